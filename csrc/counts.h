@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a lane says of itself: the same numbers for its emitter's status() and for the collector. */
+#ifndef SHM_COUNTS_H
+#define SHM_COUNTS_H
+
+#include "layout.h"
+
+struct shm_counts {
+    uint64_t lane_id;
+    uint64_t recorded; /* events published in the ring */
+    uint64_t waiting;  /* of these, not drained yet */
+    uint64_t spilled;  /* events folded into cells instead */
+    uint64_t gauge_writes;
+    uint64_t dropped[SHM_DROPS];
+};
+
+static inline void shm_counts_read(const struct shm_header *header, struct shm_counts *counts)
+{
+    const struct shm_producer_line *producer = &header->producer;
+    uint64_t tail = atomic_load_explicit(&header->consumer.tail, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&producer->head, memory_order_relaxed);
+    counts->lane_id = header->identity.lane_id;
+    counts->recorded = head - SHM_INDEX_START;
+    counts->waiting = head - tail;
+    counts->spilled = atomic_load_explicit(&producer->spilled, memory_order_relaxed);
+    counts->gauge_writes = atomic_load_explicit(&producer->gauge_writes, memory_order_relaxed);
+    for (int i = 0; i < SHM_DROPS; i++)
+        counts->dropped[i] = atomic_load_explicit(&producer->dropped[i], memory_order_relaxed);
+}
+
+#endif

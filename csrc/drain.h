@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Draining: moving records out of a lane into the store's cells.
+ *
+ * The drain trusts nothing. Whatever an emitter can write is copied before it is checked and
+ * checked before it is used; a lane that breaks the contract yields a reason and is read no more.
+ *
+ * It knows neither names nor labels: new dictionary entries are handed to the caller, who binds
+ * each series to cells of the store and from then on only sees numbers change.
+ *
+ * Concurrency: one thread at a time per lane. Progress: a pass is bounded by the ring's capacity.
+ */
+#ifndef SHM_DRAIN_H
+#define SHM_DRAIN_H
+
+#include <stdbool.h>
+
+#include "lane.h"
+#include "spill.h"
+
+enum shm_drained {
+    SHM_DRAINED = 0,
+    SHM_DRAIN_ENTRIES = 1, /* the dictionary has grown: read the entries, bind them, drain again */
+    SHM_DRAIN_NO_MEMORY = 2,
+    /* from here on: the lane breaks the contract */
+    SHM_BROKEN_HEAD = 3,       /* more records than the ring holds */
+    SHM_BROKEN_DICTIONARY = 4, /* end outside the dictionary, or moved back */
+    SHM_BROKEN_ENTRY = 5,      /* size, kind or id of an entry */
+    SHM_BROKEN_KIND = 6,       /* unknown kind of record, or one that does not fit its series */
+    SHM_BROKEN_SERIES = 7,     /* id that the dictionary does not have */
+    SHM_BROKEN_VALUE = 8,      /* not finite, or negative for a counter */
+    SHM_BROKEN_CELLS = 9,      /* totals that went back */
+    SHM_DRAIN_RESULTS = 10
+};
+
+/* Where a series' events go. */
+struct shm_target {
+    uint64_t *cells;      /* in the store; NULL: counted as unbound and left alone */
+    const double *bounds; /* in the caller's memory, never the lane's */
+    uint32_t n_bounds;
+    uint32_t lane_cell;   /* its cells in the lane, or SHM_NO_CELLS */
+    uint16_t type;
+};
+
+struct shm_drain {
+    struct shm_lane lane;
+    uint64_t tail;
+    uint64_t spilled;         /* as of the last fold */
+    uint32_t dictionary_read; /* bytes */
+    uint32_t families;
+    uint32_t n_targets;       /* targets[0] is unused: ids start at 1 */
+    uint32_t room;
+    struct shm_target *targets;
+    uint32_t cells_used;
+    /* what was folded through this struct, by kind */
+    uint64_t events[SHM_KINDS];
+    uint64_t unbound;
+};
+
+struct shm_open_call_copy {
+    uint64_t start_ns;
+    uint32_t series;
+    uint32_t slot;
+};
+
+struct shm_gauge_copy {
+    uint32_t series;
+    uint32_t zero;
+    double value;
+    uint64_t stamp_ns;
+};
+
+/* Starts at the tail that the lane's consumer line holds. */
+enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes);
+void shm_drain_close(struct shm_drain *drain);
+
+/* One pass: records, then spilled totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
+enum shm_drained shm_drain_pass(struct shm_drain *drain);
+
+/* Copies the next unread entry into buffer (SHM_ENTRY_MAX_BYTES) and its checked header into
+ * *entry. SHM_DRAINED with size_bytes 0: there is none. An entry for a series has to be answered
+ * with shm_drain_bind before the next one is read. */
+enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entry,
+                                 unsigned char *buffer);
+
+/* Binds the next series id. type and n_bounds are those of the lane's own definition: they decide
+ * which cells of the lane are the series'. bounds must outlive the drain. */
+enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const double *bounds,
+                                uint32_t n_bounds, uint64_t *cells);
+
+/* Shows the emitter that somebody is there, and whether to go on using this lane. */
+void shm_drain_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state);
+
+/* Copies up to n open calls; returns how many. */
+uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
+                         uint32_t n);
+
+/* Copies the values of up to n gauges, the first with an id >= from_series; returns how many. */
+uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
+                          struct shm_gauge_copy *gauges, uint32_t n);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The lane: one emitting process's shared-memory file. This header is the only place where an
+ * offset of it is written down; everything else (C, Python, numpy) takes its numbers from here.
+ *
+ *      0 +--------------------------------------------------------------+
+ *        | identity   written once by whoever made the file, version    |  read by both
+ *        |            last; version 0 means "not ready"                 |
+ *    256 +--------------------------------------------------------------+
+ *        | producer   head, dictionary end, totals the emitter keeps    |  written by the emitter only
+ *    512 +--------------------------------------------------------------+
+ *        | consumer   tail, heartbeat, state                            |  written by the collector only
+ *    768 +--------------------------------------------------------------+
+ *        | (room for later parts, zero)                                 |
+ *   4096 +--------------------------------------------------------------+
+ *        | calls      open-call slots: which calls hang, since when     |  emitter
+ *        +--------------------------------------------------------------+
+ *        | dictionary append-only entries that give meaning to ids      |  emitter
+ *        +--------------------------------------------------------------+
+ *        | cells      one run of 8-byte totals per series: gauges live  |  emitter
+ *        |            here, and what the full ring could not take       |
+ *        +--------------------------------------------------------------+
+ *        | seen       what the collector has already taken from cells   |  collector
+ *        +--------------------------------------------------------------+
+ *        | ring       capacity (a power of two) x 64-byte records       |  emitter
+ *        +--------------------------------------------------------------+
+ *
+ * Offsets, never pointers: the two sides map the file at different addresses. Everything is in
+ * host byte order, because both sides are on one host.
+ */
+#ifndef SHM_LAYOUT_H
+#define SHM_LAYOUT_H
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SHM_LAYOUT_VERSION 1u
+#define SHM_LANE_MAGIC UINT64_C(0x656e616c6d68732e) /* ".shmlane" in memory, little endian */
+
+#define SHM_HEADER_BYTES 4096u
+#define SHM_RECORD_BYTES 64u
+#define SHM_CELL_BYTES 8u
+
+/* Ring indices run freely and are compared only by difference. They start just below the
+ * wrap-around, so that wrapping happens on the first day and not in the third year. */
+#define SHM_INDEX_START (UINT64_MAX - 1023u)
+
+/* An entry never has to be longer than this; one that claims to be breaks the contract. */
+#define SHM_ENTRY_MAX_BYTES 16384u
+
+/* ---- kinds of family -------------------------------------------------------------------- */
+
+enum shm_type {
+    SHM_TYPE_NONE = 0,      /* bound to nothing: records are counted and left alone */
+    SHM_TYPE_COUNTER = 1,   /* cells: total (f64) */
+    SHM_TYPE_GAUGE = 2,     /* cells: value (f64), stamp (ns) */
+    SHM_TYPE_HISTOGRAM = 3, /* cells: sum (f64), then one count per bucket */
+    SHM_TYPE_CALLS = 4,     /* cells: starts, ends, sum of durations (ns), then buckets */
+    SHM_TYPE_EXCEPTION = 5, /* cells: count; a class of exception of one call series */
+};
+
+/* Where a call's or histogram's buckets begin within its cells. */
+#define SHM_CELL_STARTS 0u
+#define SHM_CELL_ENDS 1u
+#define SHM_CELL_DURATION 2u
+#define SHM_CALLS_BUCKETS 3u
+#define SHM_CELL_SUM 0u
+#define SHM_HISTOGRAM_BUCKETS 1u
+#define SHM_CELL_VALUE 0u
+#define SHM_CELL_STAMP 1u
+
+/* ---- records ---------------------------------------------------------------------------- */
+
+enum shm_kind {
+    SHM_KIND_ADD = 1,        /* counter += value */
+    SHM_KIND_OBSERVE = 2,    /* histogram takes value */
+    SHM_KIND_CALL_START = 3, /* stamp */
+    SHM_KIND_CALL_END = 4,   /* stamp, duration, exception, trace */
+    SHM_KINDS = 5
+};
+
+/*
+ *   0        1        2        4               8                       16
+ *   +--------+--------+--------+---------------+-----------------------+
+ *   | kind   | flags  | zero   | series        | value  |  stamp_ns    |
+ *   +--------+--------+--------+---------------+-----------------------+
+ *   | duration_ns                              | exception | zero      |   16
+ *   +------------------------------------------+-----------------------+
+ *   | trace: base id of the trace the call ended in, zero if none      |   32
+ *   +------------------------------------------------------------------+
+ *   | zero                                                             |   48
+ *   +------------------------------------------------------------------+
+ * A field that a kind does not use keeps whatever the slot held before.
+ */
+struct shm_record {
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t zero_a;
+    uint32_t series;
+    union {
+        double value;      /* add, observe */
+        uint64_t stamp_ns; /* calls: CLOCK_MONOTONIC */
+    };
+    uint64_t duration_ns;  /* call end */
+    uint32_t exception;    /* call end: id of the exception's series, 0 for none */
+    uint32_t zero_b;
+    uint8_t trace[16];
+    uint8_t zero_c[16];
+};
+static_assert(sizeof(struct shm_record) == SHM_RECORD_BYTES, "a record is one cache line");
+static_assert(offsetof(struct shm_record, kind) == 0, "record.kind");
+static_assert(offsetof(struct shm_record, series) == 4, "record.series");
+static_assert(offsetof(struct shm_record, value) == 8, "record.value");
+static_assert(offsetof(struct shm_record, stamp_ns) == 8, "record.stamp_ns");
+static_assert(offsetof(struct shm_record, duration_ns) == 16, "record.duration_ns");
+static_assert(offsetof(struct shm_record, exception) == 24, "record.exception");
+static_assert(offsetof(struct shm_record, trace) == 32, "record.trace");
+
+/* ---- dictionary ------------------------------------------------------------------------- */
+
+enum shm_entry_kind {
+    SHM_ENTRY_FAMILY = 1,    /* bounds (f64 each), then strings: name, help, unit, mode, labels */
+    SHM_ENTRY_SERIES = 2,    /* strings: one value per label of the family */
+    SHM_ENTRY_EXCEPTION = 3, /* string: class name; of = the call series it belongs to */
+};
+
+/* Entries start at multiples of 8. Family ids and series ids each count up from 1 in the order of
+ * the entries; series and exceptions share one sequence. A string is a uint32 length and as many
+ * bytes of UTF-8. */
+struct shm_entry {
+    uint32_t size_bytes; /* whole entry with padding: a multiple of 8 */
+    uint16_t kind;
+    uint16_t type;       /* family: enum shm_type */
+    uint32_t id;
+    uint32_t of;         /* series: family id; exception: series id; family: number of bounds */
+};
+static_assert(sizeof(struct shm_entry) == 16, "entry header");
+static_assert(offsetof(struct shm_entry, kind) == 4, "entry.kind");
+static_assert(offsetof(struct shm_entry, type) == 6, "entry.type");
+static_assert(offsetof(struct shm_entry, id) == 8, "entry.id");
+static_assert(offsetof(struct shm_entry, of) == 12, "entry.of");
+
+/* ---- open calls ------------------------------------------------------------------------- */
+
+/* series is stored last with release and loaded with acquire; 0 means the slot is free. */
+struct shm_open_call {
+    _Atomic uint64_t start_ns;
+    _Atomic uint32_t series;
+    uint32_t zero;
+};
+static_assert(sizeof(struct shm_open_call) == 16, "open call");
+static_assert(offsetof(struct shm_open_call, series) == 8, "open_call.series");
+
+/* ---- header ----------------------------------------------------------------------------- */
+
+struct shm_part {
+    uint64_t offset_bytes;
+    uint64_t size_bytes;
+};
+
+struct shm_identity {
+    uint64_t magic;
+    _Atomic uint32_t version; /* stored last with release; pairs with the acquire in attach */
+    uint32_t record_bytes;
+    uint64_t lane_id;
+    uint64_t lane_bytes;
+    struct shm_part calls;
+    struct shm_part dictionary;
+    struct shm_part cells;
+    struct shm_part seen;
+    struct shm_part ring;
+    uint8_t zero[144];
+};
+static_assert(sizeof(struct shm_identity) == 256, "identity");
+static_assert(offsetof(struct shm_identity, version) == 8, "identity.version");
+static_assert(offsetof(struct shm_identity, record_bytes) == 12, "identity.record_bytes");
+static_assert(offsetof(struct shm_identity, lane_id) == 16, "identity.lane_id");
+static_assert(offsetof(struct shm_identity, lane_bytes) == 24, "identity.lane_bytes");
+static_assert(offsetof(struct shm_identity, calls) == 32, "identity.calls");
+static_assert(offsetof(struct shm_identity, dictionary) == 48, "identity.dictionary");
+static_assert(offsetof(struct shm_identity, cells) == 64, "identity.cells");
+static_assert(offsetof(struct shm_identity, seen) == 80, "identity.seen");
+static_assert(offsetof(struct shm_identity, ring) == 96, "identity.ring");
+
+/* Why something could not be kept. Names for people: shm_drop_name in producer.h. */
+enum shm_drop {
+    SHM_DROP_DICTIONARY_FULL = 0, /* the series could not be defined: its events are lost */
+    SHM_DROP_CELLS_FULL = 1,      /* the ring was full and the series has no cells */
+    SHM_DROP_OVERSIZED = 2,       /* definition longer than an entry may be */
+    SHM_DROP_BAD_VALUE = 3,       /* not a number, or negative for a counter */
+    SHM_DROP_BAD_LABELS = 4,      /* labels() with the wrong number or names */
+    SHM_DROP_FOREIGN_CALL = 5,    /* a call ended in a process that did not start it */
+    SHM_DROP_UNTRACKED_CALL = 6,  /* counted, but not listed among the open calls */
+    SHM_DROP_NO_MEMORY = 7,
+    SHM_DROPS = 8
+};
+
+struct shm_producer_line {
+    _Atomic uint64_t head;           /* release; pairs with the acquire in drain */
+    _Atomic uint64_t dictionary_end; /* bytes in use; release; read by drain after head */
+    _Atomic uint64_t spilled;        /* events folded into cells; release, after the cells */
+    _Atomic uint64_t gauge_writes;
+    _Atomic uint64_t calls_high;     /* slots ever used: the collector looks no further */
+    uint64_t zero_a[3];
+    _Atomic uint64_t dropped[SHM_DROPS];
+    uint64_t zero_b[16];
+};
+static_assert(sizeof(struct shm_producer_line) == 256, "producer");
+static_assert(offsetof(struct shm_producer_line, dictionary_end) == 8, "producer.dictionary_end");
+static_assert(offsetof(struct shm_producer_line, spilled) == 16, "producer.spilled");
+static_assert(offsetof(struct shm_producer_line, gauge_writes) == 24, "producer.gauge_writes");
+static_assert(offsetof(struct shm_producer_line, calls_high) == 32, "producer.calls_high");
+static_assert(offsetof(struct shm_producer_line, dropped) == 64, "producer.dropped");
+
+enum shm_lane_state {
+    SHM_LANE_OPEN = 0,
+    SHM_LANE_CLOSED = 1, /* nobody drains it any more: the emitter registers anew */
+};
+
+struct shm_consumer_line {
+    _Atomic uint64_t tail; /* release; pairs with the acquire in shm_ring_refresh */
+    _Atomic uint64_t heartbeat_ns;
+    _Atomic uint32_t state; /* enum shm_lane_state */
+    uint32_t zero_a;
+    uint64_t zero_b[29];
+};
+static_assert(sizeof(struct shm_consumer_line) == 256, "consumer");
+static_assert(offsetof(struct shm_consumer_line, heartbeat_ns) == 8, "consumer.heartbeat_ns");
+static_assert(offsetof(struct shm_consumer_line, state) == 16, "consumer.state");
+
+struct shm_header {
+    struct shm_identity identity;
+    struct shm_producer_line producer;
+    struct shm_consumer_line consumer;
+    uint8_t zero[SHM_HEADER_BYTES - 3u * 256u];
+};
+static_assert(sizeof(struct shm_header) == SHM_HEADER_BYTES, "header");
+static_assert(offsetof(struct shm_header, producer) == 256, "header.producer");
+static_assert(offsetof(struct shm_header, consumer) == 512, "header.consumer");
+
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+              "atomics in shared memory must not be locks");
+static_assert(sizeof(double) == 8, "IEEE 754 doubles");
+
+#endif

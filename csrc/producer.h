@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recording: what an instrument calls. One event is one call of one shm_emit function, which fills
+ * a record and publishes it, or, when the ring is full, folds the event into the lane's cells.
+ *
+ * Nothing here blocks, allocates or fails: what cannot be kept is counted by cause in the lane.
+ * The only system calls are the clock's and, once per half a ring, the wake-up of the collector.
+ *
+ * Concurrency: one thread at a time per producer (Python: whoever holds the GIL).
+ */
+#ifndef SHM_PRODUCER_H
+#define SHM_PRODUCER_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "lane.h"
+#include "ring.h"
+#include "spill.h"
+
+#define SHM_MAX_OPEN_CALLS 4096u
+#define SHM_NO_SLOT UINT32_MAX
+#define SHM_ATTEND_NS UINT64_C(1000000000)
+
+/* A family or series as the process knows it. The text is the payload of its dictionary entry;
+ * the definition is appended to whatever lane is current when the series is first used there. */
+struct shm_family {
+    uint32_t generation; /* of the lane in which id is valid */
+    uint32_t id;
+    uint16_t type;
+    uint32_t n_bounds;
+    const double *bounds;
+    const unsigned char *text;
+    uint32_t text_bytes;
+};
+
+struct shm_series {
+    uint32_t generation;
+    uint32_t id;
+    uint32_t cell; /* index of its first cell, or SHM_NO_CELLS */
+    uint16_t type;
+    uint32_t n_bounds;
+    const double *bounds;
+    struct shm_family *family; /* NULL for an exception */
+    struct shm_series *parent; /* an exception's call series */
+    const unsigned char *text;
+    uint32_t text_bytes;
+};
+
+struct shm_producer {
+    struct shm_ring ring;
+    uint32_t generation; /* changes when ids become invalid: a new lane */
+    uint32_t epoch;      /* changes when the process does: a fork */
+    struct shm_lane lane; /* lane.header is NULL while there is none */
+    uint32_t families;
+    uint32_t series;
+    uint32_t cells_used;
+    uint64_t dictionary_end;
+    int kick_fd; /* -1 if none */
+    bool disabled;
+    bool unregistered; /* the lane is private: nobody reads it yet */
+    uint64_t attend_at_ns;
+    uint64_t homeless; /* events for which not even private memory could be had */
+    bool (*open)(struct shm_producer *); /* makes a lane when there is none; may be NULL */
+    uint32_t n_free;
+    uint32_t calls_high;
+    uint16_t free_calls[SHM_MAX_OPEN_CALLS];
+};
+
+/* An open call: kept by the caller between start and end. */
+struct shm_call {
+    uint64_t start_ns;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t epoch;
+    bool open;
+};
+
+enum shm_emit {
+    SHM_EMITTED = 0,
+    SHM_ATTENTION = 1, /* emitted or counted; and it is time to look after the registration */
+};
+
+static inline const char *shm_drop_name(enum shm_drop cause)
+{
+    static const char *const names[SHM_DROPS] = {
+        "dictionary_full", "cells_full",   "oversized",      "bad_value",
+        "bad_labels",      "foreign_call", "untracked_call", "no_memory",
+    };
+    return (unsigned)cause < SHM_DROPS ? names[cause] : "unknown";
+}
+
+/* True if there is a lane to write to, after making one if need be. */
+static inline bool shm_has_lane(struct shm_producer *p)
+{
+    return p->lane.header || (!p->disabled && p->open && p->open(p));
+}
+
+static inline void shm_count_drop(struct shm_producer *p, enum shm_drop cause, uint64_t n)
+{
+    if (shm_has_lane(p))
+        shm_cell_count(&p->lane.header->producer.dropped[cause], n);
+    else if (!p->disabled)
+        p->homeless += n;
+}
+
+/* ---- the lane underneath ---------------------------------------------------------------- */
+
+/* Starts recording into a fresh lane. Ids of the previous one become invalid. */
+static inline void shm_producer_begin(struct shm_producer *p, const struct shm_lane *lane,
+                                      uint32_t generation)
+{
+    p->lane = *lane;
+    if (p->lane.n_calls > SHM_MAX_OPEN_CALLS)
+        p->lane.n_calls = SHM_MAX_OPEN_CALLS;
+    p->generation = generation;
+    p->families = 0;
+    p->series = 0;
+    p->cells_used = 0;
+    p->dictionary_end = 0;
+    p->calls_high = 0;
+    p->n_free = p->lane.n_calls;
+    for (uint32_t i = 0; i < p->n_free; i++) /* lowest slot on top of the stack */
+        p->free_calls[i] = (uint16_t)(p->n_free - 1 - i);
+    shm_ring_open(&p->ring, lane->ring, lane->records, lane->header);
+    shm_cell_count(&lane->header->producer.dropped[SHM_DROP_NO_MEMORY], p->homeless);
+    p->homeless = 0;
+}
+
+/* Goes on in another lane with the same ids, taking along definitions, totals and open calls.
+ * The new lane must be untouched. Returns false, and changes nothing, if they do not fit. */
+static inline bool shm_producer_move(struct shm_producer *p, const struct shm_lane *to)
+{
+    const struct shm_lane *from = &p->lane;
+    if (p->dictionary_end > to->dictionary_bytes || p->cells_used > to->n_cells ||
+        p->calls_high > to->n_calls || to->n_calls > SHM_MAX_OPEN_CALLS)
+        return false;
+    struct shm_producer_line *old_line = &from->header->producer;
+    struct shm_producer_line *new_line = &to->header->producer;
+    memcpy(to->dictionary, from->dictionary, p->dictionary_end);
+    for (uint32_t i = 0; i < p->cells_used; i++)
+        atomic_store_explicit(&to->cells[i],
+                              atomic_load_explicit(&from->cells[i], memory_order_relaxed),
+                              memory_order_relaxed);
+    for (uint32_t i = 0; i < p->calls_high; i++) {
+        uint32_t series = atomic_load_explicit(&from->calls[i].series, memory_order_relaxed);
+        atomic_store_explicit(&to->calls[i].start_ns,
+                              atomic_load_explicit(&from->calls[i].start_ns, memory_order_relaxed),
+                              memory_order_relaxed);
+        /* Pairs with the acquire in shm_drain_calls. */
+        atomic_store_explicit(&to->calls[i].series, series, memory_order_release);
+    }
+    /* A smaller or larger table of open calls: hand out what is free in the new one. */
+    uint32_t n_free = 0;
+    for (uint32_t i = to->n_calls; i-- > 0;) {
+        if (i >= p->calls_high ||
+            atomic_load_explicit(&to->calls[i].series, memory_order_relaxed) == 0)
+            p->free_calls[n_free++] = (uint16_t)i;
+    }
+    p->n_free = n_free;
+    for (int i = 0; i < SHM_DROPS; i++)
+        shm_cell_count(&new_line->dropped[i],
+                       atomic_load_explicit(&old_line->dropped[i], memory_order_relaxed));
+    atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_relaxed);
+    atomic_store_explicit(&new_line->gauge_writes,
+                          atomic_load_explicit(&old_line->gauge_writes, memory_order_relaxed),
+                          memory_order_relaxed);
+    /* Pairs with the acquires in shm_drain: first what gives meaning, then the totals. */
+    atomic_store_explicit(&new_line->dictionary_end, p->dictionary_end, memory_order_release);
+    atomic_store_explicit(&new_line->spilled,
+                          atomic_load_explicit(&old_line->spilled, memory_order_relaxed),
+                          memory_order_release);
+    p->lane = *to;
+    shm_ring_open(&p->ring, to->ring, to->records, to->header);
+    return true;
+}
+
+/* ---- definitions ------------------------------------------------------------------------ */
+
+/* Appends one entry to the lane's dictionary. */
+static inline bool shm_dictionary_append(struct shm_producer *p, struct shm_entry entry,
+                                         const unsigned char *text, uint32_t text_bytes)
+{
+    if (text_bytes > SHM_ENTRY_MAX_BYTES - sizeof entry) {
+        shm_count_drop(p, SHM_DROP_OVERSIZED, 1);
+        return false;
+    }
+    entry.size_bytes = (uint32_t)(sizeof entry + text_bytes + 7u) & ~7u;
+    if (entry.size_bytes > p->lane.dictionary_bytes - p->dictionary_end) {
+        shm_count_drop(p, SHM_DROP_DICTIONARY_FULL, 1);
+        return false;
+    }
+    unsigned char *at = p->lane.dictionary + p->dictionary_end;
+    memcpy(at, &entry, sizeof entry);
+    if (text_bytes)
+        memcpy(at + sizeof entry, text, text_bytes);
+    p->dictionary_end += entry.size_bytes;
+    /* Pairs with the acquire of dictionary_end in shm_drain: the entry is whole. */
+    atomic_store_explicit(&p->lane.header->producer.dictionary_end, p->dictionary_end,
+                          memory_order_release);
+    return true;
+}
+
+static inline bool shm_define_family(struct shm_producer *p, struct shm_family *f)
+{
+    if (f->generation == p->generation)
+        return true;
+    struct shm_entry entry = {0, SHM_ENTRY_FAMILY, f->type, p->families + 1, f->n_bounds};
+    if (!shm_dictionary_append(p, entry, f->text, f->text_bytes))
+        return false;
+    f->id = ++p->families;
+    f->generation = p->generation;
+    return true;
+}
+
+/* Gives a series an id in the current lane. */
+static inline bool shm_define(struct shm_producer *p, struct shm_series *s)
+{
+    if (s->generation == p->generation)
+        return true;
+    struct shm_entry entry = {0, SHM_ENTRY_SERIES, s->type, p->series + 1, 0};
+    if (s->parent) {
+        if (!shm_define(p, s->parent))
+            return false;
+        entry.kind = SHM_ENTRY_EXCEPTION;
+        entry.of = s->parent->id;
+    } else {
+        if (!shm_define_family(p, s->family))
+            return false;
+        entry.of = s->family->id;
+    }
+    entry.id = p->series + 1; /* the parent may have taken one */
+    if (!shm_dictionary_append(p, entry, s->text, s->text_bytes))
+        return false;
+    s->id = ++p->series;
+    s->cell = shm_cells_take(&p->cells_used, p->lane.n_cells, shm_cells_of(s->type, s->n_bounds));
+    s->generation = p->generation;
+    return true;
+}
+
+/* ---- the slow path ---------------------------------------------------------------------- */
+
+static inline enum shm_emit shm_attend(struct shm_producer *p)
+{
+    if (!p->open || !p->lane.header)
+        return SHM_EMITTED;
+    uint32_t state = atomic_load_explicit(&p->lane.header->consumer.state, memory_order_relaxed);
+    if (!p->unregistered && state == SHM_LANE_OPEN)
+        return SHM_EMITTED;
+    uint64_t now_ns = shm_clock_coarse_ns();
+    if (now_ns < p->attend_at_ns)
+        return SHM_EMITTED;
+    p->attend_at_ns = now_ns + SHM_ATTEND_NS;
+    return SHM_ATTENTION;
+}
+
+static inline void shm_kick(const struct shm_producer *p)
+{
+    static const uint64_t one = 1;
+    if (p->kick_fd >= 0 && write(p->kick_fd, &one, sizeof one) < 0) {
+        /* The counter is at its limit or the collector is gone; its tick will find the records. */
+    }
+}
+
+/* A lane to record into, and this series known in it. */
+static inline bool shm_prepare(struct shm_producer *p, struct shm_series *s)
+{
+    if (p->disabled)
+        return false;
+    if (!shm_has_lane(p)) {
+        p->homeless++;
+        return false;
+    }
+    return shm_define(p, s);
+}
+
+/* A slot, if need be after looking where the collector is. NULL: the ring is full. */
+static inline struct shm_record *shm_slot(struct shm_producer *p)
+{
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (!slot) {
+        enum shm_refresh found = shm_ring_refresh(&p->ring);
+        if (found == SHM_REFRESH_KICK)
+            shm_kick(p);
+        if (found != SHM_REFRESH_FULL)
+            slot = shm_ring_slot(&p->ring);
+    }
+    return slot;
+}
+
+/* The cells to spill into, or NULL (counted). */
+static inline _Atomic uint64_t *shm_spill_cells(struct shm_producer *p, const struct shm_series *s)
+{
+    if (s->cell == SHM_NO_CELLS) {
+        shm_count_drop(p, SHM_DROP_CELLS_FULL, 1);
+        return NULL;
+    }
+    return &p->lane.cells[s->cell];
+}
+
+static inline void shm_spilled(struct shm_producer *p)
+{
+    _Atomic uint64_t *spilled = &p->lane.header->producer.spilled;
+    /* Pairs with the acquire of spilled in shm_drain: the cells are written. */
+    atomic_store_explicit(spilled, atomic_load_explicit(spilled, memory_order_relaxed) + 1,
+                          memory_order_release);
+}
+
+/* ---- events ----------------------------------------------------------------------------- */
+
+static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double value)
+{
+    slot->kind = SHM_KIND_ADD;
+    slot->flags = 0;
+    slot->series = series;
+    slot->value = value;
+}
+
+/* counter += value. value must be finite and not negative. */
+static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
+{
+    if (!isfinite(value) || value < 0.0) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        shm_fill_add(slot, s->id, value);
+        shm_ring_publish(&p->ring);
+        return SHM_EMITTED;
+    }
+    _Atomic uint64_t *cells = shm_spill_cells(p, s);
+    if (cells) {
+        shm_cell_add(cells, value);
+        shm_spilled(p);
+    }
+    return shm_attend(p);
+}
+
+/* histogram takes value, which must be finite. */
+static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_series *s,
+                                             double value)
+{
+    if (!isfinite(value)) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        slot->kind = SHM_KIND_OBSERVE;
+        slot->flags = 0;
+        slot->series = s->id;
+        slot->value = value;
+        shm_ring_publish(&p->ring);
+        return SHM_EMITTED;
+    }
+    _Atomic uint64_t *cells = shm_spill_cells(p, s);
+    if (cells) {
+        shm_spill_observe(cells, s->bounds, s->n_bounds, value);
+        shm_spilled(p);
+    }
+    return shm_attend(p);
+}
+
+/* A gauge is state, not an event: its newest value is in its cells, where the collector reads it.
+ * add is true for inc and dec, false for set. with_stamp: the family shows the most recent value
+ * over all processes, so the time is needed. */
+static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_series *s,
+                                           double value, bool add, bool with_stamp)
+{
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    _Atomic uint64_t *cells = shm_spill_cells(p, s);
+    if (cells) {
+        if (add)
+            shm_cell_add(&cells[SHM_CELL_VALUE], value);
+        else
+            atomic_store_explicit(&cells[SHM_CELL_VALUE], shm_bits(value), memory_order_relaxed);
+        if (with_stamp)
+            atomic_store_explicit(&cells[SHM_CELL_STAMP], shm_clock_ns(), memory_order_relaxed);
+        _Atomic uint64_t *writes = &p->lane.header->producer.gauge_writes;
+        /* Pairs with the acquire of gauge_writes in shm_drain_gauges. */
+        atomic_store_explicit(writes, atomic_load_explicit(writes, memory_order_relaxed) + 1,
+                              memory_order_release);
+    }
+    return shm_attend(p);
+}
+
+/* Begins a call: counts the start and lists the call as open. */
+static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct shm_series *s,
+                                                struct shm_call *call)
+{
+    call->open = false;
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    call->start_ns = shm_clock_ns();
+    call->generation = p->generation;
+    call->epoch = p->epoch;
+    call->slot = SHM_NO_SLOT;
+    call->open = true;
+    if (p->n_free > 0) {
+        call->slot = p->free_calls[--p->n_free];
+        struct shm_open_call *open = &p->lane.calls[call->slot];
+        atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_relaxed);
+        /* Pairs with the acquire in shm_drain_calls: start_ns belongs to this call. */
+        atomic_store_explicit(&open->series, s->id, memory_order_release);
+        if (call->slot >= p->calls_high) {
+            p->calls_high = call->slot + 1;
+            atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
+                                  memory_order_release);
+        }
+    } else {
+        shm_count_drop(p, SHM_DROP_UNTRACKED_CALL, 1);
+    }
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        slot->kind = SHM_KIND_CALL_START;
+        slot->flags = 0;
+        slot->series = s->id;
+        slot->stamp_ns = call->start_ns;
+        shm_ring_publish(&p->ring);
+        return SHM_EMITTED;
+    }
+    _Atomic uint64_t *cells = shm_spill_cells(p, s);
+    if (cells) {
+        shm_cell_count(&cells[SHM_CELL_STARTS], 1);
+        shm_spilled(p);
+    }
+    return shm_attend(p);
+}
+
+/* Ends a call. exception: the series of the exception's class, or NULL. A second end of the same
+ * call does nothing. */
+static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm_series *s,
+                                              struct shm_call *call, struct shm_series *exception)
+{
+    if (!call->open)
+        return SHM_EMITTED;
+    call->open = false;
+    if (call->epoch != p->epoch) {
+        /* The parent of a fork started it; the parent will end it. */
+        shm_count_drop(p, SHM_DROP_FOREIGN_CALL, 1);
+        return SHM_EMITTED;
+    }
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    if (exception && !shm_define(p, exception))
+        exception = NULL; /* counted there */
+    uint64_t end_ns = shm_clock_ns();
+    uint64_t duration_ns = end_ns - call->start_ns;
+    enum shm_emit result = SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        slot->kind = SHM_KIND_CALL_END;
+        slot->flags = 0;
+        slot->series = s->id;
+        slot->stamp_ns = end_ns;
+        slot->duration_ns = duration_ns;
+        slot->exception = exception ? exception->id : 0;
+        shm_ring_publish(&p->ring);
+    } else {
+        _Atomic uint64_t *cells = shm_spill_cells(p, s);
+        if (cells) {
+            shm_spill_call_end(cells, s->bounds, s->n_bounds, duration_ns);
+            _Atomic uint64_t *thrown = exception ? shm_spill_cells(p, exception) : NULL;
+            if (thrown)
+                shm_cell_count(thrown, 1);
+            shm_spilled(p);
+        }
+        result = shm_attend(p);
+    }
+    if (call->slot != SHM_NO_SLOT && call->generation == p->generation) {
+        /* Pairs with the acquire in shm_drain_calls: the end came first. */
+        atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
+        p->free_calls[p->n_free++] = (uint16_t)call->slot;
+    }
+    return result;
+}
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ring: one producer, one consumer, fixed slots, free-running indices.
+ *
+ *   producer                                     consumer
+ *   fill slot[head & mask]                       head' = load head   (acquire)
+ *   store head + 1  (release)  ------------->    copy slots tail .. head'
+ *   load tail       (acquire)  <-------------    store tail + 1      (release)
+ *
+ * Each release permits what the acquire it meets does next: the release of head lets the consumer
+ * read the slot, the release of tail lets the producer overwrite it.
+ *
+ * Progress: every function here is wait-free. Concurrency: one thread at a time per side.
+ */
+#ifndef SHM_RING_H
+#define SHM_RING_H
+
+#include "layout.h"
+
+/* The producer's own end, in its private memory: the fast path touches the shared lines only to
+ * publish. limit is the index at which the producer has to look again: at the first half of the
+ * ring to see whether the consumer should be woken, at the end of it because it is full. */
+struct shm_ring {
+    struct shm_record *slots;
+    uint64_t mask;
+    uint64_t head;
+    uint64_t limit;
+    uint64_t tail; /* as last seen */
+    _Atomic uint64_t *shared_head;
+    _Atomic uint64_t *shared_tail;
+};
+
+static inline uint64_t shm_ring_capacity(const struct shm_ring *ring)
+{
+    return ring->slots ? ring->mask + 1 : 0;
+}
+
+/* The slot to fill next, or NULL when the producer has to call shm_ring_refresh first. */
+static inline struct shm_record *shm_ring_slot(const struct shm_ring *ring)
+{
+    return ring->head != ring->limit ? &ring->slots[ring->head & ring->mask] : NULL;
+}
+
+/* Makes the filled slot exist. */
+static inline void shm_ring_publish(struct shm_ring *ring)
+{
+    ring->head++;
+    /* Pairs with the acquire of head in shm_drain. */
+    atomic_store_explicit(ring->shared_head, ring->head, memory_order_release);
+}
+
+enum shm_refresh {
+    SHM_REFRESH_FULL = 0,
+    SHM_REFRESH_ROOM = 1,
+    SHM_REFRESH_KICK = 2, /* there is room, and the consumer should be woken */
+};
+
+/* Looks where the consumer is, and moves the limit. */
+static inline enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
+{
+    uint64_t capacity = shm_ring_capacity(ring);
+    if (capacity == 0)
+        return SHM_REFRESH_FULL;
+    /* Pairs with the release of tail in shm_drain. */
+    ring->tail = atomic_load_explicit(ring->shared_tail, memory_order_acquire);
+    uint64_t used = ring->head - ring->tail;
+    if (used >= capacity)
+        return SHM_REFRESH_FULL;
+    uint64_t half = capacity / 2;
+    if (used < half) {
+        ring->limit = ring->tail + half;
+        return SHM_REFRESH_ROOM;
+    }
+    ring->limit = ring->tail + capacity;
+    return SHM_REFRESH_KICK;
+}
+
+/* Starts the producer's end at the lane's current head. */
+static inline void shm_ring_open(struct shm_ring *ring, struct shm_record *slots, uint64_t records,
+                                 struct shm_header *header)
+{
+    ring->slots = records ? slots : NULL;
+    ring->mask = records ? records - 1 : 0;
+    ring->shared_head = &header->producer.head;
+    ring->shared_tail = &header->consumer.tail;
+    ring->head = atomic_load_explicit(ring->shared_head, memory_order_relaxed);
+    ring->tail = ring->head;
+    ring->limit = ring->head;
+    (void)shm_ring_refresh(ring);
+}
+
+#endif

@@ -1,0 +1,450 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: freethreading_compatible=False
+"""The binding of csrc/: how to call it, and its codes as exceptions. No policy, no parsing.
+
+One process records through one producer. Under the GIL a record is written by one C call that
+never releases it, so threads, signal handlers and destructors cannot interleave. A build without
+the GIL turns it on again when this module is imported.
+"""
+
+cimport cython
+from cpython.float cimport PyFloat_AsDouble
+
+from shmetrics.errors import BrokenLane, LaneRefused
+
+# ---- constants: the one source of every number that Python needs -------------------------------
+
+LAYOUT_VERSION = SHM_LAYOUT_VERSION
+HEADER_BYTES = SHM_HEADER_BYTES
+RECORD_BYTES = SHM_RECORD_BYTES
+CELL_BYTES = SHM_CELL_BYTES
+INDEX_START = SHM_INDEX_START
+ENTRY_MAX_BYTES = SHM_ENTRY_MAX_BYTES
+LANE_MAX_BYTES = SHM_LANE_MAX_BYTES
+MAX_OPEN_CALLS = SHM_MAX_OPEN_CALLS
+
+TYPE_NONE = SHM_TYPE_NONE
+TYPE_COUNTER = SHM_TYPE_COUNTER
+TYPE_GAUGE = SHM_TYPE_GAUGE
+TYPE_HISTOGRAM = SHM_TYPE_HISTOGRAM
+TYPE_CALLS = SHM_TYPE_CALLS
+TYPE_EXCEPTION = SHM_TYPE_EXCEPTION
+
+ENTRY_FAMILY = SHM_ENTRY_FAMILY
+ENTRY_SERIES = SHM_ENTRY_SERIES
+ENTRY_EXCEPTION = SHM_ENTRY_EXCEPTION
+
+CELL_STARTS = SHM_CELL_STARTS
+CELL_ENDS = SHM_CELL_ENDS
+CELL_DURATION = SHM_CELL_DURATION
+CALLS_BUCKETS = SHM_CALLS_BUCKETS
+CELL_SUM = SHM_CELL_SUM
+HISTOGRAM_BUCKETS = SHM_HISTOGRAM_BUCKETS
+CELL_VALUE = SHM_CELL_VALUE
+CELL_STAMP = SHM_CELL_STAMP
+
+DEFAULT_RECORDS = SHM_DEFAULT_RECORDS
+DEFAULT_DICTIONARY_BYTES = SHM_DEFAULT_DICTIONARY_BYTES
+DEFAULT_CELLS = SHM_DEFAULT_CELLS
+DEFAULT_CALLS = SHM_DEFAULT_CALLS
+
+LANE_OPEN = SHM_LANE_OPEN
+LANE_CLOSED = SHM_LANE_CLOSED
+
+KIND_NAMES = {
+    SHM_KIND_ADD: "add",
+    SHM_KIND_OBSERVE: "observe",
+    SHM_KIND_CALL_START: "call_start",
+    SHM_KIND_CALL_END: "call_end",
+}
+DROP_NAMES = tuple(shm_drop_name(cause).decode() for cause in range(SHM_DROPS))
+STATE_NAMES = {
+    SHM_PROCESS_NONE: "none",
+    SHM_PROCESS_PRIVATE: "private",
+    SHM_PROCESS_REGISTERED: "registered",
+}
+
+# (name, numpy format, offset): np.dtype({...}) of one 64-byte record.
+RECORD_FIELDS = (
+    ("kind", "u1", SHM_AT_KIND),
+    ("flags", "u1", SHM_AT_FLAGS),
+    ("series", "<u4", SHM_AT_SERIES),
+    ("value", "<f8", SHM_AT_VALUE),
+    ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
+    ("duration_ns", "<u8", SHM_AT_DURATION_NS),
+    ("exception", "<u4", SHM_AT_EXCEPTION),
+    ("trace", "S16", SHM_AT_TRACE),
+)
+
+_ATTACH_REASONS = {
+    SHM_ATTACH_NOT_READY: "not_ready",
+    SHM_ATTACH_NOT_A_LANE: "not_a_lane",
+    SHM_ATTACH_VERSION: "layout_version",
+    SHM_ATTACH_BAD_PARTS: "bad_parts",
+}
+_BROKEN_REASONS = {
+    SHM_BROKEN_HEAD: "head",
+    SHM_BROKEN_DICTIONARY: "dictionary",
+    SHM_BROKEN_ENTRY: "entry",
+    SHM_BROKEN_KIND: "kind",
+    SHM_BROKEN_SERIES: "series",
+    SHM_BROKEN_VALUE: "value",
+    SHM_BROKEN_CELLS: "cells",
+}
+
+
+cdef int _check_attach(int code) except -1:
+    if code != SHM_ATTACH_OK:
+        raise LaneRefused(_ATTACH_REASONS[code])
+    return 0
+
+
+cdef int _check_drained(int code) except -1:
+    if code == SHM_DRAIN_NO_MEMORY:
+        raise MemoryError("no memory for a lane's table of series")
+    if code != SHM_DRAINED and code != SHM_DRAIN_ENTRIES:
+        raise BrokenLane(_BROKEN_REASONS[code])
+    return 0
+
+
+cdef dict _counts(const shm_header *header):
+    cdef shm_counts counts
+    shm_counts_read(header, &counts)
+    return {
+        "lane": counts.lane_id,
+        "recorded": counts.recorded,
+        "waiting": counts.waiting,
+        "spilled": counts.spilled,
+        "gauge_writes": counts.gauge_writes,
+        "dropped": {DROP_NAMES[cause]: counts.dropped[cause] for cause in range(SHM_DROPS)},
+    }
+
+
+# ---- the emitting process ----------------------------------------------------------------------
+
+cdef object _attention = None
+cdef uint64_t _attention_errors = 0
+
+
+def process_init(bint disabled, attention):
+    """Has to be called once before anything is recorded.
+
+    attention: called without arguments, at most once a second and only from a slow path, while
+    the process has no lane of its own or the collector has closed it.
+    """
+    global _attention
+    _attention = attention
+    shm_process_init(disabled)
+
+
+def process_attach(int lane_fd, int kick_fd, int connection_fd):
+    """Goes on in a granted lane; takes the three descriptors over. Raises LaneRefused."""
+    _check_attach(shm_process_attach(lane_fd, kick_fd, connection_fd))
+
+
+def process_detach():
+    """Leaves the lane. The next event starts a private one."""
+    shm_process_detach()
+
+
+def process_status():
+    """State of this process's producer, and what its lane has counted so far."""
+    cdef dict status = {
+        "state": STATE_NAMES[shm_process.state],
+        "disabled": True if shm_process.producer.disabled else False,
+        "attention_errors": _attention_errors,
+    }
+    if shm_process.producer.lane.header != NULL:
+        status.update(_counts(shm_process.producer.lane.header))
+    return status
+
+
+def process_count_bad_labels():
+    shm_count_drop(&shm_process.producer, SHM_DROP_BAD_LABELS, 1)
+
+
+cdef int _attend() except -1:
+    """Looks after the registration. Only what the host itself raised (an interrupt) gets out."""
+    global _attention_errors
+    if _attention is not None:
+        try:
+            _attention()
+        except Exception:
+            _attention_errors += 1
+    return 0
+
+
+cdef inline bint _number(object amount, double *value):
+    """A real number as a double. False, and counted, if it is not one."""
+    if type(amount) is float:
+        value[0] = <double>amount
+        return True
+    try:
+        value[0] = PyFloat_AsDouble(amount)
+        return True
+    except Exception:
+        shm_count_drop(&shm_process.producer, SHM_DROP_BAD_VALUE, 1)
+        return False
+
+
+cdef class Family:
+    """A metric family as this process defines it. text: the payload of its dictionary entry."""
+
+    cdef shm_family family
+    cdef object _text
+    cdef const double[::1] _bounds
+
+    def __cinit__(self, int type, const double[::1] bounds, bytes text):
+        self._text = text
+        self._bounds = bounds
+        self.family.type = <uint16_t>type
+        self.family.n_bounds = <uint32_t>(0 if bounds is None else bounds.shape[0])
+        if self.family.n_bounds:
+            self.family.bounds = &bounds[0]
+        self.family.text = <const unsigned char *><char *>text
+        self.family.text_bytes = <uint32_t>len(text)
+
+
+cdef class Series:
+    """One series of a family. text: the payload of its dictionary entry."""
+
+    cdef shm_series series
+    cdef Family _family
+    cdef object _text
+
+    def __cinit__(self, Family family, bytes text, *_):
+        self._family = family
+        self._text = text
+        self.series.type = family.family.type
+        self.series.n_bounds = family.family.n_bounds
+        self.series.bounds = family.family.bounds
+        self.series.family = &family.family
+        self.series.text = <const unsigned char *><char *>text
+        self.series.text_bytes = <uint32_t>len(text)
+
+
+cdef class CounterSeries(Series):
+    def inc(self, amount=1.0, exemplar=None):
+        """Adds amount (>= 0). exemplar is accepted for prometheus_client's callers."""
+        cdef double value
+        if _number(amount, &value) and shm_emit_add(
+                &shm_process.producer, &self.series, value) == SHM_ATTENTION:
+            _attend()
+
+
+cdef class GaugeSeries(Series):
+    cdef readonly bint with_stamp
+
+    def __init__(self, Family family, bytes text, bint with_stamp=False):
+        self.with_stamp = with_stamp
+
+    cdef int _write(self, object amount, double sign, bint add) except -1:
+        cdef double value
+        if _number(amount, &value) and shm_emit_gauge(
+                &shm_process.producer, &self.series, sign * value, add,
+                self.with_stamp) == SHM_ATTENTION:
+            _attend()
+        return 0
+
+    def set(self, value):
+        """The gauge is value."""
+        self._write(value, 1.0, False)
+
+    def inc(self, amount=1.0):
+        """Adds amount."""
+        self._write(amount, 1.0, True)
+
+    def dec(self, amount=1.0):
+        """Takes amount away."""
+        self._write(amount, -1.0, True)
+
+
+cdef class HistogramSeries(Series):
+    def observe(self, amount, exemplar=None):
+        """Takes one value. exemplar is accepted for prometheus_client's callers."""
+        cdef double value
+        if _number(amount, &value) and shm_emit_observe(
+                &shm_process.producer, &self.series, value) == SHM_ATTENTION:
+            _attend()
+
+
+cdef class _ExceptionSeries:
+    cdef shm_series series
+    cdef CallSeries _parent
+    cdef object _text
+
+    def __cinit__(self, CallSeries parent, bytes text):
+        self._parent = parent
+        self._text = text
+        self.series.type = SHM_TYPE_EXCEPTION
+        self.series.parent = &parent.series
+        self.series.text = <const unsigned char *><char *>text
+        self.series.text_bytes = <uint32_t>len(text)
+
+
+@cython.freelist(64)
+cdef class OpenCall:
+    """One call between its start and its end."""
+
+    cdef shm_call call
+    cdef CallSeries series
+
+    def __enter__(self):
+        if shm_emit_call_start(
+                &shm_process.producer, &self.series.series, &self.call) == SHM_ATTENTION:
+            _attend()
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        self.series._end(self, None if kind is None else kind.__name__)
+
+
+cdef class CallSeries(Series):
+    """Calls with one set of labels. encode: exception class name to entry payload."""
+
+    cdef dict _exceptions
+    cdef object _encode
+
+    def __init__(self, Family family, bytes text, encode):
+        self._exceptions = {}
+        self._encode = encode
+
+    def __call__(self):
+        """A context manager around one call."""
+        cdef OpenCall call = OpenCall.__new__(OpenCall)
+        call.series = self
+        return call
+
+    def start(self):
+        """Begins a call; the result is for end()."""
+        cdef OpenCall call = OpenCall.__new__(OpenCall)
+        call.series = self
+        call.__enter__()
+        return call
+
+    def end(self, OpenCall call not None, exception=None):
+        """Ends a call of start(). exception: the name of its class if one was raised."""
+        self._end(call, exception)
+
+    cdef int _end(self, OpenCall call, object exception) except -1:
+        cdef _ExceptionSeries thrown = None
+        if exception is not None:
+            thrown = self._exceptions.get(exception)
+            if thrown is None:
+                thrown = _ExceptionSeries(self, self._encode(exception))
+                self._exceptions[exception] = thrown
+        if shm_emit_call_end(
+                &shm_process.producer, &call.series.series, &call.call,
+                NULL if thrown is None else &thrown.series) == SHM_ATTENTION:
+            _attend()
+        return 0
+
+
+# ---- the collector -----------------------------------------------------------------------------
+
+def cells_of(int type, int n_bounds):
+    """How many cells a series of this type has."""
+    return shm_cells_of(<uint16_t>type, <uint32_t>n_bounds)
+
+
+def lane_bytes(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
+    """Size of a lane with parts of these sizes."""
+    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
+    return shm_lane_bytes(&sizes)
+
+
+def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t records,
+                uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
+    """Makes zeroed memory of lane_bytes() a lane."""
+    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
+    if <uint64_t>memory.shape[0] < shm_lane_bytes(&sizes):
+        raise ValueError("memory is smaller than the lane")
+    shm_lane_format(&memory[0], lane_id, &sizes)
+
+
+cdef class LaneDrain:
+    """The consumer's end of one lane, over a writable mapping of its file.
+
+    Raises LaneRefused if the mapping is no lane, and BrokenLane from any method once the lane
+    breaks the contract.
+    """
+
+    cdef shm_drain drain_
+    cdef unsigned char[::1] _memory
+    cdef list _kept
+
+    def __cinit__(self, unsigned char[::1] memory not None):
+        self._memory = memory
+        self._kept = []
+        _check_attach(shm_drain_open(&self.drain_, &memory[0], <uint64_t>memory.shape[0]))
+
+    def __dealloc__(self):
+        shm_drain_close(&self.drain_)
+
+    @property
+    def lane_id(self):
+        return self.drain_.lane.lane_id
+
+    @property
+    def records(self):
+        return self.drain_.lane.records
+
+    def drain(self):
+        """Folds what is there. False: read the new entries first, and bind them."""
+        cdef int code = shm_drain_pass(&self.drain_)
+        _check_drained(code)
+        return code == SHM_DRAINED
+
+    def entry(self):
+        """Next new dictionary entry (kind, type, id, of, payload), or None."""
+        cdef shm_entry entry
+        cdef unsigned char buffer[16384]
+        _check_drained(shm_drain_entry(&self.drain_, &entry, buffer))
+        if entry.size_bytes == 0:
+            return None
+        return (entry.kind, entry.type, entry.id, entry.of,
+                (<char *>buffer)[sizeof(shm_entry):entry.size_bytes])
+
+    def bind(self, int type, const double[::1] bounds, uint64_t[::1] cells, Py_ssize_t first=0):
+        """Binds the next series id to cells[first:] of the store, or to nothing (cells=None)."""
+        cdef uint32_t n_bounds = <uint32_t>(0 if bounds is None else bounds.shape[0])
+        cdef const double *bounds_ = NULL
+        cdef uint64_t *cells_ = NULL
+        if n_bounds:
+            bounds_ = &bounds[0]
+        if cells is not None:
+            if first < 0 or first + <Py_ssize_t>shm_cells_of(
+                    <uint16_t>type, n_bounds) > cells.shape[0]:
+                raise ValueError("cells outside the store")
+            cells_ = &cells[first]
+        _check_drained(shm_drain_bind(&self.drain_, <uint16_t>type, bounds_, n_bounds, cells_))
+        self._kept.append((bounds, cells))
+
+    def calls(self):
+        """Open calls as (series id, start_ns) pairs."""
+        cdef shm_open_call_copy found[4096]
+        cdef uint32_t n = shm_drain_calls(&self.drain_, found, 4096)
+        return [(found[i].series, found[i].start_ns) for i in range(n)]
+
+    def gauges(self):
+        """(series id, value, stamp_ns) of every gauge."""
+        cdef shm_gauge_copy found[256]
+        cdef list result = []
+        cdef uint32_t n = shm_drain_gauges(&self.drain_, 1, found, 256)
+        while n:
+            result.extend([(found[i].series, found[i].value, found[i].stamp_ns) for i in range(n)])
+            n = shm_drain_gauges(&self.drain_, found[n - 1].series + 1, found, 256)
+        return result
+
+    def counts(self):
+        """What the lane says of itself; an emitter can write anything there."""
+        return _counts(self.drain_.lane.header)
+
+    def events(self):
+        """Records folded so far by kind, and how many of them were bound to nothing."""
+        cdef dict events = {name: self.drain_.events[kind] for kind, name in KIND_NAMES.items()}
+        return events, self.drain_.unbound
+
+    def mark(self, uint64_t heartbeat_ns, int state):
+        """Shows the emitter that somebody is there, and whether to go on using this lane."""
+        shm_drain_mark(&self.drain_, heartbeat_ns, <uint32_t>state)

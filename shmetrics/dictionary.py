@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payloads of dictionary entries: what gives meaning to the ids in a lane.
+
+    family     bounds (one double each), then strings: name, help, unit, mode, label names...
+    series     strings: one label value per label name of the family
+    exception  one string: the class name
+
+A string is a uint32 length and as many bytes of UTF-8. The entry's header, in csrc/layout.h, says
+how many bounds there are; the strings go on until the payload, or its padding of at most seven
+zero bytes, ends.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+_LENGTH = struct.Struct("=I")
+_PADDING = 7
+
+
+class Definition(NamedTuple):
+    """A metric family, as its emitter defines it.
+
+    type: one of the TYPE_ constants of the layout. name: without `_total`. mode: a gauge's
+    multiprocess_mode. bounds: finite upper bounds of the buckets, ascending.
+    """
+
+    type: int
+    name: str
+    help: str
+    unit: str
+    mode: str
+    label_names: tuple[str, ...]
+    bounds: tuple[float, ...]
+
+
+def encode_strings(strings: tuple[str, ...]) -> bytes:
+    """The strings one behind the other. What is no valid UTF-8 is replaced."""
+    parts = []
+    for string in strings:
+        raw = string.encode("utf-8", "replace")
+        parts.append(_LENGTH.pack(len(raw)))
+        parts.append(raw)
+    return b"".join(parts)
+
+
+def decode_strings(payload: bytes) -> tuple[str, ...]:
+    """The strings of a payload. Raises ValueError if it is not made of strings."""
+    strings = []
+    at = 0
+    while len(payload) - at > _PADDING or any(payload[at:]):
+        if len(payload) - at < _LENGTH.size:
+            raise ValueError("a string's length is cut short")
+        (size,) = _LENGTH.unpack_from(payload, at)
+        at += _LENGTH.size
+        if size > len(payload) - at:
+            raise ValueError("a string is longer than its entry")
+        strings.append(payload[at : at + size].decode("utf-8"))
+        at += size
+    return tuple(strings)
+
+
+def encode_definition(definition: Definition) -> bytes:
+    """Payload of a family's entry."""
+    head = struct.pack(f"={len(definition.bounds)}d", *definition.bounds)
+    return head + encode_strings(
+        (
+            definition.name,
+            definition.help,
+            definition.unit,
+            definition.mode,
+            *definition.label_names,
+        )
+    )
+
+
+def decode_definition(type: int, n_bounds: int, payload: bytes) -> Definition:
+    """A family's definition. Raises ValueError if the payload is not one."""
+    bounds = struct.unpack_from(f"={n_bounds}d", payload)
+    strings = decode_strings(payload[8 * n_bounds :])
+    if len(strings) < 4:
+        raise ValueError("a family needs name, help, unit and mode")
+    name, help, unit, mode, *label_names = strings
+    return Definition(type, name, help, unit, mode, tuple(label_names), bounds)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emitting side: instruments, and the process's lane under them."""

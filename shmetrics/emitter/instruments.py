@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counter, Gauge, Histogram and Calls: families, and their children by label values.
+
+The first three have the shape of prometheus_client's classes. What differs is that nothing is
+raised into the service: wrong labels or values are counted and shown by status(), and a family
+that contradicts another process's is refused, and counted, by the collector.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from shmetrics import _ring
+from shmetrics.dictionary import Definition, encode_definition, encode_strings
+from shmetrics.emitter.blocks import Block
+from shmetrics.emitter.children import (
+    CallsChild,
+    CounterChild,
+    Exceptions,
+    GaugeChild,
+    HistogramChild,
+    Nothing,
+)
+
+# oslo.metrics's bounds in seconds, and six below them for what a local call takes.
+DEFAULT_BUCKETS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
+    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5),
+    *(10.0, 25.0, 50.0, 75.0, 100.0),
+)
+
+Child = TypeVar("Child", CounterChild, GaugeChild, HistogramChild, CallsChild)
+
+
+def full_name(name: str, namespace: str, subsystem: str, unit: str) -> str:
+    """The parts joined as prometheus_client joins them, without a counter's `_total`."""
+    joined = "_".join(part for part in (namespace, subsystem, name) if part)
+    if unit and not joined.endswith("_" + unit):
+        joined += "_" + unit
+    return joined
+
+
+def finite_bounds(buckets: Iterable[float | str]) -> array[float]:
+    """The bounds without infinity, which every histogram has anyway."""
+    return array("d", (bound for bound in map(float, buckets) if bound != float("inf")))
+
+
+class Instrument(Generic[Child]):
+    """A family: name, documentation, label names; labels() gives the child that records."""
+
+    _type = _ring.TYPE_NONE
+    _recording: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Sequence[str] = (),
+        *,
+        unit: str = "",
+        mode: str = "",
+        buckets: Iterable[float | str] = (),
+    ) -> None:
+        self._name = name
+        self._label_names = tuple(labelnames)
+        bounds = finite_bounds(buckets)
+        definition = Definition(
+            self._type, name, documentation, unit, mode, self._label_names, tuple(bounds)
+        )
+        self._family = _ring.Family(self._type, bounds, encode_definition(definition))
+        self._children: dict[tuple[str, ...], Child] = {}
+        if not self._label_names:
+            # The instrument is its own only child: its methods are the compiled ones.
+            child = self.labels()
+            for method in self._recording:
+                setattr(self, method, getattr(child, method))
+
+    def _make(self, payload: bytes) -> Child:
+        raise NotImplementedError
+
+    def labels(self, *labelvalues: object, **labelkwargs: object) -> Child:
+        """The child with these label values, by position or by name. It is made once and kept."""
+        values = labelvalues
+        if labelkwargs:
+            values = tuple(map(labelkwargs.get, self._label_names))
+            if labelvalues or labelkwargs.keys() != set(self._label_names):
+                return self._wrong_labels()
+        try:
+            key = tuple(map(str, values))
+        except Exception:  # a value whose __str__ fails
+            return self._wrong_labels()
+        child = self._children.get(key)
+        if child is None:
+            if len(key) != len(self._label_names):
+                return self._wrong_labels()
+            child = self._children.setdefault(key, self._make(encode_strings(key)))
+        return child
+
+    def _wrong_labels(self) -> Child:
+        _ring.process_count_bad_labels()
+        return cast(Child, Nothing())
+
+    def _only(self) -> Child:
+        """The child of a family without labels; a family with labels has no such thing."""
+        return self._wrong_labels() if self._label_names else self.labels()
+
+
+class Counter(Instrument[CounterChild]):
+    """Counts events; only goes up. Shown as `<name>_total`."""
+
+    _type = _ring.TYPE_COUNTER
+    _recording = ("inc", "count_exceptions")
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Sequence[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: object = None,
+    ) -> None:
+        base = full_name(name.removesuffix("_total"), namespace, subsystem, unit)
+        super().__init__(base, documentation, labelnames, unit=unit)
+
+    def _make(self, payload: bytes) -> CounterChild:
+        return CounterChild(self._family, payload)
+
+    def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
+        """Adds amount, which must not be negative."""
+        self._only().inc(amount)
+
+    def count_exceptions(self, exception: Exceptions = Exception) -> Block:
+        """Counts the exceptions of this class that leave the block."""
+        return self._only().count_exceptions(exception)
+
+
+class Gauge(Instrument[GaugeChild]):
+    """A value that goes up and down, per process.
+
+    multiprocess_mode says how the processes of a node are shown together: all (one series each,
+    with a `pid` label), sum, min, max, mostrecent; with `live` before it, processes that are gone
+    do not count.
+    """
+
+    _type = _ring.TYPE_GAUGE
+    _recording = ("inc", "dec", "set", "set_to_current_time", "track_inprogress", "time")
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Sequence[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: object = None,
+        _labelvalues: object = None,
+        multiprocess_mode: str = "all",
+    ) -> None:
+        self._with_stamp = multiprocess_mode in ("mostrecent", "livemostrecent")
+        super().__init__(
+            full_name(name, namespace, subsystem, unit),
+            documentation,
+            labelnames,
+            unit=unit,
+            mode=multiprocess_mode,
+        )
+
+    def _make(self, payload: bytes) -> GaugeChild:
+        return GaugeChild(self._family, payload, self._with_stamp)
+
+    def set(self, value: float) -> None:
+        """The gauge is value."""
+        self._only().set(value)
+
+    def inc(self, amount: float = 1) -> None:
+        """Adds amount."""
+        self._only().inc(amount)
+
+    def dec(self, amount: float = 1) -> None:
+        """Takes amount away."""
+        self._only().dec(amount)
+
+    def set_to_current_time(self) -> None:
+        """Unix time, in seconds."""
+        self._only().set_to_current_time()
+
+    def track_inprogress(self) -> Block:
+        """One more while the block runs."""
+        return self._only().track_inprogress()
+
+    def time(self) -> Block:
+        """The seconds that the block took last."""
+        return self._only().time()
+
+
+class Histogram(Instrument[HistogramChild]):
+    """Counts observed values in buckets, and adds them up."""
+
+    _type = _ring.TYPE_HISTOGRAM
+    _recording = ("observe", "time")
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Sequence[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: object = None,
+        _labelvalues: object = None,
+        buckets: Iterable[float | str] = DEFAULT_BUCKETS,
+    ) -> None:
+        super().__init__(
+            full_name(name, namespace, subsystem, unit),
+            documentation,
+            labelnames,
+            unit=unit,
+            buckets=buckets,
+        )
+
+    def _make(self, payload: bytes) -> HistogramChild:
+        return HistogramChild(self._family, payload)
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """Takes one value."""
+        self._only().observe(amount)
+
+    def time(self) -> Block:
+        """Observes the seconds that the block takes."""
+        return self._only().time()
+
+
+def _encode_exception(class_name: str) -> bytes:
+    return encode_strings((class_name,))
+
+
+class Calls(Instrument[CallsChild]):
+    """Calls with a start, an end, a duration and perhaps an exception.
+
+    The collector derives four families from one of these: `<prefix>_invocation_start_total`,
+    `<prefix>_invocation_end_total`, `<prefix>_processing_seconds` and `<prefix>_exception_total`
+    (the same labels, and `exception`), and knows which calls are open.
+    """
+
+    _type = _ring.TYPE_CALLS
+
+    def __init__(
+        self,
+        prefix: str,
+        documentation: str,
+        labelnames: Sequence[str] = (),
+        buckets: Iterable[float | str] = DEFAULT_BUCKETS,
+    ) -> None:
+        super().__init__(prefix, documentation, labelnames, buckets=buckets)
+
+    def _make(self, payload: bytes) -> CallsChild:
+        return CallsChild(self._family, payload, _encode_exception)
+
+    def __call__(self) -> Any:
+        """A context manager around one call of a family without labels."""
+        return self._only()()

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process's lane: when to ask for one, and what to do with the answer.
+
+All of it runs on the slow path of a record, at most once a second. The first time it may wait 50 ms
+for the collector's answer; after that it never waits. A forked child starts over.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+from shmetrics import _ring, runtime_dir
+from shmetrics.registration import client, protocol
+
+FIRST_WAIT_S = 0.05
+
+
+def process_name() -> str:
+    """The `process` label: SHMETRICS_PROCESS, or the program's name."""
+    named = os.environ.get("SHMETRICS_PROCESS")
+    if named:
+        return named
+    program = sys.argv[0] if getattr(sys, "argv", None) else ""
+    return os.path.basename(program) or "python"
+
+
+class Registration:
+    """This process's way to a lane."""
+
+    def __init__(self) -> None:
+        self.last_problem = ""
+        self._attempt: client.Attempt | None = None
+        self._waited_pid = 0
+        self._busy = False
+
+    def attend(self) -> None:
+        """Called by the binding. Never waits, but the first time in a process."""
+        if self._busy:  # a signal handler recorded while we were at it
+            return
+        self._busy = True
+        try:
+            first = self._waited_pid != os.getpid()
+            self._waited_pid = os.getpid()
+            self._try(FIRST_WAIT_S if first else 0.0)
+        finally:
+            self._busy = False
+
+    def finish(self) -> None:
+        """At exit: a last chance for what no collector has seen yet."""
+        status = _ring.process_status()
+        if status["state"] == "private" and (status["spilled"] or status["gauge_writes"]):
+            self._busy = False
+            self._try(FIRST_WAIT_S)
+
+    def _try(self, wait_s: float) -> None:
+        if _ring.process_status()["state"] == "registered":
+            _ring.process_detach()  # we were called because the collector closed the lane
+        attempt = self._attempt
+        if attempt is not None and attempt.pid != os.getpid():
+            attempt.close()  # our parent's
+            attempt = None
+        self._attempt = None
+        try:
+            if attempt is None:
+                attempt = client.Attempt(
+                    os.path.join(runtime_dir.find(), runtime_dir.SOCKET_NAME),
+                    protocol.Hello(_ring.LAYOUT_VERSION, 0, process_name()),
+                )
+            answer = attempt.answer(wait_s)
+        except (OSError, protocol.ProtocolError) as error:
+            if attempt is not None:
+                attempt.close()
+            self.last_problem = f"no collector: {error}"
+            return
+        if answer is None:
+            self._attempt = attempt
+            self.last_problem = "no collector: connected, and no answer yet"
+        elif isinstance(answer, client.Grant):
+            self._attach(answer)
+        else:
+            attempt.close()
+            self.last_problem = f"refused ({answer.result.name.lower()}): {answer.text}"
+
+    def _attach(self, grant: client.Grant) -> None:
+        try:
+            _ring.process_attach(*grant)
+            self.last_problem = ""
+        except Exception as error:
+            for descriptor in grant:
+                os.close(descriptor)
+            self.last_problem = f"the lane could not be used: {error}"
+
+
+registration = Registration()
+
+
+def start() -> None:
+    """Makes this process ready to record. Costs nothing until it does."""
+    _ring.process_init(os.environ.get("SHMETRICS_DISABLE") == "1", registration.attend)
+    atexit.register(registration.finish)
+
+
+def status() -> dict[str, object]:
+    """How this process's recording stands.
+
+    connected: a collector has given it a lane. lane: that lane's id, or None. recorded: events
+    published or folded so far in this lane. spilled: of these, folded into totals because the ring
+    was full or no collector was there. dropped: events that could not be kept, by cause.
+    """
+    found = _ring.process_status()
+    connected = found["state"] == "registered"
+    return {
+        "connected": connected,
+        "disabled": found["disabled"],
+        "lane": found["lane"] if connected else None,
+        "recorded": found.get("recorded", 0) + found.get("spilled", 0),
+        "spilled": found.get("spilled", 0),
+        "gauge_writes": found.get("gauge_writes", 0),
+        "dropped": {cause: n for cause, n in found.get("dropped", {}).items() if n},
+        "problem": registration.last_problem,
+    }
