@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector's configuration: what can be set, where it is read from, how it is explained.
+
+options.py knows every option, load.py merges file and flags, problem.py makes one line of what is
+wrong, oslo.py reads an oslo.metrics file, commented.py writes it all down as TOML.
+"""
+
+from shmetrics.config.commented import commented
+from shmetrics.config.load import load
+from shmetrics.config.options import Config, Lane, Registration, Store
+
+__all__ = ["Config", "Lane", "Registration", "Store", "commented", "load"]

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an option's type says about itself: meaning, limits, notation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import inspect as schema
+
+
+class Option(NamedTuple):
+    """One option of a table. limits: "from 1 to 60", or "" where the type has none."""
+
+    name: str
+    meaning: str
+    limits: str
+    octal: bool
+
+
+def options(section: type[msgspec.Struct]) -> Iterator[Option]:
+    """The options of a table, without the tables in it, in the order of their definition."""
+    for field in msgspec.structs.fields(section):
+        found = schema.type_info(field.type)
+        if isinstance(found, schema.StructType):
+            continue
+        meta = found if isinstance(found, schema.Metadata) else schema.Metadata(found)
+        octal = bool((meta.extra or {}).get("octal"))
+        meaning = str((meta.extra_json_schema or {}).get("description", ""))
+        yield Option(field.encode_name, meaning, _limits(meta.type, octal), octal)
+
+
+def tables(section: type[msgspec.Struct]) -> dict[str, Any]:
+    """The tables in a table, by name."""
+    return {
+        field.encode_name: field.type
+        for field in msgspec.structs.fields(section)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+    }
+
+
+def _limits(type_: schema.Type, octal: bool) -> str:
+    if not isinstance(type_, (schema.IntType, schema.FloatType)):
+        return ""
+    if octal:
+        return f"from 0o{type_.ge:o} to 0o{type_.le:o}"
+    text = f"from {type_.ge:,} to {type_.le:,}".replace(",", "_")
+    return f"{text}, in steps of {type_.multiple_of}" if type_.multiple_of else text

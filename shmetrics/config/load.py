@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From files and flags to one Config: defaults, then the file, then oslo.metrics's, then flags."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shmetrics.config import oslo, problem
+from shmetrics.config.options import Config
+from shmetrics.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+
+class Layer(NamedTuple):
+    """Options from one place; a later layer wins."""
+
+    origin: str  # a file's name, or a flag
+    options: dict[str, Any]
+
+
+def load(path: str = "", oslo_path: str = "", flags: Mapping[str, str] | None = None) -> Config:
+    """The configuration that a collector runs with.
+
+    path: a TOML file. oslo_path: an oslo.metrics configuration file. flags: values by their flag,
+    `{"--runtime-dir": "/run/shmetrics"}`. Raises ConfigError: one line that names the place, the
+    option, its value, and what is allowed.
+    """
+    layers = []
+    if path:
+        layers.append(Layer(path, _read(path)))
+    if oslo_path:
+        layers.append(Layer(oslo_path, oslo.read(oslo_path)))
+    for flag, value in (flags or {}).items():
+        layers.append(Layer(flag, {flag.lstrip("-").replace("-", "_"): value}))
+    return _merge(layers)
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            table: dict[str, Any] = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: this is not TOML: {error}") from None
+    return table
+
+
+def _merge(layers: list[Layer]) -> Config:
+    raw: dict[str, Any] = {}
+    for layer in layers:
+        raw.update(layer.options)
+    try:
+        return msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        option, what = problem.explain(error, raw, Config)
+    # The last layer that sets it, or whose table it is in, is where it has to be mended.
+    top = option.partition(".")[0]
+    origin = next((layer.origin for layer in reversed(layers) if top in layer.options), "")
+    place = origin if origin.startswith("--") else ": ".join(filter(None, (origin, option)))
+    raise ConfigError(f"{place}: {what}")

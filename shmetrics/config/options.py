@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option of the collector: type, limits, default and meaning, each written down once.
+
+The descriptions here are what `shmetrics check --print-default` and docs/configuration.md show.
+A limit that a type cannot say is checked in `__post_init__`, with a message that begins with the
+option's name: `records: 1000 is not a power of two; try 1024`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import socket
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from shmetrics.config import address
+
+_KIB = 1024
+_MIB = 1024 * _KIB
+_RECORD_BYTES = 64
+_OPEN_CALL_BYTES = 16
+_HEADER_BYTES = 4096
+
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_RESERVED_LABELS = ("le", "quantile")
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the tables of a configuration file."""
+
+
+class Lane(Section, frozen=True, kw_only=True):
+    """What each emitting process gets: a file in shared memory, fully allocated at registration.
+    The defaults make 500 KiB per process."""
+
+    records: Annotated[
+        int,
+        Meta(ge=64, le=256 * _KIB, description="Events that fit into the ring; a power of two."),
+    ] = 4096
+    dictionary_bytes: Annotated[
+        int,
+        Meta(
+            ge=16 * _KIB,
+            le=16 * _MIB,
+            multiple_of=8,
+            description="Room for the names and label values of the process's series.",
+        ),
+    ] = 128 * _KIB
+    spill_bytes: Annotated[
+        int,
+        Meta(
+            ge=4 * _KIB,
+            le=16 * _MIB,
+            multiple_of=8,
+            description="Room for totals while the ring is full or the collector is away.",
+        ),
+    ] = 48 * _KIB
+    open_calls: Annotated[
+        int, Meta(ge=16, le=64 * _KIB, description="Calls that can be listed while they are open.")
+    ] = 1024
+
+    def __post_init__(self) -> None:
+        if self.records & (self.records - 1):
+            better = 1 << self.records.bit_length()
+            raise ValueError(f"records: {self.records} is not a power of two; try {better}")
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of one lane file; the collector keeps a twin of the spill beside it."""
+        return (
+            _HEADER_BYTES
+            + self.open_calls * _OPEN_CALL_BYTES
+            + self.dictionary_bytes
+            + 2 * self.spill_bytes
+            + self.records * _RECORD_BYTES
+        )
+
+
+class Registration(Section, frozen=True, kw_only=True):
+    """Who may have a lane."""
+
+    allow_uids: Annotated[
+        str | list[int | str],
+        Meta(
+            description="Users whose processes may register, by number or name: "
+            '["nova", "neutron", 1000]. "own" is the collector\'s own user and root, "any" is '
+            "everybody."
+        ),
+    ] = "own"
+    max_lanes: Annotated[
+        int, Meta(ge=1, le=65536, description="Processes that can be registered at a time.")
+    ] = 4096
+
+    def __post_init__(self) -> None:
+        if isinstance(self.allow_uids, str) and self.allow_uids not in ("own", "any"):
+            raise ValueError(
+                f'allow_uids: {self.allow_uids!r} is neither "own" nor "any" nor a list of users'
+            )
+        self.uids()
+
+    def uids(self) -> frozenset[int] | None:
+        """The numbers of the users that may register; None is everybody. Raises ValueError."""
+        if self.allow_uids == "any":
+            return None
+        if isinstance(self.allow_uids, str):
+            return frozenset((0, os.geteuid()))
+        return frozenset(_uid(user) for user in self.allow_uids)
+
+
+class Store(Section, frozen=True, kw_only=True):
+    """How much may be kept. What is over a limit is folded into one overflow series per family, and
+    counted."""
+
+    max_bytes: Annotated[
+        int, Meta(ge=_MIB, le=1 << 40, description="Size that the file with the totals may reach.")
+    ] = 256 * _MIB
+    max_series_per_family: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="Label sets of one family.")
+    ] = 20_000
+    max_label_bytes: Annotated[
+        int, Meta(ge=16, le=16 * _KIB, description="Length of one label value, in UTF-8.")
+    ] = 1024
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """Configuration of the collector. Every option may be left out."""
+
+    listen: Annotated[
+        str,
+        Meta(
+            description="HOST:PORT of the HTTP server: /metrics, the JSON API and a page. "
+            "Port 0 is any free port; no host is every interface."
+        ),
+    ] = "127.0.0.1:9464"
+    runtime_dir: Annotated[
+        str,
+        Meta(
+            description="Directory in which emitters and collector meet, best on tmpfs. Empty: "
+            "$SHMETRICS_RUNTIME_DIR, /run/shmetrics, $XDG_RUNTIME_DIR/shmetrics or "
+            "/tmp/shmetrics-UID, the first that is there or can be made."
+        ),
+    ] = ""
+    tick_seconds: Annotated[
+        float, Meta(ge=0.01, le=60, description="Time between two drains of all lanes.")
+    ] = 1.0
+    constant_labels: Annotated[
+        dict[str, str],
+        Meta(description="Labels that every series gets; by default the node's name. {} is none."),
+    ] = field(default_factory=lambda: {"hostname": socket.gethostname()})
+    oslo_metrics_socket: Annotated[
+        str,
+        Meta(
+            description="Unix datagram socket for services that speak oslo.metrics's own protocol; "
+            "their default is /var/tmp/metrics_collector.sock. Empty: off."
+        ),
+    ] = ""
+    oslo_metrics_socket_mode: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=0o777,
+            description="Its permissions; who may write to it may send.",
+            extra={"octal": True},
+        ),
+    ] = 0o660
+    lane: Lane = field(default_factory=Lane)
+    registration: Registration = field(default_factory=Registration)
+    store: Store = field(default_factory=Store)
+
+    def __post_init__(self) -> None:
+        try:
+            address.parse(self.listen)
+        except ValueError as error:
+            raise ValueError(f"listen: {error}") from None
+        for name in self.constant_labels:
+            if not _LABEL_NAME.fullmatch(name) or name.startswith("__"):
+                raise ValueError(
+                    f"constant_labels.{name}: {name!r} is not a label name; letters, digits and _ "
+                    "make one, and it begins with no digit and no __"
+                )
+            if name in _RESERVED_LABELS:
+                raise ValueError(f"constant_labels.{name}: {name!r} is Prometheus's own; rename it")
+
+    @property
+    def address(self) -> address.Address:
+        """`listen`, taken apart."""
+        return address.parse(self.listen)
+
+
+def _uid(user: int | str) -> int:
+    if isinstance(user, int):
+        if not 0 <= user < 2**32 - 1:
+            raise ValueError(f"allow_uids: {user} is no user's number")
+        return user
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise ValueError(f"allow_uids: there is no user {user!r} on this node") from None

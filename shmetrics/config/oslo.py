@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An existing oslo.metrics configuration file, as it stands, in terms of our options.
+
+oslo.config defines that dialect (interpolation, several files, its own types), so it reads it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shmetrics.config.address import Address
+from shmetrics.errors import ConfigError
+
+GROUP = "oslo_metrics"
+
+
+def read(path: str) -> dict[str, Any]:
+    """The options that the file amounts to: its socket and its address. Raises ConfigError."""
+    try:
+        from oslo_config import cfg
+    except ImportError:
+        raise ConfigError(
+            f"--oslo-config {path}: oslo.config reads this file and is not installed; "
+            "pip install 'shmetrics[oslo]'"
+        ) from None
+    conf = cfg.ConfigOpts()
+    # Names, types and defaults are those of oslo.metrics. wsgi_silent_server says whether requests
+    # are logged; we never log them, so it is accepted and changes nothing.
+    conf.register_opts(
+        [
+            cfg.StrOpt("metrics_socket_file", default="/var/tmp/metrics_collector.sock"),
+            cfg.StrOpt("prometheus_host", default=""),
+            cfg.PortOpt("prometheus_port", default=3000),
+            cfg.IntOpt("metrics_socket_perm", default=0o660),
+            cfg.BoolOpt("wsgi_silent_server", default=True),
+        ],
+        group=GROUP,
+    )
+    try:
+        conf(args=[], project="oslo-metrics", default_config_files=[path], default_config_dirs=[])
+    except cfg.ConfigFilesNotFoundError:
+        raise ConfigError(f"{path}: no such file, or it may not be read") from None
+    except cfg.Error as error:
+        raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
+    values = {option: _value(conf, option, path, cfg.Error) for option in conf[GROUP]}
+    return {
+        "listen": str(Address(values["prometheus_host"] or "0.0.0.0", values["prometheus_port"])),
+        "oslo_metrics_socket": values["metrics_socket_file"],
+        # People write 660 there, which is decimal. chmod takes whatever bits it has, and so do we.
+        "oslo_metrics_socket_mode": values["metrics_socket_perm"] & 0o777,
+    }
+
+
+def _value(conf: Any, option: str, path: str, problem: type[Exception]) -> Any:
+    try:
+        return conf[GROUP][option]
+    except problem as error:  # a wrong value, or one that refers to an option that is not there
+        text = " ".join(str(error).split())
+        reason = text.partition("is not valid: ")[2] or text
+        raise ConfigError(f"{path}: {GROUP}.{option}: {reason}") from None

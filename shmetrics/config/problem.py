@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One line for a person out of what msgspec says: option, value, and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from shmetrics.config import described
+
+_AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$\.?(?P<path>.*)`)?", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+_EXPECTED = re.compile(r"Expected `(.*?)`")
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a string",
+    "object": "a table",
+    "int | str": "a number or a name",
+    "str | array": "a string or a list",
+}
+
+
+def explain(
+    error: msgspec.ValidationError, raw: Mapping[str, Any], schema: type[msgspec.Struct]
+) -> tuple[str, str]:
+    """The option's dotted name, and what is wrong with it.
+
+    raw: what was decoded. schema: what it should have been.
+    """
+    match = _AT.fullmatch(str(error))
+    assert match is not None  # the pattern matches every string
+    what, path = match["what"], (match["path"] or "").replace("[...]", "")
+    parts = [part for part in path.split(".") if part]
+    unknown = _UNKNOWN.match(what)
+    if unknown:
+        return _join(parts, unknown[1]), f"no such option; {_known(parts, unknown[1], schema)}"
+    if isinstance(error.__cause__, ValueError):  # a check of ours: "option: what is wrong"
+        option, what = what.split(": ", 1)
+        return _join(parts, option), what
+    return path, f"{_shown(_value(raw, path))} is not {_wanted(what, parts, schema)}"
+
+
+def _join(parts: list[str], name: str) -> str:
+    return ".".join([*parts, name])
+
+
+def _table(parts: list[str], schema: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    for part in parts:
+        schema = described.tables(schema).get(part, schema)
+    return schema
+
+
+def _known(parts: list[str], name: str, schema: type[msgspec.Struct]) -> str:
+    names = [field.encode_name for field in msgspec.structs.fields(_table(parts, schema))]
+    near = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+
+
+def _wanted(what: str, parts: list[str], schema: type[msgspec.Struct]) -> str:
+    expected = _EXPECTED.match(what)
+    words = _WORDS.get(expected[1], expected[1]) if expected else what
+    for option in described.options(_table(parts[:-1], schema)):
+        if parts[-1:] == [option.name]:
+            return f"{words} {option.limits}".rstrip()
+    return words
+
+
+def _value(raw: Any, path: str) -> Any:
+    """What stands at `lane.records` or `registration.allow_uids[0]`."""
+    for part in re.findall(r"[^.\[\]]+", path):
+        raw = raw[int(part)] if isinstance(raw, list) else raw[part]
+    return raw
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The configuration written down is the configuration read, and what the documentation shows."""
+
+from pathlib import Path
+
+import pytest
+
+from shmetrics import config
+
+DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        config.Config(),
+        config.Config(
+            constant_labels={"a": 'quote " back \\ line\n bell\x07 del\x7f', "b": "Ünï 🜁"},
+            registration=config.Registration(allow_uids=[1, "root"]),
+            oslo_metrics_socket_mode=0o777,
+            tick_seconds=0.25,
+        ),
+        config.Config(constant_labels={}),
+    ],
+)
+def test_it_loads_as_it_was(tmp_path: Path, wanted: config.Config) -> None:
+    path = tmp_path / "shmetrics.toml"
+    path.write_text(config.commented(wanted), encoding="utf-8")
+    assert config.load(str(path)) == wanted
+
+
+def test_every_option_is_explained() -> None:
+    lines = config.commented(config.Config()).splitlines()
+    options = [at for at, line in enumerate(lines) if " = " in line and line[0] != "#"]
+    assert len(options) == 15
+    for at in options:
+        assert lines[at - 1].startswith("# "), lines[at]
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_documentation_shows_the_defaults() -> None:
+    defaults = config.Config(constant_labels={"hostname": "node-1"})
+    assert config.commented(defaults) in DOCS.read_text(encoding="utf-8")
