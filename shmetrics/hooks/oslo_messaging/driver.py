@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver: the real one that the URL names, with a call recorded around what it sends.
+
+`Driver` has the four methods of oslo.messaging's driver contract through which messages go; all
+else is the real driver's own. Each passes on exactly what it was given, so that a parameter that
+oslo.messaging adds one day needs nothing here.
+"""
+
+import copy
+from typing import Any, Final
+
+from oslo_messaging import InvalidTransportURL
+from stevedore.driver import DriverManager
+
+from shmetrics.hooks.oslo_messaging import instruments
+from shmetrics.hooks.oslo_messaging.failures import failed
+from shmetrics.hooks.oslo_messaging.labels import (
+    notification_sent_key,
+    notification_sent_labels,
+    rpc_sent_key,
+    rpc_sent_labels,
+)
+from shmetrics.hooks.oslo_messaging.listener import notification_listener, rpc_listener
+from shmetrics.hooks.oslo_messaging.origin import Origins
+from shmetrics.hooks.oslo_messaging.proxy import Proxy
+from shmetrics.hooks.oslo_messaging.raised import name_of_raised
+from shmetrics.hooks.oslo_messaging.recorder import Recorder, end
+
+__all__ = ["Driver"]
+
+_NAMESPACE: Final = "oslo.messaging.drivers"
+
+
+class Driver(Proxy):
+    """The driver named after the first ``+`` of *url*'s scheme, measured.
+
+    Takes what oslo.messaging gives to any driver. Raises what the real driver's loading and
+    construction raise, and `InvalidTransportURL` if *url* names no real driver.
+    """
+
+    __slots__ = ("_shm_exchange", "_shm_families", "_shm_notifications", "_shm_rpc")
+
+    _shm_exchange: Any
+    _shm_families: instruments.Instruments
+    _shm_notifications: Recorder
+    _shm_rpc: Recorder
+
+    def __init__(self, conf: Any, url: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_load(conf, url, args, kwargs))
+        exchange = args[0] if args else kwargs.get("default_exchange")
+        families = instruments.load()
+        self._shm_exchange = exchange
+        self._shm_families = families
+        self._shm_rpc = Recorder(
+            rpc_sent_key, lambda key: families.rpc_client(rpc_sent_labels(key, exchange))
+        )
+        self._shm_notifications = Recorder(
+            notification_sent_key,
+            lambda key: families.notification_client(notification_sent_labels(key, exchange)),
+        )
+
+    def send(self, target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
+        opened = self._shm_rpc.start(target, message, args, kwargs)
+        try:
+            reply = self._shm_real.send(target, ctxt, message, *args, **kwargs)
+        except BaseException as error:
+            end(opened, name_of_raised(error))
+            raise
+        end(opened)
+        return reply
+
+    def send_notification(
+        self, target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        opened = self._shm_notifications.start(target, message, args, kwargs)
+        try:
+            result = self._shm_real.send_notification(target, ctxt, message, *args, **kwargs)
+        except BaseException as error:
+            end(opened, name_of_raised(error))
+            raise
+        end(opened)
+        return result
+
+    def listen(self, target: Any, *args: Any, **kwargs: Any) -> Any:
+        real = self._shm_real.listen(target, *args, **kwargs)
+        instrument = self._shm_families.rpc_server
+        try:
+            return rpc_listener(real, instrument, target, self._shm_exchange)
+        except Exception as error:
+            failed(error)
+            return real
+
+    def listen_for_notifications(
+        self, targets_and_priorities: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        real = self._shm_real.listen_for_notifications(targets_and_priorities, *args, **kwargs)
+        instrument = self._shm_families.notification_server
+        try:
+            origins = Origins(targets_and_priorities, self._shm_exchange)
+            return notification_listener(real, instrument, origins)
+        except Exception as error:
+            failed(error)
+            return real
+
+
+def _load(conf: Any, url: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the real driver, made as oslo.messaging makes one.
+
+    The real driver gets a URL of its own whose scheme does not name us: some drivers read it.
+    """
+    ours, _, scheme = url.transport.partition("+")
+    if not scheme:
+        raise InvalidTransportURL(
+            url, f"{ours}:// names no driver to measure; write {ours}+rabbit://… instead"
+        )
+    real_url = copy.copy(url)
+    real_url.transport = scheme
+    return DriverManager(
+        _NAMESPACE,
+        scheme.partition("+")[0],
+        invoke_on_load=True,
+        invoke_args=(conf, real_url, *args),
+        invoke_kwds=kwargs,
+    ).driver

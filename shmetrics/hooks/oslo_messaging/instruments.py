@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The four call families of this hook, as functions from labels to calls.
+
+This is the one module of the hook that touches the emitter. If the emitter cannot be loaded, a
+service gets `NoCall` for every label set and its real driver works as if it had been named alone.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from shmetrics.hooks.oslo_messaging.failures import failed
+from shmetrics.hooks.oslo_messaging.recorder import Call
+
+__all__ = ["Instruments", "NoCall", "load"]
+
+Labels: TypeAlias = Mapping[str, str]
+Instrument: TypeAlias = Callable[[Labels], Call]
+
+_NOTIFICATION_CLIENT: Final = ("exchange", "topic", "priority", "event_type", "version", "process")
+_NOTIFICATION_SERVER: Final = ("exchange", "topic", "priority", "event_type", "process")
+
+
+class NoCall:
+    """A call that records nothing."""
+
+    def start(self) -> None: ...
+
+    def end(self, token: None, exception: str | None = None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Instruments:
+    """Each family's function from label values to `Call`; ``process`` is the emitter's affair."""
+
+    rpc_client: Instrument
+    rpc_server: Instrument
+    notification_client: Instrument
+    notification_server: Instrument
+
+
+def load() -> Instruments:
+    """Return the families of the emitter, or silent ones if there is no emitter. Never raises."""
+    try:
+        return _from_emitter()
+    except Exception as error:
+        failed(error)
+        nothing = NoCall()
+        return Instruments(*(lambda labels: nothing,) * 4)
+
+
+def _from_emitter() -> Instruments:
+    from shmetrics import Calls, rpc
+    from shmetrics.emitter.process import process_name
+
+    sent = Calls("oslo_messaging_notification_client", "Notifications sent", _NOTIFICATION_CLIENT)
+    received = Calls(
+        "oslo_messaging_notification_server", "Notifications received", _NOTIFICATION_SERVER
+    )
+    process = process_name()
+    return Instruments(
+        rpc_client=lambda labels: rpc.client_call(**labels),
+        rpc_server=lambda labels: rpc.server_call(**labels),
+        notification_client=lambda labels: sent.labels(**labels, process=process),
+        notification_server=lambda labels: received.labels(**labels, process=process),
+    )

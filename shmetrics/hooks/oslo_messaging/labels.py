@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Raw values of targets and messages, and the label values made from them.
+
+For each family there are two functions. The *key* function runs for every message: it reads the
+attributes that decide the labels and returns them in a tuple, as cheaply as that can be done. The
+*labels* function runs once per key and does all the rest: the default exchange, formatting, the
+empty string for what is missing.
+"""
+
+from typing import Any, Final, TypeAlias
+
+__all__ = [
+    "notification_received_labels",
+    "notification_sent_key",
+    "notification_sent_labels",
+    "priority_of",
+    "rpc_received_key",
+    "rpc_received_labels",
+    "rpc_sent_key",
+    "rpc_sent_labels",
+]
+
+Key: TypeAlias = tuple[Any, ...]
+Labels: TypeAlias = dict[str, str]
+
+#: The endings that oslo.messaging's notifiers give to a topic.
+PRIORITIES: Final = frozenset({"audit", "debug", "info", "warn", "error", "critical", "sample"})
+
+
+def rpc_sent_key(target: Any, message: Any, args: Any, kwargs: Any) -> Key:
+    """Key of a message given to ``BaseDriver.send``.
+
+    *args* and *kwargs* are what followed the message: ``wait_for_reply``, ``timeout`` and more.
+    """
+    return (
+        bool(args[0] if args else kwargs.get("wait_for_reply")),
+        target.exchange,
+        target.topic,
+        target.namespace,
+        target.version,
+        target.server,
+        target.fanout,
+        message.get("method"),
+        args[1] if len(args) > 1 else kwargs.get("timeout"),
+    )
+
+
+def rpc_sent_labels(key: Key, default_exchange: Any) -> Labels:
+    """Labels of ``oslo_messaging_rpc_client``, without the process."""
+    waits, exchange, topic, namespace, version, server, fanout, method, timeout_seconds = key
+    return {
+        "call_type": "call" if waits else "cast",
+        "exchange": text(exchange or default_exchange),
+        "topic": text(topic),
+        "namespace": text(namespace),
+        "version": text(version),
+        "server": text(server),
+        "fanout": "" if fanout is None else str(bool(fanout)),
+        "method": text(method),
+        "timeout": number(timeout_seconds),
+    }
+
+
+def rpc_received_key(incoming: Any) -> Key:
+    """Key of a message that an RPC listener received."""
+    message = incoming.message
+    return message.get("namespace"), message.get("version"), message.get("method")
+
+
+def rpc_received_labels(key: Key, target: Any, default_exchange: Any, endpoint: str) -> Labels:
+    """Labels of ``oslo_messaging_rpc_server``, without the process.
+
+    *target* is what the server listens on: it says where the message came in, *key* what it asks.
+    """
+    namespace, version, method = key
+    return {
+        "exchange": text(target.exchange or default_exchange),
+        "topic": text(target.topic),
+        "server": text(target.server),
+        "endpoint": endpoint,
+        "namespace": text(namespace),
+        "version": text(version),
+        "method": text(method),
+    }
+
+
+def notification_sent_key(target: Any, message: Any, args: Any, kwargs: Any) -> Key:
+    """Key of a message given to ``send_notification``; *args* begins with its version."""
+    return (
+        target.exchange,
+        target.topic,
+        message.get("priority"),
+        message.get("event_type"),
+        args[0] if args else kwargs.get("version"),
+    )
+
+
+def notification_sent_labels(key: Key, default_exchange: Any) -> Labels:
+    """Labels of ``oslo_messaging_notification_client``, without the process.
+
+    A notifier sends to ``<topic>.<priority>``; the label ``topic`` is the configured one, so that
+    it equals the listener's.
+    """
+    exchange, routing, priority, event_type, version = key
+    topic, _, ending = text(routing).rpartition(".")
+    if not topic or ending not in {*PRIORITIES, priority_of(priority)}:
+        topic, ending = text(routing), ""
+    return {
+        "exchange": text(exchange or default_exchange),
+        "topic": topic,
+        "priority": priority_of(priority) or ending,
+        "event_type": text(event_type),
+        "version": text(version),
+    }
+
+
+def notification_received_labels(exchange: str, topic: str, priority: Any, event: Any) -> Labels:
+    """Labels of ``oslo_messaging_notification_server``, without the process."""
+    return {
+        "exchange": exchange,
+        "topic": topic,
+        "priority": priority_of(priority),
+        "event_type": text(event),
+    }
+
+
+def priority_of(value: Any) -> str:
+    """Return a message's ``priority`` as topics spell it: messages say INFO, topics say info."""
+    return text(value).lower()
+
+
+def text(value: Any) -> str:
+    """Return a label value: the empty string for None."""
+    return "" if value is None else str(value)
+
+
+def number(value: Any) -> str:
+    """Return a count of seconds as one would write it: 60 and 60.0 are "60", 2.5 is "2.5"."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return text(value)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listeners whose messages are measured: the real one, behind a callback of ours.
+
+What is known about a message has two halves. The listener's half, where it came in, is fixed when
+the service begins to listen. The message's half, what it asks, is the recorder's key.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from shmetrics.hooks.oslo_messaging.endpoint import endpoint_name
+from shmetrics.hooks.oslo_messaging.incoming import Incoming, Notification, Request, end_incoming
+from shmetrics.hooks.oslo_messaging.instruments import Instrument
+from shmetrics.hooks.oslo_messaging.labels import (
+    notification_received_labels,
+    rpc_received_key,
+    rpc_received_labels,
+)
+from shmetrics.hooks.oslo_messaging.origin import Origins
+from shmetrics.hooks.oslo_messaging.proxy import Proxy
+from shmetrics.hooks.oslo_messaging.raised import name_of_raised
+from shmetrics.hooks.oslo_messaging.recorder import Recorder
+
+__all__ = ["Listener", "notification_listener", "rpc_listener"]
+
+#: From the callback of a server to the function that wraps one message on its way to it.
+Wrapping: TypeAlias = Callable[[Any], Callable[[Any], Incoming]]
+
+
+class Listener(Proxy):
+    """The listener *real*; what it hands to its callback is wrapped by *wrapping*."""
+
+    __slots__ = ("_shm_wrapping",)
+
+    _shm_wrapping: Wrapping
+
+    def __init__(self, real: Any, wrapping: Wrapping) -> None:
+        super().__init__(real)
+        self._shm_wrapping = wrapping
+
+    def start(self, on_incoming_callback: Any, *args: Any, **kwargs: Any) -> Any:
+        wrap = self._shm_wrapping(on_incoming_callback)
+
+        def on_incoming(batch: Any) -> Any:
+            messages = [wrap(message) for message in batch]
+            try:
+                return on_incoming_callback(messages)
+            except BaseException as error:
+                for message in messages:  # the server did not take them: nobody will answer
+                    end_incoming(message, name_of_raised(error))
+                raise
+
+        return self._shm_real.start(on_incoming, *args, **kwargs)
+
+
+def rpc_listener(real: Any, instrument: Instrument, target: Any, default_exchange: Any) -> Listener:
+    """Measure what *real* receives for the RPC server that listens on *target*."""
+
+    def wrapping(callback: Any) -> Callable[[Any], Incoming]:
+        def make(key: Any) -> Any:
+            endpoint = endpoint_name(callback, *key)
+            return instrument(rpc_received_labels(key, target, default_exchange, endpoint))
+
+        calls = Recorder(rpc_received_key, make)
+        return lambda incoming: Request(incoming, calls.start(incoming))
+
+    return Listener(real, wrapping)
+
+
+def notification_listener(real: Any, instrument: Instrument, origins: Origins) -> Listener:
+    """Measure what *real* receives for the notification listener on *origins*."""
+
+    def key(incoming: Any) -> Any:
+        message = incoming.message
+        return origins.of(message), message.get("priority"), message.get("event_type")
+
+    def make(key: Any) -> Any:
+        (exchange, topic), priority, event_type = key
+        return instrument(notification_received_labels(exchange, topic, priority, event_type))
+
+    def wrapping(_callback: Any) -> Callable[[Any], Incoming]:
+        calls = Recorder(key, make)
+        return lambda incoming: Notification(incoming, calls.start(incoming))
+
+    return Listener(real, wrapping)
