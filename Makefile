@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Everything works on a fresh machine: python3 with its headers and venv, and a C compiler.
+# The environment is made again when its requirements change, the extension when its sources do.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+TESTS ?= tests
+
+C_WARNINGS := -std=gnu11 -O2 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+COMPILERS := $(shell command -v gcc) $(shell command -v clang)
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: build ## a collector, and a service talking RPC through it; SECONDS=20 ends by itself
+	@$(BIN)/shmetrics demo $(if $(SECONDS),--seconds $(SECONDS))
+
+test: build ## all tests; TESTS='tests/cli -k lanes' for some of them
+	@$(BIN)/python -m pytest -q $(TESTS)
+
+test-pythons: ## the suite on every CPython 3.10 to 3.13 that pyenv or PATH has
+	@.ci/pythons
+
+bench: build ## the benchmarks, to benchmarks/results/; QUICK=1 for a short look
+	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+check: build ## style, types, and C warnings with every compiler there is
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/cython-lint --max-line-length 100 shmetrics benchmarks
+	@$(BIN)/mypy --no-error-summary
+	@for compiler in $(COMPILERS); do for source in csrc/*.[ch]; do \
+	    $$compiler $(C_WARNINGS) -x c -fsyntax-only -include $$source /dev/null || exit 1; \
+	done; done
+	@echo "check: clean"
+
+build: $(VENV)/.built ## the environment and the extension (the other targets see to it)
+
+pins: $(VENV)/.environment ## write requirements-dev.txt anew, with today's newest versions
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+	    --extra collector --extra oslo --no-annotate --no-header \
+	    pyproject.toml requirements-dev.in --output-file requirements-dev.txt
+
+clean: ## remove what was built; the environment stays
+	@rm -rf build dist benchmarks/build *.egg-info shmetrics/_ring.c shmetrics/_ring.*.so $(VENV)/.built
+
+$(VENV)/.environment: requirements-dev.txt
+	@echo "$@: Python environment"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[ch] shmetrics/_ring.p*)
+	@echo "$@: extension"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+	    --no-build-isolation --no-deps --editable .
+	@touch $@
+
+.PHONY: help demo test test-pythons bench check build pins clean
