@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One datagram of oslo.metrics's protocol: from bytes to what happened, or to why it is refused.
+
+{"module": "oslo_messaging", "name": "rpc_client_processing_seconds",
+ "action": {"action": "observe", "value": 0.02},
+ "labels": {"topic": "compute", "method": "build", "fanout": null, ...}}
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import msgspec
+
+MODULE = "oslo_messaging"
+MAX_SECONDS = 1e8  # three years: a call that says it took longer is mistaken
+
+Verb = Literal["start", "end", "observe", "exception"]
+
+
+class Refused(Exception):
+    """A datagram that is not taken. reason: a label value; the message: one line for people."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class Happening(NamedTuple):
+    """What a datagram says. family: prefix of a family of calls. seconds: of an observation."""
+
+    family: str
+    verb: Verb
+    labels: dict[str, str]
+    seconds: float
+
+
+class _Action(msgspec.Struct):
+    action: str
+    value: float | None = None
+
+
+class _Message(msgspec.Struct):
+    module: str
+    name: str
+    action: _Action
+    labels: dict[str, str | int | float | bool | None]
+
+
+_VERBS: dict[str, tuple[Verb, str]] = {
+    "_invocation_start_total": ("start", "inc"),
+    "_invocation_end_total": ("end", "inc"),
+    "_processing_seconds": ("observe", "observe"),
+    "_exception_total": ("exception", "inc"),
+}
+_METRICS = {
+    side + suffix: (f"{MODULE}_{side}", verb, action)
+    for side in ("rpc_client", "rpc_server")
+    for suffix, (verb, action) in _VERBS.items()
+}
+_decoder = msgspec.json.Decoder(_Message)
+
+
+def decode(datagram: bytes) -> Happening:
+    """What the datagram says. Raises Refused, and nothing else."""
+    try:
+        message = _decoder.decode(datagram)
+    except msgspec.ValidationError as error:
+        raise Refused("bad_message", str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused("not_json", str(error)) from None
+    except RecursionError:
+        raise Refused("not_json", "too deeply nested") from None
+    if message.module != MODULE:
+        raise Refused("unknown_module", f"module {message.module!r} is not {MODULE!r}")
+    if message.name not in _METRICS:
+        raise Refused("unknown_metric", f"there is no metric {message.name!r}")
+    family, verb, action = _METRICS[message.name]
+    if message.action.action != action:
+        raise Refused(
+            "bad_action", f"{message.name} takes {action!r}, not {message.action.action!r}"
+        )
+    labels = {name: label_text(value) for name, value in message.labels.items()}
+    return Happening(family, verb, labels, _seconds(message, verb))
+
+
+def label_text(value: str | float | None) -> str:
+    """A label's value: nothing for None, no `.0` at a whole number of seconds."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < MAX_SECONDS:
+        return str(int(value))
+    return str(value)
+
+
+def _seconds(message: _Message, verb: Verb) -> float:
+    value = message.action.value
+    if verb == "observe":
+        if value is None or not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
+            raise Refused("bad_value", f"{message.name}: {value!r} is no duration in seconds")
+        return value
+    if value not in (None, 1):  # a counter goes up by one; the senders leave the value out
+        raise Refused("bad_value", f"{message.name}: {value!r} where a count of one is meant")
+    return 0.0

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The families of RPC calls in a real store, and a receiver in front of them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shmetrics import _ring, rpc
+from shmetrics.collector.families import CallFamily, Families, Limits
+from shmetrics.collector.stock import Receiver
+from shmetrics.collector.store import Store
+from shmetrics.dictionary import Definition
+
+BOUNDS = (0.01, 0.1, 1.0)
+LABELS = {rpc.CLIENT_PREFIX: rpc.CLIENT_LABELS, rpc.SERVER_PREFIX: rpc.SERVER_LABELS}
+
+
+class Tables:
+    """What the receiver filled: counts of datagrams, and the series of each side."""
+
+    def __init__(self, store: Store) -> None:
+        self.datagrams: Counter[str] = Counter()
+        families = Families(store, Limits(), lambda name: None)
+        self.families: dict[str, CallFamily] = {}
+        for prefix, labels in LABELS.items():
+            definition = Definition(_ring.TYPE_CALLS, prefix, rpc.HELP, "", "", labels, BOUNDS)
+            family = families.define(definition)
+            assert isinstance(family, CallFamily)
+            self.families[prefix] = family
+        self.receiver = Receiver(
+            {prefix: (family, LABELS[prefix]) for prefix, family in self.families.items()},
+            lambda result: self.datagrams.update([result]),
+        )
+
+    def shown(self, prefix: str) -> list[tuple[dict[str, str], list[int]]]:
+        """Each series' labels that are not empty, with starts, ends, nanoseconds and buckets."""
+        family = self.families[prefix]
+        rows = family.rows()
+        return [
+            (named(family.series.names, values), [int(cell) for cell in rows[row]])
+            for row, values in enumerate(family.series.values)
+        ]
+
+    def exceptions(self, prefix: str) -> list[tuple[dict[str, str], float]]:
+        family = self.families[prefix].exceptions
+        assert family is not None
+        rows = family.rows().view("f8")
+        return [
+            (named(family.series.names, values), float(rows[row][0]))
+            for row, values in enumerate(family.series.values)
+        ]
+
+
+def named(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in zip(names, values, strict=True) if value}
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Iterator[Tables]:
+    store = Store(tmp_path / "store", 1 << 20)
+    found = Tables(store)
+    yield found
+    del found.receiver, found.families
+    store.close()
