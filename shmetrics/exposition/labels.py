@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label text, escaped once per series and kept for as long as the series lives.
+
+Between two scrapes a series changes its numbers only, so its labels are made when it first shows
+up, and copied from then on. A histogram puts `le` among them, where its name sorts: each row
+therefore has a part before le and a part after it.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from functools import lru_cache
+from weakref import WeakKeyDictionary
+
+from shmetrics._ring import text_escape, text_number
+from shmetrics.exposition.table import Series
+
+Constants = tuple[tuple[str, str], ...]
+
+
+class LabelText:
+    """The labels of all rows of one Series, together with the constant ones, sorted by name.
+
+    text: the labels of one row after the other.
+    parts: where in text each row's two parts begin, and at the end where the last one ends. If a
+        row has both, the first one ends in a comma.
+    """
+
+    __slots__ = ("_after", "_before", "_constants", "_rows", "parts", "text")
+
+    def __init__(self, names: tuple[str, ...], constants: Constants) -> None:
+        self.text = bytearray()
+        self.parts = array("Q", [0])
+        self._rows = 0
+        # A series' own label wins over a constant one of the same name.
+        added = [(name, value) for name, value in constants if name not in names]
+        self._constants = tuple(value for _, value in added)
+        places = sorted(
+            (name, place) for place, name in enumerate((*names, *(name for name, _ in added)))
+        )
+        self._before = [(_opening(name), place) for name, place in places if name < "le"]
+        self._after = [(_opening(name), place) for name, place in places if name >= "le"]
+
+    def extend(self, rows: list[tuple[str, ...]]) -> None:
+        """Takes in the rows that were added since the last time."""
+        for row in rows[self._rows :]:
+            values = [text_escape(value) for value in (*row, *self._constants)]
+            before = b",".join([b'%b%b"' % (opening, values[at]) for opening, at in self._before])
+            after = b",".join([b'%b%b"' % (opening, values[at]) for opening, at in self._after])
+            self.text += before
+            if before and after:
+                self.text += b","
+            self.parts.append(len(self.text))
+            self.text += after
+            self.parts.append(len(self.text))
+            self._rows += 1
+
+
+def _opening(name: str) -> bytes:
+    return f'{name}="'.encode()
+
+
+_kept: WeakKeyDictionary[Series, dict[Constants, LabelText]] = WeakKeyDictionary()
+_lock = threading.Lock()  # two scrapes may render at once
+
+
+def label_text(series: Series, constants: Constants) -> LabelText:
+    """The label text of all rows that series has now."""
+    with _lock:
+        by_constants = _kept.setdefault(series, {})
+        text = by_constants.get(constants)
+        if text is None:
+            text = by_constants[constants] = LabelText(series.names, constants)
+        text.extend(series.values)
+        return text
+
+
+@lru_cache(maxsize=1024)
+def le_text(bounds: tuple[float, ...]) -> tuple[bytes, array[int]]:
+    """The le labels of a histogram's buckets, +Inf last; where each begins and the last ends."""
+    text = b""
+    offsets = array("Q", [0])
+    for bound in (*bounds, float("inf")):
+        text += b'le="%b"' % text_number(bound)
+        offsets.append(len(text))
+    return text, offsets
