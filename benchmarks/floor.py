@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds `_floor.pyx` and `rings.c`, which only the benchmarks need, into benchmarks/build."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE / "build"
+RINGS = BUILD / "rings"
+_EXTENSION = BUILD / f"_floor{sysconfig.get_config_var('EXT_SUFFIX')}"
+
+
+def _older(made: Path, *sources: Path) -> bool:
+    return not made.exists() or any(s.stat().st_mtime > made.stat().st_mtime for s in sources)
+
+
+def _compile(*arguments: str | Path) -> None:
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", *map(str, arguments)], check=True)
+
+
+def build() -> None:
+    """Makes what is missing or older than its source."""
+    BUILD.mkdir(exist_ok=True)
+    source = HERE / "_floor.pyx"
+    if _older(_EXTENSION, source):
+        generated = BUILD / "_floor.c"
+        cython = [sys.executable, "-m", "cython", "-3", str(source), "-o", str(generated)]
+        subprocess.run(cython, check=True)
+        include = f"-I{sysconfig.get_path('include')}"
+        _compile("-shared", "-fPIC", include, generated, "-o", _EXTENSION)
+    core = HERE.parent / "csrc"
+    source = HERE / "rings.c"
+    if _older(RINGS, source, *core.glob("*.h")):
+        _compile(
+            "-std=gnu11", "-Wall", "-Wextra", f"-I{core}", source, "-pthread", "-lm", "-o", RINGS
+        )
+
+
+def nothing() -> Any:
+    """An instance of the class that does nothing."""
+    spec = importlib.util.spec_from_file_location("_floor", _EXTENSION)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Nothing()

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All groups, by key, in the order of the report."""
+
+from benchmarks.groups import hook, imports, instruments, rings
+
+GROUPS = {
+    group.key: group
+    for group in (
+        instruments.INC,
+        instruments.OBSERVE,
+        instruments.RPC,
+        hook.SEND,
+        hook.CALL,
+        imports.SECONDS,
+        imports.BYTES,
+        rings.ONE,
+        rings.TWO,
+    )
+}

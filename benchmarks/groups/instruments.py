@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One event from Python: a counter, a histogram, a whole RPC."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import floor, operations, world
+from benchmarks.contender import Contender, Group, Timer
+
+Stage = Callable[[], AbstractContextManager[Timer]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How each library does one thing: a timer made from the library's own objects."""
+
+    records: int  # that shmetrics writes for it
+    shmetrics: Callable[[Any], Timer]
+    prometheus: Callable[[Any], Timer]
+    floor: Callable[[Any], Timer] | None = None
+
+
+def on_floor(operation: Operation) -> Stage:
+    @contextmanager
+    def stage() -> Iterator[Timer]:
+        assert operation.floor is not None
+        yield operation.floor(floor.nothing())
+
+    return stage
+
+
+def ours(
+    operation: Operation, around: Callable[[], AbstractContextManager[None]], bursts: bool = False
+) -> Stage:
+    @contextmanager
+    def stage() -> Iterator[Timer]:
+        with around():
+            import shmetrics
+
+            timer = operation.shmetrics(shmetrics)
+            timer(100_000)  # register, and fill the ring if nobody drains it
+            yield world.in_bursts(timer, operation.records) if bursts else timer
+
+    return stage
+
+
+def theirs(operation: Operation, multiprocess: bool) -> Stage:
+    @contextmanager
+    def stage() -> Iterator[Timer]:
+        with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as directory:
+            if multiprocess:  # prometheus_client reads it when it is imported
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+            import prometheus_client
+
+            yield operation.prometheus(prometheus_client)
+
+    return stage
+
+
+def shmetrics_rpc(shmetrics: Any) -> Timer:
+    from shmetrics import rpc
+
+    return operations.blocks(rpc.client_call(**operations.LABELS))
+
+
+def shmetrics_labelled_rpc(shmetrics: Any) -> Timer:
+    from shmetrics import rpc
+
+    return operations.labelled_blocks(rpc.client_call)
+
+
+def prometheus_families(library: Any) -> tuple[Any, Any, Any]:
+    """What oslo.metrics counts for one RPC."""
+    from shmetrics import DEFAULT_BUCKETS
+
+    names = tuple(operations.LABELS)
+    return (
+        library.Counter("rpc_client_invocation_start", "Started", names),
+        library.Counter("rpc_client_invocation_end", "Ended", names),
+        library.Histogram("rpc_client_processing_seconds", "Took", names, buckets=DEFAULT_BUCKETS),
+    )
+
+
+def prometheus_rpc(library: Any) -> Timer:
+    families = prometheus_families(library)
+    return operations.threes(*(family.labels(**operations.LABELS) for family in families))
+
+
+def prometheus_labelled_rpc(library: Any) -> Timer:
+    return operations.labelled_threes(*prometheus_families(library))
+
+
+def a_counter(library: Any) -> Timer:
+    return operations.incs(library.Counter("jobs", "Jobs done", ["queue"]).labels("fast"))
+
+
+def a_histogram(library: Any) -> Timer:
+    from shmetrics import DEFAULT_BUCKETS
+
+    family = library.Histogram("job_seconds", "Per job", ["queue"], buckets=DEFAULT_BUCKETS)
+    return operations.observes(family.labels("fast"))
+
+
+COUNTER = Operation(1, a_counter, a_counter, operations.incs)
+HISTOGRAM = Operation(1, a_histogram, a_histogram, operations.observes)
+CALL = Operation(2, shmetrics_rpc, prometheus_rpc, operations.blocks)
+LABELLED_CALL = Operation(2, shmetrics_labelled_rpc, prometheus_labelled_rpc)
+
+
+def contenders(operation: Operation) -> tuple[Contender, ...]:
+    return (
+        Contender("floor", "floor: a compiled method that does nothing", on_floor(operation)),
+        Contender(
+            "room", "shmetrics, ring with room", ours(operation, world.collector, bursts=True)
+        ),
+        Contender("flat-out", "shmetrics, flat out", ours(operation, world.collector)),
+        Contender("alone", "shmetrics, no collector", ours(operation, world.no_collector)),
+        Contender(
+            "prometheus", "prometheus_client, one process", theirs(operation, multiprocess=False)
+        ),
+        Contender(
+            "multiprocess", "prometheus_client, multiprocess", theirs(operation, multiprocess=True)
+        ),
+    )
+
+
+WAYS = (
+    "*Ring with room*: a collector drains between bursts, as in any real service. *Flat out*: "
+    "records as fast as it can while a collector drains; most events are folded into totals. "
+    "*No collector*: all of them are."
+)
+
+INC = Group("inc", "Counter.inc()", WAYS, "room", contenders(COUNTER))
+OBSERVE = Group("observe", "Histogram.observe(seconds)", WAYS, "room", contenders(HISTOGRAM))
+RPC = Group(
+    "rpc",
+    "One RPC: start, end, duration, ten labels",
+    f"{WAYS} shmetrics: `with call(): pass`; prometheus_client: two counters, a histogram and a "
+    "clock. *Via labels*: the labels are given as keywords for each call.",
+    "room",
+    (
+        *contenders(CALL),
+        Contender(
+            "labels",
+            "shmetrics via labels, ring with room",
+            ours(LABELLED_CALL, world.collector, bursts=True),
+        ),
+        Contender(
+            "prometheus-labels",
+            "prometheus_client via labels, one process",
+            theirs(LABELLED_CALL, multiprocess=False),
+        ),
+        Contender(
+            "multiprocess-labels",
+            "prometheus_client via labels, multiprocess",
+            theirs(LABELLED_CALL, multiprocess=True),
+        ),
+    ),
+)

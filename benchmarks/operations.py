@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The timed loops. Every contender for the same operation goes through the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import repeat
+from time import perf_counter
+from typing import Any
+
+from benchmarks.contender import Timer
+
+# What oslo.messaging's client side says of a call.
+LABELS = {
+    "call_type": "call",
+    "exchange": "nova",
+    "topic": "compute",
+    "namespace": "",
+    "version": "5.0",
+    "server": "host-17",
+    "fanout": "False",
+    "process": "nova-api",
+    "method": "build_and_run_instance",
+    "timeout": "60",
+}
+# Over the bounds of the RPC histogram, so that finding a bucket is not always the same work.
+DURATIONS_S = tuple(0.00005 * 1.61**step for step in range(32))
+
+
+def incs(counter: Any) -> Timer:
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            counter.inc()
+        return perf_counter() - begun
+
+    return timer
+
+
+def observes(histogram: Any) -> Timer:
+    def timer(loops: int) -> float:
+        values = (DURATIONS_S * (loops // len(DURATIONS_S) + 1))[:loops]
+        begun = perf_counter()
+        for value in values:
+            histogram.observe(value)
+        return perf_counter() - begun
+
+    return timer
+
+
+def blocks(call: Any) -> Timer:
+    """A start and an end around nothing."""
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            with call():
+                pass
+        return perf_counter() - begun
+
+    return timer
+
+
+def labelled_blocks(call_for: Callable[..., Any]) -> Timer:
+    """The same, and the labels are looked up for each call."""
+    labels = LABELS
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            with call_for(**labels)():
+                pass
+        return perf_counter() - begun
+
+    return timer
+
+
+def threes(start: Any, end: Any, seconds: Any) -> Timer:
+    """What a service without calls writes: two counters and a histogram."""
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            start.inc()
+            call_begun = perf_counter()
+            end.inc()
+            seconds.observe(perf_counter() - call_begun)
+        return perf_counter() - begun
+
+    return timer
+
+
+def labelled_threes(start: Any, end: Any, seconds: Any) -> Timer:
+    labels = LABELS
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            start.labels(**labels).inc()
+            call_begun = perf_counter()
+            end.labels(**labels).inc()
+            seconds.labels(**labels).observe(perf_counter() - call_begun)
+        return perf_counter() - begun
+
+    return timer

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an emitter finds around it: no collector, or a real one on a private runtime directory."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from benchmarks.contender import Timer
+
+START_S = 30.0
+DRAIN_S = 10.0
+# Half a default ring: the emitter wakes the collector when so many records wait.
+BURST_RECORDS = 2048
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """An empty runtime directory. Has to be entered before shmetrics is imported."""
+    with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as directory:
+        os.environ["SHMETRICS_RUNTIME_DIR"] = directory
+        yield
+
+
+@contextmanager
+def collector() -> Iterator[None]:
+    """A collector of our own, ready. Has to be entered before shmetrics is imported."""
+    with no_collector():
+        directory = os.environ["SHMETRICS_RUNTIME_DIR"]
+        command = [sys.executable, "-m", "shmetrics", "collector"]
+        command += ["--runtime-dir", directory, "--listen", "127.0.0.1:0"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert process.stdout is not None
+            readable, _, _ = select.select([process.stdout], [], [], START_S)
+            if not (readable and process.stdout.readline()):
+                raise RuntimeError("the collector did not become ready")
+            yield
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _wait_for_room() -> None:
+    """Until the collector has taken so much that another burst fits."""
+    from shmetrics import _ring
+
+    deadline = time.monotonic() + DRAIN_S
+    while _ring.process_status()["waiting"] > BURST_RECORDS:
+        if time.monotonic() > deadline:
+            raise RuntimeError("the collector does not drain")
+        time.sleep(0.0002)
+
+
+def in_bursts(timer: Timer, records_per_loop: int) -> Timer:
+    """Off the clock, lets the collector drain after each half ring.
+
+    This is a service's ordinary state: its ring has room. Without it, a loop that does nothing but
+    record outruns any collector, and measures how events are folded when the ring is full.
+    """
+    burst = BURST_RECORDS // records_per_loop
+
+    def bursts(loops: int) -> float:
+        seconds = 0.0
+        while loops > 0:
+            seconds += timer(min(loops, burst))
+            loops -= burst
+            _wait_for_room()
+        return seconds
+
+    return bursts
