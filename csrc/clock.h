@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <time.h>
 
+#ifndef CLOCK_MONOTONIC_COARSE
+#error "compile with -std=gnu11, or define _GNU_SOURCE before the first include"
+#endif
+
 static inline uint64_t shm_clock_read(clockid_t clock)
 {
     struct timespec now;

@@ -9,8 +9,8 @@ enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t siz
     *drain = (struct shm_drain){.n_targets = 1};
     enum shm_attach found = shm_lane_attach(base, size_bytes, &drain->lane);
     if (found == SHM_ATTACH_OK)
-        drain->tail = atomic_load_explicit(&drain->lane.header->consumer.tail,
-                                           memory_order_relaxed);
+        shm_ring_open_reader(&drain->ring, drain->lane.ring, drain->lane.records,
+                             drain->lane.header);
     return found;
 }
 
@@ -180,19 +180,15 @@ static enum shm_drained fold(struct shm_drain *drain, const struct shm_record *r
     return result;
 }
 
-static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t head)
+static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
 {
-    struct shm_consumer_line *consumer = &drain->lane.header->consumer;
-    uint64_t mask = drain->lane.records - 1;
-    while (drain->tail != head) {
+    for (; waiting > 0; waiting--) {
         struct shm_record record; /* copy, then check, then use */
-        memcpy(&record, &drain->lane.ring[drain->tail & mask], sizeof record);
+        shm_ring_read(&drain->ring, &record);
         enum shm_drained result = fold(drain, &record);
         if (result != SHM_DRAINED)
             return result;
-        drain->tail++;
-        /* Pairs with the acquire of tail in shm_ring_refresh: the slot may be overwritten. */
-        atomic_store_explicit(&consumer->tail, drain->tail, memory_order_release);
+        shm_ring_release(&drain->ring);
     }
     return SHM_DRAINED;
 }
@@ -282,13 +278,12 @@ static enum shm_drained drain_cells(struct shm_drain *drain, uint64_t spilled)
 
 enum shm_drained shm_drain_pass(struct shm_drain *drain)
 {
-    struct shm_producer_line *producer = &drain->lane.header->producer;
-    /* Pairs with the release in shm_ring_publish. */
-    uint64_t head = atomic_load_explicit(&producer->head, memory_order_acquire);
-    /* Pairs with the release in shm_spilled. */
-    uint64_t spilled = atomic_load_explicit(&producer->spilled, memory_order_acquire);
-    if (head - drain->tail > drain->lane.records)
+    uint64_t waiting = shm_ring_waiting(&drain->ring);
+    if (waiting > drain->lane.records)
         return SHM_BROKEN_HEAD;
+    /* Pairs with the release in shm_spilled. */
+    uint64_t spilled = atomic_load_explicit(&drain->lane.header->producer.spilled,
+                                            memory_order_acquire);
     /* After head: a record may name an entry that was published a moment before it. */
     uint32_t end;
     enum shm_drained found = dictionary_end(drain, &end);
@@ -296,7 +291,7 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
         return found;
     if (end != drain->dictionary_read)
         return SHM_DRAIN_ENTRIES;
-    found = drain_ring(drain, head);
+    found = drain_ring(drain, waiting);
     if (found == SHM_DRAINED && spilled != drain->spilled)
         found = drain_cells(drain, spilled);
     return found;

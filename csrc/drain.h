@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "lane.h"
+#include "ring.h"
 #include "spill.h"
 
 enum shm_drained {
@@ -44,7 +45,7 @@ struct shm_target {
 
 struct shm_drain {
     struct shm_lane lane;
-    uint64_t tail;
+    struct shm_ring_reader ring;
     uint64_t spilled;         /* as of the last fold */
     uint32_t dictionary_read; /* bytes */
     uint32_t families;

@@ -127,8 +127,8 @@ enum shm_entry_kind {
 };
 
 /* Entries start at multiples of 8. Family ids and series ids each count up from 1 in the order of
- * the entries; series and exceptions share one sequence. A string is a uint32 length and as many
- * bytes of UTF-8. */
+ * the entries; series and exceptions share one sequence. Strings are a uint32 count, then for each a
+ * uint32 length and as many bytes of UTF-8. */
 struct shm_entry {
     uint32_t size_bytes; /* whole entry with padding: a multiple of 8 */
     uint16_t kind;
@@ -198,8 +198,8 @@ enum shm_drop {
 };
 
 struct shm_producer_line {
-    _Atomic uint64_t head;           /* release; pairs with the acquire in drain */
-    _Atomic uint64_t dictionary_end; /* bytes in use; release; read by drain after head */
+    _Atomic uint64_t head;           /* release; pairs with shm_ring_waiting */
+    _Atomic uint64_t dictionary_end; /* bytes in use; release; read after head */
     _Atomic uint64_t spilled;        /* events folded into cells; release, after the cells */
     _Atomic uint64_t gauge_writes;
     _Atomic uint64_t calls_high;     /* slots ever used: the collector looks no further */

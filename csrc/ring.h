@@ -17,7 +17,7 @@
 
 #include "layout.h"
 
-/* The producer's own end, in its private memory: the fast path touches the shared lines only to
+/* The producer's end, in its private memory: the fast path touches the shared lines only to
  * publish. limit is the index at which the producer has to look again: at the first half of the
  * ring to see whether the consumer should be woken, at the end of it because it is full. */
 struct shm_ring {
@@ -45,7 +45,7 @@ static inline struct shm_record *shm_ring_slot(const struct shm_ring *ring)
 static inline void shm_ring_publish(struct shm_ring *ring)
 {
     ring->head++;
-    /* Pairs with the acquire of head in shm_drain. */
+    /* Pairs with the acquire in shm_ring_waiting. */
     atomic_store_explicit(ring->shared_head, ring->head, memory_order_release);
 }
 
@@ -61,7 +61,7 @@ static inline enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
     uint64_t capacity = shm_ring_capacity(ring);
     if (capacity == 0)
         return SHM_REFRESH_FULL;
-    /* Pairs with the release of tail in shm_drain. */
+    /* Pairs with the release in shm_ring_release. */
     ring->tail = atomic_load_explicit(ring->shared_tail, memory_order_acquire);
     uint64_t used = ring->head - ring->tail;
     if (used >= capacity)
@@ -87,6 +87,47 @@ static inline void shm_ring_open(struct shm_ring *ring, struct shm_record *slots
     ring->tail = ring->head;
     ring->limit = ring->head;
     (void)shm_ring_refresh(ring);
+}
+
+/* The consumer's end, in its private memory. */
+struct shm_ring_reader {
+    const struct shm_record *slots;
+    uint64_t records;
+    uint64_t tail;
+    const _Atomic uint64_t *shared_head;
+    _Atomic uint64_t *shared_tail;
+};
+
+static inline void shm_ring_open_reader(struct shm_ring_reader *reader,
+                                        const struct shm_record *slots, uint64_t records,
+                                        struct shm_header *header)
+{
+    reader->slots = slots;
+    reader->records = records;
+    reader->shared_head = &header->producer.head;
+    reader->shared_tail = &header->consumer.tail;
+    reader->tail = atomic_load_explicit(reader->shared_tail, memory_order_relaxed);
+}
+
+/* How many records wait. More than there are slots: the head cannot be believed. */
+static inline uint64_t shm_ring_waiting(const struct shm_ring_reader *reader)
+{
+    /* Pairs with the release in shm_ring_publish. */
+    return atomic_load_explicit(reader->shared_head, memory_order_acquire) - reader->tail;
+}
+
+/* Copies the oldest record that waits. */
+static inline void shm_ring_read(const struct shm_ring_reader *reader, struct shm_record *record)
+{
+    *record = reader->slots[reader->tail & (reader->records - 1)];
+}
+
+/* Gives the oldest slot back. */
+static inline void shm_ring_release(struct shm_ring_reader *reader)
+{
+    reader->tail++;
+    /* Pairs with the acquire of tail in shm_ring_refresh: the slot may be overwritten. */
+    atomic_store_explicit(reader->shared_tail, reader->tail, memory_order_release);
 }
 
 #endif

@@ -5,9 +5,8 @@
     series     strings: one label value per label name of the family
     exception  one string: the class name
 
-A string is a uint32 length and as many bytes of UTF-8. The entry's header, in csrc/layout.h, says
-how many bounds there are; the strings go on until the payload, or its padding of at most seven
-zero bytes, ends.
+Strings are a uint32 count, then for each a uint32 length and as many bytes of UTF-8. The entry's
+header, in csrc/layout.h, says how many bounds there are; at most seven zero bytes follow.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-_LENGTH = struct.Struct("=I")
+_NUMBER = struct.Struct("=I")
 _PADDING = 7
 
 
@@ -36,11 +35,11 @@ class Definition(NamedTuple):
 
 
 def encode_strings(strings: tuple[str, ...]) -> bytes:
-    """The strings one behind the other. What is no valid UTF-8 is replaced."""
-    parts = []
+    """The strings, and how many there are. What is no valid UTF-8 is replaced."""
+    parts = [_NUMBER.pack(len(strings))]
     for string in strings:
         raw = string.encode("utf-8", "replace")
-        parts.append(_LENGTH.pack(len(raw)))
+        parts.append(_NUMBER.pack(len(raw)))
         parts.append(raw)
     return b"".join(parts)
 
@@ -48,17 +47,23 @@ def encode_strings(strings: tuple[str, ...]) -> bytes:
 def decode_strings(payload: bytes) -> tuple[str, ...]:
     """The strings of a payload. Raises ValueError if it is not made of strings."""
     strings = []
-    at = 0
-    while len(payload) - at > _PADDING or any(payload[at:]):
-        if len(payload) - at < _LENGTH.size:
-            raise ValueError("a string's length is cut short")
-        (size,) = _LENGTH.unpack_from(payload, at)
-        at += _LENGTH.size
+    count, at = _number(payload, 0)
+    for _ in range(count):
+        size, at = _number(payload, at)
         if size > len(payload) - at:
             raise ValueError("a string is longer than its entry")
         strings.append(payload[at : at + size].decode("utf-8"))
         at += size
+    if len(payload) - at > _PADDING or any(payload[at:]):
+        raise ValueError("something follows the last string")
     return tuple(strings)
+
+
+def _number(payload: bytes, at: int) -> tuple[int, int]:
+    if len(payload) - at < _NUMBER.size:
+        raise ValueError("a number is cut short")
+    (number,) = _NUMBER.unpack_from(payload, at)
+    return number, at + _NUMBER.size
 
 
 def encode_definition(definition: Definition) -> bytes:

@@ -48,7 +48,7 @@ class Lane(Section, frozen=True, kw_only=True):
             multiple_of=8,
             description="Room for the names and label values of the process's series.",
         ),
-    ] = 128 * _KIB
+    ] = 96 * _KIB
     spill_bytes: Annotated[
         int,
         Meta(
@@ -57,9 +57,9 @@ class Lane(Section, frozen=True, kw_only=True):
             multiple_of=8,
             description="Room for totals while the ring is full or the collector is away.",
         ),
-    ] = 48 * _KIB
+    ] = 64 * _KIB
     open_calls: Annotated[
-        int, Meta(ge=16, le=64 * _KIB, description="Calls that can be listed while they are open.")
+        int, Meta(ge=16, le=4096, description="Calls that can be listed while they are open.")
     ] = 1024
 
     def __post_init__(self) -> None:
@@ -90,6 +90,15 @@ class Registration(Section, frozen=True, kw_only=True):
             "everybody."
         ),
     ] = "own"
+    socket_mode: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=0o777,
+            description="Permissions of register.sock; who cannot write to it cannot even ask.",
+            extra={"octal": True},
+        ),
+    ] = 0o666
     max_lanes: Annotated[
         int, Meta(ge=1, le=65536, description="Processes that can be registered at a time.")
     ] = 4096

@@ -63,13 +63,12 @@ class Instrument(Generic[Child]):
         mode: str = "",
         buckets: Iterable[float | str] = (),
     ) -> None:
-        self._name = name
         self._label_names = tuple(labelnames)
         bounds = finite_bounds(buckets)
-        definition = Definition(
+        self.definition = Definition(
             self._type, name, documentation, unit, mode, self._label_names, tuple(bounds)
         )
-        self._family = _ring.Family(self._type, bounds, encode_definition(definition))
+        self._family = _ring.Family(self._type, bounds, encode_definition(self.definition))
         self._children: dict[tuple[str, ...], Child] = {}
         if not self._label_names:
             # The instrument is its own only child: its methods are the compiled ones.

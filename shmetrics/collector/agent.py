@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector's metrics about itself, made with prometheus_client in a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+_FAST = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+
+class Agent:
+    """One attribute per metric."""
+
+    def __init__(self, version: str) -> None:
+        self.registry = registry = CollectorRegistry(auto_describe=False)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+        def counter(name: str, help: str, *labels: str) -> Counter:
+            return Counter(f"shmetrics_{name}", help, labels, registry=registry)
+
+        def gauge(name: str, help: str, *labels: str) -> Gauge:
+            return Gauge(f"shmetrics_{name}", help, labels, registry=registry)
+
+        def seconds(name: str, help: str) -> Histogram:
+            return Histogram(f"shmetrics_{name}", help, buckets=_FAST, registry=registry)
+
+        self.build = gauge("build_info", "Version of the collector", "version")
+        self.build.labels(version).set(1)
+        self.lanes = gauge("lanes", "Lanes by state", "state")
+        self.lanes_limit = gauge("lanes_limit", "Most lanes there may be")
+        self.retired = counter("lanes_retired", "Lanes whose process is gone")
+        self.registrations = counter("registrations", "Registrations by result", "result")
+        self.datagrams = counter(
+            "oslo_metrics_datagrams", "Datagrams of the stock protocol, by result", "result"
+        )
+        self.events = counter("events", "Records drained, by kind", "kind")
+        self.spilled = counter("spilled", "Events folded into totals because a ring was full")
+        self.dropped = counter("dropped", "Events that could not be kept, by cause", "cause")
+        self.unbound = counter("unbound", "Records of families that were refused")
+        self.refused = counter("refused_families", "Definitions not taken, by reason", "reason")
+        self.quarantined = counter(
+            "quarantined", "Lanes that broke the contract, by reason", "reason"
+        )
+        self.families = gauge("families", "Families of the emitters")
+        self.series = gauge("series", "Series of the emitters")
+        self.overflow = counter(
+            "series_overflow", "Label sets folded into an overflow series", "family"
+        )
+        self.drain_seconds = seconds("drain_seconds", "Time of one pass over all lanes")
+        self.scrape_seconds = seconds("scrape_seconds", "Time to answer one scrape")
+        self.scrape_bytes = gauge("scrape_bytes", "Size of the latest scrape, uncompressed")
+        self.store_bytes = gauge("store_bytes", "Bytes of the store in use")
+        self.store_limit = gauge("store_limit_bytes", "Bytes that the store may use")

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector: drains lanes into the store, and says what is there. It starts nothing itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from shmetrics import _ring
+from shmetrics.collector import tables
+from shmetrics.collector.agent import Agent
+from shmetrics.collector.directory import Directory
+from shmetrics.collector.families import Families, Family, Limits
+from shmetrics.collector.gauges import Gauges, Value
+from shmetrics.collector.inflight import InFlight, label_of, side_of
+from shmetrics.collector.lane import Lane, LaneState
+from shmetrics.collector.lanes import Kicks, Lanes, Rules
+from shmetrics.collector.store import Store
+from shmetrics.exposition.registry import tables_of
+from shmetrics.exposition.table import Table
+from shmetrics.registration.protocol import Hello
+from shmetrics.registration.server import Granted, Peer, Refused
+
+log = logging.getLogger(__name__)
+
+
+class Settings(NamedTuple):
+    """What a collector has to be told."""
+
+    store_bytes: int = 256 * 1024 * 1024
+    limits: Limits = Limits()
+    rules: Rules = Rules()
+
+
+class Collector:
+    """One per node. Everything here runs in one thread."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        settings: Settings,
+        agent: Agent,
+        kicks: Kicks | None = None,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Opens store and lanes of the directory. Raises StoreError."""
+        self.agent = agent
+        self._monotonic_ns = monotonic_ns
+        self._stopping = ""
+        self.store = Store(directory.store, settings.store_bytes)
+        self.families = Families(self.store, settings.limits, self._overflow)
+        gauges = Gauges(self.families)
+        self._gauges = gauges
+        self._in_flight = InFlight(self.families)
+        self._lanes = Lanes(
+            directory.lanes,
+            self.families,
+            gauges,
+            agent,
+            settings.rules,
+            kicks or Kicks(),
+            lambda lane: self._in_flight.abandon(lane.calls()),
+        )
+        agent.store_limit.set(self.store.size_bytes)
+        self._lanes.reopen()
+        self.tick()
+
+    def _overflow(self, family: str) -> None:
+        self.agent.overflow.labels(family).inc()
+
+    def tick(self) -> None:
+        """Drains every lane, shows the emitters a heartbeat, and retires the dead."""
+        self.drain()
+        self._lanes.mark(self._monotonic_ns())
+        self._lanes.retire_abandoned()
+
+    def drain(self) -> None:
+        """One pass over all lanes: afterwards everything published before it is in the store."""
+        with self.agent.drain_seconds.time():
+            self._lanes.drain()
+
+    def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
+        """A lane for a process that asks for one, or why there is none."""
+        return self._lanes.grant(peer, hello)
+
+    def ended(self, lane_id: int) -> None:
+        """The connection of a lane's process has ended."""
+        self._lanes.ended(lane_id)
+
+    def stop(self, why: str) -> None:
+        """From now on the collector is not ready: it says why."""
+        self._stopping = why
+
+    def close(self) -> None:
+        """A last drain, and everything is let go. Lanes and store stay for the next collector."""
+        self.drain()
+        self._lanes.close()
+        self.store.close()
+
+    # ---- what is there ----------------------------------------------------------------------
+
+    def tables(self) -> list[Table]:
+        """Everything there is to show, after draining every lane."""
+        self.drain()
+        self._measure()
+        living: dict[Family, list[Value]] = {}
+        calls = []
+        for lane in self._open_lanes():
+            calls.extend(lane.calls())
+            for value in self._lanes.gauge_values(lane):
+                living.setdefault(value.family, []).append(value)
+        found = self._in_flight.tables(self.families, calls, self._monotonic_ns())
+        for family in self.families:
+            if family.definition.type == _ring.TYPE_GAUGE:
+                found.append(tables.gauge_table(family, self._gauges, living.get(family, ())))
+            else:
+                found.extend(tables.family_tables(family))
+        found.sort(key=lambda table: table.name)
+        return found + tables_of(self.agent.registry)
+
+    def _measure(self) -> None:
+        """Brings the agent's gauges up to date."""
+        agent = self.agent
+        for state in LaneState:
+            agent.lanes.labels(state.value).set(sum(lane.state is state for lane in self._lanes))
+        families = list(self.families)
+        agent.families.set(len(families))
+        agent.series.set(sum(map(len, families)))
+        agent.store_bytes.set(self.store.used_bytes)
+
+    def _open_lanes(self) -> list[Lane]:
+        return [lane for lane in self._lanes if lane.state is LaneState.OPEN]
+
+    def lanes(self) -> list[dict[str, object]]:
+        """One dictionary per lane, for JSON."""
+        return [self._describe(lane) for lane in self._lanes]
+
+    def _describe(self, lane: Lane) -> dict[str, object]:
+        counts = lane.counts()
+        return {
+            "lane": lane.lane_id,
+            **lane.owner._asdict(),
+            "state": lane.state.value,
+            "events": counts["recorded"] + counts["spilled"],
+            "waiting": counts["waiting"],
+            "records": lane.records,
+            "fill": counts["waiting"] / lane.records if lane.records else 0.0,
+            "spilled": counts["spilled"],
+            "dropped": sum(counts["dropped"].values()),
+            "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
+            "refused": dict(lane.refused),
+            "open_calls": len(lane.calls()),
+        }
+
+    def calls(self) -> list[dict[str, object]]:
+        """One dictionary per open call, for JSON; the oldest first."""
+        now_ns = self._monotonic_ns()
+        found = [
+            {
+                "family": call.family.definition.name,
+                "side": side_of(call.family),
+                "topic": label_of(call.family, call.values, "topic"),
+                "method": label_of(call.family, call.values, "method"),
+                "labels": dict(zip(call.family.definition.label_names, call.values, strict=True)),
+                "age_seconds": max(now_ns - call.start_ns, 0) / 1e9,
+                "lane": lane.lane_id,
+                **lane.owner._asdict(),
+            }
+            for lane in self._open_lanes()
+            for call in lane.calls()
+        ]
+        return sorted(found, key=lambda call: -float(str(call["age_seconds"])))
+
+    def healthy(self) -> tuple[bool, str]:
+        """Whether the process does its work."""
+        return True, "draining"
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether emitters and scrapers should come here."""
+        return (False, self._stopping) if self._stopping else (True, "ready")

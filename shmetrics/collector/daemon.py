@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon: one asyncio loop that joins collector, registration socket and HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import shmetrics
+from shmetrics import rpc, runtime_dir
+from shmetrics.collector.agent import Agent
+from shmetrics.collector.collector import Collector, Settings
+from shmetrics.collector.directory import Directory
+from shmetrics.collector.families import CallFamily, Limits
+from shmetrics.collector.lane import Sizes
+from shmetrics.collector.lanes import Kicks, Rules
+from shmetrics.collector.stock import Listener, Receiver
+from shmetrics.config import Config
+from shmetrics.registration.server import Server as RegistrationServer
+from shmetrics.web.app import make_app
+from shmetrics.web.server import Server as WebServer
+
+log = logging.getLogger(__name__)
+
+
+class LoopKicks(Kicks):
+    """Kicks as readable descriptors of an asyncio loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def watch(self, fd: int, drain: Callable[[], None]) -> None:
+        self._loop.add_reader(fd, drain)
+
+    def forget(self, fd: int) -> None:
+        self._loop.remove_reader(fd)
+
+
+def settings_of(config: Config) -> Settings:
+    """The collector's part of a configuration."""
+    sizes = Sizes(
+        config.lane.records,
+        config.lane.dictionary_bytes,
+        config.lane.spill_bytes // 8,
+        config.lane.open_calls,
+    )
+    return Settings(
+        config.store.max_bytes,
+        Limits(config.store.max_series_per_family, config.store.max_label_bytes),
+        Rules(sizes, config.registration.max_lanes, config.registration.uids()),
+    )
+
+
+def stock_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
+    """The families of the stock protocol, by prefix, with their label names."""
+    found = {}
+    for definition in (rpc.CLIENT, rpc.SERVER):
+        family = collector.families.define(definition)
+        if isinstance(family, CallFamily):
+            found[definition.name] = family, definition.label_names
+    return found
+
+
+class Daemon:
+    """Everything that is open while the collector runs."""
+
+    def __init__(self, config: Config) -> None:
+        """Opens all of it. Raises ShmetricsError with one line for the user, and leaves nothing."""
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as opened:
+            agent = Agent(shmetrics.__version__)
+            self._directory = Directory(Path(config.runtime_dir or runtime_dir.choose()))
+            opened.callback(self._directory.close)
+            self.collector = Collector(
+                self._directory, settings_of(config), agent, LoopKicks(self._loop)
+            )
+            opened.callback(self.collector.close)
+            app = make_app(self.collector, config.constant_labels, self._scraped)
+            self._web = WebServer(app, config.address)
+            opened.callback(self._web.close)
+            if config.oslo_metrics_socket:
+                opened.callback(self._open_stock(agent).close)
+            self._registration = RegistrationServer(
+                self._directory.socket,
+                config.registration.socket_mode,
+                self.collector.grant,
+                self.collector.ended,
+                lambda result: agent.registrations.labels(result).inc(),
+            )
+            opened.callback(self._registration.close)
+            self._registration.start()
+            self._opened = opened.pop_all()
+
+    def _open_stock(self, agent: Agent) -> Listener:
+        receiver = Receiver(
+            stock_families(self.collector), lambda result: agent.datagrams.labels(result).inc()
+        )
+        config = self._config
+        listener = Listener(
+            config.oslo_metrics_socket, config.oslo_metrics_socket_mode, receiver.take
+        )
+        listener.start(self._loop)
+        return listener
+
+    def _scraped(self, seconds: float, size_bytes: int) -> None:
+        self.collector.agent.scrape_seconds.observe(seconds)
+        self.collector.agent.scrape_bytes.set(size_bytes)
+
+    @property
+    def url(self) -> str:
+        return self._web.url
+
+    async def serve(self, ready: Callable[[str], None]) -> None:
+        """Runs until SIGTERM or SIGINT; then drains once more."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, stop.set)
+        serving = asyncio.create_task(self._web.serve())
+        ticking = asyncio.create_task(self._tick())
+        self._directory.announce(self.url, shmetrics.__version__)
+        ready(self.url)
+        await asyncio.wait(
+            [asyncio.create_task(stop.wait()), serving, ticking],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        self.collector.stop("stopping")
+        ticking.cancel()
+        self._web.stop()
+        await asyncio.gather(serving, ticking, return_exceptions=True)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.tick_seconds)
+            self.collector.tick()
+
+    def close(self) -> None:
+        """Closes everything, the last opened first."""
+        self._opened.close()
+
+
+async def _run(config: Config, ready: Callable[[str], None]) -> None:
+    daemon = Daemon(config)
+    try:
+        await daemon.serve(ready)
+    finally:
+        daemon.close()
+
+
+def run(config: Config, ready: Callable[[str], None]) -> None:
+    """Runs a collector until it is told to stop. Raises ShmetricsError with one line for the user.
+
+    ready: called with the URL once everything is open.
+    """
+
+    def announce(url: str) -> None:
+        ready(url)
+        notify("READY=1")
+
+    asyncio.run(_run(config, announce))
+
+
+def notify(state: str) -> None:
+    """Tells the service manager, if there is one (sd_notify(3))."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            sock.sendto(state.encode(), address)
+        except OSError as error:
+            log.warning("NOTIFY_SOCKET %s: %s", path, error.strerror)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes a metric family acceptable. One rule set for every emitter and language."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from shmetrics import _ring
+from shmetrics.dictionary import Definition
+
+GAUGE_MODES = frozenset(
+    live + mode
+    for live in ("", "live")
+    for mode in ("all", "sum", "min", "max", "mostrecent")
+)
+MAX_BOUNDS = 512
+MAX_LABELS = 64
+RESERVED_PREFIXES = ("shmetrics_", "process_", "python_")
+
+_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
+_LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*\Z")
+
+
+class Refusal(NamedTuple):
+    """Why a definition is not taken. reason: a label value; text: one line for people."""
+
+    reason: str
+    text: str
+
+
+# The families that one family of calls is shown as: suffix of the prefix, then suffix of samples.
+CALL_STARTS = "_invocation_start"
+CALL_ENDS = "_invocation_end"
+CALL_SECONDS = "_processing_seconds"
+CALL_EXCEPTIONS = "_exception"
+
+
+def sample_names(definition: Definition) -> set[str]:
+    """Every name under which samples of this family appear."""
+    name = definition.name
+    if definition.type == _ring.TYPE_COUNTER:
+        return {name + "_total", name + "_created"}
+    if definition.type == _ring.TYPE_HISTOGRAM:
+        return {name + suffix for suffix in ("_bucket", "_count", "_sum", "_created")}
+    if definition.type == _ring.TYPE_CALLS:
+        counters = (CALL_STARTS, CALL_ENDS, CALL_EXCEPTIONS)
+        return {
+            *(name + part + end for part in counters for end in ("_total", "_created")),
+            *(name + CALL_SECONDS + end for end in ("_bucket", "_count", "_sum", "_created")),
+        }
+    return {name}
+
+
+def check(definition: Definition) -> Refusal | None:
+    """None if the definition can be shown."""
+    name = definition.name
+    labels = definition.label_names
+    if not _METRIC_NAME.match(name):
+        return Refusal("bad_name", f"metric name {name!r} is not [a-zA-Z_:][a-zA-Z0-9_:]*")
+    if name.startswith(RESERVED_PREFIXES):
+        return Refusal("reserved_name", f"metric name {name!r} belongs to the collector")
+    for label in labels:
+        if not _LABEL_NAME.match(label):
+            return Refusal("bad_label_name", f"{name}: label name {label!r} is not allowed")
+    forbidden = {
+        _ring.TYPE_HISTOGRAM: {"le"},
+        _ring.TYPE_CALLS: {"le", "exception"},
+    }.get(definition.type, set())
+    if forbidden & set(labels):
+        return Refusal("bad_label_name", f"{name}: label {', '.join(forbidden)} is reserved")
+    if len(set(labels)) != len(labels) or len(labels) > MAX_LABELS:
+        return Refusal("bad_label_name", f"{name}: a label name twice, or more than {MAX_LABELS}")
+    if definition.unit and not name.endswith("_" + definition.unit):
+        return Refusal("bad_unit", f"{name}: name does not end with unit {definition.unit!r}")
+    if definition.type == _ring.TYPE_GAUGE and definition.mode not in GAUGE_MODES:
+        return Refusal("bad_mode", f"{name}: multiprocess_mode {definition.mode!r} is unknown")
+    return _check_bounds(definition)
+
+
+def _check_bounds(definition: Definition) -> Refusal | None:
+    bounds = definition.bounds
+    has_buckets = definition.type in (_ring.TYPE_HISTOGRAM, _ring.TYPE_CALLS)
+    if bool(bounds) and not has_buckets or len(bounds) > MAX_BOUNDS:
+        return Refusal("bad_buckets", f"{definition.name}: {len(bounds)} bounds are too many")
+    rising = all(low < high for low, high in zip(bounds, bounds[1:], strict=False))
+    if not rising or not all(map(math.isfinite, bounds)):
+        return Refusal("bad_buckets", f"{definition.name}: bounds are not finite and ascending")
+    return None

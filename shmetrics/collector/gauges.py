@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gauges over processes: the living are read from their lanes, the dead kept in the store.
+
+A gauge's multiprocess_mode says what becomes of the values that different processes have for the
+same labels, and whether a dead process still counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from shmetrics import _ring
+from shmetrics.collector.definitions import Refusal
+from shmetrics.collector.families import Families, Family
+from shmetrics.collector.store import StoreFull
+from shmetrics.dictionary import Definition
+
+
+class Value(NamedTuple):
+    """One process's gauge. stamp_ns: when it was set (CLOCK_MONOTONIC), 0 if the mode needs none."""
+
+    family: Family
+    values: tuple[str, ...]
+    pid: int
+    value: float
+    stamp_ns: int
+
+
+def per_process(definition: Definition) -> bool:
+    """True if every process has a series of its own, told apart by `pid`."""
+    return definition.mode.endswith("all")
+
+
+class Gauges:
+    """The gauge families. Their rows in the store hold what dead processes leave behind."""
+
+    def __init__(self, families: Families) -> None:
+        self._families = families
+
+    def define(self, definition: Definition) -> Family | Refusal:
+        """The node's family; as an emitter defines it but for the `pid` label."""
+        if not per_process(definition):
+            return self._families.define(definition)
+        if "pid" in definition.label_names:
+            return Refusal("bad_label_name", f"{definition.name}: label pid is the collector's")
+        return self._families.define(
+            definition._replace(label_names=(*definition.label_names, "pid"))
+        )
+
+    def retire(self, values: Iterable[Value]) -> int:
+        """Takes over what a dead process's gauges said. How many found no room in the store."""
+        lost = 0
+        for found in values:
+            if not found.family.definition.mode.startswith("live"):
+                try:
+                    self._keep(found)
+                except StoreFull:
+                    lost += 1
+        return lost
+
+    def _keep(self, found: Value) -> None:
+        cells = found.family.cells(found.family.row(_labels(found)))
+        stored = cells.view(np.float64)
+        kept = found.value, found.stamp_ns
+        if cells[_ring.CELL_STAMP] != 0:
+            before = float(stored[_ring.CELL_VALUE]), int(cells[_ring.CELL_STAMP])
+            kept = _merge(found.family.definition.mode, before, kept)
+        stored[_ring.CELL_VALUE] = kept[0]
+        cells[_ring.CELL_STAMP] = max(kept[1], 1)  # never 0: there is a value
+
+    def collect(
+        self, family: Family, living: Iterable[Value]
+    ) -> dict[tuple[str, ...], float]:
+        """The family's values now, by label values."""
+        mode = family.definition.mode.removeprefix("live")
+        found: dict[tuple[str, ...], tuple[float, int]] = {}
+        for values, cells in zip(family.series.values, family.rows(), strict=True):
+            if cells[_ring.CELL_STAMP] != 0:
+                value = float(cells.view(np.float64)[_ring.CELL_VALUE])
+                found[values] = (value, int(cells[_ring.CELL_STAMP]))
+        for one in living:
+            labels = _labels(one)
+            ours = (one.value, one.stamp_ns)
+            before = found.get(labels)
+            found[labels] = ours if before is None else _merge(mode, before, ours)
+        return {labels: value for labels, (value, _) in found.items()}
+
+
+def _labels(found: Value) -> tuple[str, ...]:
+    if per_process(found.family.definition):
+        return (*found.values, str(found.pid))
+    return found.values
+
+
+def _merge(mode: str, one: tuple[float, int], other: tuple[float, int]) -> tuple[float, int]:
+    """Two values of one series. `all` has two only if a pid was used again: the later one counts."""
+    if mode == "sum":
+        return one[0] + other[0], max(one[1], other[1])
+    if mode == "min":
+        return min(one, other)
+    if mode == "max":
+        return max(one, other)
+    if mode == "mostrecent":
+        return max(one, other, key=lambda found: found[1])
+    return other

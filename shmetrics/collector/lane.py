@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One lane, as the collector holds it: its file, its drain, and what its ids mean."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import mmap
+import os
+import struct
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from shmetrics import _ring
+from shmetrics.collector.definitions import Refusal
+from shmetrics.collector.families import CallFamily, Families, Family
+from shmetrics.collector.gauges import Gauges
+from shmetrics.collector.store import StoreFull
+from shmetrics.dictionary import decode_definition, decode_strings
+from shmetrics.errors import BrokenLane
+
+log = logging.getLogger(__name__)
+
+
+class Sizes(NamedTuple):
+    """How large the parts of a new lane are."""
+
+    records: int = _ring.DEFAULT_RECORDS
+    dictionary_bytes: int = _ring.DEFAULT_DICTIONARY_BYTES
+    cells: int = _ring.DEFAULT_CELLS
+    calls: int = _ring.DEFAULT_CALLS
+
+
+class Owner(NamedTuple):
+    """Whose lane it is, as the kernel and the process itself said."""
+
+    process: str
+    pid: int
+    uid: int
+
+
+class LaneState(Enum):
+    """What the collector does with a lane."""
+
+    OPEN = "open"
+    QUARANTINED = "quarantined"
+
+
+class OpenCall(NamedTuple):
+    """A call that has begun and not ended."""
+
+    family: CallFamily
+    values: tuple[str, ...]
+    start_ns: int
+
+
+class _Defined(NamedTuple):
+    """A family of the lane: its own definition's shape, and the node's family, if it has one."""
+
+    type: int
+    bounds: memoryview
+    n_labels: int
+    family: Family | None
+
+
+def create_file(path: Path, lane_id: int, sizes: Sizes) -> int:
+    """Makes a lane's file, every byte of it allocated, and returns a descriptor of it.
+
+    Raises OSError. A page that is not there would kill the emitter at its first write to it.
+    """
+    size = _ring.lane_bytes(*sizes)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, size)
+        with mmap.mmap(fd, size) as memory:
+            _ring.lane_format(memory, lane_id, *sizes)
+    except BaseException:
+        os.close(fd)
+        path.unlink()
+        raise
+    return fd
+
+
+class Lane:
+    """A mapped lane. drain() raises BrokenLane once it breaks the contract."""
+
+    def __init__(
+        self, path: Path, fd: int, owner: Owner, families: Families, gauges: Gauges
+    ) -> None:
+        """Takes the descriptor over. Raises LaneRefused if the file is no lane."""
+        self.path = path
+        self.owner = owner
+        self.state = LaneState.OPEN
+        self.refused: dict[str, int] = {}  # definitions not taken, by reason
+        self._families = families
+        self._gauges = gauges
+        self._fd = fd
+        self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
+        self._drain = _ring.LaneDrain(self._memory)
+        self._defined: list[_Defined] = []
+        self._calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
+        self._gauge_series: dict[int, tuple[Family, tuple[str, ...]]] = {}
+        self._series_count = 0
+
+    @property
+    def lane_id(self) -> int:
+        return self._drain.lane_id
+
+    @property
+    def records(self) -> int:
+        return self._drain.records
+
+    def close(self) -> None:
+        """Lets go of the mapping and the descriptor; the file stays."""
+        del self._drain
+        self._memory.close()
+        os.close(self._fd)
+
+    def is_abandoned(self) -> bool:
+        """True if no process has the lane any more: the kernel has dropped the emitter's lock."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return True
+
+    def drain(self) -> None:
+        """Folds everything published so far into the store."""
+        while not self._drain.drain():
+            while (entry := self._drain.entry()) is not None:
+                self._define(*entry)
+
+    def mark(self, now_ns: int) -> None:
+        """Tells the emitter that somebody is there."""
+        self._drain.mark(now_ns, _ring.LANE_OPEN)
+
+    def quarantine(self) -> None:
+        """Tells the emitter to register anew; this lane is read no more."""
+        self.state = LaneState.QUARANTINED
+        self._drain.mark(0, _ring.LANE_CLOSED)
+
+    def counts(self) -> dict[str, object]:
+        """What the lane says of itself."""
+        return self._drain.counts()
+
+    def events(self) -> tuple[dict[str, int], int]:
+        """Records folded so far by kind, and how many of them belonged to no family."""
+        return self._drain.events()
+
+    def calls(self) -> list[OpenCall]:
+        """The calls that are open now."""
+        return [
+            OpenCall(*self._calls[series], start_ns)
+            for series, start_ns in self._drain.calls()
+            if series in self._calls
+        ]
+
+    def gauge_values(self) -> list[tuple[Family, tuple[str, ...], float, int]]:
+        """(family, label values, value, stamp) of every gauge."""
+        return [
+            (*self._gauge_series[series], value, stamp_ns)
+            for series, value, stamp_ns in self._drain.gauges()
+            if series in self._gauge_series
+        ]
+
+    def _define(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
+        try:
+            if kind == _ring.ENTRY_FAMILY:
+                self._define_family(type, of, payload)
+            elif kind == _ring.ENTRY_SERIES:
+                self._define_series(id, self._defined[of - 1], decode_strings(payload))
+            else:
+                (class_name,) = decode_strings(payload)
+                self._define_exception(of, class_name)
+        except (ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
+            raise BrokenLane(f"text: {error}") from None
+
+    def _define_family(self, type: int, n_bounds: int, payload: bytes) -> None:
+        definition = decode_definition(type, n_bounds, payload)
+        found: Family | Refusal
+        if type == _ring.TYPE_GAUGE:
+            found = self._gauges.define(definition)
+        else:
+            found = self._families.define(definition)
+        family = None if isinstance(found, Refusal) else found
+        if isinstance(found, Refusal):
+            self.refused[found.reason] = self.refused.get(found.reason, 0) + 1
+            log.warning("%s (pid %d): refused: %s", self.owner.process, self.owner.pid, found.text)
+        bounds = memoryview(struct.pack(f"={n_bounds}d", *definition.bounds)).cast("d")
+        self._defined.append(_Defined(type, bounds, len(definition.label_names), family))
+
+    def _define_series(self, id: int, defined: _Defined, values: tuple[str, ...]) -> None:
+        if len(values) != defined.n_labels:
+            raise ValueError(f"{len(values)} label values where {defined.n_labels} belong")
+        family = defined.family
+        if defined.type == _ring.TYPE_GAUGE:
+            if family is not None:
+                self._gauge_series[id] = (family, values)
+            family = None  # read where they are, never folded
+        self._bind(defined.type, defined.bounds, family, values)
+        if isinstance(family, CallFamily):
+            self._calls[id] = (family, values)
+
+    def _define_exception(self, of: int, class_name: str) -> None:
+        calls = self._calls.get(of)
+        family = None if calls is None else calls[0].exceptions
+        values = (class_name,) if calls is None else (*calls[1], class_name)
+        self._bind(_ring.TYPE_EXCEPTION, memoryview(b"").cast("d"), family, values)
+
+    def _bind(
+        self, type: int, bounds: memoryview, family: Family | None, values: tuple[str, ...]
+    ) -> None:
+        if family is not None:
+            try:
+                cell = family.cell(family.row(values))
+                self._drain.bind(type, bounds, self._families.store.cells, cell)
+                return
+            except StoreFull:
+                self.refused["store_full"] = self.refused.get("store_full", 0) + 1
+        self._drain.bind(type, bounds, None)

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All lanes of the node: made at registration, reopened after a restart, retired at the end."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from shmetrics.collector.agent import Agent
+from shmetrics.collector.families import Families
+from shmetrics.collector.gauges import Gauges, Value
+from shmetrics.collector.lane import Lane, LaneState, Owner, Sizes, create_file
+from shmetrics.errors import BrokenLane, LaneRefused
+from shmetrics.registration.protocol import Hello, Result
+from shmetrics.registration.server import Granted, Peer, Refused
+
+log = logging.getLogger(__name__)
+
+MIN_RECORDS = 64
+LANE_SUFFIX = ".lane"
+OWNER_SUFFIX = ".json"  # beside the lane: what the emitter cannot change
+
+
+class Rules(NamedTuple):
+    """Who gets a lane, and of what size. allowed_uids None: everybody."""
+
+    sizes: Sizes = Sizes()
+    max_lanes: int = 4096
+    allowed_uids: frozenset[int] | None = None
+
+
+class Kicks:
+    """Wakes the collector when an emitter asks for it. The default never does."""
+
+    def watch(self, fd: int, drain: Callable[[], None]) -> None:
+        """Calls drain whenever fd becomes readable."""
+
+    def forget(self, fd: int) -> None:
+        """Stops that."""
+
+
+class Lanes:
+    """The lanes by id."""
+
+    def __init__(
+        self,
+        directory: Path,
+        families: Families,
+        gauges: Gauges,
+        agent: Agent,
+        rules: Rules,
+        kicks: Kicks,
+        on_abandoned: Callable[[Lane], None],
+    ) -> None:
+        """on_abandoned is told of a lane that is about to be retired, after its last drain."""
+        self._directory = directory
+        self._families = families
+        self._gauges = gauges
+        self._agent = agent
+        self._rules = rules
+        self._kicks = kicks
+        self._on_abandoned = on_abandoned
+        self._lanes: dict[int, Lane] = {}
+        self._kick_fds: dict[int, int] = {}
+        self._accounts: dict[int, _Account] = {}
+        agent.lanes_limit.set(rules.max_lanes)
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(list(self._lanes.values()))
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    # ---- coming -----------------------------------------------------------------------------
+
+    def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
+        """A lane for a process that asks for one, or why there is none."""
+        allowed = self._rules.allowed_uids
+        if allowed is not None and peer.uid not in allowed:
+            return Refused(
+                Result.UID, f"uid {peer.uid} may not register; see registration.allow_uids"
+            )
+        if len(self._lanes) >= self._rules.max_lanes:
+            return Refused(
+                Result.QUOTA,
+                f"there are {len(self._lanes)} lanes already; see registration.max_lanes",
+            )
+        lane_id = self._families.store.next_lane_id()
+        path = self._directory / f"{lane_id}{LANE_SUFFIX}"
+        owner = Owner(hello.process or "unknown", peer.pid, peer.uid)
+        try:
+            lane_fd = self._create(path, lane_id, owner, hello.records)
+        except OSError as error:
+            what = "no room for a lane" if error.errno == errno.ENOSPC else "no lane can be made"
+            return Refused(Result.NO_SPACE, f"{what} in {self._directory}: {error.strerror}")
+        kick_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._kick_fds[lane_id] = kick_fd
+        self._kicks.watch(kick_fd, lambda: self._kicked(lane_id))
+        return Granted(lane_id, lane_fd, kick_fd)
+
+    def _create(self, path: Path, lane_id: int, owner: Owner, wanted: int) -> int:
+        sizes = self._rules.sizes
+        if wanted:
+            fitting = 1 << (wanted - 1).bit_length()
+            sizes = sizes._replace(records=max(MIN_RECORDS, min(fitting, sizes.records)))
+        lane_fd = create_file(path, lane_id, sizes)
+        try:
+            # The lock is the emitter's: it lives as long as the descriptor we hand over. Ours is
+            # another opening of the same file.
+            fcntl.flock(lane_fd, fcntl.LOCK_EX)
+            path.with_suffix(OWNER_SUFFIX).write_text(json.dumps(owner._asdict()))
+            self._add(path, owner)
+        except BaseException:
+            os.close(lane_fd)
+            _remove(path)
+            raise
+        return lane_fd
+
+    def _add(self, path: Path, owner: Owner) -> Lane:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            lane = Lane(path, fd, owner, self._families, self._gauges)
+        except BaseException:
+            os.close(fd)
+            raise
+        self._lanes[lane.lane_id] = lane
+        self._accounts[lane.lane_id] = _Account(self._agent, lane)
+        return lane
+
+    def reopen(self) -> None:
+        """Takes up the lanes of an earlier collector."""
+        for path in sorted(self._directory.glob(f"*{LANE_SUFFIX}")):
+            try:
+                owner = Owner(**json.loads(path.with_suffix(OWNER_SUFFIX).read_text()))
+                self._add(path, owner)
+            except (OSError, ValueError, TypeError, LaneRefused) as error:
+                reason = str(error) if isinstance(error, LaneRefused) else "unreadable"
+                self._agent.quarantined.labels(reason).inc()
+                log.error("%s: not a lane that can be drained (%s); set aside", path, error)
+                path.replace(path.with_suffix(".broken"))
+
+    # ---- working ----------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """One pass over all lanes."""
+        for lane in self:
+            self._drain(lane)
+
+    def _kicked(self, lane_id: int) -> None:
+        try:
+            os.eventfd_read(self._kick_fds[lane_id])
+        except BlockingIOError:
+            pass  # read by an earlier wake-up
+        lane = self._lanes.get(lane_id)
+        if lane is not None:
+            self._drain(lane)
+
+    def _drain(self, lane: Lane) -> None:
+        if lane.state is LaneState.QUARANTINED:
+            return
+        try:
+            lane.drain()
+        except BrokenLane as error:
+            self._quarantine(lane, str(error))
+        except Exception:
+            # A fault of ours, met by this lane: its neighbours must go on.
+            log.exception("%s: drain failed", lane.path)
+            self._quarantine(lane, "internal")
+        self._accounts[lane.lane_id].settle()
+
+    def _quarantine(self, lane: Lane, reason: str) -> None:
+        lane.quarantine()
+        self._agent.quarantined.labels(reason.partition(":")[0]).inc()
+        owner = lane.owner
+        log.error(
+            "lane %d of %s (pid %d, uid %d) breaks the contract (%s) and is read no more",
+            *(lane.lane_id, owner.process, owner.pid, owner.uid, reason),
+        )
+
+    def mark(self, now_ns: int) -> None:
+        """Shows every emitter that the collector lives."""
+        for lane in self:
+            if lane.state is LaneState.OPEN:
+                lane.mark(now_ns)
+
+    # ---- going ------------------------------------------------------------------------------
+
+    def retire_abandoned(self) -> None:
+        """Retires every lane whose process is gone."""
+        for lane in self:
+            if lane.is_abandoned():
+                self._retire(lane)
+
+    def ended(self, lane_id: int) -> None:
+        """A connection ended: if its process did, retires the lane at once."""
+        lane = self._lanes.get(lane_id)
+        if lane is not None and lane.is_abandoned():
+            self._retire(lane)
+
+    def _retire(self, lane: Lane) -> None:
+        self._drain(lane)
+        if lane.state is LaneState.OPEN:
+            self._on_abandoned(lane)
+            lost = self._gauges.retire(self.gauge_values(lane))
+            if lost:
+                self._agent.dropped.labels("store_full").inc(lost)
+        lane_id = lane.lane_id
+        self._let_go(lane)
+        _remove(lane.path)
+        del self._lanes[lane_id], self._accounts[lane_id]
+        self._agent.retired.inc()
+
+    def gauge_values(self, lane: Lane) -> list[Value]:
+        """What the gauges of one lane say."""
+        return [
+            Value(family, values, lane.owner.pid, value, stamp_ns)
+            for family, values, value, stamp_ns in lane.gauge_values()
+        ]
+
+    def _let_go(self, lane: Lane) -> None:
+        kick_fd = self._kick_fds.pop(lane.lane_id, None)
+        if kick_fd is not None:
+            self._kicks.forget(kick_fd)
+            os.close(kick_fd)
+        lane.close()
+
+    def close(self) -> None:
+        """Lets go of all lanes; their files stay for the next collector."""
+        for lane in self:
+            self._let_go(lane)
+        self._lanes.clear()
+
+
+class _Account:
+    """Carries a lane's own counts over into the agent's, once."""
+
+    def __init__(self, agent: Agent, lane: Lane) -> None:
+        self._agent = agent
+        self._lane = lane
+        self._seen: dict[tuple[str, str], int] = {}
+        self._carry(lambda amount, name, label: None)  # what an earlier collector has counted
+
+    def settle(self) -> None:
+        self._carry(self._count)
+
+    def _count(self, amount: int, name: str, label: str) -> None:
+        counter = getattr(self._agent, name)
+        (counter.labels(label) if label else counter).inc(amount)
+
+    def _carry(self, take: Callable[[int, str, str], None]) -> None:
+        for (name, label), now in self._now().items():
+            gained = now - self._seen.get((name, label), 0)
+            if gained > 0:  # an emitter that turns its counts back gains nothing
+                self._seen[name, label] = now
+                take(gained, name, label)
+
+    def _now(self) -> dict[tuple[str, str], int]:
+        counts = self._lane.counts()
+        events, unbound = self._lane.events()
+        return {
+            ("spilled", ""): counts["spilled"],
+            ("unbound", ""): unbound,
+            **{("dropped", cause): n for cause, n in counts["dropped"].items()},
+            **{("events", kind): n for kind, n in events.items()},
+            **{("refused", reason): n for reason, n in self._lane.refused.items()},
+        }
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(OWNER_SUFFIX).unlink(missing_ok=True)

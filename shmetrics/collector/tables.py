@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the families' cells to the tables that are shown: array expressions, no loops over series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from shmetrics import _ring
+from shmetrics.collector import definitions
+from shmetrics.collector.families import CallFamily, Family
+from shmetrics.collector.gauges import Gauges, Value
+from shmetrics.exposition.table import Series, Table
+
+def family_tables(family: Family) -> Iterator[Table]:
+    """The tables of a family that is no gauge."""
+    if isinstance(family, CallFamily):
+        yield from _calls(family)
+    elif family.definition.type == _ring.TYPE_HISTOGRAM:
+        yield _histogram(family)
+    else:
+        yield _counter(family)
+
+
+def _counter(family: Family) -> Table:
+    return Table(
+        name=family.definition.name,
+        kind="counter",
+        help=family.definition.help,
+        unit=family.definition.unit,
+        series=family.series,
+        values=family.rows().view(np.float64)[:, 0],
+        created=family.created(),
+    )
+
+
+def _histogram(family: Family) -> Table:
+    rows = family.rows()
+    return Table(
+        name=family.definition.name,
+        kind="histogram",
+        help=family.definition.help,
+        unit=family.definition.unit,
+        series=family.series,
+        bounds=family.definition.bounds,
+        buckets=rows[:, _ring.HISTOGRAM_BUCKETS :],
+        sums=rows.view(np.float64)[:, _ring.CELL_SUM],
+        created=family.created(),
+    )
+
+
+def _calls(family: CallFamily) -> Iterator[Table]:
+    """Starts, ends and durations; the exceptions are a family of their own."""
+    rows = family.rows()
+    created = family.created()
+    name, help = family.definition.name, family.definition.help
+    for suffix, cell, what in (
+        (definitions.CALL_STARTS, _ring.CELL_STARTS, "begun"),
+        (definitions.CALL_ENDS, _ring.CELL_ENDS, "ended"),
+    ):
+        yield Table(
+            name=name + suffix,
+            kind="counter",
+            help=f"{help}: {what}",
+            series=family.series,
+            values=rows[:, cell],
+            created=created,
+        )
+    yield Table(
+        name=name + definitions.CALL_SECONDS,
+        kind="histogram",
+        help=f"{help}: duration",
+        unit="seconds",
+        series=family.series,
+        bounds=family.definition.bounds,
+        buckets=rows[:, _ring.CALLS_BUCKETS :],
+        sums=rows[:, _ring.CELL_DURATION] / 1e9,
+        created=created,
+    )
+
+
+def gauge_table(family: Family, gauges: Gauges, living: Iterable[Value]) -> Table:
+    """A gauge family over all processes, living and dead."""
+    found = gauges.collect(family, living)
+    return Table(
+        name=family.definition.name,
+        kind="gauge",
+        help=family.definition.help,
+        unit=family.definition.unit,
+        series=Series(family.definition.label_names, found),
+        values=np.fromiter(found.values(), np.float64, len(found)),
+    )

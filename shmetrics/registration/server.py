@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector's end of registrations: a listening socket in the collector's asyncio loop.
+
+It knows messages and descriptors; who gets what is decided by the caller's grant().
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from shmetrics import _ring
+from shmetrics.registration import protocol
+from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Result, State
+
+log = logging.getLogger(__name__)
+
+HELLO_TIMEOUT_S = 5.0
+MAX_SILENT = 256  # connections that have not said hello yet
+BACKLOG = 512
+
+_CREDENTIALS = struct.Struct("3i")
+_ANCILLARY_BYTES = socket.CMSG_SPACE(64 * 4)
+
+
+class Peer(NamedTuple):
+    """Who is at the other end, as the kernel says. pid 0: in a namespace that we cannot see."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+class Granted(NamedTuple):
+    """A lane for a peer. lane_fd is closed here once it is sent; kick_fd stays the caller's."""
+
+    lane_id: int
+    lane_fd: int
+    kick_fd: int
+
+
+class Refused(NamedTuple):
+    """No lane, and why. Raised at nobody: it is an answer."""
+
+    result: Result
+    text: str
+
+
+Grant = Callable[[Peer, Hello], "Granted | Refused"]
+
+
+class _Client:
+    """One connection."""
+
+    def __init__(self, server: Server, sock: socket.socket) -> None:
+        self.socket = sock
+        self.connection = Connection()
+        self.lane_id: int | None = None
+        self.timeout = asyncio.get_running_loop().call_later(
+            HELLO_TIMEOUT_S, server.drop, self, "no hello within %g s" % HELLO_TIMEOUT_S
+        )
+        raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        self.peer = Peer(*_CREDENTIALS.unpack(raw))
+
+
+class Server:
+    """Listens at path. on_result(name) is called once per finished registration attempt."""
+
+    def __init__(
+        self,
+        path: Path,
+        mode: int,
+        grant: Grant,
+        on_end: Callable[[int], None],
+        on_result: Callable[[str], None],
+    ) -> None:
+        """grant decides about a hello; on_end is told the id of a lane whose emitter is gone."""
+        self._path = path
+        self._grant = grant
+        self._on_end = on_end
+        self._on_result = on_result
+        self._clients: set[_Client] = set()
+        self._socket = socket.socket(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
+        try:
+            path.unlink(missing_ok=True)  # ours to remove: we hold the directory's lock
+            self._socket.bind(str(path))
+            os.chmod(path, mode)
+            self._socket.listen(BACKLOG)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def start(self) -> None:
+        asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def close(self) -> None:
+        """Ends all connections; lanes stay as they are."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._socket)
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+        for client in list(self._clients):
+            self._forget(client)
+
+    def end(self, lane_id: int) -> None:
+        """Closes the connection of a lane that the collector has given up."""
+        for client in [client for client in self._clients if client.lane_id == lane_id]:
+            self._forget(client)
+
+    def drop(self, client: _Client, why: str) -> None:
+        """Ends a connection that broke the rules."""
+        log.warning("registration of pid %d, uid %d: %s", client.peer.pid, client.peer.uid, why)
+        self._on_result("malformed")
+        self._forget(client)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:
+            log.error("%s: cannot accept: %s", self._path, error.strerror)
+            return
+        sock.setblocking(False)
+        if sum(client.lane_id is None for client in self._clients) >= MAX_SILENT:
+            self._on_result("quota")
+            sock.close()
+            return
+        client = _Client(self, sock)
+        self._clients.add(client)
+        asyncio.get_running_loop().add_reader(sock, self._readable, client)
+
+    def _forget(self, client: _Client) -> None:
+        client.timeout.cancel()
+        asyncio.get_running_loop().remove_reader(client.socket)
+        client.socket.close()
+        self._clients.discard(client)
+
+    def _readable(self, client: _Client) -> None:
+        try:
+            message, ancillary, flags, _ = client.socket.recvmsg(
+                protocol.MESSAGE_MAX_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+            )
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            message, ancillary, flags = b"", [], 0
+        _close_descriptors(ancillary)  # nobody may send us any
+        if not message:
+            self._ended(client)
+        elif flags & socket.MSG_TRUNC:
+            self._malformed(client, f"message over {protocol.MESSAGE_MAX_BYTES} bytes")
+        else:
+            self._said(client, message)
+
+    def _ended(self, client: _Client) -> None:
+        client.connection.advance(Event.END)
+        lane_id = client.lane_id
+        self._forget(client)
+        if lane_id is not None:
+            self._on_end(lane_id)
+
+    def _malformed(self, client: _Client, why: str) -> None:
+        if client.connection.state is State.CONNECTED:
+            self._send(client, Answer(Result.MALFORMED, _ring.LAYOUT_VERSION, 0, why), [])
+        lane_id = client.lane_id
+        self.drop(client, why)
+        if lane_id is not None:
+            self._on_end(lane_id)
+
+    def _said(self, client: _Client, message: bytes) -> None:
+        try:
+            hello = protocol.decode_hello(message)
+            client.connection.advance(Event.HELLO)
+        except protocol.ProtocolError as error:
+            self._malformed(client, str(error))
+            return
+        client.timeout.cancel()
+        found = self._decide(client.peer, hello)
+        if isinstance(found, Refused):
+            self._refuse(client, hello, found)
+            return
+        answer = Answer(Result.GRANTED, _ring.LAYOUT_VERSION, found.lane_id)
+        sent = self._send(client, answer, [found.lane_fd, found.kick_fd])
+        os.close(found.lane_fd)
+        client.lane_id = found.lane_id
+        client.connection.advance(Event.GRANT)
+        if sent:
+            self._on_result("granted")
+        else:
+            self._ended(client)
+
+    def _decide(self, peer: Peer, hello: Hello) -> Granted | Refused:
+        if hello.layout_version != _ring.LAYOUT_VERSION:
+            return Refused(
+                Result.VERSION,
+                f"lane layout {hello.layout_version} is unknown here, "
+                f"this collector has {_ring.LAYOUT_VERSION}; update the older side",
+            )
+        return self._grant(peer, hello)
+
+    def _refuse(self, client: _Client, hello: Hello, refused: Refused) -> None:
+        log.warning(
+            "registration of %s (pid %d, uid %d) refused: %s",
+            hello.process,
+            client.peer.pid,
+            client.peer.uid,
+            refused.text,
+        )
+        answer = Answer(refused.result, _ring.LAYOUT_VERSION, 0, refused.text)
+        self._send(client, answer, [])
+        client.connection.advance(Event.REFUSAL)
+        self._on_result(refused.result.name.lower())
+        self._forget(client)
+
+    def _send(self, client: _Client, answer: Answer, descriptors: list[int]) -> bool:
+        rights = (
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+            if descriptors
+            else []
+        )
+        try:
+            client.socket.sendmsg([protocol.encode_answer(answer)], rights)
+        except OSError:
+            return False  # gone before the answer
+        return True
+
+
+def _close_descriptors(ancillary: list[tuple[int, int, bytes]]) -> None:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors = array.array("i")
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+            for descriptor in descriptors:
+                os.close(descriptor)

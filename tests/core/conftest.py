@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The C core as a cffi module, compiled once per run into a temporary folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cffi
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DECLARATIONS = """
+enum shm_emit { SHM_EMITTED, SHM_ATTENTION };
+enum shm_attach { SHM_ATTACH_OK, SHM_ATTACH_NOT_READY, SHM_ATTACH_NOT_A_LANE, SHM_ATTACH_VERSION,
+                  SHM_ATTACH_BAD_PARTS };
+enum shm_drained { SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY, SHM_BROKEN_HEAD,
+                   SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND, SHM_BROKEN_SERIES,
+                   SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_DRAIN_RESULTS };
+struct shm_family {
+    uint16_t type; uint32_t n_bounds; const double *bounds; const unsigned char *text;
+    uint32_t text_bytes; ...;
+};
+struct shm_series {
+    uint32_t generation; uint32_t id; uint32_t cell; uint16_t type; uint32_t n_bounds;
+    const double *bounds; struct shm_family *family; struct shm_series *parent;
+    const unsigned char *text; uint32_t text_bytes; ...;
+};
+struct shm_call { uint64_t start_ns; uint32_t slot; bool open; ...; };
+struct shm_entry { uint32_t size_bytes; uint16_t kind; uint16_t type; uint32_t id; uint32_t of; };
+struct shm_open_call_copy { uint64_t start_ns; uint32_t series; uint32_t slot; };
+struct shm_gauge_copy { uint32_t series; double value; uint64_t stamp_ns; ...; };
+struct shm_counts { uint64_t recorded; uint64_t spilled; uint64_t dropped[8]; ...; };
+struct shm_producer { ...; };
+struct shm_drain { uint64_t events[5]; uint64_t unbound; ...; };
+struct shim {
+    unsigned char *memory; uint64_t size_bytes; struct shm_producer producer;
+    struct shm_drain drain;
+};
+struct shim *shim_new(uint32_t, uint32_t, uint32_t, uint32_t);
+void shim_free(struct shim *);
+bool shim_push(struct shim *, uint64_t, int *);
+uint64_t shim_waiting(struct shim *);
+uint64_t shim_pop(struct shim *);
+void shim_counts(struct shim *, struct shm_counts *);
+
+uint32_t shm_bucket(const double *, uint32_t, double);
+enum shm_emit shm_emit_add(struct shm_producer *, struct shm_series *, double);
+enum shm_emit shm_emit_observe(struct shm_producer *, struct shm_series *, double);
+enum shm_emit shm_emit_gauge(struct shm_producer *, struct shm_series *, double, bool, bool);
+enum shm_emit shm_emit_call_start(struct shm_producer *, struct shm_series *, struct shm_call *);
+enum shm_emit shm_emit_call_end(struct shm_producer *, struct shm_series *, struct shm_call *,
+                                struct shm_series *);
+enum shm_drained shm_drain_pass(struct shm_drain *);
+enum shm_drained shm_drain_entry(struct shm_drain *, struct shm_entry *, unsigned char *);
+enum shm_drained shm_drain_bind(struct shm_drain *, uint16_t, const double *, uint32_t,
+                                uint64_t *);
+uint32_t shm_drain_calls(const struct shm_drain *, struct shm_open_call_copy *, uint32_t);
+uint32_t shm_drain_gauges(const struct shm_drain *, uint32_t, struct shm_gauge_copy *, uint32_t);
+"""
+
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The compiled module: core.lib and core.ffi."""
+    folder = tmp_path_factory.mktemp("core")
+    ffi = cffi.FFI()
+    ffi.cdef(DECLARATIONS)
+    ffi.set_source(
+        "shm_core",
+        '#include "shim.h"\n#include "counts.h"',
+        sources=[str(ROOT / "tests/core/shim.c"), str(ROOT / "csrc/drain.c")],
+        include_dirs=[str(ROOT / "csrc"), str(ROOT / "tests/core")],
+        extra_compile_args=["-std=gnu11", "-O1", "-Wno-unused-function"],
+    )
+    return _load("shm_core", ffi.compile(tmpdir=str(folder)))
+
+
+def _load(name: str, path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHIM_H
+#define SHIM_H
+
+#include "counts.h"
+#include "drain.h"
+#include "producer.h"
+
+struct shim {
+    unsigned char *memory;
+    uint64_t size_bytes;
+    struct shm_producer producer;
+    struct shm_drain drain;
+};
+
+/* A lane in memory with a producer and a drain on it. */
+struct shim *shim_new(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls);
+void shim_free(struct shim *shim);
+
+void shim_counts(struct shim *shim, struct shm_counts *counts);
+
+/* The bare ring: a number in, a number out. */
+bool shim_push(struct shim *shim, uint64_t value, int *kicked);
+uint64_t shim_waiting(struct shim *shim);
+uint64_t shim_pop(struct shim *shim);
+
+#endif

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lane from producer to drain, against plain Python sums: what spills and what does not."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+BOUNDS = [0.25, 1.0, 4.0]
+COUNTER, GAUGE, HISTOGRAM, CALLS = 1, 2, 3, 4
+WIDTHS = {COUNTER: 1, GAUGE: 2, HISTOGRAM: 1 + 4, CALLS: 3 + 4}
+
+# Multiples of 1/8 add up exactly in any order.
+amounts = st.integers(0, 80).map(lambda n: n / 8)
+
+_core: Any = None
+
+
+@pytest.fixture(autouse=True)
+def _use_core(core: Any) -> None:
+    global _core
+    _core = core
+
+
+class Lane:
+    """Producer and drain of one lane; every series is bound to cells of its own."""
+
+    def __init__(self, records: int, cells: int = 64, dictionary_bytes: int = 4096) -> None:
+        self.lib, self.ffi = _core.lib, _core.ffi
+        self.shim = self.lib.shim_new(records, dictionary_bytes, cells, 4)
+        self.producer = self.ffi.addressof(self.shim, "producer")
+        self.drain_ = self.ffi.addressof(self.shim, "drain")
+        self.kept: list[Any] = []
+        self.cells: dict[int, Any] = {}
+        self.types: dict[int, int] = {}
+        self.bounds = self.ffi.new("double[]", BOUNDS)
+
+    def series(self, type: int) -> Any:
+        text = self.ffi.from_buffer(b"\0" * 8)
+        n_bounds = len(BOUNDS) if type in (HISTOGRAM, CALLS) else 0
+        head = struct.pack(f"={n_bounds}d", *BOUNDS[:n_bounds]) + b"\0" * 8
+        family_text = self.ffi.from_buffer(head)
+        family = self.ffi.new(
+            "struct shm_family *", [type, n_bounds, self.bounds, family_text, len(head)]
+        )
+        series = self.ffi.new("struct shm_series *")
+        series.type, series.n_bounds, series.bounds = type, n_bounds, self.bounds
+        series.family, series.text, series.text_bytes = family, text, 8
+        self.kept += [text, family_text, head, family, series]
+        return series
+
+    def exception(self, parent: Any) -> Any:
+        series = self.ffi.new("struct shm_series *")
+        series.type, series.parent = 5, parent
+        self.kept.append(series)
+        return series
+
+    def drain(self) -> None:
+        entry = self.ffi.new("struct shm_entry *")
+        buffer = self.ffi.new("unsigned char[]", 16384)
+        family_types = self.__dict__.setdefault("family_types", [])
+        while (found := self.lib.shm_drain_pass(self.drain_)) == self.lib.SHM_DRAIN_ENTRIES:
+            while True:
+                assert self.lib.shm_drain_entry(self.drain_, entry, buffer) == 0
+                if entry.size_bytes == 0:
+                    break
+                if entry.kind == 1:
+                    family_types.append(entry.type)
+                    continue
+                type = 5 if entry.kind == 3 else family_types[entry.of - 1]
+                n_bounds = len(BOUNDS) if type in (HISTOGRAM, CALLS) else 0
+                cells = self.ffi.new("uint64_t[]", 16)
+                self.cells[entry.id], self.types[entry.id] = cells, type
+                assert self.lib.shm_drain_bind(
+                    self.drain_, type, self.bounds, n_bounds, cells
+                ) == 0
+        assert found == self.lib.SHM_DRAINED
+
+    def value(self, series: Any, cell: int = 0) -> float:
+        (value,) = struct.unpack("=d", struct.pack("=Q", self.count(series, cell)))
+        return float(value)
+
+    def count(self, series: Any, cell: int) -> int:
+        return int(self.cells[series.id][cell]) if series.id in self.cells else 0
+
+    def counts(self) -> Any:
+        counts = self.ffi.new("struct shm_counts *")
+        self.lib.shim_counts(self.shim, counts)
+        return counts
+
+    def free(self) -> None:
+        self.lib.shim_free(self.shim)
+
+
+def bucket(value: float) -> int:
+    return sum(value > bound for bound in BOUNDS)
+
+
+class LaneMachine(RuleBasedStateMachine):
+    """Events in any order, drains at any moment; after each drain all totals are exact."""
+
+    @initialize(power=st.integers(0, 6))
+    def make(self, power: int) -> None:
+        self.lane = Lane(1 << power)
+        self.counters = [self.lane.series(COUNTER) for _ in range(2)]
+        self.histogram = self.lane.series(HISTOGRAM)
+        self.calls = self.lane.series(CALLS)
+        self.thrown = self.lane.exception(self.calls)
+        self.gauge = self.lane.series(GAUGE)
+        self.totals = [0.0, 0.0]
+        self.sum = 0.0
+        self.buckets: Counter[int] = Counter()
+        self.starts = self.ends = self.raised = 0
+        self.open: list[Any] = []
+        self.gauge_value: float | None = None
+        self.events = 0
+
+    @rule(which=st.integers(0, 1), amount=amounts, n=st.integers(1, 60))
+    def add(self, which: int, amount: float, n: int) -> None:
+        for _ in range(n):
+            _core.lib.shm_emit_add(self.lane.producer, self.counters[which], amount)
+        self.totals[which] += amount * n
+        self.events += n
+
+    @rule(value=amounts, n=st.integers(1, 60))
+    def observe(self, value: float, n: int) -> None:
+        for _ in range(n):
+            _core.lib.shm_emit_observe(self.lane.producer, self.histogram, value)
+        self.sum += value * n
+        self.buckets[bucket(value)] += n
+        self.events += n
+
+    @rule()
+    def start(self) -> None:
+        call = _core.ffi.new("struct shm_call *")
+        _core.lib.shm_emit_call_start(self.lane.producer, self.calls, call)
+        self.open.append(call)
+        self.starts += 1
+        self.events += 1
+
+    @rule(raises=st.booleans(), data=st.data())
+    def end(self, raises: bool, data: st.DataObject) -> None:
+        if self.open:
+            call = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
+            thrown = self.thrown if raises else _core.ffi.NULL
+            for _ in range(2):  # the second end does nothing
+                _core.lib.shm_emit_call_end(self.lane.producer, self.calls, call, thrown)
+            self.ends += 1
+            self.raised += raises
+            self.events += 1
+
+    @rule(value=st.floats(), add=st.booleans())
+    def set_gauge(self, value: float, add: bool) -> None:
+        _core.lib.shm_emit_gauge(self.lane.producer, self.gauge, value, add, False)
+        self.gauge_value = (self.gauge_value or 0.0) + value if add else value
+
+    @rule()
+    def drain(self) -> None:
+        self.lane.drain()
+        lane = self.lane
+        for series, total in zip(self.counters, self.totals, strict=True):
+            assert lane.value(series) == total
+        assert lane.value(self.histogram) == self.sum
+        assert [lane.count(self.histogram, 1 + i) for i in range(4)] == [
+            self.buckets[i] for i in range(4)
+        ]
+        assert lane.count(self.calls, 0) == self.starts
+        assert lane.count(self.calls, 1) == self.ends
+        assert sum(lane.count(self.calls, 3 + i) for i in range(4)) == self.ends
+        assert lane.value(self.thrown) == self.raised
+        self.check_state()
+
+    def check_state(self) -> None:
+        found = _core.ffi.new("struct shm_open_call_copy[]", 8)
+        n = _core.lib.shm_drain_calls(self.lane.drain_, found, 8)
+        listed = sorted(found[i].start_ns for i in range(n))
+        tracked = sorted(call.start_ns for call in self.open if call.slot != 2**32 - 1)
+        assert listed == tracked
+        gauges = _core.ffi.new("struct shm_gauge_copy[]", 2)
+        if self.gauge_value is not None:
+            assert _core.lib.shm_drain_gauges(self.lane.drain_, 1, gauges, 2) == 1
+            assert struct.pack("=d", gauges[0].value) == struct.pack("=d", self.gauge_value) or (
+                gauges[0].value != gauges[0].value and self.gauge_value != self.gauge_value
+            )
+        counts = self.lane.counts()
+        assert counts.recorded + counts.spilled == self.events
+
+    def teardown(self) -> None:
+        if hasattr(self, "lane"):
+            self.drain()
+            self.lane.free()
+
+
+TestLane = LaneMachine.TestCase
+
+
+def test_a_full_ring_spills_and_loses_nothing(core: Any) -> None:
+    lane = Lane(8)
+    counter, histogram = lane.series(COUNTER), lane.series(HISTOGRAM)
+    for _ in range(1000):
+        core.lib.shm_emit_add(lane.producer, counter, 0.5)
+        core.lib.shm_emit_observe(lane.producer, histogram, 0.5)
+    assert lane.counts().recorded == 8
+    assert lane.counts().spilled == 1992
+    lane.drain()
+    assert lane.value(counter) == 500.0
+    assert lane.value(histogram) == 500.0
+    assert lane.count(histogram, 1 + bucket(0.5)) == 1000
+    lane.free()
+
+
+def test_what_has_no_cells_is_counted_when_the_ring_is_full(core: Any) -> None:
+    lane = Lane(8, cells=1)
+    first, second = lane.series(COUNTER), lane.series(COUNTER)
+    for _ in range(20):
+        core.lib.shm_emit_add(lane.producer, first, 1.0)
+        core.lib.shm_emit_add(lane.producer, second, 1.0)
+    lane.drain()
+    lost = lane.counts().dropped[1]
+    assert lane.value(first) == 20.0
+    assert lane.value(second) + lost == 20.0
+    assert lost > 0
+    lane.free()
+
+
+def test_a_full_dictionary_is_counted(core: Any) -> None:
+    lane = Lane(64, dictionary_bytes=64)
+    series = [lane.series(COUNTER) for _ in range(5)]
+    for one in series:
+        core.lib.shm_emit_add(lane.producer, one, 1.0)
+    lane.drain()
+    kept = sum(lane.value(one) for one in series if one.id)
+    assert kept == lane.counts().recorded
+    assert kept + lane.counts().dropped[0] == 5
+    assert kept > 0
+    lane.free()
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), float("-inf")])
+def test_a_counter_takes_no_bad_value(core: Any, value: float) -> None:
+    lane = Lane(8)
+    counter = lane.series(COUNTER)
+    core.lib.shm_emit_add(lane.producer, counter, 1.0)
+    core.lib.shm_emit_add(lane.producer, counter, value)
+    lane.drain()
+    assert lane.value(counter) == 1.0
+    assert lane.counts().dropped[3] == 1
+    lane.free()
+
+
+def test_more_open_calls_than_slots_are_counted_and_not_listed(core: Any) -> None:
+    lane = Lane(64)
+    calls = lane.series(CALLS)
+    tokens = [core.ffi.new("struct shm_call *") for _ in range(6)]
+    for token in tokens:
+        core.lib.shm_emit_call_start(lane.producer, calls, token)
+    lane.drain()
+    found = core.ffi.new("struct shm_open_call_copy[]", 16)
+    assert core.lib.shm_drain_calls(lane.drain_, found, 16) == 4
+    assert lane.counts().dropped[6] == 2
+    for token in tokens:
+        core.lib.shm_emit_call_end(lane.producer, calls, token, core.ffi.NULL)
+    lane.drain()
+    assert core.lib.shm_drain_calls(lane.drain_, found, 16) == 0
+    assert lane.count(calls, 0) == lane.count(calls, 1) == 6
+    lane.free()
