@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: private servers, and the account of what a test leaves behind."""
+
+pytest_plugins = [
+    "tests.servers.collector",
+    "tests.servers.leftovers",
+    "tests.servers.prometheus",
+    "tests.servers.rabbitmq",
+]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A collector process, as an operator starts it."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.servers.processes import ServerProcess
+
+__all__ = ["Collector", "collector"]
+
+
+class Collector:
+    """``shmetrics collector`` on *runtime_dir* and a free port; ``url`` is where it answers."""
+
+    def __init__(self, runtime_dir: Path, log: Path, options: Sequence[str] = ()) -> None:
+        self.runtime_dir = runtime_dir
+        self._log = log
+        command = [sys.executable, "-m", "shmetrics", "collector", *options]
+        command += ["--runtime-dir", str(runtime_dir), "--listen", "127.0.0.1:0"]
+        self._process = ServerProcess(command, log)
+        self._process.ready_when(lambda: self._said_url() is not None, 30)
+        self.url = str(self._said_url())
+
+    def stop(self) -> int:
+        """Stop it as an operator does; return its exit status."""
+        return self._process.stop()
+
+    def _said_url(self) -> str | None:
+        found = re.search(r"http://[0-9.]+:\d+", self._log.read_text())
+        return found and found[0]
+
+
+@pytest.fixture
+def collector(runtime_dir: Path, tmp_path: Path) -> Iterator[Collector]:
+    """A collector of this test's own, on the fixture ``runtime_dir``."""
+    collector = Collector(runtime_dir, tmp_path / "collector.log")
+    yield collector
+    assert collector.stop() == 0

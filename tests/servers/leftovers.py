@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The account of every test: what it opened is closed, what it started is gone.
+
+Counted after each test, against what there was before it: descriptors of this process, its child
+processes (and, since this process takes in orphans, theirs), unix sockets and lanes under the
+test's folders. What ends by itself a moment later gets that moment.
+"""
+
+import ctypes
+import gc
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+__all__ = ["account", "no_leftovers", "nobody_collects", "runtime_dir"]
+
+_PATIENCE_SECONDS = 5
+_PR_SET_CHILD_SUBREAPER = 36
+
+#: The emitter of this process lives as long as the process, and its private memory with it.
+_LASTING = ("/memfd:",)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody_collects() -> Iterator[None]:
+    """No test talks to a collector of this machine, or leaves anything in its runtime directory.
+
+    A test with a collector of its own names that one's directory itself.
+    """
+    # From now on a grandchild whose parent died is our child, and cannot hide from the account.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    folder = tempfile.mkdtemp(prefix="shmetrics-nobody-")
+    before = os.environ.get("SHMETRICS_RUNTIME_DIR")
+    os.environ["SHMETRICS_RUNTIME_DIR"] = folder
+    yield
+    if before is None:
+        del os.environ["SHMETRICS_RUNTIME_DIR"]
+    else:
+        os.environ["SHMETRICS_RUNTIME_DIR"] = before
+    os.rmdir(folder)  # fails if anything was put there
+
+
+@pytest.fixture
+def runtime_dir() -> Iterator[Path]:
+    """A runtime directory with a short path: that of a unix socket has room for 107 bytes.
+
+    The test fails if it leaves a lane there: whoever kills a collector starts another one.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="shm-"))
+    yield folder
+    lanes = sorted(str(path) for path in folder.rglob("*.lane"))
+    shutil.rmtree(folder)
+    assert not lanes
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fail at teardown if the test left something open or running."""
+    folder = str(tmp_path_factory.getbasetemp())
+    before = account(folder)
+    yield
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while (left := account(folder) - before) and time.monotonic() < deadline:
+        gc.collect()  # what is only referred to by a cycle is not left over
+        time.sleep(0.02)
+    for kind, _, pid in left:
+        if kind == "process":
+            os.kill(int(pid), signal.SIGKILL)  # the next test is not to pay for it
+    assert not left, f"left over: {sorted(left)}"
+
+
+def account(folder: str) -> set[tuple[str, str, str]]:
+    """Everything there is now: kind, what it is, and its number."""
+    return {*_descriptors(), *_children(), *_sockets(folder)}
+
+
+def _descriptors() -> Iterator[tuple[str, str, str]]:
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except FileNotFoundError:
+            continue  # the one that listed them
+        if not target.startswith(_LASTING):
+            yield "descriptor", target, number
+
+
+def _children() -> Iterator[tuple[str, str, str]]:
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            pids = Path(f"/proc/self/task/{thread}/children").read_text().split()
+        except FileNotFoundError:
+            continue
+        for pid in pids:
+            try:
+                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+                command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+            if state != "Z":  # dead; an orphan that we took in and that nobody waits for
+                yield "process", command, pid
+
+
+def _sockets(folder: str) -> Iterator[tuple[str, str, str]]:
+    for line in Path("/proc/net/unix").read_text().splitlines():
+        inode_and_path = line.split(None, 6)[6:]
+        if inode_and_path:
+            inode, _, path = inode_and_path[0].partition(" ")
+            if path.startswith(folder):
+                yield "socket", path, inode

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server process of ours: started in a session of its own, stopped by its pid, verified gone."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+__all__ = ["ServerProcess", "until"]
+
+
+def until(true: Callable[[], object], what: Callable[[], str], seconds: float) -> None:
+    """Poll *true*; if it is not so in *seconds*, fail with *what* was found instead."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds} s: {what()}")
+        time.sleep(0.02)
+
+
+class ServerProcess:
+    """*command*, running, with what it prints in the file *log*."""
+
+    def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None):
+        self._log = log
+        self._name = Path(command[0]).name
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ready_when(self, answers: Callable[[], bool], seconds: float) -> None:
+        """Wait until it *answers*. If it does not, it is stopped, and the end of its log shown."""
+
+        def answers_or_is_gone() -> bool:
+            return self._process.poll() is not None or answers()
+
+        try:
+            until(answers_or_is_gone, lambda: "no answer", seconds)
+            if self._process.poll() is not None:
+                raise AssertionError(f"ended with status {self._process.returncode}")
+        except AssertionError as error:
+            self.stop()
+            tail = self._log.read_text(errors="replace")[-2000:]
+            raise AssertionError(f"{self._name} did not start: {error}\n{tail}") from None
+
+    def stop(self, seconds: float = 20) -> int:
+        """Stop it, and whatever it started in its session; return its exit status."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        for pid in self._session():  # helpers that a server should have taken with it
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not self._session(), lambda: f"{self._name}: {self._session()} live on", 10)
+        return self._process.returncode
+
+    def _session(self) -> list[int]:
+        """The pids of its session that are not zombies waiting for somebody else."""
+        found = []
+        for entry in os.listdir("/proc"):
+            if entry.isdigit():
+                try:
+                    with open(f"/proc/{entry}/stat") as stat:
+                        state, _parent, _group, session = stat.read().rpartition(")")[2].split()[:4]
+                except OSError:
+                    continue  # gone since it was listed
+                if int(session) == self.pid and state not in "ZX":
+                    found.append(int(entry))
+        return found

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private Prometheus that scrapes what a test wants, and answers queries over its HTTP API."""
+
+import json
+import shutil
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.ports import ReservedPort
+from tests.servers.processes import ServerProcess, until
+
+__all__ = ["Prometheus", "prometheus"]
+
+#: Labels that a scrape adds to every series.
+SCRAPE_LABELS = ("instance", "job")
+
+
+class Prometheus:
+    """A running Prometheus that scrapes the exposition at *url*; all it owns is in *folder*."""
+
+    def __init__(self, binary: str, folder: Path, url: str, features: Sequence[str] = ()) -> None:
+        self._port = ReservedPort()
+        self.url = f"http://127.0.0.1:{self._port.number}"
+        configuration = folder / "prometheus.yml"
+        configuration.write_text(_configuration(url))
+        command = [
+            binary,
+            f"--config.file={configuration}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address={self.url.removeprefix('http://')}",
+            "--log.level=warn",
+        ]
+        if features:
+            command.append(f"--enable-feature={','.join(features)}")
+        self._process = ServerProcess(command, folder / "prometheus.log")
+        self._process.ready_when(self._is_ready, 30)
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """Return ``data`` of the HTTP API's answer to *path*, such as ``query``."""
+        query = urllib.parse.urlencode(parameters)
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{query}", timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def samples(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """Return labels and value of each series of an instant query, without scrape labels."""
+        found = []
+        for sample in self.get("query", query=expression)["result"]:
+            labels = {k: v for k, v in sample["metric"].items() if k not in SCRAPE_LABELS}
+            found.append((labels, float(sample["value"][1])))
+        return found
+
+    def wait_for(
+        self,
+        expression: str,
+        true: Callable[[list[tuple[dict[str, str], float]]], object] = bool,
+        seconds: float = 60,
+    ) -> list[tuple[dict[str, str], float]]:
+        """Query until *true* of the samples, and return them."""
+        found: list[tuple[dict[str, str], float]] = []
+
+        def is_there() -> object:
+            found[:] = self.samples(expression)
+            return true(found)
+
+        until(is_there, lambda: f"{expression} is {found}; {self.get('targets')}", seconds)
+        return found
+
+    def stop(self) -> None:
+        self._process.stop()
+        self._port.release()
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@pytest.fixture
+def prometheus(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., Prometheus]]:
+    """``prometheus(url, features=())`` starts one that scrapes *url*. Skips without the binary."""
+    binary = shutil.which("prometheus")
+    if binary is None:
+        pytest.skip("Prometheus is not installed: no program named prometheus")
+    started: list[Prometheus] = []
+
+    def start(url: str, features: Sequence[str] = ()) -> Prometheus:
+        server = Prometheus(binary, tmp_path_factory.mktemp("prometheus"), url, features)
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def _configuration(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    document = {
+        "global": {"scrape_interval": "250ms", "scrape_timeout": "250ms"},
+        "scrape_configs": [
+            {
+                "job_name": "test",
+                "metrics_path": parts.path or "/metrics",
+                "scheme": parts.scheme,
+                "static_configs": [{"targets": [parts.netloc]}],
+            }
+        ],
+    }
+    return json.dumps(document)  # JSON is YAML

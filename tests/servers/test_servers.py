@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixtures themselves: what they promise to find, they find."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers.leftovers import account
+from tests.servers.ports import ReservedPort
+from tests.servers.processes import ServerProcess, until
+
+
+def test_a_descriptor_is_accounted_for(tmp_path: Path) -> None:
+    before = account(str(tmp_path))
+    path = tmp_path / "left"
+    with path.open("w") as file:
+        assert account(str(tmp_path)) - before == {("descriptor", str(path), str(file.fileno()))}
+    assert account(str(tmp_path)) == before
+
+
+def test_a_bound_socket_is_accounted_for(tmp_path: Path) -> None:
+    before = account(str(tmp_path))
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "s"))
+        found = account(str(tmp_path)) - before
+    assert {kind for kind, _, _ in found} == {"descriptor", "socket"}
+
+
+def test_an_orphan_is_accounted_for(tmp_path: Path) -> None:
+    """A child of a child that is gone: it came to us."""
+    before = account(str(tmp_path))
+    spawn = (
+        "import subprocess\n"
+        "sleeper = subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL)\n"
+        "print(sleeper.pid, flush=True)"
+    )
+    child = subprocess.run(
+        [sys.executable, "-S", "-W", "ignore", "-c", spawn], stdout=subprocess.PIPE, check=True
+    )
+    orphan = int(child.stdout)
+    assert ("process", "sleep 600 ", str(orphan)) in account(str(tmp_path)) - before
+    os.kill(orphan, 9)
+    os.waitpid(orphan, 0)
+    until(lambda: account(str(tmp_path)) == before, lambda: "still there", 10)
+
+
+def test_a_reserved_port_is_free_for_the_server_it_is_for() -> None:
+    port = ReservedPort()
+    with socket.socket() as careless, pytest.raises(OSError, match="in use"):
+        careless.bind(("127.0.0.1", port.number))
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port.number))
+        server.listen()
+    port.release()
+
+
+def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
+    server = ServerProcess([sys.executable, "-c", "print('no such file')"], tmp_path / "log")
+    with pytest.raises(AssertionError, match="ended with status 0\nno such file"):
+        server.ready_when(lambda: False, 30)
+
+
+def test_a_server_is_stopped_with_what_it_started(tmp_path: Path) -> None:
+    """Even if it ignores the signal, and its helper too."""
+    ignore = "import signal, subprocess, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    helper = f"{ignore}print('up', flush=True)\ntime.sleep(600)"
+    server = f"{ignore}import sys\nsubprocess.run([sys.executable, '-c', {helper!r}])"
+    log = tmp_path / "log"
+    process = ServerProcess([sys.executable, "-c", server], log)
+    process.ready_when(lambda: "up" in log.read_text(), 30)
+    assert process.stop(seconds=0.1) == -9
+
+
+def test_a_test_that_leaves_something_fails(tmp_path: Path) -> None:
+    leaky = tmp_path / "test_leaky.py"
+    leaky.write_text("kept = []\ndef test() -> None:\n    kept.append(open(__file__))\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.servers.leftovers", str(leaky)]
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 1
+    assert f"left over: [('descriptor', '{leaky}'" in ran.stdout
