@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -68,6 +69,8 @@ uint32_t shm_drain_gauges(const struct shm_drain *, uint32_t, struct shm_gauge_c
 def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The compiled module: core.lib and core.ffi."""
     folder = tmp_path_factory.mktemp("core")
+    sanitize = os.environ.get("SHM_CORE_SANITIZE")  # see test_sanitizers.py
+    instrument = [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer"] if sanitize else []
     ffi = cffi.FFI()
     ffi.cdef(DECLARATIONS)
     ffi.set_source(
@@ -75,7 +78,8 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
         '#include "shim.h"\n#include "counts.h"',
         sources=[str(ROOT / "tests/core/shim.c"), str(ROOT / "csrc/drain.c")],
         include_dirs=[str(ROOT / "csrc"), str(ROOT / "tests/core")],
-        extra_compile_args=["-std=gnu11", "-O1", "-Wno-unused-function"],
+        extra_compile_args=["-std=gnu11", "-O1", "-Wno-unused-function", *instrument],
+        extra_link_args=instrument,
     )
     return _load("shm_core", ffi.compile(tmpdir=str(folder)))
 

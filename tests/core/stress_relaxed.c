@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control: the same stress with every release taken away. ThreadSanitizer has to object. */
+#include <stdatomic.h>
+#define memory_order_release memory_order_relaxed
+#include "shim.c"
+#include "stress.c"
+#include "../../csrc/drain.c"
