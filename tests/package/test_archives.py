@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is in the archives: all that is needed, and nothing that is not."""
+
+from email.parser import Parser
+from pathlib import Path
+
+from .conftest import ROOT, Archives
+
+MADE = {"__pycache__", "build", "dist", "results"}
+SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".md", ".toml", ".txt"}
+
+
+def sources(*folders: str) -> set[str]:
+    """Source files of the checkout, without what a build or a tool has made."""
+    found = set()
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*"):
+            name = path.relative_to(ROOT)
+            if path.suffix in SOURCES and not MADE & set(name.parts):
+                found.add(name.as_posix())
+    return found - {"shmetrics/_ring.c"}
+
+
+def test_the_source_archive_has_every_source(archives: Archives) -> None:
+    wanted = sources("shmetrics", "csrc", "tests", "benchmarks", "docs")
+    wanted |= {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "setup.py"}
+    wanted |= {"requirements-dev.txt", "MANIFEST.in", ".ci/run", ".ci/pythons"}
+    assert not wanted - archives.sdist
+
+
+def test_the_source_archive_has_nothing_that_was_built(archives: Archives) -> None:
+    built = {name for name in archives.sdist if name.endswith((".so", ".pyc"))}
+    assert not built
+    assert "shmetrics/_ring.c" not in archives.sdist
+
+
+def test_the_wheel_has_the_package_and_only_it(archives: Archives) -> None:
+    names = archives.wheel_names()
+    modules = {name for name in sources("shmetrics") if not name.startswith("shmetrics/include/")}
+    assert not modules - names
+    assert {name.partition("/")[0] for name in names} == {"shmetrics", "shmetrics-0.1.0.dist-info"}
+    assert not {name for name in names if name.endswith((".c", ".pyc"))}
+    assert len({name for name in names if name.endswith(".so")}) == 1
+
+
+def test_the_wheel_has_every_header(archives: Archives) -> None:
+    ours = {path.name for path in Path(ROOT, "csrc").glob("*.h")}
+    place = "shmetrics/include/shmetrics/"
+    assert {Path(n).name for n in archives.wheel_names() if n.startswith(place)} == ours
+
+
+def test_the_emitter_requires_nothing(archives: Archives) -> None:
+    metadata = Parser().parsestr(archives.wheel_text(".dist-info/METADATA"))
+    required = metadata.get_all("Requires-Dist") or []
+    assert required  # of the extras
+    assert not [line for line in required if "extra ==" not in line]
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert {"collector", "oslo"} <= set(metadata.get_all("Provides-Extra") or [])
