@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the tables of calls to one row per method: what an operator asks about first.
+
+A family of calls has a label set per process, timeout, version and so on; here they are summed up
+by topic and method. A notification's method is its event_type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from shmetrics.exposition.table import Series, Table
+
+_STARTS = "_invocation_start"
+_ENDS = "_invocation_end"
+_SECONDS = "_processing_seconds"
+_EXCEPTIONS = "_exception"
+_METHOD_LABELS = ("method", "event_type")
+
+
+class Method(msgspec.Struct):
+    """Totals since the store began. bounds, buckets: of the durations, not cumulated, the last
+    bucket without a bound. family: `oslo_messaging_rpc_client` and its like."""
+
+    family: str
+    topic: str
+    method: str
+    started: int = 0
+    ended: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    bounds: list[float] = []
+    buckets: list[int] = []
+    in_flight: int = 0
+    oldest_seconds: float = 0.0
+
+
+def side_of(family: str) -> str:
+    """A family's name for people: `rpc client`, `notification server`."""
+    return family.removeprefix("oslo_messaging_").replace("_", " ")
+
+
+Key = tuple[str, str]
+
+
+def summarize(tables: Iterable[Table], calls: Iterable[dict[str, Any]]) -> list[Method]:
+    """One row per family, topic and method. calls: the open ones, as the collector lists them."""
+    by_name = {table.name: table for table in tables}
+    rows: dict[tuple[str, Key], Method] = {}
+    for name, starts in by_name.items():
+        if name.endswith(_STARTS):
+            family = name.removesuffix(_STARTS)
+            found = _family(family, starts, by_name)
+            rows.update({(family, key): row for key, row in found.items()})
+    for call in calls:
+        labels = call["labels"]
+        key = (labels.get("topic", ""), _method(labels))
+        row = rows.get((str(call["family"]), key))
+        if row is not None:
+            row.in_flight += 1
+            row.oldest_seconds = max(row.oldest_seconds, call["age_seconds"])
+    return list(rows.values())
+
+
+def _family(family: str, starts: Table, by_name: dict[str, Table]) -> dict[Key, Method]:
+    keys, places = _groups(starts.series, len(starts))
+    started = _total(starts.values, places, len(keys))
+    rows = {key: Method(family, *key, started=int(n)) for key, n in zip(keys, started, strict=True)}
+    for suffix, field in ((_ENDS, "ended"), (_EXCEPTIONS, "failed")):
+        table = by_name.get(family + suffix)
+        if table is not None:
+            keys, places = _groups(table.series, len(table))
+            for key, n in zip(keys, _total(table.values, places, len(keys)), strict=True):
+                setattr(rows.setdefault(key, Method(family, *key)), field, int(n))
+    durations = by_name.get(family + _SECONDS)
+    if durations is not None:
+        keys, places = _groups(durations.series, len(durations))
+        buckets = _total(durations.buckets, places, len(keys))
+        seconds = _total(durations.sums, places, len(keys))
+        for at, key in enumerate(keys):
+            row = rows.setdefault(key, Method(family, *key))
+            row.seconds = float(seconds[at])
+            row.bounds = list(durations.bounds)
+            row.buckets = buckets[at].tolist()
+    return rows
+
+
+def _groups(series: Series, n: int) -> tuple[list[Key], np.ndarray[Any, Any]]:
+    """The keys there are, and for each of the first n series the place of its key."""
+    names = series.names
+    topic = names.index("topic") if "topic" in names else None
+    method = next((names.index(name) for name in _METHOD_LABELS if name in names), None)
+    found: dict[Key, int] = {}
+    places = [
+        found.setdefault(
+            ("" if topic is None else row[topic], "" if method is None else row[method]),
+            len(found),
+        )
+        for row in series.values[:n]
+    ]
+    return list(found), np.array(places, np.intp)
+
+
+def _total(
+    values: np.ndarray[Any, Any], places: np.ndarray[Any, Any], n: int
+) -> np.ndarray[Any, Any]:
+    """Sums of the rows of values that belong to the same place."""
+    sums = np.zeros((n, *values.shape[1:]), values.dtype)
+    np.add.at(sums, places, values)
+    return sums
+
+
+def _method(labels: dict[str, str]) -> str:
+    return next((labels[name] for name in _METHOD_LABELS if name in labels), "")
+
+
+def quantile(q: float, bounds: Sequence[float], buckets: Sequence[int]) -> float | None:
+    """The q-quantile in seconds, linear within a bucket as in PromQL; None if there is nothing.
+
+    What is above the last bound is given as the last bound.
+    """
+    total = sum(buckets)
+    if not total or not bounds:
+        return None
+    rank = q * total
+    below, low = 0, 0.0
+    for bound, count in zip(bounds, buckets, strict=False):
+        if count and below + count >= rank:
+            return low + (bound - low) * max(rank - below, 0.0) / count
+        below, low = below + count, bound
+    return bounds[-1]

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the web needs of a collector."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shmetrics.exposition.table import Table
+
+
+class Source(Protocol):
+    """Answers are as of the call: everything recorded before it is in them."""
+
+    def tables(self) -> list[Table]: ...
+    def lanes(self) -> list[dict[str, object]]: ...
+    def calls(self) -> list[dict[str, object]]: ...
+    def healthy(self) -> tuple[bool, str]: ...
+    def ready(self) -> tuple[bool, str]: ...

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real server in front of a collector that says what a test wants."""
+
+import asyncio
+import http.client
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shmetrics.config.address import Address
+from shmetrics.exposition.table import Series, Table
+from shmetrics.web.app import make_app
+from shmetrics.web.server import Server
+
+BOUNDS = (0.01, 0.1, 1.0)
+LABELS = ("topic", "method", "process")
+
+
+def call_tables(family: str, rows: list[tuple[tuple[str, ...], list[int]]]) -> list[Table]:
+    """The tables of a family of calls. Each row: labels; starts, ends, and four buckets."""
+    series = Series(LABELS)
+    for values, _ in rows:
+        series.append(values)
+    cells = np.array([cells for _, cells in rows], np.uint64).reshape(len(rows), 6)
+    return [
+        Table(f"{family}_invocation_start", "counter", "begun", series, values=cells[:, 0]),
+        Table(f"{family}_invocation_end", "counter", "ended", series, values=cells[:, 1]),
+        Table(
+            f"{family}_processing_seconds", "histogram", "duration", series, "seconds",
+            bounds=BOUNDS, buckets=cells[:, 2:], sums=cells[:, 1].astype(np.float64) / 2,
+        ),
+    ]  # fmt: skip
+
+
+@dataclass
+class FakeSource:
+    """A collector that has what it was given."""
+
+    the_tables: list[Table] = field(default_factory=list)
+    the_lanes: list[dict[str, object]] = field(default_factory=list)
+    the_calls: list[dict[str, object]] = field(default_factory=list)
+    the_health: tuple[bool, str] = (True, "draining")
+    the_readiness: tuple[bool, str] = (True, "ready")
+    scrapes: list[tuple[float, int]] = field(default_factory=list)
+
+    def tables(self) -> list[Table]:
+        return self.the_tables
+
+    def lanes(self) -> list[dict[str, object]]:
+        return self.the_lanes
+
+    def calls(self) -> list[dict[str, object]]:
+        return self.the_calls
+
+    def healthy(self) -> tuple[bool, str]:
+        return self.the_health
+
+    def ready(self) -> tuple[bool, str]:
+        return self.the_readiness
+
+    def scraped(self, seconds: float, size_bytes: int) -> None:
+        self.scrapes.append((seconds, size_bytes))
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Running:
+    """A server in a loop of its own."""
+
+    def __init__(self, source: FakeSource, address: Address) -> None:
+        self.server = Server(make_app(source, {"hostname": "node-1"}, source.scraped), address)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve()))
+        self._thread.start()
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        host, _, port = self.server.url.removeprefix("http://").rpartition(":")
+        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=20)
+        try:
+            connection.request(
+                method, path, headers={k.replace("_", "-"): v for k, v in headers.items()}
+            )
+            answer = connection.getresponse()
+            names = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, names, answer.read())
+        finally:
+            connection.close()
+
+    def end(self) -> None:
+        self.server.stop()
+        self._thread.join()
+        self.server.close()
+
+
+@pytest.fixture
+def source() -> FakeSource:
+    return FakeSource()
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Running]]:
+    running: list[Running] = []
+
+    def start(source: FakeSource, address: Address = Address("127.0.0.1", 0)) -> Running:  # noqa: B008
+        running.append(Running(source, address))
+        return running[-1]
+
+    yield start
+    while running:
+        running.pop().end()
+
+
+@pytest.fixture
+def site(source: FakeSource, run: Any) -> Running:
+    """The server in front of source."""
+    found = run(source)
+    assert isinstance(found, Running)
+    return found
+
+
+@pytest.fixture
+def rpc_tables() -> list[Table]:
+    """Two processes in the same method, and one in another."""
+    return call_tables(
+        "oslo_messaging_rpc_client",
+        [
+            (("compute", "build", "a"), [5, 4, 1, 1, 2, 0]),
+            (("compute", "build", "b"), [1, 1, 0, 0, 0, 1]),
+            (("network", "plug", "a"), [2, 2, 2, 0, 0, 0]),
+        ],
+    )

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page for people: what it shows, and that no stranger's label can do anything in it."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from shmetrics.web import figures
+from shmetrics.web.page import MAX_ROWS
+
+EVIL = "<script>alert('&\"1')</script>"
+
+
+def lane(number: int, **other: object) -> dict[str, object]:
+    return {
+        "lane": number, "process": "nova-compute", "pid": 42, "uid": 1000, "state": "open",
+        "events": 1234567, "fill": 0.25, "spilled": 3, "dropped": 0, "open_calls": 1, **other,
+    }  # fmt: skip
+
+
+def call(**other: object) -> dict[str, object]:
+    return {
+        "family": "oslo_messaging_rpc_server", "side": "server", "topic": "compute",
+        "method": "build", "labels": {}, "age_seconds": 75.0, "lane": 1, "process": "nova-compute",
+        "pid": 42, **other,
+    }  # fmt: skip
+
+
+class Cells(HTMLParser):
+    """All elements that were opened, and the text of the table cells, row by row."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.rows: list[list[str]] = []
+        self.in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.in_cell = True
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self.in_cell = False
+
+    def handle_data(self, data: str) -> None:
+        if self.in_cell:
+            self.rows[-1][-1] += data
+
+
+def test_an_empty_collector_has_a_page(site: Any) -> None:
+    answer = site.ask("/")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.text.count("None yet.") == 3
+    assert '<span class="state good">ready</span>' in answer.text
+
+
+def test_it_shows_methods_lanes_and_calls(site: Any, source: Any, rpc_tables: Any) -> None:
+    source.the_tables = rpc_tables
+    source.the_lanes = [lane(1), lane(2, state="quarantined")]
+    source.the_calls = [call()]
+    source.the_readiness = (False, "stopping")
+    page = site.ask("/").text
+    assert '<span class="state bad">stopping</span>' in page
+    rows = [[cell.replace("\u202f", " ") for cell in row] for row in Cells(page).rows]
+    assert ["rpc client", "compute", "build", "6", "0", "0", "—", "325 ms", "1 s"] in rows
+    assert ["rpc server", "compute", "build", "75 s", "nova-compute", "42", "1"] in rows
+    assert ["2", "nova-compute", "42", "1000", "quarantined", "1 234 567", "25%", "3", "0", "1"] \
+        in rows  # fmt: skip
+
+
+def test_labels_are_escaped(site: Any, source: Any) -> None:
+    source.the_lanes = [lane(1, process=EVIL, state=EVIL)]
+    source.the_calls = [call(process=EVIL, topic=EVIL, method=EVIL, family=EVIL)]
+    source.the_readiness = (True, EVIL)
+    page = site.ask("/").text
+    assert EVIL not in page
+    cells = Cells(page)
+    assert cells.tags.count("script") == 1
+    assert sum(cell == EVIL for row in cells.rows for cell in row) == 6
+
+
+def test_nothing_but_its_own_script_and_style_may_run(site: Any) -> None:
+    answer = site.ask("/")
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    for element in ("script", "style"):
+        (content,) = re.findall(f"<{element}>(.*?)</{element}>", answer.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in policy
+    assert not re.findall(r" (?:style|on\w+)=", answer.text)
+    assert not re.findall(r'(?:src|href)="(?!/|data:)', answer.text)
+
+
+def test_a_long_list_is_cut(site: Any, source: Any) -> None:
+    source.the_calls = [call()] * (MAX_ROWS + 1234)
+    page = site.ask("/").text
+    assert len(Cells(page).rows) == MAX_ROWS + 1
+    assert "and 1\u202f234 more" in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "—"),
+        (0.0, "0 µs"),
+        (0.0000123, "12.3 µs"),
+        (0.00325, "3.25 ms"),
+        (0.5, "500 ms"),
+        (1.0, "1 s"),
+        (75.25, "75.2 s"),
+        (123456.0, "123 456 s"),
+    ],
+)
+def test_durations(value: float | None, text: str) -> None:
+    assert figures.seconds(value).replace("\u202f", " ") == text
