@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command line in a document has to hold, by program.
+
+Commands that start a server or change a machine are not run. What they name, targets, options,
+extras, files, has to exist.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import metadata
+
+from .snippets import ROOT, Snippet
+
+
+def commands(snippet: Snippet) -> Iterator[str]:
+    """The commands of a console block (after `$ `), or of a shell script (every line)."""
+    text = snippet.text.replace("\\\n", " ")
+    for line in text.splitlines():
+        if snippet.language == "console":
+            if line.startswith("$ "):
+                yield line[2:]
+        elif line.strip() and not line.startswith("#"):
+            yield line
+
+
+def check(command: str) -> None:
+    """Raises AssertionError for a command that could not work."""
+    words = shlex.split(command, comments=True)
+    while words and re.fullmatch(r"\w+=.*", words[0]):  # VARIABLE=value before the program
+        words = words[1:]
+    words = words[1:] if words and words[0] == "sudo" else words
+    assert words, f"nothing in it: {command}"
+    program = words[0]
+    assert program in CHECKS, f"no check knows {program}: write one in {__name__}"
+    CHECKS[program](words[1:])
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def _make(words: list[str]) -> None:
+    done = _run("make", "--dry-run", *words)
+    assert done.returncode == 0, done.stderr
+
+
+def _pip(words: list[str]) -> None:
+    assert words[0] == "install", words
+    extras = set(metadata("shmetrics").get_all("Provides-Extra") or [])
+    for word in words[1:]:
+        named = re.fullmatch(r"shmetrics(\[(?P<extras>[\w,]+)\])?", word)
+        assert named, f"installs something else: {word}"
+        assert set((named["extras"] or "").split(",")) - {""} <= extras
+
+
+def _shmetrics(words: list[str]) -> None:
+    """The subcommand exists, and its help knows every option."""
+    words = words[: words.index(">")] if ">" in words else words
+    subcommand = words[0]
+    done = _run(sys.executable, "-m", "shmetrics", subcommand, "--help")
+    assert done.returncode == 0, f"shmetrics {subcommand}: {done.stderr}"
+    for word in words[1:]:
+        if word.startswith("-"):
+            assert re.search(rf"(?<![\w-]){re.escape(word.partition('=')[0])}\b", done.stdout), (
+                f"shmetrics {subcommand} has no {word}"
+            )
+
+
+def _path(words: list[str]) -> None:
+    for word in words:
+        assert os.path.exists(ROOT / word), f"no such file: {word}"
+
+
+def _anything(words: list[str]) -> None:
+    """A well-known tool, with arguments that are the reader's own."""
+
+
+CHECKS: dict[str, Callable[[list[str]], None]] = {
+    "make": _make,
+    "pip": _pip,
+    "shmetrics": _shmetrics,
+    "cat": _path,
+    "less": _path,
+    "curl": _anything,
+    "promtool": _anything,
+    "systemctl": _anything,
+}
