@@ -76,12 +76,17 @@ def label_text(series: Series, constants: Constants) -> LabelText:
         return text
 
 
-@lru_cache(maxsize=1024)
 def le_text(bounds: tuple[float, ...]) -> tuple[bytes, array[int]]:
     """The le labels of a histogram's buckets, +Inf last; where each begins and the last ends."""
+    return _le_text(array("d", bounds).tobytes())
+
+
+@lru_cache(maxsize=1024)
+def _le_text(doubles: bytes) -> tuple[bytes, array[int]]:
+    # By their bytes: as keys 0.0 and -0.0 would be the same.
     text = b""
     offsets = array("Q", [0])
-    for bound in (*bounds, float("inf")):
+    for bound in (*array("d", doubles), float("inf")):
         text += b'le="%b"' % text_number(bound)
         offsets.append(len(text))
     return text, offsets
