@@ -32,7 +32,7 @@ def test_it_loads_as_it_was(tmp_path: Path, wanted: config.Config) -> None:
 def test_every_option_is_explained() -> None:
     lines = config.commented(config.Config()).splitlines()
     options = [at for at, line in enumerate(lines) if " = " in line and line[0] != "#"]
-    assert len(options) == 15
+    assert len(options) == 16
     for at in options:
         assert lines[at - 1].startswith("# "), lines[at]
     assert max(map(len, lines)) <= 100

@@ -52,6 +52,7 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         [registration]
         allow_uids = [0, "root", 4711]
         max_lanes = 3
+        socket_mode = 0o660
         [store]
         max_bytes = 2097152
         max_series_per_family = 5
@@ -66,7 +67,9 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         oslo_metrics_socket="/var/tmp/metrics_collector.sock",
         oslo_metrics_socket_mode=0o600,
         lane=config.Lane(records=64, dictionary_bytes=16384, spill_bytes=8192, open_calls=16),
-        registration=config.Registration(allow_uids=[0, "root", 4711], max_lanes=3),
+        registration=config.Registration(
+            allow_uids=[0, "root", 4711], max_lanes=3, socket_mode=0o660
+        ),
         store=config.Store(max_bytes=2097152, max_series_per_family=5, max_label_bytes=99),
     )
     assert found.address == ("::1", 0)
