@@ -31,7 +31,7 @@ bench: build ## the benchmarks, to benchmarks/results/; QUICK=1 for a short look
 check: build ## style, types, and C warnings with every compiler there is
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/cython-lint --max-line-length 100 shmetrics benchmarks
+	@PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 shmetrics benchmarks
 	@$(BIN)/mypy --no-error-summary
 	@for compiler in $(COMPILERS); do for source in csrc/*.[ch]; do \
 	    $$compiler $(C_WARNINGS) -x c -fsyntax-only -include $$source /dev/null || exit 1; \

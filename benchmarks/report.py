@@ -39,13 +39,14 @@ def row(
     low, high = min(values), max(values)
     if len(values) >= 4:
         low, _, high = statistics.quantiles(values, n=4)
-    cells = (
-        title,
-        amount(middle, unit),
-        f"{amount(low, unit)} - {amount(high, unit)}",
-        amount(middle - floor, unit) if floor and middle != floor else "",
-        f"{middle / one:.2f}" if one else "",
-    )
+    cells = [title, amount(middle, unit), f"{amount(low, unit)} - {amount(high, unit)}"]
+    if floor is not None:
+        cells.append(amount(middle - floor, unit) if middle != floor else "")
+    cells.append(f"{middle / one:.2f}" if one else "")
+    return line(*cells)
+
+
+def line(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
@@ -57,16 +58,17 @@ def table(
     yield ""
     yield group.note
     yield ""
-    yield "| | median | middle half | above the floor | ratio |"
-    yield "|---|--:|--:|--:|--:|"
     values = {key: result.get_values() for key, result in results.items()}
     medians = {key: statistics.median(found) for key, found in values.items()}
     one, floor = medians.get(group.one), medians.get("floor")
+    columns = ["median", "middle half", *(["above the floor"] if floor else []), "ratio"]
+    yield line("", *columns)
+    yield line("---", *("--:" for _ in columns))
     for contender in group.contenders:
         if contender.key in values:
             yield row(contender.title, values[contender.key], group.unit, one, floor)
         else:
-            yield f"| {contender.title} | failed | | | |"
+            yield line(contender.title, "failed", *("" for _ in columns[1:]))
     for failure in failures.values():
         yield ""
         yield f"Failed: {failure}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All groups, by key, in the order of the report."""
 
-from benchmarks.groups import hook, imports, instruments, rings
+from benchmarks.groups import hook, imports, instruments, rings, scrape
 
 GROUPS = {
     group.key: group
@@ -15,5 +15,6 @@ GROUPS = {
         imports.BYTES,
         rings.ONE,
         rings.TWO,
+        scrape.SCRAPE,
     )
 }
