@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from typing import NamedTuple
@@ -11,9 +12,7 @@ from shmetrics import _ring
 from shmetrics.dictionary import Definition
 
 GAUGE_MODES = frozenset(
-    live + mode
-    for live in ("", "live")
-    for mode in ("all", "sum", "min", "max", "mostrecent")
+    live + mode for live in ("", "live") for mode in ("all", "sum", "min", "max", "mostrecent")
 )
 MAX_BOUNDS = 512
 MAX_LABELS = 64
@@ -82,9 +81,9 @@ def check(definition: Definition) -> Refusal | None:
 def _check_bounds(definition: Definition) -> Refusal | None:
     bounds = definition.bounds
     has_buckets = definition.type in (_ring.TYPE_HISTOGRAM, _ring.TYPE_CALLS)
-    if bool(bounds) and not has_buckets or len(bounds) > MAX_BOUNDS:
+    if (bounds and not has_buckets) or len(bounds) > MAX_BOUNDS:
         return Refusal("bad_buckets", f"{definition.name}: {len(bounds)} bounds are too many")
-    rising = all(low < high for low, high in zip(bounds, bounds[1:], strict=False))
+    rising = all(low < high for low, high in itertools.pairwise(bounds))
     if not rising or not all(map(math.isfinite, bounds)):
         return Refusal("bad_buckets", f"{definition.name}: bounds are not finite and ascending")
     return None

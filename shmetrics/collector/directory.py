@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runtime directory, held by one collector at a time.
 
-    register.sock   where emitters ask for a lane
-    collector.json  who holds the directory, and where it serves: for the commands
-    lock            locked by that collector as long as it lives
-    store           the node's totals
-    lanes/          one file per emitting process
+register.sock   where emitters ask for a lane
+collector.json  who holds the directory, and where it serves: for the commands
+lock            locked by that collector as long as it lives
+store           the node's totals
+lanes/          one file per emitting process
 """
 
 from __future__ import annotations

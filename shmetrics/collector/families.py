@@ -137,7 +137,7 @@ class Family:
 
     def rows(self) -> npt.NDArray[np.uint64]:
         """All cells now, (series, width), as a copy."""
-        table = np.concatenate(self._chunks)
+        table: npt.NDArray[np.uint64] = np.concatenate(self._chunks)
         return table[: len(self._rows)]
 
     def created(self) -> npt.NDArray[np.float64]:

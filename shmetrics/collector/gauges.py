@@ -20,7 +20,7 @@ from shmetrics.dictionary import Definition
 
 
 class Value(NamedTuple):
-    """One process's gauge. stamp_ns: when it was set (CLOCK_MONOTONIC), 0 if the mode needs none."""
+    """One process's gauge. stamp_ns: when it was set, CLOCK_MONOTONIC; 0 if the mode needs none."""
 
     family: Family
     values: tuple[str, ...]
@@ -71,9 +71,7 @@ class Gauges:
         stored[_ring.CELL_VALUE] = kept[0]
         cells[_ring.CELL_STAMP] = max(kept[1], 1)  # never 0: there is a value
 
-    def collect(
-        self, family: Family, living: Iterable[Value]
-    ) -> dict[tuple[str, ...], float]:
+    def collect(self, family: Family, living: Iterable[Value]) -> dict[tuple[str, ...], float]:
         """The family's values now, by label values."""
         mode = family.definition.mode.removeprefix("live")
         found: dict[tuple[str, ...], tuple[float, int]] = {}
@@ -96,7 +94,7 @@ def _labels(found: Value) -> tuple[str, ...]:
 
 
 def _merge(mode: str, one: tuple[float, int], other: tuple[float, int]) -> tuple[float, int]:
-    """Two values of one series. `all` has two only if a pid was used again: the later one counts."""
+    """Two values of one series. With `all` a pid was used again: the later one counts."""
     if mode == "sum":
         return one[0] + other[0], max(one[1], other[1])
     if mode == "min":

@@ -10,7 +10,7 @@ import os
 import struct
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics import _ring
 from shmetrics.collector.definitions import Refusal
@@ -19,6 +19,11 @@ from shmetrics.collector.gauges import Gauges
 from shmetrics.collector.store import StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane
+
+if TYPE_CHECKING:
+    from shmetrics._ring import Counts
+
+    Bounds = memoryview[float]
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +64,7 @@ class _Defined(NamedTuple):
     """A family of the lane: its own definition's shape, and the node's family, if it has one."""
 
     type: int
-    bounds: memoryview
+    bounds: Bounds
     n_labels: int
     family: Family | None
 
@@ -141,7 +146,7 @@ class Lane:
         self.state = LaneState.QUARANTINED
         self._drain.mark(0, _ring.LANE_CLOSED)
 
-    def counts(self) -> dict[str, object]:
+    def counts(self) -> Counts:
         """What the lane says of itself."""
         return self._drain.counts()
 
@@ -210,7 +215,7 @@ class Lane:
         self._bind(_ring.TYPE_EXCEPTION, memoryview(b"").cast("d"), family, values)
 
     def _bind(
-        self, type: int, bounds: memoryview, family: Family | None, values: tuple[str, ...]
+        self, type: int, bounds: Bounds, family: Family | None, values: tuple[str, ...]
     ) -> None:
         if family is not None:
             try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -153,10 +154,8 @@ class Lanes:
             self._drain(lane)
 
     def _kicked(self, lane_id: int) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):  # read by an earlier wake-up
             os.eventfd_read(self._kick_fds[lane_id])
-        except BlockingIOError:
-            pass  # read by an earlier wake-up
         lane = self._lanes.get(lane_id)
         if lane is not None:
             self._drain(lane)

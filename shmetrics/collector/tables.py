@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the families' cells to the tables that are shown: array expressions, no loops over series."""
+"""From the families' cells to the tables that are shown: array expressions, not loops."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from shmetrics.collector import definitions
 from shmetrics.collector.families import CallFamily, Family
 from shmetrics.collector.gauges import Gauges, Value
 from shmetrics.exposition.table import Series, Table
+
 
 def family_tables(family: Family) -> Iterator[Table]:
     """The tables of a family that is no gauge."""

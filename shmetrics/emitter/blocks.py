@@ -6,7 +6,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,7 +27,7 @@ class Block:
         self._leave = leave
         self._state: Any = None
 
-    def __enter__(self) -> Block:
+    def __enter__(self) -> Self:
         self._state = self._enter()
         return self
 

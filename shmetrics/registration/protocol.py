@@ -3,8 +3,8 @@
 
 One SOCK_SEQPACKET connection per emitter, one message in each direction, host byte order:
 
-    hello   | "SHMR" | protocol u16 | layout u16 | records u32 | name bytes u16 | 0 u16 | name |
-    answer  | "SHMR" | protocol u16 | layout u16 | result u16 | text bytes u16 | lane id u64 | text |
+    hello   "SHMR" | protocol u16 | layout u16 | records u32 | name bytes u16 | 0 u16 | name
+    answer  "SHMR" | protocol u16 | layout u16 | result u16 | text bytes u16 | lane id u64 | text
 
 records is the wanted capacity of the ring, 0 for the collector's choice. With a grant come two
 descriptors: the lane's file, and an eventfd to kick the collector with. After it the connection

@@ -64,7 +64,7 @@ class _Client:
         self.connection = Connection()
         self.lane_id: int | None = None
         self.timeout = asyncio.get_running_loop().call_later(
-            HELLO_TIMEOUT_S, server.drop, self, "no hello within %g s" % HELLO_TIMEOUT_S
+            HELLO_TIMEOUT_S, server.drop, self, f"no hello within {HELLO_TIMEOUT_S:g} s"
         )
         raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         self.peer = Peer(*_CREDENTIALS.unpack(raw))

@@ -76,9 +76,7 @@ class Lane:
                 n_bounds = len(BOUNDS) if type in (HISTOGRAM, CALLS) else 0
                 cells = self.ffi.new("uint64_t[]", 16)
                 self.cells[entry.id], self.types[entry.id] = cells, type
-                assert self.lib.shm_drain_bind(
-                    self.drain_, type, self.bounds, n_bounds, cells
-                ) == 0
+                assert self.lib.shm_drain_bind(self.drain_, type, self.bounds, n_bounds, cells) == 0
         assert found == self.lib.SHM_DRAINED
 
     def value(self, series: Any, cell: int = 0) -> float:

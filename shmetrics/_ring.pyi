@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Callable
+from typing import Final, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer, Self
+
+LAYOUT_VERSION: Final[int]
+HEADER_BYTES: Final[int]
+RECORD_BYTES: Final[int]
+CELL_BYTES: Final[int]
+INDEX_START: Final[int]
+ENTRY_MAX_BYTES: Final[int]
+LANE_MAX_BYTES: Final[int]
+MAX_OPEN_CALLS: Final[int]
+
+TYPE_NONE: Final[int]
+TYPE_COUNTER: Final[int]
+TYPE_GAUGE: Final[int]
+TYPE_HISTOGRAM: Final[int]
+TYPE_CALLS: Final[int]
+TYPE_EXCEPTION: Final[int]
+
+ENTRY_FAMILY: Final[int]
+ENTRY_SERIES: Final[int]
+ENTRY_EXCEPTION: Final[int]
+
+CELL_STARTS: Final[int]
+CELL_ENDS: Final[int]
+CELL_DURATION: Final[int]
+CALLS_BUCKETS: Final[int]
+CELL_SUM: Final[int]
+HISTOGRAM_BUCKETS: Final[int]
+CELL_VALUE: Final[int]
+CELL_STAMP: Final[int]
+
+DEFAULT_RECORDS: Final[int]
+DEFAULT_DICTIONARY_BYTES: Final[int]
+DEFAULT_CELLS: Final[int]
+DEFAULT_CALLS: Final[int]
+
+LANE_OPEN: Final[int]
+LANE_CLOSED: Final[int]
+
+KIND_NAMES: Final[dict[int, str]]
+DROP_NAMES: Final[tuple[str, ...]]
+STATE_NAMES: Final[dict[int, str]]
+RECORD_FIELDS: Final[tuple[tuple[str, str, int], ...]]
+
+class Counts(TypedDict):
+    lane: int
+    recorded: int
+    waiting: int
+    spilled: int
+    gauge_writes: int
+    dropped: dict[str, int]
+
+class Status(Counts, total=False):
+    state: str
+    disabled: bool
+    attention_errors: int
+
+def process_init(disabled: bool, attention: Callable[[], object]) -> None: ...
+def process_attach(lane_fd: int, kick_fd: int, connection_fd: int) -> None: ...
+def process_detach() -> None: ...
+def process_status() -> Status: ...
+def process_count_bad_labels() -> None: ...
+
+class Family:
+    def __init__(self, type: int, bounds: Buffer, text: bytes) -> None: ...
+
+class Series:
+    def __init__(self, family: Family, text: bytes, *rest: object) -> None: ...
+
+class CounterSeries(Series):
+    def inc(self, amount: float = 1.0, exemplar: dict[str, str] | None = None) -> None: ...
+
+class GaugeSeries(Series):
+    with_stamp: bool
+    def __init__(self, family: Family, text: bytes, with_stamp: bool = False) -> None: ...
+    def set(self, value: float) -> None: ...
+    def inc(self, amount: float = 1.0) -> None: ...
+    def dec(self, amount: float = 1.0) -> None: ...
+
+class HistogramSeries(Series):
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None: ...
+
+class OpenCall:
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: object, traceback: object
+    ) -> None: ...
+
+class CallSeries(Series):
+    def __init__(self, family: Family, text: bytes, encode: Callable[[str], bytes]) -> None: ...
+    def __call__(self) -> OpenCall: ...
+    def start(self) -> OpenCall: ...
+    def end(self, call: OpenCall, exception: str | None = None) -> None: ...
+
+def cells_of(type: int, n_bounds: int) -> int: ...
+def lane_bytes(records: int, dictionary_bytes: int, cells: int, calls: int) -> int: ...
+def lane_format(
+    memory: Buffer, lane_id: int, records: int, dictionary_bytes: int, cells: int, calls: int
+) -> None: ...
+
+class LaneDrain:
+    def __init__(self, memory: Buffer) -> None: ...
+    @property
+    def lane_id(self) -> int: ...
+    @property
+    def records(self) -> int: ...
+    def drain(self) -> bool: ...
+    def entry(self) -> tuple[int, int, int, int, bytes] | None: ...
+    def bind(
+        self, type: int, bounds: Buffer, cells: npt.NDArray[np.uint64] | None, first: int = 0
+    ) -> None: ...
+    def calls(self) -> list[tuple[int, int]]: ...
+    def gauges(self) -> list[tuple[int, float, int]]: ...
+    def counts(self) -> Counts: ...
+    def events(self) -> tuple[dict[str, int], int]: ...
+    def mark(self, heartbeat_ns: int, state: int) -> None: ...
+
+def text_number(value: float) -> bytes: ...
+def text_count(value: int) -> bytes: ...
+def text_escape(value: str) -> bytes: ...
+
+class TextWriter:
+    def raw(self, text: bytes) -> None: ...
+    def scalars(
+        self,
+        name: bytes,
+        suffix: bytes,
+        labels: Buffer,
+        parts: Buffer,
+        values: npt.NDArray[np.float64] | npt.NDArray[np.uint64],
+        created: npt.NDArray[np.float64] | None = None,
+    ) -> None: ...
+    def histograms(
+        self,
+        name: bytes,
+        labels: Buffer,
+        parts: Buffer,
+        les: Buffer,
+        offsets: Buffer,
+        buckets: npt.NDArray[np.uint64],
+        sums: npt.NDArray[np.float64] | None = None,
+        created: npt.NDArray[np.float64] | None = None,
+    ) -> None: ...
+    def finish(self) -> bytes: ...
