@@ -6,4 +6,5 @@ pytest_plugins = [
     "tests.servers.leftovers",
     "tests.servers.prometheus",
     "tests.servers.rabbitmq",
+    "tests.servers.services",
 ]

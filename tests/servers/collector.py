@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import ServerProcess
+from tests.servers.processes import ServerProcess, until
 
 __all__ = ["Collector", "collector"]
 
@@ -25,6 +25,10 @@ class Collector:
         self._process.ready_when(lambda: self._said_url() is not None, 30)
         self.url = str(self._said_url())
 
+    def lanes(self) -> list[str]:
+        """The files of the lanes that there are."""
+        return sorted(path.name for path in self.runtime_dir.glob("lanes/*"))
+
     def stop(self) -> int:
         """Stop it as an operator does; return its exit status."""
         return self._process.stop()
@@ -39,4 +43,6 @@ def collector(runtime_dir: Path, tmp_path: Path) -> Iterator[Collector]:
     """A collector of this test's own, on the fixture ``runtime_dir``."""
     collector = Collector(runtime_dir, tmp_path / "collector.log")
     yield collector
+    # The emitters of the test are gone before its collector is, and it is to notice.
+    until(lambda: not collector.lanes(), lambda: f"left over: {collector.lanes()}", 10)
     assert collector.stop() == 0

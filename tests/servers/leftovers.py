@@ -54,7 +54,7 @@ def runtime_dir() -> Iterator[Path]:
     """
     folder = Path(tempfile.mkdtemp(prefix="shm-"))
     yield folder
-    lanes = sorted(str(path) for path in folder.rglob("*.lane"))
+    lanes = sorted(str(path) for path in folder.glob("lanes/*"))
     shutil.rmtree(folder)
     assert not lanes
 

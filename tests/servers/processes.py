@@ -55,10 +55,14 @@ class ServerProcess:
             tail = self._log.read_text(errors="replace")[-2000:]
             raise AssertionError(f"{self._name} did not start: {error}\n{tail}") from None
 
-    def stop(self, seconds: float = 20) -> int:
-        """Stop it, and whatever it started in its session; return its exit status."""
+    def terminate(self) -> None:
+        """Tell it to stop, and do not wait."""
         if self._process.poll() is None:
             self._process.terminate()
+
+    def stop(self, seconds: float = 20) -> int:
+        """Stop it, and whatever it started in its session; return its exit status."""
+        self.terminate()
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:

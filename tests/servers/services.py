@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stock oslo.messaging services on the private broker, in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.collector import Collector
+from tests.servers.processes import ServerProcess
+from tests.servers.rabbitmq import RabbitMQ
+
+__all__ = ["ConfigFile", "Do", "Start", "config_file", "do", "start", "stop"]
+
+SERVICE = Path(__file__).with_name("service.py")
+
+ConfigFile = Callable[..., Path]
+Start = Callable[..., ServerProcess]
+Do = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, rabbitmq: RabbitMQ) -> ConfigFile:
+    """``config_file(name, **options)`` writes a service's configuration."""
+
+    def write(name: str, **options: object) -> Path:
+        options = {"transport_url": f"shmetrics+{rabbitmq.url}", **options}
+        lines = [f"{key} = {value}" for key, value in options.items()]
+        path = tmp_path / f"{name}.conf"
+        path.write_text(
+            "\n".join(
+                ["[DEFAULT]", *lines, "[oslo_messaging_notifications]", "driver = messagingv2", ""]
+            )
+        )
+        return path
+
+    return write
+
+
+def environment(collector: Collector, process: str) -> dict[str, str]:
+    """A service's environment; its process label is *process*, or the default if that is empty."""
+    env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)}
+    env.pop("SHMETRICS_PROCESS", None)
+    return env | ({"SHMETRICS_PROCESS": process} if process else {})
+
+
+@pytest.fixture
+def start(tmp_path: Path, collector: Collector) -> Iterator[Start]:
+    """``start(process, config, role, **parameters)`` starts a server or a listener."""
+    started: list[ServerProcess] = []
+
+    def start(process: str, config: Path, role: str, **parameters: Any) -> ServerProcess:
+        log = tmp_path / f"service-{len(started)}.log"
+        command = [sys.executable, str(SERVICE), str(config), role, json.dumps(parameters)]
+        server = ServerProcess(command, log, environment(collector, process))
+        started.append(server)
+        server.ready_when(lambda: "ready\n" in log.read_text(), 60)
+        return server
+
+    yield start
+    stop(started)
+
+
+def stop(servers: Iterable[ServerProcess]) -> list[int]:
+    """Stop them together, which takes as long as the slowest; return their exit statuses."""
+    servers = list(servers)
+    for server in servers:
+        server.terminate()
+    return [server.stop() for server in servers]
+
+
+@pytest.fixture
+def do(collector: Collector) -> Do:
+    """``do(process, config, target, steps)`` runs a client to its end: what came of each step."""
+
+    def do(process: str, config: Path, target: Any, steps: list[dict[str, Any]]) -> list[Any]:
+        parameters = json.dumps({"target": target, "steps": steps})
+        ran = subprocess.run(
+            [sys.executable, str(SERVICE), str(config), "do", parameters],
+            env=environment(collector, process),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return [json.loads(line) for line in ran.stdout.splitlines()]
+
+    return do
