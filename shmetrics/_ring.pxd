@@ -121,6 +121,10 @@ cdef extern from "process.h" nogil:
     void shm_process_detach() noexcept
 
 
+cdef extern from "wait.h" nogil:
+    bint shm_wait_readable(int fd, uint64_t wait_ns) noexcept
+
+
 cdef extern from "counts.h" nogil:
     cdef struct shm_counts:
         uint64_t lane_id

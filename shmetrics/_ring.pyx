@@ -166,6 +166,17 @@ def process_count_bad_labels():
     shm_count_drop(&shm_process.producer, SHM_DROP_BAD_LABELS, 1)
 
 
+def wait_readable(int fd, uint64_t wait_ns):
+    """True once fd can be read; False when wait_ns are over. Other threads run meanwhile.
+
+    Here and not in Python, where eventlet and gevent replace what could wait.
+    """
+    cdef bint readable
+    with nogil:
+        readable = shm_wait_readable(fd, wait_ns)
+    return readable
+
+
 cdef int _attend() except -1:
     """Looks after the registration. Only what the host itself raised (an interrupt) gets out."""
     global _attention_errors

@@ -14,7 +14,7 @@ import sys
 from shmetrics import _ring, runtime_dir
 from shmetrics.registration import client, protocol
 
-FIRST_WAIT_S = 0.05
+FIRST_WAIT_NS = 50_000_000
 
 
 def process_name() -> str:
@@ -33,28 +33,28 @@ class Registration:
         self.last_problem = ""
         self._attempt: client.Attempt | None = None
         self._waited_pid = 0
-        self._busy = False
+        self._busy_pid = 0
 
     def attend(self) -> None:
         """Called by the binding. Never waits, but the first time in a process."""
-        if self._busy:  # a signal handler recorded while we were at it
+        pid = os.getpid()
+        if self._busy_pid == pid:  # a signal handler or another thread records meanwhile
             return
-        self._busy = True
+        self._busy_pid = pid  # a pid: a child forked by another thread now is not busy
         try:
-            first = self._waited_pid != os.getpid()
-            self._waited_pid = os.getpid()
-            self._try(FIRST_WAIT_S if first else 0.0)
+            first = self._waited_pid != pid
+            self._waited_pid = pid
+            self._try(FIRST_WAIT_NS if first else 0)
         finally:
-            self._busy = False
+            self._busy_pid = 0
 
     def finish(self) -> None:
         """At exit: a last chance for what no collector has seen yet."""
         status = _ring.process_status()
         if status["state"] == "private" and (status["spilled"] or status["gauge_writes"]):
-            self._busy = False
-            self._try(FIRST_WAIT_S)
+            self._try(FIRST_WAIT_NS)
 
-    def _try(self, wait_s: float) -> None:
+    def _try(self, wait_ns: int) -> None:
         if _ring.process_status()["state"] == "registered":
             _ring.process_detach()  # we were called because the collector closed the lane
         attempt = self._attempt
@@ -68,7 +68,7 @@ class Registration:
                     os.path.join(runtime_dir.find(), runtime_dir.SOCKET_NAME),
                     protocol.Hello(_ring.LAYOUT_VERSION, 0, process_name()),
                 )
-            answer = attempt.answer(wait_s)
+            answer = attempt.answer(wait_ns)
         except (OSError, protocol.ProtocolError) as error:
             if attempt is not None:
                 attempt.close()

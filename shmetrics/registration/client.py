@@ -1,19 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emitter's end of a registration: a socket that never waits longer than it is told to."""
+"""The emitter's end of a registration: a socket that never waits longer than it is told to.
+
+It is the bare type of the `_socket` module: eventlet and gevent replace `socket.socket` and what
+can wait for it by something that runs other greenlets, and a record must not do that.
+"""
 
 from __future__ import annotations
 
+import _socket
 import os
-import select
-import socket
 import struct
-import time
 from typing import NamedTuple
 
+from shmetrics import _ring
 from shmetrics.registration import protocol
 
 _DESCRIPTORS = struct.Struct(f"={protocol.GRANT_DESCRIPTORS}i")
-_ANCILLARY_BYTES = socket.CMSG_SPACE(_DESCRIPTORS.size)
+_ANCILLARY_BYTES = _socket.CMSG_SPACE(_DESCRIPTORS.size)
 
 
 class Grant(NamedTuple):
@@ -31,10 +34,10 @@ class Attempt:
         """Connects and asks, without waiting. Raises OSError if nobody listens there."""
         self.pid = os.getpid()
         self._connection = protocol.Connection()
-        self._socket = socket.socket(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        )
+        kind = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
+        self._socket = _socket.socket(_socket.AF_UNIX, kind)
         try:
+            self._socket.setblocking(False)
             self._socket.connect(path)
             self._socket.send(protocol.encode_hello(hello))
             self._connection.advance(protocol.Event.HELLO)
@@ -45,19 +48,15 @@ class Attempt:
     def close(self) -> None:
         self._socket.close()
 
-    def answer(self, wait_s: float) -> Grant | protocol.Answer | None:
-        """The grant, a refusal, or None if there is no answer within wait_s seconds.
+    def answer(self, wait_ns: int) -> Grant | protocol.Answer | None:
+        """The grant, a refusal, or None if there is no answer within wait_ns.
 
         Raises OSError or ProtocolError if the connection is of no more use.
         """
-        deadline = time.monotonic() + wait_s
-        waiting = select.poll()
-        waiting.register(self._socket, select.POLLIN)
-        while not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            if time.monotonic() >= deadline:
-                return None
+        if not _ring.wait_readable(self._socket.fileno(), wait_ns):
+            return None
         message, ancillary, _, _ = self._socket.recvmsg(
-            protocol.MESSAGE_MAX_BYTES, _ANCILLARY_BYTES, socket.MSG_CMSG_CLOEXEC
+            protocol.MESSAGE_MAX_BYTES, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
         )
         descriptors = _descriptors(ancillary)
         try:
@@ -81,7 +80,7 @@ class Attempt:
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             usable = len(data) - len(data) % 4
             return struct.unpack(f"={usable // 4}i", data[:usable])
     return ()
