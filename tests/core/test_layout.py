@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The offsets that C exports are those that C uses: records read and written through numpy."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import struct
+
+import numpy as np
+import pytest
+
+from shmetrics import _ring
+from shmetrics.errors import BrokenLane, LaneRefused
+
+SIZES = (64, 16384, 512, 16)
+
+RECORD = np.dtype(
+    {
+        "names": [name for name, _, _ in _ring.RECORD_FIELDS],
+        "formats": [kind for _, kind, _ in _ring.RECORD_FIELDS],
+        "offsets": [offset for _, _, offset in _ring.RECORD_FIELDS],
+        "itemsize": _ring.RECORD_BYTES,
+    }
+)
+NAME_TO_KIND = {name: kind for kind, name in _ring.KIND_NAMES.items()}
+
+# Offsets of csrc/layout.h that Python has no use for but here.
+IDENTITY_VERSION_AT = 8
+IDENTITY_RING_AT = 96
+HEAD_AT = 256
+DICTIONARY_END_AT = 264
+DICTIONARY_PART_AT = 48
+
+
+def new_lane() -> mmap.mmap:
+    memory = mmap.mmap(-1, _ring.lane_bytes(*SIZES))
+    _ring.lane_format(memory, 5, *SIZES)
+    return memory
+
+
+def put(memory: mmap.mmap, at: int, value: int) -> None:
+    struct.pack_into("=Q", memory, at, value)
+
+
+def define_counter(memory: mmap.mmap) -> None:
+    """One family and one series, written as any other language would."""
+    (dictionary,) = struct.unpack_from("=Q", memory, DICTIONARY_PART_AT)
+    family = struct.pack("=IHHII", 16, _ring.ENTRY_FAMILY, _ring.TYPE_COUNTER, 1, 0)
+    series = struct.pack("=IHHII", 16, _ring.ENTRY_SERIES, 0, 1, 1)
+    memory[dictionary : dictionary + 32] = family + series
+    put(memory, DICTIONARY_END_AT, 32)
+
+
+def test_a_record_written_through_numpy_is_drained() -> None:
+    memory = new_lane()
+    drain = _ring.LaneDrain(memory)
+    define_counter(memory)
+    (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
+    records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
+    slot = _ring.INDEX_START % SIZES[0]
+    records[slot] = (NAME_TO_KIND["add"], 0, 1, 2.5, 0, 0, 0, b"")
+    records["value"][slot] = 2.5  # it shares its bytes with stamp_ns
+    put(memory, HEAD_AT, _ring.INDEX_START + 1)
+
+    assert not drain.drain()
+    assert drain.entry() == (_ring.ENTRY_FAMILY, _ring.TYPE_COUNTER, 1, 0, b"")
+    assert drain.entry() == (_ring.ENTRY_SERIES, 0, 1, 1, b"")
+    assert drain.entry() is None
+    cells = np.zeros(4, np.uint64)
+    drain.bind(_ring.TYPE_COUNTER, memoryview(b"").cast("d"), cells, 2)
+    assert drain.drain()
+    assert cells.view(np.float64).tolist() == [0.0, 0.0, 2.5, 0.0]
+    assert drain.events()[0]["add"] == 1
+
+
+def test_cells_outside_the_store_are_refused() -> None:
+    drain = _ring.LaneDrain(new_lane())
+    with pytest.raises(ValueError, match="outside"):
+        drain.bind(_ring.TYPE_GAUGE, memoryview(b"").cast("d"), np.zeros(2, np.uint64), 1)
+
+
+def test_a_head_beyond_the_ring_breaks_the_lane() -> None:
+    memory = new_lane()
+    drain = _ring.LaneDrain(memory)
+    put(memory, HEAD_AT, (_ring.INDEX_START + SIZES[0] + 1) % 2**64)
+    with pytest.raises(BrokenLane, match="head"):
+        drain.drain()
+
+
+@pytest.mark.parametrize("at", range(0, 112, 8))
+def test_an_identity_with_a_wrong_word_is_refused_or_harmless(at: int) -> None:
+    memory = new_lane()
+    right = memory[at : at + 8]
+    for wrong in (0, 1, 7, 2**31, 2**63, 2**64 - 1):
+        put(memory, at, wrong)
+        with contextlib.suppress(LaneRefused, BrokenLane):
+            _ring.LaneDrain(memory).drain()
+        memory[at : at + 8] = right
+    assert _ring.LaneDrain(memory).drain()
+
+
+def test_memory_smaller_than_a_lane_is_refused() -> None:
+    with pytest.raises(LaneRefused, match="not_a_lane"):
+        _ring.LaneDrain(bytearray(100))
+    with pytest.raises(LaneRefused, match="bad_parts"):
+        _ring.LaneDrain(bytearray(new_lane()[:-8]))
