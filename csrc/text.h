@@ -13,10 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    SHM_TEXT_NUMBER_BYTES = 24, /* -2.2250738585072014e-308 */
-    SHM_TEXT_SUFFIX_BYTES = 8   /* _created */
-};
+#include "number.h"
+
+enum { SHM_TEXT_SUFFIX_BYTES = 8 }; /* _created */
 
 /* One family. Row i has the labels `name="value",...` of sorted names: before are those that sort
  * before le, at [parts[2i], parts[2i+1]), after the others, at [parts[2i+1], parts[2i+2]). If it has
@@ -51,13 +50,7 @@ struct shm_text_buckets {
     ptrdiff_t bucket_stride_bytes;
 };
 
-/* A number as prometheus_client writes it: repr() of the double, but +Inf, and an exponent for
- * what is positive and has more than six digits before the point. Writes at most
- * SHM_TEXT_NUMBER_BYTES and returns the end; so do the other two. */
-char *shm_text_number(char *out, double value);
-char *shm_text_count(char *out, uint64_t value);
-
-/* Escapes backslash, newline and quote. Writes at most twice n_bytes. */
+/* Escapes backslash, newline and quote. Writes at most twice n_bytes; returns the end. */
 char *shm_text_escape(char *out, const char *value, size_t n_bytes);
 
 /* Room for n_lines lines of each row, one for each le among them; les may be NULL. */

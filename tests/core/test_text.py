@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "tests" / "core" / "text_driver.c",
     ROOT / "csrc" / "text.c",
+    ROOT / "csrc" / "number.c",
     ROOT / "csrc" / "decimal.c",
 ]
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
