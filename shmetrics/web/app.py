@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from shmetrics.exposition import negotiation
 from shmetrics.web import page
-from shmetrics.web.methods import summarize
+from shmetrics.web.methods import Method, summarize
 from shmetrics.web.source import Source
 
 _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -105,17 +105,19 @@ class _Pages:
         return _json(self._source.calls())
 
     async def methods(self, request: Request) -> Response:
-        return _json(summarize(self._source.tables(), self._source.calls()))
+        return _json(self._summary()[0])
 
     async def page(self, request: Request) -> Response:
-        body = page.render(
-            self._constant_labels,
-            self._source.ready(),
-            summarize(self._source.tables(), self._source.calls()),
-            self._source.lanes(),
-            self._source.calls(),
-        )
+        methods, calls = self._summary()
+        lanes = self._source.lanes()
+        body = page.render(self._constant_labels, self._source.ready(), methods, lanes, calls)
         return Response(body, headers={**_COMMON_HEADERS, **page.HEADERS})
+
+    def _summary(self) -> tuple[list[Method], list[dict[str, object]]]:
+        """The methods, and the open calls that are in them."""
+        tables = self._source.tables()  # drains, so that what the calls say is not older
+        calls = self._source.calls()
+        return summarize(tables, calls), calls
 
 
 def _state(good: bool, why: str) -> Response:

@@ -39,7 +39,7 @@ class Server:
     def __init__(self, app: ASGIApp, address: Address) -> None:
         """Binds. Raises ShmetricsError, one line, if the address cannot be had."""
         self._address = address
-        self._socket = _bind(address)
+        self._socket = bind(address)
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
@@ -78,7 +78,8 @@ class Server:
         self._socket.close()
 
 
-def _bind(address: Address) -> socket.socket:
+def bind(address: Address) -> socket.socket:
+    """A listening socket. Raises ShmetricsError, one line, if the address cannot be had."""
     everywhere = not address.host and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if everywhere or ":" in address.host else socket.AF_INET
     try:

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `shmetrics`: one module per subcommand, and what they have in common here.
+
+A subcommand is a module with SUMMARY, EXAMPLE, arguments(parser) and run(options) -> exit status.
+It imports what it needs in run(): the base package has no dependency, and what is missing is said
+in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+import shmetrics
+from shmetrics.errors import ShmetricsError
+
+COMMANDS = ("collector", "lanes", "top", "check", "demo")
+
+# What may be missing, by the name it is imported by, and the extra that brings it.
+_EXTRAS = {
+    **dict.fromkeys(
+        ("msgspec", "numpy", "prometheus_client", "rich", "starlette", "tomli", "uvicorn"),
+        "collector",
+    ),
+    **dict.fromkeys(("oslo_config", "oslo_messaging"), "oslo"),
+}
+
+# As a shell reports a program that the signal has ended.
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of the usage and a line."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit status. Errors are one line on stderr."""
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as done:  # --help, --version, or a bad invocation: argparse has said so
+        return int(done.code or 0)
+    try:
+        status: int = options.run(options)
+        sys.stdout.flush()
+        return status
+    except ShmetricsError as error:
+        return _fail(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The interpreter flushes stdout once more at its end, and must not fail then.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except ImportError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            return _internal(error)
+        return _fail(f"{error.name} is not installed; pip install 'shmetrics[{extra}]'", 1)
+    except Exception as error:
+        return _internal(error)
+
+
+def _fail(text: str, status: int) -> int:
+    print(f"shmetrics: {text}", file=sys.stderr)
+    return status
+
+
+def _internal(error: Exception) -> int:
+    if sys.flags.dev_mode:
+        raise error
+    return _fail(
+        f"internal error: {type(error).__name__}: {error}; "
+        "python -X dev -m shmetrics shows where, please report it",
+        1,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="shmetrics",
+        description="Metrics of this node's processes, through shared memory.",
+        epilog="example: shmetrics collector --listen 127.0.0.1:9464",
+    )
+    parser.add_argument("--version", action="version", version=f"shmetrics {shmetrics.__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for name in COMMANDS:
+        command = import_module(f"shmetrics.cli.{name}")
+        subparser = commands.add_parser(
+            name,
+            help=command.SUMMARY,
+            description=f"{command.SUMMARY[0].upper()}{command.SUMMARY[1:]}.",
+            epilog=f"example: {command.EXAMPLE}",
+        )
+        command.arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    return parser

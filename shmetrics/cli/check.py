@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`shmetrics check`: what is wrong with a configuration or a runtime directory."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from shmetrics.cli import site
+from shmetrics.cli.collector import file_arguments
+
+SUMMARY = "say what is wrong with a configuration or a runtime directory, and how to mend it"
+EXAMPLE = "shmetrics check --config /etc/shmetrics.toml"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's flags."""
+    site.argument(parser)
+    file_arguments(parser)
+    parser.add_argument(
+        "--print-default",
+        action="store_true",
+        help="print every option with its default and its meaning, as TOML, and do nothing else",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints what was found. Returns 1 if anything is wrong; raises ConfigError (2) for a file."""
+    from shmetrics import config, runtime_dir
+    from shmetrics.cli import findings
+
+    if options.print_default:
+        print(config.commented(config.Config()), end="")
+        return 0
+    flags = {"--runtime-dir": options.runtime_dir} if options.runtime_dir else {}
+    wanted = config.load(options.config, options.oslo_config, flags)
+    found = []
+    directory = wanted.runtime_dir or runtime_dir.find()
+    files = [path for path in (options.config, options.oslo_config) if path]
+    found += [findings.Finding(True, f"{path}: every option is valid") for path in files]
+    if not files or options.runtime_dir or os.path.exists(directory):
+        found += findings.directory(directory)
+        found += findings.room(directory, wanted.lane.total_bytes)
+    if os.path.exists(os.path.join(directory, site.INFO_NAME)) or not files:
+        found += findings.collector(directory)
+    else:  # a configuration for a collector that is yet to start
+        found.append(findings.address(wanted.address))
+    for finding in found:
+        print(f"{'ok   ' if finding.good else 'WRONG'}  {finding.text}")
+    return 0 if all(finding.good for finding in found) else 1

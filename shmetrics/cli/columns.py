@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain text in columns, for terminals and for pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def printable(text: object) -> str:
+    """What a stranger named something, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lines in columns. A column whose name begins with > is aligned to the right."""
+    names = [name.lstrip(">") for name in columns]
+    cells = [names, *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        parts = [
+            cell.rjust(width) if name[0] == ">" else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        ]
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)

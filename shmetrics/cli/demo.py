@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`shmetrics demo`: a collector, and oslo.messaging services that talk through the hook."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from shmetrics.cli import site, top
+from shmetrics.errors import ShmetricsError
+
+if TYPE_CHECKING:
+    from shmetrics.cli.rates import Rate
+
+SUMMARY = "run a collector and an RPC client and server of oslo.messaging, and show live figures"
+EXAMPLE = "shmetrics demo --transport-url rabbit://guest:guest@127.0.0.1:5672/ --seconds 20"
+
+# Lives in one process: client and server share it as threads.
+IN_PROCESS_URL = "kombu+memory://"
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's flags."""
+    parser.add_argument(
+        "--transport-url",
+        metavar="URL",
+        default=IN_PROCESS_URL,
+        help="a broker; client and server are then processes of their own "
+        f"(default: {IN_PROCESS_URL}, both in one process)",
+    )
+    parser.add_argument(
+        "--seconds", type=_seconds, metavar="N", help="end after N seconds, with status 0"
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        default="127.0.0.1:0",
+        help="address of the page (default: a free port on 127.0.0.1)",
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds to wait")
+    return seconds
+
+
+def run(options: argparse.Namespace) -> int:
+    """Shows figures until it is interrupted, or the time is up."""
+    for name in ("oslo_messaging", "uvicorn", "rich"):
+        if importlib.util.find_spec(name) is None:  # to be said here, not in a child's log
+            raise ModuleNotFoundError(name=name)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # our processes must not outlive us
+        signal.signal(number, signal.default_int_handler)
+    deadline = time.monotonic() + (options.seconds or float("inf"))
+    roles = ["both"] if options.transport_url == IN_PROCESS_URL else ["server", "client"]
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="shmetrics-demo-"))
+        processes = stack.enter_context(contextlib.closing(Processes(directory)))
+        processes.start("collector", "shmetrics", "collector", "--listen", options.listen)
+        collector = processes.wait_for_collector()
+        for role in roles:
+            processes.start(role, "shmetrics.cli.demo_service", role, options.transport_url)
+        print(f"open {collector.url}/ in a browser, {collector.url}/metrics in Prometheus")
+        print(f"other commands: shmetrics top --runtime-dir {directory}", flush=True)
+        looks = _until(deadline, processes, top.watch(collector, 1.0))
+        with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+            if sys.stdout.isatty():
+                top.show_live(collector, looks, "Ctrl-C ends the demo")
+            else:
+                for rates in looks:
+                    print(top.plain(rates), end="\n\n", flush=True)
+    return 0
+
+
+def _until(
+    deadline: float, processes: Processes, looks: Iterator[list[Rate]]
+) -> Iterator[list[Rate]]:
+    while time.monotonic() < deadline:
+        processes.check()
+        yield next(looks)
+
+
+class Processes:
+    """The demo's own processes, each with a log in the demo's directory."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def close(self) -> None:
+        """Stops them, the last one first, so that the collector sees all of it."""
+        for process in reversed(self._running.values()):
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def start(self, name: str, module: str, *arguments: str) -> None:
+        """Starts `python -m MODULE ARGUMENTS`, out of reach of the terminal's Ctrl-C."""
+        environment = os.environ | {
+            "SHMETRICS_RUNTIME_DIR": self._directory,
+            "SHMETRICS_PROCESS": f"demo-{name}",
+            "PYTHONWARNINGS": "ignore",  # eventlet's, about itself, within oslo
+        }
+        with open(self._log(name), "wb") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _log(self, name: str) -> str:
+        return os.path.join(self._directory, f"{name}.log")
+
+    def check(self) -> None:
+        """Raises ShmetricsError with what a process said last, if it has ended."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                with open(self._log(name), encoding="utf-8", errors="replace") as file:
+                    said = file.read().strip().rpartition("\n")[2] or "it said nothing"
+                raise ShmetricsError(f"the demo's {name} ended: {said.removeprefix('shmetrics: ')}")
+
+    def wait_for_collector(self) -> site.Site:
+        """The collector, once it serves."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self.check()
+            try:
+                return site.find(self._directory)
+            except site.Unreachable:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)

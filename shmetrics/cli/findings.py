@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be found out about a runtime directory and its collector, and how to mend what is wrong.
+
+Each function looks at one thing and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import shmetrics
+from shmetrics import runtime_dir
+from shmetrics.cli import site
+from shmetrics.cli.columns import printable
+from shmetrics.errors import ShmetricsError
+
+if TYPE_CHECKING:
+    from shmetrics.config.address import Address
+
+MAX_SOCKET_PATH_BYTES = 107
+ROOMY_LANES = 100  # fewer than a node of services may need
+
+
+class Finding(NamedTuple):
+    """good: nothing to do. text: what was found; where it is not good, the mend too."""
+
+    good: bool
+    text: str
+
+
+# What to do about events that an emitter could not keep.
+_MENDS = {
+    "dictionary_full": "raise lane.dictionary_bytes, or use fewer label values",
+    "cells_full": "raise lane.spill_bytes or lane.records",
+    "oversized": "shorten the metric's help, labels or buckets",
+    "bad_value": "the service records a value that is no number, or a negative count",
+    "bad_labels": "the service calls labels() with names that the metric does not have",
+    "foreign_call": "the service ends a call in another process than began it",
+    "untracked_call": "raise lane.open_calls; these calls were counted, but not listed while open",
+    "no_memory": "the service was out of memory",
+}
+
+
+def directory(path: str) -> Iterator[Finding]:
+    """Whether emitters and a collector can meet there, and nobody else can interfere."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        yield Finding(False, f"{path}: {error.strerror}; a collector makes it when it starts")
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        yield Finding(False, f"{path}: this is no directory; name another one")
+        return
+    if status.st_uid not in (0, os.geteuid()):
+        yield Finding(
+            False, f"{path}: belongs to uid {status.st_uid}; use a directory of one's own"
+        )
+    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
+        yield Finding(False, f"{path}: others may replace what is in it; chmod go-w {path}")
+    socket_path = os.path.join(path, runtime_dir.SOCKET_NAME)
+    if len(os.fsencode(socket_path)) > MAX_SOCKET_PATH_BYTES:
+        yield Finding(False, f"{socket_path}: too long for a unix socket; use a shorter path")
+    kind = filesystem(path)
+    if kind == "tmpfs":
+        yield Finding(True, f"{path}: a directory on tmpfs")
+    else:
+        yield Finding(
+            False,
+            f"{path}: on {kind}, so that what is recorded is written to disk; "
+            "use /run/shmetrics, or mount a tmpfs there",
+        )
+
+
+def filesystem(path: str, mounts: str = "/proc/self/mounts") -> str:
+    """Type of the file system that a path is on."""
+    real = os.path.realpath(path)
+    best, kind = "", "an unknown file system"
+    with open(mounts, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            point, type_ = line.split()[1:3]
+            point = point.replace("\\040", " ")
+            inside = real == point or real.startswith(point.rstrip("/") + "/")
+            if inside and len(point) >= len(best):
+                best, kind = point, type_
+    return kind
+
+
+def room(path: str, lane_bytes: int) -> Iterator[Finding]:
+    """Whether there is memory for lanes to come."""
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return
+    fit = status.f_bavail * status.f_frsize // lane_bytes
+    mend = "" if fit >= ROOMY_LANES else "; free some, or lower lane.records"
+    yield Finding(
+        not mend, f"{path}: room for {fit} more processes, {lane_bytes // 1024} KiB each{mend}"
+    )
+
+
+def address(wanted: Address) -> Finding:
+    """Whether a collector could listen there."""
+    from shmetrics.web.server import bind
+
+    try:
+        bind(wanted).close()
+    except ShmetricsError as error:
+        return Finding(False, str(error))
+    return Finding(True, f"{wanted}: free to listen on")
+
+
+def collector(path: str) -> Iterator[Finding]:
+    """Whether a collector serves there, and what it says of itself and its lanes."""
+    try:
+        found = site.find(path)
+        health = found.get("/-/healthy").decode("utf-8", "replace").strip()
+        ready = found.get("/-/ready").decode("utf-8", "replace").strip()
+        lanes = found.get_json("/api/v1/lanes")
+    except site.Unreachable as error:
+        waiting = _waiting(path)
+        also = f"; {waiting} lanes wait for it, and their events with them" if waiting else ""
+        yield Finding(False, f"{error}{also}")
+        return
+    yield Finding(True, f"{found.url}: {health}, {ready}, {len(lanes)} lanes")
+    if found.version != shmetrics.__version__:
+        yield Finding(
+            False,
+            f"{found.url}: runs version {found.version}, and this is {shmetrics.__version__}; "
+            "restart the collector",
+        )
+    for lane in lanes:
+        yield from _lane(lane)
+
+
+def _waiting(path: str) -> int:
+    try:
+        return sum(name.endswith(".lane") for name in os.listdir(os.path.join(path, "lanes")))
+    except OSError:
+        return 0
+
+
+def _lane(lane: dict[str, Any]) -> Iterator[Finding]:
+    who = printable(f"lane {lane['lane']} ({lane['process']}, pid {lane['pid']})")
+    if lane["state"] != "open":
+        yield Finding(False, f"{who}: {lane['state']}: it broke the contract; restart that process")
+    for cause, count in lane["dropped_by_cause"].items():
+        mend = _MENDS.get(cause, "see the documentation")
+        yield Finding(False, f"{who}: {count} events dropped ({printable(cause)}); {mend}")
+    for reason, count in lane["refused"].items():
+        yield Finding(
+            False,
+            f"{who}: {count} metrics refused ({printable(reason)}); the collector's log says which",
+        )

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`shmetrics lanes`: who is connected, and how they fare."""
+
+from __future__ import annotations
+
+import argparse
+
+from shmetrics.cli import site
+from shmetrics.cli.columns import table
+
+SUMMARY = "show which processes are connected, and what they have recorded"
+EXAMPLE = "shmetrics lanes --json | jq '.[] | select(.dropped > 0)'"
+
+_COLUMNS = (
+    *(">lane", "process", ">pid", ">uid", "state", ">events"),
+    *(">fill", ">spilled", ">dropped", ">open calls"),
+)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's flags."""
+    site.argument(parser)
+    parser.add_argument("--json", action="store_true", help="everything that is known, as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints one line per lane."""
+    collector = site.find(options.runtime_dir)
+    if options.json:
+        print(collector.get("/api/v1/lanes").decode())
+        return 0
+    lanes = collector.get_json("/api/v1/lanes")
+    rows = [
+        (
+            *(lane[name] for name in ("lane", "process", "pid", "uid", "state", "events")),
+            f"{lane['fill']:.0%}",
+            *(lane[name] for name in ("spilled", "dropped", "open_calls")),
+        )
+        for lane in lanes
+    ]
+    print(table(_COLUMNS, rows) if rows else "no process has registered yet")
+    return 0
