@@ -85,9 +85,9 @@ class Collector:
         """A lane for a process that asks for one, or why there is none."""
         return self._lanes.grant(peer, hello)
 
-    def ended(self, lane_id: int) -> None:
-        """The connection of a lane's process has ended."""
-        self._lanes.ended(lane_id)
+    def ended(self, lane_id: int) -> bool:
+        """The connection of a lane's process has ended. True if the process has, too."""
+        return self._lanes.ended(lane_id)
 
     def stop(self, why: str) -> None:
         """From now on the collector is not ready: it says why."""
@@ -156,6 +156,7 @@ class Collector:
 
     def calls(self) -> list[dict[str, object]]:
         """One dictionary per open call, for JSON; the oldest first."""
+        self.drain()  # a call's labels may have come a moment ago
         now_ns = self._monotonic_ns()
         found = [
             {

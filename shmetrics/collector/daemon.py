@@ -91,7 +91,7 @@ class Daemon:
                 self._directory.socket,
                 config.registration.socket_mode,
                 self.collector.grant,
-                self.collector.ended,
+                self._ended,
                 lambda result: agent.registrations.labels(result).inc(),
             )
             opened.callback(self._registration.close)
@@ -112,6 +112,11 @@ class Daemon:
     def _scraped(self, seconds: float, size_bytes: int) -> None:
         self.collector.agent.scrape_seconds.observe(seconds)
         self.collector.agent.scrape_bytes.set(size_bytes)
+
+    def _ended(self, lane_id: int, tries: int = 10) -> None:
+        """A dying process's connection ends just before the kernel drops its lane's lock."""
+        if not self.collector.ended(lane_id) and tries:
+            self._loop.call_later(0.01, self._ended, lane_id, tries - 1)
 
     @property
     def url(self) -> str:

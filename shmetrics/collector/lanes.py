@@ -196,11 +196,15 @@ class Lanes:
             if lane.is_abandoned():
                 self._retire(lane)
 
-    def ended(self, lane_id: int) -> None:
-        """A connection ended: if its process did, retires the lane at once."""
+    def ended(self, lane_id: int) -> bool:
+        """A connection ended: if its process did, retires the lane. False if it lives, as yet."""
         lane = self._lanes.get(lane_id)
-        if lane is not None and lane.is_abandoned():
-            self._retire(lane)
+        if lane is None:
+            return True
+        if not lane.is_abandoned():
+            return False
+        self._retire(lane)
+        return True
 
     def _retire(self, lane: Lane) -> None:
         self._drain(lane)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A collector in this very process, which records into a lane of it: no socket, no waiting."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shmetrics import _ring
+from shmetrics.collector.agent import Agent
+from shmetrics.collector.collector import Collector, Settings
+from shmetrics.collector.directory import Directory
+from shmetrics.registration.protocol import Hello
+from shmetrics.registration.server import Granted, Peer
+from tests.collector.samples import Samples, samples_of
+
+MIB = 1024 * 1024
+SMALL = Settings(store_bytes=4 * MIB)
+THIS_PROCESS = Peer(os.getpid(), os.getuid(), os.getgid())
+
+
+def open_collector(path: Path, settings: Settings = SMALL) -> tuple[Directory, Collector]:
+    """A collector on path that nobody ticks."""
+    directory = Directory(path)
+    try:
+        return directory, Collector(directory, settings, Agent("test"))
+    except BaseException:
+        directory.close()
+        raise
+
+
+class Loopback:
+    """What this process records, its own collector shows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.directory, self.collector = open_collector(path)
+
+    def attach(self) -> int:
+        """Gives this process a lane. What it recorded without one comes along."""
+        granted = self.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 0, "loopback"))
+        assert isinstance(granted, Granted)
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        _ring.process_attach(granted.lane_fd, os.dup(granted.kick_fd), ours.detach())
+        return granted.lane_id
+
+    def restart(self) -> None:
+        """Another collector takes over."""
+        self.release()
+        self.directory, self.collector = open_collector(self.path)
+
+    def release(self) -> None:
+        self.collector.close()
+        self.directory.close()
+
+    def samples(self) -> Samples:
+        return samples_of(self.collector.tables())
+
+
+@pytest.fixture
+def loopback(tmp_path: Path) -> Iterator[Loopback]:
+    """A collector to which this process is attached. What it recorded before is forgotten."""
+    found = Loopback(tmp_path / "loopback")
+    _ring.process_detach()
+    found.attach()
+    yield found
+    _ring.process_detach()
+    found.collector.tick()
+    assert not list((found.path / "lanes").iterdir())
+    found.release()

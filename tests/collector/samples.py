@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An exposition as a dictionary, read with prometheus_client's own parsers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as text
+
+from shmetrics.exposition import text as rendering
+from shmetrics.exposition.table import Table
+
+Labels = tuple[tuple[str, str], ...]
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+class Samples(dict[tuple[str, Labels], float]):
+    """Values by name and sorted labels."""
+
+    def value(self, name: str, **labels: str) -> float:
+        """Of exactly these labels. Raises KeyError if there is no such sample."""
+        return self[name, tuple(sorted(labels.items()))]
+
+    def of(self, name: str) -> dict[Labels, float]:
+        """All samples of one name, by labels."""
+        return {labels: value for (other, labels), value in self.items() if other == name}
+
+    def sum(self, name: str, **labels: str) -> float:
+        """Over all samples of one name that have at least these labels."""
+        wanted = labels.items()
+        return sum(value for found, value in self.of(name).items() if wanted <= dict(found).items())
+
+    def names(self, prefix: str) -> set[str]:
+        return {name for name, _ in self if name.startswith(prefix)}
+
+
+def parse(exposition: str) -> Samples:
+    """Every sample of a text or OpenMetrics exposition; none may come twice."""
+    read = openmetrics if exposition.endswith("# EOF\n") else text
+    found = Samples()
+    for family in read(exposition):
+        for sample in family.samples:
+            key = sample.name, tuple(sorted(sample.labels.items()))
+            assert key not in found, f"twice: {key}"
+            found[key] = sample.value
+    return found
+
+
+def samples_of(tables: Iterable[Table]) -> Samples:
+    """What a scrape of these tables shows."""
+    return parse(rendering.render(list(tables), {}).decode())
