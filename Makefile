@@ -38,6 +38,8 @@ check: build ## style, types, and C warnings with every compiler there is
 	done; done
 	@echo "check: clean"
 
+environment: $(VENV)/.environment
+
 build: $(VENV)/.built ## the environment and the extension (the other targets see to it)
 
 pins: $(VENV)/.environment ## write requirements-dev.txt anew, with today's newest versions
@@ -61,4 +63,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: help demo test test-pythons bench check build pins clean
+.PHONY: help demo test test-pythons bench check environment build pins clean

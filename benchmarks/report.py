@@ -39,7 +39,8 @@ def row(
     low, high = min(values), max(values)
     if len(values) >= 4:
         low, _, high = statistics.quantiles(values, n=4)
-    cells = [title, amount(middle, unit), f"{amount(low, unit)} - {amount(high, unit)}"]
+    half = f"{amount(low, unit)} - {amount(high, unit)}"
+    cells = [title, amount(middle, unit), half, amount(min(values), unit)]
     if floor is not None:
         cells.append(amount(middle - floor, unit) if middle != floor else "")
     cells.append(f"{middle / one:.2f}" if one else "")
@@ -61,7 +62,7 @@ def table(
     values = {key: result.get_values() for key, result in results.items()}
     medians = {key: statistics.median(found) for key, found in values.items()}
     one, floor = medians.get(group.one), medians.get("floor")
-    columns = ["median", "middle half", *(["above the floor"] if floor else []), "ratio"]
+    columns = ["median", "middle half", "best", *(["above the floor"] if floor else []), "ratio"]
     yield line("", *columns)
     yield line("---", *("--:" for _ in columns))
     for contender in group.contenders:
