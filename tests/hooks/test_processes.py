@@ -65,6 +65,21 @@ PREFORK = """
 """
 
 
+UNREADABLE = """
+    import warnings
+    warnings.simplefilter("ignore")
+    import oslo_messaging as om
+    from oslo_config import cfg
+
+    cfg.CONF([], default_config_files=[])
+    transport = om.get_rpc_transport(cfg.CONF, "shmetrics+fake://")
+    client = om.get_rpc_client(transport, om.Target(topic="t", server=["no", "string"]))
+    for _ in range(3):
+        client.prepare(fanout=True).cast({}, "m")
+    print("null")
+"""
+
+
 def run(script: str, collector: Collector) -> Any:
     ran = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
@@ -77,13 +92,15 @@ def run(script: str, collector: Collector) -> Any:
     return json.loads(ran.stdout)
 
 
-def shown(collector: Collector, family: str) -> dict[tuple[str, str], float]:
-    """The values of a counter by method and server; once all its processes are gone."""
+def shown(
+    collector: Collector, family: str, labels: tuple[str, ...] = ("method", "server")
+) -> dict[tuple[str, ...], float]:
+    """The values of a counter by *labels*, once all its processes are gone."""
     until(lambda: not collector.lanes(), lambda: f"lanes: {collector.lanes()}", 20)
     with urllib.request.urlopen(f"{collector.url}/metrics", timeout=10) as answer:
         text = answer.read().decode()
     return {
-        (sample.labels["method"], sample.labels["server"]): sample.value
+        tuple(sample.labels[label] for label in labels): sample.value
         for metric in text_string_to_metric_families(text)
         for sample in metric.samples
         if sample.name == family
@@ -104,3 +121,10 @@ def test_a_transport_that_was_made_before_the_fork(collector: Collector) -> None
     run(PREFORK, collector)
     ends = shown(collector, "oslo_messaging_rpc_client_invocation_end_total")
     assert ends == {("m", ""): 5, ("m", "s"): 3}
+
+
+def test_what_could_not_be_measured_is_shown(collector: Collector) -> None:
+    run(UNREADABLE, collector)
+    failures = shown(collector, "oslo_messaging_hook_failures_total", ("cause",))
+    assert failures == {("TypeError",): 3}
+    assert shown(collector, "oslo_messaging_rpc_client_invocation_start_total") == {}

@@ -2,12 +2,14 @@
 """What this hook could not record: counted by cause, said once, never raised.
 
 Whatever goes wrong on the way from a driver's call to a record is caught by this package and ends
-here. The count is the family ``shmetrics_hook_failures_total{hook,cause}``, as far as the emitter
+here. The count is the family ``oslo_messaging_hook_failures_total{cause}``, as far as the emitter
 still works, and `count` for those who look from inside.
 """
 
+import functools
 import logging
 from collections import Counter
+from typing import Any
 
 __all__ = ["count", "failed"]
 
@@ -24,13 +26,14 @@ def failed(error: BaseException) -> None:
     try:
         if count[cause] == 1:
             _LOG.warning("shmetrics does not measure some messages of this process: %r", error)
-        from shmetrics import Counter as Instrument
-
-        family = Instrument(
-            "shmetrics_hook_failures_total",
-            "What a hook could not record",
-            ["hook", "cause"],
-        )
-        family.labels("oslo_messaging", cause).inc()
+        _family().labels(cause).inc()
     except Exception:
         return  # the emitter is what failed; `count` has it
+
+
+@functools.cache
+def _family() -> Any:
+    from shmetrics import Counter
+
+    # Names that begin with shmetrics_ are the collector's own.
+    return Counter("oslo_messaging_hook_failures", "What the hook could not record", ["cause"])
