@@ -124,7 +124,9 @@ def _cut(text: str, limit: int) -> bytes:
 
 
 def encode_hello(hello: Hello) -> bytes:
-    name = _cut(hello.process, NAME_MAX_BYTES)
+    """A process may be called anything: what cannot be shown of its name is replaced."""
+    shown = "".join(c if c.isprintable() else "?" for c in hello.process)
+    name = _cut(shown, NAME_MAX_BYTES)
     return (
         _HELLO.pack(_MAGIC, PROTOCOL_VERSION, hello.layout_version, hello.records, len(name), 0)
         + name

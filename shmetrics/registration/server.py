@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shmetrics import _ring
+from shmetrics.errors import ShmetricsError
 from shmetrics.registration import protocol
 from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Result, State
 
@@ -81,7 +82,10 @@ class Server:
         on_end: Callable[[int], None],
         on_result: Callable[[str], None],
     ) -> None:
-        """grant decides about a hello; on_end is told the id of a lane whose emitter is gone."""
+        """grant decides about a hello; on_end is told the id of a lane whose emitter is gone.
+
+        Raises ShmetricsError, one line, if there can be no socket at path.
+        """
         self._path = path
         self._grant = grant
         self._on_end = on_end
@@ -95,9 +99,12 @@ class Server:
             self._socket.bind(str(path))
             os.chmod(path, mode)
             self._socket.listen(BACKLOG)
-        except BaseException:
+        except OSError as error:
             self._socket.close()
-            raise
+            raise ShmetricsError(
+                f"{path}: no socket can be made there ({error.strerror or error}); "
+                "choose another --runtime-dir"
+            ) from None
 
     def start(self) -> None:
         asyncio.get_running_loop().add_reader(self._socket, self._accept)

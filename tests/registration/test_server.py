@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector's end on a real socket: who is odd is refused, counted, and harms nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shmetrics import _ring
+from shmetrics.errors import ShmetricsError
+from shmetrics.registration import protocol, server
+from shmetrics.registration.protocol import Answer, Hello, Result
+from shmetrics.registration.server import Granted, Peer, Refused, Server
+
+GOOD = protocol.encode_hello(Hello(_ring.LAYOUT_VERSION, 128, "nova-api"))
+
+
+class Desk:
+    """A server, and what it reports. Lanes are plain files here."""
+
+    def __init__(self, path: Path) -> None:
+        self.asked: list[tuple[Peer, Hello]] = []
+        self.ended: list[int] = []
+        self.results: list[str] = []
+        self.answer: Refused | None = None
+        self.kick_fd = os.eventfd(0)
+        self.path = path
+        self.server = Server(path, 0o640, self.grant, self.ended.append, self.results.append)
+
+    def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
+        self.asked.append((peer, hello))
+        lane_id = len(self.asked)
+        return self.answer or Granted(lane_id, os.open("/dev/null", os.O_RDWR), self.kick_fd)
+
+    async def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        await asyncio.get_running_loop().sock_connect(client, str(self.path))
+        return client
+
+    async def said(self, client: socket.socket) -> bytes:
+        """The next message, empty at the end; a connection cut off is an end."""
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ConnectionResetError):
+            return await asyncio.wait_for(loop.sock_recv(client, 2048), 10)
+        return b""
+
+    async def until(self, true: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 10
+        while not true():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.005)
+
+    async def still_serves(self) -> None:
+        before = len(self.asked)
+        with await self.connect() as client:
+            client.send(GOOD)
+            assert protocol.decode_answer(await self.said(client)).result is Result.GRANTED
+        await self.until(lambda: before + 1 in self.ended)
+
+
+def at_desk(path: Path, test: Callable[[Desk], Awaitable[None]]) -> Desk:
+    """Runs test with a server at path."""
+    desk = Desk(path)
+
+    async def run() -> None:
+        desk.server.start()
+        try:
+            await test(desk)
+        finally:
+            desk.server.close()
+            os.close(desk.kick_fd)
+
+    asyncio.run(run())
+    assert not path.exists()
+    return desk
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "register.sock"
+
+
+def test_a_hello_gets_a_lane_and_a_kick(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as client:
+            client.send(GOOD)
+            await desk.until(lambda: desk.results)
+            message, descriptors, _, _ = socket.recv_fds(client, 2048, 8)
+            lane_fd, kick_fd = descriptors
+            assert os.readlink(f"/proc/self/fd/{lane_fd}") == "/dev/null"
+            os.eventfd_write(kick_fd, 3)
+            assert os.eventfd_read(desk.kick_fd) == 3
+            assert protocol.decode_answer(message) == Answer(Result.GRANTED, 1, 1)
+            os.close(lane_fd)
+            os.close(kick_fd)
+            assert desk.ended == []
+        await desk.until(lambda: desk.ended == [1])
+
+    desk = at_desk(path, test)
+    [(peer, hello)] = desk.asked
+    assert peer == (os.getpid(), os.getuid(), os.getgid())
+    assert hello == (1, 128, "nova-api")
+    assert desk.results == ["granted"]
+
+
+def test_the_mode_is_that_of_the_configuration(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+    at_desk(path, test)
+
+
+def test_a_refusal_reaches_the_process(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        desk.answer = Refused(Result.QUOTA, "there are 3 lanes already")
+        with await desk.connect() as client:
+            client.send(GOOD)
+            answer = protocol.decode_answer(await desk.said(client))
+            assert answer == Answer(Result.QUOTA, 1, 0, "there are 3 lanes already")
+            assert await desk.said(client) == b""
+        desk.answer = None
+        await desk.still_serves()
+
+    assert at_desk(path, test).results == ["quota", "granted"]
+
+
+def test_another_layout_is_refused_before_anything_is_made(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as client:
+            client.send(protocol.encode_hello(Hello(9, 0, "from the future")))
+            answer = protocol.decode_answer(await desk.said(client))
+            assert (answer.result, answer.layout_version) == (Result.VERSION, 1)
+            assert "layout 9 is unknown here, this collector has 1" in answer.text
+        assert desk.asked == []
+
+    assert at_desk(path, test).results == ["version"]
+
+
+MALFORMED = {
+    "hello does not begin with SHMR": b"GET / HTTP/1.1\r\n\r\n",
+    "message over 1024 bytes": b"SHMR" * 500,
+    "hello of 1 bytes, 16 are needed": b"\0",
+}
+
+
+@pytest.mark.parametrize("why", MALFORMED)
+def test_a_malformed_hello_is_told_why(
+    path: Path, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as client:
+            client.send(MALFORMED[why])
+            answer = protocol.decode_answer(await desk.said(client))
+            assert (answer.result, answer.text) == (Result.MALFORMED, why)
+            assert await desk.said(client) == b""
+        await desk.still_serves()
+
+    assert at_desk(path, test).results == ["malformed", "granted"]
+    [line] = caplog.messages
+    assert line == f"registration of pid {os.getpid()}, uid {os.getuid()}: {why}"
+
+
+def test_a_second_hello_ends_the_connection(path: Path) -> None:
+    """And with it the lane, if that is all that its process had."""
+
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as client:
+            client.send(GOOD)
+            await desk.said(client)
+            client.send(GOOD)
+            assert await desk.said(client) == b""
+            assert desk.ended == [1]
+        await desk.still_serves()
+
+    desk = at_desk(path, test)
+    assert desk.results == ["granted", "malformed", "granted"]
+    assert len(desk.asked) == 2
+
+
+def test_two_hellos_at_once_are_one_too_many(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as client:
+            client.send(GOOD)
+            client.send(GOOD)
+            await desk.said(client)
+            assert await desk.said(client) == b""
+        await desk.still_serves()
+
+    assert at_desk(path, test).results == ["granted", "malformed", "granted"]
+
+
+@pytest.mark.parametrize("n", [1, 3, 64, 200])
+def test_descriptors_that_nobody_asked_for_are_closed(path: Path, n: int) -> None:
+    async def test(desk: Desk) -> None:
+        before = len(os.listdir("/proc/self/fd"))
+        with await desk.connect() as client:
+            ours, theirs = os.pipe()
+            socket.send_fds(client, [GOOD], [theirs] * n)
+            os.close(theirs)
+            assert protocol.decode_answer(await desk.said(client)).result is Result.GRANTED
+            assert os.read(ours, 1) == b""  # nobody has the other end any more
+            os.close(ours)
+        await desk.until(lambda: desk.ended == [1])
+        assert len(os.listdir("/proc/self/fd")) == before
+
+    at_desk(path, test)
+
+
+def test_an_empty_message_is_an_end(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as client:
+            client.send(b"")
+            assert await desk.said(client) == b""
+        await desk.still_serves()
+
+    assert at_desk(path, test).results == ["granted"]
+
+
+def test_who_says_nothing_is_shown_out(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HELLO_TIMEOUT_S", 0.01)
+
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as client:
+            assert await desk.said(client) == b""
+        await desk.still_serves()
+
+    assert at_desk(path, test).results == ["malformed", "granted"]
+
+
+def test_only_so_many_may_be_silent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "MAX_SILENT", 3)
+
+    async def test(desk: Desk) -> None:
+        with contextlib.ExitStack() as clients:
+            silent = [clients.enter_context(await desk.connect()) for n in range(3)]
+            with await desk.connect() as one_more:
+                assert await desk.said(one_more) == b""
+            assert desk.results == ["quota"]
+            silent[0].send(GOOD)
+            await desk.said(silent[0])
+            await desk.still_serves()
+
+    assert at_desk(path, test).results == ["quota", "granted", "granted"]
+
+
+def test_a_process_that_is_gone_before_the_answer(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        client = await desk.connect()
+        client.send(GOOD)
+        client.close()
+        await desk.until(lambda: desk.ended == [1])
+        await desk.still_serves()
+
+    at_desk(path, test)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=1200) | st.just(GOOD), min_size=1, max_size=4))
+def test_whatever_is_sent_the_next_one_is_served(
+    tmp_path_factory: pytest.TempPathFactory, messages: list[bytes]
+) -> None:
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as client:
+            for message in messages:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    client.send(message)
+            answer = await desk.said(client)  # lost if the kernel has more of ours to throw away
+        first = Result.GRANTED if messages[0] == GOOD else Result.MALFORMED
+        assert answer == b"" or protocol.decode_answer(answer).result is first
+        await desk.still_serves()
+        assert desk.results[0] == first.name.lower()
+        assert desk.results[-1] == "granted"
+
+    at_desk(tmp_path_factory.getbasetemp() / "fuzz.sock", test)
+
+
+def test_close_ends_all_connections(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as silent, await desk.connect() as granted:
+            granted.send(GOOD)
+            await desk.said(granted)
+            desk.server.close()
+            assert await desk.said(silent) == await desk.said(granted) == b""
+            assert desk.ended == []  # their processes live: the lanes stay
+            desk.server = Server(path, 0o600, desk.grant, desk.ended.append, desk.results.append)
+            desk.server.start()
+
+    at_desk(path, test)
+
+
+def test_a_lane_that_is_given_up_loses_its_connection(path: Path) -> None:
+    async def test(desk: Desk) -> None:
+        with await desk.connect() as first, await desk.connect() as second:
+            for client in (first, second):
+                client.send(GOOD)
+                await desk.said(client)
+            desk.server.end(1)
+            assert await desk.said(first) == b""
+            second.send(GOOD)  # still there: this is one hello too many
+            await desk.until(lambda: desk.ended == [2])
+
+    at_desk(path, test)
+
+
+def test_a_path_too_long_for_a_socket_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 120)
+    with pytest.raises(ShmetricsError, match=r"^.*x: no socket can be made there \(.*too long\)"):
+        Server(path, 0o600, lambda peer, hello: Refused(Result.UID, ""), print, print)
