@@ -81,15 +81,16 @@ def theirs(openmetrics: bool) -> Callable[[], AbstractContextManager[Timer]]:
         import prometheus_client
         from prometheus_client.openmetrics import exposition
 
+        library: Any = prometheus_client
         if not openmetrics:  # as text these would be gauges of their own, which we do not show
-            prometheus_client.disable_created_metrics()
-        start, end, seconds = prometheus_families(prometheus_client)
+            library.disable_created_metrics()
+        start, end, seconds = prometheus_families(library)
         for values in label_sets(LABEL_SETS):
             start.labels(*values).inc()
             end.labels(*values).inc()
             seconds.labels(*values).observe(0.0123)
-        generate: Any = exposition if openmetrics else prometheus_client
-        yield repeated(lambda: generate.generate_latest(prometheus_client.REGISTRY))
+        generate: Any = exposition if openmetrics else library
+        yield repeated(lambda: generate.generate_latest(library.REGISTRY))
 
     return stage
 

@@ -26,7 +26,9 @@ class Snippet:
 
 
 def documents() -> list[Path]:
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    """Those written by hand: not the benchmarks' results."""
+    folders = (ROOT, ROOT / "benchmarks", *(ROOT / "docs").rglob("*/"), ROOT / "docs")
+    return sorted(path for folder in folders for path in folder.glob("*.md"))
 
 
 def snippets_of(path: Path) -> Iterator[Snippet]:
