@@ -6,9 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib.util
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shmetrics.cli import site, top
-from shmetrics.errors import ShmetricsError
+from shmetrics.cli.processes import Processes
 
 if TYPE_CHECKING:
     from shmetrics.cli.rates import Rate
@@ -26,8 +24,6 @@ EXAMPLE = "shmetrics demo --transport-url rabbit://guest:guest@127.0.0.1:5672/ -
 
 # Lives in one process: client and server share it as threads.
 IN_PROCESS_URL = "kombu+memory://"
-START_SECONDS = 30.0
-STOP_SECONDS = 10.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="shmetrics-demo-"))
         processes = stack.enter_context(contextlib.closing(Processes(directory)))
         processes.start("collector", "shmetrics", "collector", "--listen", options.listen)
-        collector = processes.wait_for_collector()
+        collector = site.find(directory)
         for role in roles:
             processes.start(role, "shmetrics.cli.demo_service", role, options.transport_url)
         print(f"open {collector.url}/ in a browser, {collector.url}/metrics in Prometheus")
@@ -91,61 +87,3 @@ def _until(
     while time.monotonic() < deadline:
         processes.check()
         yield next(looks)
-
-
-class Processes:
-    """The demo's own processes, each with a log in the demo's directory."""
-
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-
-    def close(self) -> None:
-        """Stops them, the last one first, so that the collector sees all of it."""
-        for process in reversed(self._running.values()):
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-    def start(self, name: str, module: str, *arguments: str) -> None:
-        """Starts `python -m MODULE ARGUMENTS`, out of reach of the terminal's Ctrl-C."""
-        environment = os.environ | {
-            "SHMETRICS_RUNTIME_DIR": self._directory,
-            "SHMETRICS_PROCESS": f"demo-{name}",
-            "PYTHONWARNINGS": "ignore",  # eventlet's, about itself, within oslo
-        }
-        with open(self._log(name), "wb") as log:
-            self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def _log(self, name: str) -> str:
-        return os.path.join(self._directory, f"{name}.log")
-
-    def check(self) -> None:
-        """Raises ShmetricsError with what a process said last, if it has ended."""
-        for name, process in self._running.items():
-            if process.poll() is not None:
-                with open(self._log(name), encoding="utf-8", errors="replace") as file:
-                    said = file.read().strip().rpartition("\n")[2] or "it said nothing"
-                raise ShmetricsError(f"the demo's {name} ended: {said.removeprefix('shmetrics: ')}")
-
-    def wait_for_collector(self) -> site.Site:
-        """The collector, once it serves."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            self.check()
-            try:
-                return site.find(self._directory)
-            except site.Unreachable:
-                if time.monotonic() > deadline:
-                    raise
-            time.sleep(0.05)

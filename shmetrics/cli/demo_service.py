@@ -112,6 +112,7 @@ def main(role: str, url: str) -> None:
         cfg.CONF, url, allowed_remote_exmods=[NoValidHost.__module__]
     )
     servers = serve(transport) if role in ("server", "both") else []
+    print("ready", flush=True)  # a client that calls before would call nobody
     threads = talk(transport, stopping) if role in ("client", "both") else []
     while not stopping.wait(1.0):
         pass
@@ -119,7 +120,6 @@ def main(role: str, url: str) -> None:
         thread.join(0.5)
     for server in servers:
         server.stop()
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class Site(NamedTuple):
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                text = error.read(200).decode("utf-8", "replace").strip()
+                text = " ".join(error.read(200).decode("utf-8", "replace").split())
             raise Unreachable(f"{self.url}{path}: {error.code}: {text}") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`shmetrics check`: each thing that is wrong is found, named and comes with its mend."""
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shmetrics.cli import findings, site
+from shmetrics.cli.findings import Finding
+from shmetrics.config.address import Address
+from tests.servers.collector import Collector
+
+
+def wrong(found: Any) -> list[str]:
+    return [finding.text for finding in found if not finding.good]
+
+
+@pytest.fixture
+def on_tmpfs() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="shm-", dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+# ---- the command ---------------------------------------------------------------------------------
+
+
+def test_the_defaults_are_a_valid_file(command: Any, tmp_path: Path) -> None:
+    printed = command("check", "--print-default")
+    assert (printed.status, printed.err) == (0, "")
+    path = tmp_path / "shmetrics.toml"
+    path.write_text(printed.out.replace('"127.0.0.1:9464"', '"127.0.0.1:0"'))
+    env = {"SHMETRICS_RUNTIME_DIR": str(tmp_path / "none")}
+    assert command("check", "--config", str(path), env=env) == (
+        0,
+        f"ok     {path}: every option is valid\nok     127.0.0.1:0: free to listen on\n",
+        "",
+    )
+
+
+def test_a_bad_file(command: Any, tmp_path: Path) -> None:
+    path = tmp_path / "shmetrics.toml"
+    path.write_text("[lane]\nrecords = 1000\n")
+    assert command("check", "--config", str(path)) == (
+        2, "", f"shmetrics: {path}: lane.records: 1000 is not a power of two; try 1024\n"
+    )  # fmt: skip
+
+
+def test_a_file_whose_address_is_taken(command: Any, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        path = tmp_path / "shmetrics.toml"
+        path.write_text(f'listen = "{address}"\nruntime_dir = "{tmp_path}/none"\n')
+        outcome = command("check", "--config", str(path))
+    assert outcome.status == 1
+    assert f"WRONG  {address}: address already in use; choose" in outcome.out
+
+
+def test_a_collector_that_does_well(
+    command: Any, on_tmpfs: Path, tmp_path: Path, emit: Any
+) -> None:
+    collector = Collector(on_tmpfs, tmp_path / "log")
+    try:
+        outcome = command("check", "--runtime-dir", str(on_tmpfs))
+    finally:
+        assert collector.stop() == 0
+    first, second, third = outcome.out.splitlines()
+    assert outcome.status == 0
+    assert first == f"ok     {on_tmpfs}: a directory on tmpfs"
+    assert second.startswith(f"ok     {on_tmpfs}: room for ")
+    assert third == f"ok     {collector.url}: draining, ready, 0 lanes"
+
+
+def test_no_collector(command: Any, on_tmpfs: Path) -> None:
+    outcome = command("check", "--runtime-dir", str(on_tmpfs))
+    assert outcome.status == 1
+    assert f"WRONG  {on_tmpfs}: no collector serves here; start one" in outcome.out
+
+
+# ---- what is looked at ---------------------------------------------------------------------------
+
+
+def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    path = str(tmp_path / "none")
+    assert wrong(findings.directory(path)) == [
+        f"{path}: No such file or directory; a collector makes it when it starts"
+    ]
+
+
+def test_a_file_instead_of_a_directory(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+    assert wrong(findings.directory(str(path))) == [
+        f"{path}: this is no directory; name another one"
+    ]
+
+
+def test_a_directory_that_others_may_write_to(on_tmpfs: Path) -> None:
+    os.chmod(on_tmpfs, 0o777)
+    assert wrong(findings.directory(str(on_tmpfs))) == [
+        f"{on_tmpfs}: others may replace what is in it; chmod go-w {on_tmpfs}"
+    ]
+    os.chmod(on_tmpfs, 0o1777)
+    assert wrong(findings.directory(str(on_tmpfs))) == []
+
+
+def test_a_directory_of_somebody_else(on_tmpfs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uid = os.stat(on_tmpfs).st_uid
+    if uid == 0:
+        os.chown(on_tmpfs, 4711, -1)
+        uid = 4711
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    assert wrong(findings.directory(str(on_tmpfs))) == [
+        f"{on_tmpfs}: belongs to uid {uid}; use a directory of one's own"
+    ]
+
+
+def test_a_path_that_is_too_long_for_a_socket(on_tmpfs: Path) -> None:
+    path = on_tmpfs / ("x" * 100)
+    path.mkdir()
+    assert wrong(findings.directory(str(path))) == [
+        f"{path}/register.sock: too long for a unix socket; use a shorter path"
+    ]
+
+
+def test_a_directory_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "filesystem", lambda path: "ext4")
+    (text,) = wrong(findings.directory(str(tmp_path)))
+    assert text.startswith(f"{tmp_path}: on ext4, so that what is recorded is written to disk; ")
+
+
+def test_the_innermost_mount_counts(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/sda1 / ext4 rw 0 0\n"
+        f"tmpfs {tmp_path}/run tmpfs rw 0 0\n"
+        f"/dev/sdb1 {tmp_path}/run/a\\040b xfs rw 0 0\n"
+    )
+    wanted = {"run/x": "tmpfs", "runner": "ext4", "run": "tmpfs", "run/a b/c": "xfs"}
+    found = {path: findings.filesystem(str(tmp_path / path), str(mounts)) for path in wanted}
+    assert found == wanted
+
+
+def test_room_for_lanes(tmp_path: Path) -> None:
+    (enough,) = findings.room(str(tmp_path), 4096)
+    assert enough.good
+    assert enough.text.endswith("more processes, 4 KiB each")
+    (scarce,) = findings.room(str(tmp_path), 1 << 50)
+    assert scarce.text.startswith(f"{tmp_path}: room for 0 more processes")
+    assert scarce.text.endswith("; free some, or lower lane.records")
+
+
+def test_an_address() -> None:
+    assert findings.address(Address("127.0.0.1", 0)) == Finding(
+        True, "127.0.0.1:0: free to listen on"
+    )
+
+
+def test_lanes_that_wait_for_a_collector(tmp_path: Path) -> None:
+    (tmp_path / "lanes").mkdir()
+    for name in ("1.lane", "2.lane", "1.json"):
+        (tmp_path / "lanes" / name).write_text("")
+    (text,) = wrong(findings.collector(str(tmp_path)))
+    assert text.endswith("; 2 lanes wait for it, and their events with them")
+
+
+class FakeSite:
+    """A collector of another version, with a lane in trouble."""
+
+    url = "http://node"
+    version = "0.0.9"
+
+    def get(self, path: str) -> bytes:
+        return {"/-/healthy": b"draining\n", "/-/ready": b"ready\n"}[path]
+
+    def get_json(self, path: str) -> Any:
+        return [
+            {
+                "lane": 7, "process": "nova\x1b", "pid": 42, "state": "quarantined",
+                "dropped_by_cause": {"dictionary_full": 3, "new cause": 1},
+                "refused": {"conflict": 2},
+            }
+        ]  # fmt: skip
+
+
+def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site, "find", lambda path: FakeSite())
+    found = list(findings.collector("/run/x"))
+    assert found[0] == Finding(True, "http://node: draining, ready, 1 lanes")
+    who = "lane 7 (nova?, pid 42)"
+    version, *rest = wrong(found)
+    assert version.startswith("http://node: runs version 0.0.9, and this is ")
+    assert rest == [
+        f"{who}: quarantined: it broke the contract; restart that process",
+        f"{who}: 3 events dropped (dictionary_full); raise lane.dictionary_bytes, or use fewer "
+        "label values",
+        f"{who}: 1 events dropped (new cause); see the documentation",
+        f"{who}: 2 metrics refused (conflict); the collector's log says which",
+    ]
+
+
+def test_every_cause_of_loss_has_a_mend() -> None:
+    """The causes as the core knows them, read from where they are defined."""
+    layout = (Path(__file__).parents[2] / "csrc" / "layout.h").read_text()
+    causes = {name.lower() for name in re.findall(r"SHM_DROP_(\w+) = \d", layout)}
+    assert causes
+    assert causes <= set(findings._MENDS)

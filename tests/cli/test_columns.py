@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Columns line up, and nothing in them reaches the terminal as a command."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shmetrics.cli.columns import printable, table
+
+
+def test_columns_line_up() -> None:
+    rows = [("nova-compute", 7, "open"), ("n", 1234, "quarantined")]
+    assert table(("process", ">events", "state"), rows) == (
+        "process       events  state\nnova-compute       7  open\nn               1234  quarantined"
+    )
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on() -> None:
+    assert printable("a\x1b[2Jb\nc\u202ed") == "a?[2Jb?c?d"
+    assert table(("name",), [("\x1b]0;x\x07",)]) == "name\n?]0;x?"
+
+
+@given(st.lists(st.tuples(st.text(), st.integers()), min_size=1))
+def test_one_line_per_row(rows: list[tuple[str, int]]) -> None:
+    shown = table(("text", ">number"), rows)
+    assert len(shown.split("\n")) == len(rows) + 1
+    assert shown.replace("\n", "").isprintable()

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding a collector, and asking it; each way to fail is one line with the mend."""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from shmetrics.cli import site
+
+
+def announce(directory: Path, url: str) -> None:
+    text = json.dumps({"pid": 42, "url": url, "version": "0.1.0"})
+    (directory / site.INFO_NAME).write_text(text)
+
+
+class Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status, body = {"/json": (200, b'{"a": 1}'), "/text": (200, b"no JSON")}.get(
+            self.path, (503, b"the store\nis full\n")
+        )
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Answers) as listening:
+        thread = Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_a_collector_is_found_and_asked(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:1/")  # not for us
+    announce(tmp_path, server)
+    found = site.find(str(tmp_path))
+    assert found == (server, 42, "0.1.0")
+    assert found.get("/text") == b"no JSON"
+    assert found.get_json("/json") == {"a": 1}
+
+
+def test_the_environment_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    announce(tmp_path, "http://127.0.0.1:1")
+    monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(tmp_path))
+    assert site.find().pid == 42
+
+
+def message(directory: Path, path: str = "/json") -> str:
+    with pytest.raises(site.Unreachable) as caught:
+        site.find(str(directory)).get_json(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_nobody_serves_there(tmp_path: Path) -> None:
+    assert message(tmp_path) == (
+        f"{tmp_path}: no collector serves here; start one: "
+        f"shmetrics collector --runtime-dir {tmp_path}"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"url": 1, "pid": "x", "version": ""}'])
+def test_a_damaged_announcement(tmp_path: Path, text: str) -> None:
+    (tmp_path / site.INFO_NAME).write_text(text)
+    assert message(tmp_path) == f"{tmp_path}/collector.json: damaged; restart the collector"
+
+
+def test_an_announcement_that_cannot_be_read(tmp_path: Path) -> None:
+    os.mkdir(tmp_path / site.INFO_NAME)
+    assert message(tmp_path) == f"{tmp_path}/collector.json: Is a directory"
+
+
+def test_the_collector_is_gone(tmp_path: Path) -> None:
+    announce(tmp_path, "http://127.0.0.1:1")
+    assert message(tmp_path) == (
+        "http://127.0.0.1:1: Connection refused; is the collector (pid 42) still running?"
+    )
+
+
+def test_the_collector_refuses(tmp_path: Path, server: str) -> None:
+    announce(tmp_path, server)
+    assert message(tmp_path, "/x") == f"{server}/x: 503: the store is full"
+
+
+def test_the_answer_is_something_else(tmp_path: Path, server: str) -> None:
+    announce(tmp_path, server)
+    assert re.match(f"{server}/text: this is not JSON: ", message(tmp_path, "/text"))
