@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 import shmetrics
 from shmetrics.web.assets import ICON, SCRIPT, STYLE
@@ -17,6 +17,7 @@ from shmetrics.web.methods import Method, quantile, side_of
 MAX_ROWS = 200
 
 Row = Sequence[str]
+Item = TypeVar("Item")
 
 
 def _hash(text: str) -> str:
@@ -50,9 +51,9 @@ def render(
             '<nav><a href="/metrics">metrics</a><a href="/api/v1/methods">methods</a>'
             '<a href="/api/v1/lanes">lanes</a><a href="/api/v1/calls">calls</a></nav></header>',
             _figures(methods, lanes, calls),
-            _section("Methods", "since the store began", _METHODS, map(_method, _busiest(methods))),
-            _section("Open calls", "the oldest first", _CALLS, map(_call, calls)),
-            _section("Lanes", "one per process", _LANES, map(_lane, lanes)),
+            _section("Methods", "since the store began", _METHODS, _method, _busiest(methods)),
+            _section("Open calls", "the oldest first", _CALLS, _call, calls),
+            _section("Lanes", "one per process", _LANES, _lane, lanes),
         )
     )
     html = (
@@ -134,11 +135,16 @@ def _lane(lane: Mapping[str, Any]) -> Row:
     )
 
 
-def _section(title: str, note: str, columns: Sequence[str], rows: Iterable[Row]) -> str:
-    """A table. The cells are HTML already."""
-    shown = list(rows)
+def _section(
+    title: str,
+    note: str,
+    columns: Sequence[str],
+    cells: Callable[[Item], Row],
+    items: Sequence[Item],
+) -> str:
+    """A table with a row per item. cells: makes its HTML."""
     heading = f"<h2>{title} <small>{note}</small></h2>"
-    if not shown:
+    if not items:
         return f'{heading}<div class="table"><p>None yet.</p></div>'
     kinds = [' class="n"' if column[0] == ">" else "" for column in columns]
     head = "".join(
@@ -148,9 +154,9 @@ def _section(title: str, note: str, columns: Sequence[str], rows: Iterable[Row])
         "<tr>"
         + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row, strict=True))
         + "</tr>"
-        for row in shown[:MAX_ROWS]
+        for row in map(cells, items[:MAX_ROWS])
     )
-    left_off = len(shown) - MAX_ROWS
+    left_off = len(items) - MAX_ROWS
     more = f"<p>and {number(left_off)} more, in the JSON above</p>" if left_off > 0 else ""
     return (
         f'{heading}<div class="table"><table><thead><tr>{head}</tr></thead>'

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics import _ring, rpc
+from shmetrics import rpc
 from shmetrics.collector.families import CallFamily, Families, Limits
 from shmetrics.collector.stock import Receiver
 from shmetrics.collector.store import Store
-from shmetrics.dictionary import Definition
 
 BOUNDS = (0.01, 0.1, 1.0)
-LABELS = {rpc.CLIENT_PREFIX: rpc.CLIENT_LABELS, rpc.SERVER_PREFIX: rpc.SERVER_LABELS}
+DEFINITIONS = [side._replace(bounds=BOUNDS) for side in (rpc.CLIENT, rpc.SERVER)]
 
 
 class Tables:
@@ -24,13 +23,15 @@ class Tables:
         self.datagrams: Counter[str] = Counter()
         families = Families(store, Limits(), lambda name: None)
         self.families: dict[str, CallFamily] = {}
-        for prefix, labels in LABELS.items():
-            definition = Definition(_ring.TYPE_CALLS, prefix, rpc.HELP, "", "", labels, BOUNDS)
+        for definition in DEFINITIONS:
             family = families.define(definition)
             assert isinstance(family, CallFamily)
-            self.families[prefix] = family
+            self.families[definition.name] = family
         self.receiver = Receiver(
-            {prefix: (family, LABELS[prefix]) for prefix, family in self.families.items()},
+            {
+                name: (family, family.definition.label_names)
+                for name, family in self.families.items()
+            },
             lambda result: self.datagrams.update([result]),
         )
 

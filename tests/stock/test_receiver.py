@@ -13,8 +13,8 @@ from shmetrics import rpc
 from shmetrics.collector.stock import Receiver
 from shmetrics.collector.stock.message import Happening, Refused, decode
 
-CLIENT = rpc.CLIENT_PREFIX
-SERVER = rpc.SERVER_PREFIX
+CLIENT = rpc.CLIENT.name
+SERVER = rpc.SERVER.name
 
 
 def datagram(name: str, action: str, value: float | None = None, **labels: object) -> bytes:
