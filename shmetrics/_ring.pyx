@@ -303,6 +303,9 @@ cdef class OpenCall:
     cdef shm_call call
     cdef CallSeries series
 
+    def __init__(self):
+        raise TypeError("a call is made by its series")
+
     def __enter__(self):
         if shm_emit_call_start(
                 &shm_process.producer, &self.series.series, &self.call) == SHM_ATTENTION:
@@ -336,17 +339,31 @@ cdef class CallSeries(Series):
         call.__enter__()
         return call
 
-    def end(self, OpenCall call not None, exception=None):
-        """Ends a call of start(). exception: the name of its class if one was raised."""
-        self._end(call, exception)
+    def end(self, call, exception=None):
+        """Ends a call of start(), on the series where it began.
+
+        exception: the name of its class if one was raised.
+        """
+        if isinstance(call, OpenCall):
+            (<OpenCall>call).series._end(<OpenCall>call, exception)
+        else:
+            shm_count_drop(&shm_process.producer, SHM_DROP_BAD_VALUE, 1)
+
+    cdef _ExceptionSeries _thrown(self, object exception):
+        """The exceptions of one class. None, and counted, if that is no name of one."""
+        if not isinstance(exception, str):
+            shm_count_drop(&shm_process.producer, SHM_DROP_BAD_LABELS, 1)
+            return None
+        cdef _ExceptionSeries thrown = self._exceptions.get(exception)
+        if thrown is None:
+            thrown = _ExceptionSeries(self, self._encode(exception))
+            self._exceptions[exception] = thrown
+        return thrown
 
     cdef int _end(self, OpenCall call, object exception) except -1:
         cdef _ExceptionSeries thrown = None
         if exception is not None:
-            thrown = self._exceptions.get(exception)
-            if thrown is None:
-                thrown = _ExceptionSeries(self, self._encode(exception))
-                self._exceptions[exception] = thrown
+            thrown = self._thrown(exception)
         if shm_emit_call_end(
                 &shm_process.producer, &call.series.series, &call.call,
                 NULL if thrown is None else &thrown.series) == SHM_ATTENTION:

@@ -50,13 +50,15 @@ class Loopback:
         return granted.lane_id
 
     def restart(self) -> None:
-        """Another collector takes over."""
+        """Another collector takes over; this process keeps its lane."""
         self.release()
         self.directory, self.collector = open_collector(self.path)
 
     def release(self) -> None:
+        """Closes the collector, and forgets it: its store is mapped while its arrays are there."""
         self.collector.close()
         self.directory.close()
+        del self.collector, self.directory
 
     def samples(self) -> Samples:
         return samples_of(self.collector.tables())

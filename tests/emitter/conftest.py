@@ -1,7 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes for the tests of this folder."""
+"""Nodes for the tests of this folder, and names that no other test has used."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
 
 from tests.collector.loopback import loopback
 from tests.collector.node import node
 
-__all__ = ["loopback", "node"]
+__all__ = ["loopback", "name", "node"]
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def name() -> str:
+    """A metric name."""
+    return f"m{next(_numbers)}"

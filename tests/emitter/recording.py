@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the instruments share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import shmetrics
+from shmetrics import _ring
+
+KINDS = ("Counter", "Gauge", "Histogram")
+
+
+def made(kind: str, name: str, *labels: str) -> Any:
+    return getattr(shmetrics, kind)(name, "Help", labels)
+
+
+def dropped() -> dict[str, int]:
+    found: dict[str, int] = _ring.process_status()["dropped"]
+    return {cause: n for cause, n in found.items() if n}

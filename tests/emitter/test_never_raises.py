@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wrong labels, bad values, texts too long: counted by cause, and nothing raised into the host."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tests.collector.loopback import Loopback
+from tests.emitter.recording import KINDS, dropped, made
+
+
+class Hostile:
+    """Every conversion fails."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("str")
+
+    def __float__(self) -> float:
+        raise RuntimeError("float")
+
+    __repr__ = __hash__ = __index__ = __str__  # type: ignore[assignment]
+
+
+BAD_LABELS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "too few": (("a",), {}),
+    "too many": (("a", "b", "c"), {}),
+    "none": ((), {}),
+    "a name too few": ((), {"one": 1}),
+    "a name too many": ((), {"one": 1, "two": 2, "three": 3}),
+    "another name": ((), {"one": 1, "too": 2}),
+    "both ways": (("a",), {"two": 2}),
+    "hostile": (("a", Hostile()), {}),
+    "hostile by name": ((), {"one": 1, "two": Hostile()}),
+}
+
+
+@pytest.mark.parametrize("how", BAD_LABELS)
+@pytest.mark.parametrize("kind", [*KINDS, "Calls"])
+def test_wrong_labels_are_counted_and_do_nothing(
+    loopback: Loopback, name: str, kind: str, how: str
+) -> None:
+    args, kwargs = BAD_LABELS[how]
+    child = made(kind, name, "one", "two").labels(*args, **kwargs)
+    assert dropped() == {"bad_labels": 1}
+    for method, values in (("inc", (1,)), ("dec", ()), ("set", (1,)), ("observe", (1,))):
+        getattr(child, method)(*values)
+    for method in ("time", "track_inprogress", "count_exceptions", "__call__"):
+        with getattr(child, method)():
+            pass
+        assert getattr(child, method)()(abs)(-3) == 3
+    child.set_to_current_time()
+    child.end(child.start(), "KeyError")
+    assert loopback.samples().names(name) == set()
+    assert loopback.samples().value("shmetrics_dropped_total", cause="bad_labels") == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recording_without_the_labels_is_counted(loopback: Loopback, name: str, kind: str) -> None:
+    family = made(kind, name, "one")
+    for method in ("inc", "dec", "set", "observe"):
+        if hasattr(family, method):
+            getattr(family, method)(1)
+    assert set(dropped()) == {"bad_labels"}
+
+
+BAD_VALUES: dict[str, Any] = {
+    "a string": "1",
+    "nothing": None,
+    "hostile": Hostile(),
+    "complex": 1j,
+    "too large": 10**400,
+    "a list": [1],
+}
+
+
+@pytest.mark.parametrize("how", BAD_VALUES)
+@pytest.mark.parametrize(("kind", "method"), [
+    ("Counter", "inc"), ("Gauge", "inc"), ("Gauge", "dec"), ("Gauge", "set"),
+    ("Histogram", "observe"),
+])  # fmt: skip
+def test_wrong_values_are_counted(
+    loopback: Loopback, name: str, kind: str, method: str, how: str
+) -> None:
+    getattr(made(kind, name), method)(BAD_VALUES[how])
+    assert dropped() == {"bad_value": 1}
+    assert loopback.samples().value("shmetrics_dropped_total", cause="bad_value") == 1
+
+
+@pytest.mark.parametrize("value", [-1, -1e-300, math.nan, math.inf, -math.inf])
+def test_a_counter_only_goes_up(loopback: Loopback, name: str, value: float) -> None:
+    counter = made("Counter", name)
+    counter.inc(2)
+    counter.inc(value)
+    assert loopback.samples().value(f"{name}_total") == 2
+    assert dropped() == {"bad_value": 1}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_histogram_takes_finite_values(loopback: Loopback, name: str, value: float) -> None:
+    histogram = made("Histogram", name)
+    histogram.observe(2)
+    histogram.observe(value)
+    assert loopback.samples().value(f"{name}_sum") == 2
+    assert loopback.samples().value(f"{name}_count") == 1
+    assert dropped() == {"bad_value": 1}
+
+
+def test_a_label_that_is_no_text_is_shown_as_what_it_says(loopback: Loopback, name: str) -> None:
+    """Lone surrogates, as in a file name that is not UTF-8, become question marks."""
+    made("Counter", name, "path").labels("\udcff/x").inc()
+    assert loopback.samples().value(f"{name}_total", path="?/x") == 1
+
+
+def test_a_definition_too_long_for_an_entry_is_counted(loopback: Loopback, name: str) -> None:
+    counter = made("Counter", name, "one")
+    counter.labels("x" * 20_000).inc()
+    counter.labels("short").inc()
+    assert dropped() == {"oversized": 1}
+    assert loopback.samples().of(f"{name}_total") == {(("one", "short"),): 1}
+    assert loopback.samples().value("shmetrics_dropped_total", cause="oversized") == 1
+
+
+def test_a_full_dictionary_is_counted_and_the_rest_is_exact(loopback: Loopback, name: str) -> None:
+    counter = made("Counter", name, "one")
+    for n in range(200):
+        counter.labels(f"{n}" + "x" * 1000).inc()
+    counter.labels("0" + "x" * 1000).inc()
+    lost = dropped()["dictionary_full"]
+    assert 0 < lost < 200
+    found = loopback.samples()
+    assert sum(found.of(f"{name}_total").values()) == 201 - lost
+    assert found.value("shmetrics_dropped_total", cause="dictionary_full") == lost
+
+
+def test_a_handler_of_an_interrupt_is_heard(loopback: Loopback, name: str) -> None:
+    """What the host itself raised is not ours to keep."""
+
+    class Interrupting:
+        def __float__(self) -> float:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made("Counter", name).inc(Interrupting())
