@@ -26,6 +26,7 @@ class ServerProcess:
     def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None):
         self._log = log
         self._name = Path(command[0]).name
+        self._told = False
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
@@ -56,8 +57,10 @@ class ServerProcess:
             raise AssertionError(f"{self._name} did not start: {error}\n{tail}") from None
 
     def terminate(self) -> None:
-        """Tell it to stop, and do not wait."""
-        if self._process.poll() is None:
+        """Tell it to stop, once, and do not wait."""
+        # Told again while it is ending, a Python process has no handler any more, and is killed.
+        if not self._told and self._process.poll() is None:
+            self._told = True
             self._process.terminate()
 
     def stop(self, seconds: float = 20) -> int:

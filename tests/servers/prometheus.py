@@ -106,7 +106,7 @@ def prometheus(
 def _configuration(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     document = {
-        "global": {"scrape_interval": "250ms", "scrape_timeout": "250ms"},
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": [
             {
                 "job_name": "test",
