@@ -17,7 +17,7 @@ from shmetrics.collector.gauges import Gauges, Value
 from shmetrics.collector.inflight import InFlight, label_of, side_of
 from shmetrics.collector.lane import Lane, LaneState
 from shmetrics.collector.lanes import Kicks, Lanes, Rules
-from shmetrics.collector.store import Store
+from shmetrics.collector.store import Store, StoreError, StoreFull
 from shmetrics.exposition.registry import tables_of
 from shmetrics.exposition.table import Table
 from shmetrics.registration.protocol import Hello
@@ -53,7 +53,11 @@ class Collector:
         self.families = Families(self.store, settings.limits, self._overflow)
         gauges = Gauges(self.families)
         self._gauges = gauges
-        self._in_flight = InFlight(self.families)
+        try:
+            self._in_flight = InFlight(self.families)
+        except StoreFull as error:
+            self.store.close()
+            raise StoreError(str(error)) from None
         self._lanes = Lanes(
             directory.lanes,
             self.families,

@@ -37,19 +37,27 @@ CALL_EXCEPTIONS = "_exception"
 
 
 def sample_names(definition: Definition) -> set[str]:
-    """Every name under which samples of this family appear."""
+    """Every name under which this family or its samples appear."""
     name = definition.name
     if definition.type == _ring.TYPE_COUNTER:
-        return {name + "_total", name + "_created"}
+        return _names(name, "_total", "_created")
     if definition.type == _ring.TYPE_HISTOGRAM:
-        return {name + suffix for suffix in ("_bucket", "_count", "_sum", "_created")}
+        return _names(name, *_HISTOGRAM_SUFFIXES)
     if definition.type == _ring.TYPE_CALLS:
-        counters = (CALL_STARTS, CALL_ENDS, CALL_EXCEPTIONS)
-        return {
-            *(name + part + end for part in counters for end in ("_total", "_created")),
-            *(name + CALL_SECONDS + end for end in ("_bucket", "_count", "_sum", "_created")),
-        }
+        return _names(name + CALL_SECONDS, *_HISTOGRAM_SUFFIXES).union(
+            *(
+                _names(name + part, "_total", "_created")
+                for part in (CALL_STARTS, CALL_ENDS, CALL_EXCEPTIONS)
+            )
+        )
     return {name}
+
+
+_HISTOGRAM_SUFFIXES = ("_bucket", "_count", "_sum", "_created")
+
+
+def _names(name: str, *suffixes: str) -> set[str]:
+    return {name, *(name + suffix for suffix in suffixes)}
 
 
 def check(definition: Definition) -> Refusal | None:

@@ -133,7 +133,8 @@ class Family:
     def cells(self, row: int) -> npt.NDArray[np.uint64]:
         """One row's cells; writable."""
         chunk, at = self._find(row)
-        return self._chunks[chunk][at]
+        cells: npt.NDArray[np.uint64] = self._chunks[chunk][at]
+        return cells
 
     def rows(self) -> npt.NDArray[np.uint64]:
         """All cells now, (series, width), as a copy."""

@@ -18,7 +18,7 @@ from shmetrics.collector.families import CallFamily, Families, Family
 from shmetrics.collector.gauges import Gauges
 from shmetrics.collector.store import StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
-from shmetrics.errors import BrokenLane
+from shmetrics.errors import BrokenLane, LaneRefused
 
 if TYPE_CHECKING:
     from shmetrics._ring import Counts
@@ -103,6 +103,8 @@ class Lane:
         self._fd = fd
         self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
         self._drain = _ring.LaneDrain(self._memory)
+        if str(self._drain.lane_id) != path.stem:
+            raise LaneRefused("lane_id")  # its emitter can write what it likes there
         self._defined: list[_Defined] = []
         self._calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self._gauge_series: dict[int, tuple[Family, tuple[str, ...]]] = {}

@@ -96,11 +96,15 @@ class Lanes:
         path = self._directory / f"{lane_id}{LANE_SUFFIX}"
         owner = Owner(hello.process or "unknown", peer.pid, peer.uid)
         try:
-            lane_fd = self._create(path, lane_id, owner, hello.records)
+            kick_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            try:
+                lane_fd = self._create(path, lane_id, owner, hello.records)
+            except BaseException:
+                os.close(kick_fd)
+                raise
         except OSError as error:
             what = "no room for a lane" if error.errno == errno.ENOSPC else "no lane can be made"
             return Refused(Result.NO_SPACE, f"{what} in {self._directory}: {error.strerror}")
-        kick_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._kick_fds[lane_id] = kick_fd
         self._kicks.watch(kick_fd, lambda: self._kicked(lane_id))
         return Granted(lane_id, lane_fd, kick_fd)

@@ -63,38 +63,44 @@ class Store:
     def __init__(self, path: Path, max_bytes: int) -> None:
         """Opens path, or makes it with room for max_bytes. Raises StoreError."""
         self.path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            size = os.fstat(self._fd).st_size
-            self.is_new = size == 0
-            if self.is_new:
-                size = max_bytes - max_bytes % mmap.PAGESIZE
-                os.ftruncate(self._fd, size)
-                self._allocate(0, HEADER_BYTES)
-            self._map = mmap.mmap(self._fd, size)
-            self.size_bytes = size
-            self._cells_at = size // 4 - size // 4 % mmap.PAGESIZE
-            self._log_limit = self._cells_at
-            self._log_ready = HEADER_BYTES
-            self._cells_ready = self._cells_at
-            if self.is_new:
-                self._put(_LOG_END_AT, HEADER_BYTES)
-                self._put(_NEXT_LANE_AT, 1)
-                _IDENTITY.pack_into(self._map, 0, MAGIC, VERSION, 0, size)
-            self._check()
-        except (OSError, ValueError) as error:
-            os.close(self._fd)
-            raise StoreError(f"{path}: the store cannot be opened: {error}") from None
-        except StoreError:
-            self._map.close()
-            os.close(self._fd)
-            raise
+        with contextlib.ExitStack() as opened:
+            try:
+                self._open(opened, max_bytes)
+            except (OSError, ValueError) as error:
+                raise StoreError(f"{path}: the store cannot be opened: {error}") from None
+            except StoreFull as error:
+                raise StoreError(f"the store cannot be opened: {error}") from None
+            opened.pop_all()
+        # Handed out again while the log is read: see replay in families.
+        self._cells_used = 0
+
+    def _open(self, opened: contextlib.ExitStack, max_bytes: int) -> None:
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        opened.callback(os.close, self._fd)
+        size = os.fstat(self._fd).st_size
+        self.is_new = size == 0
+        if self.is_new:
+            # A store without an identity would be in the way of the next collector.
+            opened.callback(os.unlink, self.path)
+            size = max_bytes - max_bytes % mmap.PAGESIZE
+            os.ftruncate(self._fd, size)
+            self._allocate(0, HEADER_BYTES)
+        self._map = mmap.mmap(self._fd, size)
+        opened.callback(self._map.close)
+        self.size_bytes = size
+        self._cells_at = size // 4 - size // 4 % mmap.PAGESIZE
+        self._log_limit = self._cells_at
+        self._log_ready = HEADER_BYTES
+        self._cells_ready = self._cells_at
+        if self.is_new:
+            self._put(_LOG_END_AT, HEADER_BYTES)
+            self._put(_NEXT_LANE_AT, 1)
+            _IDENTITY.pack_into(self._map, 0, MAGIC, VERSION, 0, size)
+        self._check()
+        self._ensure_log(self._get(_LOG_END_AT))
         self.cells: npt.NDArray[np.uint64] = np.frombuffer(
             self._map, np.uint64, offset=self._cells_at
         )
-        self._ensure_log(self._get(_LOG_END_AT))
-        # Handed out again while the log is read: see replay in families.
-        self._cells_used = 0
 
     def _check(self) -> None:
         magic, version, _, size = _IDENTITY.unpack_from(self._map, 0)
