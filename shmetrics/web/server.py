@@ -11,6 +11,7 @@ wsgiref answers one client at a time, in a thread: a slow reader would hold up t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -66,8 +67,12 @@ class Server:
         return f"http://{Address(here, port)}"
 
     async def serve(self) -> None:
-        """Answers until stop(); requests that are under way are finished."""
+        """Answers until stop(). What is under way then has two seconds; a client that does not
+        read is left."""
         await self._uvicorn.serve(sockets=[self._socket])
+        for connection in self._uvicorn.server_state.connections.copy():
+            connection.transport.abort()  # uvicorn stops waiting for it, and leaves it open
+        await asyncio.sleep(0)  # for the loop to close them
 
     def stop(self) -> None:
         """Ends serve() soon. May be called before it began."""

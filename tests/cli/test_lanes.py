@@ -60,7 +60,8 @@ def test_a_line_per_lane(
 def test_everything_as_json(
     command: Any, collector: Collector, emitter: subprocess.Popen[str]
 ) -> None:
-    outcome = command("lanes", "--json", "--runtime-dir", str(collector.runtime_dir))
+    env = {"http_proxy": "http://127.0.0.1:1/"}  # for the world outside, not for us
+    outcome = command("lanes", "--json", "--runtime-dir", str(collector.runtime_dir), env=env)
     (lane,) = json.loads(outcome.out)
     assert lane["process"] == "nova-compute"
     assert (lane["pid"], lane["events"], lane["state"]) == (emitter.pid, 5, "open")

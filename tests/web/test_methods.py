@@ -38,10 +38,10 @@ def test_label_sets_of_one_method_are_summed_up(rpc_tables: list[Table]) -> None
         ),
         values=np.array([2.0, 1.0, 7.0]),
     )
-    calls = [open_call("compute", "build", 3.0), open_call("compute", "build", 9.0)]
+    calls = [open_call("compute", "build", age) for age in (3.0, 9.0, 4.0)]
     found = summarize([*rpc_tables, exceptions], calls)
     assert found == [
-        Method(FAMILY, "compute", "build", 6, 5, 3, 2.5, list(BOUNDS), [1, 1, 2, 1], 2, 9.0),
+        Method(FAMILY, "compute", "build", 6, 5, 3, 2.5, list(BOUNDS), [1, 1, 2, 1], 3, 9.0),
         Method(FAMILY, "network", "plug", 2, 2, 0, 1.0, list(BOUNDS), [2, 0, 0, 0]),
         Method(FAMILY, "volume", "gone", failed=7),
     ]

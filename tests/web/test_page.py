@@ -3,6 +3,7 @@
 
 import base64
 import hashlib
+import html
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from shmetrics.web import figures
-from shmetrics.web.page import MAX_ROWS
+from shmetrics.web.page import MAX_ROWS, render
+from tests.web.conftest import call_tables
 
 EVIL = "<script>alert('&\"1')</script>"
 
@@ -80,6 +82,7 @@ def test_it_shows_methods_lanes_and_calls(site: Any, source: Any, rpc_tables: An
 
 
 def test_labels_are_escaped(site: Any, source: Any) -> None:
+    source.the_tables = call_tables(f"{EVIL}", [((EVIL, EVIL, "a"), [1, 1, 1, 0, 0, 0])])
     source.the_lanes = [lane(1, process=EVIL, state=EVIL)]
     source.the_calls = [call(process=EVIL, topic=EVIL, method=EVIL, family=EVIL)]
     source.the_readiness = (True, EVIL)
@@ -87,7 +90,13 @@ def test_labels_are_escaped(site: Any, source: Any) -> None:
     assert EVIL not in page
     cells = Cells(page)
     assert cells.tags.count("script") == 1
-    assert sum(cell == EVIL for row in cells.rows for cell in row) == 6
+    assert sum(cell == EVIL for row in cells.rows for cell in row) == 9
+
+
+def test_the_nodes_name_is_escaped() -> None:
+    page = render({"hostname": EVIL}, (True, "ready"), [], [], []).decode()
+    assert EVIL not in page
+    assert page.count(html.escape(EVIL)) == 2
 
 
 def test_nothing_but_its_own_script_and_style_may_run(site: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from shmetrics.config.address import Address
 from shmetrics.errors import ShmetricsError
+from shmetrics.exposition.table import Series, Table
 from shmetrics.web.app import make_app
 from shmetrics.web.server import Server
 
@@ -90,6 +91,18 @@ def test_a_client_that_never_asks_does_not_hold_it_up(run: Any, source: Any) -> 
         assert running.ask("/-/ready").status == 200
         running.server.stop()
         running._thread.join(20)
+        assert not running._thread.is_alive()
+
+
+def test_a_client_that_never_reads_does_not_hold_it_up(run: Any, source: Any) -> None:
+    source.the_tables = [Table("big", "gauge", "x" * 50_000_000, Series(()))]
+    running = run(source)
+    host, port = running.server.url[7:].split(":")
+    with socket.create_connection((host, int(port))) as stuck:
+        stuck.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert stuck.recv(15) == b"HTTP/1.1 200 OK"
+        running.server.stop()
+        running._thread.join(30)
         assert not running._thread.is_alive()
 
 
