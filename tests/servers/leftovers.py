@@ -13,14 +13,16 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 __all__ = ["account", "no_leftovers", "nobody_collects", "runtime_dir"]
 
 _PATIENCE_SECONDS = 5
+_FAILED = pytest.StashKey[bool]()
 _PR_SET_CHILD_SUBREAPER = 36
 
 #: The emitter of this process lives as long as the process, and its private memory with it.
@@ -59,13 +61,29 @@ def runtime_dir() -> Iterator[Path]:
     assert not lanes
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
 @pytest.fixture(autouse=True)
-def no_leftovers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Fail at teardown if the test left something open or running."""
+def no_leftovers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Fail at teardown if the test left something open or running.
+
+    The traceback of a test that failed holds on to its objects, and so to their descriptors: these
+    are not counted then.
+    """
     folder = str(tmp_path_factory.getbasetemp())
     before = account(folder)
     yield
     deadline = time.monotonic() + _PATIENCE_SECONDS
+    if request.node.stash.get(_FAILED, False):
+        before.update(_descriptors())
     while (left := account(folder) - before) and time.monotonic() < deadline:
         gc.collect()  # what is only referred to by a cycle is not left over
         time.sleep(0.02)

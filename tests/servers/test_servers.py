@@ -77,10 +77,14 @@ def test_a_server_is_stopped_with_what_it_started(tmp_path: Path) -> None:
 
 
 def test_a_test_that_leaves_something_fails(tmp_path: Path) -> None:
+    """But one that fails anyway is not blamed for what its traceback holds on to."""
     leaky = tmp_path / "test_leaky.py"
-    leaky.write_text("kept = []\ndef test() -> None:\n    kept.append(open(__file__))\n")
+    leave = "    left = open(__file__)\n    kept.append(left)\n"
+    fail = f"def test_failing() -> None:\n{leave}    assert not left\n"
+    leaky.write_text(f"kept = []\n{fail}def test_leaving() -> None:\n{leave}")
     command = [sys.executable, "-m", "pytest", "-p", "tests.servers.leftovers", str(leaky)]
     root = Path(__file__).parents[2]
     ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 1
-    assert f"left over: [('descriptor', '{leaky}'" in ran.stdout
+    assert "1 failed, 1 passed, 1 error" in ran.stdout
+    assert ran.stdout.count(f"AssertionError: left over: [('descriptor', '{leaky}'") == 1
