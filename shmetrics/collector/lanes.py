@@ -145,9 +145,10 @@ class Lanes:
                 owner = Owner(**json.loads(path.with_suffix(OWNER_SUFFIX).read_text()))
                 self._add(path, owner)
             except (OSError, ValueError, TypeError, LaneRefused) as error:
-                reason = str(error) if isinstance(error, LaneRefused) else "unreadable"
+                text = str(error)  # a log may keep what it is given, and an error keeps the lane
+                reason = text if isinstance(error, LaneRefused) else "unreadable"
                 self._agent.quarantined.labels(reason).inc()
-                log.error("%s: not a lane that can be drained (%s); set aside", path, error)
+                log.error("%s: not a lane that can be drained (%s); set aside", path, text)
                 path.replace(path.with_suffix(".broken"))
 
     # ---- working ----------------------------------------------------------------------------

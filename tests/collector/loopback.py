@@ -36,9 +36,10 @@ def open_collector(path: Path, settings: Settings = SMALL) -> tuple[Directory, C
 class Loopback:
     """What this process records, its own collector shows."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: Settings = SMALL) -> None:
         self.path = path
-        self.directory, self.collector = open_collector(path)
+        self._settings = settings
+        self.directory, self.collector = open_collector(path, settings)
 
     def attach(self) -> int:
         """Gives this process a lane. What it recorded without one comes along."""
@@ -52,7 +53,7 @@ class Loopback:
     def restart(self) -> None:
         """Another collector takes over; this process keeps its lane."""
         self.release()
-        self.directory, self.collector = open_collector(self.path)
+        self.directory, self.collector = open_collector(self.path, self._settings)
 
     def release(self) -> None:
         """Closes the collector, and forgets it: its store is mapped while its arrays are there."""

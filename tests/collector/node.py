@@ -153,6 +153,13 @@ class Node:
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def kill(self) -> None:
+        """Ends the collector as nobody can foresee."""
+        assert self._collector is not None
+        collector, self._collector = self._collector, None
+        os.kill(self.pid, signal.SIGKILL)
+        assert collector.stop() == -signal.SIGKILL
+
     def stop(self) -> None:
         """Stops the collector as an operator does."""
         assert self._collector is not None
@@ -194,6 +201,10 @@ class Node:
     def lane_files(self) -> list[Path]:
         """All there is in the directory of lanes."""
         return sorted(self.lanes_dir.iterdir())
+
+    def until_lanes(self, n: int) -> None:
+        """Waits until all but n lanes are retired."""
+        until(lambda: len(self.lanes()) == n, lambda: f"{self.lanes()}", PATIENCE_SECONDS)
 
     def until_no_lane(self) -> None:
         """Waits until every lane is retired, file and all."""

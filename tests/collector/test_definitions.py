@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from prometheus_client import CollectorRegistry, Metric
 from shmetrics import _ring
 from shmetrics.collector import definitions
 from shmetrics.collector.definitions import Refusal
-from shmetrics.collector.families import Families, Family, Limits
-from shmetrics.collector.store import Store
+from shmetrics.collector.families import Families, Family
 from shmetrics.dictionary import Definition
+from tests.collector.opened import opened
 
 COUNTER = Definition(_ring.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
 GAUGE = Definition(_ring.TYPE_GAUGE, "busy", "Busy", "", "all", ("queue",), ())
@@ -80,11 +81,8 @@ def test_a_bad_definition_is_refused_in_one_line(reason: str, definition: Defini
 
 @pytest.fixture
 def families(tmp_path: Path) -> Iterator[Families]:
-    store = Store(tmp_path / "store", 1 << 20)
-    found = Families(store, Limits(), lambda name: None)
-    yield found
-    found.__dict__.clear()
-    store.close()
+    with opened(tmp_path / "store") as found:
+        yield found
 
 
 def test_the_same_definition_is_the_same_family(families: Families) -> None:
@@ -170,28 +168,26 @@ some = st.builds(
 @example([CALLS, GAUGE._replace(name="rpc_processing_seconds")])
 @example([CALLS, HISTOGRAM._replace(name="rpc_invocation_start", unit="")])
 @example([COUNTER, GAUGE._replace(name="jobs_total")])
-def test_families_get_along_if_prometheus_client_says_so(
-    tmp_path_factory: pytest.TempPathFactory, found: list[Definition]
-) -> None:
+def test_families_get_along_if_prometheus_client_says_so(found: list[Definition]) -> None:
     """Or else two of them would write the same line of an exposition."""
-    path = tmp_path_factory.getbasetemp() / "definitions-store"
-    store = Store(path, 1 << 20)
-    families = Families(store, Limits(), lambda name: None)
+    with (
+        tempfile.TemporaryDirectory(prefix="shm-definitions-") as folder,
+        opened(Path(folder) / "store") as families,
+    ):
+        answers = [
+            None if isinstance(answer, Family) else answer.reason
+            for answer in map(families.define, found)
+        ]
     registry = CollectorRegistry()
     taken: dict[str, Definition] = {}
-    for definition in found:
-        mine = families.define(definition)
+    for definition, answer in zip(found, answers, strict=True):
+        expected = None
         if definition.name in taken:
-            assert isinstance(mine, Refusal) == (definition != taken[definition.name])
-            continue
-        try:
-            registry.register(Described(definition))
-        except ValueError:
-            assert isinstance(mine, Refusal)
-            assert mine.reason == "conflict"
+            expected = None if definition == taken[definition.name] else "conflict"
         else:
-            assert isinstance(mine, Family), mine
-            taken[definition.name] = definition
-    del families, mine
-    store.close()
-    path.unlink()
+            try:
+                registry.register(Described(definition))
+                taken[definition.name] = definition
+            except ValueError:
+                expected = "conflict"
+        assert answer == expected, definition

@@ -6,7 +6,6 @@ from __future__ import annotations
 import pytest
 
 from tests.collector.node import Node
-from tests.servers.processes import until
 
 CHILDREN = 16
 
@@ -66,7 +65,7 @@ def test_a_prefork_service_loses_and_doubles_nothing(node: Node) -> None:
     assert node.samples().value("jobs_total", who="child") == CHILDREN * 500
     service.go()
     service.until("childless")
-    until(lambda: len(node.lanes()) == 1, lambda: f"{node.lanes()}", 10)
+    node.until_lanes(1)
     [outer] = node.calls()
     assert outer["pid"] == service.pid
     service.go()

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store and its families, opened for as long as a block runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.store import Store
+
+MIB = 1 << 20
+
+
+@contextlib.contextmanager
+def opened(path: Path, max_bytes: int = MIB) -> Iterator[Families]:
+    """The families of the store at path. Nothing of them may be kept beyond the block."""
+    store = Store(path, max_bytes)
+    try:
+        families = Families(store, Limits(), lambda name: None)
+        yield families
+        vars(families).clear()  # families and Families refer to each other
+    finally:
+        store.close()
