@@ -19,8 +19,9 @@ help: ## list the targets
 demo: build ## a collector, and a service talking RPC through it; SECONDS=20 ends by itself
 	@$(BIN)/shmetrics demo $(if $(SECONDS),--seconds $(SECONDS))
 
+# A shell's background jobs ignore Ctrl-C, and so would the programs on which tests press it.
 test: build ## all tests; TESTS='tests/cli -k lanes' for some of them
-	@$(BIN)/python -m pytest -q $(TESTS)
+	@env --default-signal=INT,QUIT $(BIN)/python -m pytest -q $(TESTS)
 
 test-pythons: ## the suite on every CPython 3.10 to 3.13 that pyenv or PATH has
 	@.ci/pythons
