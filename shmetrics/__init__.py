@@ -3,18 +3,30 @@
 
 The emitting side: instruments that cost nanoseconds, raise nothing and never block. The collector,
 its exposition and its commands are in subpackages that an emitting process never imports.
+
+What is named here is loaded at its first use and not before: a hook that a service's configuration
+loads is a module of this package, and has to load even where the compiled part does not.
 """
 
 from __future__ import annotations
 
-from shmetrics.emitter.instruments import DEFAULT_BUCKETS, Calls, Counter, Gauge, Histogram
-from shmetrics.emitter.process import start as _start
-from shmetrics.emitter.process import status
+TYPE_CHECKING = False  # what typing has under this name, without importing it
+if TYPE_CHECKING:
+    from shmetrics.emitter.instruments import DEFAULT_BUCKETS, Calls, Counter, Gauge, Histogram
+    from shmetrics.emitter.process import status
 
 __version__ = "0.1.0"
 __all__ = ["DEFAULT_BUCKETS", "Calls", "Counter", "Gauge", "Histogram", "get_include", "status"]
 
-_start()
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'shmetrics' has no attribute {name!r}")
+    from shmetrics.emitter import instruments, process
+
+    found: object = getattr(process if name == "status" else instruments, name)
+    globals()[name] = found
+    return found
 
 
 def get_include() -> str:

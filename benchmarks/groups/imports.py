@@ -28,7 +28,7 @@ print(took, grown)
 """
 
 STATEMENTS = {
-    "shmetrics": "import shmetrics",
+    "shmetrics": "from shmetrics import Counter",
     "rpc": "import shmetrics.rpc",
     "prometheus": "import prometheus_client",
     "json": "import json",

@@ -100,6 +100,7 @@ class Collector:
     def close(self) -> None:
         """A last drain, and everything is let go. Lanes and store stay for the next collector."""
         self.drain()
+        self._lanes.retire_abandoned()
         self._lanes.close()
         self.store.close()
 

@@ -3,7 +3,9 @@
 
 import gc
 import logging
+import subprocess
 import sys
+import textwrap
 from collections import Counter
 from typing import Any
 
@@ -217,3 +219,24 @@ def test_an_interrupted_call_is_ended(conf: Any, recording: Recording) -> None:
         driver.send_notification(target, {}, {}, 1.0)
     assert [exception for _, _, exception in recording.ends] == ["KeyboardInterrupt"] * 2
     transport.cleanup()
+
+
+def test_a_broken_build_of_the_emitter_still_leaves_a_driver() -> None:
+    """The whole compiled part fails to load, in a process of its own."""
+    service = """
+        import sys, warnings
+        warnings.simplefilter("ignore")
+        sys.modules["shmetrics._ring"] = None
+        import oslo_messaging as om
+        from oslo_config import cfg
+        cfg.CONF([], default_config_files=[])
+        transport = om.get_rpc_transport(cfg.CONF, "shmetrics+fake://")
+        om.get_rpc_client(transport, om.Target(topic="t")).cast({}, "m")
+        print(transport._driver)
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(service)], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "FakeDriver" in ran.stdout
+    assert "shmetrics does not measure" in ran.stderr
