@@ -39,20 +39,31 @@ class Directory:
             self.lanes.mkdir(mode=0o700, exist_ok=True)
             self._fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise DirectoryError(
-                f"{error.filename or path}: {error.strerror}; choose another --runtime-dir"
-            ) from None
+            raise self._unusable(error) from None
+        try:
+            self._lock()
+        except OSError as error:
+            os.close(self._fd)
+            raise self._unusable(error) from None
+        except DirectoryError:
+            os.close(self._fd)
+            raise
+
+    def _lock(self) -> None:
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
-            os.close(self._fd)
             raise DirectoryError(
-                f"{path}: in use by another collector (pid {holder or 'unknown'}); "
+                f"{self.path}: in use by another collector (pid {holder or 'unknown'}); "
                 "stop it or choose another --runtime-dir"
             ) from None
         os.truncate(self._fd, 0)
         os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+
+    def _unusable(self, error: OSError) -> DirectoryError:
+        where = error.filename or self.path
+        return DirectoryError(f"{where}: {error.strerror}; choose another --runtime-dir")
 
     def _check_owner(self) -> None:
         status = self.path.stat()
@@ -63,11 +74,14 @@ class Directory:
             )
 
     def announce(self, url: str, version: str) -> None:
-        """Writes down where this collector serves."""
+        """Writes down where this collector serves. Raises DirectoryError."""
         text = json.dumps({"pid": os.getpid(), "url": url, "version": version})
         temporary = self._info.with_suffix(".new")
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(self._info)
+        try:
+            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.replace(self._info)
+        except OSError as error:
+            raise self._unusable(error) from None
 
     def close(self) -> None:
         """Lets another collector have it. Lanes and store stay."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
@@ -45,6 +46,7 @@ class Loopback:
         """Gives this process a lane. What it recorded without one comes along."""
         granted = self.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 0, "loopback"))
         assert isinstance(granted, Granted)
+        shmetrics.status()  # from now on this process can record
         ours, theirs = socket.socketpair()
         theirs.close()
         _ring.process_attach(granted.lane_fd, os.dup(granted.kick_fd), ours.detach())

@@ -86,7 +86,8 @@ class Emitter:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
-        assert (self._process.returncode, self.errors) == (0, "")
+        status = self._process.returncode
+        assert (status, self.errors) == (0, ""), f"status {status}: {self.errors}"
         return said
 
     def abandon(self) -> None:

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node does not take: each thing refused in one line, counted, and nobody else harmed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import shmetrics
+from tests.collector.loopback import Loopback
+from tests.collector.node import PRELUDE, ROOT, Node
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+
+
+def python(code: str, *args: str, command: tuple[str, ...] = ()) -> tuple[int, list[str]]:
+    """Runs code; its exit status, and the lines it leaves on stderr."""
+    done = subprocess.run(
+        [*command, sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code), *args],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.returncode, done.stderr.splitlines()
+
+
+COLLECT = """
+from shmetrics.cli import main
+import shmetrics.cli.collector, shmetrics.collector.daemon
+{before}
+sys.exit(main(["collector", "--runtime-dir", sys.argv[1], "--listen", "127.0.0.1:0"]))
+"""
+
+
+# ---- a second collector, or none ------------------------------------------------------------
+
+
+def test_a_second_collector_names_the_first(node: Node) -> None:
+    node.start()
+    status, [line] = python(COLLECT.format(before=""), str(node.runtime_dir))
+    assert status == 1
+    assert f"{node.runtime_dir}: in use by another collector (pid {node.pid})" in line
+    node.run('shmetrics.Counter("jobs", "Jobs").inc()')
+    assert node.samples().value("jobs_total") == 1
+
+
+@as_root
+def test_a_directory_that_cannot_be_written_to(runtime_dir: Path) -> None:
+    runtime_dir.chmod(0o755)
+    status, [line] = python(COLLECT.format(before=f"os.setuid({NOBODY})"), str(runtime_dir))
+    assert status == 1
+    assert f"{runtime_dir}/lanes: Permission denied; choose another --runtime-dir" in line
+
+
+@as_root
+def test_a_directory_of_somebody_else(runtime_dir: Path) -> None:
+    """Root would be able to; it is not to be led there."""
+    os.chown(runtime_dir, NOBODY, NOBODY)
+    status, [line] = python(COLLECT.format(before=""), str(runtime_dir))
+    assert status == 1
+    assert f"{runtime_dir}: belongs to uid {NOBODY}, not to this collector (uid 0)" in line
+
+
+def test_a_directory_that_is_none(runtime_dir: Path) -> None:
+    (runtime_dir / "file").write_text("")
+    for name in ("file", "file/below"):
+        status, [line] = python(COLLECT.format(before=""), str(runtime_dir / name))
+        assert status == 1
+        assert f"{runtime_dir / name}: " in line
+
+
+def test_a_directory_with_too_long_a_name(runtime_dir: Path) -> None:
+    status, [line] = python(COLLECT.format(before=""), str(runtime_dir / ("x" * 120)))
+    assert status == 1
+    assert "register.sock: no socket can be made there" in line
+
+
+# ---- who may come in ------------------------------------------------------------------------
+
+
+@as_root
+def test_a_foreign_user_is_refused_and_told_why(node: Node) -> None:
+    node.runtime_dir.chmod(0o755)
+    node.start('[registration]\nallow_uids = ["root"]')
+    node.run(
+        f"""
+        shmetrics.status()  # everything is imported
+        os.setuid({NOBODY})
+        jobs = shmetrics.Counter("jobs", "Jobs")
+        for n in range(10_000):
+            jobs.inc()
+        problem = shmetrics.status()["problem"]
+        assert problem == (
+            "refused (uid): uid {NOBODY} may not register; see registration.allow_uids"
+        ), problem
+        """
+    )
+    node.run('shmetrics.Counter("jobs", "Jobs").inc()')
+    found = node.samples()
+    assert found.value("shmetrics_registrations_total", result="granted") == 1
+    assert found.value("shmetrics_registrations_total", result="uid") >= 1
+    assert found.value("jobs_total") == 1
+    assert f"uid {NOBODY}) refused: uid {NOBODY} may not register" in node.log
+
+
+@as_root
+def test_a_user_that_may_register_does(node: Node) -> None:
+    """Its lane is a file that it could not open itself."""
+    node.runtime_dir.chmod(0o755)
+    node.start(f"[registration]\nallow_uids = [{NOBODY}]")
+    node.run(
+        f"""
+        jobs = shmetrics.Counter("jobs", "Jobs")
+        os.setuid({NOBODY})
+        jobs.inc()
+        """
+    )
+    node.run('shmetrics.Counter("jobs", "Jobs").inc()')
+    found = node.samples()
+    assert found.value("jobs_total") == 1
+    assert found.value("shmetrics_registrations_total", result="granted") == 1
+
+
+@as_root
+def test_a_socket_that_one_may_not_even_write_to(node: Node) -> None:
+    node.runtime_dir.chmod(0o755)
+    node.start('[registration]\nallow_uids = "any"\nsocket_mode = 0o600')
+    node.run(
+        f"""
+        shmetrics.status()  # everything is imported
+        os.setuid({NOBODY})
+        shmetrics.Counter("jobs", "Jobs").inc()
+        assert "Permission denied" in shmetrics.status()["problem"], shmetrics.status()
+        """
+    )
+    assert node.samples().of("shmetrics_registrations_total") == {}
+
+
+def test_there_are_only_so_many_lanes(node: Node) -> None:
+    """And when one is free, the next process has it."""
+    node.start("[registration]\nmax_lanes = 1")
+    first = node.emitter('shmetrics.Counter("jobs", "Jobs").inc()\npause("recorded")')
+    first.until("recorded")
+    node.run(
+        """
+        shmetrics.Counter("jobs", "Jobs").inc(100)
+        problem = shmetrics.status()["problem"]
+        assert problem == (
+            "refused (quota): there are 1 lanes already; see registration.max_lanes"
+        ), problem
+        """
+    )
+    first.go()
+    first.end()
+    node.until_no_lane()
+    node.run('shmetrics.Counter("jobs", "Jobs").inc(10)')
+    found = node.samples()
+    assert found.value("jobs_total") == 11
+    assert found.value("shmetrics_registrations_total", result="granted") == 2
+    assert found.value("shmetrics_registrations_total", result="quota") >= 1
+    assert found.value("shmetrics_lanes_limit") == 1
+
+
+# ---- no room --------------------------------------------------------------------------------
+
+IN_SMALL_TMPFS = """
+from pathlib import Path
+from shmetrics import _ring
+from shmetrics.registration.server import Refused
+from tests.collector.loopback import THIS_PROCESS, Hello, Loopback, Settings
+from shmetrics.errors import ShmetricsError
+
+def fill(leave):
+    (Path(sys.argv[1]) / "ballast").unlink(missing_ok=True)
+    room = os.statvfs(sys.argv[1])
+    with open(sys.argv[1] + "/ballast", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_bsize - leave)
+"""
+
+
+def in_small_tmpfs(folder: Path, code: str) -> tuple[int, list[str]]:
+    """Runs code where argv[1] is a file system of 2 MiB that nobody else sees."""
+    mount = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
+    inside = ("unshare", "-m", "sh", "-c", mount, str(folder))
+    if subprocess.run([*inside, "true"], capture_output=True).returncode != 0:
+        pytest.skip("no mount namespaces here")
+    return python(IN_SMALL_TMPFS + textwrap.dedent(code), str(folder), command=inside)
+
+
+def test_a_full_tmpfs_is_a_refusal(tmp_path: Path) -> None:
+    """Of the lane that does not fit. The others are whole: no write to them can fail."""
+    status, lines = in_small_tmpfs(
+        tmp_path,
+        """
+        loopback = Loopback(Path(sys.argv[1]) / "run", Settings(1 << 20))
+        hello = Hello(_ring.LAYOUT_VERSION, 0, "test")
+        granted = []
+        while not isinstance(answer := loopback.collector.grant(THIS_PROCESS, hello), Refused):
+            granted.append(answer)
+        assert len(granted) == 3, granted
+        assert answer.result.name == "NO_SPACE"
+        lanes = loopback.path / "lanes"
+        assert answer.text == f"no room for a lane in {lanes}: No space left on device"
+        assert len(list(lanes.iterdir())) == 6
+        for one in granted:
+            assert os.fstat(one.lane_fd).st_blocks * 512 >= os.fstat(one.lane_fd).st_size
+        os.close(granted.pop().lane_fd)
+        loopback.collector.tick()
+        granted.append(loopback.collector.grant(THIS_PROCESS, hello))
+        assert not isinstance(granted[-1], Refused)
+        """,
+    )
+    assert status == 0, "\n".join(lines)
+    assert lines == []
+
+
+def test_a_full_tmpfs_lets_the_store_overflow(tmp_path: Path) -> None:
+    status, lines = in_small_tmpfs(
+        tmp_path,
+        """
+        loopback = Loopback(Path(sys.argv[1]) / "run", Settings(8 << 20))
+        loopback.attach()
+        counter = shmetrics.Counter("jobs", "Jobs", ["queue"])
+        fill(leave=16_384)
+        for n in range(900):
+            counter.labels(f"{n}" + "x" * 40).inc()
+        found = loopback.samples()
+        assert shmetrics.status()["dropped"] == {}
+        assert found.sum("jobs_total") == 900
+        assert found.value("jobs_total", queue="__overflow__") > 0
+        assert found.sum("shmetrics_series_overflow_total", family="jobs") > 0
+        """,
+    )
+    assert status == 0, "\n".join(lines)
+    assert lines == []
+
+
+def test_a_full_tmpfs_keeps_a_collector_from_starting(tmp_path: Path) -> None:
+    """In one line; and when there is room again, nothing is in its way."""
+    status, lines = in_small_tmpfs(
+        tmp_path,
+        """
+        path = Path(sys.argv[1]) / "run"
+        for leave in (0, 4096 * 6):
+            fill(leave)
+            try:
+                Loopback(path, Settings(1 << 20))
+            except ShmetricsError as error:
+                assert "No space left on device" in str(error), error
+            else:
+                raise AssertionError("it started")
+        os.unlink(sys.argv[1] + "/ballast")
+        Loopback(path, Settings(1 << 20))
+        """,
+    )
+    assert status == 0, "\n".join(lines)
+    assert lines == []
+
+
+def test_no_descriptors_are_a_refusal(tmp_path: Path) -> None:
+    status, lines = in_small_tmpfs(
+        tmp_path,
+        """
+        import errno
+        loopback = Loopback(Path(sys.argv[1]) / "run", Settings(1 << 20))
+        hello = Hello(_ring.LAYOUT_VERSION, 0, "test")
+        before = len(os.listdir("/proc/self/fd"))
+
+        def no_more(*args):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        eventfd, os.eventfd = os.eventfd, no_more
+        answer = loopback.collector.grant(THIS_PROCESS, hello)
+        assert "no lane can be made in" in answer.text, answer
+        assert "Too many open files" in answer.text, answer
+        os.eventfd = eventfd
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert list((loopback.path / "lanes").iterdir()) == []
+        assert not isinstance(loopback.collector.grant(THIS_PROCESS, hello), Refused)
+        """,
+    )
+    assert status == 0, "\n".join(lines)
+    assert lines == []
+
+
+# ---- definitions ----------------------------------------------------------------------------
+
+REFUSED = {
+    "conflict": (
+        'shmetrics.Gauge("jobs", "Jobs", ["queue"]).labels("fast").set(7)',
+        'shmetrics.Counter("jobs", "Jobs", ["other"]).labels("fast").inc()',
+        'shmetrics.Histogram("size", "Size", buckets=(1, 2, 3)).observe(1)',
+        'shmetrics.Gauge("busy", "Busy", multiprocess_mode="max").set(7)',
+        'shmetrics.Gauge("rpc_processing_seconds", "Clash", multiprocess_mode="max").set(7)',
+        'shmetrics.Calls("rpc", "Calls", buckets=(3,)).labels().start()',
+    ),
+    "bad_name": ('shmetrics.Counter("no-name", "Jobs").inc()',),
+    "reserved_name": ('shmetrics.Counter("shmetrics_lanes", "Jobs").inc()',),
+    "bad_label_name": (
+        'shmetrics.Counter("more", "Jobs", ["a-b"]).labels("fast").inc()',
+        'shmetrics.Histogram("more", "Jobs", ["le"]).labels("fast").observe(1)',
+        'shmetrics.Gauge("more", "Jobs", ["pid"]).labels("fast").set(1)',
+    ),
+    "bad_mode": ('shmetrics.Gauge("more", "Jobs", multiprocess_mode="median").set(1)',),
+    "bad_buckets": ('shmetrics.Histogram("more", "Jobs", buckets=(2, 1)).observe(1)',),
+}
+
+GOOD = """
+shmetrics.Counter("jobs", "Jobs", ["queue"]).labels("fast").inc(2)
+shmetrics.Histogram("size", "Size", buckets=(1, 2)).observe(1)
+shmetrics.Gauge("busy", "Busy", multiprocess_mode="sum").set(1)
+call = shmetrics.Calls("rpc", "Calls", buckets=(1, 2)).labels()
+with call():
+    pass
+"""
+
+
+def good_is_there(node: Node, times: int) -> None:
+    found = node.samples()
+    assert found.of("jobs_total") == {(("queue", "fast"),): 2 * times}
+    assert found.value("size_bucket", le="1.0") == times
+    assert found.value("busy") == times
+    assert found.value("rpc_invocation_end_total") == times
+    assert found.names("more") == set()
+
+
+def test_definitions_that_are_refused(node: Node) -> None:
+    """Each is counted and logged; the process's other families are taken."""
+    node.start()
+    node.run(GOOD)
+    times = 1
+    for reason, bad in REFUSED.items():
+        for n, code in enumerate(bad, 1):
+            node.run(f"{code}\n{GOOD}")
+            times += 1
+            found = node.samples()
+            assert found.value("shmetrics_refused_families_total", reason=reason) == n, code
+    good_is_there(node, times)
+    lines = [line for line in node.log.splitlines() if "refused: " in line]
+    assert len(lines) == sum(map(len, REFUSED.values()))
+    assert node.samples().of("shmetrics_quarantined_total") == {}
+
+
+def test_records_of_a_refused_family_are_counted(loopback: Loopback) -> None:
+    refused = shmetrics.Counter("refused-name", "Jobs")
+    for _ in range(3):
+        refused.inc()
+    found = loopback.samples()
+    assert found.value("shmetrics_refused_families_total", reason="bad_name") == 1
+    assert found.value("shmetrics_unbound_total") == 3

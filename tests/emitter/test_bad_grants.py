@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A collector that grants what is no lane: the emitter goes on without one."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from shmetrics import _ring
+from shmetrics.registration import protocol
+from shmetrics.registration.protocol import Answer, Result
+from tests.collector.node import Node
+
+SIZES = (64, 4096, 128, 8)
+GRANT = protocol.encode_answer(Answer(Result.GRANTED, _ring.LAYOUT_VERSION, 1))
+
+
+def memfd(content: bytes) -> int:
+    fd = os.memfd_create("lane")
+    os.write(fd, content)
+    return fd
+
+
+def lane(at: int = 0, garbage: bytes = b"") -> bytes:
+    memory = bytearray(_ring.lane_bytes(*SIZES))
+    _ring.lane_format(memory, 1, *SIZES)
+    memory[at : at + len(garbage)] = garbage
+    return bytes(memory)
+
+
+NO_LANES: dict[str, Callable[[], int]] = {
+    "not a file": lambda: os.open("/dev/null", os.O_RDWR),
+    "empty": lambda: memfd(b""),
+    "too short": lambda: memfd(bytes(100)),
+    "zeros": lambda: memfd(bytes(65536)),
+    "random": lambda: memfd(os.urandom(65536)),
+    "a lane cut short": lambda: memfd(lane()[:-4096]),
+    "another version": lambda: memfd(lane(8, b"\x09")),
+    "parts that overlap": lambda: memfd(lane(48, struct.pack("=Q", 4096))),
+    "parts beyond the end": lambda: memfd(lane(104, struct.pack("=Q", 1 << 29))),
+    "a directory": lambda: os.open("/", os.O_RDONLY),
+    "a socket": lambda: socket.socket().detach(),
+}
+
+
+@pytest.fixture
+def listening(node: Node) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as found:
+        found.bind(str(node.runtime_dir / "register.sock"))
+        found.listen()
+        found.settimeout(20)
+        yield found
+
+
+RECORD = """
+jobs = shmetrics.Counter("jobs", "Jobs")
+jobs.inc()
+pause("asked")
+from shmetrics.emitter.process import registration
+opened = len(os.listdir("/proc/self/fd"))
+registration.attend()
+status = shmetrics.status()
+assert not status["connected"], status
+assert status["problem"].startswith(os.environ["PROBLEM"]), status
+for n in range(10_000):
+    jobs.inc()
+assert shmetrics.status()["recorded"] == 10_001, status
+assert len(os.listdir("/proc/self/fd")) == opened - 1  # the connection
+"""
+
+
+@pytest.mark.parametrize("what", NO_LANES)
+def test_what_is_no_lane_is_not_used(node: Node, listening: socket.socket, what: str) -> None:
+    emitter = node.emitter(RECORD, PROBLEM="the lane could not be used: ")
+    emitter.until("asked")
+    connection, _ = listening.accept()
+    with connection:
+        fds = [NO_LANES[what](), os.eventfd(0)]
+        socket.send_fds(connection, [GRANT], fds)
+        for fd in fds:
+            os.close(fd)
+        emitter.go()
+        emitter.end()
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_grant_without_its_descriptors(node: Node, listening: socket.socket, n: int) -> None:
+    emitter = node.emitter(RECORD, PROBLEM="no collector: a grant without its descriptors")
+    emitter.until("asked")
+    connection, _ = listening.accept()
+    with connection:
+        fds = [memfd(lane()) for _ in range(n)]
+        socket.send_fds(connection, [GRANT], fds)
+        for fd in fds:
+            os.close(fd)
+        emitter.go()
+        emitter.end()
