@@ -82,7 +82,7 @@ def test_a_test_that_leaves_something_fails(tmp_path: Path) -> None:
     leave = "    left = open(__file__)\n    kept.append(left)\n"
     fail = f"def test_failing() -> None:\n{leave}    assert not left\n"
     leaky.write_text(f"kept = []\n{fail}def test_leaving() -> None:\n{leave}")
-    command = [sys.executable, "-m", "pytest", "-p", "tests.servers.leftovers", str(leaky)]
+    command = [sys.executable, "-m", "pytest", "-rN", "-p", "tests.servers.leftovers", str(leaky)]
     root = Path(__file__).parents[2]
     ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 1
