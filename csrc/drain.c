@@ -4,9 +4,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes)
+enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
+                               struct shm_undo *undo, uint64_t *cells, uint64_t n_cells)
 {
-    *drain = (struct shm_drain){.n_targets = 1};
+    *drain = (struct shm_drain){
+        .n_targets = 1, .undo = undo, .cells = cells, .n_cells = n_cells};
     enum shm_attach found = shm_lane_attach(base, size_bytes, &drain->lane);
     if (found == SHM_ATTACH_OK)
         shm_ring_open_reader(&drain->ring, drain->lane.ring, drain->lane.records,
@@ -105,137 +107,139 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const do
 
 /* ---- records ---------------------------------------------------------------------------- */
 
-static void add(uint64_t *cell, double value)
+static uint64_t plus(uint64_t bits, double value)
 {
-    *cell = shm_bits(shm_value(*cell) + value);
+    return shm_bits(shm_value(bits) + value);
 }
 
-static enum shm_drained fold_end(struct shm_drain *drain, const struct shm_target *target,
-                                 const struct shm_record *record)
+static enum shm_drained plan_end(const struct shm_drain *drain, const struct shm_target *target,
+                                 const struct shm_record *record, struct shm_plan *plan)
 {
-    struct shm_target *thrown = NULL;
-    if (record->exception != 0) {
-        if (record->exception >= drain->n_targets)
-            return SHM_BROKEN_SERIES;
-        thrown = &drain->targets[record->exception];
-        if (thrown->type != SHM_TYPE_EXCEPTION)
-            return SHM_BROKEN_KIND;
+    uint64_t *cells = target->cells;
+    if (cells) {
+        uint32_t bucket = SHM_CALLS_BUCKETS + shm_bucket(target->bounds, target->n_bounds,
+                                                         shm_seconds(record->duration_ns));
+        shm_plan_set(plan, &cells[SHM_CELL_ENDS], cells[SHM_CELL_ENDS] + 1);
+        shm_plan_set(plan, &cells[SHM_CELL_DURATION],
+                     cells[SHM_CELL_DURATION] + record->duration_ns);
+        shm_plan_set(plan, &cells[bucket], cells[bucket] + 1);
     }
-    if (target->cells) {
-        uint32_t bucket =
-            shm_bucket(target->bounds, target->n_bounds, shm_seconds(record->duration_ns));
-        target->cells[SHM_CELL_ENDS]++;
-        target->cells[SHM_CELL_DURATION] += record->duration_ns;
-        target->cells[SHM_CALLS_BUCKETS + bucket]++;
-    }
-    if (thrown && thrown->cells)
-        add(thrown->cells, 1.0);
+    if (record->exception == 0)
+        return SHM_DRAINED;
+    if (record->exception >= drain->n_targets)
+        return SHM_BROKEN_SERIES;
+    const struct shm_target *thrown = &drain->targets[record->exception];
+    if (thrown->type != SHM_TYPE_EXCEPTION)
+        return SHM_BROKEN_KIND;
+    if (thrown->cells)
+        shm_plan_set(plan, thrown->cells, plus(*thrown->cells, 1.0));
     return SHM_DRAINED;
 }
 
-static enum shm_drained fold(struct shm_drain *drain, const struct shm_record *record)
+/* What this record changes, or why it breaks the contract. Touches nothing. */
+static enum shm_drained plan_record(const struct shm_drain *drain, const struct shm_target *target,
+                                    const struct shm_record *record, struct shm_plan *plan)
 {
-    if (record->series == 0 || record->series >= drain->n_targets)
-        return SHM_BROKEN_SERIES;
-    const struct shm_target *target = &drain->targets[record->series];
-    enum shm_drained result = SHM_DRAINED;
+    uint64_t *cells = target->cells;
     switch (record->kind) {
     case SHM_KIND_ADD:
         if (target->type != SHM_TYPE_COUNTER)
             return SHM_BROKEN_KIND;
         if (!isfinite(record->value) || record->value < 0.0)
             return SHM_BROKEN_VALUE;
-        if (target->cells)
-            add(target->cells, record->value);
-        break;
+        if (cells)
+            shm_plan_set(plan, cells, plus(*cells, record->value));
+        return SHM_DRAINED;
     case SHM_KIND_OBSERVE:
         if (target->type != SHM_TYPE_HISTOGRAM)
             return SHM_BROKEN_KIND;
         if (!isfinite(record->value))
             return SHM_BROKEN_VALUE;
-        if (target->cells) {
-            uint32_t bucket = shm_bucket(target->bounds, target->n_bounds, record->value);
-            add(&target->cells[SHM_CELL_SUM], record->value);
-            target->cells[SHM_HISTOGRAM_BUCKETS + bucket]++;
+        if (cells) {
+            uint32_t bucket = SHM_HISTOGRAM_BUCKETS +
+                              shm_bucket(target->bounds, target->n_bounds, record->value);
+            shm_plan_set(plan, &cells[SHM_CELL_SUM], plus(cells[SHM_CELL_SUM], record->value));
+            shm_plan_set(plan, &cells[bucket], cells[bucket] + 1);
         }
-        break;
+        return SHM_DRAINED;
     case SHM_KIND_CALL_START:
         if (target->type != SHM_TYPE_CALLS)
             return SHM_BROKEN_KIND;
-        if (target->cells)
-            target->cells[SHM_CELL_STARTS]++;
-        break;
+        if (cells)
+            shm_plan_set(plan, &cells[SHM_CELL_STARTS], cells[SHM_CELL_STARTS] + 1);
+        return SHM_DRAINED;
     case SHM_KIND_CALL_END:
         if (target->type != SHM_TYPE_CALLS)
             return SHM_BROKEN_KIND;
-        result = fold_end(drain, target, record);
-        break;
+        return plan_end(drain, target, record, plan);
     default:
         return SHM_BROKEN_KIND;
     }
-    if (result == SHM_DRAINED) {
-        drain->events[record->kind]++;
-        drain->unbound += !target->cells;
-    }
-    return result;
 }
 
 static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
 {
+    if (waiting > 0)
+        shm_undo_begin(drain->undo, drain->lane.lane_id, drain->ring.tail);
     for (; waiting > 0; waiting--) {
         struct shm_record record; /* copy, then check, then use */
+        struct shm_plan plan = {.n = 0};
         shm_ring_read(&drain->ring, &record);
-        enum shm_drained result = fold(drain, &record);
+        if (record.series == 0 || record.series >= drain->n_targets)
+            return SHM_BROKEN_SERIES;
+        const struct shm_target *target = &drain->targets[record.series];
+        enum shm_drained result = plan_record(drain, target, &record, &plan);
         if (result != SHM_DRAINED)
             return result;
+        shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);
         shm_ring_release(&drain->ring);
+        drain->events[record.kind]++;
+        drain->unbound += !target->cells;
     }
     return SHM_DRAINED;
 }
 
 /* ---- spilled totals --------------------------------------------------------------------- */
 
-/* Takes what a whole-number cell has gained. */
-static bool take_count(struct shm_drain *drain, uint32_t cell, uint64_t *into, uint64_t *gained)
-{
-    uint64_t now = atomic_load_explicit(&drain->lane.cells[cell], memory_order_relaxed);
-    uint64_t seen = atomic_load_explicit(&drain->lane.seen[cell], memory_order_relaxed);
-    *gained = now - seen;
-    if (*gained == 0)
-        return true;
-    if (now < seen)
-        return false;
-    if (into)
-        *into += *gained;
-    atomic_store_explicit(&drain->lane.seen[cell], now, memory_order_relaxed);
-    return true;
-}
+enum gain {
+    GAIN_COUNT, /* a whole number, into a whole number */
+    GAIN_ADDED, /* a whole number, into a double */
+    GAIN_TOTAL, /* a double that never falls */
+    GAIN_SUM,   /* a double that may */
+    GAIN_STATE, /* a double that may be anything */
+};
 
-/* The same for a cell that holds a double. */
-static bool take_sum(struct shm_drain *drain, uint32_t cell, uint64_t *into, bool may_fall)
+/* Takes what one cell of the lane has gained into a cell of the store, or nowhere. */
+static bool take(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_t *into)
 {
+    _Atomic uint64_t *seen_cell = &drain->lane.seen[cell];
     uint64_t now = atomic_load_explicit(&drain->lane.cells[cell], memory_order_relaxed);
-    uint64_t seen = atomic_load_explicit(&drain->lane.seen[cell], memory_order_relaxed);
+    uint64_t seen = atomic_load_explicit(seen_cell, memory_order_relaxed);
     if (now == seen)
         return true;
-    double gained = shm_value(now) - shm_value(seen);
-    if (!isfinite(gained) || (gained < 0.0 && !may_fall))
+    double gained = gain < GAIN_TOTAL ? (double)(now - seen) : shm_value(now) - shm_value(seen);
+    if (gain < GAIN_TOTAL && now < seen)
         return false;
-    if (into)
-        add(into, gained);
-    atomic_store_explicit(&drain->lane.seen[cell], now, memory_order_relaxed);
+    if ((gain == GAIN_TOTAL || gain == GAIN_SUM) && !isfinite(gained))
+        return false;
+    if (gain == GAIN_TOTAL && gained < 0.0)
+        return false;
+    if (into) {
+        struct shm_plan plan = {.n = 0};
+        shm_plan_set(&plan, into, gain == GAIN_COUNT ? *into + (now - seen) : plus(*into, gained));
+        shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_CELL, drain->lane.lane_id, cell,
+                       seen);
+    }
+    atomic_store_explicit(seen_cell, now, memory_order_relaxed);
+    shm_undo_done(drain->undo);
     return true;
 }
 
-static bool take_counts(struct shm_drain *drain, uint32_t cell, uint64_t *into, uint32_t n,
-                        uint64_t *events)
+static bool take_counts(struct shm_drain *drain, uint32_t cell, uint64_t *into, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t gained;
-        if (!take_count(drain, cell + i, into ? into + i : NULL, &gained))
+    for (uint32_t i = 0; i < n; i++)
+        if (!take(drain, GAIN_COUNT, cell + i, into ? into + i : NULL))
             return false;
-        *events += gained;
-    }
     return true;
 }
 
@@ -243,23 +247,17 @@ static bool fold_cells(struct shm_drain *drain, const struct shm_target *target)
 {
     uint32_t cell = target->lane_cell;
     uint64_t *into = target->cells;
-    uint64_t gained = 0;
     switch (target->type) {
     case SHM_TYPE_COUNTER:
-        return take_sum(drain, cell, into, false);
+        return take(drain, GAIN_TOTAL, cell, into);
     case SHM_TYPE_EXCEPTION:
-        if (!take_count(drain, cell, NULL, &gained))
-            return false;
-        if (into && gained)
-            add(into, (double)gained);
-        return true;
+        return take(drain, GAIN_ADDED, cell, into);
     case SHM_TYPE_HISTOGRAM:
-        return take_sum(drain, cell + SHM_CELL_SUM, into ? into + SHM_CELL_SUM : NULL, true) &&
+        return take(drain, GAIN_SUM, cell + SHM_CELL_SUM, into) &&
                take_counts(drain, cell + SHM_HISTOGRAM_BUCKETS,
-                           into ? into + SHM_HISTOGRAM_BUCKETS : NULL, target->n_bounds + 1,
-                           &gained);
+                           into ? into + SHM_HISTOGRAM_BUCKETS : NULL, target->n_bounds + 1);
     case SHM_TYPE_CALLS:
-        return take_counts(drain, cell, into, SHM_CALLS_BUCKETS + target->n_bounds + 1, &gained);
+        return take_counts(drain, cell, into, SHM_CALLS_BUCKETS + target->n_bounds + 1);
     default: /* gauges are read where they are */
         return true;
     }
@@ -281,7 +279,7 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     uint64_t waiting = shm_ring_waiting(&drain->ring);
     if (waiting > drain->lane.records)
         return SHM_BROKEN_HEAD;
-    /* Pairs with the release in shm_spilled. */
+    /* Pairs with the release in shm_spill_commit. */
     uint64_t spilled = atomic_load_explicit(&drain->lane.header->producer.spilled,
                                             memory_order_acquire);
     /* After head: a record may name an entry that was published a moment before it. */
@@ -302,6 +300,132 @@ void shm_drain_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t sta
     struct shm_consumer_line *consumer = &drain->lane.header->consumer;
     atomic_store_explicit(&consumer->heartbeat_ns, heartbeat_ns, memory_order_relaxed);
     atomic_store_explicit(&consumer->state, state, memory_order_relaxed);
+}
+
+/* ---- a lane's last words ----------------------------------------------------------------- */
+
+bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell)
+{
+    if (series >= drain->n_targets || cell >= drain->n_cells)
+        return false;
+    const struct shm_target *target = &drain->targets[series];
+    if (target->type != SHM_TYPE_GAUGE || target->lane_cell == SHM_NO_CELLS)
+        return false;
+    return take(drain, GAIN_STATE, target->lane_cell + SHM_CELL_VALUE, &drain->cells[cell]);
+}
+
+bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell)
+{
+    if (slot >= drain->lane.n_calls || cell >= drain->n_cells)
+        return false;
+    _Atomic uint32_t *open = &drain->lane.calls[slot].series;
+    uint32_t series = atomic_load_explicit(open, memory_order_relaxed);
+    if (series == 0)
+        return false;
+    struct shm_plan plan = {.n = 0};
+    shm_plan_set(&plan, &drain->cells[cell], plus(drain->cells[cell], 1.0));
+    shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_CALL, drain->lane.lane_id, slot,
+                   series);
+    atomic_store_explicit(open, 0, memory_order_relaxed);
+    shm_undo_done(drain->undo);
+    return true;
+}
+
+/* ---- after a kill ----------------------------------------------------------------------- */
+
+bool shm_drain_recover(struct shm_drain *drain)
+{
+    struct shm_undo *undo = drain->undo;
+    if (undo->kind == SHM_UNDO_NONE || undo->lane_id != drain->lane.lane_id)
+        return true;
+    bool counts = false;
+    if (undo->kind == SHM_UNDO_RECORD)
+        counts = undo->index == drain->ring.tail;
+    else if (undo->kind == SHM_UNDO_CELL && undo->index < drain->lane.n_cells)
+        counts = undo->seen == atomic_load_explicit(&drain->lane.seen[undo->index],
+                                                    memory_order_relaxed);
+    else if (undo->kind == SHM_UNDO_CALL && undo->index < drain->lane.n_calls)
+        counts = undo->seen == atomic_load_explicit(&drain->lane.calls[undo->index].series,
+                                                    memory_order_relaxed);
+    if (counts)
+        return shm_undo_restore(undo, drain->cells, drain->n_cells);
+    undo->kind = SHM_UNDO_NONE;
+    return true;
+}
+
+void shm_drain_undo(struct shm_drain *drain)
+{
+    struct shm_undo *undo = drain->undo;
+    if (undo->kind == SHM_UNDO_CELL || undo->kind == SHM_UNDO_CALL ||
+        (undo->kind == SHM_UNDO_RECORD && undo->index == drain->ring.tail))
+        (void)shm_undo_restore(undo, drain->cells, drain->n_cells); /* ours, so it is sound */
+}
+
+/* The slot in which this call is listed, or NULL. series 0, start 0: a free slot. */
+static struct shm_open_call *find_call(struct shm_drain *drain, uint32_t series, uint64_t start_ns)
+{
+    for (uint32_t slot = 0; slot < drain->lane.n_calls; slot++) {
+        struct shm_open_call *open = &drain->lane.calls[slot];
+        if (atomic_load_explicit(&open->series, memory_order_relaxed) == series &&
+            (series == 0 ||
+             atomic_load_explicit(&open->start_ns, memory_order_relaxed) == start_ns))
+            return open;
+    }
+    return NULL;
+}
+
+/* Brings the list of open calls up to the start or the end that came last. */
+static void relist_call(struct shm_drain *drain, uint32_t kind, uint32_t series, uint64_t start_ns)
+{
+    if (series == 0 || (kind != SHM_KIND_CALL_START && kind != SHM_KIND_CALL_END))
+        return;
+    struct shm_open_call *open = find_call(drain, series, start_ns);
+    if (kind == SHM_KIND_CALL_END) {
+        if (open)
+            atomic_store_explicit(&open->series, 0, memory_order_relaxed);
+        return;
+    }
+    if (!open && (open = find_call(drain, 0, 0))) {
+        atomic_store_explicit(&open->start_ns, start_ns, memory_order_relaxed);
+        atomic_store_explicit(&open->series, series, memory_order_relaxed);
+    }
+    /* The slot may be the first of its height. */
+    atomic_store_explicit(&drain->lane.header->producer.calls_high, drain->lane.n_calls,
+                          memory_order_relaxed);
+}
+
+/* Carries out the event that was being spilled. Returns whether it is, or just was, the latest. */
+static bool finish_spill(struct shm_drain *drain, const struct shm_intent *intent)
+{
+    _Atomic uint64_t *spilled_total = &drain->lane.header->producer.spilled;
+    uint64_t spilled = atomic_load_explicit(spilled_total, memory_order_relaxed);
+    if (intent->spilled != spilled)
+        return intent->spilled + 1 == spilled;
+    for (uint32_t i = 0; i < intent->n && i < SHM_INTENT_CHANGES; i++)
+        if (intent->changes[i].cell < drain->lane.n_cells)
+            atomic_store_explicit(&drain->lane.cells[intent->changes[i].cell],
+                                  intent->changes[i].value, memory_order_relaxed);
+    if (intent->n > 0)
+        atomic_store_explicit(spilled_total, spilled + 1, memory_order_relaxed);
+    return intent->n > 0;
+}
+
+void shm_drain_finish(struct shm_drain *drain)
+{
+    struct shm_header *header = drain->lane.header;
+    struct shm_intent intent = header->intent; /* copy, then check, then use */
+    uint64_t head = atomic_load_explicit(&header->producer.head, memory_order_relaxed);
+    bool spilling = finish_spill(drain, &intent);
+    if (intent.head == head) {
+        if (spilling)
+            relist_call(drain, intent.kind, intent.series, intent.start_ns);
+    } else if (drain->lane.records > 0 && head != SHM_INDEX_START) {
+        struct shm_record last = drain->lane.ring[(head - 1) & (drain->lane.records - 1)];
+        uint64_t start_ns = last.stamp_ns;
+        if (last.kind == SHM_KIND_CALL_END)
+            start_ns -= last.duration_ns;
+        relist_call(drain, last.kind, last.series, start_ns);
+    }
 }
 
 /* ---- state, read where it is ------------------------------------------------------------ */

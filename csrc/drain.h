@@ -18,6 +18,7 @@
 #include "lane.h"
 #include "ring.h"
 #include "spill.h"
+#include "undo.h"
 
 enum shm_drained {
     SHM_DRAINED = 0,
@@ -31,7 +32,8 @@ enum shm_drained {
     SHM_BROKEN_SERIES = 7,     /* id that the dictionary does not have */
     SHM_BROKEN_VALUE = 8,      /* not finite, or negative for a counter */
     SHM_BROKEN_CELLS = 9,      /* totals that went back */
-    SHM_DRAIN_RESULTS = 10
+    SHM_BROKEN_CUT_SHORT = 10, /* the file became shorter: see contained.h */
+    SHM_DRAIN_RESULTS = 11
 };
 
 /* Where a series' events go. */
@@ -56,6 +58,10 @@ struct shm_drain {
     /* what was folded through this struct, by kind */
     uint64_t events[SHM_KINDS];
     uint64_t unbound;
+    /* the store: its undo entry, its cells */
+    struct shm_undo *undo;
+    uint64_t *cells;
+    uint64_t n_cells;
 };
 
 struct shm_open_call_copy {
@@ -71,9 +77,17 @@ struct shm_gauge_copy {
     uint64_t stamp_ns;
 };
 
-/* Starts at the tail that the lane's consumer line holds. */
-enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes);
+/* Starts at the tail that the lane's consumer line holds. cells and undo are the store's. */
+enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
+                               struct shm_undo *undo, uint64_t *cells, uint64_t n_cells);
 void shm_drain_close(struct shm_drain *drain);
+
+/* After a kill: if it hit an event of this lane, puts the store's cells back to before that event.
+ * Has to be called before the lane's first pass. Returns false if the undo entry is damaged. */
+bool shm_drain_recover(struct shm_drain *drain);
+
+/* The same while this drain goes on: for whoever had to leave a pass in its middle. */
+void shm_drain_undo(struct shm_drain *drain);
 
 /* One pass: records, then spilled totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
 enum shm_drained shm_drain_pass(struct shm_drain *drain);
@@ -88,6 +102,16 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
  * which cells of the lane are the series'. bounds must outlive the drain. */
 enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const double *bounds,
                                 uint32_t n_bounds, uint64_t *cells);
+
+/* For a lane whose emitter is dead: finishes the event that it was in the middle of. To be called
+ * before the last pass. */
+void shm_drain_finish(struct shm_drain *drain);
+
+/* What a dead emitter leaves to the store, each once, however often the collector is killed at it.
+ * cell: index of the store's. take_gauge adds a gauge's value; abandon counts an open call, and
+ * gives its slot back. False: there is nothing to take. */
+bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);
+bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
 
 /* Shows the emitter that somebody is there, and whether to go on using this lane. */
 void shm_drain_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state);

@@ -136,6 +136,7 @@ static inline void shm_lane_format(void *base, uint64_t lane_id,
     identity->lane_bytes = at;
     atomic_store_explicit(&header->producer.head, SHM_INDEX_START, memory_order_relaxed);
     atomic_store_explicit(&header->consumer.tail, SHM_INDEX_START, memory_order_relaxed);
+    header->intent.head = SHM_INDEX_START - 1; /* no spill yet */
     /* Publish last; pairs with the acquire in shm_lane_attach. */
     atomic_store_explicit(&identity->version, SHM_LAYOUT_VERSION, memory_order_release);
 }

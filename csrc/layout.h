@@ -11,6 +11,8 @@
  *    512 +--------------------------------------------------------------+
  *        | consumer   tail, heartbeat, state                            |  written by the collector only
  *    768 +--------------------------------------------------------------+
+ *        | intent     the spilling event that is under way              |  written by the emitter only
+ *   1024 +--------------------------------------------------------------+
  *        | (room for later parts, zero)                                 |
  *   4096 +--------------------------------------------------------------+
  *        | calls      open-call slots: which calls hang, since when     |  emitter
@@ -230,15 +232,48 @@ static_assert(sizeof(struct shm_consumer_line) == 256, "consumer");
 static_assert(offsetof(struct shm_consumer_line, heartbeat_ns) == 8, "consumer.heartbeat_ns");
 static_assert(offsetof(struct shm_consumer_line, state) == 16, "consumer.state");
 
+#define SHM_INTENT_CHANGES 4u
+#define SHM_INTENT_NONE (UINT64_MAX - 1u)
+
+struct shm_cell_change {
+    uint64_t value; /* what the cell will hold */
+    uint32_t cell;
+    uint32_t zero;
+};
+
+/* What a spilling event changes, written before it changes it: if the emitter is killed in the
+ * middle, the collector finishes the event. It counts while spilled equals producer.spilled, and
+ * is about the latest event of all while head equals producer.head. */
+struct shm_intent {
+    _Atomic uint64_t spilled;
+    uint64_t head;
+    uint32_t n;
+    uint32_t kind;     /* enum shm_kind of a call that starts or ends, or 0 */
+    uint64_t start_ns; /* of that call */
+    uint32_t series;
+    uint32_t zero_a;
+    struct shm_cell_change changes[SHM_INTENT_CHANGES];
+    uint8_t zero[256 - 40 - SHM_INTENT_CHANGES * sizeof(struct shm_cell_change)];
+};
+static_assert(sizeof(struct shm_intent) == 256, "intent");
+static_assert(offsetof(struct shm_intent, head) == 8, "intent.head");
+static_assert(offsetof(struct shm_intent, n) == 16, "intent.n");
+static_assert(offsetof(struct shm_intent, kind) == 20, "intent.kind");
+static_assert(offsetof(struct shm_intent, start_ns) == 24, "intent.start_ns");
+static_assert(offsetof(struct shm_intent, series) == 32, "intent.series");
+static_assert(offsetof(struct shm_intent, changes) == 40, "intent.changes");
+
 struct shm_header {
     struct shm_identity identity;
     struct shm_producer_line producer;
     struct shm_consumer_line consumer;
-    uint8_t zero[SHM_HEADER_BYTES - 3u * 256u];
+    struct shm_intent intent;
+    uint8_t zero[SHM_HEADER_BYTES - 4u * 256u];
 };
 static_assert(sizeof(struct shm_header) == SHM_HEADER_BYTES, "header");
 static_assert(offsetof(struct shm_header, producer) == 256, "header.producer");
 static_assert(offsetof(struct shm_header, consumer) == 512, "header.consumer");
+static_assert(offsetof(struct shm_header, intent) == 768, "header.intent");
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "atomics in shared memory must not be locks");

@@ -163,7 +163,6 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
     for (int i = 0; i < SHM_DROPS; i++)
         shm_cell_count(&new_line->dropped[i],
                        atomic_load_explicit(&old_line->dropped[i], memory_order_relaxed));
-    atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_relaxed);
     atomic_store_explicit(&new_line->gauge_writes,
                           atomic_load_explicit(&old_line->gauge_writes, memory_order_relaxed),
                           memory_order_relaxed);
@@ -172,6 +171,8 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
     atomic_store_explicit(&new_line->spilled,
                           atomic_load_explicit(&old_line->spilled, memory_order_relaxed),
                           memory_order_release);
+    /* Last, so that no call shows as open whose start is not counted. */
+    atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_release);
     p->lane = *to;
     shm_ring_open(&p->ring, to->ring, to->records, to->header);
     return true;
@@ -290,22 +291,12 @@ static inline struct shm_record *shm_slot(struct shm_producer *p)
     return slot;
 }
 
-/* The cells to spill into, or NULL (counted). */
-static inline _Atomic uint64_t *shm_spill_cells(struct shm_producer *p, const struct shm_series *s)
+/* Whether the series has cells to spill into; counted if not. */
+static inline bool shm_has_cells(struct shm_producer *p, const struct shm_series *s)
 {
-    if (s->cell == SHM_NO_CELLS) {
+    if (s->cell == SHM_NO_CELLS)
         shm_count_drop(p, SHM_DROP_CELLS_FULL, 1);
-        return NULL;
-    }
-    return &p->lane.cells[s->cell];
-}
-
-static inline void shm_spilled(struct shm_producer *p)
-{
-    _Atomic uint64_t *spilled = &p->lane.header->producer.spilled;
-    /* Pairs with the acquire of spilled in shm_drain: the cells are written. */
-    atomic_store_explicit(spilled, atomic_load_explicit(spilled, memory_order_relaxed) + 1,
-                          memory_order_release);
+    return s->cell != SHM_NO_CELLS;
 }
 
 /* ---- events ----------------------------------------------------------------------------- */
@@ -333,10 +324,10 @@ static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_seri
         shm_ring_publish(&p->ring);
         return SHM_EMITTED;
     }
-    _Atomic uint64_t *cells = shm_spill_cells(p, s);
-    if (cells) {
-        shm_cell_add(cells, value);
-        shm_spilled(p);
+    if (shm_has_cells(p, s)) {
+        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+        shm_spill_add(&spill, s->cell, value);
+        shm_spill_commit(&spill);
     }
     return shm_attend(p);
 }
@@ -360,10 +351,10 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
         shm_ring_publish(&p->ring);
         return SHM_EMITTED;
     }
-    _Atomic uint64_t *cells = shm_spill_cells(p, s);
-    if (cells) {
-        shm_spill_observe(cells, s->bounds, s->n_bounds, value);
-        shm_spilled(p);
+    if (shm_has_cells(p, s)) {
+        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+        shm_spill_observe(&spill, s->cell, s->bounds, s->n_bounds, value);
+        shm_spill_commit(&spill);
     }
     return shm_attend(p);
 }
@@ -376,8 +367,8 @@ static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_se
 {
     if (s->generation != p->generation && !shm_prepare(p, s))
         return SHM_EMITTED;
-    _Atomic uint64_t *cells = shm_spill_cells(p, s);
-    if (cells) {
+    if (shm_has_cells(p, s)) {
+        _Atomic uint64_t *cells = &p->lane.cells[s->cell];
         if (add)
             shm_cell_add(&cells[SHM_CELL_VALUE], value);
         else
@@ -392,7 +383,28 @@ static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_se
     return shm_attend(p);
 }
 
-/* Begins a call: counts the start and lists the call as open. */
+/* Lists a call as open, if there is a slot. */
+static inline void shm_list_call(struct shm_producer *p, const struct shm_series *s,
+                                 struct shm_call *call)
+{
+    if (p->n_free == 0) {
+        shm_count_drop(p, SHM_DROP_UNTRACKED_CALL, 1);
+        return;
+    }
+    call->slot = p->free_calls[--p->n_free];
+    struct shm_open_call *open = &p->lane.calls[call->slot];
+    atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_relaxed);
+    /* Pairs with the acquire in shm_drain_calls: start_ns belongs to this call. */
+    atomic_store_explicit(&open->series, s->id, memory_order_release);
+    if (call->slot >= p->calls_high) {
+        p->calls_high = call->slot + 1;
+        atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
+                              memory_order_release);
+    }
+}
+
+/* Begins a call: counts the start, then lists the call as open. (A kill between the two is noticed
+ * by shm_drain_finish.) */
 static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct shm_series *s,
                                                 struct shm_call *call)
 {
@@ -404,20 +416,7 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
     call->epoch = p->epoch;
     call->slot = SHM_NO_SLOT;
     call->open = true;
-    if (p->n_free > 0) {
-        call->slot = p->free_calls[--p->n_free];
-        struct shm_open_call *open = &p->lane.calls[call->slot];
-        atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_relaxed);
-        /* Pairs with the acquire in shm_drain_calls: start_ns belongs to this call. */
-        atomic_store_explicit(&open->series, s->id, memory_order_release);
-        if (call->slot >= p->calls_high) {
-            p->calls_high = call->slot + 1;
-            atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
-                                  memory_order_release);
-        }
-    } else {
-        shm_count_drop(p, SHM_DROP_UNTRACKED_CALL, 1);
-    }
+    enum shm_emit result = SHM_EMITTED;
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (slot || (slot = shm_slot(p))) {
         slot->kind = SHM_KIND_CALL_START;
@@ -425,14 +424,17 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
         slot->series = s->id;
         slot->stamp_ns = call->start_ns;
         shm_ring_publish(&p->ring);
-        return SHM_EMITTED;
+    } else {
+        if (shm_has_cells(p, s)) {
+            struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+            shm_spill_count(&spill, s->cell + SHM_CELL_STARTS, 1);
+            shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
+            shm_spill_commit(&spill);
+        }
+        result = shm_attend(p);
     }
-    _Atomic uint64_t *cells = shm_spill_cells(p, s);
-    if (cells) {
-        shm_cell_count(&cells[SHM_CELL_STARTS], 1);
-        shm_spilled(p);
-    }
-    return shm_attend(p);
+    shm_list_call(p, s, call);
+    return result;
 }
 
 /* Ends a call. exception: the series of the exception's class, or NULL. A second end of the same
@@ -465,13 +467,13 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
         slot->exception = exception ? exception->id : 0;
         shm_ring_publish(&p->ring);
     } else {
-        _Atomic uint64_t *cells = shm_spill_cells(p, s);
-        if (cells) {
-            shm_spill_call_end(cells, s->bounds, s->n_bounds, duration_ns);
-            _Atomic uint64_t *thrown = exception ? shm_spill_cells(p, exception) : NULL;
-            if (thrown)
-                shm_cell_count(thrown, 1);
-            shm_spilled(p);
+        if (shm_has_cells(p, s)) {
+            struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+            shm_spill_call_end(&spill, s->cell, s->bounds, s->n_bounds, duration_ns);
+            if (exception && shm_has_cells(p, exception))
+                shm_spill_count(&spill, exception->cell, 1);
+            shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, call->start_ns);
+            shm_spill_commit(&spill);
         }
         result = shm_attend(p);
     }

@@ -125,9 +125,9 @@ static inline void shm_ring_read(const struct shm_ring_reader *reader, struct sh
 /* Gives the oldest slot back. */
 static inline void shm_ring_release(struct shm_ring_reader *reader)
 {
-    reader->tail++;
     /* Pairs with the acquire of tail in shm_ring_refresh: the slot may be overwritten. */
-    atomic_store_explicit(reader->shared_tail, reader->tail, memory_order_release);
+    atomic_store_explicit(reader->shared_tail, reader->tail + 1, memory_order_release);
+    reader->tail++; /* second: if the store faults, nothing was given back */
 }
 
 #endif

@@ -64,7 +64,7 @@ static inline double shm_value(uint64_t bits)
 }
 
 /* One writer per cell, so a load and a store are enough. Relaxed: the consumer learns of the
- * change through the release of producer.spilled. */
+ * change through a release that comes after it. */
 static inline void shm_cell_count(_Atomic uint64_t *cell, uint64_t n)
 {
     uint64_t now = atomic_load_explicit(cell, memory_order_relaxed);
@@ -77,20 +77,83 @@ static inline void shm_cell_add(_Atomic uint64_t *cell, double value)
     atomic_store_explicit(cell, shm_bits(now + value), memory_order_relaxed);
 }
 
-static inline void shm_spill_observe(_Atomic uint64_t *cells, const double *bounds,
-                                     uint32_t n_bounds, double value)
+/* ---- one event, several cells ----------------------------------------------------------- */
+
+/* The lane's cells and its intent. A spilling event is built up here and then done at once. */
+struct shm_spill {
+    _Atomic uint64_t *cells;
+    struct shm_intent *intent;
+    _Atomic uint64_t *spilled;
+};
+
+static inline struct shm_spill shm_spill_begin(struct shm_header *header, _Atomic uint64_t *cells)
 {
-    shm_cell_add(&cells[SHM_CELL_SUM], value);
-    shm_cell_count(&cells[SHM_HISTOGRAM_BUCKETS + shm_bucket(bounds, n_bounds, value)], 1);
+    struct shm_spill spill = {cells, &header->intent, &header->producer.spilled};
+    /* Neither under way nor just done: what is built up now does not count yet. */
+    atomic_store_explicit(&spill.intent->spilled, SHM_INTENT_NONE, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    spill.intent->head = atomic_load_explicit(&header->producer.head, memory_order_relaxed);
+    spill.intent->n = 0;
+    spill.intent->kind = 0;
+    return spill;
 }
 
-static inline void shm_spill_call_end(_Atomic uint64_t *cells, const double *bounds,
-                                      uint32_t n_bounds, uint64_t duration_ns)
+static inline void shm_spill_set(const struct shm_spill *spill, uint32_t cell, uint64_t value)
+{
+    spill->intent->changes[spill->intent->n++] = (struct shm_cell_change){value, cell, 0};
+}
+
+static inline void shm_spill_count(const struct shm_spill *spill, uint32_t cell, uint64_t n)
+{
+    shm_spill_set(spill, cell, atomic_load_explicit(&spill->cells[cell], memory_order_relaxed) + n);
+}
+
+static inline void shm_spill_add(const struct shm_spill *spill, uint32_t cell, double value)
+{
+    uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
+    shm_spill_set(spill, cell, shm_bits(shm_value(now) + value));
+}
+
+/* The event is the start or the end of this call. */
+static inline void shm_spill_call(const struct shm_spill *spill, uint32_t kind, uint32_t series,
+                                  uint64_t start_ns)
+{
+    spill->intent->kind = kind;
+    spill->intent->series = series;
+    spill->intent->start_ns = start_ns;
+}
+
+/* Does what was built up. A kill before the first store here means the event never happened; a
+ * kill after it leaves an intent that shm_spill_finish carries out. */
+static inline void shm_spill_commit(const struct shm_spill *spill)
+{
+    uint64_t spilled = atomic_load_explicit(spill->spilled, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&spill->intent->spilled, spilled, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    for (uint32_t i = 0; i < spill->intent->n; i++)
+        atomic_store_explicit(&spill->cells[spill->intent->changes[i].cell],
+                              spill->intent->changes[i].value, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    /* Pairs with the acquire of spilled in shm_drain_pass: the cells are written. */
+    atomic_store_explicit(spill->spilled, spilled + 1, memory_order_release);
+}
+
+static inline void shm_spill_observe(const struct shm_spill *spill, uint32_t cell,
+                                     const double *bounds, uint32_t n_bounds, double value)
+{
+    shm_spill_add(spill, cell + SHM_CELL_SUM, value);
+    shm_spill_count(spill, cell + SHM_HISTOGRAM_BUCKETS + shm_bucket(bounds, n_bounds, value), 1);
+}
+
+static inline void shm_spill_call_end(const struct shm_spill *spill, uint32_t cell,
+                                      const double *bounds, uint32_t n_bounds,
+                                      uint64_t duration_ns)
 {
     uint32_t bucket = shm_bucket(bounds, n_bounds, shm_seconds(duration_ns));
-    shm_cell_count(&cells[SHM_CELL_ENDS], 1);
-    shm_cell_count(&cells[SHM_CELL_DURATION], duration_ns);
-    shm_cell_count(&cells[SHM_CALLS_BUCKETS + bucket], 1);
+    shm_spill_count(spill, cell + SHM_CELL_ENDS, 1);
+    shm_spill_count(spill, cell + SHM_CELL_DURATION, duration_ns);
+    shm_spill_count(spill, cell + SHM_CALLS_BUCKETS + bucket, 1);
 }
 
 #endif

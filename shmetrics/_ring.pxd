@@ -137,10 +137,15 @@ cdef extern from "counts.h" nogil:
     void shm_counts_read(const shm_header *header, shm_counts *counts) noexcept
 
 
+cdef extern from "undo.h" nogil:
+    cdef struct shm_undo:
+        pass
+
+
 cdef extern from "drain.h" nogil:
     const int SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY
     const int SHM_BROKEN_HEAD, SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND
-    const int SHM_BROKEN_SERIES, SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_DRAIN_RESULTS
+    const int SHM_BROKEN_SERIES, SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_BROKEN_CUT_SHORT
 
     cdef struct shm_drain:
         shm_lane lane
@@ -158,16 +163,25 @@ cdef extern from "drain.h" nogil:
         double value
         uint64_t stamp_ns
 
-    int shm_drain_open(shm_drain *drain, void *base, uint64_t size_bytes) noexcept
     void shm_drain_close(shm_drain *drain) noexcept
-    int shm_drain_pass(shm_drain *drain) noexcept
-    int shm_drain_entry(shm_drain *drain, shm_entry *entry, unsigned char *buffer) noexcept
     int shm_drain_bind(shm_drain *drain, uint16_t type, const double *bounds, uint32_t n_bounds,
                        uint64_t *cells) noexcept
-    uint32_t shm_drain_calls(const shm_drain *drain, shm_open_call_copy *calls, uint32_t n) noexcept
-    uint32_t shm_drain_gauges(const shm_drain *drain, uint32_t from_series, shm_gauge_copy *gauges,
+
+
+cdef extern from "contained.h" nogil:
+    int shm_contained_open(shm_drain *drain, void *base, uint64_t size_bytes, shm_undo *undo,
+                       uint64_t *cells, uint64_t n_cells) noexcept
+    bint shm_contained_recover(shm_drain *drain) noexcept
+    int shm_contained_pass(shm_drain *drain) noexcept
+    int shm_contained_entry(shm_drain *drain, shm_entry *entry, unsigned char *buffer) noexcept
+    uint32_t shm_contained_calls(shm_drain *drain, shm_open_call_copy *calls, uint32_t n) noexcept
+    uint32_t shm_contained_gauges(shm_drain *drain, uint32_t from_series, shm_gauge_copy *gauges,
                               uint32_t n) noexcept
-    void shm_drain_mark(shm_drain *drain, uint64_t heartbeat_ns, uint32_t state) noexcept
+    bint shm_contained_finish(shm_drain *drain) noexcept
+    bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept
+    bint shm_contained_abandon(shm_drain *drain, uint32_t slot, uint64_t cell) noexcept
+    bint shm_contained_mark(shm_drain *drain, uint64_t heartbeat_ns, uint32_t state) noexcept
+    bint shm_contained_counts(shm_drain *drain, shm_counts *counts) noexcept
 
 
 cdef extern from "text.h" nogil:

@@ -24,6 +24,7 @@ CELL_BYTES = SHM_CELL_BYTES
 INDEX_START = SHM_INDEX_START
 ENTRY_MAX_BYTES = SHM_ENTRY_MAX_BYTES
 LANE_MAX_BYTES = SHM_LANE_MAX_BYTES
+UNDO_BYTES = sizeof(shm_undo)
 MAX_OPEN_CALLS = SHM_MAX_OPEN_CALLS
 
 TYPE_NONE = SHM_TYPE_NONE
@@ -93,6 +94,7 @@ _BROKEN_REASONS = {
     SHM_BROKEN_SERIES: "series",
     SHM_BROKEN_VALUE: "value",
     SHM_BROKEN_CELLS: "cells",
+    SHM_BROKEN_CUT_SHORT: "cut_short",
 }
 
 
@@ -110,9 +112,7 @@ cdef int _check_drained(int code) except -1:
     return 0
 
 
-cdef dict _counts(const shm_header *header):
-    cdef shm_counts counts
-    shm_counts_read(header, &counts)
+cdef dict _counts(const shm_counts *counts):
     return {
         "lane": counts.lane_id,
         "recorded": counts.recorded,
@@ -157,8 +157,10 @@ def process_status():
         "disabled": True if shm_process.producer.disabled else False,
         "attention_errors": _attention_errors,
     }
+    cdef shm_counts counts
     if shm_process.producer.lane.header != NULL:
-        status.update(_counts(shm_process.producer.lane.header))
+        shm_counts_read(shm_process.producer.lane.header, &counts)
+        status.update(_counts(&counts))
     return status
 
 
@@ -394,7 +396,9 @@ def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t r
 
 
 cdef class LaneDrain:
-    """The consumer's end of one lane, over a writable mapping of its file.
+    """The consumer's end of one lane: a writable mapping of its file, and the store to drain into.
+
+    undo: UNDO_BYTES of the store, the same for all lanes. cells: all cells of the store.
 
     Raises LaneRefused if the mapping is no lane, and BrokenLane from any method once the lane
     breaks the contract.
@@ -402,12 +406,21 @@ cdef class LaneDrain:
 
     cdef shm_drain drain_
     cdef unsigned char[::1] _memory
+    cdef unsigned char[::1] _undo
+    cdef uint64_t[::1] _cells
     cdef list _kept
 
-    def __cinit__(self, unsigned char[::1] memory not None):
+    def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] undo not None,
+                  uint64_t[::1] cells not None):
+        if <size_t>undo.shape[0] != sizeof(shm_undo):
+            raise ValueError("undo is not UNDO_BYTES long")
         self._memory = memory
+        self._undo = undo
+        self._cells = cells
         self._kept = []
-        _check_attach(shm_drain_open(&self.drain_, &memory[0], <uint64_t>memory.shape[0]))
+        _check_attach(shm_contained_open(
+            &self.drain_, &memory[0], <uint64_t>memory.shape[0], <shm_undo *>&undo[0],
+            &cells[0], <uint64_t>cells.shape[0]))
 
     def __dealloc__(self):
         shm_drain_close(&self.drain_)
@@ -420,9 +433,13 @@ cdef class LaneDrain:
     def records(self):
         return self.drain_.lane.records
 
+    def recover(self):
+        """Undoes what a kill left half done in this lane. False: the undo entry is damaged."""
+        return shm_contained_recover(&self.drain_)
+
     def drain(self):
         """Folds what is there. False: read the new entries first, and bind them."""
-        cdef int code = shm_drain_pass(&self.drain_)
+        cdef int code = shm_contained_pass(&self.drain_)
         _check_drained(code)
         return code == SHM_DRAINED
 
@@ -430,55 +447,69 @@ cdef class LaneDrain:
         """Next new dictionary entry (kind, type, id, of, payload), or None."""
         cdef shm_entry entry
         cdef unsigned char buffer[16384]
-        _check_drained(shm_drain_entry(&self.drain_, &entry, buffer))
+        _check_drained(shm_contained_entry(&self.drain_, &entry, buffer))
         if entry.size_bytes == 0:
             return None
         return (entry.kind, entry.type, entry.id, entry.of,
                 (<char *>buffer)[sizeof(shm_entry):entry.size_bytes])
 
-    def bind(self, int type, const double[::1] bounds, uint64_t[::1] cells, Py_ssize_t first=0):
-        """Binds the next series id to cells[first:] of the store, or to nothing (cells=None)."""
+    def bind(self, int type, const double[::1] bounds, Py_ssize_t first=-1):
+        """Binds the next series id to the store's cells from first on, or to nothing (-1)."""
         cdef uint32_t n_bounds = <uint32_t>(0 if bounds is None else bounds.shape[0])
         cdef const double *bounds_ = NULL
         cdef uint64_t *cells_ = NULL
         if n_bounds:
             bounds_ = &bounds[0]
-        if cells is not None:
-            if first < 0 or first + <Py_ssize_t>shm_cells_of(
-                    <uint16_t>type, n_bounds) > cells.shape[0]:
+        if first >= 0:
+            if first + <Py_ssize_t>shm_cells_of(
+                    <uint16_t>type, n_bounds) > self._cells.shape[0]:
                 raise ValueError("cells outside the store")
-            cells_ = &cells[first]
+            cells_ = &self._cells[first]
         _check_drained(shm_drain_bind(&self.drain_, <uint16_t>type, bounds_, n_bounds, cells_))
-        self._kept.append((bounds, cells))
+        self._kept.append(bounds)
 
     def calls(self):
-        """Open calls as (series id, start_ns) pairs."""
+        """Open calls as (series id, start_ns, slot)."""
         cdef shm_open_call_copy found[4096]
-        cdef uint32_t n = shm_drain_calls(&self.drain_, found, 4096)
-        return [(found[i].series, found[i].start_ns) for i in range(n)]
+        cdef uint32_t n = shm_contained_calls(&self.drain_, found, 4096)
+        return [(found[i].series, found[i].start_ns, found[i].slot) for i in range(n)]
 
     def gauges(self):
         """(series id, value, stamp_ns) of every gauge."""
         cdef shm_gauge_copy found[256]
         cdef list result = []
-        cdef uint32_t n = shm_drain_gauges(&self.drain_, 1, found, 256)
+        cdef uint32_t n = shm_contained_gauges(&self.drain_, 1, found, 256)
         while n:
             result.extend([(found[i].series, found[i].value, found[i].stamp_ns) for i in range(n)])
-            n = shm_drain_gauges(&self.drain_, found[n - 1].series + 1, found, 256)
+            n = shm_contained_gauges(&self.drain_, found[n - 1].series + 1, found, 256)
         return result
 
     def counts(self):
         """What the lane says of itself; an emitter can write anything there."""
-        return _counts(self.drain_.lane.header)
+        cdef shm_counts counts
+        shm_contained_counts(&self.drain_, &counts)
+        return _counts(&counts)
 
     def events(self):
         """Records folded so far by kind, and how many of them were bound to nothing."""
         cdef dict events = {name: self.drain_.events[kind] for kind, name in KIND_NAMES.items()}
         return events, self.drain_.unbound
 
+    def finish(self):
+        """The emitter is dead: finishes the event that it was in the middle of."""
+        shm_contained_finish(&self.drain_)
+
+    def take_gauge(self, uint32_t series, uint64_t cell):
+        """Adds a dead emitter's gauge to a cell of the store, once."""
+        return shm_contained_take_gauge(&self.drain_, series, cell)
+
+    def abandon(self, uint32_t slot, uint64_t cell):
+        """Counts a dead emitter's open call in a cell of the store, once."""
+        return shm_contained_abandon(&self.drain_, slot, cell)
+
     def mark(self, uint64_t heartbeat_ns, int state):
         """Shows the emitter that somebody is there, and whether to go on using this lane."""
-        shm_drain_mark(&self.drain_, heartbeat_ns, <uint32_t>state)
+        shm_contained_mark(&self.drain_, heartbeat_ns, <uint32_t>state)
 
 
 # ---- text --------------------------------------------------------------------------------------

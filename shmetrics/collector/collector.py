@@ -13,7 +13,7 @@ from shmetrics.collector import tables
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.directory import Directory
 from shmetrics.collector.families import Families, Family, Limits
-from shmetrics.collector.gauges import Gauges, Value
+from shmetrics.collector.gauges import Gauges, GaugeValue
 from shmetrics.collector.inflight import InFlight, label_of, side_of
 from shmetrics.collector.lane import Lane, LaneState
 from shmetrics.collector.lanes import Kicks, Lanes, Rules
@@ -65,7 +65,7 @@ class Collector:
             agent,
             settings.rules,
             kicks or Kicks(),
-            lambda lane: self._in_flight.abandon(lane.calls()),
+            self._in_flight.abandon,
         )
         agent.store_limit.set(self.store.size_bytes)
         self._lanes.reopen()
@@ -110,11 +110,11 @@ class Collector:
         """Everything there is to show, after draining every lane."""
         self.drain()
         self._measure()
-        living: dict[Family, list[Value]] = {}
+        living: dict[Family, list[GaugeValue]] = {}
         calls = []
         for lane in self._open_lanes():
             calls.extend(lane.calls())
-            for value in self._lanes.gauge_values(lane):
+            for value in lane.gauge_values():
                 living.setdefault(value.family, []).append(value)
         found = self._in_flight.tables(self.families, calls, self._monotonic_ns())
         for family in self.families:

@@ -7,7 +7,7 @@ same labels, and whether a dead process still counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,14 +19,16 @@ from shmetrics.collector.store import StoreFull
 from shmetrics.dictionary import Definition
 
 
-class Value(NamedTuple):
-    """One process's gauge. stamp_ns: when it was set, CLOCK_MONOTONIC; 0 if the mode needs none."""
+class GaugeValue(NamedTuple):
+    """One process's gauge. stamp_ns: when it was set, CLOCK_MONOTONIC; 0 if the mode needs none.
+    series: its id in the process's lane."""
 
     family: Family
     values: tuple[str, ...]
     pid: int
     value: float
     stamp_ns: int
+    series: int = 0
 
 
 def per_process(definition: Definition) -> bool:
@@ -50,28 +52,36 @@ class Gauges:
             definition._replace(label_names=(*definition.label_names, "pid"))
         )
 
-    def retire(self, values: Iterable[Value]) -> int:
-        """Takes over what a dead process's gauges said. How many found no room in the store."""
+    def retire(self, values: Iterable[GaugeValue], add: Callable[[GaugeValue, int], None]) -> int:
+        """Takes over what a dead process's gauges said. How many found no room in the store.
+
+        add: adds a value to a cell of the store, once. All else may be done again after a kill.
+        """
         lost = 0
         for found in values:
             if not found.family.definition.mode.startswith("live"):
                 try:
-                    self._keep(found)
+                    self._keep(found, add)
                 except StoreFull:
                     lost += 1
         return lost
 
-    def _keep(self, found: Value) -> None:
-        cells = found.family.cells(found.family.row(_labels(found)))
-        stored = cells.view(np.float64)
-        kept = found.value, found.stamp_ns
-        if cells[_ring.CELL_STAMP] != 0:
-            before = float(stored[_ring.CELL_VALUE]), int(cells[_ring.CELL_STAMP])
-            kept = _merge(found.family.definition.mode, before, kept)
-        stored[_ring.CELL_VALUE] = kept[0]
-        cells[_ring.CELL_STAMP] = max(kept[1], 1)  # never 0: there is a value
+    def _keep(self, found: GaugeValue, add: Callable[[GaugeValue, int], None]) -> None:
+        row = found.family.row(_labels(found))
+        cells = found.family.cells(row)
+        mode = found.family.definition.mode
+        if mode == "sum":
+            add(found, found.family.cell(row) + _ring.CELL_VALUE)
+        else:
+            stored = cells.view(np.float64)
+            kept = found.value, found.stamp_ns
+            if cells[_ring.CELL_STAMP] != 0:
+                before = float(stored[_ring.CELL_VALUE]), int(cells[_ring.CELL_STAMP])
+                kept = _merge(mode, before, kept)
+            stored[_ring.CELL_VALUE] = kept[0]
+        cells[_ring.CELL_STAMP] = max(found.stamp_ns, int(cells[_ring.CELL_STAMP]), 1)
 
-    def collect(self, family: Family, living: Iterable[Value]) -> dict[tuple[str, ...], float]:
+    def collect(self, family: Family, living: Iterable[GaugeValue]) -> dict[tuple[str, ...], float]:
         """The family's values now, by label values."""
         mode = family.definition.mode.removeprefix("live")
         found: dict[tuple[str, ...], tuple[float, int]] = {}
@@ -87,7 +97,7 @@ class Gauges:
         return {labels: value for labels, (value, _) in found.items()}
 
 
-def _labels(found: Value) -> tuple[str, ...]:
+def _labels(found: GaugeValue) -> tuple[str, ...]:
     if per_process(found.family.definition):
         return (*found.values, str(found.pid))
     return found.values

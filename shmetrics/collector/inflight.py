@@ -13,7 +13,7 @@ import numpy as np
 
 from shmetrics import _ring
 from shmetrics.collector.families import CallFamily, Families, Family
-from shmetrics.collector.lane import OpenCall
+from shmetrics.collector.lane import Lane, OpenCall
 from shmetrics.collector.store import StoreFull
 from shmetrics.dictionary import Definition
 from shmetrics.exposition.table import Series, Table
@@ -65,14 +65,14 @@ class InFlight:
             found = known[values] = Kind(side_of(family), topic, method)
         return found
 
-    def abandon(self, calls: Iterable[OpenCall]) -> None:
-        """Counts calls that will never end."""
-        for call in calls:
+    def abandon(self, lane: Lane) -> None:
+        """Counts the open calls of a dead process: they will never end."""
+        for call in lane.calls():
             try:
                 row = self._abandoned.row(tuple(self.kind(call.family, call.values)))
             except StoreFull:
                 continue  # the store is at its limit, which it shows itself
-            self._abandoned.cells(row).view(np.float64)[0] += 1.0
+            lane.abandon(call, self._abandoned.cell(row))
 
     def tables(
         self, families: Iterable[Family], calls: Iterable[OpenCall], now_ns: int

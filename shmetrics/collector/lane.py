@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from shmetrics import _ring
 from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.families import CallFamily, Families, Family
-from shmetrics.collector.gauges import Gauges
-from shmetrics.collector.store import StoreFull
+from shmetrics.collector.gauges import Gauges, GaugeValue
+from shmetrics.collector.store import StoreError, StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane, LaneRefused
 
@@ -58,6 +58,7 @@ class OpenCall(NamedTuple):
     family: CallFamily
     values: tuple[str, ...]
     start_ns: int
+    slot: int
 
 
 class _Defined(NamedTuple):
@@ -102,13 +103,15 @@ class Lane:
         self._gauges = gauges
         self._fd = fd
         self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
-        self._drain = _ring.LaneDrain(self._memory)
+        store = families.store
+        self._drain = _ring.LaneDrain(self._memory, store.undo, store.cells)
         if str(self._drain.lane_id) != path.stem:
             raise LaneRefused("lane_id")  # its emitter can write what it likes there
+        if not self._drain.recover():
+            raise StoreError(f"{store.path}: the undo entry is damaged")
         self._defined: list[_Defined] = []
         self._calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self._gauge_series: dict[int, tuple[Family, tuple[str, ...]]] = {}
-        self._series_count = 0
 
     @property
     def lane_id(self) -> int:
@@ -159,18 +162,32 @@ class Lane:
     def calls(self) -> list[OpenCall]:
         """The calls that are open now."""
         return [
-            OpenCall(*self._calls[series], start_ns)
-            for series, start_ns in self._drain.calls()
+            OpenCall(*self._calls[series], start_ns, slot)
+            for series, start_ns, slot in self._drain.calls()
             if series in self._calls
         ]
 
-    def gauge_values(self) -> list[tuple[Family, tuple[str, ...], float, int]]:
-        """(family, label values, value, stamp) of every gauge."""
+    def gauge_values(self) -> list[GaugeValue]:
+        """What the gauges say now."""
         return [
-            (*self._gauge_series[series], value, stamp_ns)
+            GaugeValue(*self._gauge_series[series], self.owner.pid, value, stamp_ns, series)
             for series, value, stamp_ns in self._drain.gauges()
             if series in self._gauge_series
         ]
+
+    # ---- the end: each of these is done once, however often the collector is killed at it -------
+
+    def finish(self) -> None:
+        """The process is dead: finishes the event that it was in the middle of."""
+        self._drain.finish()
+
+    def abandon(self, call: OpenCall, cell: int) -> None:
+        """Counts a call that will never end in a cell of the store, and lists it no more."""
+        self._drain.abandon(call.slot, cell)
+
+    def add_gauge(self, gauge: GaugeValue, cell: int) -> None:
+        """Adds a gauge's last value to a cell of the store."""
+        self._drain.take_gauge(gauge.series, cell)
 
     def _define(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
         try:
@@ -222,8 +239,8 @@ class Lane:
         if family is not None:
             try:
                 cell = family.cell(family.row(values))
-                self._drain.bind(type, bounds, self._families.store.cells, cell)
+                self._drain.bind(type, bounds, cell)
                 return
             except StoreFull:
                 self.refused["store_full"] = self.refused.get("store_full", 0) + 1
-        self._drain.bind(type, bounds, None)
+        self._drain.bind(type, bounds)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
-from shmetrics.collector.gauges import Gauges, Value
+from shmetrics.collector.gauges import Gauges
 from shmetrics.collector.lane import Lane, LaneState, Owner, Sizes, create_file
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.registration.protocol import Hello, Result
@@ -212,10 +212,11 @@ class Lanes:
         return True
 
     def _retire(self, lane: Lane) -> None:
+        lane.finish()
         self._drain(lane)
         if lane.state is LaneState.OPEN:
             self._on_abandoned(lane)
-            lost = self._gauges.retire(self.gauge_values(lane))
+            lost = self._gauges.retire(lane.gauge_values(), lane.add_gauge)
             if lost:
                 self._agent.dropped.labels("store_full").inc(lost)
         lane_id = lane.lane_id
@@ -223,13 +224,6 @@ class Lanes:
         _remove(lane.path)
         del self._lanes[lane_id], self._accounts[lane_id]
         self._agent.retired.inc()
-
-    def gauge_values(self, lane: Lane) -> list[Value]:
-        """What the gauges of one lane say."""
-        return [
-            Value(family, values, lane.owner.pid, value, stamp_ns)
-            for family, values, value, stamp_ns in lane.gauge_values()
-        ]
 
     def _let_go(self, lane: Lane) -> None:
         kick_fd = self._kick_fds.pop(lane.lane_id, None)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store: one memory-mapped file that holds the node's totals.
 
-         0  header   magic, version, bytes of log in use, cells in use, next lane id
+         0  header   magic, version, bytes of log in use, next lane id; the undo entry
       4096  log      definitions of families and series, append-only, in order
      1/4 .. cells    8-byte totals, handed out in the order of the log
 
@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from shmetrics import _ring
 from shmetrics.errors import ShmetricsError
 
 MAGIC = b"shmstore"
@@ -36,6 +37,7 @@ _NUMBER = struct.Struct("=Q")
 _LOG_END_AT = 64
 _CELLS_USED_AT = 72
 _NEXT_LANE_AT = 80
+_UNDO_AT = 1024
 _ENTRY = struct.Struct("=IHHII")  # size, kind, type, id, of: as in a lane's dictionary
 
 
@@ -101,6 +103,9 @@ class Store:
         self.cells: npt.NDArray[np.uint64] = np.frombuffer(
             self._map, np.uint64, offset=self._cells_at
         )
+        self.undo: npt.NDArray[np.uint8] = np.frombuffer(
+            self._map, np.uint8, _ring.UNDO_BYTES, _UNDO_AT
+        )
 
     def _check(self) -> None:
         magic, version, _, size = _IDENTITY.unpack_from(self._map, 0)
@@ -115,7 +120,7 @@ class Store:
 
     def close(self) -> None:
         """Lets go of the file. It stays mapped as long as an array of its cells is in use."""
-        del self.cells
+        del self.cells, self.undo
         os.close(self._fd)
         with contextlib.suppress(BufferError):
             self._map.close()

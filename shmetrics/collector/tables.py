@@ -10,7 +10,7 @@ import numpy as np
 from shmetrics import _ring
 from shmetrics.collector import definitions
 from shmetrics.collector.families import CallFamily, Family
-from shmetrics.collector.gauges import Gauges, Value
+from shmetrics.collector.gauges import Gauges, GaugeValue
 from shmetrics.exposition.table import Series, Table
 
 
@@ -81,7 +81,7 @@ def _calls(family: CallFamily) -> Iterator[Table]:
     )
 
 
-def gauge_table(family: Family, gauges: Gauges, living: Iterable[Value]) -> Table:
+def gauge_table(family: Family, gauges: Gauges, living: Iterable[GaugeValue]) -> Table:
     """A gauge family over all processes, living and dead."""
     found = gauges.collect(family, living)
     return Table(

@@ -104,8 +104,8 @@ def scribble(memory: bytearray, over: list[tuple[int, int, bytes]]) -> None:
 
 def drain(memory: bytearray) -> None:
     """As a collector does it, into cells that are watched."""
-    lane = _ring.LaneDrain(memory)
     store = np.zeros(1 << 16, np.uint64)
+    lane = _ring.LaneDrain(memory, bytearray(_ring.UNDO_BYTES), store)
     guard = np.uint64(0x5AFE)
     store[-1] = store[0] = guard
     types: list[tuple[int, array[float]]] = []
@@ -124,7 +124,7 @@ def drain(memory: bytearray) -> None:
                         type_, bounds = types[of - 1]
                     width = _ring.cells_of(type_, len(bounds))
                     fits = first + width < len(store)
-                    lane.bind(type_, bounds, store if fits else None, first)
+                    lane.bind(type_, bounds, first if fits else -1)
                     first += width if fits else 0
             lane.calls(), lane.gauges(), lane.counts(), lane.events()
     finally:

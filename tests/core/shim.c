@@ -16,13 +16,16 @@ struct shim *shim_new(uint32_t records, uint32_t dictionary_bytes, uint32_t cell
     shm_lane_attach(shim->memory, shim->size_bytes, &lane);
     shim->producer.kick_fd = -1;
     shm_producer_begin(&shim->producer, &lane, 1);
-    shm_drain_open(&shim->drain, shim->memory, shim->size_bytes);
+    shim->cells = calloc(SHIM_CELLS, sizeof *shim->cells);
+    shm_drain_open(&shim->drain, shim->memory, shim->size_bytes, &shim->undo, shim->cells,
+                   SHIM_CELLS);
     return shim;
 }
 
 void shim_free(struct shim *shim)
 {
     shm_drain_close(&shim->drain);
+    free(shim->cells);
     free(shim->memory);
     free(shim);
 }

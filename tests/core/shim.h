@@ -11,9 +11,13 @@ struct shim {
     uint64_t size_bytes;
     struct shm_producer producer;
     struct shm_drain drain;
+    struct shm_undo undo;
+    uint64_t *cells;
 };
 
 /* A lane in memory with a producer and a drain on it. */
+#define SHIM_CELLS 256u
+
 struct shim *shim_new(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls);
 void shim_free(struct shim *shim);
 

@@ -19,16 +19,16 @@ static const unsigned char no_text[16];
 struct kind {
     struct shm_family family;
     struct shm_series series;
-    uint64_t cells[16];
+    uint64_t *cells;
 };
 
 static struct shim *shim;
-static struct kind counter = {{.type = SHM_TYPE_COUNTER}, {0}, {0}};
+static struct kind counter = {{.type = SHM_TYPE_COUNTER}, {0}, NULL};
 static struct kind histogram = {
-    {.type = SHM_TYPE_HISTOGRAM, .n_bounds = N_BOUNDS, .bounds = bounds}, {0}, {0}};
+    {.type = SHM_TYPE_HISTOGRAM, .n_bounds = N_BOUNDS, .bounds = bounds}, {0}, NULL};
 static struct kind calls = {
-    {.type = SHM_TYPE_CALLS, .n_bounds = N_BOUNDS, .bounds = bounds}, {0}, {0}};
-static struct kind gauge = {{.type = SHM_TYPE_GAUGE}, {0}, {0}};
+    {.type = SHM_TYPE_CALLS, .n_bounds = N_BOUNDS, .bounds = bounds}, {0}, NULL};
+static struct kind gauge = {{.type = SHM_TYPE_GAUGE}, {0}, NULL};
 static struct kind *const kinds[] = {&counter, &histogram, &calls, &gauge};
 static atomic_bool finished;
 
@@ -108,7 +108,7 @@ int main(void)
         atomic_store(&finished, false);
         for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
             kinds[i]->family.generation = kinds[i]->series.generation = 0;
-            memset(kinds[i]->cells, 0, sizeof kinds[i]->cells);
+            kinds[i]->cells = shim->cells + 16 * i;
             prepare(kinds[i]);
         }
         pthread_create(&thread, NULL, produce, NULL);

@@ -36,6 +36,7 @@ class Lane:
         self.producer = self.ffi.addressof(self.shim, "producer")
         self.drain_ = self.ffi.addressof(self.shim, "drain")
         self.kept: list[Any] = []
+        self.used = 0
         self.cells: dict[int, Any] = {}
         self.types: dict[int, int] = {}
         self.bounds = self.ffi.new("double[]", BOUNDS)
@@ -74,7 +75,8 @@ class Lane:
                     continue
                 type = 5 if entry.kind == 3 else family_types[entry.of - 1]
                 n_bounds = len(BOUNDS) if type in (HISTOGRAM, CALLS) else 0
-                cells = self.ffi.new("uint64_t[]", 16)
+                cells = self.shim.cells + self.used
+                self.used += 16
                 self.cells[entry.id], self.types[entry.id] = cells, type
                 assert self.lib.shm_drain_bind(self.drain_, type, self.bounds, n_bounds, cells) == 0
         assert found == self.lib.SHM_DRAINED

@@ -6,8 +6,10 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from shmetrics import _ring
@@ -39,6 +41,14 @@ def new_lane() -> mmap.mmap:
     return memory
 
 
+def open_drain(
+    memory: mmap.mmap | bytearray, cells: npt.NDArray[np.uint64] | None = None
+) -> _ring.LaneDrain:
+    if cells is None:
+        cells = np.zeros(1, np.uint64)
+    return _ring.LaneDrain(memory, bytearray(_ring.UNDO_BYTES), cells)
+
+
 def put(memory: mmap.mmap, at: int, value: int) -> None:
     struct.pack_into("=Q", memory, at, value)
 
@@ -54,7 +64,8 @@ def define_counter(memory: mmap.mmap) -> None:
 
 def test_a_record_written_through_numpy_is_drained() -> None:
     memory = new_lane()
-    drain = _ring.LaneDrain(memory)
+    cells = np.zeros(4, np.uint64)
+    drain = open_drain(memory, cells)
     define_counter(memory)
     (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
     records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
@@ -67,22 +78,21 @@ def test_a_record_written_through_numpy_is_drained() -> None:
     assert drain.entry() == (_ring.ENTRY_FAMILY, _ring.TYPE_COUNTER, 1, 0, b"")
     assert drain.entry() == (_ring.ENTRY_SERIES, 0, 1, 1, b"")
     assert drain.entry() is None
-    cells = np.zeros(4, np.uint64)
-    drain.bind(_ring.TYPE_COUNTER, memoryview(b"").cast("d"), cells, 2)
+    drain.bind(_ring.TYPE_COUNTER, memoryview(b"").cast("d"), 2)
     assert drain.drain()
     assert cells.view(np.float64).tolist() == [0.0, 0.0, 2.5, 0.0]
     assert drain.events()[0]["add"] == 1
 
 
 def test_cells_outside_the_store_are_refused() -> None:
-    drain = _ring.LaneDrain(new_lane())
+    drain = open_drain(new_lane(), np.zeros(2, np.uint64))
     with pytest.raises(ValueError, match="outside"):
-        drain.bind(_ring.TYPE_GAUGE, memoryview(b"").cast("d"), np.zeros(2, np.uint64), 1)
+        drain.bind(_ring.TYPE_GAUGE, memoryview(b"").cast("d"), 1)
 
 
 def test_a_head_beyond_the_ring_breaks_the_lane() -> None:
     memory = new_lane()
-    drain = _ring.LaneDrain(memory)
+    drain = open_drain(memory)
     put(memory, HEAD_AT, (_ring.INDEX_START + SIZES[0] + 1) % 2**64)
     with pytest.raises(BrokenLane, match="head"):
         drain.drain()
@@ -95,13 +105,44 @@ def test_an_identity_with_a_wrong_word_is_refused_or_harmless(at: int) -> None:
     for wrong in (0, 1, 7, 2**31, 2**63, 2**64 - 1):
         put(memory, at, wrong)
         with contextlib.suppress(LaneRefused, BrokenLane):
-            _ring.LaneDrain(memory).drain()
+            open_drain(memory).drain()
         memory[at : at + 8] = right
-    assert _ring.LaneDrain(memory).drain()
+    assert open_drain(memory).drain()
 
 
 def test_memory_smaller_than_a_lane_is_refused() -> None:
     with pytest.raises(LaneRefused, match="not_a_lane"):
-        _ring.LaneDrain(bytearray(100))
+        open_drain(bytearray(100))
     with pytest.raises(LaneRefused, match="bad_parts"):
-        _ring.LaneDrain(bytearray(new_lane()[:-8]))
+        open_drain(bytearray(new_lane()[:-8]))
+
+
+def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Path) -> None:
+    file = tmp_path / "lane"
+    file.write_bytes(bytes(new_lane()))
+    cells = np.zeros(4, np.uint64)
+    with file.open("r+b") as opened:
+        memory = mmap.mmap(opened.fileno(), 0)
+        drain = open_drain(memory, cells)
+        define_counter(memory)
+        assert not drain.drain()
+        while drain.entry() is not None:
+            pass
+        drain.bind(_ring.TYPE_COUNTER, memoryview(b"").cast("d"), 0)
+        (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
+        records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
+        records["kind"], records["series"], records["value"] = NAME_TO_KIND["add"], 1, 1.0
+        put(memory, HEAD_AT, _ring.INDEX_START + SIZES[0])
+        for size in (ring + 4096 - ring % 4096, 4096, 0):  # half the ring, no ring, no header
+            opened.truncate(size)
+            with pytest.raises(BrokenLane, match="cut_short"):
+                drain.drain()
+            drain.mark(1, _ring.LANE_CLOSED)
+            assert drain.calls() == []
+            assert drain.gauges() == []
+        assert drain.counts()["recorded"] in (0, SIZES[0])
+        del drain, records
+        memory.close()
+    total = float(cells.view(np.float64)[0])
+    assert total == int(total)
+    assert total < SIZES[0]

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "contained.h"
+
+#include "guard.h"
+
+/* Enters a guard around the lane; if the rest of the function faults, undoes and returns failed. */
+#define CONTAIN(guard, drain, base, size_bytes, failed) \
+    struct shm_guard guard; \
+    if (SHM_GUARD(&guard, base, size_bytes)) { \
+        shm_guard_leave(&guard); \
+        shm_drain_undo(drain); \
+        return failed; \
+    }
+#define CONTAIN_LANE(guard, drain, failed) \
+    CONTAIN(guard, drain, (drain)->lane.header, (drain)->lane.size_bytes, failed)
+
+enum shm_attach shm_contained_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
+                                   struct shm_undo *undo, uint64_t *cells, uint64_t n_cells)
+{
+    *drain = (struct shm_drain){.undo = undo};
+    CONTAIN(guard, drain, base, size_bytes, SHM_ATTACH_NOT_A_LANE)
+    enum shm_attach found = shm_drain_open(drain, base, size_bytes, undo, cells, n_cells);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+bool shm_contained_recover(struct shm_drain *drain)
+{
+    CONTAIN_LANE(guard, drain, true)
+    bool found = shm_drain_recover(drain);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+enum shm_drained shm_contained_pass(struct shm_drain *drain)
+{
+    CONTAIN_LANE(guard, drain, SHM_BROKEN_CUT_SHORT)
+    enum shm_drained found = shm_drain_pass(drain);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+enum shm_drained shm_contained_entry(struct shm_drain *drain, struct shm_entry *entry,
+                                     unsigned char *buffer)
+{
+    CONTAIN_LANE(guard, drain, SHM_BROKEN_CUT_SHORT)
+    enum shm_drained found = shm_drain_entry(drain, entry, buffer);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+uint32_t shm_contained_calls(struct shm_drain *drain, struct shm_open_call_copy *calls, uint32_t n)
+{
+    CONTAIN_LANE(guard, drain, 0)
+    uint32_t found = shm_drain_calls(drain, calls, n);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+uint32_t shm_contained_gauges(struct shm_drain *drain, uint32_t from_series,
+                              struct shm_gauge_copy *gauges, uint32_t n)
+{
+    CONTAIN_LANE(guard, drain, 0)
+    uint32_t found = shm_drain_gauges(drain, from_series, gauges, n);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+bool shm_contained_finish(struct shm_drain *drain)
+{
+    CONTAIN_LANE(guard, drain, false)
+    shm_drain_finish(drain);
+    shm_guard_leave(&guard);
+    return true;
+}
+
+bool shm_contained_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell)
+{
+    CONTAIN_LANE(guard, drain, false)
+    bool found = shm_drain_take_gauge(drain, series, cell);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+bool shm_contained_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell)
+{
+    CONTAIN_LANE(guard, drain, false)
+    bool found = shm_drain_abandon(drain, slot, cell);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+bool shm_contained_counts(struct shm_drain *drain, struct shm_counts *counts)
+{
+    *counts = (struct shm_counts){.lane_id = drain->lane.lane_id};
+    CONTAIN_LANE(guard, drain, false)
+    shm_counts_read(drain->lane.header, counts);
+    shm_guard_leave(&guard);
+    return true;
+}
+
+bool shm_contained_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state)
+{
+    CONTAIN_LANE(guard, drain, false)
+    shm_drain_mark(drain, heartbeat_ns, state);
+    shm_guard_leave(&guard);
+    return true;
+}

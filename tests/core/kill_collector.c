@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A collector killed after every single store: a new one takes up what is left, and must reach
+ * exactly the totals of one that was not killed. */
+#include "node.h"
+#include "step.h"
+
+#define RECORDS 16u
+#define EVENTS 24u /* more than the ring holds: the rest is spilled */
+
+static uint64_t wanted[NODE_CELLS];
+static struct shm_drain drain;
+
+static void pass(void *node)
+{
+    node_drain(node, &drain, 0);
+}
+
+static void check(void *node, unsigned long step)
+{
+    static struct node copy;
+    struct shm_drain next;
+    memcpy(&copy, node, sizeof copy);
+    node_open(&copy, &next, step);
+    node_drain(&copy, &next, step);
+    if (memcmp(copy.cells, wanted, sizeof wanted) != 0)
+        node_fail("totals are not exact", step);
+    shm_drain_close(&next);
+}
+
+int main(void)
+{
+    static struct node unharmed;
+    struct node *node = node_new(RECORDS);
+    for (uint32_t i = 0; i < EVENTS; i++)
+        node_emit(i);
+    memcpy(&unharmed, node, sizeof unharmed);
+    node_open(&unharmed, &drain, 0);
+    node_drain(&unharmed, &drain, 0);
+    memcpy(wanted, unharmed.cells, sizeof wanted);
+    shm_drain_close(&drain);
+
+    node_open(node, &drain, 0);
+    printf("exact after each of %lu changes\n",
+           step_through(node, sizeof *node, node, pass, check));
+    return 0;
+}

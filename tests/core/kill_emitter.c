@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An emitter killed after every single store: what it leaves must be whole events, in order, with
+ * none counted in part, and every call that has begun either ended or open. */
+#include "node.h"
+#include "step.h"
+
+#define RECORDS 8u
+#define EVENTS 32u
+
+static uint64_t events_before;
+
+static void emit(void *node)
+{
+    (void)node;
+    for (uint32_t i = 0; i < EVENTS; i++)
+        node_emit(i);
+}
+
+static void expect(double found, double wanted, const char *what, unsigned long step)
+{
+    if (found != wanted) {
+        fprintf(stderr, "%g, not %g: ", found, wanted);
+        node_fail(what, step);
+    }
+}
+
+static void check(void *node, unsigned long step)
+{
+    static struct node copy;
+    struct shm_drain drain;
+    struct shm_open_call_copy open[8];
+    memcpy(&copy, node, sizeof copy);
+    node_open(&copy, &drain, step);
+    shm_drain_finish(&drain);
+    node_drain(&copy, &drain, step);
+
+    const uint64_t *histogram = copy.cells + 8 * NODE_HISTOGRAM;
+    const uint64_t *calls = copy.cells + 8 * NODE_CALLS;
+    uint64_t adds = (uint64_t)(shm_value(copy.cells[8 * NODE_COUNTER]) * 2.0);
+    uint64_t observed = histogram[1] + histogram[2] + histogram[3];
+    uint64_t starts = calls[SHM_CELL_STARTS];
+    uint64_t ends = calls[SHM_CELL_ENDS];
+    uint64_t events = adds + observed + starts + ends;
+
+    /* Of this many events, how many of each kind there must be. */
+    double sum = 0.0;
+    for (uint64_t i = 0; i < (events + 2) / 4; i++)
+        sum += (double)(i % 3);
+    expect((double)adds, (double)((events + 3) / 4), "adds", step);
+    expect((double)observed, (double)((events + 2) / 4), "observations", step);
+    expect(shm_value(histogram[SHM_CELL_SUM]), sum, "sum", step);
+    expect((double)starts, (double)((events + 1) / 4), "starts", step);
+    expect((double)ends, (double)(events / 4), "ends", step);
+    expect((double)(calls[3] + calls[4] + calls[5]), (double)ends, "durations", step);
+    expect(shm_value(copy.cells[8 * NODE_THROWN]), (double)(events / 8), "exceptions", step);
+    expect(shm_drain_calls(&drain, open, 8), (double)(starts - ends), "open calls", step);
+    if (events < events_before || events > events_before + 1)
+        node_fail("an event was lost or came twice", step);
+    events_before = events;
+    shm_drain_close(&drain);
+}
+
+int main(void)
+{
+    struct node *node = node_new(RECORDS);
+    unsigned long changes = step_through(node, sizeof *node, node, emit, check);
+    if (events_before != EVENTS)
+        node_fail("not all events arrived", changes);
+    printf("exact after each of %lu changes\n", changes);
+    return 0;
+}

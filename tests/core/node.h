@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A lane and a store in shared memory, with an emitter of four kinds of events and a collector. */
+#ifndef NODE_H
+#define NODE_H
+
+#include "drain.h"
+#include "producer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define NODE_BOUNDS 2u
+#define NODE_CELLS 64u
+
+enum { NODE_COUNTER, NODE_HISTOGRAM, NODE_CALLS, NODE_THROWN, NODE_SERIES };
+
+/* What survives a kill. Series i has the store's cells from 8 * i on, in the order above. */
+struct node {
+    struct shm_undo undo;
+    uint64_t cells[NODE_CELLS];
+    _Alignas(4096) unsigned char lane[32768];
+};
+
+static const double node_bounds[NODE_BOUNDS] = {0.5, 2.0};
+static const unsigned char node_text[8];
+static const uint16_t node_types[NODE_SERIES] = {SHM_TYPE_COUNTER, SHM_TYPE_HISTOGRAM,
+                                                 SHM_TYPE_CALLS, SHM_TYPE_EXCEPTION};
+static struct shm_family node_families[NODE_SERIES];
+static struct shm_series node_series[NODE_SERIES];
+static struct shm_producer node_producer;
+
+static inline void node_fail(const char *what, unsigned long step)
+{
+    fprintf(stderr, "after change %lu: %s\n", step, what);
+    exit(1);
+}
+
+static inline uint32_t node_bounds_of(uint16_t type)
+{
+    return type == SHM_TYPE_HISTOGRAM || type == SHM_TYPE_CALLS ? NODE_BOUNDS : 0;
+}
+
+/* A node whose lane has a ring of so many records. */
+static inline struct node *node_new(uint32_t records)
+{
+    struct shm_lane_sizes sizes = {records, 512, 64, 8};
+    struct shm_lane lane;
+    struct node *node =
+        mmap(NULL, sizeof *node, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (node == MAP_FAILED || shm_lane_bytes(&sizes) > sizeof node->lane)
+        node_fail("no memory", 0);
+    shm_lane_format(node->lane, 3, &sizes);
+    shm_lane_attach(node->lane, sizeof node->lane, &lane);
+    node_producer.kick_fd = -1;
+    shm_producer_begin(&node_producer, &lane, 1);
+    for (int i = 0; i < NODE_SERIES; i++) {
+        uint32_t n_bounds = node_bounds_of(node_types[i]);
+        node_families[i] = (struct shm_family){.type = node_types[i],
+                                               .n_bounds = n_bounds,
+                                               .bounds = node_bounds,
+                                               .text = (const unsigned char *)node_bounds,
+                                               .text_bytes = n_bounds * sizeof node_bounds[0]};
+        node_series[i] = (struct shm_series){.type = node_types[i],
+                                             .n_bounds = n_bounds,
+                                             .bounds = node_bounds,
+                                             .family = &node_families[i],
+                                             .text = node_text,
+                                             .text_bytes = sizeof node_text};
+    }
+    node_series[NODE_THROWN].family = NULL;
+    node_series[NODE_THROWN].parent = &node_series[NODE_CALLS];
+    return node;
+}
+
+/* Event number i of an endless sequence: add, observe, start, end; every other end has thrown. */
+static inline void node_emit(uint32_t i)
+{
+    static struct shm_call call;
+    bool throws = i / 4 % 2;
+    switch (i % 4) {
+    case 0:
+        shm_emit_add(&node_producer, &node_series[NODE_COUNTER], 0.5);
+        break;
+    case 1:
+        shm_emit_observe(&node_producer, &node_series[NODE_HISTOGRAM], (double)(i / 4 % 3));
+        break;
+    case 2:
+        shm_emit_call_start(&node_producer, &node_series[NODE_CALLS], &call);
+        break;
+    default:
+        shm_emit_call_end(&node_producer, &node_series[NODE_CALLS], &call,
+                          throws ? &node_series[NODE_THROWN] : NULL);
+    }
+}
+
+/* A collector begins: what it does with every lane that it finds. */
+static inline void node_open(struct node *node, struct shm_drain *drain, unsigned long step)
+{
+    if (shm_drain_open(drain, node->lane, sizeof node->lane, &node->undo, node->cells,
+                       NODE_CELLS) != SHM_ATTACH_OK)
+        node_fail("no lane", step);
+    if (!shm_drain_recover(drain))
+        node_fail("the undo entry is damaged", step);
+}
+
+/* One pass, with whatever binding it takes. */
+static inline void node_drain(struct node *node, struct shm_drain *drain, unsigned long step)
+{
+    static unsigned char buffer[SHM_ENTRY_MAX_BYTES];
+    static uint16_t types[8];
+    struct shm_entry entry;
+    enum shm_drained found;
+    while ((found = shm_drain_pass(drain)) == SHM_DRAIN_ENTRIES) {
+        while (shm_drain_entry(drain, &entry, buffer) == SHM_DRAINED && entry.size_bytes) {
+            uint16_t type = SHM_TYPE_EXCEPTION;
+            if (entry.kind == SHM_ENTRY_FAMILY) {
+                types[entry.id] = entry.type;
+                continue;
+            }
+            if (entry.kind == SHM_ENTRY_SERIES)
+                type = types[entry.of];
+            for (int i = 0; i < NODE_SERIES; i++)
+                if (node_types[i] == type)
+                    shm_drain_bind(drain, type, node_bounds, node_bounds_of(type),
+                                   node->cells + 8 * i);
+        }
+    }
+    if (found != SHM_DRAINED)
+        node_fail("the lane broke", step);
+}
+
+#endif

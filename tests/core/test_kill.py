@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: kill -9 of anything, at any instruction, leaves totals exact."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "tests" / "core"
+
+
+def build_and_run(
+    folder: Path, optimisation: str, *sources: Path
+) -> subprocess.CompletedProcess[str]:
+    program = folder / "kill"
+    subprocess.run(
+        [
+            *("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", optimisation),
+            *("-I", str(ROOT / "csrc"), "-I", str(CORE), *map(str, sources), "-o", str(program)),
+        ],
+        check=True,
+    )
+    return subprocess.run([program], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("optimisation", ["-O0", "-O2", "-O3"])
+@pytest.mark.parametrize("who", ["collector", "emitter"])
+def test_killed_after_any_store_it_leaves_exact_totals(
+    tmp_path: Path, who: str, optimisation: str
+) -> None:
+    done = build_and_run(tmp_path, optimisation, CORE / f"kill_{who}.c", ROOT / "csrc/drain.c")
+    assert done.returncode == 0, done.stderr
+    changes = int(done.stdout.removeprefix("exact after each of ").split()[0])
+    assert changes > 100  # stores into lane and store
+
+
+@pytest.mark.parametrize("who", ["collector", "emitter"])
+def test_without_the_guard_a_kill_shows(tmp_path: Path, who: str) -> None:
+    done = build_and_run(tmp_path, "-O0", CORE / f"kill_{who}_unguarded.c")
+    assert done.returncode == 1, done.stdout
+    assert "after change" in done.stderr
