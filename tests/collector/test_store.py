@@ -105,7 +105,7 @@ class Stored(RuleBasedStateMachine):
             return
         assert family.series.values[row] == counted
         self.twin[name][counted] += amount
-        self.created.setdefault((name, counted), float(family.created()[row]))
+        self.created.setdefault((name, counted), self.clock)  # which only stands for new series
         cells = self.store.cells[family.cell(row) :][: family.width]
         assert not cells.any() or self.twin[name][counted] > amount
         cells[-1] += amount  # through the store: the drain's way
@@ -163,6 +163,38 @@ def test_a_full_store_still_counts_everything(tmp_path: Path) -> None:
     assert family.rows()[:, 1].sum() == 1000
     assert store.used_bytes <= store.size_bytes
     del family, families, cells
+    store.close()
+
+
+def test_a_full_store_has_room_for_every_overflow_series(tmp_path: Path) -> None:
+    """Also for that of a family that had no series before the store was full."""
+    store = Store(tmp_path / "store", 384 * 1024)
+    families = Families(store, Limits(), lambda name: None)
+    size, rpc = (families.define(DEFINITIONS[name]) for name in ("size", "rpc"))
+    assert isinstance(size, Family)
+    assert isinstance(rpc, Family)
+    for length in (500, 50, 5):  # until nothing goes in any more
+        for n in range(300):
+            size.row((f"{n:0{length}}",))
+    assert size.series.values[-1] != (f"{299:05}",)
+    assert rpc.series.values == []
+    assert rpc.series.values[rpc.row(("new",))] == (OVERFLOW,)
+    del size, rpc, families
+    store.close()
+
+
+@pytest.mark.parametrize("limit", [1, 15, 16, 17, 31, 32, 33])
+def test_the_overflow_series_has_its_place_whatever_the_limit(tmp_path: Path, limit: int) -> None:
+    """At the end of a chunk, too."""
+    store = Store(tmp_path / "store", 1 << 20)
+    families = Families(store, Limits(limit), lambda name: None)
+    family = families.define(DEFINITIONS["size"])
+    assert isinstance(family, Family)
+    for n in range(limit + 3):
+        family.cells(family.row((str(n),)))[0] += 1
+    assert family.series.values == [*((str(n),) for n in range(limit)), (OVERFLOW,)]
+    assert family.rows()[:, 0].tolist() == [*([1] * limit), 3]
+    del family, families
     store.close()
 
 
