@@ -3,13 +3,14 @@
 #include "contained.h"
 
 #include "guard.h"
+#include "recovery.h"
 
 /* Enters a guard around the lane; if the rest of the function faults, undoes and returns failed. */
 #define CONTAIN(guard, drain, base, size_bytes, failed) \
     struct shm_guard guard; \
     if (SHM_GUARD(&guard, base, size_bytes)) { \
         shm_guard_leave(&guard); \
-        shm_drain_undo(drain); \
+        shm_recover_pass(drain); \
         return failed; \
     }
 #define CONTAIN_LANE(guard, drain, failed) \
@@ -28,7 +29,7 @@ enum shm_attach shm_contained_open(struct shm_drain *drain, void *base, uint64_t
 bool shm_contained_recover(struct shm_drain *drain)
 {
     CONTAIN_LANE(guard, drain, true)
-    bool found = shm_drain_recover(drain);
+    bool found = shm_recover(drain);
     shm_guard_leave(&guard);
     return found;
 }
@@ -70,7 +71,7 @@ uint32_t shm_contained_gauges(struct shm_drain *drain, uint32_t from_series,
 bool shm_contained_finish(struct shm_drain *drain)
 {
     CONTAIN_LANE(guard, drain, false)
-    shm_drain_finish(drain);
+    shm_recover_emitter(drain);
     shm_guard_leave(&guard);
     return true;
 }

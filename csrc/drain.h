@@ -82,13 +82,6 @@ enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t siz
                                struct shm_undo *undo, uint64_t *cells, uint64_t n_cells);
 void shm_drain_close(struct shm_drain *drain);
 
-/* After a kill: if it hit an event of this lane, puts the store's cells back to before that event.
- * Has to be called before the lane's first pass. Returns false if the undo entry is damaged. */
-bool shm_drain_recover(struct shm_drain *drain);
-
-/* The same while this drain goes on: for whoever had to leave a pass in its middle. */
-void shm_drain_undo(struct shm_drain *drain);
-
 /* One pass: records, then spilled totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
 enum shm_drained shm_drain_pass(struct shm_drain *drain);
 
@@ -102,10 +95,6 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
  * which cells of the lane are the series'. bounds must outlive the drain. */
 enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const double *bounds,
                                 uint32_t n_bounds, uint64_t *cells);
-
-/* For a lane whose emitter is dead: finishes the event that it was in the middle of. To be called
- * before the last pass. */
-void shm_drain_finish(struct shm_drain *drain);
 
 /* What a dead emitter leaves to the store, each once, however often the collector is killed at it.
  * cell: index of the store's. take_gauge adds a gauge's value; abandon counts an open call, and

@@ -404,7 +404,7 @@ static inline void shm_list_call(struct shm_producer *p, const struct shm_series
 }
 
 /* Begins a call: counts the start, then lists the call as open. (A kill between the two is noticed
- * by shm_drain_finish.) */
+ * by shm_recover_emitter.) */
 static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct shm_series *s,
                                                 struct shm_call *call)
 {

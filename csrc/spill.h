@@ -124,7 +124,7 @@ static inline void shm_spill_call(const struct shm_spill *spill, uint32_t kind, 
 }
 
 /* Does what was built up. A kill before the first store here means the event never happened; a
- * kill after it leaves an intent that shm_spill_finish carries out. */
+ * kill after it leaves an intent that shm_recover_emitter carries out. */
 static inline void shm_spill_commit(const struct shm_spill *spill)
 {
     uint64_t spilled = atomic_load_explicit(spill->spilled, memory_order_relaxed);

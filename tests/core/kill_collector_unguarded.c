@@ -4,3 +4,4 @@
 #define shm_undo_record(undo, cells, plan, tail) shm_plan_apply(plan)
 #include "kill_collector.c"
 #include "../../csrc/drain.c"
+#include "../../csrc/recovery.c"

@@ -31,7 +31,7 @@ static void check(void *node, unsigned long step)
     struct shm_open_call_copy open[8];
     memcpy(&copy, node, sizeof copy);
     node_open(&copy, &drain, step);
-    shm_drain_finish(&drain);
+    shm_recover_emitter(&drain);
     node_drain(&copy, &drain, step);
 
     const uint64_t *histogram = copy.cells + 8 * NODE_HISTOGRAM;

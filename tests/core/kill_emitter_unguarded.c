@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The control: the same with intents that nobody finishes. */
 #include "kill_emitter.c"
-#define shm_drain_finish(drain) finish_never(drain)
 #include "../../csrc/drain.c"
-#undef shm_drain_finish
-void shm_drain_finish(struct shm_drain *drain)
+
+bool shm_recover(struct shm_drain *drain)
+{
+    return drain->undo->kind == SHM_UNDO_NONE;
+}
+
+void shm_recover_emitter(struct shm_drain *drain)
 {
     (void)drain;
 }

@@ -5,6 +5,7 @@
 
 #include "drain.h"
 #include "producer.h"
+#include "recovery.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ static inline void node_open(struct node *node, struct shm_drain *drain, unsigne
     if (shm_drain_open(drain, node->lane, sizeof node->lane, &node->undo, node->cells,
                        NODE_CELLS) != SHM_ATTACH_OK)
         node_fail("no lane", step);
-    if (!shm_drain_recover(drain))
+    if (!shm_recover(drain))
         node_fail("the undo entry is damaged", step);
 }
 

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "tests" / "core"
+SOURCES = (ROOT / "csrc" / "drain.c", ROOT / "csrc" / "recovery.c")
 
 
 def build_and_run(
@@ -31,7 +32,7 @@ def build_and_run(
 def test_killed_after_any_store_it_leaves_exact_totals(
     tmp_path: Path, who: str, optimisation: str
 ) -> None:
-    done = build_and_run(tmp_path, optimisation, CORE / f"kill_{who}.c", ROOT / "csrc/drain.c")
+    done = build_and_run(tmp_path, optimisation, CORE / f"kill_{who}.c", *SOURCES)
     assert done.returncode == 0, done.stderr
     changes = int(done.stdout.removeprefix("exact after each of ").split()[0])
     assert changes > 100  # stores into lane and store

@@ -35,9 +35,9 @@ DICTIONARY_END_AT = 264
 DICTIONARY_PART_AT = 48
 
 
-def new_lane() -> mmap.mmap:
+def new_lane(lane_id: int = 5) -> mmap.mmap:
     memory = mmap.mmap(-1, _ring.lane_bytes(*SIZES))
-    _ring.lane_format(memory, 5, *SIZES)
+    _ring.lane_format(memory, lane_id, *SIZES)
     return memory
 
 
@@ -146,3 +146,36 @@ def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Pat
     total = float(cells.view(np.float64)[0])
     assert total == int(total)
     assert total < SIZES[0]
+
+
+def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None:
+    """The undo entry is shared, and lanes' indices are alike: its lane has to be looked at."""
+    cells = np.zeros(2, np.uint64)
+    undo = bytearray(_ring.UNDO_BYTES)
+
+    def fill(memory: mmap.mmap, drain: _ring.LaneDrain, cell: int, n_records: int) -> None:
+        define_counter(memory)
+        assert not drain.drain()
+        while drain.entry() is not None:
+            pass
+        drain.bind(_ring.TYPE_COUNTER, memoryview(b"").cast("d"), cell)
+        (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
+        records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
+        records["kind"], records["series"], records["value"] = NAME_TO_KIND["add"], 1, 1.0
+        put(memory, HEAD_AT, _ring.INDEX_START + n_records)
+        assert drain.drain()
+
+    file = tmp_path / "lane"
+    file.write_bytes(bytes(new_lane(6)))
+    other = new_lane(5)
+    with file.open("r+b") as opened:
+        memory = mmap.mmap(opened.fileno(), 0)
+        drain = _ring.LaneDrain(memory, undo, cells)
+        fill(memory, drain, 0, 2)
+        fill(other, _ring.LaneDrain(other, undo, cells), 1, 3)
+        opened.truncate(0)
+        with pytest.raises(BrokenLane, match="cut_short"):
+            drain.drain()
+        del drain
+        memory.close()
+    assert cells.view(np.float64).tolist() == [2.0, 3.0]
