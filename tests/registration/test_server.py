@@ -204,7 +204,7 @@ def test_descriptors_that_nobody_asked_for_are_closed(path: Path, n: int) -> Non
     async def test(desk: Desk) -> None:
         before = len(os.listdir("/proc/self/fd"))
         with await desk.connect() as client:
-            ours, theirs = os.pipe()
+            ours, theirs = os.pipe2(os.O_NONBLOCK)
             socket.send_fds(client, [GOOD], [theirs] * n)
             os.close(theirs)
             assert protocol.decode_answer(await desk.said(client)).result is Result.GRANTED
