@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from shmetrics import _ring
@@ -17,13 +18,23 @@ from shmetrics.collector.gauges import Gauges, GaugeValue
 from shmetrics.collector.inflight import InFlight, label_of, side_of
 from shmetrics.collector.lane import Lane, LaneState
 from shmetrics.collector.lanes import Kicks, Lanes, Rules
-from shmetrics.collector.store import Store, StoreError, StoreFull
+from shmetrics.collector.store import Store, StoreDamaged, StoreError, StoreFull
 from shmetrics.exposition.registry import tables_of
 from shmetrics.exposition.table import Table
 from shmetrics.registration.protocol import Hello
 from shmetrics.registration.server import Granted, Peer, Refused
 
 log = logging.getLogger(__name__)
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a file so that it is out of the way and not lost."""
+    aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = aside.with_name(f"{aside.name.partition('-')[0]}-{number}")
+    return path.rename(aside)
 
 
 class Settings(NamedTuple):
@@ -49,27 +60,42 @@ class Collector:
         self.agent = agent
         self._monotonic_ns = monotonic_ns
         self._stopping = ""
-        self.store = Store(directory.store, settings.store_bytes)
-        self.families = Families(self.store, settings.limits, self._overflow)
-        gauges = Gauges(self.families)
-        self._gauges = gauges
         try:
+            self._open(directory, settings, kicks or Kicks())
+        except StoreDamaged as error:
+            aside = set_aside(directory.store)
+            log.error("%s; kept as %s, totals begin anew", error, aside)
+            self._open(directory, settings, kicks or Kicks())
+        self.tick()
+
+    def _open(self, directory: Directory, settings: Settings, kicks: Kicks) -> None:
+        self.store = Store(directory.store, settings.store_bytes)
+        try:
+            self.families = Families(self.store, settings.limits, self._overflow)
+            self._gauges = Gauges(self.families)
             self._in_flight = InFlight(self.families)
         except StoreFull as error:
             self.store.close()
             raise StoreError(str(error)) from None
+        except StoreError:
+            self.store.close()
+            raise
         self._lanes = Lanes(
             directory.lanes,
             self.families,
-            gauges,
-            agent,
+            self._gauges,
+            self.agent,
             settings.rules,
-            kicks or Kicks(),
+            kicks,
             self._in_flight.abandon,
         )
-        agent.store_limit.set(self.store.size_bytes)
-        self._lanes.reopen()
-        self.tick()
+        self.agent.store_limit.set(self.store.size_bytes)
+        try:
+            self._lanes.reopen()
+        except StoreError:
+            self._lanes.close()
+            self.store.close()
+            raise
 
     def _overflow(self, family: str) -> None:
         self.agent.overflow.labels(family).inc()

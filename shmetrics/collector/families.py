@@ -19,7 +19,7 @@ import numpy.typing as npt
 from shmetrics import _ring
 from shmetrics.collector import definitions
 from shmetrics.collector.definitions import Refusal
-from shmetrics.collector.store import Entry, Store, StoreError, StoreFull
+from shmetrics.collector.store import Entry, Store, StoreDamaged, StoreFull
 from shmetrics.dictionary import (
     Definition,
     decode_definition,
@@ -208,9 +208,7 @@ class Families:
             else:
                 self._by_id[entry.of].restore(entry.payload)
         except (ValueError, LookupError, struct.error) as error:
-            raise StoreError(
-                f"{self.store.path}: the store's log is damaged ({error}); move it away"
-            ) from None
+            raise StoreDamaged(f"{self.store.path}: the store's log is damaged: {error}") from None
 
     def __iter__(self) -> Iterator[Family]:
         return iter(self._by_id)

@@ -16,7 +16,7 @@ from shmetrics import _ring
 from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.families import CallFamily, Families, Family
 from shmetrics.collector.gauges import Gauges, GaugeValue
-from shmetrics.collector.store import StoreError, StoreFull
+from shmetrics.collector.store import StoreDamaged, StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane, LaneRefused
 
@@ -108,7 +108,7 @@ class Lane:
         if str(self._drain.lane_id) != path.stem:
             raise LaneRefused("lane_id")  # its emitter can write what it likes there
         if not self._drain.recover():
-            raise StoreError(f"{store.path}: the undo entry is damaged")
+            raise StoreDamaged(f"{store.path}: the undo entry is damaged")
         self._defined: list[_Defined] = []
         self._calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self._gauge_series: dict[int, tuple[Family, tuple[str, ...]]] = {}

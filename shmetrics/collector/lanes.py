@@ -141,6 +141,8 @@ class Lanes:
     def reopen(self) -> None:
         """Takes up the lanes of an earlier collector."""
         for path in sorted(self._directory.glob(f"*{LANE_SUFFIX}")):
+            with contextlib.suppress(ValueError):
+                self._families.store.note_lane_id(int(path.stem))
             try:
                 owner = Owner(**json.loads(path.with_suffix(OWNER_SUFFIX).read_text()))
                 self._add(path, owner)

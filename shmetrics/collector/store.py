@@ -16,6 +16,7 @@ import contextlib
 import mmap
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,16 +34,28 @@ CELL_BYTES = 8
 GROWTH_BYTES = 64 * 1024
 
 _IDENTITY = struct.Struct("=8sIIQ")  # magic, version, zero, size of the whole file
-_NUMBER = struct.Struct("=Q")
+_NUMBER = struct.Struct("Q")  # native: one store, so that a kill cannot tear it
 _LOG_END_AT = 64
 _CELLS_USED_AT = 72
 _NEXT_LANE_AT = 80
 _UNDO_AT = 1024
 _ENTRY = struct.Struct("=IHHII")  # size, kind, type, id, of: as in a lane's dictionary
+_CHECKSUM = struct.Struct("=II")  # CRC-32 of header and payload; zero. Between the two
+
+
+_PAYLOAD_AT = _ENTRY.size + _CHECKSUM.size
+
+
+def _crc(head: bytes, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(head))
 
 
 class StoreError(ShmetricsError):
     """The store's file cannot be used; the message names it."""
+
+
+class StoreDamaged(StoreError):
+    """What the file holds is no store of this version, or no longer one; the message names it."""
 
 
 class StoreFull(Exception):
@@ -110,13 +123,11 @@ class Store:
     def _check(self) -> None:
         magic, version, _, size = _IDENTITY.unpack_from(self._map, 0)
         if magic != MAGIC:
-            raise StoreError(f"{self.path}: not a store; move it away")
+            raise StoreDamaged(f"{self.path}: not a store")
         if version != VERSION:
-            raise StoreError(
-                f"{self.path}: store version {version}, this is {VERSION}; move it away"
-            )
+            raise StoreDamaged(f"{self.path}: store version {version}, this is {VERSION}")
         if size != self.size_bytes or not HEADER_BYTES <= self._get(_LOG_END_AT) <= size // 4:
-            raise StoreError(f"{self.path}: the store is damaged; move it away")
+            raise StoreDamaged(f"{self.path}: the store is damaged")
 
     def close(self) -> None:
         """Lets go of the file. It stays mapped as long as an array of its cells is in use."""
@@ -154,6 +165,10 @@ class Store:
         self._put(_NEXT_LANE_AT, lane_id + 1)
         return lane_id
 
+    def note_lane_id(self, lane_id: int) -> None:
+        """There is a lane with this number already."""
+        self._put(_NEXT_LANE_AT, max(self._get(_NEXT_LANE_AT), lane_id + 1))
+
     def append(self, entry: Entry, cells: int = 0, spare: bool = False) -> int:
         """Adds a definition to the log and hands out cells with it: both, or neither.
 
@@ -161,15 +176,15 @@ class Store:
         that is kept for overflow series. Raises StoreFull.
         """
         end = self._get(_LOG_END_AT)
-        size = _ENTRY.size + len(entry.payload)
+        size = _PAYLOAD_AT + len(entry.payload)
         size += -size % 8
         if end + size > self._log_limit - (0 if spare else GROWTH_BYTES):
             raise StoreFull(f"{self.path}: no room for more series; raise store.max_bytes")
         self._ensure_log(end + size)
         first = self.take_cells(cells)
-        _ENTRY.pack_into(self._map, end, size, entry.kind, entry.type, entry.id, entry.of)
-        at = end + _ENTRY.size
-        self._map[at : at + len(entry.payload)] = entry.payload
+        head = _ENTRY.pack(size, entry.kind, entry.type, entry.id, entry.of)
+        payload = entry.payload.ljust(size - _PAYLOAD_AT, b"\0")
+        self._map[end : end + size] = head + _CHECKSUM.pack(_crc(head, payload), 0) + payload
         self._put(_LOG_END_AT, end + size)  # last: it makes the entry exist
         return first
 
@@ -179,9 +194,13 @@ class Store:
         end = self._get(_LOG_END_AT)
         while at < end:
             size, kind, type, id, of = _ENTRY.unpack_from(self._map, at)
-            if size < _ENTRY.size or at + size > end:
-                raise StoreError(f"{self.path}: the store's log is damaged; move it away")
-            yield Entry(kind, type, id, of, bytes(self._map[at + _ENTRY.size : at + size]))
+            if size < _PAYLOAD_AT or at + size > end:
+                raise StoreDamaged(f"{self.path}: the store's log is damaged")
+            head = self._map[at : at + _ENTRY.size]
+            payload = self._map[at + _PAYLOAD_AT : at + size]
+            if _CHECKSUM.unpack_from(self._map, at + _ENTRY.size) != (_crc(head, payload), 0):
+                raise StoreDamaged(f"{self.path}: the store's log is damaged: checksum at {at}")
+            yield Entry(kind, type, id, of, payload)
             at += size
 
     def take_cells(self, n: int) -> int:

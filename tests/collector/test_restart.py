@@ -134,3 +134,81 @@ def test_new_processes_come_beside_old_ones(node: Node) -> None:
     assert node.samples().value("jobs_total", queue="fast") == 1000
     for service in (old, new):
         service.kill()
+
+
+def test_a_damaged_store_is_set_aside_and_the_lanes_go_on(node: Node) -> None:
+    """Nothing is deleted, the totals begin anew, and no lane gets a number that another one has."""
+    node.start()
+    service = node.emitter(SERVICE)
+    service.until("before")
+    assert node.samples().value("jobs_total", queue="fast") == 500
+    node.kill()
+    store = node.runtime_dir / "store"
+    with store.open("r+b") as file:
+        file.seek(8)  # the version
+        file.write(b"\xff\xff\xff\xff")
+    damaged = store.read_bytes()
+    service.go()
+    service.until("between")
+    node.start()
+    [kept] = node.runtime_dir.glob("store.*")
+    assert kept.read_bytes() == damaged
+    assert f"{store}: store version 4294967295, this is 1; kept as {kept}" in node.log
+    found = node.samples()
+    assert found.value("jobs_total", queue="fast") == 2500
+    assert found.value("size_sum") == 7500
+    assert len(node.calls()) == 1
+    other = node.emitter('shmetrics.Counter("other", "Other").inc()\npause("there")')
+    other.until("there")
+    assert len({int(one["lane"]) for one in node.lanes()}) == 2
+    other.go()
+    other.end()
+    service.go()
+    service.until("after")
+    service.go()
+    service.end()
+
+
+def test_totals_are_exact_after_a_collector_killed_a_dozen_times(node: Node) -> None:
+    """Killed under load, at whatever instruction it is, and each time taken up by the next one."""
+    node.start()
+    emitters = [
+        node.emitter(
+            """
+            jobs = shmetrics.Counter("jobs", "Jobs", ["queue"]).labels("fast")
+            size = shmetrics.Histogram("size", "Size", buckets=(1, 2))
+            rpc = shmetrics.Calls("rpc", "Calls", ["topic", "method"]).labels("compute", "build")
+            jobs.inc(0)
+            pause("ready")
+            for _ in range(300000):
+                jobs.inc(0.5)
+                size.observe(1.5)
+                rpc.end(rpc.start(), "KeyError")
+            pause("done")
+            """
+        )
+        for _ in range(2)
+    ]
+    for emitter in emitters:
+        emitter.until("ready")
+        emitter.go()
+    for _ in range(12):
+        node.kill()
+        node.start()
+        node.samples()
+    for emitter in emitters:
+        emitter.until("done")
+    found = node.samples()
+    labels = {"topic": "compute", "method": "build"}
+    assert found.value("jobs_total", queue="fast") == 300000
+    assert found.value("size_sum") == 900000
+    assert found.value("size_bucket", le="1.0") == 0
+    assert found.value("size_bucket", le="2.0") == 600000
+    assert found.value("rpc_invocation_start_total", **labels) == 600000
+    assert found.value("rpc_invocation_end_total", **labels) == 600000
+    assert found.value("rpc_processing_seconds_count", **labels) == 600000
+    assert found.value("rpc_exception_total", exception="KeyError", **labels) == 600000
+    assert node.calls() == []
+    for emitter in emitters:
+        emitter.go()
+        emitter.end()
