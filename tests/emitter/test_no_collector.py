@@ -176,6 +176,37 @@ pause("recorded")
     emitter.end()
 
 
+def test_a_child_does_not_take_the_answer_that_its_parent_waits_for(node: Node) -> None:
+    node.start()
+    node.freeze()
+    emitter = node.emitter(
+        """
+fast = shmetrics.Counter("jobs", "Jobs")
+fast.inc()
+child = os.fork()
+fast.inc(10)
+if child:
+    pause("asked")
+"""
+        + UNTIL_CONNECTED
+        + """
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+pause("connected")
+"""
+    )
+    emitter.until("asked")
+    node.thaw()
+    emitter.go()
+    emitter.until("connected")
+    assert [lane["pid"] for lane in node.lanes()] == [emitter.pid]
+    assert node.samples().value("jobs_total") == 1 + 10 + 10
+    assert node.samples().value("shmetrics_registrations_total", result="granted") == 2
+    emitter.go()
+    emitter.end()
+
+
 def test_a_process_that_ends_before_the_collector_comes_is_not_held_up(node: Node) -> None:
     node.run(MILLION)
     node.start()
