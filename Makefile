@@ -24,7 +24,7 @@ test: build ## all tests; TESTS='tests/cli -k lanes' for some of them
 	@env --default-signal=INT,QUIT $(BIN)/python -m pytest -q $(TESTS)
 
 test-pythons: ## the suite on every CPython 3.10 to 3.13 that pyenv or PATH has
-	@.ci/pythons
+	@EXCEPT="$(EXCEPT)" .ci/pythons
 
 bench: build ## the benchmarks, to benchmarks/results/; QUICK=1 for a short look
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
