@@ -178,9 +178,10 @@ class Store:
         end = self._get(_LOG_END_AT)
         size = _PAYLOAD_AT + len(entry.payload)
         size += -size % 8
-        if end + size > self._log_limit - (0 if spare else GROWTH_BYTES):
+        kept = 0 if spare else GROWTH_BYTES
+        if end + size + kept > self._log_limit:
             raise StoreFull(f"{self.path}: no room for more series; raise store.max_bytes")
-        self._ensure_log(end + size)
+        self._ensure_log(end + size + kept)  # kept also where the disk is full
         first = self.take_cells(cells)
         head = _ENTRY.pack(size, entry.kind, entry.type, entry.id, entry.of)
         payload = entry.payload.ljust(size - _PAYLOAD_AT, b"\0")

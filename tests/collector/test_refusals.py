@@ -185,13 +185,13 @@ def fill(leave):
 """
 
 
-def in_small_tmpfs(folder: Path, code: str) -> tuple[int, list[str]]:
-    """Runs code where argv[1] is a file system of 2 MiB that nobody else sees."""
+def in_small_tmpfs(folder: Path, code: str, *args: str) -> tuple[int, list[str]]:
+    """Runs code where argv[1] is a file system of 2 MiB that nobody else sees; args follow."""
     mount = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
     inside = ("unshare", "-m", "sh", "-c", mount, str(folder))
     if subprocess.run([*inside, "true"], capture_output=True).returncode != 0:
         pytest.skip("no mount namespaces here")
-    return python(IN_SMALL_TMPFS + textwrap.dedent(code), str(folder), command=inside)
+    return python(IN_SMALL_TMPFS + textwrap.dedent(code), str(folder), *args, command=inside)
 
 
 def test_a_full_tmpfs_is_a_refusal(tmp_path: Path) -> None:
@@ -221,22 +221,25 @@ def test_a_full_tmpfs_is_a_refusal(tmp_path: Path) -> None:
     assert lines == []
 
 
-def test_a_full_tmpfs_lets_the_store_overflow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("leave_bytes", [0, 4096, 20_000])
+def test_a_full_tmpfs_lets_the_store_overflow(tmp_path: Path, leave_bytes: int) -> None:
+    """The overflow series has its place on the disk, and not only in the plan."""
     status, lines = in_small_tmpfs(
         tmp_path,
         """
         loopback = Loopback(Path(sys.argv[1]) / "run", Settings(8 << 20))
         loopback.attach()
         counter = shmetrics.Counter("jobs", "Jobs", ["queue"])
-        fill(leave=16_384)
+        fill(leave=int(sys.argv[2]))
         for n in range(900):
             counter.labels(f"{n}" + "x" * 40).inc()
         found = loopback.samples()
-        assert shmetrics.status()["dropped"] == {}
-        assert found.sum("jobs_total") == 900
+        assert shmetrics.status()["dropped"] == {}, shmetrics.status()
+        assert found.sum("jobs_total") == 900, found.sum("jobs_total")
         assert found.value("jobs_total", queue="__overflow__") > 0
         assert found.sum("shmetrics_series_overflow_total", family="jobs") > 0
         """,
+        str(leave_bytes),
     )
     assert status == 0, "\n".join(lines)
     assert lines == []
