@@ -170,13 +170,13 @@ cdef extern from "drain.h" nogil:
 
 cdef extern from "contained.h" nogil:
     int shm_contained_open(shm_drain *drain, void *base, uint64_t size_bytes, shm_undo *undo,
-                       uint64_t *cells, uint64_t n_cells) noexcept
+                           uint64_t *cells, uint64_t n_cells) noexcept
     bint shm_contained_recover(shm_drain *drain) noexcept
     int shm_contained_pass(shm_drain *drain) noexcept
     int shm_contained_entry(shm_drain *drain, shm_entry *entry, unsigned char *buffer) noexcept
     uint32_t shm_contained_calls(shm_drain *drain, shm_open_call_copy *calls, uint32_t n) noexcept
     uint32_t shm_contained_gauges(shm_drain *drain, uint32_t from_series, shm_gauge_copy *gauges,
-                              uint32_t n) noexcept
+                                  uint32_t n) noexcept
     bint shm_contained_finish(shm_drain *drain) noexcept
     bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept
     bint shm_contained_abandon(shm_drain *drain, uint32_t slot, uint64_t cell) noexcept
