@@ -123,22 +123,24 @@ class Daemon:
         return self._web.url
 
     async def serve(self, ready: Callable[[str], None]) -> None:
-        """Runs until SIGTERM or SIGINT; then drains once more."""
+        """Runs until SIGTERM or SIGINT; then drains once more. Raises what ends it otherwise."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
+        stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._web.serve())
         ticking = asyncio.create_task(self._tick())
         self._directory.announce(self.url, shmetrics.__version__)
         ready(self.url)
-        await asyncio.wait(
-            [asyncio.create_task(stop.wait()), serving, ticking],
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        tasks = stopping, serving, ticking
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         self.collector.stop("stopping")
+        stopping.cancel()
         ticking.cancel()
         self._web.stop()
-        await asyncio.gather(serving, ticking, return_exceptions=True)
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
 
     async def _tick(self) -> None:
         while True:

@@ -43,8 +43,15 @@ def full_name(name: str, namespace: str, subsystem: str, unit: str) -> str:
 
 
 def finite_bounds(buckets: Iterable[float | str]) -> array[float]:
-    """The bounds without infinity, which every histogram has anyway."""
-    return array("d", (bound for bound in map(float, buckets) if bound != float("inf")))
+    """The bounds without infinity, which every histogram has anyway.
+
+    What is no number becomes a bound that the collector refuses, in words.
+    """
+    try:
+        bounds = array("d", map(float, buckets))
+    except (TypeError, ValueError):
+        bounds = array("d", [float("nan")])
+    return array("d", (bound for bound in bounds if bound != float("inf")))
 
 
 class Instrument(Generic[Child]):
@@ -63,10 +70,16 @@ class Instrument(Generic[Child]):
         mode: str = "",
         buckets: Iterable[float | str] = (),
     ) -> None:
-        self._label_names = tuple(labelnames)
+        self._label_names = tuple(map(str, labelnames))
         bounds = finite_bounds(buckets)
         self.definition = Definition(
-            self._type, name, documentation, unit, mode, self._label_names, tuple(bounds)
+            self._type,
+            str(name),
+            str(documentation),
+            str(unit),
+            str(mode),
+            self._label_names,
+            tuple(bounds),
         )
         self._family = _ring.Family(self._type, bounds, encode_definition(self.definition))
         self._children: dict[tuple[str, ...], Child] = {}
@@ -122,7 +135,7 @@ class Counter(Instrument[CounterChild]):
         unit: str = "",
         registry: object = None,
     ) -> None:
-        base = full_name(name.removesuffix("_total"), namespace, subsystem, unit)
+        base = full_name(str(name).removesuffix("_total"), namespace, subsystem, unit)
         super().__init__(base, documentation, labelnames, unit=unit)
 
     def _make(self, payload: bytes) -> CounterChild:

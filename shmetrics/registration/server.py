@@ -24,6 +24,7 @@ from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Re
 log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 5.0
+ACCEPT_PAUSE_S = 1.0  # after an error that will not go by itself, as too many open files
 MAX_SILENT = 256  # connections that have not said hello yet
 BACKLOG = 512
 
@@ -91,6 +92,7 @@ class Server:
         self._on_end = on_end
         self._on_result = on_result
         self._clients: set[_Client] = set()
+        self._resuming: asyncio.TimerHandle | None = None
         self._socket = socket.socket(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )
@@ -112,6 +114,8 @@ class Server:
     def close(self) -> None:
         """Ends all connections; lanes stay as they are."""
         loop = asyncio.get_running_loop()
+        if self._resuming is not None:
+            self._resuming.cancel()
         loop.remove_reader(self._socket)
         self._socket.close()
         self._path.unlink(missing_ok=True)
@@ -136,6 +140,10 @@ class Server:
             return
         except OSError as error:
             log.error("%s: cannot accept: %s", self._path, error.strerror)
+            # The connection is still there, and so is what keeps us from taking it.
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            self._resuming = loop.call_later(ACCEPT_PAUSE_S, self.start)
             return
         sock.setblocking(False)
         if sum(client.lane_id is None for client in self._clients) >= MAX_SILENT:

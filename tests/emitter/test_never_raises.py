@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import shmetrics
 from tests.collector.loopback import Loopback
 from tests.emitter.recording import KINDS, dropped, made
 
@@ -144,3 +145,13 @@ def test_a_handler_of_an_interrupt_is_heard(loopback: Loopback, name: str) -> No
 
     with pytest.raises(KeyboardInterrupt):
         made("Counter", name).inc(Interrupting())
+
+
+def test_a_definition_made_of_nonsense_is_refused_by_the_collector(loopback: Loopback) -> None:
+    nonsense: Any = object()
+    shmetrics.Histogram("nonsense", "Buckets", buckets=["a", nonsense]).observe(1)
+    shmetrics.Counter(nonsense, nonsense, [nonsense]).labels(1).inc()
+    shmetrics.Gauge("gauge_of_nonsense", "Mode", multiprocess_mode=nonsense).set(1)
+    found = loopback.samples()
+    for reason in ("bad_buckets", "bad_name", "bad_mode"):
+        assert found.value("shmetrics_refused_families_total", reason=reason) >= 1
