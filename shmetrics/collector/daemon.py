@@ -134,6 +134,7 @@ class Daemon:
         ready(self.url)
         tasks = stopping, serving, ticking
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        notify("STOPPING=1")
         self.collector.stop("stopping")
         stopping.cancel()
         ticking.cancel()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.collector.daemon import Daemon
+from shmetrics.collector.daemon import Daemon, notify
 from shmetrics.config import Config
 
 
@@ -67,3 +67,25 @@ def test_too_many_open_files_pause_registrations_and_do_not_spin(
         return attempts
 
     assert asyncio.run(run()) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "@"])
+def test_a_service_manager_is_told(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    """sd_notify(3): a path, or with @ a name in the abstract namespace."""
+    path = str(runtime_dir / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + path if prefix else path)
+        monkeypatch.setenv("NOTIFY_SOCKET", prefix + path)
+        notify("READY=1")
+        manager.settimeout(10)
+        assert manager.recv(100) == b"READY=1"
+
+
+def test_a_service_manager_that_is_gone_is_no_error(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(runtime_dir / "nobody"))
+    notify("READY=1")
+    assert "No such file or directory" in caplog.text
