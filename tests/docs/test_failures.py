@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each row of docs/failures.md names a test that exists, and a counter that exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import pytest
+
+from shmetrics import _ring
+from shmetrics.collector.agent import Agent
+
+from .snippets import ROOT
+
+NAMED = re.compile(r"`(?P<file>tests/[\w/]+\.py)::(?P<name>\w+)`")
+
+ROWS = [
+    line
+    for line in (ROOT / "docs" / "failures.md").read_text().splitlines()[2:]
+    if line.startswith("| ") and not line.startswith("| fault |")
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.split("|")[1].strip())
+def test_the_named_test_is_there(row: str) -> None:
+    named = NAMED.search(row)
+    assert named is not None, "no test is named"
+    tree = ast.parse((ROOT / named["file"]).read_text())
+    assert named["name"] in {node.name for node in ast.walk(tree) if hasattr(node, "name")}
+
+
+def test_the_named_counts_are_there() -> None:
+    families = {metric.name.removeprefix("shmetrics_") for metric in Agent("").registry.collect()}
+    families |= {"rpc_abandoned", "one log line"}
+    for row in ROWS:
+        counted = row.split("|")[4].partition(", for")[0].partition(", by")[0]
+        for name in filter(None, (part.strip() for part in counted.split(", "))):
+            family, _, cause = name.partition(": ")
+            assert family in families or family in _ring.DROP_NAMES, row
+            assert family != "dropped" or cause in _ring.DROP_NAMES, row
