@@ -33,7 +33,6 @@ enum shm_drained {
     SHM_BROKEN_VALUE = 8,      /* not finite, or negative for a counter */
     SHM_BROKEN_CELLS = 9,      /* totals that went back */
     SHM_BROKEN_CUT_SHORT = 10, /* the file became shorter: see contained.h */
-    SHM_DRAIN_RESULTS = 11
 };
 
 /* Where a series' events go. */

@@ -45,11 +45,6 @@ enum shm_attach {
 
 #define SHM_LANE_MAX_BYTES (UINT64_C(1) << 30)
 
-static inline bool shm_is_power_of_two(uint64_t n)
-{
-    return n != 0 && (n & (n - 1)) == 0;
-}
-
 static inline uint64_t shm_lane_bytes(const struct shm_lane_sizes *sizes)
 {
     return SHM_HEADER_BYTES + (uint64_t)sizes->calls * sizeof(struct shm_open_call) +

@@ -97,6 +97,9 @@ cdef extern from "producer.h" nogil:
 
     const char *shm_drop_name(int cause) noexcept
     void shm_count_drop(shm_producer *producer, int cause, uint64_t n) noexcept
+
+
+cdef extern from "emit.h" nogil:
     int shm_emit_add(shm_producer *producer, shm_series *series, double value) noexcept
     int shm_emit_observe(shm_producer *producer, shm_series *series, double value) noexcept
     int shm_emit_gauge(shm_producer *producer, shm_series *series, double value, bint add,

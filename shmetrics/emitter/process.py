@@ -108,6 +108,8 @@ def status() -> dict[str, object]:
     connected: a collector has given it a lane. lane: that lane's id, or None. recorded: events
     published or folded so far in this lane. spilled: of these, folded into totals because the ring
     was full or no collector was there. dropped: events that could not be kept, by cause.
+    problem: why there is no lane, in one line. registration_errors: how often looking after the
+    registration failed in a way that it should not.
     """
     found = _ring.process_status()
     connected = found["state"] == "registered"
@@ -119,5 +121,6 @@ def status() -> dict[str, object]:
         "spilled": found.get("spilled", 0),
         "gauge_writes": found.get("gauge_writes", 0),
         "dropped": {cause: n for cause, n in found.get("dropped", {}).items() if n},
+        "registration_errors": found["attention_errors"],
         "problem": registration.last_problem,
     }

@@ -4,7 +4,7 @@
 #define NODE_H
 
 #include "drain.h"
-#include "producer.h"
+#include "emit.h"
 #include "recovery.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 
 #include "counts.h"
 #include "drain.h"
-#include "producer.h"
+#include "emit.h"
 
 struct shim {
     unsigned char *memory;

@@ -316,3 +316,19 @@ def test_no_runtime_directory_is_too_odd(node: Node, name: str, tmp_path: Path) 
         """,
         SHMETRICS_RUNTIME_DIR=str(node.runtime_dir / name),
     )
+
+
+def test_an_error_of_ours_in_the_registration_is_counted_and_not_raised(node: Node) -> None:
+    node.run(
+        """
+        from shmetrics import _ring
+
+        def fail():
+            raise RuntimeError("ours")
+
+        jobs = shmetrics.Counter("jobs", "Jobs")
+        _ring.process_init(False, fail)
+        jobs.inc()
+        assert shmetrics.status()["registration_errors"] == 1, shmetrics.status()
+        """
+    )

@@ -29,7 +29,7 @@ print(shmetrics.__file__)
 # A service in C: a ring in memory of its own, one record, and the head that makes it exist.
 PROGRAM = r"""
 #include <stdio.h>
-#include <shmetrics/producer.h>
+#include <shmetrics/emit.h>
 
 static _Alignas(64) struct shm_header header;
 static _Alignas(64) struct shm_record slots[8];

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recording: what an instrument calls. One event is one call of one shm_emit function, which fills
+ * a record and publishes it, or, when the ring is full, folds the event into the lane's cells.
+ *
+ * Nothing here blocks, allocates or fails: what cannot be kept is counted by cause in the lane.
+ * The only system calls are the clock's and, once per half a ring, the wake-up of the collector.
+ */
+#ifndef SHM_EMIT_H
+#define SHM_EMIT_H
+
+#include <math.h>
+
+#include "producer.h"
+
+static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double value)
+{
+    slot->kind = SHM_KIND_ADD;
+    slot->flags = 0;
+    slot->series = series;
+    slot->value = value;
+}
+
+/* counter += value. value must be finite and not negative. */
+static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
+{
+    if (!isfinite(value) || value < 0.0) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        shm_fill_add(slot, s->id, value);
+        shm_ring_publish(&p->ring);
+        return SHM_EMITTED;
+    }
+    if (shm_has_cells(p, s)) {
+        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+        shm_spill_add(&spill, s->cell, value);
+        shm_spill_commit(&spill);
+    }
+    return shm_attend(p);
+}
+
+/* histogram takes value, which must be finite. */
+static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_series *s,
+                                             double value)
+{
+    if (!isfinite(value)) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        slot->kind = SHM_KIND_OBSERVE;
+        slot->flags = 0;
+        slot->series = s->id;
+        slot->value = value;
+        shm_ring_publish(&p->ring);
+        return SHM_EMITTED;
+    }
+    if (shm_has_cells(p, s)) {
+        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+        shm_spill_observe(&spill, s->cell, s->bounds, s->n_bounds, value);
+        shm_spill_commit(&spill);
+    }
+    return shm_attend(p);
+}
+
+/* A gauge is state, not an event: its newest value is in its cells, where the collector reads it.
+ * add is true for inc and dec, false for set. with_stamp: the family shows the most recent value
+ * over all processes, so the time is needed. */
+static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_series *s,
+                                           double value, bool add, bool with_stamp)
+{
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    if (shm_has_cells(p, s)) {
+        _Atomic uint64_t *cells = &p->lane.cells[s->cell];
+        if (add)
+            shm_cell_add(&cells[SHM_CELL_VALUE], value);
+        else
+            atomic_store_explicit(&cells[SHM_CELL_VALUE], shm_bits(value), memory_order_relaxed);
+        if (with_stamp)
+            atomic_store_explicit(&cells[SHM_CELL_STAMP], shm_clock_ns(), memory_order_relaxed);
+        _Atomic uint64_t *writes = &p->lane.header->producer.gauge_writes;
+        /* Pairs with the acquire of gauge_writes in shm_drain_gauges. */
+        atomic_store_explicit(writes, atomic_load_explicit(writes, memory_order_relaxed) + 1,
+                              memory_order_release);
+    }
+    return shm_attend(p);
+}
+
+/* Lists a call as open, if there is a slot. */
+static inline void shm_list_call(struct shm_producer *p, const struct shm_series *s,
+                                 struct shm_call *call)
+{
+    if (p->n_free == 0) {
+        shm_count_drop(p, SHM_DROP_UNTRACKED_CALL, 1);
+        return;
+    }
+    call->slot = p->free_calls[--p->n_free];
+    struct shm_open_call *open = &p->lane.calls[call->slot];
+    atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_relaxed);
+    /* Pairs with the acquire in shm_drain_calls: start_ns belongs to this call. */
+    atomic_store_explicit(&open->series, s->id, memory_order_release);
+    if (call->slot >= p->calls_high) {
+        p->calls_high = call->slot + 1;
+        atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
+                              memory_order_release);
+    }
+}
+
+/* Begins a call: counts the start, then lists the call as open. (A kill between the two is noticed
+ * by shm_recover_emitter.) */
+static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct shm_series *s,
+                                                struct shm_call *call)
+{
+    call->open = false;
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    call->start_ns = shm_clock_ns();
+    call->generation = p->generation;
+    call->epoch = p->epoch;
+    call->slot = SHM_NO_SLOT;
+    call->open = true;
+    enum shm_emit result = SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        slot->kind = SHM_KIND_CALL_START;
+        slot->flags = 0;
+        slot->series = s->id;
+        slot->stamp_ns = call->start_ns;
+        shm_ring_publish(&p->ring);
+    } else {
+        if (shm_has_cells(p, s)) {
+            struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+            shm_spill_count(&spill, s->cell + SHM_CELL_STARTS, 1);
+            shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
+            shm_spill_commit(&spill);
+        }
+        result = shm_attend(p);
+    }
+    shm_list_call(p, s, call);
+    return result;
+}
+
+/* Ends a call. exception: the series of the exception's class, or NULL. A second end of the same
+ * call does nothing. */
+static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm_series *s,
+                                              struct shm_call *call, struct shm_series *exception)
+{
+    if (!call->open)
+        return SHM_EMITTED;
+    call->open = false;
+    if (call->epoch != p->epoch) {
+        /* The parent of a fork started it; the parent will end it. */
+        shm_count_drop(p, SHM_DROP_FOREIGN_CALL, 1);
+        return SHM_EMITTED;
+    }
+    if (s->generation != p->generation && !shm_prepare(p, s))
+        return SHM_EMITTED;
+    if (exception && !shm_define(p, exception))
+        exception = NULL; /* counted there */
+    uint64_t end_ns = shm_clock_ns();
+    uint64_t duration_ns = end_ns - call->start_ns;
+    enum shm_emit result = SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        slot->kind = SHM_KIND_CALL_END;
+        slot->flags = 0;
+        slot->series = s->id;
+        slot->stamp_ns = end_ns;
+        slot->duration_ns = duration_ns;
+        slot->exception = exception ? exception->id : 0;
+        shm_ring_publish(&p->ring);
+    } else {
+        if (shm_has_cells(p, s)) {
+            struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+            shm_spill_call_end(&spill, s->cell, s->bounds, s->n_bounds, duration_ns);
+            if (exception && shm_has_cells(p, exception))
+                shm_spill_count(&spill, exception->cell, 1);
+            shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, call->start_ns);
+            shm_spill_commit(&spill);
+        }
+        result = shm_attend(p);
+    }
+    if (call->slot != SHM_NO_SLOT && call->generation == p->generation) {
+        /* Pairs with the acquire in shm_drain_calls: the end came first. */
+        atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
+        p->free_calls[p->n_free++] = (uint16_t)call->slot;
+    }
+    return result;
+}
+
+#endif
