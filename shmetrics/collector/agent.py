@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -35,7 +37,6 @@ class Agent:
         self.build = gauge("build_info", "Version of the collector", "version")
         self.build.labels(version).set(1)
         self.lanes = gauge("lanes", "Lanes by state", "state")
-        self.lanes_limit = gauge("lanes_limit", "Most lanes there may be")
         self.retired = counter("lanes_retired", "Lanes whose process is gone")
         self.registrations = counter("registrations", "Registrations by result", "result")
         self.datagrams = counter(
@@ -58,4 +59,13 @@ class Agent:
         self.scrape_seconds = seconds("scrape_seconds", "Time to answer one scrape")
         self.scrape_bytes = gauge("scrape_bytes", "Size of the latest scrape, uncompressed")
         self.store_bytes = gauge("store_bytes", "Bytes of the store in use")
-        self.store_limit = gauge("store_limit_bytes", "Bytes that the store may use")
+        self._quota_used = gauge(
+            "quota_used", "What is used of a quota; where each has one, by the fullest", "quota"
+        )
+        self._quota_limit = gauge("quota_limit", "How much of it there may be", "quota")
+
+    def quota(self, name: str, limit: float, used: Callable[[], float]) -> None:
+        """Shows a quota from now on. used is asked at every scrape; where the limit is one for
+        each of many (users, families, lanes), it tells of the one that uses most."""
+        self._quota_limit.labels(name).set(limit)
+        self._quota_used.labels(name).set_function(used)

@@ -89,13 +89,20 @@ class Collector:
             kicks,
             self._in_flight.abandon,
         )
-        self.agent.store_limit.set(self.store.size_bytes)
+        self._show_quotas(settings)
         try:
             self._lanes.reopen()
         except StoreError:
             self._lanes.close()
             self.store.close()
             raise
+
+    def _show_quotas(self, settings: Settings) -> None:
+        quota, limits = self.agent.quota, settings.limits
+        quota("lanes", settings.rules.max_lanes, lambda: len(self._lanes))
+        quota("series_per_family", limits.series_per_family, self.families.most_series)
+        quota("label_bytes", limits.label_bytes, lambda: self.families.longest_label_bytes)
+        quota("store_bytes", self.store.size_bytes, lambda: self.store.used_bytes)
 
     def _overflow(self, family: str) -> None:
         self.agent.overflow.labels(family).inc()

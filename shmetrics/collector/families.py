@@ -113,6 +113,8 @@ class Family:
     def _put(self, values: tuple[str, ...], created: float, rows: int, first: int) -> int:
         if rows:
             self._add_chunk(rows, first)
+        longest = max(map(len, map(str.encode, values)), default=0)
+        self._families.longest_label_bytes = max(self._families.longest_label_bytes, longest)
         row = self._rows[values] = len(self._rows)
         self.series.append(values)
         self._created.append(created)
@@ -194,6 +196,7 @@ class Families:
         self.limits = limits
         self.on_overflow = on_overflow
         self.now = now
+        self.longest_label_bytes = 0
         self._by_name: dict[str, Family] = {}
         self._by_id: list[Family] = []
         self._claimed: dict[str, str] = {}  # sample name to family name
@@ -213,6 +216,10 @@ class Families:
     def __iter__(self) -> Iterator[Family]:
         return iter(self._by_id)
 
+    def most_series(self) -> int:
+        """How many series the largest family has."""
+        return max(map(len, self), default=0)
+
     def define(self, definition: Definition) -> Family | Refusal:
         """The family of this definition, made if it is new; or why there is none."""
         known = self._by_name.get(definition.name)
@@ -230,7 +237,8 @@ class Families:
 
     def define_own(self, definition: Definition) -> Family:
         """A family of the collector's own, which no emitter can define. Raises StoreFull."""
-        return self._by_name.get(definition.name) or self._define(definition)
+        known = self._by_name.get(definition.name)
+        return self._define(definition) if known is None else known  # one without series is false
 
     def _agree(self, known: Family, definition: Definition) -> Family | Refusal:
         ours = known.definition

@@ -70,7 +70,6 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._kick_fds: dict[int, int] = {}
         self._accounts: dict[int, _Account] = {}
-        agent.lanes_limit.set(rules.max_lanes)
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))

@@ -161,11 +161,13 @@ def test_there_are_only_so_many_lanes(node: Node) -> None:
     first.end()
     node.until_no_lane()
     node.run('shmetrics.Counter("jobs", "Jobs").inc(10)')
+    node.until_no_lane()
     found = node.samples()
     assert found.value("jobs_total") == 11
     assert found.value("shmetrics_registrations_total", result="granted") == 2
     assert found.value("shmetrics_registrations_total", result="quota") >= 1
-    assert found.value("shmetrics_lanes_limit") == 1
+    assert found.value("shmetrics_quota_limit", quota="lanes") == 1
+    assert found.value("shmetrics_quota_used", quota="lanes") == 0
 
 
 # ---- no room --------------------------------------------------------------------------------

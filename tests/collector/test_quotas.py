@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every quota shows how much there may be of something, and how much there is."""
+
+from __future__ import annotations
+
+import shmetrics
+from shmetrics.collector.collector import Settings
+from tests.collector.loopback import MIB, Loopback
+
+
+def test_quotas_show_what_is_used_of_them(loopback: Loopback) -> None:
+    """Of those that each family has, the fullest counts."""
+    defaults = Settings()
+    for queue in ("a", "b", "x" * 30):
+        shmetrics.Counter("jobs", "Jobs", ["queue"]).labels(queue).inc()
+    shmetrics.Counter("more", "More", ["queue"]).labels("\N{SNOWMAN}" * 20).inc()
+    found = loopback.samples()
+    limits = {labels[0][1]: n for labels, n in found.of("shmetrics_quota_limit").items()}
+    used = {labels[0][1]: n for labels, n in found.of("shmetrics_quota_used").items()}
+    assert limits.keys() == used.keys()
+    assert (used["lanes"], limits["lanes"]) == (1, defaults.rules.max_lanes)
+    assert used["series_per_family"] == 3
+    assert limits["series_per_family"] == defaults.limits.series_per_family
+    assert (used["label_bytes"], limits["label_bytes"]) == (60, defaults.limits.label_bytes)
+    assert 0 < used["store_bytes"] < limits["store_bytes"] == 4 * MIB
+    loopback.restart()
+    found = loopback.samples()
+    again = {labels[0][1]: n for labels, n in found.of("shmetrics_quota_used").items()}
+    assert again == used  # as they are found in the store, to which a restart adds nothing
