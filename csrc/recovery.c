@@ -59,9 +59,6 @@ static void relist_call(struct shm_drain *drain, uint32_t kind, uint32_t series,
         atomic_store_explicit(&open->start_ns, start_ns, memory_order_relaxed);
         atomic_store_explicit(&open->series, series, memory_order_relaxed);
     }
-    /* The slot may be the first of its height. */
-    atomic_store_explicit(&drain->lane.header->producer.calls_high, drain->lane.n_calls,
-                          memory_order_relaxed);
 }
 
 /* Carries out the event that was being spilled. Returns whether it is, or just was, the latest. */
@@ -80,15 +77,14 @@ static bool finish_spill(struct shm_drain *drain, const struct shm_intent *inten
     return intent->n > 0;
 }
 
-void shm_recover_emitter(struct shm_drain *drain)
+/* Brings the list of open calls up to what was counted. */
+static void finish_list(struct shm_drain *drain, const struct shm_intent *intent, bool spilling)
 {
     struct shm_header *header = drain->lane.header;
-    struct shm_intent intent = header->intent; /* copy, then check, then use */
     uint64_t head = atomic_load_explicit(&header->producer.head, memory_order_relaxed);
-    bool spilling = finish_spill(drain, &intent);
-    if (intent.head == head) {
+    if (intent->head == head) {
         if (spilling)
-            relist_call(drain, intent.kind, intent.series, intent.start_ns);
+            relist_call(drain, intent->kind, intent->series, intent->start_ns);
     } else if (drain->lane.records > 0 && head != SHM_INDEX_START) {
         struct shm_record last = drain->lane.ring[(head - 1) & (drain->lane.records - 1)];
         uint64_t start_ns = last.stamp_ns;
@@ -96,4 +92,22 @@ void shm_recover_emitter(struct shm_drain *drain)
             start_ns -= last.duration_ns;
         relist_call(drain, last.kind, last.series, start_ns);
     }
+    /* Once anything is counted, every slot holds. Before that it may be a move from the private
+     * lane that was under way: nothing of it counts. */
+    if (head != SHM_INDEX_START ||
+        atomic_load_explicit(&header->producer.spilled, memory_order_relaxed) != 0)
+        atomic_store_explicit(&header->producer.calls_high, drain->lane.n_calls,
+                              memory_order_relaxed);
+    /* Done, once and for all: whoever comes here again, after a kill, must not list a call that
+     * was given up meanwhile. */
+    atomic_store_explicit(&header->intent.spilled, SHM_INTENT_NONE, memory_order_relaxed);
+    shm_fence();
+    header->intent.head = head;
+}
+
+void shm_recover_emitter(struct shm_drain *drain)
+{
+    struct shm_intent intent = drain->lane.header->intent; /* copy, then check, then use */
+    bool spilling = finish_spill(drain, &intent);
+    finish_list(drain, &intent, spilling);
 }

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An emitter killed after every single store of its move from the private lane into the one that it
+ * was given: the collector finds nothing of what the private lane held, or all of it. */
+#include "node.h"
+#include "step.h"
+
+#define EVENTS 7u /* ends with a call that is open */
+
+static _Alignas(4096) unsigned char private_memory[32768];
+static struct shm_lane granted;
+static bool arrived;
+
+static void move(void *node)
+{
+    (void)node;
+    if (!shm_producer_move(&node_producer, &granted))
+        node_fail("it does not fit", 0);
+}
+
+static void check(void *node, unsigned long step)
+{
+    static struct node copy;
+    struct shm_drain drain;
+    struct shm_open_call_copy open[8];
+    memcpy(&copy, node, sizeof copy);
+    node_open(&copy, &drain, step);
+    shm_recover_emitter(&drain);
+    node_drain(&copy, &drain, step);
+
+    const uint64_t *calls = copy.cells + 8 * NODE_CALLS;
+    const uint64_t *histogram = copy.cells + 8 * NODE_HISTOGRAM;
+    uint64_t events = (uint64_t)(shm_value(copy.cells[8 * NODE_COUNTER]) * 2.0) + histogram[1] +
+                      histogram[2] + histogram[3] + calls[SHM_CELL_STARTS] + calls[SHM_CELL_ENDS];
+    if (events != (arrived ? EVENTS : 0) && events != EVENTS)
+        node_fail("a part of it came, or it went again", step);
+    if (shm_drain_calls(&drain, open, 8) != calls[SHM_CELL_STARTS] - calls[SHM_CELL_ENDS])
+        node_fail("the list of open calls is not that of what was counted", step);
+    arrived = events == EVENTS;
+    shm_drain_close(&drain);
+}
+
+int main(void)
+{
+    const struct shm_lane_sizes sizes = {0, 512, 64, 8};
+    struct shm_lane private_lane;
+    struct node *node = node_new(8);
+    shm_lane_attach(node->lane, sizeof node->lane, &granted);
+    shm_lane_format(private_memory, 0, &sizes);
+    shm_lane_attach(private_memory, sizeof private_memory, &private_lane);
+    shm_producer_begin(&node_producer, &private_lane, 2);
+    for (uint32_t i = 0; i < EVENTS; i++)
+        node_emit(i);
+    unsigned long changes = step_through(node, sizeof *node, node, move, check);
+    if (!arrived)
+        node_fail("it did not arrive", changes);
+    printf("exact after each of %lu changes\n", changes);
+    return 0;
+}

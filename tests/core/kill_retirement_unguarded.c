@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The control: the same without undo entries. */
+#include "undo.h"
+#define shm_undo_state(undo, cells, plan, kind, lane_id, index, seen) shm_plan_apply(plan)
+#include "kill_retirement.c"
+#include "../../csrc/drain.c"
+#include "../../csrc/recovery.c"
