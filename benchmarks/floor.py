@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds `_floor.pyx` and `rings.c`, which only the benchmarks need, into benchmarks/build."""
+"""Builds into benchmarks/build what only the benchmarks need: `_floor.pyx`, `rings.c`, `core.c`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 BUILD = HERE / "build"
 RINGS = BUILD / "rings"
+CORE = BUILD / "core"
 _EXTENSION = BUILD / f"_floor{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
@@ -36,11 +37,11 @@ def build() -> None:
         include = f"-I{sysconfig.get_path('include')}"
         _compile("-shared", "-fPIC", include, generated, "-o", _EXTENSION)
     core = HERE.parent / "csrc"
-    source = HERE / "rings.c"
-    if _older(RINGS, source, *core.glob("*.h")):
-        _compile(
-            "-std=gnu11", "-Wall", "-Wextra", f"-I{core}", source, "-pthread", "-lm", "-o", RINGS
-        )
+    drain = [core / "drain.c", core / "recovery.c"]
+    for made, sources in ((RINGS, [HERE / "rings.c"]), (CORE, [HERE / "core.c", *drain])):
+        if _older(made, *sources, *core.glob("*.h")):
+            warnings = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow")
+            _compile("-std=gnu11", *warnings, f"-I{core}", *sources, "-pthread", "-lm", "-o", made)
 
 
 def nothing() -> Any:

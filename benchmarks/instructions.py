@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m benchmarks.instructions`: instructions per event, against budgets.toml.
+
+callgrind counts them: the number does not depend on how busy the machine is, and one more branch on
+the way of an event shows. It does depend on the compiler and on CPython, so the budgets name
+theirs; with others the numbers are shown and not judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+from benchmarks import floor
+
+BUDGETS = Path(__file__).parent / "budgets.toml"
+TOLERANCE = 1.03
+EVENTS = 20_480
+
+CORE = ("add", "observe", "call")
+SIDES = ("emit", "spill", "drain")
+# Which compiled functions do the work of a method, by their names in the extension.
+METHODS = {
+    "inc": ("__pyx_pw_*CounterSeries*inc",),
+    "observe": ("__pyx_pw_*HistogramSeries*observe",),
+    "call": (
+        "__pyx_pw_*CallSeries*__call__",
+        "__pyx_pw_*OpenCall*__enter__",
+        "__pyx_pw_*OpenCall*__exit__",
+    ),
+}
+
+Counts = dict[str, float]
+
+
+class CountFailed(Exception):
+    """callgrind did not count; the message is what it said."""
+
+
+def count(function: str, command: list[str]) -> int:
+    """Instructions in a function and whatever it calls, while the command runs."""
+    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    valgrind += ["--collect-atstart=no", f"--toggle-collect={function}"]
+    done = subprocess.run(
+        [*valgrind, *command],
+        cwd=BUDGETS.parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+    )
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode or not found or not int(found[1]):
+        raise CountFailed(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
+    return int(found[1])
+
+
+def core_counts() -> Iterator[tuple[str, float]]:
+    """Per event in C: into the ring, into totals when it is full, and out of the ring."""
+    for operation in CORE:
+        for side in SIDES:
+            command = [str(floor.CORE), operation, str(EVENTS)]
+            yield f"{operation}, {side}", count(f"measured_{side}", command) / EVENTS
+
+
+def method_counts() -> Iterator[tuple[str, float]]:
+    """Per call of a compiled method, the ring having room. What comes once is subtracted."""
+    for method, functions in METHODS.items():
+        command = [sys.executable, "-m", "benchmarks.methods", method]
+        once, twice = (
+            sum(count(function, [*command, str(n * EVENTS)]) for function in functions)
+            for n in (1, 2)
+        )
+        yield f"{method}, from Python", (twice - once) / EVENTS
+
+
+def toolchain() -> dict[str, str]:
+    """What the counts depend on, apart from the code."""
+    compiler = os.environ.get("CC", "cc")
+    said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+    name = "clang" if "clang" in said.stdout else "gcc"
+    macro = subprocess.run(
+        [compiler, "-dumpversion"], capture_output=True, text=True, check=True
+    ).stdout
+    return {
+        "compiler": f"{name} {macro.split('.')[0].strip()}",
+        "machine": platform.machine(),
+        "python": "{}.{}".format(*sys.version_info[:2]),
+    }
+
+
+def over(budgets: Mapping[str, float], counts: Mapping[str, float]) -> list[str]:
+    """What takes more than it may, or has no budget: one line each."""
+    return [
+        f"{name}: {found:.1f} instructions, {f'{budgets[name]:.1f}' if name in budgets else 'no'} "
+        "budget"
+        for name, found in counts.items()
+        if found > TOLERANCE * budgets.get(name, 0)
+    ]
+
+
+def table(budgets: Mapping[str, float], counts: Mapping[str, float]) -> Iterator[str]:
+    yield f"{'instructions per event':28}{'found':>9}{'budget':>9}{'ratio':>8}"
+    for name, found in counts.items():
+        budget = budgets.get(name)
+        ratio = f"{found / budget:8.3f}" if budget else f"{'':8}"
+        yield f"{name:28}{found:9.1f}{budget or 0:9.1f}{ratio}"
+
+
+def written(chain: Mapping[str, str], counts: Mapping[str, float]) -> str:
+    """budgets.toml with these numbers."""
+    lines = [
+        "# SPDX-License-Identifier: Apache-2.0",
+        "# Instructions per event, counted by callgrind; `make budgets` fails when one is exceeded",
+        "# by more than 3 %. Written by `python -m benchmarks.instructions --write`.",
+        "",
+        "[toolchain]",
+        *(f'{key} = "{value}"' for key, value in chain.items()),
+        "",
+        "[instructions]",
+        *(f'"{name}" = {found:.1f}' for name, found in counts.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
+    parser.add_argument("--write", action="store_true", help="make what is found the new budgets")
+    args = parser.parse_args()
+    floor.build()
+    chain = toolchain()
+    counts: Counts = dict([*core_counts(), *method_counts()])
+    if args.write:
+        BUDGETS.write_text(written(chain, counts))
+    budgets = tomllib.loads(BUDGETS.read_text())
+    print("\n".join(table(budgets["instructions"], counts)))
+    if chain != budgets["toolchain"]:
+        print(f"not judged: the budgets are of {budgets['toolchain']}, this is {chain}")
+        return 0
+    exceeded = over(budgets["instructions"], counts)
+    for line in exceeded:
+        print(f"over budget: {line}", file=sys.stderr)
+    return 1 if exceeded else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
