@@ -63,9 +63,14 @@ class Agent:
             "quota_used", "What is used of a quota; where each has one, by the fullest", "quota"
         )
         self._quota_limit = gauge("quota_limit", "How much of it there may be", "quota")
+        self._quota_exceeded = counter("quota_exceeded", "What was refused because of it", "quota")
 
-    def quota(self, name: str, limit: float, used: Callable[[], float]) -> None:
-        """Shows a quota from now on. used is asked at every scrape; where the limit is one for
-        each of many (users, families, lanes), it tells of the one that uses most."""
+    def quota(self, name: str, limit: float, used: Callable[[], float]) -> Counter:
+        """Shows a quota from now on; returns what counts the times that it was exceeded.
+
+        used is asked at every scrape; where the limit is one for each of many (users, families,
+        lanes), it tells of the one that uses most.
+        """
         self._quota_limit.labels(name).set(limit)
         self._quota_used.labels(name).set_function(used)
+        return self._quota_exceeded.labels(name)

@@ -21,8 +21,9 @@ from shmetrics.collector.lanes import Kicks, Lanes, Rules
 from shmetrics.collector.store import Store, StoreDamaged, StoreError, StoreFull
 from shmetrics.exposition.registry import tables_of
 from shmetrics.exposition.table import Table
+from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.server import Granted, Peer, Refused
+from shmetrics.registration.verdict import Granted, Refused
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,6 @@ class Collector:
 
     def _show_quotas(self, settings: Settings) -> None:
         quota, limits = self.agent.quota, settings.limits
-        quota("lanes", settings.rules.max_lanes, lambda: len(self._lanes))
         quota("series_per_family", limits.series_per_family, self.families.most_series)
         quota("label_bytes", limits.label_bytes, lambda: self.families.longest_label_bytes)
         quota("store_bytes", self.store.size_bytes, lambda: self.store.used_bytes)

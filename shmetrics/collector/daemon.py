@@ -16,13 +16,19 @@ import shmetrics
 from shmetrics import rpc, runtime_dir
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
-from shmetrics.collector.directory import Directory
+from shmetrics.collector.descriptors import lanes_that_fit
+from shmetrics.collector.directory import Directory, half_of_file_system
 from shmetrics.collector.families import CallFamily, Limits
 from shmetrics.collector.lane import Sizes
 from shmetrics.collector.lanes import Kicks, Rules
+from shmetrics.collector.occupancy import LaneLimits
 from shmetrics.collector.stock import Listener, Receiver
 from shmetrics.config import Config
+from shmetrics.registration.admission import Admission, Allowed
+from shmetrics.registration.peer import Peer
+from shmetrics.registration.protocol import Hello
 from shmetrics.registration.server import Server as RegistrationServer
+from shmetrics.registration.verdict import Granted, Refused
 from shmetrics.web.app import make_app
 from shmetrics.web.server import Server as WebServer
 
@@ -42,18 +48,24 @@ class LoopKicks(Kicks):
         self._loop.remove_reader(fd)
 
 
-def settings_of(config: Config) -> Settings:
-    """The collector's part of a configuration."""
+def settings_of(config: Config, lanes_dir: Path) -> Settings:
+    """The collector's part of a configuration, as far as this node lets it have that."""
     sizes = Sizes(
         config.lane.records,
         config.lane.dictionary_bytes,
         config.lane.spill_bytes // 8,
         config.lane.open_calls,
     )
+    registration = config.registration
+    limits = LaneLimits(
+        lanes_that_fit(registration.max_lanes),
+        registration.max_lanes_per_uid,
+        registration.max_lane_bytes or half_of_file_system(lanes_dir),
+    )
     return Settings(
         config.store.max_bytes,
         Limits(config.store.max_series_per_family, config.store.max_label_bytes),
-        Rules(sizes, config.registration.max_lanes, config.registration.uids()),
+        Rules(sizes, limits),
     )
 
 
@@ -79,7 +91,10 @@ class Daemon:
             self._directory = Directory(Path(config.runtime_dir or runtime_dir.choose()))
             opened.callback(self._directory.close)
             self.collector = Collector(
-                self._directory, settings_of(config), agent, LoopKicks(self._loop)
+                self._directory,
+                settings_of(config, self._directory.lanes),
+                agent,
+                LoopKicks(self._loop),
             )
             opened.callback(self.collector.close)
             app = make_app(self.collector, config.constant_labels, self._scraped)
@@ -87,16 +102,33 @@ class Daemon:
             opened.callback(self._web.close)
             if config.oslo_metrics_socket:
                 opened.callback(self._open_stock(agent).close)
-            self._registration = RegistrationServer(
-                self._directory.socket,
-                config.registration.socket_mode,
-                self.collector.grant,
-                self._ended,
-                lambda result: agent.registrations.labels(result).inc(),
-            )
+            self._registration = self._open_registration(agent)
             opened.callback(self._registration.close)
-            self._registration.start()
             self._opened = opened.pop_all()
+
+    def _open_registration(self, agent: Agent) -> RegistrationServer:
+        config = self._config.registration
+        admission = Admission(
+            Allowed(config.uids(), config.gids()),
+            config.max_per_second,
+            lambda: too_often.inc(),
+        )
+        too_often = agent.quota(
+            "registrations_per_second", config.max_per_second, admission.per_second
+        )
+
+        def grant(peer: Peer, hello: Hello) -> Granted | Refused:
+            return admission.refusal(peer) or self.collector.grant(peer, hello)
+
+        server = RegistrationServer(
+            self._directory.socket,
+            config.socket_mode,
+            grant,
+            self._ended,
+            lambda result: agent.registrations.labels(result).inc(),
+        )
+        server.start()
+        return server
 
     def _open_stock(self, agent: Agent) -> Listener:
         receiver = Receiver(

@@ -19,6 +19,12 @@ from shmetrics import runtime_dir
 from shmetrics.errors import ShmetricsError
 
 
+def half_of_file_system(path: Path) -> int:
+    """So much of it may be lanes, if nobody says how much: others live there too."""
+    status = os.statvfs(path)
+    return status.f_blocks * status.f_frsize // 2
+
+
 class DirectoryError(ShmetricsError):
     """The runtime directory cannot be used; the message names it, and the mend."""
 

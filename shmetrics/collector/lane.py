@@ -102,7 +102,8 @@ class Lane:
         self._families = families
         self._gauges = gauges
         self._fd = fd
-        self._memory = mmap.mmap(fd, os.fstat(fd).st_size)
+        self.size_bytes = os.fstat(fd).st_size
+        self._memory = mmap.mmap(fd, self.size_bytes)
         store = families.store
         self._drain = _ring.LaneDrain(self._memory, store.undo, store.cells)
         if str(self._drain.lane_id) != path.stem:

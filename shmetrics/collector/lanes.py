@@ -13,13 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from shmetrics import _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.gauges import Gauges
 from shmetrics.collector.lane import Lane, LaneState, Owner, Sizes, create_file
+from shmetrics.collector.occupancy import LaneLimits, Occupancy
 from shmetrics.errors import BrokenLane, LaneRefused
+from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello, Result
-from shmetrics.registration.server import Granted, Peer, Refused
+from shmetrics.registration.verdict import Granted, Refused
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +32,10 @@ OWNER_SUFFIX = ".json"  # beside the lane: what the emitter cannot change
 
 
 class Rules(NamedTuple):
-    """Who gets a lane, and of what size. allowed_uids None: everybody."""
+    """How many lanes there may be, and of what size."""
 
     sizes: Sizes = Sizes()
-    max_lanes: int = 4096
-    allowed_uids: frozenset[int] | None = None
+    limits: LaneLimits = LaneLimits()
 
 
 class Kicks:
@@ -70,6 +72,16 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._kick_fds: dict[int, int] = {}
         self._accounts: dict[int, _Account] = {}
+        self._occupancy = taken = Occupancy(rules.limits)
+        self._exceeded = {
+            "lanes": agent.quota("lanes", rules.limits.lanes, lambda: taken.lanes),
+            "lanes_per_uid": agent.quota(
+                "lanes_per_uid", rules.limits.lanes_per_uid, taken.most_of_a_uid
+            ),
+            "lane_bytes": agent.quota(
+                "lane_bytes", rules.limits.lane_bytes, lambda: taken.lane_bytes
+            ),
+        }
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
@@ -81,23 +93,18 @@ class Lanes:
 
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
         """A lane for a process that asks for one, or why there is none."""
-        allowed = self._rules.allowed_uids
-        if allowed is not None and peer.uid not in allowed:
-            return Refused(
-                Result.UID, f"uid {peer.uid} may not register; see registration.allow_uids"
-            )
-        if len(self._lanes) >= self._rules.max_lanes:
-            return Refused(
-                Result.QUOTA,
-                f"there are {len(self._lanes)} lanes already; see registration.max_lanes",
-            )
+        sizes = self._sizes(hello.records)
+        excess = self._occupancy.excess(peer.uid, _ring.lane_bytes(*sizes))
+        if excess is not None:
+            self._exceeded[excess.quota].inc()
+            return Refused(Result.QUOTA, excess.text)
         lane_id = self._families.store.next_lane_id()
         path = self._directory / f"{lane_id}{LANE_SUFFIX}"
         owner = Owner(hello.process or "unknown", peer.pid, peer.uid)
         try:
             kick_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             try:
-                lane_fd = self._create(path, lane_id, owner, hello.records)
+                lane_fd = self._create(path, lane_id, owner, sizes)
             except BaseException:
                 os.close(kick_fd)
                 raise
@@ -108,11 +115,14 @@ class Lanes:
         self._kicks.watch(kick_fd, lambda: self._kicked(lane_id))
         return Granted(lane_id, lane_fd, kick_fd)
 
-    def _create(self, path: Path, lane_id: int, owner: Owner, wanted: int) -> int:
+    def _sizes(self, wanted_records: int) -> Sizes:
         sizes = self._rules.sizes
-        if wanted:
-            fitting = 1 << (wanted - 1).bit_length()
-            sizes = sizes._replace(records=max(MIN_RECORDS, min(fitting, sizes.records)))
+        if not wanted_records:
+            return sizes
+        fitting = 1 << (wanted_records - 1).bit_length()
+        return sizes._replace(records=max(MIN_RECORDS, min(fitting, sizes.records)))
+
+    def _create(self, path: Path, lane_id: int, owner: Owner, sizes: Sizes) -> int:
         lane_fd = create_file(path, lane_id, sizes)
         try:
             # The lock is the emitter's: it lives as long as the descriptor we hand over. Ours is
@@ -135,6 +145,7 @@ class Lanes:
             raise
         self._lanes[lane.lane_id] = lane
         self._accounts[lane.lane_id] = _Account(self._agent, lane)
+        self._occupancy.add(owner.uid, lane.size_bytes)
         return lane
 
     def reopen(self) -> None:
@@ -221,6 +232,7 @@ class Lanes:
             if lost:
                 self._agent.dropped.labels("store_full").inc(lost)
         lane_id = lane.lane_id
+        self._occupancy.remove(lane.owner.uid, lane.size_bytes)
         self._let_go(lane)
         _remove(lane.path)
         del self._lanes[lane_id], self._accounts[lane_id]

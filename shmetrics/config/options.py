@@ -8,6 +8,7 @@ option's name: `records: 1000 is not a power of two; try 1024`.
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import re
@@ -90,6 +91,14 @@ class Registration(Section, frozen=True, kw_only=True):
             "everybody."
         ),
     ] = "own"
+    allow_gids: Annotated[
+        list[int | str],
+        Meta(
+            description="Groups whose members may register too, by number or name. A process is a "
+            "member by its primary group and by its supplementary ones, as long as these are not "
+            "more than 256."
+        ),
+    ] = []
     socket_mode: Annotated[
         int,
         Meta(
@@ -102,6 +111,26 @@ class Registration(Section, frozen=True, kw_only=True):
     max_lanes: Annotated[
         int, Meta(ge=1, le=65536, description="Processes that can be registered at a time.")
     ] = 4096
+    max_lanes_per_uid: Annotated[
+        int, Meta(ge=1, le=65536, description="Of these, processes of one user.")
+    ] = 2048
+    max_lane_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 40,
+            description="Memory that all lanes together may take. 0: half of the file system that "
+            "the runtime directory is on.",
+        ),
+    ] = 0
+    max_per_second: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=10_000,
+            description="Registrations of one user per second. Ten times as many may come at once.",
+        ),
+    ] = 200.0
 
     def __post_init__(self) -> None:
         if isinstance(self.allow_uids, str) and self.allow_uids not in ("own", "any"):
@@ -109,6 +138,7 @@ class Registration(Section, frozen=True, kw_only=True):
                 f'allow_uids: {self.allow_uids!r} is neither "own" nor "any" nor a list of users'
             )
         self.uids()
+        self.gids()
 
     def uids(self) -> frozenset[int] | None:
         """The numbers of the users that may register; None is everybody. Raises ValueError."""
@@ -117,6 +147,10 @@ class Registration(Section, frozen=True, kw_only=True):
         if isinstance(self.allow_uids, str):
             return frozenset((0, os.geteuid()))
         return frozenset(_uid(user) for user in self.allow_uids)
+
+    def gids(self) -> frozenset[int]:
+        """The numbers of the groups whose members may register. Raises ValueError."""
+        return frozenset(_gid("allow_gids", group) for group in self.allow_gids)
 
 
 class Store(Section, frozen=True, kw_only=True):
@@ -201,10 +235,23 @@ class Config(Section, frozen=True, kw_only=True):
 
 def _uid(user: int | str) -> int:
     if isinstance(user, int):
-        if not 0 <= user < 2**32 - 1:
-            raise ValueError(f"allow_uids: {user} is no user's number")
-        return user
+        return _checked("allow_uids", user, "user")
     try:
         return pwd.getpwnam(user).pw_uid
     except KeyError:
         raise ValueError(f"allow_uids: there is no user {user!r} on this node") from None
+
+
+def _gid(option: str, group: int | str) -> int:
+    if isinstance(group, int):
+        return _checked(option, group, "group")
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ValueError(f"{option}: there is no group {group!r} on this node") from None
+
+
+def _checked(option: str, number: int, what: str) -> int:
+    if not 0 <= number < 2**32 - 1:
+        raise ValueError(f"{option}: {number} is no {what}'s number")
+    return number

@@ -21,6 +21,7 @@ _WORDS = {
     "str": "a string",
     "object": "a table",
     "int | str": "a number or a name",
+    "array": "a list",
     "str | array": "a string or a list",
 }
 

@@ -6,70 +6,42 @@ It knows messages and descriptors; who gets what is decided by the caller's gran
 
 from __future__ import annotations
 
-import array
 import asyncio
 import logging
 import os
 import socket
-import struct
+from array import array
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from shmetrics import _ring
 from shmetrics.errors import ShmetricsError
 from shmetrics.registration import protocol
+from shmetrics.registration.peer import Peer, peer_of
 from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Result, State
+from shmetrics.registration.silent import Silent
+from shmetrics.registration.verdict import Grant, Granted, Refused
+from shmetrics.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 5.0
 ACCEPT_PAUSE_S = 1.0  # after an error that will not go by itself, as too many open files
-MAX_SILENT = 256  # connections that have not said hello yet
 BACKLOG = 512
+BATCH = 32  # connections taken at one wake-up: a flood of them leaves time for all else
 
-_CREDENTIALS = struct.Struct("3i")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(64 * 4)
-
-
-class Peer(NamedTuple):
-    """Who is at the other end, as the kernel says. pid 0: in a namespace that we cannot see."""
-
-    pid: int
-    uid: int
-    gid: int
-
-
-class Granted(NamedTuple):
-    """A lane for a peer. lane_fd is closed here once it is sent; kick_fd stays the caller's."""
-
-    lane_id: int
-    lane_fd: int
-    kick_fd: int
-
-
-class Refused(NamedTuple):
-    """No lane, and why. Raised at nobody: it is an answer."""
-
-    result: Result
-    text: str
-
-
-Grant = Callable[[Peer, Hello], "Granted | Refused"]
 
 
 class _Client:
     """One connection."""
 
-    def __init__(self, server: Server, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.connection = Connection()
         self.lane_id: int | None = None
-        self.timeout = asyncio.get_running_loop().call_later(
-            HELLO_TIMEOUT_S, server.drop, self, f"no hello within {HELLO_TIMEOUT_S:g} s"
-        )
-        raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        self.peer = Peer(*_CREDENTIALS.unpack(raw))
+        self.timeout: asyncio.TimerHandle | None = None
+        self.peer = peer_of(sock)
 
 
 class Server:
@@ -92,6 +64,8 @@ class Server:
         self._on_end = on_end
         self._on_result = on_result
         self._clients: set[_Client] = set()
+        self.silent: Silent[_Client] = Silent()
+        self._seldom = Seldom(log)
         self._resuming: asyncio.TimerHandle | None = None
         self._socket = socket.socket(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -122,43 +96,55 @@ class Server:
         for client in list(self._clients):
             self._forget(client)
 
-    def end(self, lane_id: int) -> None:
-        """Closes the connection of a lane that the collector has given up."""
-        for client in [client for client in self._clients if client.lane_id == lane_id]:
-            self._forget(client)
+    def _accept(self) -> None:
+        for _ in range(BATCH):
+            try:
+                sock, _address = self._socket.accept()
+            except (BlockingIOError, ConnectionError):
+                return
+            except OSError as error:
+                self._seldom.warning("accept", f"{self._path}: cannot accept: {error.strerror}")
+                # The connection is still there, and so is what keeps us from taking it.
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(self._socket)
+                self._resuming = loop.call_later(ACCEPT_PAUSE_S, self.start)
+                return
+            sock.setblocking(False)
+            self._welcome(_Client(sock))
 
-    def drop(self, client: _Client, why: str) -> None:
+    def _welcome(self, client: _Client) -> None:
+        """A process says hello at once. Who does not is silent, and has to be waited for."""
+        loop = asyncio.get_running_loop()
+        self._clients.add(client)
+        loop.add_reader(client.socket, self._readable, client)
+        self._readable(client)
+        if client in self._clients and client.connection.state is State.CONNECTED:
+            client.timeout = loop.call_later(
+                HELLO_TIMEOUT_S, self._drop, client, "silent", "has not said hello"
+            )
+            leaves = self.silent.add(client, client.peer.uid)
+            if leaves is not None:
+                self._drop(leaves, "silent", "one of too many that have not said hello")
+
+    def _drop(self, client: _Client, result: str, why: str) -> None:
         """Ends a connection that broke the rules."""
-        log.warning("registration of pid %d, uid %d: %s", client.peer.pid, client.peer.uid, why)
-        self._on_result("malformed")
+        peer = client.peer
+        self._seldom.warning(
+            (result, peer.uid), f"registration of pid {peer.pid}, uid {peer.uid}: {why}"
+        )
+        self._on_result(result)
         self._forget(client)
 
-    def _accept(self) -> None:
-        try:
-            sock, _ = self._socket.accept()
-        except (BlockingIOError, ConnectionError):
-            return
-        except OSError as error:
-            log.error("%s: cannot accept: %s", self._path, error.strerror)
-            # The connection is still there, and so is what keeps us from taking it.
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(self._socket)
-            self._resuming = loop.call_later(ACCEPT_PAUSE_S, self.start)
-            return
-        sock.setblocking(False)
-        if sum(client.lane_id is None for client in self._clients) >= MAX_SILENT:
-            self._on_result("quota")
-            sock.close()
-            return
-        client = _Client(self, sock)
-        self._clients.add(client)
-        asyncio.get_running_loop().add_reader(sock, self._readable, client)
-
     def _forget(self, client: _Client) -> None:
-        client.timeout.cancel()
+        self._heard(client)
         asyncio.get_running_loop().remove_reader(client.socket)
         client.socket.close()
         self._clients.discard(client)
+
+    def _heard(self, client: _Client) -> None:
+        self.silent.discard(client)
+        if client.timeout is not None:
+            client.timeout.cancel()
 
     def _readable(self, client: _Client) -> None:
         try:
@@ -188,7 +174,7 @@ class Server:
         if client.connection.state is State.CONNECTED:
             self._send(client, Answer(Result.MALFORMED, _ring.LAYOUT_VERSION, 0, why), [])
         lane_id = client.lane_id
-        self.drop(client, why)
+        self._drop(client, "malformed", why)
         if lane_id is not None:
             self._on_end(lane_id)
 
@@ -199,7 +185,7 @@ class Server:
         except protocol.ProtocolError as error:
             self._malformed(client, str(error))
             return
-        client.timeout.cancel()
+        self._heard(client)
         found = self._decide(client.peer, hello)
         if isinstance(found, Refused):
             self._refuse(client, hello, found)
@@ -224,24 +210,21 @@ class Server:
         return self._grant(peer, hello)
 
     def _refuse(self, client: _Client, hello: Hello, refused: Refused) -> None:
-        log.warning(
-            "registration of %s (pid %d, uid %d) refused: %s",
-            hello.process,
-            client.peer.pid,
-            client.peer.uid,
-            refused.text,
+        peer, result = client.peer, refused.result.name.lower()
+        self._seldom.warning(
+            (result, peer.uid),
+            f"registration of {hello.process} (pid {peer.pid}, uid {peer.uid}) "
+            f"refused: {refused.text}",
         )
         answer = Answer(refused.result, _ring.LAYOUT_VERSION, 0, refused.text)
         self._send(client, answer, [])
         client.connection.advance(Event.REFUSAL)
-        self._on_result(refused.result.name.lower())
+        self._on_result(result)
         self._forget(client)
 
     def _send(self, client: _Client, answer: Answer, descriptors: list[int]) -> bool:
         rights = (
-            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
-            if descriptors
-            else []
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         )
         try:
             client.socket.sendmsg([protocol.encode_answer(answer)], rights)
@@ -253,7 +236,7 @@ class Server:
 def _close_descriptors(ancillary: list[tuple[int, int, bytes]]) -> None:
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptors = array.array("i")
+            descriptors = array("i")
             descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
             for descriptor in descriptors:
                 os.close(descriptor)

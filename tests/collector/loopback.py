@@ -15,8 +15,9 @@ from shmetrics import _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
+from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.server import Granted, Peer
+from shmetrics.registration.verdict import Granted
 from tests.collector.samples import Samples, samples_of
 
 MIB = 1024 * 1024

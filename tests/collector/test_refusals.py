@@ -170,12 +170,118 @@ def test_there_are_only_so_many_lanes(node: Node) -> None:
     assert found.value("shmetrics_quota_used", quota="lanes") == 0
 
 
+@as_root
+def test_one_user_cannot_have_all_lanes(node: Node) -> None:
+    node.runtime_dir.chmod(0o755)
+    node.start(f"[registration]\nallow_uids = [0, {NOBODY}]\nmax_lanes_per_uid = 2")
+    service = 'shmetrics.Counter("jobs", "Jobs").inc()\npause("recorded")'
+    others = [node.emitter(f"shmetrics.status()\nos.setuid({NOBODY})\n{service}") for _ in "ab"]
+    for other in others:
+        other.until("recorded")
+    node.run(
+        f"""
+        shmetrics.status()
+        os.setuid({NOBODY})
+        shmetrics.Counter("jobs", "Jobs").inc(100)
+        problem = shmetrics.status()["problem"]
+        assert problem == (
+            "refused (quota): uid {NOBODY} has 2 lanes already; see registration.max_lanes_per_uid"
+        ), problem
+        """
+    )
+    node.run('shmetrics.Counter("jobs", "Jobs").inc(10)')
+    found = node.samples()
+    assert found.value("jobs_total") == 12
+    assert found.value("shmetrics_quota_used", quota="lanes_per_uid") == 2
+    assert found.value("shmetrics_quota_limit", quota="lanes_per_uid") == 2
+    assert found.value("shmetrics_quota_exceeded_total", quota="lanes_per_uid") >= 1
+    for other in others:
+        other.go()
+        other.end()
+
+
+def test_lanes_take_only_so_much_memory(node: Node) -> None:
+    node.start("[registration]\nmax_lane_bytes = 1000000")
+    first = node.emitter('shmetrics.Counter("jobs", "Jobs").inc()\npause("recorded")')
+    first.until("recorded")
+    node.run(
+        """
+        shmetrics.Counter("jobs", "Jobs").inc(100)
+        problem = shmetrics.status()["problem"]
+        assert problem == (
+            "refused (quota): lanes have 512000 of 1000000 bytes already, and this one needs "
+            "512000; see registration.max_lane_bytes"
+        ), problem
+        """
+    )
+    found = node.samples()
+    assert found.value("shmetrics_quota_used", quota="lane_bytes") == 512_000
+    assert found.value("shmetrics_quota_exceeded_total", quota="lane_bytes") >= 1
+    first.go()
+    first.end()
+    node.until_no_lane()
+    assert node.samples().value("shmetrics_quota_used", quota="lane_bytes") == 0
+    node.run('shmetrics.Counter("jobs", "Jobs").inc(10)')
+    assert node.samples().value("jobs_total") == 11
+
+
+def test_lanes_leave_half_of_the_file_system(node: Node) -> None:
+    """If nobody says how much they may take."""
+    node.start()
+    room = os.statvfs(node.runtime_dir)
+    limit = node.samples().value("shmetrics_quota_limit", quota="lane_bytes")
+    assert limit == room.f_blocks * room.f_frsize // 2
+
+
+@as_root
+def test_a_flood_of_registrations_is_its_users_alone(node: Node) -> None:
+    """Its processes come too often; those of another user are served."""
+    node.runtime_dir.chmod(0o755)
+    node.start(f"[registration]\nallow_uids = [0, {NOBODY}]\nmax_per_second = 0.1")
+    nobody = f"shmetrics.status()\nos.setuid({NOBODY})\n"
+    node.run(nobody + 'shmetrics.Counter("jobs", "Jobs").inc()')
+    node.run(
+        nobody
+        + """
+shmetrics.Counter("jobs", "Jobs").inc(100)
+problem = shmetrics.status()["problem"]
+assert "registers more than 0.1 processes a second; see registration.max_per_second" in problem
+"""
+    )
+    node.run('shmetrics.Counter("jobs", "Jobs").inc(10)')
+    found = node.samples()
+    assert found.value("jobs_total") == 11
+    quota = "registrations_per_second"
+    assert found.value("shmetrics_quota_limit", quota=quota) == 0.1
+    assert 0.05 < found.value("shmetrics_quota_used", quota=quota) <= 0.1
+    assert found.value("shmetrics_quota_exceeded_total", quota=quota) >= 1
+
+
+@as_root
+def test_a_member_of_a_group_may_register(node: Node) -> None:
+    """By its primary group, or by another one of its groups."""
+    node.runtime_dir.chmod(0o755)
+    node.start("[registration]\nallow_gids = [4242]")
+    for n, groups in enumerate(("setgid(4242)", "setgroups([7, 4242])", "setgid(4243)")):
+        node.run(
+            f"""
+            shmetrics.status()
+            os.setgroups([])
+            os.{groups}
+            os.setuid({NOBODY})
+            shmetrics.Counter("jobs", "Jobs").inc(10 ** {n})
+            """
+        )
+    assert node.samples().value("jobs_total") == 11
+    assert f"uid {NOBODY} may not register" in node.log
+
+
 # ---- no room --------------------------------------------------------------------------------
 
 IN_SMALL_TMPFS = """
 from pathlib import Path
 from shmetrics import _ring
-from shmetrics.registration.server import Refused
+from shmetrics.registration.verdict import Refused
 from tests.collector.loopback import THIS_PROCESS, Hello, Loopback, Settings
 from shmetrics.errors import ShmetricsError
 

@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shmetrics import config
@@ -29,10 +30,18 @@ def test_it_loads_as_it_was(tmp_path: Path, wanted: config.Config) -> None:
     assert config.load(str(path)) == wanted
 
 
+ALL_TABLES = [
+    name
+    for name in config.Config.__struct_fields__
+    if isinstance(getattr(config.Config(), name), msgspec.Struct)
+]
+
+
 def test_every_option_is_explained() -> None:
     lines = config.commented(config.Config()).splitlines()
     options = [at for at, line in enumerate(lines) if " = " in line and line[0] != "#"]
-    assert len(options) == 16
+    sections = [config.Config(), *(getattr(config.Config(), name) for name in ALL_TABLES)]
+    assert len(options) + len(ALL_TABLES) == sum(len(one.__struct_fields__) for one in sections)
     for at in options:
         assert lines[at - 1].startswith("# "), lines[at]
     assert max(map(len, lines)) <= 100

@@ -51,6 +51,7 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         open_calls = 16
         [registration]
         allow_uids = [0, "root", 4711]
+        allow_gids = ["root", 4712]
         max_lanes = 3
         socket_mode = 0o660
         [store]
@@ -68,7 +69,7 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         oslo_metrics_socket_mode=0o600,
         lane=config.Lane(records=64, dictionary_bytes=16384, spill_bytes=8192, open_calls=16),
         registration=config.Registration(
-            allow_uids=[0, "root", 4711], max_lanes=3, socket_mode=0o660
+            allow_uids=[0, "root", 4711], allow_gids=["root", 4712], max_lanes=3, socket_mode=0o660
         ),
         store=config.Store(max_bytes=2097152, max_series_per_family=5, max_label_bytes=99),
     )
@@ -117,6 +118,13 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
         ("[registration]\nallow_uids = ['no-such-user']",
          "registration.allow_uids: there is no user 'no-such-user' on this node"),
         ("[registration]\nallow_uids = [-1]", "registration.allow_uids: -1 is no user's number"),
+        ("[registration]\nallow_gids = 'root'", "registration.allow_gids: 'root' is not a list"),
+        ("[registration]\nallow_gids = ['no-such-group']",
+         "registration.allow_gids: there is no group 'no-such-group' on this node"),
+        ("[registration]\nallow_gids = [4294967295]",
+         "registration.allow_gids: 4294967295 is no group's number"),
+        ("[registration]\nmax_per_second = 0",
+         "registration.max_per_second: 0 is not a number from 0.1 to 10_000"),
         ("[store]\nmax_bytes = 1",
          "store.max_bytes: 1 is not a whole number from 1_048_576 to 1_099_511_627_776"),
     ],

@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 from shmetrics import _ring
 from shmetrics.errors import ShmetricsError
-from shmetrics.registration import protocol, server
+from shmetrics.registration import protocol, server, silent
+from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Answer, Hello, Result
-from shmetrics.registration.server import Granted, Peer, Refused, Server
+from shmetrics.registration.server import Server
+from shmetrics.registration.verdict import Granted, Refused
 
 GOOD = protocol.encode_hello(Hello(_ring.LAYOUT_VERSION, 128, "nova-api"))
 
@@ -108,7 +110,7 @@ def test_a_hello_gets_a_lane_and_a_kick(path: Path) -> None:
 
     desk = at_desk(path, test)
     [(peer, hello)] = desk.asked
-    assert peer == (os.getpid(), os.getuid(), os.getgid())
+    assert peer == Peer(os.getpid(), os.getuid(), os.getgid(), tuple(sorted(os.getgroups())))
     assert hello == (1, 128, "nova-api")
     assert desk.results == ["granted"]
 
@@ -234,23 +236,23 @@ def test_who_says_nothing_is_shown_out(path: Path, monkeypatch: pytest.MonkeyPat
             assert await desk.said(client) == b""
         await desk.still_serves()
 
-    assert at_desk(path, test).results == ["malformed", "granted"]
+    assert at_desk(path, test).results == ["silent", "granted"]
 
 
-def test_only_so_many_may_be_silent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "MAX_SILENT", 3)
+def test_who_is_silent_for_longest_gives_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silent, "MAX_SILENT_PER_UID", 3)
 
     async def test(desk: Desk) -> None:
         with contextlib.ExitStack() as clients:
-            silent = [clients.enter_context(await desk.connect()) for n in range(3)]
-            with await desk.connect() as one_more:
-                assert await desk.said(one_more) == b""
-            assert desk.results == ["quota"]
-            silent[0].send(GOOD)
-            await desk.said(silent[0])
+            quiet = [clients.enter_context(await desk.connect()) for n in range(5)]
+            for client in quiet[:2]:
+                assert await desk.said(client) == b""
+            assert desk.results == ["silent", "silent"]
+            quiet[2].send(GOOD)
+            assert protocol.decode_answer(await desk.said(quiet[2])).result is Result.GRANTED
             await desk.still_serves()
 
-    assert at_desk(path, test).results == ["quota", "granted", "granted"]
+    assert at_desk(path, test).results == ["silent", "silent", "granted", "granted"]
 
 
 def test_a_process_that_is_gone_before_the_answer(path: Path) -> None:
@@ -294,20 +296,6 @@ def test_close_ends_all_connections(path: Path) -> None:
             assert desk.ended == []  # their processes live: the lanes stay
             desk.server = Server(path, 0o600, desk.grant, desk.ended.append, desk.results.append)
             desk.server.start()
-
-    at_desk(path, test)
-
-
-def test_a_lane_that_is_given_up_loses_its_connection(path: Path) -> None:
-    async def test(desk: Desk) -> None:
-        with await desk.connect() as first, await desk.connect() as second:
-            for client in (first, second):
-                client.send(GOOD)
-                await desk.said(client)
-            desk.server.end(1)
-            assert await desk.said(first) == b""
-            second.send(GOOD)  # still there: this is one hello too many
-            await desk.until(lambda: desk.ended == [2])
 
     at_desk(path, test)
 

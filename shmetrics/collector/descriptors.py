@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lanes need open files: as many of them as the system lets this process have."""
+
+from __future__ import annotations
+
+import logging
+import resource
+
+log = logging.getLogger(__name__)
+
+PER_LANE = 3  # its file, its kick, its process's connection
+RESERVED = 768  # silent connections, HTTP clients, and what is ours
+
+
+def lanes_that_fit(wanted: int) -> int:
+    """Raises the limit of open files as far as these lanes need it; how many of them fit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted * PER_LANE + RESERVED
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    fit = max((soft - RESERVED) // PER_LANE, 1)
+    log.warning(
+        "room for %d lanes instead of registration.max_lanes = %d: this process may open %d files, "
+        "and needs %d; raise LimitNOFILE, or ulimit -n",
+        *(fit, wanted, soft, needed),
+    )
+    return fit

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of the node's room for lanes is taken, and by whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+
+class LaneLimits(NamedTuple):
+    """What there may be of lanes."""
+
+    lanes: int = 4096
+    lanes_per_uid: int = 2048
+    lane_bytes: int = 1 << 40
+
+
+class Excess(NamedTuple):
+    """A quota that another lane would exceed, and what to say about it."""
+
+    quota: str
+    text: str
+
+
+class Occupancy:
+    """Counts lanes as they come and go."""
+
+    def __init__(self, limits: LaneLimits) -> None:
+        self.limits = limits
+        self.lanes = 0
+        self.lane_bytes = 0
+        self._by_uid: Counter[int] = Counter()
+
+    def add(self, uid: int, size_bytes: int) -> None:
+        self.lanes += 1
+        self.lane_bytes += size_bytes
+        self._by_uid[uid] += 1
+
+    def remove(self, uid: int, size_bytes: int) -> None:
+        self.lanes -= 1
+        self.lane_bytes -= size_bytes
+        self._by_uid[uid] -= 1
+        if not self._by_uid[uid]:
+            del self._by_uid[uid]
+
+    def most_of_a_uid(self) -> int:
+        """How many lanes the user with the most of them has."""
+        return max(self._by_uid.values(), default=0)
+
+    def excess(self, uid: int, size_bytes: int) -> Excess | None:
+        """Why there is no room for another lane of this user and size, or None."""
+        limits = self.limits
+        if self.lanes >= limits.lanes:
+            return Excess(
+                "lanes", f"there are {self.lanes} lanes already; see registration.max_lanes"
+            )
+        if self._by_uid[uid] >= limits.lanes_per_uid:
+            return Excess(
+                "lanes_per_uid",
+                f"uid {uid} has {self._by_uid[uid]} lanes already; "
+                "see registration.max_lanes_per_uid",
+            )
+        if self.lane_bytes + size_bytes > limits.lane_bytes:
+            return Excess(
+                "lane_bytes",
+                f"lanes have {self.lane_bytes} of {limits.lane_bytes} bytes already, "
+                f"and this one needs {size_bytes}; see registration.max_lane_bytes",
+            )
+        return None

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Room for lanes, by number, user and size."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shmetrics.collector.occupancy import LaneLimits, Occupancy
+
+lanes = st.tuples(st.integers(0, 3), st.integers(1, 50))
+
+
+@given(st.lists(lanes | st.integers(0, 100), max_size=60))
+def test_room_is_what_the_lanes_that_are_there_leave(steps: list[tuple[int, int] | int]) -> None:
+    """Against a list of them. A lane comes, if it may; or one of those that are there goes."""
+    occupancy = Occupancy(LaneLimits(lanes=6, lanes_per_uid=3, lane_bytes=100))
+    there: list[tuple[int, int]] = []
+    for step in steps:
+        if isinstance(step, int):
+            if there:
+                occupancy.remove(*there.pop(step % len(there)))
+        else:
+            uid, size = step
+            expected = None
+            if len(there) == 6:
+                expected = "lanes"
+            elif sum(owner == uid for owner, _ in there) == 3:
+                expected = "lanes_per_uid"
+            elif sum(bytes_ for _, bytes_ in there) + size > 100:
+                expected = "lane_bytes"
+            excess = occupancy.excess(uid, size)
+            assert (excess and excess.quota) == expected
+            if excess is None:
+                there.append(step)
+                occupancy.add(uid, size)
+        assert occupancy.lanes == len(there)
+        assert occupancy.lane_bytes == sum(size for _, size in there)
+        owners = [owner for owner, _ in there]
+        assert occupancy.most_of_a_uid() == max(map(owners.count, owners), default=0)

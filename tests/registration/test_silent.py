@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gives way among those who say nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shmetrics.registration import silent
+from shmetrics.registration.silent import Silent
+
+
+@given(st.lists(st.integers(0, 5) | st.integers(-20, -1), max_size=100))
+def test_the_longest_silent_gives_way(steps: list[int]) -> None:
+    """Against a list in the order of coming. A user comes; or the n-th last connection speaks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(silent, "MAX_SILENT", 8)
+        patch.setattr(silent, "MAX_SILENT_PER_UID", 3)
+        found: Silent[int] = Silent()
+        twin: list[tuple[int, int]] = []
+        for client, step in enumerate(steps):
+            if step < 0:
+                speaks = max(client + step, 0)
+                found.discard(speaks)
+                twin = [entry for entry in twin if entry[0] != speaks]
+                continue
+            his = [entry for entry in twin if entry[1] == step]
+            expected = None
+            if len(his) >= 3:
+                expected = his[0]
+            elif len(twin) >= 8:
+                expected = twin[0]
+            if expected is not None:
+                twin.remove(expected)
+            twin.append((client, step))
+            assert found.add(client, step) == (expected and expected[0])
+            assert len(found) == len(twin) <= 8
+            assert found.most_of_a_uid() == max(Counter(uid for _, uid in twin).values()) <= 3
