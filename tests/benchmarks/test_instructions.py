@@ -11,7 +11,7 @@ from benchmarks import floor, instructions
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 BUDGETS = {"add, emit": 50.0, "add, drain": 100.0}
 
