@@ -29,6 +29,9 @@ test-pythons: ## the suite on every CPython 3.10 to 3.13 that pyenv or PATH has
 bench: build ## the benchmarks, to benchmarks/results/; QUICK=1 for a short look
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
+bench-compare: $(VENV)/.environment ## two results: A=benchmarks/results/one.json B=...
+	@$(BIN)/python -m pyperf compare_to --table $(A) $(B)
+
 budgets: build ## instructions per event, against benchmarks/budgets.toml
 	@$(BIN)/python -m benchmarks.instructions
 
@@ -67,4 +70,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: help demo test test-pythons bench budgets check environment build pins clean
+.PHONY: help demo test test-pythons bench bench-compare budgets check environment build pins clean

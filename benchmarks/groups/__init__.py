@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All groups, by key, in the order of the report."""
 
-from benchmarks.groups import hook, imports, instruments, rings, scrape
+from benchmarks.groups import core, hook, imports, instruments, rings, scrape
 
 GROUPS = {
     group.key: group
@@ -13,6 +13,7 @@ GROUPS = {
         hook.CALL,
         imports.SECONDS,
         imports.BYTES,
+        core.CORE,
         rings.ONE,
         rings.TWO,
         scrape.SCRAPE,
