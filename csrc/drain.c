@@ -336,7 +336,7 @@ bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell)
 uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
                          uint32_t n)
 {
-    /* Pairs with the release in shm_emit_call_start. */
+    /* Pairs with the release in shm_producer_move. */
     uint64_t high = atomic_load_explicit(&drain->lane.header->producer.calls_high,
                                          memory_order_acquire);
     if (high > drain->lane.n_calls)
@@ -344,9 +344,12 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
     uint32_t found = 0;
     for (uint32_t slot = 0; slot < high && found < n; slot++) {
         struct shm_open_call *open = &drain->lane.calls[slot];
-        /* Pairs with the releases in shm_emit_call_start and shm_emit_call_end. */
+        /* Pairs with the releases in shm_list_call and shm_emit_call_end. */
         uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
-        uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_relaxed);
+        /* Pairs with its release in shm_list_call: if it is a later call's, the slot shows that. */
+        uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_acquire);
+        if (atomic_load_explicit(&open->series, memory_order_acquire) != series)
+            continue; /* ended meanwhile */
         if (series == 0 || series >= drain->n_targets ||
             drain->targets[series].type != SHM_TYPE_CALLS)
             continue;

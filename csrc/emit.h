@@ -105,13 +105,15 @@ static inline void shm_list_call(struct shm_producer *p, const struct shm_series
     }
     call->slot = p->free_calls[--p->n_free];
     struct shm_open_call *open = &p->lane.calls[call->slot];
-    atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_relaxed);
+    /* Pairs with its acquire in shm_drain_calls: the call before this one has left the slot. */
+    atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_release);
     /* Pairs with the acquire in shm_drain_calls: start_ns belongs to this call. */
     atomic_store_explicit(&open->series, s->id, memory_order_release);
     if (call->slot >= p->calls_high) {
         p->calls_high = call->slot + 1;
+        /* Relaxed: what there is to see in a slot, its series orders. */
         atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
-                              memory_order_release);
+                              memory_order_relaxed);
     }
 }
 

@@ -145,8 +145,8 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
         atomic_store_explicit(&to->calls[i].start_ns,
                               atomic_load_explicit(&from->calls[i].start_ns, memory_order_relaxed),
                               memory_order_relaxed);
-        /* Pairs with the acquire in shm_drain_calls. */
-        atomic_store_explicit(&to->calls[i].series, series, memory_order_release);
+        /* Relaxed: the slots count once calls_high is moved, below. */
+        atomic_store_explicit(&to->calls[i].series, series, memory_order_relaxed);
     }
     /* A smaller or larger table of open calls: hand out what is free in the new one. */
     uint32_t n_free = 0;
@@ -167,7 +167,8 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
     atomic_store_explicit(&new_line->spilled,
                           atomic_load_explicit(&old_line->spilled, memory_order_relaxed),
                           memory_order_release);
-    /* Last, so that no call shows as open whose start is not counted. */
+    /* Last, so that no call shows as open whose start is not counted. Pairs with the acquire in
+     * shm_drain_calls. */
     atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_release);
     p->lane = *to;
     shm_ring_open(&p->ring, to->ring, to->records, to->header);

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the scenarios share: a lane of the checker's atomics, an emitter, and a collector on it. */
+#ifndef MODEL_LANE_HPP
+#define MODEL_LANE_HPP
+
+#include "stdatomic.h"
+
+/* A clock that counts, so that every start time is a call's own. */
+#define SHM_CLOCK_H
+static uint64_t now_ns;
+static inline uint64_t shm_clock_ns(void) { return ++now_ns; }
+static inline uint64_t shm_clock_coarse_ns(void) { return 0; }
+
+/* The dictionary is plain bytes: a copy into it or out of it touches one word per entry. */
+static const unsigned DICTIONARY_BYTES = 256;
+static unsigned char dictionary[DICTIONARY_BYTES];
+static model::plain<int> *entries;
+
+static inline void *model_memcpy(void *to, const void *from, size_t n)
+{
+    auto inside = [](const void *at) {
+        return at >= dictionary && at < dictionary + DICTIONARY_BYTES;
+    };
+    if (inside(to))
+        entries[((unsigned char *)to - dictionary) / 16] = 1;
+    if (inside(from))
+        (void)(int)entries[((const unsigned char *)from - dictionary) / 16];
+    return memcpy(to, from, n);
+}
+#define memcpy model_memcpy
+
+#include "emit.h"
+
+#include "drain.c"
+#undef memcpy
+
+static const uint32_t CELLS = 16, CALLS = 2, RECORDS = 2;
+static const double no_bounds[1] = {1e9};
+static const unsigned char no_text[8] = {0};
+
+/* A lane's memory. Fresh ones have a ring; a private one has none. */
+struct memory {
+    shm_header header;
+    shm_open_call calls[CALLS];
+    ::model::uint64_t cells[CELLS], seen[CELLS];
+    shm_record ring[RECORDS];
+    unsigned char private_dictionary[DICTIONARY_BYTES];
+
+    shm_lane format(uint32_t records)
+    {
+        auto zero = [](auto &atomic) { atomic.store(0, rl::mo_relaxed, RL_INFO); };
+        shm_producer_line &producer = header.producer;
+        zero(producer.dictionary_end);
+        zero(producer.spilled);
+        zero(producer.gauge_writes);
+        zero(producer.calls_high);
+        for (auto &dropped : producer.dropped)
+            zero(dropped);
+        zero(header.intent.spilled);
+        zero(header.consumer.state);
+        producer.head.store(SHM_INDEX_START, rl::mo_relaxed, RL_INFO);
+        header.consumer.tail.store(SHM_INDEX_START, rl::mo_relaxed, RL_INFO);
+        for (auto &call : calls) {
+            zero(call.start_ns);
+            zero(call.series);
+        }
+        for (uint32_t i = 0; i < CELLS; i++) {
+            zero(cells[i]);
+            zero(seen[i]);
+        }
+        for (auto &record : ring)
+            record.kind = 0, record.flags = 0, record.series = 0, record.value = 0,
+            record.stamp_ns = 0, record.duration_ns = 0, record.exception = 0;
+        shm_lane lane = {};
+        lane.header = &header;
+        lane.calls = calls;
+        lane.dictionary = records ? dictionary : private_dictionary;
+        lane.cells = cells;
+        lane.seen = seen;
+        lane.ring = ring;
+        lane.lane_id = 1;
+        lane.records = records;
+        lane.dictionary_bytes = DICTIONARY_BYTES;
+        lane.n_cells = CELLS;
+        lane.n_calls = CALLS;
+        return lane;
+    }
+};
+
+/* An emitter with one series, and a collector that binds it to the store's cells. */
+struct node {
+    memory shared;
+    model::plain<int> words[DICTIONARY_BYTES / 16];
+    shm_family family = {};
+    shm_series series = {};
+    shm_producer producer = {};
+    shm_drain drain = {};
+    shm_undo undo = {};
+    uint64_t cells[CELLS] = {};
+
+    void begin(uint16_t type, const shm_lane &lane)
+    {
+        now_ns = 0;
+        entries = words;
+        for (auto &word : words)
+            word = 0;
+        uint32_t n_bounds = type == SHM_TYPE_CALLS || type == SHM_TYPE_HISTOGRAM;
+        family.type = series.type = type;
+        family.n_bounds = series.n_bounds = n_bounds;
+        family.bounds = series.bounds = no_bounds;
+        family.text = (const unsigned char *)no_bounds;
+        family.text_bytes = n_bounds * (uint32_t)sizeof no_bounds[0];
+        series.family = &family;
+        series.text = no_text;
+        series.text_bytes = sizeof no_text;
+        producer.kick_fd = -1;
+        shm_producer_begin(&producer, &lane, 1);
+    }
+
+    void open(const shm_lane &lane)
+    {
+        drain.n_targets = 1;
+        drain.undo = &undo;
+        drain.cells = cells;
+        drain.n_cells = CELLS;
+        drain.lane = lane;
+        shm_ring_open_reader(&drain.ring, lane.ring, lane.records, lane.header);
+    }
+
+    void pass()
+    {
+        static unsigned char buffer[SHM_ENTRY_MAX_BYTES];
+        enum shm_drained found;
+        while ((found = shm_drain_pass(&drain)) == SHM_DRAIN_ENTRIES) {
+            shm_entry entry;
+            while (shm_drain_entry(&drain, &entry, buffer) == SHM_DRAINED && entry.size_bytes)
+                if (entry.kind == SHM_ENTRY_SERIES)
+                    shm_drain_bind(&drain, series.type, no_bounds, series.n_bounds, cells);
+        }
+        RL_ASSERT(found == SHM_DRAINED);
+    }
+};
+
+#endif

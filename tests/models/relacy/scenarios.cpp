@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The core under a model of the C11 memory order: two threads, one of which records while the other
+ * drains, and every value that a relaxed load may return. The lane is tiny, and full most of the time.
+ *
+ *   scenarios NAME ITERATIONS [FUNCTION OBJECT]
+ *
+ * Exit status 0: every execution was right. 1: one was not, and is described. With a function and an
+ * object, as in `shm_ring_publish ring->shared_head`, the order of that operation is relaxed.
+ */
+#include "lane.hpp"
+
+#include <iostream>
+#include <map>
+#include <string>
+
+static const unsigned EMITTER = 0;
+
+template <typename derived> struct scenario : rl::test_suite<derived, 2> {
+    static const unsigned LOOKS = 3;
+    node here;
+
+    void before()
+    {
+        shm_lane lane = here.shared.format(RECORDS);
+        here.begin(derived::type, lane);
+        here.open(lane);
+    }
+
+    void thread(unsigned who)
+    {
+        derived *self = static_cast<derived *>(this);
+        if (who == EMITTER)
+            self->emit();
+        else
+            for (unsigned i = 0; i < derived::LOOKS; i++)
+                self->look();
+    }
+
+    void after()
+    {
+        here.pass();
+        static_cast<derived *>(this)->check();
+        shm_drain_close(&here.drain);
+    }
+};
+
+/* Ring, dictionary and spill: event i is worth 2^i, so a total tells which events it is made of. */
+struct counting : scenario<counting> {
+    static const uint16_t type = SHM_TYPE_COUNTER;
+    static const unsigned EVENTS = 6;
+
+    void emit()
+    {
+        for (unsigned i = 0; i < EVENTS; i++)
+            shm_emit_add(&here.producer, &here.series, (double)(1u << i));
+    }
+
+    void look() { here.pass(); }
+
+    void check() { RL_ASSERT(shm_value(here.cells[0]) == (double)((1u << EVENTS) - 1)); }
+};
+
+/* Open calls. Start times are odd and ends even, call i begins at 2i + 1; one slot is used by all. */
+struct calling : scenario<calling> {
+    static const uint16_t type = SHM_TYPE_CALLS;
+    static const unsigned LOOKS = 5, CALLS_MADE = 2;
+
+    void emit()
+    {
+        for (unsigned i = 0; i < CALLS_MADE; i++) {
+            shm_call call = {};
+            shm_emit_call_start(&here.producer, &here.series, &call);
+            shm_emit_call_end(&here.producer, &here.series, &call, NULL);
+        }
+    }
+
+    uint64_t latest_start = 0;
+
+    /* A call that is listed has begun; one that is listed no more has ended. */
+    void look()
+    {
+        shm_open_call_copy open[CALLS];
+        uint32_t n = shm_drain_calls(&here.drain, open, CALLS);
+        here.pass();
+        RL_ASSERT(n <= 1);
+        uint64_t begun = (latest_start + 1) / 2, ended = begun;
+        if (n == 1) {
+            RL_ASSERT(open[0].start_ns % 2 == 1 && open[0].start_ns >= latest_start);
+            latest_start = open[0].start_ns;
+            begun = (latest_start + 1) / 2;
+            ended = begun - 1;
+        }
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] >= begun && here.cells[SHM_CELL_ENDS] >= ended);
+    }
+
+    void check()
+    {
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] == CALLS_MADE);
+        RL_ASSERT(here.cells[SHM_CELL_ENDS] == CALLS_MADE);
+        RL_ASSERT(here.cells[SHM_CALLS_BUCKETS] == CALLS_MADE);
+    }
+};
+
+/* Two series of calls that take turns in one slot: whose call it is, and since when, belong together. */
+struct reusing : scenario<reusing> {
+    static const uint16_t type = SHM_TYPE_CALLS;
+    shm_series other;
+
+    void before()
+    {
+        scenario::before();
+        other = here.series;
+        shm_define(&here.producer, &here.series);
+        shm_define(&here.producer, &other);
+        here.pass();
+    }
+
+    void emit()
+    {
+        for (unsigned i = 0; i < 3; i++) {
+            shm_call call = {};
+            shm_series *series = i % 2 ? &other : &here.series;
+            shm_emit_call_start(&here.producer, series, &call);
+            shm_emit_call_end(&here.producer, series, &call, NULL);
+        }
+    }
+
+    void look()
+    {
+        shm_open_call_copy open[CALLS];
+        uint32_t n = shm_drain_calls(&here.drain, open, CALLS);
+        RL_ASSERT(n <= 1);
+        if (n == 1)
+            RL_ASSERT(open[0].series == (open[0].start_ns / 2) % 2 + 1);
+        here.pass();
+    }
+
+    void check() { RL_ASSERT(here.cells[SHM_CELL_ENDS] == 3); }
+};
+
+/* A gauge is read where it is, once there is a write to it. */
+struct gauging : scenario<gauging> {
+    static const uint16_t type = SHM_TYPE_GAUGE;
+
+    void emit()
+    {
+        shm_emit_gauge(&here.producer, &here.series, 3.0, false, true);
+        shm_emit_gauge(&here.producer, &here.series, 4.0, false, true);
+    }
+
+    void look()
+    {
+        shm_gauge_copy gauge;
+        here.pass();
+        if (shm_drain_gauges(&here.drain, 1, &gauge, 1) == 1)
+            RL_ASSERT((gauge.value == 3.0 || gauge.value == 4.0) && gauge.stamp_ns > 0);
+    }
+
+    void check() {}
+};
+
+/* From the private lane into the one that the collector has made, with a call that is open. */
+struct moving : scenario<moving> {
+    static const uint16_t type = SHM_TYPE_CALLS;
+    static const unsigned LOOKS = 12; /* a move is many stores */
+    memory apart;
+    shm_lane to;
+    shm_call call = {};
+
+    void before()
+    {
+        to = here.shared.format(RECORDS);
+        here.begin(type, apart.format(0));
+        here.open(to);
+        shm_emit_call_start(&here.producer, &here.series, &call);
+    }
+
+    void emit()
+    {
+        RL_ASSERT(shm_producer_move(&here.producer, &to));
+        shm_emit_call_end(&here.producer, &here.series, &call, NULL);
+    }
+
+    void look()
+    {
+        shm_open_call_copy open[CALLS];
+        uint32_t n = shm_drain_calls(&here.drain, open, CALLS);
+        here.pass();
+        if (n > 0)
+            RL_ASSERT(open[0].start_ns == 1);
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] >= n);
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] >= here.cells[SHM_CELL_ENDS]);
+    }
+
+    void check()
+    {
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] == 1 && here.cells[SHM_CELL_ENDS] == 1);
+    }
+};
+
+int main(int count, char **words)
+{
+    const std::map<std::string, bool (*)(rl::test_params &)> scenarios = {
+        {"counting", rl::simulate<counting>}, {"calling", rl::simulate<calling>},
+        {"reusing", rl::simulate<reusing>},   {"gauging", rl::simulate<gauging>},
+        {"moving", rl::simulate<moving>},
+    };
+    rl::test_params how;
+    if (count != 3 && count != 5)
+        return 2;
+    how.iteration_count = std::stoul(words[2]);
+    how.progress_stream = &std::cerr;
+    how.progress_output_period = 3600;
+    if (count == 5) {
+        model::weakened_function = words[3];
+        model::weakened_object = words[4];
+    }
+    return scenarios.at(words[1])(how) ? 0 : 1;
+}
