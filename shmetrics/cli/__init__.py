@@ -23,7 +23,10 @@ COMMANDS = ("collector", "lanes", "top", "check", "demo")
 # What may be missing, by the name it is imported by, and the extra that brings it.
 _EXTRAS = {
     **dict.fromkeys(
-        ("msgspec", "numpy", "prometheus_client", "rich", "starlette", "tomli", "uvicorn"),
+        (
+            *("bcrypt", "h11", "msgspec", "numpy", "prometheus_client"),
+            *("rich", "starlette", "tomli", "yaml"),
+        ),
         "collector",
     ),
     **dict.fromkeys(("oslo_config", "oslo_messaging"), "oslo"),

@@ -55,7 +55,7 @@ def _seconds(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Shows figures until it is interrupted, or the time is up."""
-    for name in ("oslo_messaging", "uvicorn", "rich"):
+    for name in ("oslo_messaging", "starlette", "rich"):
         if importlib.util.find_spec(name) is None:  # to be said here, not in a child's log
             raise ModuleNotFoundError(name=name)
     for number in (signal.SIGTERM, signal.SIGHUP):  # our processes must not outlive us

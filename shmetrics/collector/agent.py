@@ -57,7 +57,19 @@ class Agent:
         )
         self.drain_seconds = seconds("drain_seconds", "Time of one pass over all lanes")
         self.scrape_seconds = seconds("scrape_seconds", "Time to answer one scrape")
+        self.scrapes = counter("scrapes", "Scrapes answered")
+        self.renderings = counter("renderings", "Times that the text of a scrape was made")
         self.scrape_bytes = gauge("scrape_bytes", "Size of the latest scrape, uncompressed")
+        self.http_connections = gauge("http_connections", "Connections of HTTP clients")
+        self.http_connections_limit = gauge(
+            "http_connections_limit", "Most connections of HTTP clients there may be"
+        )
+        self.http_refused = counter(
+            "http_refused", "HTTP clients refused or cut off, by reason", "reason"
+        )
+        self.web_config_reloads = counter(
+            "web_config_reloads", "Changes of the web configuration file, by result", "result"
+        )
         self.store_bytes = gauge("store_bytes", "Bytes of the store in use")
         self._quota_used = gauge(
             "quota_used", "What is used of a quota; where each has one, by the fullest", "quota"

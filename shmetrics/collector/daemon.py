@@ -30,9 +30,31 @@ from shmetrics.registration.protocol import Hello
 from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.registration.verdict import Granted, Refused
 from shmetrics.web.app import make_app
+from shmetrics.web.counts import Counts
 from shmetrics.web.server import Server as WebServer
 
 log = logging.getLogger(__name__)
+
+
+class WebCounts(Counts):
+    """What the web tells, as metrics of the agent."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def scraped(self, seconds: float, size_bytes: int) -> None:
+        self._agent.scrapes.inc()
+        self._agent.scrape_seconds.observe(seconds)
+        self._agent.scrape_bytes.set(size_bytes)
+
+    def rendered(self) -> None:
+        self._agent.renderings.inc()
+
+    def refused(self, reason: str) -> None:
+        self._agent.http_refused.labels(reason).inc()
+
+    def reloaded(self, result: str) -> None:
+        self._agent.web_config_reloads.labels(result).inc()
 
 
 class LoopKicks(Kicks):
@@ -97,9 +119,12 @@ class Daemon:
                 LoopKicks(self._loop),
             )
             opened.callback(self.collector.close)
-            app = make_app(self.collector, config.constant_labels, self._scraped)
-            self._web = WebServer(app, config.address)
+            counts = WebCounts(agent)
+            app = make_app(self.collector, config.constant_labels, counts)
+            self._web = WebServer(app, config.address, config.web, counts=counts)
             opened.callback(self._web.close)
+            agent.http_connections.set_function(lambda: self._web.connections)
+            agent.http_connections_limit.set(config.web.max_connections)
             if config.oslo_metrics_socket:
                 opened.callback(self._open_stock(agent).close)
             self._registration = self._open_registration(agent)
@@ -140,10 +165,6 @@ class Daemon:
         )
         listener.start(self._loop)
         return listener
-
-    def _scraped(self, seconds: float, size_bytes: int) -> None:
-        self.collector.agent.scrape_seconds.observe(seconds)
-        self.collector.agent.scrape_bytes.set(size_bytes)
 
     def _ended(self, lane_id: int, tries: int = 10) -> None:
         """A dying process's connection ends just before the kernel drops its lane's lock."""

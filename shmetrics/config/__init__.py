@@ -7,6 +7,6 @@ wrong, oslo.py reads an oslo.metrics file, commented.py writes it all down as TO
 
 from shmetrics.config.commented import commented
 from shmetrics.config.load import load
-from shmetrics.config.options import Config, Lane, Registration, Store
+from shmetrics.config.options import Config, Lane, Registration, Store, Web
 
-__all__ = ["Config", "Lane", "Registration", "Store", "commented", "load"]
+__all__ = ["Config", "Lane", "Registration", "Store", "Web", "commented", "load"]

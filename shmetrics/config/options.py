@@ -168,6 +168,44 @@ class Store(Section, frozen=True, kw_only=True):
     ] = 1024
 
 
+class Web(Section, frozen=True, kw_only=True):
+    """What the clients of the HTTP server may cost. Who takes longer, or sends more, is cut off,
+    and counted."""
+
+    max_connections: Annotated[
+        int,
+        Meta(
+            ge=4,
+            le=65536,
+            description="Connections at a time. Where one more comes, the one gives way that has "
+            "waited longest for its client.",
+        ),
+    ] = 256
+    max_head_bytes: Annotated[
+        int, Meta(ge=1024, le=_MIB, description="Size of a request, which has no body here.")
+    ] = 16 * _KIB
+    max_headers: Annotated[int, Meta(ge=8, le=4096, description="Headers of a request.")] = 64
+    max_waiting_bytes: Annotated[
+        int,
+        Meta(
+            ge=_MIB,
+            le=1 << 40,
+            description="Memory for answers that clients have yet to take; one answer for many "
+            "clients counts once.",
+        ),
+    ] = 256 * _MIB
+    request_seconds: Annotated[
+        float,
+        Meta(ge=0.1, le=3600, description="Time to send a request, with the handshake of TLS."),
+    ] = 10.0
+    answer_seconds: Annotated[
+        float, Meta(ge=0.1, le=3600, description="Time to take an answer.")
+    ] = 60.0
+    idle_seconds: Annotated[
+        float, Meta(ge=0.1, le=3600, description="Time between two requests of a connection.")
+    ] = 90.0
+
+
 class Config(Section, frozen=True, kw_only=True):
     """Configuration of the collector. Every option may be left out."""
 
@@ -212,6 +250,7 @@ class Config(Section, frozen=True, kw_only=True):
     lane: Lane = field(default_factory=Lane)
     registration: Registration = field(default_factory=Registration)
     store: Store = field(default_factory=Store)
+    web: Web = field(default_factory=Web)
 
     def __post_init__(self) -> None:
         try:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ASGI application: which path answers what. Read-only, and every answer is made anew."""
+"""The ASGI application: which path answers what. Read-only; clients that come together share."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 from starlette.applications import Starlette
@@ -16,7 +17,9 @@ from starlette.routing import Route
 
 from shmetrics.exposition import negotiation
 from shmetrics.web import page
+from shmetrics.web.counts import Counts, Uncounted
 from shmetrics.web.methods import Method, summarize
+from shmetrics.web.shared import Shared
 from shmetrics.web.source import Source
 
 _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -25,10 +28,10 @@ _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosni
 def make_app(
     source: Source,
     constant_labels: Mapping[str, str],
-    on_scrape: Callable[[float, int], None] = lambda seconds, size_bytes: None,
+    counts: Counts = Uncounted(),  # noqa: B008
 ) -> Starlette:
-    """The application. on_scrape is told what each scrape took, and its size uncompressed."""
-    pages = _Pages(source, dict(constant_labels), on_scrape)
+    """The application."""
+    pages = _Pages(source, dict(constant_labels), counts)
     routes = {
         "/": pages.page,
         "/metrics": pages.metrics,
@@ -54,43 +57,57 @@ def make_app(
     )
 
 
+class _Scrape(NamedTuple):
+    """What a scrape wants. No names: everything."""
+
+    format: negotiation.Format
+    names: frozenset[str]
+
+
+class _Scraped(NamedTuple):
+    body: bytes
+    text_bytes: int
+
+
 class _Pages:
     """One endpoint per path. The collector is asked in the loop's own thread, like all of it."""
 
-    def __init__(
-        self,
-        source: Source,
-        constant_labels: dict[str, str],
-        on_scrape: Callable[[float, int], None],
-    ) -> None:
+    def __init__(self, source: Source, constant_labels: dict[str, str], counts: Counts) -> None:
         self._source = source
         self._constant_labels = constant_labels
-        self._on_scrape = on_scrape
+        self._counts = counts
+        self._scrapes = Shared(self._scrape)
+        self._views = Shared(self._view)
 
     async def metrics(self, request: Request) -> Response:
         begun = time.perf_counter()
         headers = request.headers
         # A header may come several times; together they are one list.
-        answer = negotiation.choose(
+        format_ = negotiation.choose(
             ",".join(headers.getlist("accept")), ",".join(headers.getlist("accept-encoding"))
         )
-        names = request.query_params.getlist("name[]")
-        tables = negotiation.select(self._source.tables(), names)
-        text = answer.render(tables, self._constant_labels)
-        body = text
-        if answer.gzip:  # takes a second per 100 MB, without the GIL: the loop goes on meanwhile
-            body = await asyncio.to_thread(answer.encode, text)
-        self._on_scrape(time.perf_counter() - begun, len(text))
-        encoding = {"content-encoding": "gzip"} if answer.gzip else {}
+        names = frozenset(request.query_params.getlist("name[]"))
+        scraped = await self._scrapes.get(_Scrape(format_, names))
+        self._counts.scraped(time.perf_counter() - begun, scraped.text_bytes)
+        encoding = {"content-encoding": "gzip"} if format_.gzip else {}
         return Response(
-            body,
+            scraped.body,
             headers={
                 **_COMMON_HEADERS,
                 **encoding,
-                "content-type": answer.content_type,
+                "content-type": format_.content_type,
                 "vary": "accept, accept-encoding",
             },
         )
+
+    async def _scrape(self, wanted: _Scrape) -> _Scraped:
+        self._counts.rendered()
+        tables = negotiation.select(self._source.tables(), wanted.names)
+        text = wanted.format.render(tables, self._constant_labels)
+        body = text
+        if wanted.format.gzip:  # a second per 100 MB, without the GIL: the loop goes on meanwhile
+            body = await asyncio.to_thread(wanted.format.encode, text)
+        return _Scraped(body, len(text))
 
     async def healthy(self, request: Request) -> Response:
         return _state(*self._source.healthy())
@@ -99,19 +116,33 @@ class _Pages:
         return _state(*self._source.ready())
 
     async def lanes(self, request: Request) -> Response:
-        return _json(self._source.lanes())
+        return await self._json(self._source.lanes)
 
     async def calls(self, request: Request) -> Response:
-        return _json(self._source.calls())
+        return await self._json(self._source.calls)
 
     async def methods(self, request: Request) -> Response:
-        return _json(self._summary()[0])
+        return await self._json(self._methods)
 
     async def page(self, request: Request) -> Response:
+        body = await self._views.get(self._page)
+        return Response(body, headers={**_COMMON_HEADERS, **page.HEADERS})
+
+    async def _json(self, view: Callable[[], object]) -> Response:
+        headers = {**_COMMON_HEADERS, "content-type": "application/json"}
+        return Response(await self._views.get(view), headers=headers)
+
+    async def _view(self, view: Callable[[], object]) -> bytes:
+        made = view()
+        return made if isinstance(made, bytes) else msgspec.json.encode(made)
+
+    def _page(self) -> bytes:
         methods, calls = self._summary()
         lanes = self._source.lanes()
-        body = page.render(self._constant_labels, self._source.ready(), methods, lanes, calls)
-        return Response(body, headers={**_COMMON_HEADERS, **page.HEADERS})
+        return page.render(self._constant_labels, self._source.ready(), methods, lanes, calls)
+
+    def _methods(self) -> list[Method]:
+        return self._summary()[0]
 
     def _summary(self) -> tuple[list[Method], list[dict[str, object]]]:
         """The methods, and the open calls that are in them."""
@@ -122,8 +153,3 @@ class _Pages:
 
 def _state(good: bool, why: str) -> Response:
     return PlainTextResponse(f"{why}\n", 200 if good else 503, _COMMON_HEADERS)
-
-
-def _json(value: object) -> Response:
-    headers = {**_COMMON_HEADERS, "content-type": "application/json"}
-    return Response(msgspec.json.encode(value), headers=headers)

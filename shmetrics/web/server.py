@@ -1,61 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP server in the collector's own event loop, on a socket that we bind ourselves.
 
-Why uvicorn with h11, under starlette: it runs as a coroutine in a loop that is there already, takes
-a bound socket, is Python all the way (no compiled wheel to miss on an odd machine), and the
-interface between the two is ASGI, so that either can be replaced. aiohttp would do as well; it has
-a compiled parser and six more packages, and an application written to it runs on nothing else.
-granian brings its own runtime and worker processes, which would have to be told every number first.
-wsgiref answers one client at a time, in a thread: a slow reader would hold up the next scrape.
+Why h11 under starlette, and connections of our own: what matters here is who gives way when there
+are too many, how long a client may take for a request and for an answer, and which certificate the
+next connection gets. Servers that are made for applications leave that to a proxy in front of them:
+uvicorn limits the size of a head, answers everybody with 503 over a number of connections, waits
+for the rest of a request or a slow reader for ever, and keeps the TLS context that it started with;
+aiohttp and hypercorn are alike in this. granian brings its own runtime and worker processes, which
+would have to be told every number first. h11 does the protocol, connection.py has the clock, and
+this module the table of all connections. The application is ASGI, so that either can be replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
-from collections.abc import Iterator
+import ssl
+from typing import Protocol
 
-import uvicorn
-from starlette.types import ASGIApp
-
+from shmetrics.config import Web
 from shmetrics.config.address import Address
 from shmetrics.errors import ShmetricsError
+from shmetrics.web import reasons
+from shmetrics.web.connection import App, Connection, Phase
+from shmetrics.web.counts import Counts, Uncounted
 
-# Connections at a time. Prometheus needs one; whatever would need more is mistaken or hostile.
-MAX_CONNECTIONS = 256
-GRACE_SECONDS = 2
+BACKLOG = 512
+ACCEPTS_AT_A_TIME = 64  # then the loop looks after the others
+GRACE_SECONDS = 2.0
+ACCEPT_PAUSE_SECONDS = 1.0  # after an error that will not go by itself
+
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+# What a client gets that there is no room for; where TLS would come first, it gets nothing.
+_FULL_BODY = b"503 too many clients\n"
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"retry-after: 1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+) % (len(_FULL_BODY), _FULL_BODY)
 
 
-class _Uvicorn(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the daemon's: it has to drain before it leaves."""
-        yield
+class Door(Protocol):
+    """How clients come in, as of now."""
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """For the TLS of the next connection; None: there is no TLS."""
+
+    def admits(self, transport: asyncio.Transport) -> bool:
+        """Whether the client at the other end may ask at all."""
+
+
+class OpenDoor:
+    """For everybody, without TLS."""
+
+    context = None
+
+    def admits(self, transport: asyncio.Transport) -> bool:
+        return True
 
 
 class Server:
     """Listens from its construction on, answers while serve() runs."""
 
-    def __init__(self, app: ASGIApp, address: Address) -> None:
+    def __init__(
+        self,
+        app: App,
+        address: Address,
+        limits: Web = Web(),  # noqa: B008
+        door: Door = OpenDoor(),  # noqa: B008
+        counts: Counts = Uncounted(),  # noqa: B008
+    ) -> None:
         """Binds. Raises ShmetricsError, one line, if the address cannot be had."""
+        self._app = app
         self._address = address
+        self._limits = limits
+        self._door = door
+        self._counts = counts
         self._socket = bind(address)
-        self._uvicorn = _Uvicorn(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=MAX_CONNECTIONS,
-                timeout_graceful_shutdown=GRACE_SECONDS,
-            )
-        )
+        self._scheme = "http" if door.context is None else "https"
+        self._connections: dict[Connection, ssl.SSLContext | None] = {}
+        self._ending: set[Connection] = set()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._resuming: asyncio.TimerHandle | None = None
+        self._told_to_stop = asyncio.Event()
+        self._nobody = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -64,23 +96,159 @@ class Server:
         if not self._address.host:  # every interface, of both protocols where there are two
             host = "127.0.0.1"
         here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-        return f"http://{Address(here, port)}"
+        return f"{self._scheme}://{Address(here, port)}"
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
 
     async def serve(self) -> None:
         """Answers until stop(). What is under way then has two seconds; a client that does not
         read is left."""
-        await self._uvicorn.serve(sockets=[self._socket])
-        for connection in self._uvicorn.server_state.connections.copy():
-            connection.transport.abort()  # uvicorn stops waiting for it, and leaves it open
-        await asyncio.sleep(0)  # for the loop to close them
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._accept)
+        await self._told_to_stop.wait()
+        if self._resuming is not None:
+            self._resuming.cancel()
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+        for connection in list(self._connections):
+            connection.finish()
+        await self._everybody_left(GRACE_SECONDS)
+        for connection in list(self._connections):
+            connection.abort()
+        await self._everybody_left(GRACE_SECONDS)
+        self._loop = None
+
+    async def _everybody_left(self, seconds: float) -> None:
+        self._nobody.clear()
+        if self._connections or self._ending:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._nobody.wait(), seconds)
 
     def stop(self) -> None:
-        """Ends serve() soon. May be called before it began."""
-        self._uvicorn.should_exit = True
+        """Ends serve() soon. May be called before it began, and by another thread."""
+        if self._loop is None:
+            self._told_to_stop.set()
+        else:
+            self._loop.call_soon_threadsafe(self._told_to_stop.set)
 
     def close(self) -> None:
         """Gives the address back, also if serve() never ran."""
         self._socket.close()
+
+    # ---- who comes in -------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_AT_A_TIME):
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    self._counts.refused(reasons.DESCRIPTORS)
+                if error.errno not in _NO_DESCRIPTORS or not self._give_way():
+                    self._pause()
+                return
+            accepted.setblocking(False)
+            if len(self._connections) < self._limits.max_connections or self._give_way():
+                self._begin(accepted)
+            else:
+                self._turn_away(accepted)
+
+    def _begin(self, accepted: socket.socket) -> None:
+        assert self._loop is not None
+        connection = Connection(self._app, self._limits, self)
+        context = self._door.context
+        self._connections[connection] = context
+        opening = self._loop.create_task(self._open(connection, accepted, context))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    async def _open(
+        self, connection: Connection, accepted: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
+        """Makes a transport of the socket, after TLS's handshake if there is TLS."""
+        assert self._loop is not None
+        if connection not in self._connections:  # has given way already
+            accepted.close()
+            connection.connection_lost(None)
+            return
+        connection.opening = asyncio.current_task()
+        # The connection's own time is shorter, and counts why it ended.
+        patience = None if context is None else self._limits.request_seconds + 1
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=context, ssl_handshake_timeout=patience
+            )
+        except OSError:  # ssl.SSLError is one
+            self._counts.refused(reasons.TLS)
+        finally:
+            if connection.transport is None:
+                connection.connection_lost(None)
+
+    def _give_way(self) -> bool:
+        """Ends the connection that is the least loss. False if all are being answered."""
+        waiting = (one for one in self._connections if one.phase is not Phase.WAITING)
+        least = min(waiting, key=lambda one: (one.phase, one.since), default=None)
+        if least is None:
+            return False
+        self._end(least, reasons.CONNECTIONS)
+        return True
+
+    def _end(self, connection: Connection, reason: str) -> None:
+        """Its descriptor is free a moment later; its place is free now."""
+        self._counts.refused(reason)
+        del self._connections[connection]
+        self._ending.add(connection)
+        connection.abort()
+
+    def _turn_away(self, accepted: socket.socket) -> None:
+        self._counts.refused(reasons.CONNECTIONS)
+        with accepted, contextlib.suppress(OSError):
+            if self._door.context is None:
+                accepted.send(_FULL)
+
+    def _pause(self) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(self._socket)
+        self._resuming = self._loop.call_later(ACCEPT_PAUSE_SECONDS, self._resume)
+
+    def _resume(self) -> None:
+        assert self._loop is not None
+        self._loop.add_reader(self._socket, self._accept)
+
+    # ---- what connections tell: see connection.Owner ------------------------------------------
+
+    def admits(self, connection: Connection) -> bool:
+        assert connection.transport is not None
+        return self._door.admits(connection.transport)
+
+    def keeps(self, connection: Connection) -> bool:
+        """Not if another certificate, or other names of clients, are in force since it began."""
+        stopping = self._told_to_stop.is_set()
+        return not stopping and self._connections.get(connection) is self._door.context
+
+    def sending(self, connection: Connection) -> None:
+        """Answers that wait to be taken have a limit together; an answer to many counts once."""
+        while True:
+            taking = [one for one in self._connections if one.phase is Phase.TAKING]
+            sizes = {id(one.answer): len(one.answer) for one in taking}
+            if sum(sizes.values()) <= self._limits.max_waiting_bytes or len(sizes) == 1:
+                return
+            slowest = min(taking, key=lambda one: one.since)
+            self._end(slowest, reasons.WAITING_BYTES)
+
+    def refused(self, reason: str) -> None:
+        self._counts.refused(reason)
+
+    def lost(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+        self._ending.discard(connection)
+        if not self._connections and not self._ending:
+            self._nobody.set()
 
 
 def bind(address: Address) -> socket.socket:

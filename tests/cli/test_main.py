@@ -114,7 +114,7 @@ def test_the_base_package_says_what_is_missing(command: Any, tmp_path: Path) -> 
     """A real process in which the extras cannot be imported."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
-        "for name in ('msgspec', 'numpy', 'rich', 'starlette', 'uvicorn', 'prometheus_client'):\n"
+        "for name in ('msgspec', 'numpy', 'rich', 'starlette', 'h11', 'prometheus_client'):\n"
         "    sys.modules[name] = None\n"
     )
     env = {"PYTHONPATH": f"{tmp_path}:{Path(shmetrics.__file__).parents[1]}"}

@@ -12,7 +12,8 @@ from tests.collector.node import ROOT, Node
 
 # The packages that the collector needs, and the parts of the standard library that are large.
 FOREIGN = {
-    *("numpy", "prometheus_client", "starlette", "uvicorn", "msgspec", "rich", "h11", "anyio"),
+    *("numpy", "prometheus_client", "starlette", "msgspec", "rich", "h11", "anyio"),
+    *("bcrypt", "yaml"),
     *("http", "asyncio", "urllib", "email", "ssl", "logging", "json", "typing_extensions"),
     *("threading", "multiprocessing", "subprocess", "concurrent", "queue", "socketserver"),
 }

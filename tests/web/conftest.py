@@ -4,6 +4,7 @@
 import asyncio
 import http.client
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shmetrics.config import Web
 from shmetrics.config.address import Address
 from shmetrics.exposition.table import Series, Table
 from shmetrics.web.app import make_app
@@ -38,7 +40,7 @@ def call_tables(family: str, rows: list[tuple[tuple[str, ...], list[int]]]) -> l
 
 @dataclass
 class FakeSource:
-    """A collector that has what it was given."""
+    """A collector that has what it was given, and takes note of what it is told."""
 
     the_tables: list[Table] = field(default_factory=list)
     the_lanes: list[dict[str, object]] = field(default_factory=list)
@@ -46,6 +48,9 @@ class FakeSource:
     the_health: tuple[bool, str] = (True, "draining")
     the_readiness: tuple[bool, str] = (True, "ready")
     scrapes: list[tuple[float, int]] = field(default_factory=list)
+    renderings: int = 0
+    refusals: Counter[str] = field(default_factory=Counter)
+    reloads: list[str] = field(default_factory=list)
 
     def tables(self) -> list[Table]:
         return self.the_tables
@@ -65,6 +70,15 @@ class FakeSource:
     def scraped(self, seconds: float, size_bytes: int) -> None:
         self.scrapes.append((seconds, size_bytes))
 
+    def rendered(self) -> None:
+        self.renderings += 1
+
+    def refused(self, reason: str) -> None:
+        self.refusals[reason] += 1
+
+    def reloaded(self, result: str) -> None:
+        self.reloads.append(result)
+
 
 @dataclass
 class Answer:
@@ -80,8 +94,9 @@ class Answer:
 class Running:
     """A server in a loop of its own."""
 
-    def __init__(self, source: FakeSource, address: Address) -> None:
-        self.server = Server(make_app(source, {"hostname": "node-1"}, source.scraped), address)
+    def __init__(self, source: FakeSource, address: Address, limits: Web) -> None:
+        app = make_app(source, {"hostname": "node-1"}, source)
+        self.server = Server(app, address, limits, counts=source)
         self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve()))
         self._thread.start()
 
@@ -113,8 +128,12 @@ def source() -> FakeSource:
 def run() -> Iterator[Callable[..., Running]]:
     running: list[Running] = []
 
-    def start(source: FakeSource, address: Address = Address("127.0.0.1", 0)) -> Running:  # noqa: B008
-        running.append(Running(source, address))
+    def start(
+        source: FakeSource,
+        address: Address = Address("127.0.0.1", 0),  # noqa: B008
+        limits: Web = Web(),  # noqa: B008
+    ) -> Running:
+        running.append(Running(source, address, limits))
         return running[-1]
 
     yield start

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One HTTP/1.1 connection: requests out of bytes, an ASGI application's answers back, in limits.
+
+h11 knows the protocol; this knows sizes and time. No request here has a body, so that a request is
+its head: it has to be whole within a time and a size. An answer goes out in pieces, each when the
+one before it is gone: a client that does not read costs a piece and a reference to the answer, and
+that for a limited time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+import h11
+
+from shmetrics.config import Web
+from shmetrics.web import reasons
+
+log = logging.getLogger(__name__)
+
+PIECE_BYTES = 64 * 1024
+# A client that is refused may still be sending. Closed at once, its kernel would throw away the
+# reason unread.
+LINGER_SECONDS = 2.0
+
+Message = MutableMapping[str, Any]
+App = Callable[
+    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+
+
+class Phase(enum.IntEnum):
+    """What a connection is at. Where too many are open, they give way in this order."""
+
+    LEAVING = 0  # has had its last answer
+    ASKING = 1  # has sent no whole request yet, or none since the last
+    TAKING = 2  # takes its answer
+    WAITING = 3  # for the application; does not give way
+
+
+class Owner(Protocol):
+    """Who looks after all connections."""
+
+    def admits(self, connection: Connection) -> bool:
+        """Whether this client may ask; decided once, when it has connected."""
+
+    def keeps(self, connection: Connection) -> bool:
+        """Whether there may be another request on this connection."""
+
+    def sending(self, connection: Connection) -> None:
+        """An answer begins to go out: connection.answer."""
+
+    def refused(self, reason: str) -> None: ...
+    def lost(self, connection: Connection) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """Begins with the accepted socket; the time for the first request includes TLS's handshake.
+
+    since: when it last got on, on the loop's clock. answer: what its client has yet to take.
+    """
+
+    def __init__(self, app: App, limits: Web, owner: Owner) -> None:
+        self._app = app
+        self._limits = limits
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._h11 = h11.Connection(h11.SERVER, limits.max_head_bytes)
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._started: Message | None = None
+        self._asked_before = False
+        self._head_only = False
+        self._heard_all = False
+        self.transport: asyncio.Transport | None = None
+        self.opening: asyncio.Task[None] | None = None  # set by the owner
+        self.answer = b""
+        self._enter(Phase.ASKING, limits.request_seconds)
+
+    def _enter(self, phase: Phase, seconds: float | None) -> None:
+        self.phase = phase
+        self.since = self._loop.time()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self._loop.call_later(seconds, self._late)
+
+    def _late(self) -> None:
+        """The time for this phase is over."""
+        idle = self._asked_before and not self._h11.trailing_data[0]
+        if self.phase is Phase.TAKING:
+            self._owner.refused(reasons.SLOW_READER)
+        elif self.phase is Phase.ASKING and not idle:
+            self._owner.refused(reasons.SLOW_REQUEST)
+            if self.transport is not None:
+                self._refuse(408, "the request took too long")
+                return
+        self.abort()
+
+    def abort(self) -> None:
+        """Ends it at once, whatever it is at."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.opening is not None:
+            self.opening.cancel()
+
+    def finish(self) -> None:
+        """Ends it after the answer that is under way."""
+        if self.phase is Phase.ASKING and self.transport is not None:
+            self.transport.close()
+        elif self.phase is Phase.ASKING:
+            self.abort()
+
+    # ---- the transport's side -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(PIECE_BYTES)
+        if not self._owner.admits(self):
+            self._owner.refused(reasons.CLIENT_NAME)
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self.transport = None
+        self.answer = b""
+        self._writable.set()
+        self._owner.lost(self)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def eof_received(self) -> bool:
+        """Who has said all of it may still want its answer; TLS has no such half."""
+        assert self.transport is not None
+        self._heard_all = True
+        return self.phase in (Phase.WAITING, Phase.TAKING) and self.transport.can_write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        if self.phase is Phase.LEAVING or self.transport is None:
+            return
+        if self.phase is Phase.ASKING:
+            if self._asked_before and not self._h11.trailing_data[0]:
+                self._enter(Phase.ASKING, self._limits.request_seconds)
+            self._h11.receive_data(data)
+            self._read()
+        else:  # the next request, before this one is answered: it can wait, and nothing after it
+            self._h11.receive_data(data)
+            self.transport.pause_reading()
+
+    # ---- requests -----------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Goes as far as what has come allows."""
+        try:
+            event = self._h11.next_event()
+            if not isinstance(event, h11.Request):
+                return
+            size = len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
+            if size > self._limits.max_head_bytes or len(event.headers) > self._limits.max_headers:
+                raise h11.RemoteProtocolError("the request is too large", 431)
+            if event.http_version not in (b"1.0", b"1.1"):
+                raise h11.RemoteProtocolError("this is another protocol", 505)
+            if not isinstance(self._h11.next_event(), h11.EndOfMessage):
+                self._owner.refused(reasons.BODY)
+                self._refuse(413, "no request here has a body")
+                return
+        except h11.RemoteProtocolError as error:
+            status = error.error_status_hint
+            self._owner.refused(reasons.HEAD if status == 431 else reasons.MALFORMED)
+            self._refuse(status, "too large a request" if status == 431 else "this is not HTTP/1.1")
+            return
+        self._asked_before = True
+        self._head_only = event.method == b"HEAD"
+        self._enter(Phase.WAITING, None)
+        self._task = self._loop.create_task(self._serve(event))
+
+    def _refuse(self, status: int, why: str) -> None:
+        """Answers without the application, and lets the client go."""
+        assert self.transport is not None
+        body = f"{status} {why}\n".encode()
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers = [(b"content-type", b"text/plain; charset=utf-8"), _date()]
+            headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+            self._write(_response(status, headers))
+            self._write(h11.Data(data=body))
+            self._write(h11.EndOfMessage())
+        self._leave(LINGER_SECONDS)
+
+    def _leave(self, seconds: float) -> None:
+        """Nothing more is said here; the client has some seconds to take it."""
+        assert self.transport is not None
+        self._enter(Phase.LEAVING, seconds)
+        self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    # ---- answers ------------------------------------------------------------------------------
+
+    async def _serve(self, request: h11.Request) -> None:
+        try:
+            await self._app(self._scope(request), _receive, self._send)
+        except Exception:
+            log.exception("no answer to %s", request.target.decode("ascii", "replace"))
+        if self.transport is None:
+            return
+        if self._started is None:
+            self._refuse(500, "the collector's log says more")
+        elif self._h11.our_state is h11.SEND_BODY:
+            self.abort()
+        elif self._h11.our_state is h11.MUST_CLOSE:
+            self._leave(self._limits.answer_seconds)
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        assert self.transport is not None
+        self._h11.start_next_cycle()
+        self._started = None
+        self.answer = b""
+        waiting = bool(self._h11.trailing_data[0])
+        limits = self._limits
+        self._enter(Phase.ASKING, limits.request_seconds if waiting else limits.idle_seconds)
+        self.transport.resume_reading()
+        if waiting:
+            self._read()
+
+    def _scope(self, request: h11.Request) -> Message:
+        assert self.transport is not None
+        path, _, query = request.target.partition(b"?")
+        return {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": request.http_version.decode("ascii"),
+            "method": request.method.decode("ascii"),
+            "scheme": "https" if self.transport.get_extra_info("sslcontext") else "http",
+            "path": unquote(path.decode("ascii")),
+            "raw_path": path,
+            "query_string": query,
+            "root_path": "",
+            "headers": list(request.headers),
+            "client": (self.transport.get_extra_info("peername") or ("", 0))[:2],
+            "server": (self.transport.get_extra_info("sockname") or ("", 0))[:2],
+        }
+
+    async def _send(self, message: Message) -> None:
+        """The application's answer: its start, and its body in one piece or several."""
+        if message["type"] == "http.response.start":
+            self._started = message
+            headers = [*message["headers"], _date()]
+            if self._heard_all or not self._owner.keeps(self):
+                headers.append((b"connection", b"close"))
+            self._write(_response(message["status"], headers))
+            return
+        if not self._head_only:
+            self.answer = message.get("body", b"")
+            self._enter(Phase.TAKING, self._limits.answer_seconds)
+            self._owner.sending(self)
+            for at in range(0, len(self.answer), PIECE_BYTES):
+                if self.transport is None:
+                    return
+                self._write(h11.Data(data=self.answer[at : at + PIECE_BYTES]))
+                if not self._writable.is_set():
+                    await self._writable.wait()
+                    self.since = self._loop.time()
+        if not message.get("more_body", False):
+            self._write(h11.EndOfMessage())
+
+    def _write(self, event: h11.Event) -> None:
+        if self.transport is not None:  # else the client has gone
+            self.transport.write(self._h11.send(event) or b"")
+
+
+async def _receive() -> Message:
+    """The body of a request: there is none."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _response(status: int, headers: list[tuple[bytes, bytes]]) -> h11.Response:
+    return h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)
+
+
+def _date() -> tuple[bytes, bytes]:
+    return b"date", formatdate(usegmt=True).encode()

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a client may cost: sizes, times, and who gives way. Against clients of bare sockets."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shmetrics.config import Web
+from shmetrics.config.address import Address
+from shmetrics.exposition.table import Series, Table
+from shmetrics.web import reasons
+from shmetrics.web.server import Server
+from tests.servers.processes import until
+from tests.web.raw import connected, many, said, tell
+
+LOOPBACK = Address("127.0.0.1", 0)
+ASKS = b"GET /-/ready HTTP/1.1\r\nhost: x\r\n"
+
+
+def big(size_bytes: int) -> list[Table]:
+    """A scrape of about that size."""
+    return [Table("big", "gauge", "x" * size_bytes, Series(()))]
+
+
+def soon(true: Callable[[], object]) -> None:
+    until(true, lambda: "not so", 60)
+
+
+# ---- sizes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [
+        (ASKS + b"x: " + b"y" * 20_000 + b"\r\n\r\n", 431, reasons.HEAD),
+        (ASKS + b"x: " + b"y" * 200_000, 431, reasons.HEAD),
+        (b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, reasons.HEAD),
+        (b"y" * 20_000, 431, reasons.HEAD),
+        (ASKS + b"x: y\r\n" * 64 + b"\r\n", 431, reasons.HEAD),
+        (ASKS + b"content-length: 1\r\n\r\n", 413, reasons.BODY),
+        (ASKS + b"content-length: 99999999999\r\n\r\n" + b"y" * 10**6, 413, reasons.BODY),
+        (ASKS + b"transfer-encoding: chunked\r\n\r\n", 413, reasons.BODY),
+        (ASKS + b"expect: 100-continue\r\ncontent-length: 9\r\n\r\n", 413, reasons.BODY),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, reasons.MALFORMED),
+        (b"GET / HTTP/3.0\r\nhost: x\r\n\r\n", 505, reasons.MALFORMED),
+        (b"\x16\x03\x01\x00\xf1\x01\x00\x00\xed\x03\x03\r\n\r\n", 400, reasons.MALFORMED),
+    ],
+)
+def test_what_is_too_much_or_no_request_is_refused(
+    site: Any, source: Any, request_: bytes, status: int, reason: str
+) -> None:
+    answer = tell(site.server.url, request_)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+    assert source.refusals == {reason: 1}
+    soon(lambda: site.server.connections == 0)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        ASKS + b"x: " + b"y" * 16_000 + b"\r\n\r\n",
+        ASKS + b"x: y\r\n" * 62 + b"\r\n",
+        ASKS + b"content-length: 0\r\n\r\n",
+    ],
+)
+def test_what_is_just_within_the_limits_is_answered(
+    site: Any, source: Any, request_: bytes
+) -> None:
+    request_ = request_.replace(b"host: x", b"host: x\r\nconnection: close")
+    assert tell(site.server.url, request_).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert not source.refusals
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.lists(
+            st.sampled_from(
+                [b"GET ", b"HEAD ", b"/metrics", b" HTTP/1.1", b"\r\n", b"\n", b"host: x", b":",
+                 b"content-length: ", b"0", b"7", b"transfer-encoding: chunked", b"\0", b"\xff"]
+            )
+        ).map(b"".join),
+    )
+)  # fmt: skip
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_sent_the_next_one_is_served(site: Any, garbage: bytes) -> None:
+    with connected(site.server.url) as client:
+        client.sendall(garbage)
+        client.shutdown(socket.SHUT_WR)
+        answer = said(client)
+    assert not answer or answer.startswith(b"HTTP/1.1 ")
+    assert b"HTTP/1.1 500" not in answer
+    assert site.ask("/-/ready").status == 200
+
+
+# ---- order ---------------------------------------------------------------------------------------
+
+
+def test_requests_in_a_row_are_answered_in_a_row(site: Any) -> None:
+    paths = [b"/-/ready", b"/none", b"/-/healthy", b"/metrics"] * 25
+    text = b"".join(b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path for path in paths)
+    last = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    answer = tell(site.server.url, text + last)
+    statuses = [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"404", b"200", b"200"] * 25 + [b"200"]
+
+
+def test_byte_by_byte_is_the_same_request(site: Any) -> None:
+    with connected(site.server.url) as client:
+        for byte in ASKS + b"connection: close\r\n\r\n":
+            client.sendall(bytes([byte]))
+        assert said(client).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_who_says_no_more_still_gets_the_answer(site: Any, source: Any) -> None:
+    source.the_tables = big(5_000_000)
+    with connected(site.server.url) as client:
+        client.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+        client.shutdown(socket.SHUT_WR)
+        assert len(said(client)) > 5_000_000
+
+
+# ---- time ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("say", [b"", b"G", ASKS])
+def test_a_request_that_does_not_end_is_ended(run: Any, source: Any, say: bytes) -> None:
+    url = run(source, LOOPBACK, Web(request_seconds=0.2)).server.url
+    assert tell(url, say).startswith(b"HTTP/1.1 408 ")
+    assert source.refusals == {reasons.SLOW_REQUEST: 1}
+
+
+def test_a_byte_now_and_then_gives_no_more_time(run: Any, source: Any) -> None:
+    url = run(source, LOOPBACK, Web(request_seconds=1)).server.url
+    with connected(url) as client:
+        client.settimeout(0.1)
+        answer = b""
+        while not answer:
+            try:
+                client.sendall(b"x")
+                answer = client.recv(100)
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_second_request_that_does_not_end_is_ended(run: Any, source: Any) -> None:
+    url = run(source, LOOPBACK, Web(request_seconds=0.2)).server.url
+    answer = tell(url, ASKS + b"\r\n" + ASKS)
+    assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"408"]
+
+
+def test_an_idle_connection_is_closed_and_not_counted(run: Any, source: Any) -> None:
+    url = run(source, LOOPBACK, Web(idle_seconds=0.2)).server.url
+    assert tell(url, ASKS + b"\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+    assert not source.refusals
+
+
+def test_who_does_not_take_the_answer_is_cut_off(run: Any, source: Any) -> None:
+    source.the_tables = big(20_000_000)
+    running = run(source, LOOPBACK, Web(answer_seconds=0.3))
+    with connected(running.server.url, receive_bytes=4096) as stuck:
+        stuck.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+        soon(lambda: source.refusals)
+        assert source.refusals == {reasons.SLOW_READER: 1}
+        soon(lambda: running.server.connections == 0)
+        assert len(said(stuck)) < 20_000_000
+
+
+# ---- numbers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("say", [b"", ASKS, ASKS + b"\r\n"], ids=["silent", "half", "idle"])
+def test_of_a_thousand_connections_the_scrape_is_answered(
+    run: Any, source: Any, say: bytes
+) -> None:
+    running = run(source, LOOPBACK, Web(max_connections=100))
+    with many(running.server.url, 1000, say):
+        assert running.server.connections <= 100
+        assert running.ask("/metrics").status == 200
+        soon(lambda: source.refusals[reasons.CONNECTIONS] > 850)
+
+
+def test_clients_that_never_read_give_way_to_a_scrape(run: Any, source: Any) -> None:
+    source.the_tables = big(8_000_000)
+    running = run(source, LOOPBACK, Web(max_connections=50))
+    with many(running.server.url, 300, b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"):
+        assert len(running.ask("/metrics").body) > 8_000_000
+
+
+def test_who_has_waited_longest_gives_way_first(run: Any, source: Any) -> None:
+    running = run(source, LOOPBACK, Web(max_connections=4))
+    with many(running.server.url, 4, ASKS) as clients:
+        soon(lambda: running.server.connections == 4)
+        clients[0].sendall(b"\r\n")
+        assert clients[0].recv(15) == b"HTTP/1.1 200 OK"  # now it waits since a moment ago
+        with connected(running.server.url) as newest:
+            assert said(clients[1]) == b""
+            for client in (clients[2], newest):
+                client.sendall(b"\r\n" if client is not newest else ASKS + b"\r\n")
+                assert client.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_answers_that_nobody_takes_have_a_limit_together(run: Any, source: Any) -> None:
+    running = run(source, LOOPBACK, Web(max_waiting_bytes=40_000_000))
+    alive: list[int] = []
+    clients = []
+    try:
+        for number in range(12):
+            source.the_tables = big(9_000_000 + number)  # another answer for each
+            client = connected(running.server.url, receive_bytes=4096)
+            clients.append(client)
+            sock = client.__enter__()
+            sock.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert sock.recv(15) == b"HTTP/1.1 200 OK"
+            alive.append(running.server.connections)
+    finally:
+        for client in clients:
+            client.__exit__(None, None, None)
+    assert max(alive) <= 5
+    assert source.refusals == {reasons.WAITING_BYTES: 8}
+
+
+class Hanging:
+    """An application that does not get done."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked += 1
+        await asyncio.sleep(3600)
+
+
+def test_who_is_being_answered_does_not_give_way() -> None:
+    app = Hanging()
+    server = Server(app, LOOPBACK, Web(max_connections=4))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    try:
+        with many(server.url, 4, ASKS + b"\r\n") as clients:
+            soon(lambda: app.asked == 4)
+            assert tell(server.url, b"").startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert server.connections == len(clients)
+    finally:
+        server.stop()
+        thread.join()
