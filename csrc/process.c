@@ -3,10 +3,30 @@
 #include "process.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-struct shm_process shm_process;
+static struct shm_producer first = {.kick_fd = -1};
+struct shm_process shm_process = {.producer = &first, .connection_fd = -1};
+
+/* Changes of lane are whole: no fork comes in between, neither of another thread, which waits for
+ * the lock, nor out of a signal handler of this one. */
+static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
+
+static void begin_change(sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+    pthread_mutex_lock(&changing);
+}
+
+static void end_change(const sigset_t *before)
+{
+    pthread_mutex_unlock(&changing);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
 
 static const struct shm_lane_sizes private_sizes = {
     .records = 0,
@@ -15,33 +35,25 @@ static const struct shm_lane_sizes private_sizes = {
     .calls = SHM_DEFAULT_CALLS,
 };
 
-static void close_descriptors(struct shm_process *self)
+static void close_descriptors(struct shm_process *self, struct shm_producer *producer)
 {
-    if (self->producer.kick_fd >= 0)
-        close(self->producer.kick_fd);
+    if (producer->kick_fd >= 0)
+        close(producer->kick_fd);
     if (self->connection_fd >= 0)
         close(self->connection_fd);
-    self->producer.kick_fd = -1;
+    producer->kick_fd = -1;
     self->connection_fd = -1;
 }
 
-/* Back to "no lane". All-zero indices make the next event take the slow path. */
-static void forget(struct shm_process *self)
+static void no_lane(struct shm_process *self)
 {
-    close_descriptors(self);
-    self->producer.ring = (struct shm_ring){0};
-    self->producer.lane = (struct shm_lane){0};
-    self->producer.generation = ++self->last_generation; /* no series has it */
-    self->producer.unregistered = false;
-    self->producer.attend_at_ns = 0;
     self->state = SHM_PROCESS_NONE;
     self->base = NULL;
     self->size_bytes = 0;
 }
 
-static bool open_private(struct shm_producer *producer)
+static bool map_private(struct shm_process *self, struct shm_producer *producer)
 {
-    struct shm_process *self = &shm_process;
     uint64_t size_bytes = shm_lane_bytes(&private_sizes);
     void *base = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
@@ -60,39 +72,79 @@ static bool open_private(struct shm_producer *producer)
     return true;
 }
 
+static bool open_private(struct shm_producer *producer)
+{
+    sigset_t before;
+    begin_change(&before);
+    /* Another one: a record of the parent's that we were forked out of. */
+    bool done = producer == shm_process_producer() && map_private(&shm_process, producer);
+    end_change(&before);
+    return done;
+}
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&changing);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&changing);
+}
+
+/* A producer like another, without its lane. It is never given back: a child that returns into an
+ * interrupted record uses the old one once more, and nobody can tell. 13 KiB per generation. */
+static struct shm_producer *new_producer(struct shm_process *self, const struct shm_producer *old)
+{
+    struct shm_producer *fresh = mmap(NULL, sizeof *fresh, PROT_READ | PROT_WRITE,
+                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (fresh == MAP_FAILED)
+        return NULL;
+    fresh->open = old->open;
+    fresh->disabled = old->disabled;
+    fresh->epoch = old->epoch + 1;
+    fresh->generation = ++self->last_generation; /* no series has it */
+    fresh->kick_fd = -1;
+    return fresh;
+}
+
 /* The child of a fork must never write to its parent's lane, nor hold its file open. What was
- * mapped there becomes private zero pages at the same address and not a hole: if the fork came out
- * of a signal handler, a record may be half written, and the rest of it has to go somewhere. */
+ * mapped there becomes private zero pages at the same address and not a hole, and the producer
+ * stays as it was: a record may be half written, and the rest of it has to go somewhere. */
 static void after_fork_in_child(void)
 {
     struct shm_process *self = &shm_process;
-    if (self->base &&
-        mmap(self->base, self->size_bytes, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED)
-        self->producer.disabled = true; /* never the parent's lane */
-    forget(self);
-    self->producer.epoch++;
+    struct shm_producer *old = shm_process_producer();
+    bool kept = self->base &&
+                mmap(self->base, self->size_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED;
+    close_descriptors(self, old);
+    no_lane(self);
+    struct shm_producer *fresh = kept ? NULL : new_producer(self, old);
+    if (fresh)
+        atomic_store_explicit(&self->producer, fresh, memory_order_relaxed);
+    old->disabled = true; /* without a fresh one the child records nothing */
+    old->unregistered = false;
+    after_fork();
 }
 
 void shm_process_init(bool disabled)
 {
     struct shm_process *self = &shm_process;
-    if (self->producer.open)
+    struct shm_producer *producer = shm_process_producer();
+    if (producer->open)
         return;
-    self->producer.open = open_private;
-    self->producer.kick_fd = -1;
-    self->connection_fd = -1;
+    producer->open = open_private;
     self->last_generation = 1; /* series begin with 0 */
-    self->producer.generation = self->last_generation;
-    self->producer.disabled = disabled;
-    if (pthread_atfork(NULL, NULL, after_fork_in_child) != 0)
-        self->producer.disabled = true; /* without it a child could write to its parent's lane */
+    producer->generation = self->last_generation;
+    producer->disabled = disabled;
+    if (pthread_atfork(before_fork, after_fork, after_fork_in_child) != 0)
+        producer->disabled = true; /* without it a child could write to its parent's lane */
 }
 
-enum shm_attach shm_process_attach(int lane_fd, int kick_fd, int connection_fd)
+static enum shm_attach attach(struct shm_process *self, int lane_fd, int kick_fd, int connection_fd)
 {
-    struct shm_process *self = &shm_process;
-    struct shm_producer *producer = &self->producer;
+    struct shm_producer *producer = shm_process_producer();
     struct stat file;
     if (fstat(lane_fd, &file) != 0 || file.st_size < (off_t)SHM_HEADER_BYTES ||
         (uint64_t)file.st_size > SHM_LANE_MAX_BYTES)
@@ -110,7 +162,7 @@ enum shm_attach shm_process_attach(int lane_fd, int kick_fd, int connection_fd)
     }
     void *old_base = self->base;
     uint64_t old_size_bytes = self->size_bytes;
-    close_descriptors(self);
+    close_descriptors(self, producer);
     if (self->state != SHM_PROCESS_PRIVATE || !shm_producer_move(producer, &lane)) {
         uint64_t lost = 0;
         if (self->state == SHM_PROCESS_PRIVATE)
@@ -131,10 +183,32 @@ enum shm_attach shm_process_attach(int lane_fd, int kick_fd, int connection_fd)
     return SHM_ATTACH_OK;
 }
 
+enum shm_attach shm_process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd)
+{
+    sigset_t before;
+    begin_change(&before);
+    enum shm_attach found = epoch == shm_process_producer()->epoch
+                                ? attach(&shm_process, lane_fd, kick_fd, connection_fd)
+                                : SHM_ATTACH_FOREIGN;
+    end_change(&before);
+    return found;
+}
+
+/* All-zero indices make the next event take the slow path. */
 void shm_process_detach(void)
 {
     struct shm_process *self = &shm_process;
+    struct shm_producer *producer = shm_process_producer();
+    sigset_t before;
+    begin_change(&before);
     if (self->base)
         munmap(self->base, self->size_bytes);
-    forget(self);
+    close_descriptors(self, producer);
+    no_lane(self);
+    producer->ring = (struct shm_ring){0};
+    producer->lane = (struct shm_lane){0};
+    producer->generation = ++self->last_generation; /* no series has it */
+    producer->unregistered = false;
+    producer->attend_at_ns = 0;
+    end_change(&before);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The process's own producer: one per process, forgotten by a forked child.
+ * The process's own producer: one per process, left behind by a forked child.
  *
  *   none --first event--> private --shm_process_attach--> registered
  *     ^                      |                                |
@@ -8,6 +8,10 @@
  *
  * private: anonymous memory with a lane's layout and no ring; every event goes to its cells, and
  * at registration they are copied into the lane before anything else is published there.
+ *
+ * A fork may come out of a signal handler that has interrupted a record, and the child may return
+ * into that record. It finds everything as it was, on a producer and on pages that nobody uses any
+ * more, while the child records with another producer: the event is its parent's.
  */
 #ifndef SHM_PROCESS_H
 #define SHM_PROCESS_H
@@ -27,7 +31,7 @@ enum shm_process_state {
 };
 
 struct shm_process {
-    struct shm_producer producer;
+    struct shm_producer *_Atomic producer; /* the one of this process, which is not its parent's */
     enum shm_process_state state;
     void *base; /* of the current lane's mapping */
     uint64_t size_bytes;
@@ -35,17 +39,24 @@ struct shm_process {
     uint32_t last_generation;
 };
 
-extern struct shm_process shm_process;
+extern struct shm_process shm_process __attribute__((visibility("hidden")));
+
+/* What to record with. To be asked for at every event: a fork changes it. */
+static inline struct shm_producer *shm_process_producer(void)
+{
+    return atomic_load_explicit(&shm_process.producer, memory_order_relaxed);
+}
 
 /* Has to be called once, before the first event. */
 void shm_process_init(bool disabled);
 
 /* Maps a granted lane and goes on in it, taking what is in the private one along. The descriptors
  * are taken over: lane_fd is closed once mapped, the others when the lane ends or the process
- * forks. Returns SHM_ATTACH_OK; on anything else nothing changed and no descriptor was taken. */
-enum shm_attach shm_process_attach(int lane_fd, int kick_fd, int connection_fd);
+ * forks. Returns SHM_ATTACH_OK; on anything else nothing changed and no descriptor was taken.
+ * epoch: the producer's when the lane was asked for. A child that was forked since does not get it. */
+enum shm_attach shm_process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd);
 
-/* Leaves a lane that the collector has closed. The next event starts a private one. */
+/* Leaves the lane. The next event starts a private one. */
 void shm_process_detach(void);
 
 #endif

@@ -209,6 +209,7 @@ static inline bool shm_define_family(struct shm_producer *p, struct shm_family *
     if (!shm_dictionary_append(p, entry, f->text, f->text_bytes))
         return false;
     f->id = ++p->families;
+    atomic_signal_fence(memory_order_seq_cst); /* as in shm_define */
     f->generation = p->generation;
     return true;
 }
@@ -234,18 +235,25 @@ static inline bool shm_define(struct shm_producer *p, struct shm_series *s)
         return false;
     s->id = ++p->series;
     s->cell = shm_cells_take(&p->cells_used, p->lane.n_cells, shm_cells_of(s->type, s->n_bounds));
+    /* Last. Where a signal handler forks in the middle and the child defines the series in a lane of
+     * its own, the rest of this is that of another generation, and the next event defines it anew. */
+    atomic_signal_fence(memory_order_seq_cst);
     s->generation = p->generation;
     return true;
 }
 
 /* ---- the slow path ---------------------------------------------------------------------- */
 
+/* Whether the collector has given the lane up. */
+static inline bool shm_is_closed(const struct shm_producer *p)
+{
+    return p->lane.header && atomic_load_explicit(&p->lane.header->consumer.state,
+                                                  memory_order_relaxed) != SHM_LANE_OPEN;
+}
+
 static inline enum shm_emit shm_attend(struct shm_producer *p)
 {
-    if (!p->open || !p->lane.header)
-        return SHM_EMITTED;
-    uint32_t state = atomic_load_explicit(&p->lane.header->consumer.state, memory_order_relaxed);
-    if (!p->unregistered && state == SHM_LANE_OPEN)
+    if (!p->open || !p->lane.header || (!p->unregistered && !shm_is_closed(p)))
         return SHM_EMITTED;
     uint64_t now_ns = shm_clock_coarse_ns();
     if (now_ns < p->attend_at_ns)

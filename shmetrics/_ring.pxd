@@ -44,7 +44,7 @@ cdef extern from "layout.h" nogil:
 
 cdef extern from "lane.h" nogil:
     const uint64_t SHM_LANE_MAX_BYTES
-    const int SHM_ATTACH_OK, SHM_ATTACH_NOT_READY, SHM_ATTACH_NOT_A_LANE
+    const int SHM_ATTACH_OK, SHM_ATTACH_NOT_READY, SHM_ATTACH_NOT_A_LANE, SHM_ATTACH_FOREIGN
     const int SHM_ATTACH_VERSION, SHM_ATTACH_BAD_PARTS
 
     cdef struct shm_lane_sizes:
@@ -90,11 +90,13 @@ cdef extern from "producer.h" nogil:
 
     cdef struct shm_producer:
         shm_lane lane
+        uint32_t epoch
         bint disabled
 
     cdef struct shm_call:
         bint open
 
+    bint shm_is_closed(const shm_producer *producer) noexcept
     const char *shm_drop_name(int cause) noexcept
     void shm_count_drop(shm_producer *producer, int cause, uint64_t n) noexcept
 
@@ -115,12 +117,12 @@ cdef extern from "process.h" nogil:
     const int SHM_PROCESS_NONE, SHM_PROCESS_PRIVATE, SHM_PROCESS_REGISTERED
 
     cdef struct shm_process_struct "shm_process":
-        shm_producer producer
         int state
 
     shm_process_struct shm_process
+    shm_producer *shm_process_producer() noexcept
     void shm_process_init(bint disabled) noexcept
-    int shm_process_attach(int lane_fd, int kick_fd, int connection_fd) noexcept
+    int shm_process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd) noexcept
     void shm_process_detach() noexcept
 
 

@@ -85,6 +85,7 @@ _ATTACH_REASONS = {
     SHM_ATTACH_NOT_A_LANE: "not_a_lane",
     SHM_ATTACH_VERSION: "layout_version",
     SHM_ATTACH_BAD_PARTS: "bad_parts",
+    SHM_ATTACH_FOREIGN: "foreign",
 }
 _BROKEN_REASONS = {
     SHM_BROKEN_HEAD: "head",
@@ -140,9 +141,17 @@ def process_init(bint disabled, attention):
     shm_process_init(disabled)
 
 
-def process_attach(int lane_fd, int kick_fd, int connection_fd):
-    """Goes on in a granted lane; takes the three descriptors over. Raises LaneRefused."""
-    _check_attach(shm_process_attach(lane_fd, kick_fd, connection_fd))
+def process_epoch():
+    """A number that changes when the process does: a forked child has another one."""
+    return shm_process_producer().epoch
+
+
+def process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd):
+    """Goes on in a granted lane; takes the three descriptors over. Raises LaneRefused.
+
+    epoch: process_epoch() when the lane was asked for.
+    """
+    _check_attach(shm_process_attach(epoch, lane_fd, kick_fd, connection_fd))
 
 
 def process_detach():
@@ -152,20 +161,22 @@ def process_detach():
 
 def process_status():
     """State of this process's producer, and what its lane has counted so far."""
+    cdef shm_producer *producer = shm_process_producer()
     cdef dict status = {
         "state": STATE_NAMES[shm_process.state],
-        "disabled": True if shm_process.producer.disabled else False,
+        "disabled": True if producer.disabled else False,
+        "closed": True if shm_is_closed(producer) else False,
         "attention_errors": _attention_errors,
     }
     cdef shm_counts counts
-    if shm_process.producer.lane.header != NULL:
-        shm_counts_read(shm_process.producer.lane.header, &counts)
+    if producer.lane.header != NULL:
+        shm_counts_read(producer.lane.header, &counts)
         status.update(_counts(&counts))
     return status
 
 
 def process_count_bad_labels():
-    shm_count_drop(&shm_process.producer, SHM_DROP_BAD_LABELS, 1)
+    shm_count_drop(shm_process_producer(), SHM_DROP_BAD_LABELS, 1)
 
 
 def wait_readable(int fd, uint64_t wait_ns):
@@ -199,7 +210,7 @@ cdef inline bint _number(object amount, double *value):
         value[0] = PyFloat_AsDouble(amount)
         return True
     except Exception:
-        shm_count_drop(&shm_process.producer, SHM_DROP_BAD_VALUE, 1)
+        shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
         return False
 
 
@@ -244,7 +255,7 @@ cdef class CounterSeries(Series):
         """Adds amount (>= 0). exemplar is accepted for prometheus_client's callers."""
         cdef double value
         if _number(amount, &value) and shm_emit_add(
-                &shm_process.producer, &self.series, value) == SHM_ATTENTION:
+                shm_process_producer(), &self.series, value) == SHM_ATTENTION:
             _attend()
 
 
@@ -257,7 +268,7 @@ cdef class GaugeSeries(Series):
     cdef int _write(self, object amount, double sign, bint add) except -1:
         cdef double value
         if _number(amount, &value) and shm_emit_gauge(
-                &shm_process.producer, &self.series, sign * value, add,
+                shm_process_producer(), &self.series, sign * value, add,
                 self.with_stamp) == SHM_ATTENTION:
             _attend()
         return 0
@@ -280,7 +291,7 @@ cdef class HistogramSeries(Series):
         """Takes one value. exemplar is accepted for prometheus_client's callers."""
         cdef double value
         if _number(amount, &value) and shm_emit_observe(
-                &shm_process.producer, &self.series, value) == SHM_ATTENTION:
+                shm_process_producer(), &self.series, value) == SHM_ATTENTION:
             _attend()
 
 
@@ -310,7 +321,7 @@ cdef class OpenCall:
 
     def __enter__(self):
         if shm_emit_call_start(
-                &shm_process.producer, &self.series.series, &self.call) == SHM_ATTENTION:
+                shm_process_producer(), &self.series.series, &self.call) == SHM_ATTENTION:
             _attend()
         return self
 
@@ -349,12 +360,12 @@ cdef class CallSeries(Series):
         if isinstance(call, OpenCall):
             (<OpenCall>call).series._end(<OpenCall>call, exception)
         else:
-            shm_count_drop(&shm_process.producer, SHM_DROP_BAD_VALUE, 1)
+            shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
 
     cdef _ExceptionSeries _thrown(self, object exception):
         """The exceptions of one class. None, and counted, if that is no name of one."""
         if not isinstance(exception, str):
-            shm_count_drop(&shm_process.producer, SHM_DROP_BAD_LABELS, 1)
+            shm_count_drop(shm_process_producer(), SHM_DROP_BAD_LABELS, 1)
             return None
         cdef _ExceptionSeries thrown = self._exceptions.get(exception)
         if thrown is None:
@@ -367,7 +378,7 @@ cdef class CallSeries(Series):
         if exception is not None:
             thrown = self._thrown(exception)
         if shm_emit_call_end(
-                &shm_process.producer, &call.series.series, &call.call,
+                shm_process_producer(), &call.series.series, &call.call,
                 NULL if thrown is None else &thrown.series) == SHM_ATTENTION:
             _attend()
         return 0

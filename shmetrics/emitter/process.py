@@ -32,21 +32,21 @@ class Registration:
     def __init__(self) -> None:
         self.last_problem = ""
         self._attempt: client.Attempt | None = None
-        self._waited_pid = 0
-        self._busy_pid = 0
+        self._waited_epoch = -1
+        self._busy_epoch = -1
 
     def attend(self) -> None:
         """Called by the binding. Never waits, but the first time in a process."""
-        pid = os.getpid()
-        if self._busy_pid == pid:  # a signal handler or another thread records meanwhile
+        epoch = _ring.process_epoch()
+        if self._busy_epoch == epoch:  # a signal handler or another thread records meanwhile
             return
-        self._busy_pid = pid  # a pid: a child forked by another thread now is not busy
+        self._busy_epoch = epoch  # and no mere flag: a child forked by another thread is not busy
         try:
-            first = self._waited_pid != pid
-            self._waited_pid = pid
+            first = self._waited_epoch != epoch
+            self._waited_epoch = epoch
             self._try(FIRST_WAIT_NS if first else 0)
         finally:
-            self._busy_pid = 0
+            self._busy_epoch = -1
 
     def finish(self) -> None:
         """At exit: a last chance for what no collector has seen yet."""
@@ -55,10 +55,13 @@ class Registration:
             self._try(FIRST_WAIT_NS)
 
     def _try(self, wait_ns: int) -> None:
-        if _ring.process_status()["state"] == "registered":
-            _ring.process_detach()  # we were called because the collector closed the lane
+        status = _ring.process_status()
+        if status["state"] == "registered":
+            if not status["closed"]:
+                return  # somebody was faster
+            _ring.process_detach()
         attempt = self._attempt
-        if attempt is not None and attempt.pid != os.getpid():
+        if attempt is not None and attempt.epoch != _ring.process_epoch():
             attempt.close()  # our parent's
             attempt = None
         self._attempt = None
@@ -78,14 +81,14 @@ class Registration:
             self._attempt = attempt
             self.last_problem = "no collector: connected, and no answer yet"
         elif isinstance(answer, client.Grant):
-            self._attach(answer)
+            self._attach(attempt.epoch, answer)
         else:
             attempt.close()
             self.last_problem = f"refused ({answer.result.name.lower()}): {answer.text}"
 
-    def _attach(self, grant: client.Grant) -> None:
+    def _attach(self, epoch: int, grant: client.Grant) -> None:
         try:
-            _ring.process_attach(*grant)
+            _ring.process_attach(epoch, *grant)
             self.last_problem = ""
         except Exception as error:
             for descriptor in grant:

@@ -28,11 +28,14 @@ class Grant(NamedTuple):
 
 
 class Attempt:
-    """One try to register. It belongs to the process that made it: a fork starts over."""
+    """One try to register. It belongs to the process that made it: a fork starts over.
+
+    epoch: that process's number. What is granted is for it alone.
+    """
 
     def __init__(self, path: str, hello: protocol.Hello) -> None:
         """Connects and asks, without waiting. Raises OSError if nobody listens there."""
-        self.pid = os.getpid()
+        self.epoch = _ring.process_epoch()
         self._connection = protocol.Connection()
         kind = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
         self._socket = _socket.socket(_socket.AF_UNIX, kind)
@@ -55,6 +58,8 @@ class Attempt:
         """
         if not _ring.wait_readable(self._socket.fileno(), wait_ns):
             return None
+        if self.epoch != _ring.process_epoch():  # a signal handler forked meanwhile
+            raise ConnectionAbortedError("the connection is another process's")
         message, ancillary, _, _ = self._socket.recvmsg(
             protocol.MESSAGE_MAX_BYTES, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
         )

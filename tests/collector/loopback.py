@@ -50,7 +50,9 @@ class Loopback:
         shmetrics.status()  # from now on this process can record
         ours, theirs = socket.socketpair()
         theirs.close()
-        _ring.process_attach(granted.lane_fd, os.dup(granted.kick_fd), ours.detach())
+        _ring.process_attach(
+            _ring.process_epoch(), granted.lane_fd, os.dup(granted.kick_fd), ours.detach()
+        )
         return granted.lane_id
 
     def restart(self) -> None:

@@ -29,7 +29,10 @@ static const uint16_t node_types[NODE_SERIES] = {SHM_TYPE_COUNTER, SHM_TYPE_HIST
                                                  SHM_TYPE_CALLS, SHM_TYPE_EXCEPTION};
 static struct shm_family node_families[NODE_SERIES];
 static struct shm_series node_series[NODE_SERIES];
+#ifndef NODE_PRODUCER /* what node_emit records with */
 static struct shm_producer node_producer;
+#define NODE_PRODUCER (&node_producer)
+#endif
 
 static inline void node_fail(const char *what, unsigned long step)
 {
@@ -42,19 +45,8 @@ static inline uint32_t node_bounds_of(uint16_t type)
     return type == SHM_TYPE_HISTOGRAM || type == SHM_TYPE_CALLS ? NODE_BOUNDS : 0;
 }
 
-/* A node whose lane has a ring of so many records. */
-static inline struct node *node_new(uint32_t records)
+static inline void node_define(void)
 {
-    struct shm_lane_sizes sizes = {records, 512, 64, 8};
-    struct shm_lane lane;
-    struct node *node =
-        mmap(NULL, sizeof *node, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (node == MAP_FAILED || shm_lane_bytes(&sizes) > sizeof node->lane)
-        node_fail("no memory", 0);
-    shm_lane_format(node->lane, 3, &sizes);
-    shm_lane_attach(node->lane, sizeof node->lane, &lane);
-    node_producer.kick_fd = -1;
-    shm_producer_begin(&node_producer, &lane, 1);
     for (int i = 0; i < NODE_SERIES; i++) {
         uint32_t n_bounds = node_bounds_of(node_types[i]);
         node_families[i] = (struct shm_family){.type = node_types[i],
@@ -71,6 +63,22 @@ static inline struct node *node_new(uint32_t records)
     }
     node_series[NODE_THROWN].family = NULL;
     node_series[NODE_THROWN].parent = &node_series[NODE_CALLS];
+}
+
+/* A node whose lane has a ring of so many records. */
+static inline struct node *node_new(uint32_t records)
+{
+    struct shm_lane_sizes sizes = {records, 512, 64, 8};
+    struct shm_lane lane;
+    struct node *node =
+        mmap(NULL, sizeof *node, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (node == MAP_FAILED || shm_lane_bytes(&sizes) > sizeof node->lane)
+        node_fail("no memory", 0);
+    shm_lane_format(node->lane, 3, &sizes);
+    shm_lane_attach(node->lane, sizeof node->lane, &lane);
+    NODE_PRODUCER->kick_fd = -1;
+    shm_producer_begin(NODE_PRODUCER, &lane, 1);
+    node_define();
     return node;
 }
 
@@ -81,16 +89,16 @@ static inline void node_emit(uint32_t i)
     bool throws = i / 4 % 2;
     switch (i % 4) {
     case 0:
-        shm_emit_add(&node_producer, &node_series[NODE_COUNTER], 0.5);
+        shm_emit_add(NODE_PRODUCER, &node_series[NODE_COUNTER], 0.5);
         break;
     case 1:
-        shm_emit_observe(&node_producer, &node_series[NODE_HISTOGRAM], (double)(i / 4 % 3));
+        shm_emit_observe(NODE_PRODUCER, &node_series[NODE_HISTOGRAM], (double)(i / 4 % 3));
         break;
     case 2:
-        shm_emit_call_start(&node_producer, &node_series[NODE_CALLS], &call);
+        shm_emit_call_start(NODE_PRODUCER, &node_series[NODE_CALLS], &call);
         break;
     default:
-        shm_emit_call_end(&node_producer, &node_series[NODE_CALLS], &call,
+        shm_emit_call_end(NODE_PRODUCER, &node_series[NODE_CALLS], &call,
                           throws ? &node_series[NODE_THROWN] : NULL);
     }
 }

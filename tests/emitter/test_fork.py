@@ -206,3 +206,35 @@ def test_multiprocessing_by_any_start_method(node: Node) -> None:
     found = node.samples()
     for method in ("fork", "spawn", "forkserver"):
         assert found.value("jobs_total", method=method) == 3
+
+
+def test_a_child_forked_in_the_middle_of_a_registration_leaves_the_grant_alone(node: Node) -> None:
+    """The handler forks when the answer is there; the child returns into what its parent does."""
+    node.start()
+    node.run(
+        """
+        from shmetrics.registration import client
+        jobs = shmetrics.Counter("jobs", "Jobs")
+        answer, pids = client.Attempt.answer, []
+
+        def answer_and_fork(*args):
+            found = answer(*args)
+            client.Attempt.answer = answer
+            pids.append(os.fork())
+            return found
+
+        client.Attempt.answer = answer_and_fork
+        jobs.inc()
+        ours = shmetrics.status()["lane"]
+        if pids == [0]:
+            jobs.inc(10)
+            os._exit(shmetrics.status()["lane"] in (None, 1))
+        assert ours == 1
+        jobs.inc()
+        assert [os.waitpid(pid, 0)[1] for pid in pids] == [0]
+        """
+    )
+    node.until_no_lane()
+    # The record that was interrupted happened before the fork.
+    assert node.samples().value("jobs_total") == 12
+    assert node.samples().value("shmetrics_lanes_retired_total") == 2

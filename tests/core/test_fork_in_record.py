@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: a fork in the middle of a record harms neither parent nor child."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "tests" / "core"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="steps by the trap flag of x86-64")
+@pytest.mark.parametrize("optimisation", ["-O0", "-O2"])
+def test_a_signal_handler_forks_between_any_two_instructions(
+    tmp_path: Path, optimisation: str
+) -> None:
+    program = tmp_path / "fork_in_record"
+    sources = (CORE / "fork_in_record.c", *(ROOT / "csrc" / f"{c}.c" for c in ("process", "drain")))
+    subprocess.run(
+        [
+            *("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", optimisation, "-pthread"),
+            *("-Dpthread_sigmask=step_sigmask", "-Dclock_gettime=step_clock"),
+            *("-I", str(ROOT / "csrc"), "-I", str(CORE)),
+            *(*map(str, sources), "-o", str(program)),
+        ],
+        check=True,
+    )
+    done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.removeprefix("exact after each of ").split()[0]) > 500
