@@ -92,6 +92,30 @@ bool shm_contained_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell
     return found;
 }
 
+bool shm_contained_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell)
+{
+    CONTAIN_LANE(guard, drain, false)
+    bool found = shm_drain_report(drain, report, now, cell);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+uint64_t shm_contained_reported(struct shm_drain *drain, uint32_t report)
+{
+    CONTAIN_LANE(guard, drain, 0)
+    uint64_t found = shm_drain_reported(drain, report);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+bool shm_contained_report_counts(struct shm_drain *drain)
+{
+    CONTAIN_LANE(guard, drain, false)
+    shm_drain_report_counts(drain);
+    shm_guard_leave(&guard);
+    return true;
+}
+
 bool shm_contained_counts(struct shm_drain *drain, struct shm_counts *counts)
 {
     *counts = (struct shm_counts){.lane_id = drain->lane.lane_id};

@@ -20,6 +20,9 @@ uint32_t shm_contained_gauges(struct shm_drain *drain, uint32_t from_series,
 bool shm_contained_finish(struct shm_drain *drain);
 bool shm_contained_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);
 bool shm_contained_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
+bool shm_contained_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell);
+uint64_t shm_contained_reported(struct shm_drain *drain, uint32_t report);
+bool shm_contained_report_counts(struct shm_drain *drain);
 bool shm_contained_counts(struct shm_drain *drain, struct shm_counts *counts);
 bool shm_contained_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state);
 

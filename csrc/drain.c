@@ -112,6 +112,13 @@ static uint64_t plus(uint64_t bits, double value)
     return shm_bits(shm_value(bits) + value);
 }
 
+/* One more of something that the collector counts. */
+static void plan_one(struct shm_plan *plan, uint64_t *cell)
+{
+    if (cell)
+        shm_plan_set(plan, cell, plus(*cell, 1.0));
+}
+
 static enum shm_drained plan_end(const struct shm_drain *drain, const struct shm_target *target,
                                  const struct shm_record *record, struct shm_plan *plan)
 {
@@ -191,10 +198,11 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
         enum shm_drained result = plan_record(drain, target, &record, &plan);
         if (result != SHM_DRAINED)
             return result;
+        plan_one(&plan, drain->tally.events[record.kind]);
+        if (!target->cells)
+            plan_one(&plan, drain->tally.unbound);
         shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);
         shm_ring_release(&drain->ring);
-        drain->events[record.kind]++;
-        drain->unbound += !target->cells;
     }
     return SHM_DRAINED;
 }
@@ -243,6 +251,34 @@ static bool take_counts(struct shm_drain *drain, uint32_t cell, uint64_t *into, 
     return true;
 }
 
+/* What nobody shows still counts as lost. A counter's events cannot be told from their amounts; a
+ * call's buckets and exceptions come with its end. */
+static bool fold_unbound(struct shm_drain *drain, const struct shm_target *target)
+{
+    uint32_t cell = target->lane_cell;
+    uint64_t *into = drain->tally.unbound;
+    uint32_t n = shm_cells_of(target->type, target->n_bounds);
+    switch (target->type) {
+    case SHM_TYPE_COUNTER:
+        return take(drain, GAIN_TOTAL, cell, into);
+    case SHM_TYPE_EXCEPTION:
+        return take(drain, GAIN_ADDED, cell, NULL);
+    case SHM_TYPE_HISTOGRAM:
+        if (!take(drain, GAIN_SUM, cell + SHM_CELL_SUM, NULL))
+            return false;
+        for (uint32_t i = SHM_HISTOGRAM_BUCKETS; i < n; i++)
+            if (!take(drain, GAIN_ADDED, cell + i, into))
+                return false;
+        return true;
+    case SHM_TYPE_CALLS:
+        return take(drain, GAIN_ADDED, cell + SHM_CELL_STARTS, into) &&
+               take(drain, GAIN_ADDED, cell + SHM_CELL_ENDS, into) &&
+               take_counts(drain, cell + SHM_CELL_DURATION, NULL, n - SHM_CELL_DURATION);
+    default:
+        return true;
+    }
+}
+
 static bool fold_cells(struct shm_drain *drain, const struct shm_target *target)
 {
     uint32_t cell = target->lane_cell;
@@ -254,8 +290,8 @@ static bool fold_cells(struct shm_drain *drain, const struct shm_target *target)
         return take(drain, GAIN_ADDED, cell, into);
     case SHM_TYPE_HISTOGRAM:
         return take(drain, GAIN_SUM, cell + SHM_CELL_SUM, into) &&
-               take_counts(drain, cell + SHM_HISTOGRAM_BUCKETS,
-                           into ? into + SHM_HISTOGRAM_BUCKETS : NULL, target->n_bounds + 1);
+               take_counts(drain, cell + SHM_HISTOGRAM_BUCKETS, into + SHM_HISTOGRAM_BUCKETS,
+                           target->n_bounds + 1);
     case SHM_TYPE_CALLS:
         return take_counts(drain, cell, into, SHM_CALLS_BUCKETS + target->n_bounds + 1);
     default: /* gauges are read where they are */
@@ -267,7 +303,9 @@ static enum shm_drained drain_cells(struct shm_drain *drain, uint64_t spilled)
 {
     for (uint32_t i = 1; i < drain->n_targets; i++) {
         const struct shm_target *target = &drain->targets[i];
-        if (target->lane_cell != SHM_NO_CELLS && !fold_cells(drain, target))
+        if (target->lane_cell == SHM_NO_CELLS)
+            continue;
+        if (!(target->cells ? fold_cells(drain, target) : fold_unbound(drain, target)))
             return SHM_BROKEN_CELLS;
     }
     drain->spilled = spilled;
@@ -293,6 +331,48 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     if (found == SHM_DRAINED && spilled != drain->spilled)
         found = drain_cells(drain, spilled);
     return found;
+}
+
+/* ---- what the lane counts itself ---------------------------------------------------------- */
+
+static bool report(struct shm_drain *drain, uint32_t what, uint64_t now, uint64_t *into)
+{
+    _Atomic uint64_t *reported = &drain->lane.header->reported.counts[what];
+    uint64_t seen = atomic_load_explicit(reported, memory_order_relaxed);
+    if (now <= seen) /* an emitter that turns its counts back gains nothing */
+        return false;
+    if (into) {
+        struct shm_plan plan = {.n = 0};
+        shm_plan_set(&plan, into, plus(*into, (double)(now - seen)));
+        shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_REPORT, drain->lane.lane_id,
+                       what, seen);
+    }
+    atomic_store_explicit(reported, now, memory_order_relaxed);
+    shm_undo_done(drain->undo);
+    return true;
+}
+
+bool shm_drain_report(struct shm_drain *drain, uint32_t what, uint64_t now, uint64_t cell)
+{
+    if (what >= SHM_REPORTS || (cell != SHM_NO_CELL && cell >= drain->n_cells))
+        return false;
+    return report(drain, what, now, cell == SHM_NO_CELL ? NULL : &drain->cells[cell]);
+}
+
+uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t what)
+{
+    return atomic_load_explicit(&drain->lane.header->reported.counts[what], memory_order_relaxed);
+}
+
+void shm_drain_report_counts(struct shm_drain *drain)
+{
+    const struct shm_producer_line *producer = &drain->lane.header->producer;
+    report(drain, SHM_REPORT_SPILLED,
+           atomic_load_explicit(&producer->spilled, memory_order_relaxed), drain->tally.spilled);
+    for (uint32_t i = 0; i < SHM_DROPS; i++)
+        report(drain, SHM_REPORT_DROPPED + i,
+               atomic_load_explicit(&producer->dropped[i], memory_order_relaxed),
+               drain->tally.dropped[i]);
 }
 
 void shm_drain_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state)

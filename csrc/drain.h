@@ -44,6 +44,15 @@ struct shm_target {
     uint16_t type;
 };
 
+/* Cells of the store in which the collector counts what becomes of events: counters, that is
+ * doubles. NULL: not counted. */
+struct shm_tally {
+    uint64_t *events[SHM_KINDS]; /* taken from rings, by kind */
+    uint64_t *unbound;           /* of series that are bound to nothing */
+    uint64_t *spilled;
+    uint64_t *dropped[SHM_DROPS];
+};
+
 struct shm_drain {
     struct shm_lane lane;
     struct shm_ring_reader ring;
@@ -54,9 +63,7 @@ struct shm_drain {
     uint32_t room;
     struct shm_target *targets;
     uint32_t cells_used;
-    /* what was folded through this struct, by kind */
-    uint64_t events[SHM_KINDS];
-    uint64_t unbound;
+    struct shm_tally tally; /* nothing, until the caller fills it in */
     /* the store: its undo entry, its cells */
     struct shm_undo *undo;
     uint64_t *cells;
@@ -100,6 +107,16 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const do
  * gives its slot back. False: there is nothing to take. */
 bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);
 bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
+
+/* Adds to a cell of the store, or to none (SHM_NO_CELL), by how much `now` is more than what this
+ * report of the lane says; then the report says `now`. False: there is nothing to add. Like all
+ * that is folded, it happens once, however often the collector is killed at it. */
+#define SHM_NO_CELL UINT64_MAX
+bool shm_drain_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell);
+uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t report);
+
+/* Reports what the emitter has counted: spilled, and dropped by cause. */
+void shm_drain_report_counts(struct shm_drain *drain);
 
 /* Shows the emitter that somebody is there, and whether to go on using this lane. */
 void shm_drain_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state);

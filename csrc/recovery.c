@@ -15,6 +15,10 @@ bool shm_recover(struct shm_drain *drain)
     else if (undo->kind == SHM_UNDO_CALL && undo->index < drain->lane.n_calls)
         counts = undo->seen == atomic_load_explicit(&drain->lane.calls[undo->index].series,
                                                     memory_order_relaxed);
+    else if (undo->kind == SHM_UNDO_REPORT && undo->index < SHM_REPORTS)
+        counts = undo->seen ==
+                 atomic_load_explicit(&drain->lane.header->reported.counts[undo->index],
+                                      memory_order_relaxed);
     if (counts)
         return shm_undo_restore(undo, drain->cells, drain->n_cells);
     undo->kind = SHM_UNDO_NONE;
@@ -27,6 +31,7 @@ void shm_recover_pass(struct shm_drain *drain)
     if (undo->lane_id != drain->lane.lane_id)
         return; /* the pass had not begun to fold */
     if (undo->kind == SHM_UNDO_CELL || undo->kind == SHM_UNDO_CALL ||
+        undo->kind == SHM_UNDO_REPORT ||
         (undo->kind == SHM_UNDO_RECORD && undo->index == drain->ring.tail))
         (void)shm_undo_restore(undo, drain->cells, drain->n_cells); /* ours, so it is sound */
 }

@@ -18,6 +18,7 @@ cdef extern from "layout.h" nogil:
     const int SHM_KIND_ADD, SHM_KIND_OBSERVE, SHM_KIND_CALL_START, SHM_KIND_CALL_END, SHM_KINDS
     const int SHM_ENTRY_FAMILY, SHM_ENTRY_SERIES, SHM_ENTRY_EXCEPTION
     const int SHM_LANE_OPEN, SHM_LANE_CLOSED
+    const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
     const int SHM_DROPS, SHM_DROP_BAD_VALUE, SHM_DROP_BAD_LABELS
     const uint32_t SHM_CELL_STARTS, SHM_CELL_ENDS, SHM_CELL_DURATION, SHM_CALLS_BUCKETS
     const uint32_t SHM_CELL_SUM, SHM_HISTOGRAM_BUCKETS, SHM_CELL_VALUE, SHM_CELL_STAMP
@@ -152,11 +153,18 @@ cdef extern from "drain.h" nogil:
     const int SHM_BROKEN_HEAD, SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND
     const int SHM_BROKEN_SERIES, SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_BROKEN_CUT_SHORT
 
+    const uint64_t SHM_NO_CELL
+
+    cdef struct shm_tally:
+        uint64_t *events[5]
+        uint64_t *unbound
+        uint64_t *spilled
+        uint64_t *dropped[8]
+
     cdef struct shm_drain:
         shm_lane lane
         uint32_t n_targets
-        uint64_t events[5]
-        uint64_t unbound
+        shm_tally tally
 
     cdef struct shm_open_call_copy:
         uint64_t start_ns
@@ -186,6 +194,10 @@ cdef extern from "contained.h" nogil:
     bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept
     bint shm_contained_abandon(shm_drain *drain, uint32_t slot, uint64_t cell) noexcept
     bint shm_contained_mark(shm_drain *drain, uint64_t heartbeat_ns, uint32_t state) noexcept
+    bint shm_contained_report(shm_drain *drain, uint32_t report, uint64_t now,
+                              uint64_t cell) noexcept
+    uint64_t shm_contained_reported(shm_drain *drain, uint32_t report) noexcept
+    bint shm_contained_report_counts(shm_drain *drain) noexcept
     bint shm_contained_counts(shm_drain *drain, shm_counts *counts) noexcept
 
 

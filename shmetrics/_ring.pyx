@@ -52,6 +52,10 @@ DEFAULT_DICTIONARY_BYTES = SHM_DEFAULT_DICTIONARY_BYTES
 DEFAULT_CELLS = SHM_DEFAULT_CELLS
 DEFAULT_CALLS = SHM_DEFAULT_CALLS
 
+REPORT_ENTRIES = SHM_REPORT_ENTRIES
+REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
+REPORT_RETIRED = SHM_REPORT_RETIRED
+
 LANE_OPEN = SHM_LANE_OPEN
 LANE_CLOSED = SHM_LANE_CLOSED
 
@@ -501,10 +505,29 @@ cdef class LaneDrain:
         shm_contained_counts(&self.drain_, &counts)
         return _counts(&counts)
 
-    def events(self):
-        """Records folded so far by kind, and how many of them were bound to nothing."""
-        cdef dict events = {name: self.drain_.events[kind] for kind, name in KIND_NAMES.items()}
-        return events, self.drain_.unbound
+    def tally(self, dict events not None, Py_ssize_t unbound, Py_ssize_t spilled,
+              dict dropped not None):
+        """Cells of the store that count what becomes of events: by name of their kind, by name of
+        the cause."""
+        for kind, name in KIND_NAMES.items():
+            self.drain_.tally.events[<int>kind] = &self._cells[<Py_ssize_t>events[name]]
+        self.drain_.tally.unbound = &self._cells[unbound]
+        self.drain_.tally.spilled = &self._cells[spilled]
+        for cause, name in enumerate(DROP_NAMES):
+            self.drain_.tally.dropped[<int>cause] = &self._cells[<Py_ssize_t>dropped[name]]
+
+    def report_counts(self):
+        """Counts in the store what the lane has counted since the last time."""
+        shm_contained_report_counts(&self.drain_)
+
+    def report(self, int report, uint64_t now, Py_ssize_t cell=-1):
+        """Adds to a cell of the store what `now` is more than the report says, once."""
+        return shm_contained_report(
+            &self.drain_, <uint32_t>report, now, SHM_NO_CELL if cell < 0 else <uint64_t>cell)
+
+    def reported(self, int report):
+        """What the report says; an emitter can write anything there."""
+        return shm_contained_reported(&self.drain_, <uint32_t>report)
 
     def finish(self):
         """The emitter is dead: finishes the event that it was in the middle of."""

@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector's metrics about itself, made with prometheus_client in a registry of its own."""
+"""The collector's metrics about itself. What it counts is kept in the store; what it is now comes
+from prometheus_client, in a registry of its own."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     Histogram,
     PlatformCollector,
     ProcessCollector,
 )
+
+from shmetrics import _ring
+from shmetrics.collector.counts import Count, OneCount
+from shmetrics.collector.families import CallFamily, Families, Family
+from shmetrics.collector.store import StoreFull
 
 _FAST = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
@@ -25,8 +31,11 @@ class Agent:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
-        def counter(name: str, help: str, *labels: str) -> Counter:
-            return Counter(f"shmetrics_{name}", help, labels, registry=registry)
+        self.counts: list[Count] = []
+
+        def counter(name: str, help: str, *labels: str) -> Count:
+            self.counts.append(Count(name, help, *labels))
+            return self.counts[-1]
 
         def gauge(name: str, help: str, *labels: str) -> Gauge:
             return Gauge(f"shmetrics_{name}", help, labels, registry=registry)
@@ -42,10 +51,12 @@ class Agent:
         self.datagrams = counter(
             "oslo_metrics_datagrams", "Datagrams of the stock protocol, by result", "result"
         )
-        self.events = counter("events", "Records drained, by kind", "kind")
+        self.events = counter("events", "Records drained from rings, by kind", "kind")
         self.spilled = counter("spilled", "Events folded into totals because a ring was full")
         self.dropped = counter("dropped", "Events that could not be kept, by cause", "cause")
-        self.unbound = counter("unbound", "Records of families that were refused")
+        self.unbound = counter(
+            "unbound", "Events of refused families; of a counter that was spilled, its amount"
+        )
         self.refused = counter("refused_families", "Definitions not taken, by reason", "reason")
         self.quarantined = counter(
             "quarantined", "Lanes that broke the contract, by reason", "reason"
@@ -77,7 +88,28 @@ class Agent:
         self._quota_limit = gauge("quota_limit", "How much of it there may be", "quota")
         self._quota_exceeded = counter("quota_exceeded", "What was refused because of it", "quota")
 
-    def quota(self, name: str, limit: float, used: Callable[[], float]) -> Counter:
+    def keep_in(self, families: Families) -> None:
+        """Counts on from what the store holds. Raises StoreFull."""
+        for count in self.counts:
+            count.keep_in(families)
+
+    def foresee_overflow(self, family: Family) -> None:
+        """Takes the room in which it is counted while there is some."""
+        with contextlib.suppress(StoreFull):
+            self.overflow.cell(family.definition.name)
+            if isinstance(family, CallFamily) and family.exceptions is not None:
+                self.overflow.cell(family.exceptions.definition.name)
+
+    def tally(self, drain: _ring.LaneDrain) -> None:
+        """Has a lane's drain count where the agent does."""
+        drain.tally(
+            {kind: self.events.cell(kind) for kind in _ring.KIND_NAMES.values()},
+            self.unbound.cell(),
+            self.spilled.cell(),
+            {cause: self.dropped.cell(cause) for cause in _ring.DROP_NAMES},
+        )
+
+    def quota(self, name: str, limit: float, used: Callable[[], float]) -> OneCount:
         """Shows a quota from now on; returns what counts the times that it was exceeded.
 
         used is asked at every scrape; where the limit is one for each of many (users, families,

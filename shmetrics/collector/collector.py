@@ -75,6 +75,7 @@ class Collector:
             self.families = Families(self.store, settings.limits, self._overflow)
             self._gauges = Gauges(self.families)
             self._in_flight = InFlight(self.families)
+            self.agent.keep_in(self.families)
         except StoreFull as error:
             self.store.close()
             raise StoreError(str(error)) from None
@@ -163,7 +164,7 @@ class Collector:
         agent = self.agent
         for state in LaneState:
             agent.lanes.labels(state.value).set(sum(lane.state is state for lane in self._lanes))
-        families = list(self.families)
+        families = [family for family in self.families if family.is_limited]
         agent.families.set(len(families))
         agent.series.set(sum(map(len, families)))
         agent.store_bytes.set(self.store.used_bytes)

@@ -54,6 +54,7 @@ class Family:
         self._firsts: list[int] = []  # each chunk's first cell in the store
         self._capacity = 0
         self._overflow_values = (OVERFLOW,) * len(definition.label_names)
+        self.is_limited = True
         self._add_chunk(FIRST_CHUNK_ROWS, first_cell)
 
     def _add_chunk(self, rows: int, first: int) -> None:
@@ -73,19 +74,32 @@ class Family:
         found = self._rows.get(values)
         if found is not None:
             return found
-        limits = self._families.limits
-        if (
-            len(self._rows) < limits.series_per_family
-            and (values != self._overflow_values or not values)
-            and all(len(value.encode()) <= limits.label_bytes for value in values)
-        ):
+        if self._fits(values):
             try:
                 return self._append(values)
             except StoreFull:
                 pass  # the overflow series has a place of its own
-        self._families.on_overflow(self.definition.name)
         found = self._rows.get(self._overflow_values)
         return self._append(self._overflow_values) if found is None else found
+
+    def _fits(self, values: tuple[str, ...]) -> bool:
+        limits = self._families.limits
+        return (
+            (len(self._rows) < limits.series_per_family or not self.is_limited)
+            and (values != self._overflow_values or not values)
+            and all(len(value.encode()) <= limits.label_bytes for value in values)
+        )
+
+    def counted_row(self, values: tuple[str, ...]) -> int:
+        """The same, and counts if that is not their own."""
+        row = self.row(values)
+        if self.folds(values):
+            self._families.on_overflow(self.definition.name)
+        return row
+
+    def folds(self, values: tuple[str, ...]) -> bool:
+        """Whether these label values have no series of their own."""
+        return values not in self._rows
 
     def _append(self, values: tuple[str, ...]) -> int:
         created = self._families.now()
@@ -113,8 +127,9 @@ class Family:
     def _put(self, values: tuple[str, ...], created: float, rows: int, first: int) -> int:
         if rows:
             self._add_chunk(rows, first)
-        longest = max(map(len, map(str.encode, values)), default=0)
-        self._families.longest_label_bytes = max(self._families.longest_label_bytes, longest)
+        if self.is_limited:
+            longest = max(map(len, map(str.encode, values)), default=0)
+            self._families.longest_label_bytes = max(self._families.longest_label_bytes, longest)
         row = self._rows[values] = len(self._rows)
         self.series.append(values)
         self._created.append(created)
@@ -157,20 +172,20 @@ class CallFamily(Family):
     exceptions: Family | None = None  # set by Families: it has an id of its own
 
     def start(self, values: tuple[str, ...]) -> None:
-        self.cells(self.row(values))[_ring.CELL_STARTS] += np.uint64(1)
+        self.cells(self.counted_row(values))[_ring.CELL_STARTS] += np.uint64(1)
 
     def end(self, values: tuple[str, ...]) -> None:
-        self.cells(self.row(values))[_ring.CELL_ENDS] += np.uint64(1)
+        self.cells(self.counted_row(values))[_ring.CELL_ENDS] += np.uint64(1)
 
     def observe(self, values: tuple[str, ...], seconds: float) -> None:
-        cells = self.cells(self.row(values))
+        cells = self.cells(self.counted_row(values))
         cells[_ring.CELL_DURATION] += np.uint64(round(seconds * 1e9))
         cells[_ring.CALLS_BUCKETS + self.bucket_of(seconds)] += np.uint64(1)
 
     def exception(self, values: tuple[str, ...], exception: str) -> None:
         if self.exceptions is None:
             raise StoreFull(f"no room for the exceptions of {self.definition.name}")
-        cells = self.exceptions.cells(self.exceptions.row((*values, exception)))
+        cells = self.exceptions.cells(self.exceptions.counted_row((*values, exception)))
         cells.view(np.float64)[0] += 1.0
 
 
@@ -218,7 +233,7 @@ class Families:
 
     def most_series(self) -> int:
         """How many series the largest family has."""
-        return max(map(len, self), default=0)
+        return max((len(family) for family in self if family.is_limited), default=0)
 
     def define(self, definition: Definition) -> Family | Refusal:
         """The family of this definition, made if it is new; or why there is none."""
@@ -235,10 +250,16 @@ class Families:
         except StoreFull as error:
             return Refusal("store_full", str(error))
 
-    def define_own(self, definition: Definition) -> Family:
-        """A family of the collector's own, which no emitter can define. Raises StoreFull."""
-        known = self._by_name.get(definition.name)
-        return self._define(definition) if known is None else known  # one without series is false
+    def define_own(self, definition: Definition, is_limited: bool = True) -> Family:
+        """A family of the collector's own, which no emitter can define. Raises StoreFull.
+
+        is_limited: False if its label values are not the emitters', but few, and the collector's.
+        """
+        family = self._by_name.get(definition.name)
+        if family is None:  # one without series is false
+            family = self._define(definition)
+        family.is_limited = is_limited
+        return family
 
     def _agree(self, known: Family, definition: Definition) -> Family | Refusal:
         ours = known.definition

@@ -67,7 +67,7 @@ class Gauges:
         return lost
 
     def _keep(self, found: GaugeValue, add: Callable[[GaugeValue, int], None]) -> None:
-        row = found.family.row(_labels(found))
+        row = found.family.counted_row(_labels(found))
         cells = found.family.cells(row)
         mode = found.family.definition.mode
         if mode == "sum":

@@ -69,7 +69,7 @@ class InFlight:
         """Counts the open calls of a dead process: they will never end."""
         for call in lane.calls():
             try:
-                row = self._abandoned.row(tuple(self.kind(call.family, call.values)))
+                row = self._abandoned.counted_row(tuple(self.kind(call.family, call.values)))
             except StoreFull:
                 continue  # the store is at its limit, which it shows itself
             lane.abandon(call, self._abandoned.cell(row))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics import _ring
+from shmetrics.collector.agent import Agent
 from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.families import CallFamily, Families, Family
 from shmetrics.collector.gauges import Gauges, GaugeValue
@@ -92,15 +93,21 @@ class Lane:
     """A mapped lane. drain() raises BrokenLane once it breaks the contract."""
 
     def __init__(
-        self, path: Path, fd: int, owner: Owner, families: Families, gauges: Gauges
+        self,
+        path: Path,
+        fd: int,
+        owner: Owner,
+        families: Families,
+        gauges: Gauges,
+        agent: Agent,
     ) -> None:
         """Takes the descriptor over. Raises LaneRefused if the file is no lane."""
         self.path = path
         self.owner = owner
-        self.state = LaneState.OPEN
         self.refused: dict[str, int] = {}  # definitions not taken, by reason
         self._families = families
         self._gauges = gauges
+        self._agent = agent
         self._fd = fd
         self.size_bytes = os.fstat(fd).st_size
         self._memory = mmap.mmap(fd, self.size_bytes)
@@ -110,6 +117,10 @@ class Lane:
             raise LaneRefused("lane_id")  # its emitter can write what it likes there
         if not self._drain.recover():
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
+        agent.tally(self._drain)
+        quarantined = self._drain.reported(_ring.REPORT_QUARANTINED)
+        self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
+        self._entries = 0
         self._defined: list[_Defined] = []
         self._calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self._gauge_series: dict[int, tuple[Family, tuple[str, ...]]] = {}
@@ -143,22 +154,27 @@ class Lane:
             while (entry := self._drain.entry()) is not None:
                 self._define(*entry)
 
+    def report(self) -> None:
+        """Counts what the emitter has counted since the last time, by whichever collector."""
+        self._drain.report_counts()
+
     def mark(self, now_ns: int) -> None:
         """Tells the emitter that somebody is there."""
         self._drain.mark(now_ns, _ring.LANE_OPEN)
 
-    def quarantine(self) -> None:
-        """Tells the emitter to register anew; this lane is read no more."""
+    def quarantine(self, reason: str, for_good: bool = True) -> None:
+        """Tells the emitter to register anew; this lane is read no more. for_good: not by the next
+        collector either."""
         self.state = LaneState.QUARANTINED
         self._drain.mark(0, _ring.LANE_CLOSED)
+        if for_good:
+            self._drain.report(_ring.REPORT_QUARANTINED, 1, self._agent.quarantined.cell(reason))
+        else:
+            self._agent.quarantined.labels(reason).inc()
 
     def counts(self) -> Counts:
         """What the lane says of itself."""
         return self._drain.counts()
-
-    def events(self) -> tuple[dict[str, int], int]:
-        """Records folded so far by kind, and how many of them belonged to no family."""
-        return self._drain.events()
 
     def calls(self) -> list[OpenCall]:
         """The calls that are open now."""
@@ -190,7 +206,18 @@ class Lane:
         """Adds a gauge's last value to a cell of the store."""
         self._drain.take_gauge(gauge.series, cell)
 
+    def retire(self) -> None:
+        """Counts that there is nothing left of it."""
+        self._drain.report(_ring.REPORT_RETIRED, 1, self._agent.retired.cell())
+
+    # ---- what its ids mean ----------------------------------------------------------------------
+
+    def _fate(self, cell: int = -1) -> None:
+        """Counts what became of the entry at hand, unless an earlier collector has."""
+        self._drain.report(_ring.REPORT_ENTRIES, self._entries, cell)
+
     def _define(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
+        self._entries += 1
         try:
             if kind == _ring.ENTRY_FAMILY:
                 self._define_family(type, of, payload)
@@ -201,6 +228,7 @@ class Lane:
                 self._define_exception(of, class_name)
         except (ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
             raise BrokenLane(f"text: {error}") from None
+        self._fate()
 
     def _define_family(self, type: int, n_bounds: int, payload: bytes) -> None:
         definition = decode_definition(type, n_bounds, payload)
@@ -211,8 +239,10 @@ class Lane:
             found = self._families.define(definition)
         family = None if isinstance(found, Refusal) else found
         if isinstance(found, Refusal):
-            self.refused[found.reason] = self.refused.get(found.reason, 0) + 1
+            self._refuse(found.reason)
             log.warning("%s (pid %d): refused: %s", self.owner.process, self.owner.pid, found.text)
+        else:
+            self._agent.foresee_overflow(found)
         bounds = memoryview(struct.pack(f"={n_bounds}d", *definition.bounds)).cast("d")
         self._defined.append(_Defined(type, bounds, len(definition.label_names), family))
 
@@ -239,9 +269,15 @@ class Lane:
     ) -> None:
         if family is not None:
             try:
-                cell = family.cell(family.row(values))
-                self._drain.bind(type, bounds, cell)
-                return
+                self._drain.bind(type, bounds, family.cell(family.row(values)))
             except StoreFull:
-                self.refused["store_full"] = self.refused.get("store_full", 0) + 1
+                self._refuse("store_full")
+            else:
+                if family.folds(values):
+                    self._fate(self._agent.overflow.cell(family.definition.name))
+                return
         self._drain.bind(type, bounds)
+
+    def _refuse(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+        self._fate(self._agent.refused.cell(reason))

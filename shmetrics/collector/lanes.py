@@ -71,7 +71,6 @@ class Lanes:
         self._on_abandoned = on_abandoned
         self._lanes: dict[int, Lane] = {}
         self._kick_fds: dict[int, int] = {}
-        self._accounts: dict[int, _Account] = {}
         self._occupancy = taken = Occupancy(rules.limits)
         self._exceeded = {
             "lanes": agent.quota("lanes", rules.limits.lanes, lambda: taken.lanes),
@@ -139,12 +138,11 @@ class Lanes:
     def _add(self, path: Path, owner: Owner) -> Lane:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            lane = Lane(path, fd, owner, self._families, self._gauges)
+            lane = Lane(path, fd, owner, self._families, self._gauges, self._agent)
         except BaseException:
             os.close(fd)
             raise
         self._lanes[lane.lane_id] = lane
-        self._accounts[lane.lane_id] = _Account(self._agent, lane)
         self._occupancy.add(owner.uid, lane.size_bytes)
         return lane
 
@@ -187,12 +185,11 @@ class Lanes:
         except Exception:
             # A fault of ours, met by this lane: its neighbours must go on.
             log.exception("%s: drain failed", lane.path)
-            self._quarantine(lane, "internal")
-        self._accounts[lane.lane_id].settle()
+            self._quarantine(lane, "internal", for_good=False)
+        lane.report()
 
-    def _quarantine(self, lane: Lane, reason: str) -> None:
-        lane.quarantine()
-        self._agent.quarantined.labels(reason.partition(":")[0]).inc()
+    def _quarantine(self, lane: Lane, reason: str, for_good: bool = True) -> None:
+        lane.quarantine(reason.partition(":")[0], for_good)
         owner = lane.owner
         log.error(
             "lane %d of %s (pid %d, uid %d) breaks the contract (%s) and is read no more",
@@ -233,10 +230,10 @@ class Lanes:
                 self._agent.dropped.labels("store_full").inc(lost)
         lane_id = lane.lane_id
         self._occupancy.remove(lane.owner.uid, lane.size_bytes)
+        lane.retire()
         self._let_go(lane)
         _remove(lane.path)
-        del self._lanes[lane_id], self._accounts[lane_id]
-        self._agent.retired.inc()
+        del self._lanes[lane_id]
 
     def _let_go(self, lane: Lane) -> None:
         kick_fd = self._kick_fds.pop(lane.lane_id, None)
@@ -250,41 +247,6 @@ class Lanes:
         for lane in self:
             self._let_go(lane)
         self._lanes.clear()
-
-
-class _Account:
-    """Carries a lane's own counts over into the agent's, once."""
-
-    def __init__(self, agent: Agent, lane: Lane) -> None:
-        self._agent = agent
-        self._lane = lane
-        self._seen: dict[tuple[str, str], int] = {}
-        self._carry(lambda amount, name, label: None)  # what an earlier collector has counted
-
-    def settle(self) -> None:
-        self._carry(self._count)
-
-    def _count(self, amount: int, name: str, label: str) -> None:
-        counter = getattr(self._agent, name)
-        (counter.labels(label) if label else counter).inc(amount)
-
-    def _carry(self, take: Callable[[int, str, str], None]) -> None:
-        for (name, label), now in self._now().items():
-            gained = now - self._seen.get((name, label), 0)
-            if gained > 0:  # an emitter that turns its counts back gains nothing
-                self._seen[name, label] = now
-                take(gained, name, label)
-
-    def _now(self) -> dict[tuple[str, str], int]:
-        counts = self._lane.counts()
-        events, unbound = self._lane.events()
-        return {
-            ("spilled", ""): counts["spilled"],
-            ("unbound", ""): unbound,
-            **{("dropped", cause): n for cause, n in counts["dropped"].items()},
-            **{("events", kind): n for kind, n in events.items()},
-            **{("refused", reason): n for reason, n in self._lane.refused.items()},
-        }
 
 
 def _remove(path: Path) -> None:

@@ -60,10 +60,14 @@ class Emitter:
 
     def until(self, word: str) -> None:
         """Waits for the program to pause with this word."""
-        said = _line(self._pipe(self._process.stdout))
+        said = self.said()
         if said != word:
             self.kill()
             raise AssertionError(f"said {said!r} instead of {word!r}: {self.errors}")
+
+    def said(self) -> str:
+        """The next line that it prints."""
+        return _line(self._pipe(self._process.stdout))
 
     def go(self) -> None:
         """Lets a paused program go on."""

@@ -26,6 +26,10 @@ class Samples(dict[tuple[str, Labels], float]):
         """All samples of one name, by labels."""
         return {labels: value for (other, labels), value in self.items() if other == name}
 
+    def counted(self, name: str) -> dict[Labels, float]:
+        """The same without those that are zero."""
+        return {labels: value for labels, value in self.of(name).items() if value}
+
     def sum(self, name: str, **labels: str) -> float:
         """Over all samples of one name that have at least these labels."""
         wanted = labels.items()

@@ -126,10 +126,12 @@ def drain(memory: bytearray) -> None:
                     fits = first + width < len(store)
                     lane.bind(type_, bounds, first if fits else -1)
                     first += width if fits else 0
-            lane.calls(), lane.gauges(), lane.counts(), lane.events()
+            lane.calls(), lane.gauges(), lane.counts()
+            lane.report_counts()
     finally:
         assert store[-1] == store[0] == guard
-        lane.calls(), lane.gauges(), lane.counts(), lane.events()
+        lane.calls(), lane.gauges(), lane.counts()
+        lane.report_counts()
 
 
 @settings(max_examples=1500, deadline=None)
@@ -247,7 +249,7 @@ def test_what_is_no_lane_is_set_aside(
         found = serves(collector)
         collector.close()
         again = Collector(directory, SMALL, Agent("test"))
-        assert serves(again).of("shmetrics_quarantined_total") == {}
+        assert serves(again).of("shmetrics_quarantined_total") == {(("reason", reason),): 1}
         again.close()
     expected_of_neighbour(found)
     assert found.of("shmetrics_quarantined_total") == {(("reason", reason),): 1}

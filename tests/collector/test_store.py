@@ -74,16 +74,15 @@ class Stored(RuleBasedStateMachine):
         rows = self.twin[name]
         overflow = (OVERFLOW,) * len(values)
         too_long = any(len(value.encode()) > LIMITS.label_bytes for value in values)
-        if values in rows or not values:
+        if values in rows or not values or values == overflow:
             return values
-        if values != overflow and not too_long and len(rows) < LIMITS.series_per_family:
+        if not too_long and len(rows) < LIMITS.series_per_family:
             if not self.is_small:
                 return values
             # A small store may be full: ask what it did, and hold it to that.
             row = family.row(values)
             if family.series.values[row] == values:
                 return values
-            self.overflows += 1
         self.overflows += 1
         return overflow
 
@@ -98,7 +97,7 @@ class Stored(RuleBasedStateMachine):
         values = tuple(data.draw(label_values) for _ in DEFINITIONS[name].label_names)
         try:
             counted = self.expected(name, values, family)
-            row = family.row(values)
+            row = family.counted_row(values)
         except StoreFull:  # not even the overflow series
             assert self.is_small
             self.overflows = self.seen_overflows

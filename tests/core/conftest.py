@@ -37,7 +37,7 @@ struct shm_open_call_copy { uint64_t start_ns; uint32_t series; uint32_t slot; }
 struct shm_gauge_copy { uint32_t series; double value; uint64_t stamp_ns; ...; };
 struct shm_counts { uint64_t recorded; uint64_t spilled; uint64_t dropped[8]; ...; };
 struct shm_producer { ...; };
-struct shm_drain { uint64_t events[5]; uint64_t unbound; ...; };
+struct shm_drain { ...; };
 struct shm_undo { uint64_t kind, lane_id, index, seen, n; ...; };
 struct shim {
     unsigned char *memory; uint64_t size_bytes; struct shm_producer producer;

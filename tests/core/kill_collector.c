@@ -6,6 +6,7 @@
 
 #define RECORDS 16u
 #define EVENTS 24u /* more than the ring holds: the rest is spilled */
+#define DROPPED 3u
 
 static uint64_t wanted[NODE_CELLS];
 static struct shm_drain drain;
@@ -27,17 +28,31 @@ static void check(void *node, unsigned long step)
     shm_drain_close(&next);
 }
 
+static double counted(const uint64_t *cells, uint32_t first, uint32_t n)
+{
+    double sum = 0.0;
+    for (uint32_t i = first; i < first + n; i++)
+        sum += shm_value(cells[i]);
+    return sum;
+}
+
 int main(void)
 {
     static struct node unharmed;
     struct node *node = node_new(RECORDS);
     for (uint32_t i = 0; i < EVENTS; i++)
         node_emit(i);
+    for (uint32_t i = 0; i < DROPPED; i++)
+        shm_emit_add(&node_producer, &node_series[NODE_COUNTER], -1.0);
     memcpy(&unharmed, node, sizeof unharmed);
     node_open(&unharmed, &drain, 0);
     node_drain(&unharmed, &drain, 0);
     memcpy(wanted, unharmed.cells, sizeof wanted);
     shm_drain_close(&drain);
+    if (counted(wanted, NODE_EVENTS, SHM_KINDS) != RECORDS ||
+        counted(wanted, NODE_SPILLED, 1) != EVENTS - RECORDS ||
+        counted(wanted, NODE_DROPPED, SHM_DROPS) != DROPPED)
+        node_fail("the counts of a collector that nobody killed are wrong", 0);
 
     node_open(node, &drain, 0);
     printf("exact after each of %lu changes\n",

@@ -16,6 +16,12 @@
 
 enum { NODE_COUNTER, NODE_HISTOGRAM, NODE_CALLS, NODE_THROWN, NODE_SERIES };
 
+/* Where the collector counts events, by kind; then those spilled; then those dropped, by cause. */
+#define NODE_EVENTS (8u * NODE_SERIES)
+#define NODE_SPILLED (NODE_EVENTS + SHM_KINDS)
+#define NODE_DROPPED (NODE_SPILLED + 1u)
+static_assert(NODE_DROPPED + SHM_DROPS <= NODE_CELLS, "cells for everything");
+
 /* What survives a kill. Series i has the store's cells from 8 * i on, in the order above. */
 struct node {
     struct shm_undo undo;
@@ -109,6 +115,11 @@ static inline void node_open(struct node *node, struct shm_drain *drain, unsigne
     if (shm_drain_open(drain, node->lane, sizeof node->lane, &node->undo, node->cells,
                        NODE_CELLS) != SHM_ATTACH_OK)
         node_fail("no lane", step);
+    for (uint32_t kind = 0; kind < SHM_KINDS; kind++)
+        drain->tally.events[kind] = node->cells + NODE_EVENTS + kind;
+    drain->tally.spilled = node->cells + NODE_SPILLED;
+    for (uint32_t cause = 0; cause < SHM_DROPS; cause++)
+        drain->tally.dropped[cause] = node->cells + NODE_DROPPED + cause;
     if (!shm_recover(drain))
         node_fail("the undo entry is damaged", step);
 }
@@ -137,6 +148,7 @@ static inline void node_drain(struct node *node, struct shm_drain *drain, unsign
     }
     if (found != SHM_DRAINED)
         node_fail("the lane broke", step);
+    shm_drain_report_counts(drain);
 }
 
 #endif

@@ -31,7 +31,9 @@ def test_the_named_test_is_there(row: str) -> None:
 
 
 def test_the_named_counts_are_there() -> None:
-    families = {metric.name.removeprefix("shmetrics_") for metric in Agent("").registry.collect()}
+    agent = Agent("")
+    families = {metric.name.removeprefix("shmetrics_") for metric in agent.registry.collect()}
+    families |= {count.name for count in agent.counts}
     families |= {"rpc_abandoned", "one log line"}
     for row in ROWS:
         counted = row.split("|")[4].partition(", for")[0].partition(", by")[0]

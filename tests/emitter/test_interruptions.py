@@ -52,7 +52,7 @@ print(ends, handled)
     assert found.sum("rpc_exception_total", by="main") == ends
     assert found.value("rpc_invocation_start_total", by="other") == handled
     assert found.value("rpc_invocation_end_total", by="other") == handled
-    assert found.of("shmetrics_dropped_total") == {}
+    assert found.counted("shmetrics_dropped_total") == {}
 
 
 def test_a_signal_handler_forks(node: Node) -> None:
