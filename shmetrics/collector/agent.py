@@ -61,6 +61,10 @@ class Agent:
         self.quarantined = counter(
             "quarantined", "Lanes that broke the contract, by reason", "reason"
         )
+        self.kicks = counter(
+            "kicks", "Wake-ups by emitters, by whether their ring was filling", "result"
+        )
+        self.muted = counter("muted", "Lanes that kicked for nothing until nobody listened")
         self.families = gauge("families", "Families of the emitters")
         self.series = gauge("series", "Series of the emitters")
         self.overflow = counter(

@@ -16,8 +16,9 @@ from shmetrics.collector.directory import Directory
 from shmetrics.collector.families import Families, Family, Limits
 from shmetrics.collector.gauges import Gauges, GaugeValue
 from shmetrics.collector.inflight import InFlight, label_of, side_of
+from shmetrics.collector.kicks import Kicks
 from shmetrics.collector.lane import Lane, LaneState
-from shmetrics.collector.lanes import Kicks, Lanes, Rules
+from shmetrics.collector.lanes import Lanes, Rules
 from shmetrics.collector.store import Store, StoreDamaged, StoreError, StoreFull
 from shmetrics.exposition.registry import tables_of
 from shmetrics.exposition.table import Table

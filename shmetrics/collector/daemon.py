@@ -19,16 +19,15 @@ from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.descriptors import lanes_that_fit
 from shmetrics.collector.directory import Directory, half_of_file_system
 from shmetrics.collector.families import CallFamily, Limits
+from shmetrics.collector.kicks import LoopKicks
 from shmetrics.collector.lane import Sizes
-from shmetrics.collector.lanes import Kicks, Rules
+from shmetrics.collector.lanes import Rules
 from shmetrics.collector.occupancy import LaneLimits
 from shmetrics.collector.stock import Listener, Receiver
 from shmetrics.config import Config
 from shmetrics.registration.admission import Admission, Allowed
-from shmetrics.registration.peer import Peer
-from shmetrics.registration.protocol import Hello
 from shmetrics.registration.server import Server as RegistrationServer
-from shmetrics.registration.verdict import Granted, Refused
+from shmetrics.registration.silent import MAX_SILENT
 from shmetrics.web.app import make_app
 from shmetrics.web.counts import Counts
 from shmetrics.web.server import Server as WebServer
@@ -57,19 +56,6 @@ class WebCounts(Counts):
         self._agent.web_config_reloads.labels(result).inc()
 
 
-class LoopKicks(Kicks):
-    """Kicks as readable descriptors of an asyncio loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-
-    def watch(self, fd: int, drain: Callable[[], None]) -> None:
-        self._loop.add_reader(fd, drain)
-
-    def forget(self, fd: int) -> None:
-        self._loop.remove_reader(fd)
-
-
 def settings_of(config: Config, lanes_dir: Path) -> Settings:
     """The collector's part of a configuration, as far as this node lets it have that."""
     sizes = Sizes(
@@ -80,7 +66,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
     )
     registration = config.registration
     limits = LaneLimits(
-        lanes_that_fit(registration.max_lanes),
+        lanes_that_fit(registration.max_lanes, MAX_SILENT + config.web.max_connections),
         registration.max_lanes_per_uid,
         registration.max_lane_bytes or half_of_file_system(lanes_dir),
     )
@@ -112,12 +98,10 @@ class Daemon:
             agent = Agent(shmetrics.__version__)
             self._directory = Directory(Path(config.runtime_dir or runtime_dir.choose()))
             opened.callback(self._directory.close)
-            self.collector = Collector(
-                self._directory,
-                settings_of(config, self._directory.lanes),
-                agent,
-                LoopKicks(self._loop),
-            )
+            kicks = LoopKicks(self._loop)
+            opened.callback(kicks.close)
+            settings = settings_of(config, self._directory.lanes)
+            self.collector = Collector(self._directory, settings, agent, kicks)
             opened.callback(self.collector.close)
             counts = WebCounts(agent)
             app = make_app(self.collector, config.constant_labels, counts)
@@ -141,14 +125,11 @@ class Daemon:
         too_often = agent.quota(
             "registrations_per_second", config.max_per_second, admission.per_second
         )
-
-        def grant(peer: Peer, hello: Hello) -> Granted | Refused:
-            return admission.refusal(peer) or self.collector.grant(peer, hello)
-
         server = RegistrationServer(
             self._directory.socket,
             config.socket_mode,
-            grant,
+            admission.refusal,
+            self.collector.grant,
             self._ended,
             lambda result: agent.registrations.labels(result).inc(),
         )

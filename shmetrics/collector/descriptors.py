@@ -9,19 +9,23 @@ import resource
 log = logging.getLogger(__name__)
 
 PER_LANE = 3  # its file, its kick, its process's connection
-RESERVED = 768  # silent connections, HTTP clients, and what is ours
+OWN = 64  # the store, logs, sockets, and what libraries open
 
 
-def lanes_that_fit(wanted: int) -> int:
-    """Raises the limit of open files as far as these lanes need it; how many of them fit."""
+def lanes_that_fit(wanted: int, connections: int) -> int:
+    """Raises the limit of open files as far as it is needed; how many of these lanes fit.
+
+    connections: how many others there may be.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = wanted * PER_LANE + RESERVED
+    others = connections + OWN
+    needed = wanted * PER_LANE + others
     if soft != resource.RLIM_INFINITY and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return wanted
-    fit = max((soft - RESERVED) // PER_LANE, 1)
+    fit = max((soft - others) // PER_LANE, 1)
     log.warning(
         "room for %d lanes instead of registration.max_lanes = %d: this process may open %d files, "
         "and needs %d; raise LimitNOFILE, or ulimit -n",

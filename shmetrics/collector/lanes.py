@@ -17,6 +17,7 @@ from shmetrics import _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.gauges import Gauges
+from shmetrics.collector.kicks import Kick, Kicks
 from shmetrics.collector.lane import Lane, LaneState, Owner, Sizes, create_file
 from shmetrics.collector.occupancy import LaneLimits, Occupancy
 from shmetrics.errors import BrokenLane, LaneRefused
@@ -36,16 +37,6 @@ class Rules(NamedTuple):
 
     sizes: Sizes = Sizes()
     limits: LaneLimits = LaneLimits()
-
-
-class Kicks:
-    """Wakes the collector when an emitter asks for it. The default never does."""
-
-    def watch(self, fd: int, drain: Callable[[], None]) -> None:
-        """Calls drain whenever fd becomes readable."""
-
-    def forget(self, fd: int) -> None:
-        """Stops that."""
 
 
 class Lanes:
@@ -70,7 +61,7 @@ class Lanes:
         self._kicks = kicks
         self._on_abandoned = on_abandoned
         self._lanes: dict[int, Lane] = {}
-        self._kick_fds: dict[int, int] = {}
+        self._kick_of: dict[int, Kick] = {}
         self._occupancy = taken = Occupancy(rules.limits)
         self._exceeded = {
             "lanes": agent.quota("lanes", rules.limits.lanes, lambda: taken.lanes),
@@ -101,18 +92,17 @@ class Lanes:
         path = self._directory / f"{lane_id}{LANE_SUFFIX}"
         owner = Owner(hello.process or "unknown", peer.pid, peer.uid)
         try:
-            kick_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            kick = Kick(self._kicks, lambda: self._kicked(lane_id), lambda: self._muted(lane_id))
             try:
                 lane_fd = self._create(path, lane_id, owner, sizes)
             except BaseException:
-                os.close(kick_fd)
+                kick.close()
                 raise
         except OSError as error:
             what = "no room for a lane" if error.errno == errno.ENOSPC else "no lane can be made"
             return Refused(Result.NO_SPACE, f"{what} in {self._directory}: {error.strerror}")
-        self._kick_fds[lane_id] = kick_fd
-        self._kicks.watch(kick_fd, lambda: self._kicked(lane_id))
-        return Granted(lane_id, lane_fd, kick_fd)
+        self._kick_of[lane_id] = kick
+        return Granted(lane_id, lane_fd, kick.fd)
 
     def _sizes(self, wanted_records: int) -> Sizes:
         sizes = self._rules.sizes
@@ -168,12 +158,22 @@ class Lanes:
         for lane in self:
             self._drain(lane)
 
-    def _kicked(self, lane_id: int) -> None:
-        with contextlib.suppress(BlockingIOError):  # read by an earlier wake-up
-            os.eventfd_read(self._kick_fds[lane_id])
-        lane = self._lanes.get(lane_id)
-        if lane is not None:
-            self._drain(lane)
+    def _kicked(self, lane_id: int) -> bool:
+        """Drains a lane whose emitter asks for it. Whether it had reason to: it does so at half a
+        ring, of which a tick may have taken some meanwhile."""
+        lane = self._lanes[lane_id]
+        needed = lane.state is LaneState.OPEN and lane.counts()["waiting"] * 4 >= lane.records
+        self._drain(lane)
+        self._agent.kicks.labels("needed" if needed else "idle").inc()
+        return needed
+
+    def _muted(self, lane_id: int) -> None:
+        self._agent.muted.inc()
+        owner = self._lanes[lane_id].owner
+        log.warning(
+            "lane %d of %s (pid %d, uid %d) kicks for nothing, and is drained at ticks only",
+            *(lane_id, owner.process, owner.pid, owner.uid),
+        )
 
     def _drain(self, lane: Lane) -> None:
         if lane.state is LaneState.QUARANTINED:
@@ -236,10 +236,9 @@ class Lanes:
         del self._lanes[lane_id]
 
     def _let_go(self, lane: Lane) -> None:
-        kick_fd = self._kick_fds.pop(lane.lane_id, None)
-        if kick_fd is not None:
-            self._kicks.forget(kick_fd)
-            os.close(kick_fd)
+        kick = self._kick_of.pop(lane.lane_id, None)
+        if kick is not None:
+            kick.close()
         lane.close()
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ can wait for it by something that runs other greenlets, and a record must not do
 from __future__ import annotations
 
 import _socket
+import contextlib
 import os
 import struct
 from typing import NamedTuple
@@ -42,7 +43,8 @@ class Attempt:
         try:
             self._socket.setblocking(False)
             self._socket.connect(path)
-            self._socket.send(protocol.encode_hello(hello))
+            with contextlib.suppress(BrokenPipeError):  # turned away already; the answer says why
+                self._socket.send(protocol.encode_hello(hello))
             self._connection.advance(protocol.Event.HELLO)
         except BaseException:
             self._socket.close()
@@ -60,9 +62,7 @@ class Attempt:
             return None
         if self.epoch != _ring.process_epoch():  # a signal handler forked meanwhile
             raise ConnectionAbortedError("the connection is another process's")
-        message, ancillary, _, _ = self._socket.recvmsg(
-            protocol.MESSAGE_MAX_BYTES, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
-        )
+        message, ancillary = self._receive()
         descriptors = _descriptors(ancillary)
         try:
             if not message:
@@ -81,6 +81,18 @@ class Attempt:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
+
+    def _receive(self) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+        for last in (False, True):
+            try:
+                message, ancillary, _, _ = self._socket.recvmsg(
+                    protocol.MESSAGE_MAX_BYTES, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
+                )
+                break
+            except ConnectionResetError:  # closed before it read all; what it said comes next
+                if last:
+                    raise
+        return message, ancillary
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ It knows messages and descriptors; who gets what is decided by the caller's gran
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -20,7 +21,7 @@ from shmetrics.registration import protocol
 from shmetrics.registration.peer import Peer, peer_of
 from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Result, State
 from shmetrics.registration.silent import Silent
-from shmetrics.registration.verdict import Grant, Granted, Refused
+from shmetrics.registration.verdict import Admit, Grant, Granted, Refused
 from shmetrics.seldom import Seldom
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 HELLO_TIMEOUT_S = 5.0
 ACCEPT_PAUSE_S = 1.0  # after an error that will not go by itself, as too many open files
 BACKLOG = 512
-BATCH = 32  # connections taken at one wake-up: a flood of them leaves time for all else
+BATCH = 64  # connections taken at one wake-up: a flood of them leaves time for all else
 
 _ANCILLARY_BYTES = socket.CMSG_SPACE(64 * 4)
 
@@ -36,12 +37,12 @@ _ANCILLARY_BYTES = socket.CMSG_SPACE(64 * 4)
 class _Client:
     """One connection."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, peer: Peer) -> None:
         self.socket = sock
+        self.peer = peer
         self.connection = Connection()
         self.lane_id: int | None = None
         self.timeout: asyncio.TimerHandle | None = None
-        self.peer = peer_of(sock)
 
 
 class Server:
@@ -51,15 +52,18 @@ class Server:
         self,
         path: Path,
         mode: int,
+        admit: Admit,
         grant: Grant,
         on_end: Callable[[int], None],
         on_result: Callable[[str], None],
     ) -> None:
-        """grant decides about a hello; on_end is told the id of a lane whose emitter is gone.
+        """admit decides about a connection before it is listened to, grant about a hello; on_end
+        is told the id of a lane whose emitter is gone.
 
         Raises ShmetricsError, one line, if there can be no socket at path.
         """
         self._path = path
+        self._admit = admit
         self._grant = grant
         self._on_end = on_end
         self._on_result = on_result
@@ -110,7 +114,19 @@ class Server:
                 self._resuming = loop.call_later(ACCEPT_PAUSE_S, self.start)
                 return
             sock.setblocking(False)
-            self._welcome(_Client(sock))
+            peer = peer_of(sock)
+            refused = self._admit(peer)
+            if refused is None:
+                self._welcome(_Client(sock, peer))
+            else:
+                self._turn_away(sock, peer, refused)
+
+    def _turn_away(self, sock: socket.socket, peer: Peer, refused: Refused) -> None:
+        """The short way, in a flood: the process is told why, and nothing more is done for it."""
+        with sock, contextlib.suppress(OSError):
+            self._count_refusal(peer, "a process", refused)
+            sock.send(_refusal(refused))
+            sock.recv(1)  # what is left unread at the end is all that the process would hear of
 
     def _welcome(self, client: _Client) -> None:
         """A process says hello at once. Who does not is silent, and has to be waited for."""
@@ -195,9 +211,8 @@ class Server:
         os.close(found.lane_fd)
         client.lane_id = found.lane_id
         client.connection.advance(Event.GRANT)
-        if sent:
-            self._on_result("granted")
-        else:
+        self._on_result("granted" if sent else "gone")
+        if not sent:
             self._ended(client)
 
     def _decide(self, peer: Peer, hello: Hello) -> Granted | Refused:
@@ -210,17 +225,19 @@ class Server:
         return self._grant(peer, hello)
 
     def _refuse(self, client: _Client, hello: Hello, refused: Refused) -> None:
-        peer, result = client.peer, refused.result.name.lower()
+        self._count_refusal(client.peer, hello.process, refused)
+        with contextlib.suppress(OSError):  # gone before the answer
+            client.socket.send(_refusal(refused))
+        client.connection.advance(Event.REFUSAL)
+        self._forget(client)
+
+    def _count_refusal(self, peer: Peer, process: str, refused: Refused) -> None:
+        result = refused.result.name.lower()
         self._seldom.warning(
             (result, peer.uid),
-            f"registration of {hello.process} (pid {peer.pid}, uid {peer.uid}) "
-            f"refused: {refused.text}",
+            f"registration of {process} (pid {peer.pid}, uid {peer.uid}) refused: {refused.text}",
         )
-        answer = Answer(refused.result, _ring.LAYOUT_VERSION, 0, refused.text)
-        self._send(client, answer, [])
-        client.connection.advance(Event.REFUSAL)
         self._on_result(result)
-        self._forget(client)
 
     def _send(self, client: _Client, answer: Answer, descriptors: list[int]) -> bool:
         rights = (
@@ -231,6 +248,10 @@ class Server:
         except OSError:
             return False  # gone before the answer
         return True
+
+
+def _refusal(refused: Refused) -> bytes:
+    return protocol.encode_answer(Answer(refused.result, _ring.LAYOUT_VERSION, 0, refused.text))
 
 
 def _close_descriptors(ancillary: list[tuple[int, int, bytes]]) -> None:

@@ -25,4 +25,5 @@ class Refused(NamedTuple):
     text: str
 
 
+Admit = Callable[[Peer], Refused | None]
 Grant = Callable[[Peer, Hello], Granted | Refused]

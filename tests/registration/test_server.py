@@ -10,6 +10,7 @@ import socket
 import stat
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from shmetrics import _ring
 from shmetrics.errors import ShmetricsError
-from shmetrics.registration import protocol, server, silent
+from shmetrics.registration import client, protocol, server, silent
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Answer, Hello, Result
 from shmetrics.registration.server import Server
@@ -35,9 +36,20 @@ class Desk:
         self.ended: list[int] = []
         self.results: list[str] = []
         self.answer: Refused | None = None
+        self.barred: Refused | None = None
         self.kick_fd = os.eventfd(0)
         self.path = path
-        self.server = Server(path, 0o640, self.grant, self.ended.append, self.results.append)
+        self.server = Server(
+            path, 0o640, self.admit, self.grant, self.ended.append, self.results.append
+        )
+
+    def serve(self) -> Server:
+        return Server(
+            self.path, 0o640, self.admit, self.grant, self.ended.append, self.results.append
+        )
+
+    def admit(self, peer: Peer) -> Refused | None:
+        return self.barred
 
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
         self.asked.append((peer, hello))
@@ -61,6 +73,9 @@ class Desk:
         while not true():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.005)
+
+    def has_results(self, n: int) -> bool:
+        return len(self.results) == n
 
     async def still_serves(self) -> None:
         before = len(self.asked)
@@ -134,6 +149,50 @@ def test_a_refusal_reaches_the_process(path: Path) -> None:
         await desk.still_serves()
 
     assert at_desk(path, test).results == ["quota", "granted"]
+
+
+def test_who_is_not_admitted_is_told_why(path: Path) -> None:
+    """Whether its hello comes before the answer, while it is given, or after it."""
+
+    async def test(desk: Desk) -> None:
+        desk.barred = Refused(Result.UID, "not you")
+        for n in range(1, 101):
+            with contextlib.closing(client.Attempt(str(path), Hello(1, 0, "nova"))) as attempt:
+                await desk.until(partial(desk.has_results, n))
+                assert attempt.answer(0) == Answer(Result.UID, 1, 0, "not you")
+        desk.barred = None
+        await desk.still_serves()
+
+    desk = at_desk(path, test)
+    assert desk.results == 100 * ["uid"] + ["granted"]
+    assert len(desk.asked) == 1
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_a_refusal_is_heard_before_a_hello_is_said(
+    path: Path, read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector closes as soon as it has answered, whatever it has read by then."""
+    refusal = protocol.encode_answer(Answer(Result.UID, 1, 0, "not you"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        encode = protocol.encode_hello
+
+        def close_first(hello: Hello) -> bytes:
+            with listener.accept()[0] as connection:
+                connection.send(refusal)
+            return encode(hello)
+
+        with monkeypatch.context() as patch:
+            if not read:
+                patch.setattr(protocol, "encode_hello", close_first)
+            attempt = client.Attempt(str(path), Hello(1, 0, "nova"))
+        with contextlib.closing(attempt):
+            if read:  # it is there, and is thrown away unread
+                close_first(Hello(1, 0, "nova"))
+            assert attempt.answer(0) == Answer(Result.UID, 1, 0, "not you")
+    path.unlink()
 
 
 def test_another_layout_is_refused_before_anything_is_made(path: Path) -> None:
@@ -263,7 +322,7 @@ def test_a_process_that_is_gone_before_the_answer(path: Path) -> None:
         await desk.until(lambda: desk.ended == [1])
         await desk.still_serves()
 
-    at_desk(path, test)
+    assert at_desk(path, test).results == ["gone", "granted"]
 
 
 @settings(max_examples=30, deadline=None)
@@ -294,7 +353,9 @@ def test_close_ends_all_connections(path: Path) -> None:
             desk.server.close()
             assert await desk.said(silent) == await desk.said(granted) == b""
             assert desk.ended == []  # their processes live: the lanes stay
-            desk.server = Server(path, 0o600, desk.grant, desk.ended.append, desk.results.append)
+            desk.server = Server(
+                path, 0o600, desk.admit, desk.grant, desk.ended.append, desk.results.append
+            )
             desk.server.start()
 
     at_desk(path, test)
@@ -303,4 +364,11 @@ def test_close_ends_all_connections(path: Path) -> None:
 def test_a_path_too_long_for_a_socket_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 120)
     with pytest.raises(ShmetricsError, match=r"^.*x: no socket can be made there \(.*too long\)"):
-        Server(path, 0o600, lambda peer, hello: Refused(Result.UID, ""), print, print)
+        Server(
+            path,
+            0o600,
+            lambda peer: None,
+            lambda peer, hello: Refused(Result.UID, ""),
+            print,
+            print,
+        )

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lanes and the limit of open files."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+
+from shmetrics.collector import descriptors
+from shmetrics.collector.descriptors import OWN, PER_LANE, lanes_that_fit
+from tests.collector.node import Node
+
+ALL = resource.RLIM_INFINITY
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "fit", "raised"),
+    [
+        (ALL, ALL, 100, None),
+        (1024, ALL, 100, None),
+        (200, ALL, 100, 20 + OWN + 100 * PER_LANE),
+        (200, 5000, 100, 20 + OWN + 100 * PER_LANE),
+        (100, 20 + OWN + 10 * PER_LANE + 1, 10, 20 + OWN + 10 * PER_LANE + 1),
+        (10, 10, 1, 10),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_lanes_need_it(
+    soft: int,
+    hard: int,
+    fit: int,
+    raised: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: found.append(limits))
+    assert lanes_that_fit(100, 20) == fit
+    assert found == ([] if raised is None else [(raised, hard)])
+    assert len(caplog.messages) == (fit < 100)
+    if fit < 100:
+        assert f"room for {fit} lanes instead of registration.max_lanes = 100" in caplog.text
+        assert "raise LimitNOFILE" in caplog.text
+
+
+def test_a_lane_takes_no_more_open_files_than_are_kept_for_it(node: Node) -> None:
+    node.start()
+    before = node.samples().value("process_open_fds")
+    emitters = [
+        node.emitter('shmetrics.Counter("jobs", "Jobs").inc()\npause("there")') for _ in "abcd"
+    ]
+    for emitter in emitters:
+        emitter.until("there")
+    assert node.samples().value("process_open_fds") - before == 4 * descriptors.PER_LANE
+    for emitter in emitters:
+        emitter.go()
+        emitter.end()
