@@ -2,10 +2,17 @@
 """The one compiled module. SHMETRICS_SANITIZE=address,undefined (or thread) instruments it."""
 
 import os
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+
+if sys.implementation.name != "cpython" or sys.platform != "linux":
+    sys.exit(
+        f"shmetrics is for CPython on Linux, and this is {sys.implementation.name} on "
+        f"{sys.platform}. Leave it out there: a service does not need it to run."
+    )
 
 sanitize = os.environ.get("SHMETRICS_SANITIZE", "")
 flags = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-fvisibility=hidden"]

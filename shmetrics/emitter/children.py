@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from shmetrics import _ring
+from shmetrics.binding import ring as _ring
 from shmetrics.emitter.blocks import Block, timer
 
 Exceptions = type[BaseException] | tuple[type[BaseException], ...]

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-from shmetrics import _ring
+from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition, encode_definition, encode_strings
 from shmetrics.emitter.blocks import Block
 from shmetrics.emitter.children import (

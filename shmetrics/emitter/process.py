@@ -11,7 +11,9 @@ import atexit
 import os
 import sys
 
-from shmetrics import _ring, runtime_dir
+from shmetrics import runtime_dir
+from shmetrics.binding import refusal
+from shmetrics.binding import ring as _ring
 from shmetrics.registration import client, protocol
 
 FIRST_WAIT_NS = 50_000_000
@@ -30,7 +32,7 @@ class Registration:
     """This process's way to a lane."""
 
     def __init__(self) -> None:
-        self.last_problem = ""
+        self.last_problem = refusal
         self._attempt: client.Attempt | None = None
         self._waited_epoch = -1
         self._busy_epoch = -1
@@ -111,6 +113,7 @@ def status() -> dict[str, object]:
     connected: a collector has given it a lane. lane: that lane's id, or None. recorded: events
     published or folded so far in this lane. spilled: of these, folded into totals because the ring
     was full or no collector was there. dropped: events that could not be kept, by cause.
+    disabled: nothing is recorded, because of SHMETRICS_DISABLE=1 or of what problem says.
     problem: why there is no lane, in one line. registration_errors: how often looking after the
     registration failed in a way that it should not.
     """

@@ -13,7 +13,7 @@ import os
 import struct
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics.binding import ring as _ring
 from shmetrics.registration import protocol
 
 _DESCRIPTORS = struct.Struct(f"={protocol.GRANT_DESCRIPTORS}i")

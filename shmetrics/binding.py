@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled part as an emitter uses it; in an interpreter that it does not work in, nothing.
+
+It has one producer per process and counts on the GIL. An interpreter without the GIL would write
+wrong numbers and is refused here; a second interpreter of a process cannot even load it. Neither
+may hurt the service: everything is there to be called, does nothing, and says so once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # what typing has under this name, without importing it
+refusal = ""  # why nothing is recorded in this interpreter
+
+
+def without_gil() -> bool:
+    """Whether threads may run Python code at the same time."""
+    enabled = getattr(sys, "_is_gil_enabled", None)
+    return enabled is not None and not enabled()
+
+
+if TYPE_CHECKING:
+    from shmetrics import _ring as ring
+else:
+    try:
+        from shmetrics import _ring as ring
+    except Exception as error:  # not only ImportError: that the GIL is turned on is a warning
+        refusal = f"its compiled part cannot be loaded ({error})"
+    if not refusal and without_gil():
+        refusal = "it needs the GIL: start Python without PYTHON_GIL=0 and -X gil=0"
+    if refusal:
+        from shmetrics import nothing as ring
+
+        if os.environ.get("SHMETRICS_DISABLE") != "1":
+            import logging
+
+            logging.getLogger("shmetrics").warning("shmetrics does not measure here: %s", refusal)
+
+__all__ = ["refusal", "ring", "without_gil"]

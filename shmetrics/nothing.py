@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an emitter uses of the compiled part, doing nothing: for interpreters without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+LAYOUT_VERSION = 0
+TYPE_NONE = TYPE_COUNTER = TYPE_GAUGE = TYPE_HISTOGRAM = TYPE_CALLS = 0
+
+
+def process_init(*_: object) -> None:
+    """Nothing; and so do the functions below. A record never asks for attention here."""
+
+
+process_attach = process_detach = process_count_bad_labels = process_init
+
+
+def process_epoch() -> int:
+    return 0
+
+
+def process_status() -> dict[str, Any]:
+    return {"state": "none", "disabled": True, "closed": False, "attention_errors": 0}
+
+
+def wait_readable(fd: int, wait_ns: int) -> bool:
+    return False
+
+
+class Family:
+    """Takes what its namesake in the binding takes, as do the classes below."""
+
+    def __init__(self, *_: object) -> None: ...
+
+
+class Series:
+    __slots__ = ()
+
+    def __init__(self, *_: object) -> None: ...
+
+    def inc(self, *_: object, **__: object) -> None: ...
+
+
+class CounterSeries(Series):
+    __slots__ = ()
+
+
+class GaugeSeries(Series):
+    __slots__ = ()
+    dec = set = Series.inc
+
+
+class HistogramSeries(Series):
+    __slots__ = ()
+    observe = Series.inc
+
+
+class OpenCall:
+    """A call that leaves no trace."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class CallSeries(Series):
+    __slots__ = ()
+    end = Series.inc
+
+    def start(self) -> OpenCall:
+        return OpenCall()
+
+    __call__ = start
