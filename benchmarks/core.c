@@ -29,7 +29,7 @@ static struct shm_producer producer;
 static struct shm_family family;
 static struct shm_series series[SERIES];
 static struct shm_undo undo;
-static uint64_t cells[SERIES * CELLS_PER_SERIES];
+static uint64_t cells[(SERIES + 1) * CELLS_PER_SERIES]; /* the last ones: the collector's own */
 static double bounds[BOUNDS];
 static uint16_t type;
 
@@ -116,10 +116,12 @@ static void open_node(struct shm_drain *drain)
                                         .family = &family,
                                         .text = text,
                                         .text_bytes = sizeof text};
-    if (shm_drain_open(drain, memory, lane_bytes, &undo, cells, SERIES * CELLS_PER_SERIES) !=
+    if (shm_drain_open(drain, memory, lane_bytes, &undo, cells, sizeof cells / sizeof cells[0]) !=
             SHM_ATTACH_OK ||
         !shm_recover(drain))
         fail("no lane to drain");
+    for (uint32_t kind = 0; kind < SHM_KINDS; kind++)
+        drain->tally.events[kind] = &cells[SERIES * CELLS_PER_SERIES + kind];
     measured_emit(0);
     for (uint32_t i = 0; i < SERIES; i++) /* first use: every series gets its id */
         record(i);

