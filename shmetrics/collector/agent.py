@@ -51,7 +51,11 @@ class Agent:
         self.datagrams = counter(
             "oslo_metrics_datagrams", "Datagrams of the stock protocol, by result", "result"
         )
-        self.events = counter("events", "Records taken from rings, by kind; unknown if a collector was killed at them", "kind")
+        self.events = counter(
+            "events",
+            "Records taken from rings, by kind; unknown when a collector was killed at them",
+            "kind",
+        )
         self.spilled = counter("spilled", "Events folded into totals because a ring was full")
         self.dropped = counter("dropped", "Events that could not be kept, by cause", "cause")
         self.unbound = counter(
