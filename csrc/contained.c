@@ -125,10 +125,10 @@ bool shm_contained_counts(struct shm_drain *drain, struct shm_counts *counts)
     return true;
 }
 
-bool shm_contained_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state)
+bool shm_contained_give_up(struct shm_drain *drain)
 {
     CONTAIN_LANE(guard, drain, false)
-    shm_drain_mark(drain, heartbeat_ns, state);
+    shm_drain_give_up(drain);
     shm_guard_leave(&guard);
     return true;
 }

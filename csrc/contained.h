@@ -24,6 +24,6 @@ bool shm_contained_report(struct shm_drain *drain, uint32_t report, uint64_t now
 uint64_t shm_contained_reported(struct shm_drain *drain, uint32_t report);
 bool shm_contained_report_counts(struct shm_drain *drain);
 bool shm_contained_counts(struct shm_drain *drain, struct shm_counts *counts);
-bool shm_contained_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state);
+bool shm_contained_give_up(struct shm_drain *drain);
 
 #endif

@@ -395,11 +395,10 @@ void shm_drain_report_counts(struct shm_drain *drain)
                drain->tally.dropped[i]);
 }
 
-void shm_drain_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state)
+void shm_drain_give_up(struct shm_drain *drain)
 {
-    struct shm_consumer_line *consumer = &drain->lane.header->consumer;
-    atomic_store_explicit(&consumer->heartbeat_ns, heartbeat_ns, memory_order_relaxed);
-    atomic_store_explicit(&consumer->state, state, memory_order_relaxed);
+    atomic_store_explicit(&drain->lane.header->consumer.state, SHM_LANE_CLOSED,
+                          memory_order_relaxed);
 }
 
 /* ---- a lane's last words ----------------------------------------------------------------- */

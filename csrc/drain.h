@@ -119,8 +119,8 @@ uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t report);
 /* Reports what the emitter has counted: spilled, and dropped by cause. */
 void shm_drain_report_counts(struct shm_drain *drain);
 
-/* Shows the emitter that somebody is there, and whether to go on using this lane. */
-void shm_drain_mark(struct shm_drain *drain, uint64_t heartbeat_ns, uint32_t state);
+/* Tells the emitter to register anew: this lane is read no more. */
+void shm_drain_give_up(struct shm_drain *drain);
 
 /* Copies up to n open calls; returns how many. */
 uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,

@@ -9,7 +9,7 @@
  *    256 +--------------------------------------------------------------+
  *        | producer   head, dictionary end, totals the emitter keeps    |  written by the emitter only
  *    512 +--------------------------------------------------------------+
- *        | consumer   tail, heartbeat, state                            |  written by the collector only
+ *        | consumer   tail, state                                       |  written by the collector only
  *    768 +--------------------------------------------------------------+
  *        | intent     the spilling event that is under way              |  written by the emitter only
  *   1024 +--------------------------------------------------------------+
@@ -225,13 +225,12 @@ enum shm_lane_state {
 
 struct shm_consumer_line {
     _Atomic uint64_t tail; /* release; pairs with the acquire in shm_ring_refresh */
-    _Atomic uint64_t heartbeat_ns;
+    uint64_t zero_a;
     _Atomic uint32_t state; /* enum shm_lane_state */
-    uint32_t zero_a;
-    uint64_t zero_b[29];
+    uint32_t zero_b;
+    uint64_t zero_c[29];
 };
 static_assert(sizeof(struct shm_consumer_line) == 256, "consumer");
-static_assert(offsetof(struct shm_consumer_line, heartbeat_ns) == 8, "consumer.heartbeat_ns");
 static_assert(offsetof(struct shm_consumer_line, state) == 16, "consumer.state");
 
 #define SHM_INTENT_CHANGES 4u

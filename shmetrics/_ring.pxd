@@ -17,7 +17,7 @@ cdef extern from "layout.h" nogil:
     const int SHM_TYPE_CALLS, SHM_TYPE_EXCEPTION
     const int SHM_KIND_ADD, SHM_KIND_OBSERVE, SHM_KIND_CALL_START, SHM_KIND_CALL_END, SHM_KINDS
     const int SHM_ENTRY_FAMILY, SHM_ENTRY_SERIES, SHM_ENTRY_EXCEPTION
-    const int SHM_LANE_OPEN, SHM_LANE_CLOSED
+    const int SHM_LANE_CLOSED
     const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
     const int SHM_DROPS, SHM_DROP_BAD_VALUE, SHM_DROP_BAD_LABELS
     const uint32_t SHM_CELL_STARTS, SHM_CELL_ENDS, SHM_CELL_DURATION, SHM_CALLS_BUCKETS
@@ -193,7 +193,7 @@ cdef extern from "contained.h" nogil:
     bint shm_contained_finish(shm_drain *drain) noexcept
     bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept
     bint shm_contained_abandon(shm_drain *drain, uint32_t slot, uint64_t cell) noexcept
-    bint shm_contained_mark(shm_drain *drain, uint64_t heartbeat_ns, uint32_t state) noexcept
+    bint shm_contained_give_up(shm_drain *drain) noexcept
     bint shm_contained_report(shm_drain *drain, uint32_t report, uint64_t now,
                               uint64_t cell) noexcept
     uint64_t shm_contained_reported(shm_drain *drain, uint32_t report) noexcept

@@ -56,7 +56,6 @@ REPORT_ENTRIES = SHM_REPORT_ENTRIES
 REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
 REPORT_RETIRED = SHM_REPORT_RETIRED
 
-LANE_OPEN = SHM_LANE_OPEN
 LANE_CLOSED = SHM_LANE_CLOSED
 
 KIND_NAMES = {
@@ -542,9 +541,9 @@ cdef class LaneDrain:
         """Counts a dead emitter's open call in a cell of the store, once."""
         return shm_contained_abandon(&self.drain_, slot, cell)
 
-    def mark(self, uint64_t heartbeat_ns, int state):
-        """Shows the emitter that somebody is there, and whether to go on using this lane."""
-        shm_contained_mark(&self.drain_, heartbeat_ns, <uint32_t>state)
+    def give_up(self):
+        """Tells the emitter to register anew: this lane is read no more."""
+        shm_contained_give_up(&self.drain_)
 
 
 # ---- text --------------------------------------------------------------------------------------

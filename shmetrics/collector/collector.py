@@ -110,9 +110,9 @@ class Collector:
         self.agent.overflow.labels(family).inc()
 
     def tick(self) -> None:
-        """Drains every lane, shows the emitters a heartbeat, and retires the dead."""
+        """Drains every lane, takes back what has grown, and retires the dead."""
         self.drain()
-        self._lanes.mark(self._monotonic_ns())
+        self._lanes.cut_back()
         self._lanes.retire_abandoned()
 
     def drain(self) -> None:

@@ -20,7 +20,7 @@ from shmetrics.collector.descriptors import lanes_that_fit
 from shmetrics.collector.directory import Directory, half_of_file_system
 from shmetrics.collector.families import CallFamily, Limits
 from shmetrics.collector.kicks import LoopKicks
-from shmetrics.collector.lane import Sizes
+from shmetrics.collector.lane_files import Sizes
 from shmetrics.collector.lanes import Rules
 from shmetrics.collector.occupancy import LaneLimits
 from shmetrics.collector.stock import Listener, Receiver

@@ -9,7 +9,6 @@ import mmap
 import os
 import struct
 from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics import _ring
@@ -17,6 +16,7 @@ from shmetrics.collector.agent import Agent
 from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.families import CallFamily, Families, Family
 from shmetrics.collector.gauges import Gauges, GaugeValue
+from shmetrics.collector.lane_files import LaneFile
 from shmetrics.collector.store import StoreDamaged, StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane, LaneRefused
@@ -27,23 +27,6 @@ if TYPE_CHECKING:
     Bounds = memoryview[float]
 
 log = logging.getLogger(__name__)
-
-
-class Sizes(NamedTuple):
-    """How large the parts of a new lane are."""
-
-    records: int = _ring.DEFAULT_RECORDS
-    dictionary_bytes: int = _ring.DEFAULT_DICTIONARY_BYTES
-    cells: int = _ring.DEFAULT_CELLS
-    calls: int = _ring.DEFAULT_CALLS
-
-
-class Owner(NamedTuple):
-    """Whose lane it is, as the kernel and the process itself said."""
-
-    process: str
-    pid: int
-    uid: int
 
 
 class LaneState(Enum):
@@ -71,49 +54,31 @@ class _Defined(NamedTuple):
     family: Family | None
 
 
-def create_file(path: Path, lane_id: int, sizes: Sizes) -> int:
-    """Makes a lane's file, every byte of it allocated, and returns a descriptor of it.
-
-    Raises OSError. A page that is not there would kill the emitter at its first write to it.
-    """
-    size = _ring.lane_bytes(*sizes)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.posix_fallocate(fd, 0, size)
-        with mmap.mmap(fd, size) as memory:
-            _ring.lane_format(memory, lane_id, *sizes)
-    except BaseException:
-        os.close(fd)
-        path.unlink()
-        raise
-    return fd
-
-
 class Lane:
     """A mapped lane. drain() raises BrokenLane once it breaks the contract."""
 
     def __init__(
         self,
-        path: Path,
+        file: LaneFile,
         fd: int,
-        owner: Owner,
         families: Families,
         gauges: Gauges,
         agent: Agent,
     ) -> None:
         """Takes the descriptor over. Raises LaneRefused if the file is no lane."""
-        self.path = path
-        self.owner = owner
+        self.path = file.path
+        self.owner = file.owner
         self.refused: dict[str, int] = {}  # definitions not taken, by reason
         self._families = families
         self._gauges = gauges
         self._agent = agent
         self._fd = fd
-        self.size_bytes = os.fstat(fd).st_size
+        # Its emitter may have made it larger, or smaller: what is not there is no lane.
+        self.size_bytes = min(file.size_bytes, os.fstat(fd).st_size)
         self._memory = mmap.mmap(fd, self.size_bytes)
         store = families.store
         self._drain = _ring.LaneDrain(self._memory, store.undo, store.cells)
-        if str(self._drain.lane_id) != path.stem:
+        if str(self._drain.lane_id) != file.path.stem:
             raise LaneRefused("lane_id")  # its emitter can write what it likes there
         if not self._drain.recover():
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
@@ -158,15 +123,11 @@ class Lane:
         """Counts what the emitter has counted since the last time, by whichever collector."""
         self._drain.report_counts()
 
-    def mark(self, now_ns: int) -> None:
-        """Tells the emitter that somebody is there."""
-        self._drain.mark(now_ns, _ring.LANE_OPEN)
-
     def quarantine(self, reason: str, for_good: bool = True) -> None:
         """Tells the emitter to register anew; this lane is read no more. for_good: not by the next
         collector either."""
         self.state = LaneState.QUARANTINED
-        self._drain.mark(0, _ring.LANE_CLOSED)
+        self._drain.give_up()
         if for_good:
             self._drain.report(_ring.REPORT_QUARANTINED, 1, self._agent.quarantined.cell(reason))
         else:

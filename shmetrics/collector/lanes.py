@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -18,7 +16,8 @@ from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.gauges import Gauges
 from shmetrics.collector.kicks import Kick, Kicks
-from shmetrics.collector.lane import Lane, LaneState, Owner, Sizes, create_file
+from shmetrics.collector.lane import Lane, LaneState
+from shmetrics.collector.lane_files import LaneFile, LaneFiles, Owner, Sizes
 from shmetrics.collector.occupancy import LaneLimits, Occupancy
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.registration.peer import Peer
@@ -28,8 +27,6 @@ from shmetrics.registration.verdict import Granted, Refused
 log = logging.getLogger(__name__)
 
 MIN_RECORDS = 64
-LANE_SUFFIX = ".lane"
-OWNER_SUFFIX = ".json"  # beside the lane: what the emitter cannot change
 
 
 class Rules(NamedTuple):
@@ -53,7 +50,7 @@ class Lanes:
         on_abandoned: Callable[[Lane], None],
     ) -> None:
         """on_abandoned is told of a lane that is about to be retired, after its last drain."""
-        self._directory = directory
+        self._files = LaneFiles(directory)
         self._families = families
         self._gauges = gauges
         self._agent = agent
@@ -89,18 +86,18 @@ class Lanes:
             self._exceeded[excess.quota].inc()
             return Refused(Result.QUOTA, excess.text)
         lane_id = self._families.store.next_lane_id()
-        path = self._directory / f"{lane_id}{LANE_SUFFIX}"
         owner = Owner(hello.process or "unknown", peer.pid, peer.uid)
         try:
             kick = Kick(self._kicks, lambda: self._kicked(lane_id), lambda: self._muted(lane_id))
             try:
-                lane_fd = self._create(path, lane_id, owner, sizes)
+                lane_fd = self._create(lane_id, owner, sizes)
             except BaseException:
                 kick.close()
                 raise
         except OSError as error:
             what = "no room for a lane" if error.errno == errno.ENOSPC else "no lane can be made"
-            return Refused(Result.NO_SPACE, f"{what} in {self._directory}: {error.strerror}")
+            where = self._files.directory
+            return Refused(Result.NO_SPACE, f"{what} in {where}: {error.strerror}")
         self._kick_of[lane_id] = kick
         return Granted(lane_id, lane_fd, kick.fd)
 
@@ -111,45 +108,41 @@ class Lanes:
         fitting = 1 << (wanted_records - 1).bit_length()
         return sizes._replace(records=max(MIN_RECORDS, min(fitting, sizes.records)))
 
-    def _create(self, path: Path, lane_id: int, owner: Owner, sizes: Sizes) -> int:
-        lane_fd = create_file(path, lane_id, sizes)
+    def _create(self, lane_id: int, owner: Owner, sizes: Sizes) -> int:
+        file, lane_fd = self._files.create(lane_id, owner, sizes)
         try:
-            # The lock is the emitter's: it lives as long as the descriptor we hand over. Ours is
-            # another opening of the same file.
-            fcntl.flock(lane_fd, fcntl.LOCK_EX)
-            path.with_suffix(OWNER_SUFFIX).write_text(json.dumps(owner._asdict()))
-            self._add(path, owner)
+            self._add(file)
         except BaseException:
             os.close(lane_fd)
-            _remove(path)
+            self._files.remove(file.path)
             raise
         return lane_fd
 
-    def _add(self, path: Path, owner: Owner) -> Lane:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    def _add(self, file: LaneFile) -> None:
+        # Not the descriptor that is handed over: that one has the lock.
+        fd = os.open(file.path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            lane = Lane(path, fd, owner, self._families, self._gauges, self._agent)
+            lane = Lane(file, fd, self._families, self._gauges, self._agent)
         except BaseException:
             os.close(fd)
             raise
         self._lanes[lane.lane_id] = lane
-        self._occupancy.add(owner.uid, lane.size_bytes)
-        return lane
+        self._occupancy.add(lane.owner.uid, lane.size_bytes)
 
     def reopen(self) -> None:
         """Takes up the lanes of an earlier collector."""
-        for path in sorted(self._directory.glob(f"*{LANE_SUFFIX}")):
+        for path in self._files:
             with contextlib.suppress(ValueError):
                 self._families.store.note_lane_id(int(path.stem))
             try:
-                owner = Owner(**json.loads(path.with_suffix(OWNER_SUFFIX).read_text()))
-                self._add(path, owner)
-            except (OSError, ValueError, TypeError, LaneRefused) as error:
+                self._add(self._files.read(path))
+            except (OSError, ValueError, TypeError, KeyError, LaneRefused) as error:
                 text = str(error)  # a log may keep what it is given, and an error keeps the lane
                 reason = text if isinstance(error, LaneRefused) else "unreadable"
                 self._agent.quarantined.labels(reason).inc()
                 log.error("%s: not a lane that can be drained (%s); set aside", path, text)
-                path.replace(path.with_suffix(".broken"))
+                self._files.set_aside(path)
+        self._occupancy.lane_bytes += self._files.set_aside_bytes
 
     # ---- working ----------------------------------------------------------------------------
 
@@ -196,11 +189,12 @@ class Lanes:
             *(lane.lane_id, owner.process, owner.pid, owner.uid, reason),
         )
 
-    def mark(self, now_ns: int) -> None:
-        """Shows every emitter that the collector lives."""
-        for lane in self:
-            if lane.state is LaneState.OPEN:
-                lane.mark(now_ns)
+    def cut_back(self) -> None:
+        """Takes back what an emitter has made of its lane beyond its size."""
+        grown = self._files.cut_back()
+        for lane in self if grown else ():
+            if lane.path in grown and lane.state is LaneState.OPEN:
+                self._quarantine(lane, "grown")
 
     # ---- going ------------------------------------------------------------------------------
 
@@ -232,7 +226,7 @@ class Lanes:
         self._occupancy.remove(lane.owner.uid, lane.size_bytes)
         lane.retire()
         self._let_go(lane)
-        _remove(lane.path)
+        self._files.remove(lane.path)
         del self._lanes[lane_id]
 
     def _let_go(self, lane: Lane) -> None:
@@ -246,8 +240,3 @@ class Lanes:
         for lane in self:
             self._let_go(lane)
         self._lanes.clear()
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.with_suffix(OWNER_SUFFIX).unlink(missing_ok=True)

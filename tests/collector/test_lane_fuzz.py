@@ -27,7 +27,7 @@ from shmetrics import _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
-from shmetrics.collector.lane import Sizes
+from shmetrics.collector.lane_files import Sizes
 from shmetrics.collector.lanes import Rules
 from shmetrics.errors import BrokenLane, LaneRefused
 from tests.collector import hostile

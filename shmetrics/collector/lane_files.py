@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of lanes: each is made whole or not at all, found again, watched, and removed.
+
+N.lane     the lane itself, which its emitter has too
+N.json     whose it is and how large: what the emitter cannot change
+N.new      a lane that is not made yet, and that no emitter has
+N.broken   a lane that could not be taken up again; kept, as it may hold totals
+
+The collector can be killed between any two steps. A lane gets its name last, when all of it and its
+N.json are there, and loses it first: whatever has no N.lane, and is not set aside, holds nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from shmetrics import _ring
+
+LANE = ".lane"
+OWNER = ".json"
+NEW = ".new"
+BROKEN = ".broken"
+SLACK_BYTES = 64 * 1024  # what a file system may use for its own ends
+
+
+class Sizes(NamedTuple):
+    """How large the parts of a new lane are."""
+
+    records: int = _ring.DEFAULT_RECORDS
+    dictionary_bytes: int = _ring.DEFAULT_DICTIONARY_BYTES
+    cells: int = _ring.DEFAULT_CELLS
+    calls: int = _ring.DEFAULT_CALLS
+
+
+class Owner(NamedTuple):
+    """Whose lane it is, as the kernel and the process itself said."""
+
+    process: str
+    pid: int
+    uid: int
+
+
+class LaneFile(NamedTuple):
+    """A lane on the disk. size_bytes: as it was made."""
+
+    path: Path
+    owner: Owner
+    size_bytes: int
+
+
+class LaneFiles:
+    """All that is in the directory of lanes."""
+
+    def __init__(self, directory: Path) -> None:
+        """Removes what a kill has left half made."""
+        self.directory = directory
+        self._sizes: dict[Path, int] = {}
+        for path in directory.glob(f"*{NEW}"):
+            path.unlink()
+        for path in directory.glob(f"*{OWNER}"):
+            if not (path.with_suffix(LANE).exists() or path.with_suffix(BROKEN).exists()):
+                path.unlink()
+        for path in directory.glob(f"*{BROKEN}"):
+            self._sizes[path] = path.stat().st_size
+
+    @property
+    def set_aside_bytes(self) -> int:
+        return sum(size for path, size in self._sizes.items() if path.suffix == BROKEN)
+
+    def __iter__(self) -> Iterator[Path]:
+        """The lanes that there are, the oldest first."""
+        return iter(
+            sorted(self.directory.glob(f"*{LANE}"), key=lambda path: (len(path.name), path))
+        )
+
+    def create(self, lane_id: int, owner: Owner, sizes: Sizes) -> tuple[LaneFile, int]:
+        """Makes a lane, every byte of it allocated; its file, and a descriptor for its emitter.
+
+        Raises OSError. A page that is not there would kill the emitter at its first write to it.
+        The file is locked through that descriptor: the lock lives as long as the emitter does.
+        """
+        path = self.directory / f"{lane_id}{LANE}"
+        found = LaneFile(path, owner, _ring.lane_bytes(*sizes))
+        try:
+            path.with_suffix(OWNER).write_text(
+                json.dumps({**owner._asdict(), "size_bytes": found.size_bytes})
+            )
+            fd = _make(path.with_suffix(NEW), lane_id, sizes)
+            try:
+                path.with_suffix(NEW).rename(path)
+            except BaseException:
+                os.close(fd)
+                raise
+        except BaseException:
+            path.with_suffix(NEW).unlink(missing_ok=True)
+            path.with_suffix(OWNER).unlink(missing_ok=True)
+            raise
+        self._sizes[path] = found.size_bytes
+        return found, fd
+
+    def read(self, path: Path) -> LaneFile:
+        """What is known of a lane. Raises OSError, ValueError, TypeError or KeyError."""
+        known = dict(json.loads(path.with_suffix(OWNER).read_text()))
+        size_bytes = int(known.pop("size_bytes"))
+        self._sizes[path] = size_bytes
+        return LaneFile(path, Owner(**known), size_bytes)
+
+    def remove(self, path: Path) -> None:
+        """Removes a lane that is drained."""
+        path.unlink(missing_ok=True)
+        path.with_suffix(OWNER).unlink(missing_ok=True)
+        self._sizes.pop(path, None)
+
+    def set_aside(self, path: Path) -> None:
+        """Keeps a lane that cannot be taken up, out of the way."""
+        aside = path.rename(path.with_suffix(BROKEN))
+        self._sizes[aside] = self._sizes.pop(path, aside.stat().st_size)
+
+    def cut_back(self) -> list[Path]:
+        """Takes from each file what it is larger than it was made; which ones there were.
+
+        An emitter can let its own grow until there is no room for anybody.
+        """
+        return [path for path, size in self._sizes.items() if _cut_back(path, size)]
+
+
+def _make(path: Path, lane_id: int, sizes: Sizes) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        size_bytes = _ring.lane_bytes(*sizes)
+        os.posix_fallocate(fd, 0, size_bytes)
+        with mmap.mmap(fd, size_bytes) as memory:
+            _ring.lane_format(memory, lane_id, *sizes)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _cut_back(path: Path, size_bytes: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):  # somebody has tidied up
+        status = os.stat(path)
+        if max(status.st_size, status.st_blocks * 512 - SLACK_BYTES) > size_bytes:
+            os.truncate(path, status.st_size + mmap.PAGESIZE)  # blocks beyond the end go, too
+            os.truncate(path, size_bytes)
+            return True
+    return False
