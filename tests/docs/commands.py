@@ -85,6 +85,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "shmetrics": _shmetrics,
     "cat": _path,
     "less": _path,
+    "gunicorn": _anything,
     "curl": _anything,
     "promtool": _anything,
     "systemctl": _anything,
