@@ -38,11 +38,13 @@ def run(options: argparse.Namespace) -> int:
     directory = wanted.runtime_dir or runtime_dir.find()
     files = [path for path in (options.config, options.oslo_config) if path]
     found += [findings.Finding(True, f"{path}: every option is valid") for path in files]
+    if wanted.web_config:
+        found += findings.web_config(wanted)
     if not files or options.runtime_dir or os.path.exists(directory):
         found += findings.directory(directory)
         found += findings.room(directory, wanted.lane.total_bytes)
     if os.path.exists(os.path.join(directory, site.INFO_NAME)) or not files:
-        found += findings.collector(directory)
+        found += findings.collector(directory, options.http_config)
     else:  # a configuration for a collector that is yet to start
         found.append(findings.address(wanted.address))
     for finding in found:

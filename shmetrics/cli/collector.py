@@ -9,7 +9,7 @@ SUMMARY = "run the collector of this node until SIGTERM"
 EXAMPLE = "shmetrics collector --config /etc/shmetrics.toml --listen 127.0.0.1:9464"
 
 # Flags that set the option of the same name, over whatever a file says.
-_OVERRIDES = ("--runtime-dir", "--listen", "--oslo-metrics-socket")
+_OVERRIDES = ("--runtime-dir", "--listen", "--web-config", "--oslo-metrics-socket")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--listen",
         metavar="HOST:PORT",
         help="address of the HTTP server (default: 127.0.0.1:9464); port 0 is any free one",
+    )
+    parser.add_argument(
+        "--web-config",
+        metavar="FILE",
+        help="TLS, client certificates and passwords, in the format of Prometheus's exporters",
     )
     parser.add_argument(
         "--oslo-metrics-socket",
@@ -62,5 +67,5 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _ready(url: str) -> None:
-    print(f"shmetrics collector is ready: {url}", flush=True)
+def _ready(where: str) -> None:
+    print(f"shmetrics collector is ready: {where}", flush=True)

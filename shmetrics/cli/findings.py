@@ -18,6 +18,7 @@ from shmetrics.cli.columns import printable
 from shmetrics.errors import ShmetricsError
 
 if TYPE_CHECKING:
+    from shmetrics.config import Config
     from shmetrics.config.address import Address
 
 MAX_SOCKET_PATH_BYTES = 107
@@ -112,10 +113,23 @@ def address(wanted: Address) -> Finding:
     return Finding(True, f"{wanted}: free to listen on")
 
 
-def collector(path: str) -> Iterator[Finding]:
+def web_config(config: Config) -> Iterator[Finding]:
+    """Whether the web configuration file is good, and what it makes of the address."""
+    from shmetrics.web import reach
+    from shmetrics.web.entrance import Entrance
+
+    rules = Entrance(config.web_config).rules
+    yield Finding(True, f"{config.web_config}: {reach.wanted(rules)}")
+    key = rules.file.tls.key_file if rules.file.tls else ""
+    for secret in filter(None, (config.web_config, key and rules.file.resolve(key))):
+        if os.stat(secret).st_mode & 0o007:
+            yield Finding(False, f"{secret}: everybody on this node has access; chmod o= {secret}")
+
+
+def collector(path: str, http_config: str = "") -> Iterator[Finding]:
     """Whether a collector serves there, and what it says of itself and its lanes."""
     try:
-        found = site.find(path)
+        found = site.find(path, http_config)
         health = found.get("/-/healthy").decode("utf-8", "replace").strip()
         ready = found.get("/-/ready").decode("utf-8", "replace").strip()
         lanes = found.get_json("/api/v1/lanes")

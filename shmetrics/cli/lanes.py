@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints one line per lane."""
-    collector = site.find(options.runtime_dir)
+    collector = site.find(options.runtime_dir, options.http_config)
     if options.json:
         print(collector.get("/api/v1/lanes").decode())
         return 0

@@ -6,18 +6,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any, NamedTuple
 
 from shmetrics import runtime_dir
+from shmetrics.cli.opener import Opener
 from shmetrics.errors import ShmetricsError
 
 INFO_NAME = "collector.json"
+HTTP_CONFIG_VARIABLE = "SHMETRICS_HTTP_CONFIG"
 TIMEOUT_SECONDS = 10.0
-
-# A proxy from the environment is for the world outside; the collector is on this node.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Unreachable(ShmetricsError):
@@ -30,18 +30,26 @@ class Site(NamedTuple):
     url: str
     pid: int
     version: str
+    opener: Opener = Opener()
 
     def get(self, path: str) -> bytes:
         """The body at a path. Raises Unreachable."""
         try:
-            with _opener.open(self.url + path, timeout=TIMEOUT_SECONDS) as answer:
+            with self.opener.open(self.url + path, TIMEOUT_SECONDS) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 text = " ".join(error.read(200).decode("utf-8", "replace").split())
-            raise Unreachable(f"{self.url}{path}: {error.code}: {text}") from None
+            mend = "; give a user and a password with --http-config" if error.code == 401 else ""
+            raise Unreachable(f"{self.url}{path}: {error.code}: {text}{mend}") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLError):
+                text = getattr(reason, "verify_message", "") or str(reason.reason)
+                raise Unreachable(
+                    f"{self.url}: {text}; give ca_file and server_name, or a certificate of your "
+                    "own, with --http-config"
+                ) from None
             text = getattr(reason, "strerror", None) or str(reason)
             raise Unreachable(
                 f"{self.url}: {text}; is the collector (pid {self.pid}) still running?"
@@ -56,23 +64,32 @@ class Site(NamedTuple):
 
 
 def argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the flag that find() takes."""
+    """Adds the flags that find() takes."""
     parser.add_argument(
         "--runtime-dir",
         metavar="DIR",
         default="",
         help="the collector's; default: as an emitter finds it, $SHMETRICS_RUNTIME_DIR first",
     )
+    parser.add_argument(
+        "--http-config",
+        metavar="FILE",
+        default=os.environ.get(HTTP_CONFIG_VARIABLE, ""),
+        help="user, password and certificates for a collector that wants them, as promtool takes "
+        f"it; default: ${HTTP_CONFIG_VARIABLE}",
+    )
 
 
-def find(directory: str = "") -> Site:
-    """The collector of a runtime directory. Raises Unreachable, with what to do about it."""
+def find(directory: str = "", http_config: str = "") -> Site:
+    """The collector of a runtime directory. Raises Unreachable, with what to do about it, and
+    ConfigError for http_config, a file with what a client has to bring."""
+    opener = Opener.of(http_config) if http_config else Opener()
     directory = directory or runtime_dir.find()
     path = os.path.join(directory, INFO_NAME)
     try:
         with open(path, encoding="utf-8") as file:
             info = json.load(file)
-        return Site(str(info["url"]), int(info["pid"]), str(info["version"]))
+        return Site(str(info["url"]), int(info["pid"]), str(info["version"]), opener)
     except FileNotFoundError:
         raise Unreachable(
             f"{directory}: no collector serves here; start one: "

@@ -48,7 +48,7 @@ def _interval(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Shows tables until it is interrupted. Without a terminal they follow one another."""
-    collector = site.find(options.runtime_dir)
+    collector = site.find(options.runtime_dir, options.http_config)
     looks = watch(collector, options.interval)
     if options.once:
         print(plain(next(looks)))

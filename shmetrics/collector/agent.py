@@ -79,10 +79,6 @@ class Agent:
         self.scrapes = counter("scrapes", "Scrapes answered")
         self.renderings = counter("renderings", "Times that the text of a scrape was made")
         self.scrape_bytes = gauge("scrape_bytes", "Size of the latest scrape, uncompressed")
-        self.http_connections = gauge("http_connections", "Connections of HTTP clients")
-        self.http_connections_limit = gauge(
-            "http_connections_limit", "Most connections of HTTP clients there may be"
-        )
         self.http_refused = counter(
             "http_refused", "HTTP clients refused or cut off, by reason", "reason"
         )

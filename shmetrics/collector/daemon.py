@@ -28,9 +28,8 @@ from shmetrics.config import Config
 from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.registration.silent import MAX_SILENT
-from shmetrics.web.app import make_app
 from shmetrics.web.counts import Counts
-from shmetrics.web.server import Server as WebServer
+from shmetrics.web.front import Front
 
 log = logging.getLogger(__name__)
 
@@ -103,12 +102,12 @@ class Daemon:
             settings = settings_of(config, self._directory.lanes)
             self.collector = Collector(self._directory, settings, agent, kicks)
             opened.callback(self.collector.close)
-            counts = WebCounts(agent)
-            app = make_app(self.collector, config.constant_labels, counts)
-            self._web = WebServer(app, config.address, config.web, counts=counts)
+            self._front = Front(self.collector, config, WebCounts(agent))
+            self._web = self._front.server
             opened.callback(self._web.close)
-            agent.http_connections.set_function(lambda: self._web.connections)
-            agent.http_connections_limit.set(config.web.max_connections)
+            agent.quota(
+                "http_connections", config.web.max_connections, lambda: self._web.connections
+            )
             if config.oslo_metrics_socket:
                 opened.callback(self._open_stock(agent).close)
             self._registration = self._open_registration(agent)
@@ -165,7 +164,7 @@ class Daemon:
         serving = asyncio.create_task(self._web.serve())
         ticking = asyncio.create_task(self._tick())
         self._directory.announce(self.url, shmetrics.__version__)
-        ready(self.url)
+        ready(f"{self.url} ({self._front.reach})")
         tasks = stopping, serving, ticking
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
@@ -198,11 +197,11 @@ async def _run(config: Config, ready: Callable[[str], None]) -> None:
 def run(config: Config, ready: Callable[[str], None]) -> None:
     """Runs a collector until it is told to stop. Raises ShmetricsError with one line for the user.
 
-    ready: called with the URL once everything is open.
+    ready: called once everything is open, with the URL and who can reach it.
     """
 
-    def announce(url: str) -> None:
-        ready(url)
+    def announce(where: str) -> None:
+        ready(where)
         notify("READY=1")
 
     asyncio.run(_run(config, announce))

@@ -41,7 +41,7 @@ def tables(section: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def _limits(type_: schema.Type, octal: bool) -> str:
-    if not isinstance(type_, (schema.IntType, schema.FloatType)):
+    if not isinstance(type_, (schema.IntType, schema.FloatType)) or type_.ge is None:
         return ""
     if octal:
         return f"from 0o{type_.ge:o} to 0o{type_.le:o}"

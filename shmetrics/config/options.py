@@ -216,6 +216,13 @@ class Config(Section, frozen=True, kw_only=True):
             "Port 0 is any free port; no host is every interface."
         ),
     ] = "127.0.0.1:9464"
+    web_config: Annotated[
+        str,
+        Meta(
+            description="File with TLS, client certificates and passwords of the HTTP server, in "
+            "the format of Prometheus's exporters. It may change at any time. Empty: none of them."
+        ),
+    ] = ""
     runtime_dir: Annotated[
         str,
         Meta(

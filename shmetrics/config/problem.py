@@ -19,6 +19,7 @@ _WORDS = {
     "int": "a whole number",
     "float": "a number",
     "str": "a string",
+    "bool": "true or false",
     "object": "a table",
     "int | str": "a number or a name",
     "array": "a list",

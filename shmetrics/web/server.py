@@ -90,9 +90,14 @@ class Server:
         self._nobody = asyncio.Event()
 
     @property
+    def address(self) -> Address:
+        """Where it listens: the address and the port that were really taken."""
+        return Address(*self._socket.getsockname()[:2])
+
+    @property
     def url(self) -> str:
-        """Where a client on this node finds it, with the port that was really taken."""
-        host, port = self._socket.getsockname()[:2]
+        """Where a client on this node finds it."""
+        host, port = self.address
         if not self._address.host:  # every interface, of both protocols where there are two
             host = "127.0.0.1"
         here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)

@@ -191,7 +191,7 @@ class FakeSite:
 
 
 def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "find", lambda path: FakeSite())
+    monkeypatch.setattr(site, "find", lambda path, http_config: FakeSite())
     found = list(findings.collector("/run/x"))
     assert found[0] == Finding(True, "http://node: draining, ready, 1 lanes")
     who = "lane 7 (nova?, pid 42)"

@@ -38,7 +38,8 @@ def test_it_says_where_it_serves(runtime_dir: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     collector = Collector(runtime_dir, log)
     try:
-        assert log.read_text() == f"shmetrics collector is ready: {collector.url}\n"
+        reach = "this node only; no TLS, no passwords"
+        assert log.read_text() == f"shmetrics collector is ready: {collector.url} ({reach})\n"
         announced = json.loads((runtime_dir / "collector.json").read_text())
         assert announced["url"] == collector.url
     finally:

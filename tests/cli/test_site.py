@@ -45,7 +45,7 @@ def server() -> Iterator[str]:
 def test_a_collector_is_found_and_asked(tmp_path: Path, server: str) -> None:
     announce(tmp_path, server)
     found = site.find(str(tmp_path))
-    assert found == (server, 42, "0.1.0")
+    assert (found.url, found.pid, found.version) == (server, 42, "0.1.0")
     assert found.get("/text") == b"no JSON"
     assert found.get_json("/json") == {"a": 1}
 

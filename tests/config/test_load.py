@@ -39,6 +39,7 @@ def test_nothing_given_is_the_defaults() -> None:
 def test_every_option_can_be_set(tmp_path: Path) -> None:
     text = """
         listen = "[::1]:0"
+        web_config = "/etc/web.yml"
         runtime_dir = "/run/x"
         tick_seconds = 2
         constant_labels = {}
@@ -58,10 +59,19 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         max_bytes = 2097152
         max_series_per_family = 5
         max_label_bytes = 99
+        [web]
+        max_connections = 9
+        max_head_bytes = 2048
+        max_headers = 8
+        max_waiting_bytes = 1048576
+        request_seconds = 1.5
+        answer_seconds = 2
+        idle_seconds = 3
     """
     found = config.load(write(tmp_path, text))
     assert found == config.Config(
         listen="[::1]:0",
+        web_config="/etc/web.yml",
         runtime_dir="/run/x",
         tick_seconds=2.0,
         constant_labels={},
@@ -72,6 +82,15 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
             allow_uids=[0, "root", 4711], allow_gids=["root", 4712], max_lanes=3, socket_mode=0o660
         ),
         store=config.Store(max_bytes=2097152, max_series_per_family=5, max_label_bytes=99),
+        web=config.Web(
+            max_connections=9,
+            max_head_bytes=2048,
+            max_headers=8,
+            max_waiting_bytes=1 << 20,
+            request_seconds=1.5,
+            answer_seconds=2.0,
+            idle_seconds=3.0,
+        ),
     )
     assert found.address == ("::1", 0)
     assert found.registration.uids() == frozenset((0, 4711))

@@ -14,6 +14,8 @@ import yaml
 
 import shmetrics
 from shmetrics import config
+from shmetrics.config import web_file, yaml_file
+from shmetrics.config.http_file import HttpFile
 
 from .commands import check, commands
 from .snippets import ROOT, Snippet, documents, links_of, snippets, snippets_of
@@ -54,10 +56,14 @@ def read_yaml(snippet: Snippet, tmp_path: Path) -> None:
     parsed = yaml.safe_load(snippet.text)
     assert isinstance(parsed, dict)
     promtool = shutil.which("promtool")
-    if "scrape_configs" in parsed and promtool:
-        file = tmp_path / "prometheus.yml"
-        file.write_text(snippet.text)
-        command = [promtool, "check", "config", str(file)]
+    file = tmp_path / "snippet.yml"
+    file.write_text(snippet.text)
+    if "tls_server_config" in parsed:
+        web_file.read(str(file))
+    elif "tls_config" in parsed:
+        yaml_file.read(str(file), HttpFile)
+    elif "scrape_configs" in parsed and promtool:
+        command = [promtool, "check", "config", "--syntax-only", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -113,6 +119,8 @@ def test_links_lead_somewhere(path: Path) -> None:
         ("toml", "no_such_option = 1\n"),
         ("ini", "[DEFAULT]\ntransport_url = shmetrics+nosuchbroker://host/\n"),
         ("yaml", "a: [unclosed\n"),
+        ("yaml", "tls_server_config: {no_such_key: 1}\n"),
+        ("yaml", "tls_config: {no_such_key: 1}\n"),
         ("c", "#include <shmetrics/no_such_header.h>\n"),
     ],
 )

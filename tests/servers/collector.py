@@ -16,11 +16,18 @@ __all__ = ["Collector", "collector"]
 class Collector:
     """``shmetrics collector`` on *runtime_dir* and a free port; ``url`` is where it answers."""
 
-    def __init__(self, runtime_dir: Path, log: Path, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        runtime_dir: Path,
+        log: Path,
+        options: Sequence[str] = (),
+        listen: str = "127.0.0.1:0",
+    ) -> None:
         self.runtime_dir = runtime_dir
         self._log = log
         command = [sys.executable, "-m", "shmetrics", "collector", *options]
-        command += ["--runtime-dir", str(runtime_dir), "--listen", "127.0.0.1:0"]
+        command += ["--runtime-dir", str(runtime_dir)]
+        command += ["--listen", listen] if listen else []
         self._process = ServerProcess(command, log)
         self._process.ready_when(lambda: self._said_url() is not None, 30)
         self.url = str(self._said_url())
@@ -34,8 +41,8 @@ class Collector:
         return self._process.stop()
 
     def _said_url(self) -> str | None:
-        found = re.search(r"http://[0-9.]+:\d+", self._log.read_text())
-        return found and found[0]
+        found = re.search(r"ready: (https?://[0-9.]+:\d+)", self._log.read_text())
+        return found and found[1]
 
 
 @pytest.fixture

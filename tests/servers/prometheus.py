@@ -6,8 +6,9 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -24,11 +25,18 @@ SCRAPE_LABELS = ("instance", "job")
 class Prometheus:
     """A running Prometheus that scrapes the exposition at *url*; all it owns is in *folder*."""
 
-    def __init__(self, binary: str, folder: Path, url: str, features: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        binary: str,
+        folder: Path,
+        url: str,
+        features: Sequence[str] = (),
+        scrape: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._port = ReservedPort()
         self.url = f"http://127.0.0.1:{self._port.number}"
         configuration = folder / "prometheus.yml"
-        configuration.write_text(_configuration(url))
+        configuration.write_text(_configuration(url, scrape))
         command = [
             binary,
             f"--config.file={configuration}",
@@ -87,14 +95,19 @@ class Prometheus:
 def prometheus(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Prometheus]]:
-    """``prometheus(url, features=())`` starts one that scrapes *url*. Skips without the binary."""
+    """``prometheus(url, features=(), scrape={})`` starts one that scrapes *url*; *scrape* is what
+    else its scrape configuration says, such as ``basic_auth``. Skips without the binary."""
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.skip("Prometheus is not installed: no program named prometheus")
     started: list[Prometheus] = []
 
-    def start(url: str, features: Sequence[str] = ()) -> Prometheus:
-        server = Prometheus(binary, tmp_path_factory.mktemp("prometheus"), url, features)
+    def start(
+        url: str,
+        features: Sequence[str] = (),
+        scrape: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Prometheus:
+        server = Prometheus(binary, tmp_path_factory.mktemp("prometheus"), url, features, scrape)
         started.append(server)
         return server
 
@@ -103,7 +116,7 @@ def prometheus(
         server.stop()
 
 
-def _configuration(url: str) -> str:
+def _configuration(url: str, scrape: Mapping[str, Any]) -> str:
     parts = urllib.parse.urlsplit(url)
     document = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
@@ -113,6 +126,7 @@ def _configuration(url: str) -> str:
                 "metrics_path": parts.path or "/metrics",
                 "scheme": parts.scheme,
                 "static_configs": [{"targets": [parts.netloc]}],
+                **scrape,
             }
         ],
     }

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shmetrics.config import Web
+from shmetrics.config import Config, Web
 from shmetrics.config.address import Address
 from shmetrics.exposition.table import Series, Table
-from shmetrics.web.app import make_app
-from shmetrics.web.server import Server
+from shmetrics.web.front import Front
 
 BOUNDS = (0.01, 0.1, 1.0)
 LABELS = ("topic", "method", "process")
@@ -94,9 +93,14 @@ class Answer:
 class Running:
     """A server in a loop of its own."""
 
-    def __init__(self, source: FakeSource, address: Address, limits: Web) -> None:
-        app = make_app(source, {"hostname": "node-1"}, source)
-        self.server = Server(app, address, limits, counts=source)
+    def __init__(self, source: FakeSource, address: Address, limits: Web, web_config: str) -> None:
+        config = Config(
+            listen=str(address),
+            constant_labels={"hostname": "node-1"},
+            web=limits,
+            web_config=web_config,
+        )
+        self.server = Front(source, config, source).server
         self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve()))
         self._thread.start()
 
@@ -132,8 +136,9 @@ def run() -> Iterator[Callable[..., Running]]:
         source: FakeSource,
         address: Address = Address("127.0.0.1", 0),  # noqa: B008
         limits: Web = Web(),  # noqa: B008
+        web_config: str = "",
     ) -> Running:
-        running.append(Running(source, address, limits))
+        running.append(Running(source, address, limits, web_config))
         return running[-1]
 
     yield start

@@ -2,8 +2,10 @@
 """Clients made of bare sockets: what no library would send, and what none would leave unread."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+
+from tests.servers.processes import until
 
 PATIENCE_SECONDS = 60
 
@@ -52,3 +54,8 @@ def tell(url: str, request: bytes) -> bytes:
         with suppress(BrokenPipeError, ConnectionResetError):  # it had heard enough
             client.sendall(request)
         return said(client)
+
+
+def soon(true: Callable[[], object]) -> None:
+    """The server counts a moment after its client has heard."""
+    until(true, lambda: "not so", PATIENCE_SECONDS)

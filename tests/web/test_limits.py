@@ -4,7 +4,6 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,8 +15,7 @@ from shmetrics.config.address import Address
 from shmetrics.exposition.table import Series, Table
 from shmetrics.web import reasons
 from shmetrics.web.server import Server
-from tests.servers.processes import until
-from tests.web.raw import connected, many, said, tell
+from tests.web.raw import connected, many, said, soon, tell
 
 LOOPBACK = Address("127.0.0.1", 0)
 ASKS = b"GET /-/ready HTTP/1.1\r\nhost: x\r\n"
@@ -26,10 +24,6 @@ ASKS = b"GET /-/ready HTTP/1.1\r\nhost: x\r\n"
 def big(size_bytes: int) -> list[Table]:
     """A scrape of about that size."""
     return [Table("big", "gauge", "x" * size_bytes, Series(()))]
-
-
-def soon(true: Callable[[], object]) -> None:
-    until(true, lambda: "not so", 60)
 
 
 # ---- sizes ---------------------------------------------------------------------------------------
@@ -58,7 +52,7 @@ def test_what_is_too_much_or_no_request_is_refused(
     answer = tell(site.server.url, request_)
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert b"\r\nconnection: close\r\n" in answer.lower()
-    assert source.refusals == {reason: 1}
+    soon(lambda: source.refusals == {reason: 1})
     soon(lambda: site.server.connections == 0)
 
 
@@ -136,7 +130,7 @@ def test_who_says_no_more_still_gets_the_answer(site: Any, source: Any) -> None:
 def test_a_request_that_does_not_end_is_ended(run: Any, source: Any, say: bytes) -> None:
     url = run(source, LOOPBACK, Web(request_seconds=0.2)).server.url
     assert tell(url, say).startswith(b"HTTP/1.1 408 ")
-    assert source.refusals == {reasons.SLOW_REQUEST: 1}
+    soon(lambda: source.refusals == {reasons.SLOW_REQUEST: 1})
 
 
 def test_a_byte_now_and_then_gives_no_more_time(run: Any, source: Any) -> None:
@@ -171,7 +165,7 @@ def test_who_does_not_take_the_answer_is_cut_off(run: Any, source: Any) -> None:
     with connected(running.server.url, receive_bytes=4096) as stuck:
         stuck.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
         soon(lambda: source.refusals)
-        assert source.refusals == {reasons.SLOW_READER: 1}
+        soon(lambda: source.refusals == {reasons.SLOW_READER: 1})
         soon(lambda: running.server.connections == 0)
         assert len(said(stuck)) < 20_000_000
 
@@ -227,7 +221,7 @@ def test_answers_that_nobody_takes_have_a_limit_together(run: Any, source: Any) 
         for client in clients:
             client.__exit__(None, None, None)
     assert max(alive) <= 5
-    assert source.refusals == {reasons.WAITING_BYTES: 8}
+    soon(lambda: source.refusals == {reasons.WAITING_BYTES: 8})
 
 
 class Hanging:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a client comes in: the file that promtool takes as --http.config.file.
+
+The format: https://prometheus.io/docs/prometheus/latest/configuration/promtool/. Of it basic_auth
+and tls_config, with the keys that are here.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from msgspec import field
+
+from shmetrics.config import yaml_file
+from shmetrics.config.options import Section
+from shmetrics.errors import ConfigError
+
+
+class BasicAuth(Section, frozen=True, kw_only=True):
+    """basic_auth."""
+
+    username: str = ""
+    password: str = ""
+    password_file: str = ""
+
+    def __post_init__(self) -> None:
+        if self.password and self.password_file:
+            raise ValueError("password: there is password_file too; keep one of them")
+
+
+class TLSClient(Section, frozen=True, kw_only=True):
+    """tls_config. server_name: what the server's certificate is for, if not for its address."""
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    server_name: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file: cert_file and key_file come together; name both")
+
+
+class HttpFile(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    basic_auth: BasicAuth = field(default_factory=BasicAuth)
+    tls_config: TLSClient = field(default_factory=TLSClient)
+
+
+class Credentials:
+    """What such a file amounts to. context: for TLS; password: as it is sent."""
+
+    def __init__(self, path: str = "") -> None:
+        """Reads the file, and those that it names; no path is no credentials.
+
+        Raises ConfigError: one line with file, key, and what is wrong.
+        """
+        self._path = path
+        contents = yaml_file.read(path, HttpFile)[0] if path else HttpFile()
+        self.username = contents.basic_auth.username
+        self.password = contents.basic_auth.password
+        self.server_name = contents.tls_config.server_name
+        if contents.basic_auth.password_file:
+            self.password = self._read(contents.basic_auth.password_file)
+        self.context = self._context(contents.tls_config)
+
+    def _resolve(self, name: str) -> str:
+        return os.path.join(os.path.dirname(self._path), name)
+
+    def _read(self, name: str) -> str:
+        path = self._resolve(name)
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise ConfigError(f"{self._path}: basic_auth.password_file: {path}: {reason}") from None
+
+    def _context(self, tls: TLSClient) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        key, named = "", ""
+        try:
+            if tls.ca_file:
+                key, named = "ca_file", self._resolve(tls.ca_file)
+                context = ssl.create_default_context(cafile=named)
+            if tls.cert_file:
+                key, named = "cert_file, key_file", self._resolve(tls.cert_file)
+                context.load_cert_chain(named, self._resolve(tls.key_file), lambda: "")
+        except OSError as error:  # ssl.SSLError is one
+            is_tls = isinstance(error, ssl.SSLError)
+            reason = "no certificate in PEM, or not its key" if is_tls else error.strerror
+            raise ConfigError(f"{self._path}: tls_config.{key}: {named}: {reason}") from None
+        return context

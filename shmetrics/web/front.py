@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web put together: the application, what guards it, and the server in front of both."""
+
+from __future__ import annotations
+
+import logging
+
+from shmetrics.config import Config
+from shmetrics.web import reach
+from shmetrics.web.app import make_app
+from shmetrics.web.counts import Counts
+from shmetrics.web.entrance import Entrance
+from shmetrics.web.guard import Guard
+from shmetrics.web.passwords import Passwords
+from shmetrics.web.server import Server
+from shmetrics.web.source import Source
+
+log = logging.getLogger(__name__)
+
+
+class Front:
+    """What the daemon opens and closes."""
+
+    def __init__(self, source: Source, config: Config, counts: Counts) -> None:
+        """Binds. Raises ShmetricsError, one line, for the address or the web configuration file."""
+        entrance = Entrance(config.web_config, counts)
+        app = make_app(source, config.constant_labels, counts)
+        guard = Guard(app, entrance, Passwords(), counts)
+        self.server = Server(guard, config.address, config.web, entrance, counts)
+        self.reach = reach.describe(self.server.address, entrance.rules)
+        for warning in reach.warnings(self.server.address, entrance.rules):
+            log.warning("%s", warning)

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates for one test: an authority, a server's and clients'."""
+
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import trustme
+import yaml
+
+PASSWORD = "s3cret: with a colon"
+
+
+class Authority:
+    """Signs, and leaves files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._signs = trustme.CA()
+        self.file = folder / "ca.crt"
+        self._signs.cert_pem.write_to_path(str(self.file))
+
+    def certify(self, name: str, *identities: str) -> tuple[Path, Path]:
+        """Writes name.crt and name.key for these names or addresses."""
+        made = self._signs.issue_cert(*(identities or ("127.0.0.1", "localhost")))
+        cert, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
+        made.private_key_pem.write_to_path(str(key))
+        cert.write_bytes(b"".join(pem.bytes() for pem in made.cert_chain_pems))
+        return cert, key
+
+
+def hashed(password: str = PASSWORD, cost: int = 4) -> str:
+    """As a web configuration file has it; cost 4 is the cheapest."""
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
+
+
+def write(path: Path, contents: dict[str, Any]) -> Path:
+    """A web configuration file."""
+    path.write_text(yaml.safe_dump(contents))
+    return path
+
+
+TLS = {"cert_file": "server.crt", "key_file": "server.key"}
