@@ -92,6 +92,10 @@ static void open_node(struct shm_drain *drain)
 {
     static const struct shm_lane_sizes sizes = {RECORDS, 65536, 8192, 64};
     static const unsigned char text[8];
+    static struct {
+        double bounds[BOUNDS];
+        uint32_t strings[6]; /* five of them, empty: the last one names a label */
+    } family_text = {.strings = {5}};
     struct shm_lane lane;
     size_t lane_bytes = shm_lane_bytes(&sizes);
     void *memory = aligned_alloc(4096, (lane_bytes + 4095) & ~(size_t)4095);
@@ -107,8 +111,10 @@ static void open_node(struct shm_drain *drain)
         bounds[i] = 0.0001 * (double)(1u << i);
     family = (struct shm_family){
         .type = type, .n_bounds = type == SHM_TYPE_COUNTER ? 0 : BOUNDS, .bounds = bounds};
-    family.text = (const unsigned char *)bounds;
-    family.text_bytes = family.n_bounds * (uint32_t)sizeof bounds[0];
+    memcpy(family_text.bounds, bounds, sizeof bounds);
+    uint32_t bounds_bytes = family.n_bounds * (uint32_t)sizeof bounds[0];
+    family.text = (const unsigned char *)family_text.strings - bounds_bytes;
+    family.text_bytes = bounds_bytes + (uint32_t)sizeof family_text.strings;
     for (uint32_t i = 0; i < SERIES; i++)
         series[i] = (struct shm_series){.type = type,
                                         .n_bounds = family.n_bounds,

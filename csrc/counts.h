@@ -11,6 +11,7 @@ struct shm_counts {
     uint64_t waiting;  /* of these, not drained yet */
     uint64_t spilled;  /* events folded into cells instead */
     uint64_t gauge_writes;
+    uint64_t overflowed; /* events that count, but not under their own labels */
     uint64_t dropped[SHM_DROPS];
 };
 
@@ -24,6 +25,7 @@ static inline void shm_counts_read(const struct shm_header *header, struct shm_c
     counts->waiting = head - tail;
     counts->spilled = atomic_load_explicit(&producer->spilled, memory_order_relaxed);
     counts->gauge_writes = atomic_load_explicit(&producer->gauge_writes, memory_order_relaxed);
+    counts->overflowed = atomic_load_explicit(&producer->overflowed, memory_order_relaxed);
     for (int i = 0; i < SHM_DROPS; i++)
         counts->dropped[i] = atomic_load_explicit(&producer->dropped[i], memory_order_relaxed);
 }

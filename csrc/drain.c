@@ -26,7 +26,7 @@ void shm_drain_close(struct shm_drain *drain)
 
 static enum shm_drained dictionary_end(const struct shm_drain *drain, uint32_t *end)
 {
-    /* Pairs with the release in shm_dictionary_append. */
+    /* Pairs with the release in shm_append_entry. */
     uint64_t found = atomic_load_explicit(&drain->lane.header->producer.dictionary_end,
                                           memory_order_acquire);
     if (found < drain->dictionary_read || found > drain->lane.dictionary_bytes)
@@ -389,6 +389,9 @@ void shm_drain_report_counts(struct shm_drain *drain)
     const struct shm_producer_line *producer = &drain->lane.header->producer;
     report(drain, SHM_REPORT_SPILLED,
            atomic_load_explicit(&producer->spilled, memory_order_relaxed), drain->tally.spilled);
+    report(drain, SHM_REPORT_OVERFLOWED,
+           atomic_load_explicit(&producer->overflowed, memory_order_relaxed),
+           drain->tally.overflowed);
     for (uint32_t i = 0; i < SHM_DROPS; i++)
         report(drain, SHM_REPORT_DROPPED + i,
                atomic_load_explicit(&producer->dropped[i], memory_order_relaxed),

@@ -50,6 +50,7 @@ struct shm_tally {
     uint64_t *events[SHM_KINDS]; /* taken from rings, by kind; 0: of a kind that nobody knows */
     uint64_t *unbound;           /* of series that are bound to nothing */
     uint64_t *spilled;
+    uint64_t *overflowed; /* counted without their labels */
     uint64_t *dropped[SHM_DROPS];
 };
 
@@ -116,7 +117,7 @@ bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
 bool shm_drain_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell);
 uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t report);
 
-/* Reports what the emitter has counted: spilled, and dropped by cause. */
+/* Reports what the emitter has counted: spilled, overflowed, and dropped by cause. */
 void shm_drain_report_counts(struct shm_drain *drain);
 
 /* Tells the emitter to register anew: this lane is read no more. */

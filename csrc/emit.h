@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-#include "producer.h"
+#include "definitions.h"
 
 static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double value)
 {
@@ -28,7 +28,7 @@ static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_seri
         shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
         return SHM_EMITTED;
     }
-    if (s->generation != p->generation && !shm_prepare(p, s))
+    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
         return SHM_EMITTED;
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (slot || (slot = shm_slot(p))) {
@@ -36,11 +36,9 @@ static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_seri
         shm_ring_publish(&p->ring);
         return SHM_EMITTED;
     }
-    if (shm_has_cells(p, s)) {
-        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
-        shm_spill_add(&spill, s->cell, value);
-        shm_spill_commit(&spill);
-    }
+    struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+    shm_spill_add(&spill, s->cell, value);
+    shm_spill_commit(&spill);
     return shm_attend(p);
 }
 
@@ -52,7 +50,7 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
         shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
         return SHM_EMITTED;
     }
-    if (s->generation != p->generation && !shm_prepare(p, s))
+    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
         return SHM_EMITTED;
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (slot || (slot = shm_slot(p))) {
@@ -63,11 +61,9 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
         shm_ring_publish(&p->ring);
         return SHM_EMITTED;
     }
-    if (shm_has_cells(p, s)) {
-        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
-        shm_spill_observe(&spill, s->cell, s->bounds, s->n_bounds, value);
-        shm_spill_commit(&spill);
-    }
+    struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+    shm_spill_observe(&spill, s->cell, s->bounds, s->n_bounds, value);
+    shm_spill_commit(&spill);
     return shm_attend(p);
 }
 
@@ -77,21 +73,19 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
 static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_series *s,
                                            double value, bool add, bool with_stamp)
 {
-    if (s->generation != p->generation && !shm_prepare(p, s))
+    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
         return SHM_EMITTED;
-    if (shm_has_cells(p, s)) {
-        _Atomic uint64_t *cells = &p->lane.cells[s->cell];
-        if (add)
-            shm_cell_add(&cells[SHM_CELL_VALUE], value);
-        else
-            atomic_store_explicit(&cells[SHM_CELL_VALUE], shm_bits(value), memory_order_relaxed);
-        if (with_stamp)
-            atomic_store_explicit(&cells[SHM_CELL_STAMP], shm_clock_ns(), memory_order_relaxed);
-        _Atomic uint64_t *writes = &p->lane.header->producer.gauge_writes;
-        /* Pairs with the acquire of gauge_writes in shm_drain_gauges. */
-        atomic_store_explicit(writes, atomic_load_explicit(writes, memory_order_relaxed) + 1,
-                              memory_order_release);
-    }
+    _Atomic uint64_t *cells = &p->lane.cells[s->cell];
+    if (add)
+        shm_cell_add(&cells[SHM_CELL_VALUE], value);
+    else
+        atomic_store_explicit(&cells[SHM_CELL_VALUE], shm_bits(value), memory_order_relaxed);
+    if (with_stamp)
+        atomic_store_explicit(&cells[SHM_CELL_STAMP], shm_clock_ns(), memory_order_relaxed);
+    _Atomic uint64_t *writes = &p->lane.header->producer.gauge_writes;
+    /* Pairs with the acquire of gauge_writes in shm_drain_gauges. */
+    atomic_store_explicit(writes, atomic_load_explicit(writes, memory_order_relaxed) + 1,
+                          memory_order_release);
     return shm_attend(p);
 }
 
@@ -123,7 +117,7 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
                                                 struct shm_call *call)
 {
     call->open = false;
-    if (s->generation != p->generation && !shm_prepare(p, s))
+    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
         return SHM_EMITTED;
     call->start_ns = shm_clock_ns();
     call->generation = p->generation;
@@ -139,12 +133,10 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
         slot->stamp_ns = call->start_ns;
         shm_ring_publish(&p->ring);
     } else {
-        if (shm_has_cells(p, s)) {
-            struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
-            shm_spill_count(&spill, s->cell + SHM_CELL_STARTS, 1);
-            shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
-            shm_spill_commit(&spill);
-        }
+        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+        shm_spill_count(&spill, s->cell + SHM_CELL_STARTS, 1);
+        shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
+        shm_spill_commit(&spill);
         result = shm_attend(p);
     }
     shm_list_call(p, s, call);
@@ -164,10 +156,10 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
         shm_count_drop(p, SHM_DROP_FOREIGN_CALL, 1);
         return SHM_EMITTED;
     }
-    if (s->generation != p->generation && !shm_prepare(p, s))
+    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
         return SHM_EMITTED;
-    if (exception && !shm_define(p, exception))
-        exception = NULL; /* counted there */
+    if (exception)
+        exception = shm_define_thrown(p, exception);
     uint64_t end_ns = shm_clock_ns();
     uint64_t duration_ns = end_ns - call->start_ns;
     enum shm_emit result = SHM_EMITTED;
@@ -181,14 +173,12 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
         slot->exception = exception ? exception->id : 0;
         shm_ring_publish(&p->ring);
     } else {
-        if (shm_has_cells(p, s)) {
-            struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
-            shm_spill_call_end(&spill, s->cell, s->bounds, s->n_bounds, duration_ns);
-            if (exception && shm_has_cells(p, exception))
-                shm_spill_count(&spill, exception->cell, 1);
-            shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, call->start_ns);
-            shm_spill_commit(&spill);
-        }
+        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+        shm_spill_call_end(&spill, s->cell, s->bounds, s->n_bounds, duration_ns);
+        if (exception)
+            shm_spill_count(&spill, exception->cell, 1);
+        shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, call->start_ns);
+        shm_spill_commit(&spill);
         result = shm_attend(p);
     }
     if (call->slot != SHM_NO_SLOT && call->generation == p->generation) {

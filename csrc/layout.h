@@ -54,6 +54,12 @@
 /* An entry never has to be longer than this; one that claims to be breaks the contract. */
 #define SHM_ENTRY_MAX_BYTES 16384u
 
+/* Strings of a family's entry before its label names: name, help, unit, mode. */
+#define SHM_FAMILY_STRINGS 4u
+
+/* What each label says of a series that stands for all those of its family that had no room. */
+#define SHM_OVERFLOW_VALUE "__overflow__"
+
 /* ---- kinds of family -------------------------------------------------------------------- */
 
 enum shm_type {
@@ -190,15 +196,14 @@ static_assert(offsetof(struct shm_identity, ring) == 96, "identity.ring");
 
 /* Why something could not be kept. Names for people: shm_drop_name in producer.h. */
 enum shm_drop {
-    SHM_DROP_DICTIONARY_FULL = 0, /* the series could not be defined: its events are lost */
-    SHM_DROP_CELLS_FULL = 1,      /* the ring was full and the series has no cells */
-    SHM_DROP_OVERSIZED = 2,       /* definition longer than an entry may be */
-    SHM_DROP_BAD_VALUE = 3,       /* not a number, or negative for a counter */
-    SHM_DROP_BAD_LABELS = 4,      /* labels() with the wrong number or names */
-    SHM_DROP_FOREIGN_CALL = 5,    /* a call ended in a process that did not start it */
-    SHM_DROP_UNTRACKED_CALL = 6,  /* counted, but not listed among the open calls */
-    SHM_DROP_NO_MEMORY = 7,
-    SHM_DROPS = 8
+    SHM_DROP_LANE_FULL = 0,      /* no room for the family; or for a gauge, which cannot overflow */
+    SHM_DROP_OVERSIZED = 1,      /* definition of a family longer than an entry may be */
+    SHM_DROP_BAD_VALUE = 2,      /* not a number, or negative for a counter */
+    SHM_DROP_BAD_LABELS = 3,     /* labels() with the wrong number or names */
+    SHM_DROP_FOREIGN_CALL = 4,   /* a call ended in a process that did not start it */
+    SHM_DROP_UNTRACKED_CALL = 5, /* counted, but not listed among the open calls */
+    SHM_DROP_NO_MEMORY = 6,
+    SHM_DROPS = 7
 };
 
 struct shm_producer_line {
@@ -207,15 +212,17 @@ struct shm_producer_line {
     _Atomic uint64_t spilled;        /* events folded into cells; release, after the cells */
     _Atomic uint64_t gauge_writes;
     _Atomic uint64_t calls_high;     /* slots ever used: the collector looks no further */
-    uint64_t zero_a[3];
+    _Atomic uint64_t overflowed;     /* events recorded in an overflow series */
+    uint64_t zero_a[2];
     _Atomic uint64_t dropped[SHM_DROPS];
-    uint64_t zero_b[16];
+    uint64_t zero_b[17];
 };
 static_assert(sizeof(struct shm_producer_line) == 256, "producer");
 static_assert(offsetof(struct shm_producer_line, dictionary_end) == 8, "producer.dictionary_end");
 static_assert(offsetof(struct shm_producer_line, spilled) == 16, "producer.spilled");
 static_assert(offsetof(struct shm_producer_line, gauge_writes) == 24, "producer.gauge_writes");
 static_assert(offsetof(struct shm_producer_line, calls_high) == 32, "producer.calls_high");
+static_assert(offsetof(struct shm_producer_line, overflowed) == 40, "producer.overflowed");
 static_assert(offsetof(struct shm_producer_line, dropped) == 64, "producer.dropped");
 
 enum shm_lane_state {
@@ -270,6 +277,7 @@ enum shm_report {
     SHM_REPORT_QUARANTINED = 2, /* 1: counted as quarantined */
     SHM_REPORT_RETIRED = 3,     /* 1: counted as retired */
     SHM_REPORT_TAKEN = 4,       /* records taken from the ring and counted by kind */
+    SHM_REPORT_OVERFLOWED = 5,  /* of producer.overflowed */
     SHM_REPORT_DROPPED = 8,     /* and those behind it: of producer.dropped */
     SHM_REPORTS = 32
 };

@@ -162,15 +162,13 @@ static enum shm_attach attach(struct shm_process *self, int lane_fd, int kick_fd
     }
     void *old_base = self->base;
     uint64_t old_size_bytes = self->size_bytes;
-    close_descriptors(self, producer);
-    if (self->state != SHM_PROCESS_PRIVATE || !shm_producer_move(producer, &lane)) {
-        uint64_t lost = 0;
-        if (self->state == SHM_PROCESS_PRIVATE)
-            lost = atomic_load_explicit(&producer->lane.header->producer.spilled,
-                                        memory_order_relaxed);
+    if (self->state != SHM_PROCESS_PRIVATE) {
         shm_producer_begin(producer, &lane, ++self->last_generation);
-        shm_count_drop(producer, SHM_DROP_CELLS_FULL, lost);
+    } else if (!shm_producer_move(producer, &lane)) {
+        munmap(base, size_bytes);
+        return SHM_ATTACH_TOO_SMALL;
     }
+    close_descriptors(self, producer);
     producer->kick_fd = kick_fd;
     producer->unregistered = false;
     self->connection_fd = connection_fd;

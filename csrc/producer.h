@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The producer: one emitter's end of a lane. It gives families and series their ids in the lane that
- * is current, finds room for an event, and counts by cause what has none. The events are in emit.h.
+ * The producer: one emitter's end of a lane. It begins in a lane and goes on in another, finds a slot
+ * for an event, and counts by cause what could not be kept. What an event is about is defined in
+ * definitions.h, the events themselves are in emit.h.
  *
  * Concurrency: one thread at a time per producer (Python: whoever holds the GIL).
  */
@@ -20,29 +21,10 @@
 #define SHM_NO_SLOT UINT32_MAX
 #define SHM_ATTEND_NS UINT64_C(1000000000)
 
-/* A family or series as the process knows it. The text is the payload of its dictionary entry;
- * the definition is appended to whatever lane is current when the series is first used there. */
-struct shm_family {
-    uint32_t generation; /* of the lane in which id is valid */
-    uint32_t id;
-    uint16_t type;
-    uint32_t n_bounds;
-    const double *bounds;
-    const unsigned char *text;
-    uint32_t text_bytes;
-};
-
-struct shm_series {
-    uint32_t generation;
-    uint32_t id;
-    uint32_t cell; /* index of its first cell, or SHM_NO_CELLS */
-    uint16_t type;
-    uint32_t n_bounds;
-    const double *bounds;
-    struct shm_family *family; /* NULL for an exception */
-    struct shm_series *parent; /* an exception's call series */
-    const unsigned char *text;
-    uint32_t text_bytes;
+/* What a definition takes of a lane. */
+struct shm_room {
+    uint64_t bytes; /* of the dictionary */
+    uint32_t cells;
 };
 
 struct shm_producer {
@@ -54,6 +36,7 @@ struct shm_producer {
     uint32_t series;
     uint32_t cells_used;
     uint64_t dictionary_end;
+    struct shm_room reserved; /* for overflow series that are not defined yet */
     int kick_fd; /* -1 if none */
     bool disabled;
     bool unregistered; /* the lane is private: nobody reads it yet */
@@ -82,8 +65,8 @@ enum shm_emit {
 static inline const char *shm_drop_name(enum shm_drop cause)
 {
     static const char *const names[SHM_DROPS] = {
-        "dictionary_full", "cells_full",   "oversized",      "bad_value",
-        "bad_labels",      "foreign_call", "untracked_call", "no_memory",
+        "lane_full",    "oversized",      "bad_value", "bad_labels",
+        "foreign_call", "untracked_call", "no_memory",
     };
     return (unsigned)cause < SHM_DROPS ? names[cause] : "unknown";
 }
@@ -116,6 +99,7 @@ static inline void shm_producer_begin(struct shm_producer *p, const struct shm_l
     p->series = 0;
     p->cells_used = 0;
     p->dictionary_end = 0;
+    p->reserved = (struct shm_room){0, 0};
     p->calls_high = 0;
     p->n_free = p->lane.n_calls;
     for (uint32_t i = 0; i < p->n_free; i++) /* lowest slot on top of the stack */
@@ -130,7 +114,8 @@ static inline void shm_producer_begin(struct shm_producer *p, const struct shm_l
 static inline bool shm_producer_move(struct shm_producer *p, const struct shm_lane *to)
 {
     const struct shm_lane *from = &p->lane;
-    if (p->dictionary_end > to->dictionary_bytes || p->cells_used > to->n_cells ||
+    if (p->dictionary_end + p->reserved.bytes > to->dictionary_bytes ||
+        (uint64_t)p->cells_used + p->reserved.cells > to->n_cells ||
         p->calls_high > to->n_calls || to->n_calls > SHM_MAX_OPEN_CALLS)
         return false;
     struct shm_producer_line *old_line = &from->header->producer;
@@ -159,6 +144,8 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
     for (int i = 0; i < SHM_DROPS; i++)
         shm_cell_count(&new_line->dropped[i],
                        atomic_load_explicit(&old_line->dropped[i], memory_order_relaxed));
+    shm_cell_count(&new_line->overflowed,
+                   atomic_load_explicit(&old_line->overflowed, memory_order_relaxed));
     atomic_store_explicit(&new_line->gauge_writes,
                           atomic_load_explicit(&old_line->gauge_writes, memory_order_relaxed),
                           memory_order_relaxed);
@@ -172,73 +159,6 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
     atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_release);
     p->lane = *to;
     shm_ring_open(&p->ring, to->ring, to->records, to->header);
-    return true;
-}
-
-/* ---- definitions ------------------------------------------------------------------------ */
-
-/* Appends one entry to the lane's dictionary. */
-static inline bool shm_dictionary_append(struct shm_producer *p, struct shm_entry entry,
-                                         const unsigned char *text, uint32_t text_bytes)
-{
-    if (text_bytes > SHM_ENTRY_MAX_BYTES - sizeof entry) {
-        shm_count_drop(p, SHM_DROP_OVERSIZED, 1);
-        return false;
-    }
-    entry.size_bytes = (uint32_t)(sizeof entry + text_bytes + 7u) & ~7u;
-    if (entry.size_bytes > p->lane.dictionary_bytes - p->dictionary_end) {
-        shm_count_drop(p, SHM_DROP_DICTIONARY_FULL, 1);
-        return false;
-    }
-    unsigned char *at = p->lane.dictionary + p->dictionary_end;
-    memcpy(at, &entry, sizeof entry);
-    if (text_bytes)
-        memcpy(at + sizeof entry, text, text_bytes);
-    p->dictionary_end += entry.size_bytes;
-    /* Pairs with the acquire of dictionary_end in shm_drain: the entry is whole. */
-    atomic_store_explicit(&p->lane.header->producer.dictionary_end, p->dictionary_end,
-                          memory_order_release);
-    return true;
-}
-
-static inline bool shm_define_family(struct shm_producer *p, struct shm_family *f)
-{
-    if (f->generation == p->generation)
-        return true;
-    struct shm_entry entry = {0, SHM_ENTRY_FAMILY, f->type, p->families + 1, f->n_bounds};
-    if (!shm_dictionary_append(p, entry, f->text, f->text_bytes))
-        return false;
-    f->id = ++p->families;
-    atomic_signal_fence(memory_order_seq_cst); /* as in shm_define */
-    f->generation = p->generation;
-    return true;
-}
-
-/* Gives a series an id in the current lane. */
-static inline bool shm_define(struct shm_producer *p, struct shm_series *s)
-{
-    if (s->generation == p->generation)
-        return true;
-    struct shm_entry entry = {0, SHM_ENTRY_SERIES, s->type, p->series + 1, 0};
-    if (s->parent) {
-        if (!shm_define(p, s->parent))
-            return false;
-        entry.kind = SHM_ENTRY_EXCEPTION;
-        entry.of = s->parent->id;
-    } else {
-        if (!shm_define_family(p, s->family))
-            return false;
-        entry.of = s->family->id;
-    }
-    entry.id = p->series + 1; /* the parent may have taken one */
-    if (!shm_dictionary_append(p, entry, s->text, s->text_bytes))
-        return false;
-    s->id = ++p->series;
-    s->cell = shm_cells_take(&p->cells_used, p->lane.n_cells, shm_cells_of(s->type, s->n_bounds));
-    /* Last. Where a signal handler forks in the middle and the child defines the series in a lane of
-     * its own, the rest of this is that of another generation, and the next event defines it anew. */
-    atomic_signal_fence(memory_order_seq_cst);
-    s->generation = p->generation;
     return true;
 }
 
@@ -270,18 +190,6 @@ static inline void shm_kick(const struct shm_producer *p)
     }
 }
 
-/* A lane to record into, and this series known in it. */
-static inline bool shm_prepare(struct shm_producer *p, struct shm_series *s)
-{
-    if (p->disabled)
-        return false;
-    if (!shm_has_lane(p)) {
-        p->homeless++;
-        return false;
-    }
-    return shm_define(p, s);
-}
-
 /* A slot, if need be after looking where the collector is. NULL: the ring is full. */
 static inline struct shm_record *shm_slot(struct shm_producer *p)
 {
@@ -294,14 +202,6 @@ static inline struct shm_record *shm_slot(struct shm_producer *p)
             slot = shm_ring_slot(&p->ring);
     }
     return slot;
-}
-
-/* Whether the series has cells to spill into; counted if not. */
-static inline bool shm_has_cells(struct shm_producer *p, const struct shm_series *s)
-{
-    if (s->cell == SHM_NO_CELLS)
-        shm_count_drop(p, SHM_DROP_CELLS_FULL, 1);
-    return s->cell != SHM_NO_CELLS;
 }
 
 #endif

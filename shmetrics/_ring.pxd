@@ -12,6 +12,7 @@ cdef extern from "layout.h" nogil:
     const uint32_t SHM_CELL_BYTES
     const uint64_t SHM_INDEX_START
     const uint32_t SHM_ENTRY_MAX_BYTES
+    const char *SHM_OVERFLOW_VALUE
 
     const int SHM_TYPE_NONE, SHM_TYPE_COUNTER, SHM_TYPE_GAUGE, SHM_TYPE_HISTOGRAM
     const int SHM_TYPE_CALLS, SHM_TYPE_EXCEPTION
@@ -19,7 +20,7 @@ cdef extern from "layout.h" nogil:
     const int SHM_ENTRY_FAMILY, SHM_ENTRY_SERIES, SHM_ENTRY_EXCEPTION
     const int SHM_LANE_CLOSED
     const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
-    const int SHM_DROPS, SHM_DROP_BAD_VALUE, SHM_DROP_BAD_LABELS
+    const int SHM_DROPS, SHM_DROP_BAD_VALUE, SHM_DROP_BAD_LABELS, SHM_DROP_NO_MEMORY
     const uint32_t SHM_CELL_STARTS, SHM_CELL_ENDS, SHM_CELL_DURATION, SHM_CALLS_BUCKETS
     const uint32_t SHM_CELL_SUM, SHM_HISTOGRAM_BUCKETS, SHM_CELL_VALUE, SHM_CELL_STAMP
 
@@ -46,7 +47,7 @@ cdef extern from "layout.h" nogil:
 cdef extern from "lane.h" nogil:
     const uint64_t SHM_LANE_MAX_BYTES
     const int SHM_ATTACH_OK, SHM_ATTACH_NOT_READY, SHM_ATTACH_NOT_A_LANE, SHM_ATTACH_FOREIGN
-    const int SHM_ATTACH_VERSION, SHM_ATTACH_BAD_PARTS
+    const int SHM_ATTACH_VERSION, SHM_ATTACH_BAD_PARTS, SHM_ATTACH_TOO_SMALL
 
     cdef struct shm_lane_sizes:
         uint32_t records
@@ -73,6 +74,20 @@ cdef extern from "producer.h" nogil:
     const uint32_t SHM_MAX_OPEN_CALLS
     const int SHM_EMITTED, SHM_ATTENTION
 
+    cdef struct shm_producer:
+        shm_lane lane
+        uint32_t epoch
+        bint disabled
+
+    cdef struct shm_call:
+        bint open
+
+    bint shm_is_closed(const shm_producer *producer) noexcept
+    const char *shm_drop_name(int cause) noexcept
+    void shm_count_drop(shm_producer *producer, int cause, uint64_t n) noexcept
+
+
+cdef extern from "definitions.h" nogil:
     cdef struct shm_family:
         uint16_t type
         uint32_t n_bounds
@@ -88,18 +103,6 @@ cdef extern from "producer.h" nogil:
         shm_series *parent
         const unsigned char *text
         uint32_t text_bytes
-
-    cdef struct shm_producer:
-        shm_lane lane
-        uint32_t epoch
-        bint disabled
-
-    cdef struct shm_call:
-        bint open
-
-    bint shm_is_closed(const shm_producer *producer) noexcept
-    const char *shm_drop_name(int cause) noexcept
-    void shm_count_drop(shm_producer *producer, int cause, uint64_t n) noexcept
 
 
 cdef extern from "emit.h" nogil:
@@ -138,7 +141,8 @@ cdef extern from "counts.h" nogil:
         uint64_t waiting
         uint64_t spilled
         uint64_t gauge_writes
-        uint64_t dropped[8]
+        uint64_t overflowed
+        uint64_t dropped[7]
 
     void shm_counts_read(const shm_header *header, shm_counts *counts) noexcept
 
@@ -159,7 +163,8 @@ cdef extern from "drain.h" nogil:
         uint64_t *events[5]
         uint64_t *unbound
         uint64_t *spilled
-        uint64_t *dropped[8]
+        uint64_t *overflowed
+        uint64_t *dropped[7]
 
     cdef struct shm_drain:
         shm_lane lane

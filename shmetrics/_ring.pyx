@@ -23,6 +23,7 @@ RECORD_BYTES = SHM_RECORD_BYTES
 CELL_BYTES = SHM_CELL_BYTES
 INDEX_START = SHM_INDEX_START
 ENTRY_MAX_BYTES = SHM_ENTRY_MAX_BYTES
+OVERFLOW_VALUE = SHM_OVERFLOW_VALUE.decode()
 LANE_MAX_BYTES = SHM_LANE_MAX_BYTES
 UNDO_BYTES = sizeof(shm_undo)
 MAX_OPEN_CALLS = SHM_MAX_OPEN_CALLS
@@ -55,6 +56,10 @@ DEFAULT_CALLS = SHM_DEFAULT_CALLS
 REPORT_ENTRIES = SHM_REPORT_ENTRIES
 REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
 REPORT_RETIRED = SHM_REPORT_RETIRED
+
+DROP_BAD_VALUE = SHM_DROP_BAD_VALUE
+DROP_BAD_LABELS = SHM_DROP_BAD_LABELS
+DROP_NO_MEMORY = SHM_DROP_NO_MEMORY
 
 LANE_CLOSED = SHM_LANE_CLOSED
 
@@ -90,6 +95,7 @@ _ATTACH_REASONS = {
     SHM_ATTACH_VERSION: "layout_version",
     SHM_ATTACH_BAD_PARTS: "bad_parts",
     SHM_ATTACH_FOREIGN: "foreign",
+    SHM_ATTACH_TOO_SMALL: "too_small",
 }
 _BROKEN_REASONS = {
     SHM_BROKEN_HEAD: "head",
@@ -124,6 +130,7 @@ cdef dict _counts(const shm_counts *counts):
         "waiting": counts.waiting,
         "spilled": counts.spilled,
         "gauge_writes": counts.gauge_writes,
+        "overflowed": counts.overflowed,
         "dropped": {DROP_NAMES[cause]: counts.dropped[cause] for cause in range(SHM_DROPS)},
     }
 
@@ -179,8 +186,10 @@ def process_status():
     return status
 
 
-def process_count_bad_labels():
-    shm_count_drop(shm_process_producer(), SHM_DROP_BAD_LABELS, 1)
+def process_count_drop(int cause):
+    """Counts an event that could not be kept. cause: one of the DROP_ constants."""
+    if 0 <= cause < SHM_DROPS:
+        shm_count_drop(shm_process_producer(), cause, 1)
 
 
 def wait_readable(int fd, uint64_t wait_ns):
@@ -236,8 +245,18 @@ cdef class Family:
         self.family.text_bytes = <uint32_t>len(text)
 
 
+cdef int _set_text(shm_series *series, bytes text) except -1:
+    if text is not None:
+        series.text = <const unsigned char *><char *>text
+        series.text_bytes = <uint32_t>len(text)
+    return 0
+
+
 cdef class Series:
-    """One series of a family. text: the payload of its dictionary entry."""
+    """One series of a family. text: the payload of its dictionary entry.
+
+    None: it has none, and what it records counts in the family's overflow series.
+    """
 
     cdef shm_series series
     cdef Family _family
@@ -250,8 +269,7 @@ cdef class Series:
         self.series.n_bounds = family.family.n_bounds
         self.series.bounds = family.family.bounds
         self.series.family = &family.family
-        self.series.text = <const unsigned char *><char *>text
-        self.series.text_bytes = <uint32_t>len(text)
+        _set_text(&self.series, text)
 
 
 cdef class CounterSeries(Series):
@@ -309,8 +327,7 @@ cdef class _ExceptionSeries:
         self._text = text
         self.series.type = SHM_TYPE_EXCEPTION
         self.series.parent = &parent.series
-        self.series.text = <const unsigned char *><char *>text
-        self.series.text_bytes = <uint32_t>len(text)
+        _set_text(&self.series, text)
 
 
 @cython.freelist(64)
@@ -318,23 +335,43 @@ cdef class OpenCall:
     """One call between its start and its end."""
 
     cdef shm_call call
-    cdef CallSeries series
+    cdef CallSeries series  # None: there was no memory for a call
 
     def __init__(self):
         raise TypeError("a call is made by its series")
 
-    def __enter__(self):
-        if shm_emit_call_start(
+    cdef int _begin(self) except -1:
+        if self.series is not None and shm_emit_call_start(
                 shm_process_producer(), &self.series.series, &self.call) == SHM_ATTENTION:
             _attend()
+        return 0
+
+    cdef int _finish(self, object exception) except -1:
+        if self.series is not None:
+            self.series._end(self, exception)
+        return 0
+
+    def __enter__(self):
+        self._begin()
         return self
 
     def __exit__(self, kind, value, traceback):
-        self.series._end(self, None if kind is None else kind.__name__)
+        if kind is not None:
+            try:
+                kind = kind.__name__
+            except Exception:
+                pass  # what is no name is counted where it is used
+        self._finish(kind)
+
+
+cdef OpenCall _no_call = OpenCall.__new__(OpenCall)
 
 
 cdef class CallSeries(Series):
-    """Calls with one set of labels. encode: exception class name to entry payload."""
+    """Calls with one set of labels.
+
+    encode: exception class name to entry payload; None where that class is not to be told apart.
+    """
 
     cdef dict _exceptions
     cdef object _encode
@@ -343,17 +380,24 @@ cdef class CallSeries(Series):
         self._exceptions = {}
         self._encode = encode
 
-    def __call__(self):
-        """A context manager around one call."""
-        cdef OpenCall call = OpenCall.__new__(OpenCall)
+    cdef OpenCall _make(self):
+        cdef OpenCall call
+        try:
+            call = OpenCall.__new__(OpenCall)
+        except MemoryError:
+            shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
+            return _no_call
         call.series = self
         return call
 
+    def __call__(self):
+        """A context manager around one call."""
+        return self._make()
+
     def start(self):
         """Begins a call; the result is for end()."""
-        cdef OpenCall call = OpenCall.__new__(OpenCall)
-        call.series = self
-        call.__enter__()
+        cdef OpenCall call = self._make()
+        call._begin()
         return call
 
     def end(self, call, exception=None):
@@ -362,19 +406,27 @@ cdef class CallSeries(Series):
         exception: the name of its class if one was raised.
         """
         if isinstance(call, OpenCall):
-            (<OpenCall>call).series._end(<OpenCall>call, exception)
+            (<OpenCall>call)._finish(exception)
         else:
             shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
 
     cdef _ExceptionSeries _thrown(self, object exception):
         """The exceptions of one class. None, and counted, if that is no name of one."""
-        if not isinstance(exception, str):
+        cdef _ExceptionSeries thrown = None
+        cdef bytes text
+        try:
+            if not isinstance(exception, str):
+                raise TypeError("not the name of a class")
+            thrown = self._exceptions.get(exception)
+            if thrown is None:
+                text = self._encode(exception)
+                thrown = _ExceptionSeries(self, text)
+                if text is not None:
+                    self._exceptions[exception] = thrown
+        except MemoryError:
+            shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
+        except Exception:
             shm_count_drop(shm_process_producer(), SHM_DROP_BAD_LABELS, 1)
-            return None
-        cdef _ExceptionSeries thrown = self._exceptions.get(exception)
-        if thrown is None:
-            thrown = _ExceptionSeries(self, self._encode(exception))
-            self._exceptions[exception] = thrown
         return thrown
 
     cdef int _end(self, OpenCall call, object exception) except -1:
@@ -506,13 +558,14 @@ cdef class LaneDrain:
         return _counts(&counts)
 
     def tally(self, dict events not None, Py_ssize_t unbound, Py_ssize_t spilled,
-              dict dropped not None):
+              Py_ssize_t overflowed, dict dropped not None):
         """Cells of the store that count what becomes of events: by name of their kind, by name of
         the cause."""
         for kind, name in KIND_NAMES.items():
             self.drain_.tally.events[<int>kind] = &self._cells[<Py_ssize_t>events[name]]
         self.drain_.tally.unbound = &self._cells[unbound]
         self.drain_.tally.spilled = &self._cells[spilled]
+        self.drain_.tally.overflowed = &self._cells[overflowed]
         for cause, name in enumerate(DROP_NAMES):
             self.drain_.tally.dropped[<int>cause] = &self._cells[<Py_ssize_t>dropped[name]]
 

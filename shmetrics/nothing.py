@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-LAYOUT_VERSION = 0
+LAYOUT_VERSION = ENTRY_MAX_BYTES = 0
+DROP_BAD_VALUE = DROP_BAD_LABELS = DROP_NO_MEMORY = 0
 TYPE_NONE = TYPE_COUNTER = TYPE_GAUGE = TYPE_HISTOGRAM = TYPE_CALLS = 0
 
 
@@ -16,7 +17,7 @@ def process_init(*_: object) -> None:
     """Nothing; and so do the functions below. A record never asks for attention here."""
 
 
-process_attach = process_detach = process_count_bad_labels = process_init
+process_attach = process_detach = process_count_drop = process_init
 
 
 def process_epoch() -> int:

@@ -32,10 +32,11 @@ class Finding(NamedTuple):
     text: str
 
 
+_MORE_ROOM = "raise lane.dictionary_bytes and lane.spill_bytes, or use fewer label values"
+
 # What to do about events that an emitter could not keep.
 _MENDS = {
-    "dictionary_full": "raise lane.dictionary_bytes, or use fewer label values",
-    "cells_full": "raise lane.spill_bytes or lane.records",
+    "lane_full": _MORE_ROOM,
     "oversized": "shorten the metric's help, labels or buckets",
     "bad_value": "the service records a value that is no number, or a negative count",
     "bad_labels": "the service calls labels() with names that the metric does not have",
@@ -160,6 +161,9 @@ def _lane(lane: dict[str, Any]) -> Iterator[Finding]:
     who = printable(f"lane {lane['lane']} ({lane['process']}, pid {lane['pid']})")
     if lane["state"] != "open":
         yield Finding(False, f"{who}: {lane['state']}: it broke the contract; restart that process")
+    if lane["overflowed"]:
+        without = f"{lane['overflowed']} events counted without their labels"
+        yield Finding(False, f"{who}: {without}; {_MORE_ROOM}")
     for cause, count in lane["dropped_by_cause"].items():
         mend = _MENDS.get(cause, "see the documentation")
         yield Finding(False, f"{who}: {count} events dropped ({printable(cause)}); {mend}")

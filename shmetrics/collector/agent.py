@@ -57,6 +57,9 @@ class Agent:
             "kind",
         )
         self.spilled = counter("spilled", "Events folded into totals because a ring was full")
+        self.overflowed = counter(
+            "overflowed", "Events counted without their labels: their lane had no room for these"
+        )
         self.dropped = counter("dropped", "Events that could not be kept, by cause", "cause")
         self.unbound = counter(
             "unbound", "Events of refused families; of a counter that was spilled, its amount"
@@ -110,6 +113,7 @@ class Agent:
             {kind: self.events.cell(kind) for kind in _ring.KIND_NAMES.values()},
             self.unbound.cell(),
             self.spilled.cell(),
+            self.overflowed.cell(),
             {cause: self.dropped.cell(cause) for cause in _ring.DROP_NAMES},
         )
 

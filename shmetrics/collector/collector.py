@@ -188,6 +188,7 @@ class Collector:
             "records": lane.records,
             "fill": counts["waiting"] / lane.records if lane.records else 0.0,
             "spilled": counts["spilled"],
+            "overflowed": counts["overflowed"],
             "dropped": sum(counts["dropped"].values()),
             "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
             "refused": dict(lane.refused),

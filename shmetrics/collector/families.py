@@ -29,7 +29,7 @@ from shmetrics.dictionary import (
 )
 from shmetrics.exposition.table import Series
 
-OVERFLOW = "__overflow__"
+OVERFLOW = _ring.OVERFLOW_VALUE
 FIRST_CHUNK_ROWS = 16
 MAX_CHUNK_ROWS = 4096
 

@@ -44,23 +44,25 @@ class Lane(Section, frozen=True, kw_only=True):
     dictionary_bytes: Annotated[
         int,
         Meta(
-            ge=16 * _KIB,
+            ge=96 * _KIB,
             le=16 * _MIB,
             multiple_of=8,
-            description="Room for the names and label values of the process's series.",
+            description="Room for the names and label values of the process's series. Series "
+            "without room count together, under the label value __overflow__.",
         ),
     ] = 96 * _KIB
     spill_bytes: Annotated[
         int,
         Meta(
-            ge=4 * _KIB,
+            ge=64 * _KIB,
             le=16 * _MIB,
             multiple_of=8,
-            description="Room for totals while the ring is full or the collector is away.",
+            description="Room for totals while the ring is full or the collector is away: 8 bytes "
+            "per counter, 216 per series of calls. A series needs this room, too.",
         ),
     ] = 64 * _KIB
     open_calls: Annotated[
-        int, Meta(ge=16, le=4096, description="Calls that can be listed while they are open.")
+        int, Meta(ge=1024, le=4096, description="Calls that can be listed while they are open.")
     ] = 1024
 
     def __post_init__(self) -> None:

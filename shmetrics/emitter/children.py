@@ -77,3 +77,6 @@ class Nothing:
     def start(self) -> Any:
         """A token that means nothing."""
         return None
+
+
+NOTHING = Nothing()

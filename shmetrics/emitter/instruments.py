@@ -13,16 +13,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from shmetrics.binding import ring as _ring
-from shmetrics.dictionary import Definition, encode_definition, encode_strings
+from shmetrics.dictionary import Definition, encode_definition
 from shmetrics.emitter.blocks import Block
 from shmetrics.emitter.children import (
+    NOTHING,
     CallsChild,
     CounterChild,
     Exceptions,
     GaugeChild,
     HistogramChild,
-    Nothing,
 )
+from shmetrics.emitter.room import Room
 
 # oslo.metrics's bounds in seconds, and six below them for what a local call takes.
 DEFAULT_BUCKETS = (
@@ -36,10 +37,26 @@ Child = TypeVar("Child", CounterChild, GaugeChild, HistogramChild, CallsChild)
 
 def full_name(name: str, namespace: str, subsystem: str, unit: str) -> str:
     """The parts joined as prometheus_client joins them, without a counter's `_total`."""
-    joined = "_".join(part for part in (namespace, subsystem, name) if part)
+    joined = "_".join(part for part in (*texts_of((namespace, subsystem)), name) if part)
     if unit and not joined.endswith("_" + unit):
         joined += "_" + unit
     return joined
+
+
+def text_of(value: object) -> str:
+    """What the value says; what says nothing is empty, and the collector refuses it in words."""
+    try:
+        return str(value)
+    except Exception:
+        return ""
+
+
+def texts_of(values: Iterable[object]) -> tuple[str, ...]:
+    """What each of the values says, or one empty text if they are not even several."""
+    try:
+        return tuple(map(text_of, values))
+    except Exception:
+        return ("",)
 
 
 def finite_bounds(buckets: Iterable[float | str]) -> array[float]:
@@ -49,7 +66,7 @@ def finite_bounds(buckets: Iterable[float | str]) -> array[float]:
     """
     try:
         bounds = array("d", map(float, buckets))
-    except (TypeError, ValueError):
+    except Exception:
         bounds = array("d", [float("nan")])
     return array("d", (bound for bound in bounds if bound != float("inf")))
 
@@ -70,18 +87,20 @@ class Instrument(Generic[Child]):
         mode: str = "",
         buckets: Iterable[float | str] = (),
     ) -> None:
-        self._label_names = tuple(map(str, labelnames))
+        self._label_names = texts_of(labelnames)
         bounds = finite_bounds(buckets)
         self.definition = Definition(
             self._type,
-            str(name),
-            str(documentation),
-            str(unit),
-            str(mode),
+            name,
+            text_of(documentation),
+            unit,
+            mode,
             self._label_names,
             tuple(bounds),
         )
         self._family = _ring.Family(self._type, bounds, encode_definition(self.definition))
+        self._room = Room()
+        self._overflow: Child = self._make(None)
         self._children: dict[tuple[str, ...], Child] = {}
         if not self._label_names:
             # The instrument is its own only child: its methods are the compiled ones.
@@ -89,30 +108,40 @@ class Instrument(Generic[Child]):
             for method in self._recording:
                 setattr(self, method, getattr(child, method))
 
-    def _make(self, payload: bytes) -> Child:
+    def _make(self, payload: bytes | None) -> Child:
         raise NotImplementedError
 
     def labels(self, *labelvalues: object, **labelkwargs: object) -> Child:
-        """The child with these label values, by position or by name. It is made once and kept."""
+        """The child with these label values, by position or by name. It is made once and kept.
+
+        Where the family has had too many of them, or these are too long, it is one for all that are
+        too many: what it records counts, but under the label values `__overflow__`.
+        """
         values = labelvalues
-        if labelkwargs:
-            values = tuple(map(labelkwargs.get, self._label_names))
-            if labelvalues or labelkwargs.keys() != set(self._label_names):
-                return self._wrong_labels()
         try:
+            if labelkwargs:
+                values = tuple(map(labelkwargs.get, self._label_names))
+                if labelvalues or labelkwargs.keys() != set(self._label_names):
+                    return self._wrong_labels()
             key = tuple(map(str, values))
+            child = self._children.get(key)
+            return self._new(key) if child is None else child
+        except MemoryError:
+            return self._wrong_labels(_ring.DROP_NO_MEMORY)
         except Exception:  # a value whose __str__ fails
             return self._wrong_labels()
-        child = self._children.get(key)
-        if child is None:
-            if len(key) != len(self._label_names):
-                return self._wrong_labels()
-            child = self._children.setdefault(key, self._make(encode_strings(key)))
-        return child
 
-    def _wrong_labels(self) -> Child:
-        _ring.process_count_bad_labels()
-        return cast(Child, Nothing())
+    def _new(self, key: tuple[str, ...]) -> Child:
+        if len(key) != len(self._label_names):
+            return self._wrong_labels()
+        payload = self._room.payload(key)
+        if payload is None:
+            return self._overflow
+        return self._children.setdefault(key, self._make(payload))
+
+    def _wrong_labels(self, cause: int = _ring.DROP_BAD_LABELS) -> Child:
+        _ring.process_count_drop(cause)
+        return cast(Child, NOTHING)
 
     def _only(self) -> Child:
         """The child of a family without labels; a family with labels has no such thing."""
@@ -135,10 +164,11 @@ class Counter(Instrument[CounterChild]):
         unit: str = "",
         registry: object = None,
     ) -> None:
-        base = full_name(str(name).removesuffix("_total"), namespace, subsystem, unit)
+        name, unit = text_of(name).removesuffix("_total"), text_of(unit)
+        base = full_name(name, namespace, subsystem, unit)
         super().__init__(base, documentation, labelnames, unit=unit)
 
-    def _make(self, payload: bytes) -> CounterChild:
+    def _make(self, payload: bytes | None) -> CounterChild:
         return CounterChild(self._family, payload)
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
@@ -173,16 +203,17 @@ class Gauge(Instrument[GaugeChild]):
         _labelvalues: object = None,
         multiprocess_mode: str = "all",
     ) -> None:
-        self._with_stamp = multiprocess_mode in ("mostrecent", "livemostrecent")
+        unit, mode = text_of(unit), text_of(multiprocess_mode)
+        self._with_stamp = mode in ("mostrecent", "livemostrecent")
         super().__init__(
-            full_name(name, namespace, subsystem, unit),
+            full_name(text_of(name), namespace, subsystem, unit),
             documentation,
             labelnames,
             unit=unit,
-            mode=multiprocess_mode,
+            mode=mode,
         )
 
-    def _make(self, payload: bytes) -> GaugeChild:
+    def _make(self, payload: bytes | None) -> GaugeChild:
         return GaugeChild(self._family, payload, self._with_stamp)
 
     def set(self, value: float) -> None:
@@ -228,15 +259,16 @@ class Histogram(Instrument[HistogramChild]):
         _labelvalues: object = None,
         buckets: Iterable[float | str] = DEFAULT_BUCKETS,
     ) -> None:
+        unit = text_of(unit)
         super().__init__(
-            full_name(name, namespace, subsystem, unit),
+            full_name(text_of(name), namespace, subsystem, unit),
             documentation,
             labelnames,
             unit=unit,
             buckets=buckets,
         )
 
-    def _make(self, payload: bytes) -> HistogramChild:
+    def _make(self, payload: bytes | None) -> HistogramChild:
         return HistogramChild(self._family, payload)
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
@@ -246,10 +278,6 @@ class Histogram(Instrument[HistogramChild]):
     def time(self) -> Block:
         """Observes the seconds that the block takes."""
         return self._only().time()
-
-
-def _encode_exception(class_name: str) -> bytes:
-    return encode_strings((class_name,))
 
 
 class Calls(Instrument[CallsChild]):
@@ -269,10 +297,13 @@ class Calls(Instrument[CallsChild]):
         labelnames: Sequence[str] = (),
         buckets: Iterable[float | str] = DEFAULT_BUCKETS,
     ) -> None:
-        super().__init__(prefix, documentation, labelnames, buckets=buckets)
+        super().__init__(text_of(prefix), documentation, labelnames, buckets=buckets)
 
-    def _make(self, payload: bytes) -> CallsChild:
-        return CallsChild(self._family, payload, _encode_exception)
+    def _make(self, payload: bytes | None) -> CallsChild:
+        return CallsChild(self._family, payload, self._encode_exception)
+
+    def _encode_exception(self, class_name: str) -> bytes | None:
+        return self._room.payload((class_name,))
 
     def __call__(self) -> Any:
         """A context manager around one call of a family without labels."""

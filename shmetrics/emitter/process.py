@@ -112,7 +112,8 @@ def status() -> dict[str, object]:
 
     connected: a collector has given it a lane. lane: that lane's id, or None. recorded: events
     published or folded so far in this lane. spilled: of these, folded into totals because the ring
-    was full or no collector was there. dropped: events that could not be kept, by cause.
+    was full or no collector was there. overflowed: of these, counted under `__overflow__` because
+    there was no room for their labels. dropped: events that could not be kept, by cause.
     disabled: nothing is recorded, because of SHMETRICS_DISABLE=1 or of what problem says.
     problem: why there is no lane, in one line. registration_errors: how often looking after the
     registration failed in a way that it should not.
@@ -125,6 +126,7 @@ def status() -> dict[str, object]:
         "lane": found["lane"] if connected else None,
         "recorded": found.get("recorded", 0) + found.get("spilled", 0),
         "spilled": found.get("spilled", 0),
+        "overflowed": found.get("overflowed", 0),
         "gauge_writes": found.get("gauge_writes", 0),
         "dropped": {cause: n for cause, n in found.get("dropped", {}).items() if n},
         "registration_errors": found["attention_errors"],

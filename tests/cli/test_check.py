@@ -184,7 +184,7 @@ class FakeSite:
         return [
             {
                 "lane": 7, "process": "nova\x1b", "pid": 42, "state": "quarantined",
-                "dropped_by_cause": {"dictionary_full": 3, "new cause": 1},
+                "overflowed": 2, "dropped_by_cause": {"lane_full": 3, "new cause": 1},
                 "refused": {"conflict": 2},
             }
         ]  # fmt: skip
@@ -199,8 +199,10 @@ def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> N
     assert version.startswith("http://node: runs version 0.0.9, and this is ")
     assert rest == [
         f"{who}: quarantined: it broke the contract; restart that process",
-        f"{who}: 3 events dropped (dictionary_full); raise lane.dictionary_bytes, or use fewer "
-        "label values",
+        f"{who}: 2 events counted without their labels; raise lane.dictionary_bytes and "
+        "lane.spill_bytes, or use fewer label values",
+        f"{who}: 3 events dropped (lane_full); raise lane.dictionary_bytes and lane.spill_bytes, "
+        "or use fewer label values",
         f"{who}: 1 events dropped (new cause); see the documentation",
         f"{who}: 2 metrics refused (conflict); the collector's log says which",
     ]

@@ -213,9 +213,7 @@ def test_a_lane_may_be_wrong_about_its_losses(loopback: Loopback, lane: LaneFile
     for dropped in (5, 3, 5, 6):
         lane.put(hostile.DROPPED_AT, dropped)
         loopback.collector.tick()
-    assert loopback.samples().counted("shmetrics_dropped_total") == {
-        (("cause", "dictionary_full"),): 6
-    }
+    assert loopback.samples().counted("shmetrics_dropped_total") == {(("cause", "lane_full"),): 6}
 
 
 def test_an_emitter_of_a_closed_lane_gets_another_one(loopback: Loopback) -> None:

@@ -47,9 +47,9 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         oslo_metrics_socket_mode = 0o600
         [lane]
         records = 64
-        dictionary_bytes = 16384
-        spill_bytes = 8192
-        open_calls = 16
+        dictionary_bytes = 131072
+        spill_bytes = 81920
+        open_calls = 2048
         [registration]
         allow_uids = [0, "root", 4711]
         allow_gids = ["root", 4712]
@@ -77,7 +77,7 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         constant_labels={},
         oslo_metrics_socket="/var/tmp/metrics_collector.sock",
         oslo_metrics_socket_mode=0o600,
-        lane=config.Lane(records=64, dictionary_bytes=16384, spill_bytes=8192, open_calls=16),
+        lane=config.Lane(records=64, dictionary_bytes=131072, spill_bytes=81920, open_calls=2048),
         registration=config.Registration(
             allow_uids=[0, "root", 4711], allow_gids=["root", 4712], max_lanes=3, socket_mode=0o660
         ),
@@ -111,8 +111,8 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
         ("[lane]\nrecords = 1000", "lane.records: 1000 is not a power of two; try 1024"),
         ("[lane]\nrecords = 4", "lane.records: 4 is not a whole number from 64 to 262_144"),
         ("[lane]\nrecords = '4'", "lane.records: '4' is not a whole number from 64 to 262_144"),
-        ("[lane]\nspill_bytes = 4097", "lane.spill_bytes: 4097 is not a whole number from 4_096 to "
-         "16_777_216, in steps of 8"),
+        ("[lane]\nspill_bytes = 4097", "lane.spill_bytes: 4097 is not a whole number from 65_536 "
+         "to 16_777_216, in steps of 8"),
         ("lane = 3", "lane: 3 is not a table"),
         ("tick_seconds = 0", "tick_seconds: 0 is not a number from 0.01 to 60"),
         ("tick_seconds = nan", "tick_seconds: nan is not a number from 0.01 to 60"),

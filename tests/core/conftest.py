@@ -23,8 +23,8 @@ enum shm_drained { SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY, SHM_BROK
                    SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND, SHM_BROKEN_SERIES,
                    SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_BROKEN_CUT_SHORT };
 struct shm_family {
-    uint16_t type; uint32_t n_bounds; const double *bounds; const unsigned char *text;
-    uint32_t text_bytes; ...;
+    uint32_t generation; uint16_t type; uint32_t n_bounds; const double *bounds;
+    const unsigned char *text; uint32_t text_bytes; ...;
 };
 struct shm_series {
     uint32_t generation; uint32_t id; uint32_t cell; uint16_t type; uint32_t n_bounds;
@@ -35,8 +35,13 @@ struct shm_call { uint64_t start_ns; uint32_t slot; bool open; ...; };
 struct shm_entry { uint32_t size_bytes; uint16_t kind; uint16_t type; uint32_t id; uint32_t of; };
 struct shm_open_call_copy { uint64_t start_ns; uint32_t series; uint32_t slot; };
 struct shm_gauge_copy { uint32_t series; double value; uint64_t stamp_ns; ...; };
-struct shm_counts { uint64_t recorded; uint64_t spilled; uint64_t dropped[8]; ...; };
-struct shm_producer { ...; };
+struct shm_counts {
+    uint64_t recorded; uint64_t spilled; uint64_t overflowed; uint64_t dropped[7]; ...;
+};
+struct shm_room { uint64_t bytes; uint32_t cells; };
+struct shm_producer {
+    uint32_t cells_used; uint64_t dictionary_end; struct shm_room reserved; ...;
+};
 struct shm_drain { ...; };
 struct shm_undo { uint64_t kind, lane_id, index, seen, n; ...; };
 struct shim {
@@ -44,6 +49,7 @@ struct shim {
     struct shm_drain drain; struct shm_undo undo; uint64_t *cells;
 };
 struct shim *shim_new(uint32_t, uint32_t, uint32_t, uint32_t);
+bool shim_move(struct shim *, uint32_t, uint32_t, uint32_t, uint32_t);
 void shim_free(struct shim *);
 bool shim_push(struct shim *, uint64_t, int *);
 uint64_t shim_waiting(struct shim *);

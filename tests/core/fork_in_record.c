@@ -80,11 +80,12 @@ static void record(uint32_t events)
 {
     static struct shm_call call; /* the interrupted one is another */
     for (uint32_t i = 2; i < events + 2; i++) {
+        uint32_t label = i / 4 % NODE_LABELS;
         if (i % 4 == 2)
-            shm_emit_call_start(NODE_PRODUCER, &node_series[NODE_CALLS], &call);
+            shm_emit_call_start(NODE_PRODUCER, &node_series[NODE_CALLS][label], &call);
         else if (i % 4 == 3)
-            shm_emit_call_end(NODE_PRODUCER, &node_series[NODE_CALLS], &call,
-                              &node_series[NODE_THROWN]);
+            shm_emit_call_end(NODE_PRODUCER, &node_series[NODE_CALLS][label], &call,
+                              &node_series[NODE_THROWN][label]);
         else
             node_emit(i);
     }
@@ -183,6 +184,8 @@ int main(void)
     action.sa_sigaction = start;
     sigaction(SIGUSR1, &action, NULL);
     node_define();
+    for (int kind = 0; kind < NODE_SERIES; kind++)
+        node_series[kind][NODE_LABELS - 1].text = NULL; /* these overflow */
     shm_process_init(false);
 
     while (i < 8) /* from the very first record on, without a collector */

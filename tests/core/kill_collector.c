@@ -42,11 +42,11 @@ static void check(void *node, unsigned long step)
 int main(void)
 {
     static struct node unharmed;
-    struct node *node = node_new(RECORDS);
+    struct node *node = node_new(RECORDS, NODE_TIGHT);
     for (uint32_t i = 0; i < EVENTS; i++)
         node_emit(i);
     for (uint32_t i = 0; i < DROPPED; i++)
-        shm_emit_add(&node_producer, &node_series[NODE_COUNTER], -1.0);
+        shm_emit_add(&node_producer, &node_series[NODE_COUNTER][0], -1.0);
     memcpy(&unharmed, node, sizeof unharmed);
     node_open(&unharmed, &drain, 0);
     node_drain(&unharmed, &drain, 0);

@@ -8,6 +8,7 @@
 #define EVENTS 32u
 
 static uint64_t events_before;
+static uint64_t overflowed;
 
 static void emit(void *node)
 {
@@ -57,15 +58,25 @@ static void check(void *node, unsigned long step)
     if (events < events_before || events > events_before + 1)
         node_fail("an event was lost or came twice", step);
     events_before = events;
+    overflowed = drain.lane.header->producer.overflowed;
     shm_drain_close(&drain);
+}
+
+static unsigned long kill_everywhere(uint32_t dictionary_bytes)
+{
+    struct node *node = node_new(RECORDS, dictionary_bytes);
+    events_before = 0;
+    unsigned long changes = step_through(node, sizeof *node, node, emit, check);
+    if (events_before != EVENTS)
+        node_fail("not all events arrived", changes);
+    if ((overflowed > 0) != (dictionary_bytes == NODE_TIGHT))
+        node_fail("the lane has another size than was thought", changes);
+    return changes;
 }
 
 int main(void)
 {
-    struct node *node = node_new(RECORDS);
-    unsigned long changes = step_through(node, sizeof *node, node, emit, check);
-    if (events_before != EVENTS)
-        node_fail("not all events arrived", changes);
+    unsigned long changes = kill_everywhere(NODE_ROOMY) + kill_everywhere(NODE_TIGHT);
     printf("exact after each of %lu changes\n", changes);
     return 0;
 }

@@ -41,9 +41,9 @@ static void check(void *node, unsigned long step)
 
 int main(void)
 {
-    const struct shm_lane_sizes sizes = {0, 512, 64, 8};
+    const struct shm_lane_sizes sizes = {0, NODE_TIGHT, 64, 8};
     struct shm_lane private_lane;
-    struct node *node = node_new(8);
+    struct node *node = node_new(8, NODE_TIGHT);
     shm_lane_attach(node->lane, sizeof node->lane, &granted);
     shm_lane_format(private_memory, 0, &sizes);
     shm_lane_attach(private_memory, sizeof private_memory, &private_lane);

@@ -48,7 +48,7 @@ int main(void)
     unsigned long changes = 0;
     for (uint32_t records = 0; records <= 16; records += 8) /* all spilled, the last ones, none */
         for (uint32_t events = 0; events <= MAX_EVENTS; events++) {
-            struct node *node = node_new(records);
+            struct node *node = node_new(records, NODE_TIGHT);
             for (uint32_t i = 0; i < events; i++)
                 node_emit(i);
             wanted = events % 4 == 3 ? 1.0 : 0.0; /* the last event but the call's end */

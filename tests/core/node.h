@@ -13,16 +13,21 @@
 
 #define NODE_BOUNDS 2u
 #define NODE_CELLS 64u
+#define NODE_LABELS 3u /* label sets of each kind */
+#define NODE_ROOMY 1024u /* bytes of dictionary: enough for all of them */
+#define NODE_TIGHT 416u  /* for one of a kind, and no exception: the rest overflows */
 
 enum { NODE_COUNTER, NODE_HISTOGRAM, NODE_CALLS, NODE_THROWN, NODE_SERIES };
 
 /* Where the collector counts events, by kind; then those spilled; then those dropped, by cause. */
 #define NODE_EVENTS (8u * NODE_SERIES)
 #define NODE_SPILLED (NODE_EVENTS + SHM_KINDS)
-#define NODE_DROPPED (NODE_SPILLED + 1u)
+#define NODE_OVERFLOWED (NODE_SPILLED + 1u)
+#define NODE_DROPPED (NODE_OVERFLOWED + 1u)
 static_assert(NODE_DROPPED + SHM_DROPS <= NODE_CELLS, "cells for everything");
 
-/* What survives a kill. Series i has the store's cells from 8 * i on, in the order above. */
+/* What survives a kill. All series of kind i have the store's cells from 8 * i on: what overflows
+ * counts there with what does not. */
 struct node {
     struct shm_undo undo;
     uint64_t cells[NODE_CELLS];
@@ -30,11 +35,16 @@ struct node {
 };
 
 static const double node_bounds[NODE_BOUNDS] = {0.5, 2.0};
-static const unsigned char node_text[8];
+/* Bounds, and five empty strings: the last is the name of the one label. */
+static const struct {
+    double bounds[NODE_BOUNDS];
+    uint32_t strings[6];
+} node_text = {{0.5, 2.0}, {5, 0, 0, 0, 0, 0}};
+static const uint32_t node_labels[NODE_LABELS][3] = {{1, 4, 'a'}, {1, 4, 'b'}, {1, 4, 'c'}};
 static const uint16_t node_types[NODE_SERIES] = {SHM_TYPE_COUNTER, SHM_TYPE_HISTOGRAM,
                                                  SHM_TYPE_CALLS, SHM_TYPE_EXCEPTION};
 static struct shm_family node_families[NODE_SERIES];
-static struct shm_series node_series[NODE_SERIES];
+static struct shm_series node_series[NODE_SERIES][NODE_LABELS];
 #ifndef NODE_PRODUCER /* what node_emit records with */
 static struct shm_producer node_producer;
 #define NODE_PRODUCER (&node_producer)
@@ -58,23 +68,28 @@ static inline void node_define(void)
         node_families[i] = (struct shm_family){.type = node_types[i],
                                                .n_bounds = n_bounds,
                                                .bounds = node_bounds,
-                                               .text = (const unsigned char *)node_bounds,
-                                               .text_bytes = n_bounds * sizeof node_bounds[0]};
-        node_series[i] = (struct shm_series){.type = node_types[i],
-                                             .n_bounds = n_bounds,
-                                             .bounds = node_bounds,
-                                             .family = &node_families[i],
-                                             .text = node_text,
-                                             .text_bytes = sizeof node_text};
+                                               .text = (const unsigned char *)&node_text,
+                                               .text_bytes = sizeof node_text};
+        if (n_bounds == 0) {
+            node_families[i].text = (const unsigned char *)node_text.strings;
+            node_families[i].text_bytes = sizeof node_text.strings;
+        }
+        for (uint32_t j = 0; j < NODE_LABELS; j++)
+            node_series[i][j] =
+                (struct shm_series){.type = node_types[i],
+                                    .n_bounds = n_bounds,
+                                    .bounds = node_bounds,
+                                    .family = i == NODE_THROWN ? NULL : &node_families[i],
+                                    .parent = i == NODE_THROWN ? &node_series[NODE_CALLS][j] : NULL,
+                                    .text = (const unsigned char *)node_labels[j],
+                                    .text_bytes = sizeof node_labels[j]};
     }
-    node_series[NODE_THROWN].family = NULL;
-    node_series[NODE_THROWN].parent = &node_series[NODE_CALLS];
 }
 
 /* A node whose lane has a ring of so many records. */
-static inline struct node *node_new(uint32_t records)
+static inline struct node *node_new(uint32_t records, uint32_t dictionary_bytes)
 {
-    struct shm_lane_sizes sizes = {records, 512, 64, 8};
+    struct shm_lane_sizes sizes = {records, dictionary_bytes, 64, 8};
     struct shm_lane lane;
     struct node *node =
         mmap(NULL, sizeof *node, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -88,24 +103,26 @@ static inline struct node *node_new(uint32_t records)
     return node;
 }
 
-/* Event number i of an endless sequence: add, observe, start, end; every other end has thrown. */
+/* Event number i of an endless sequence: add, observe, start, end; every other end has thrown.
+ * Every four of them have the next label. */
 static inline void node_emit(uint32_t i)
 {
     static struct shm_call call;
     bool throws = i / 4 % 2;
+    uint32_t label = i / 4 % NODE_LABELS;
     switch (i % 4) {
     case 0:
-        shm_emit_add(NODE_PRODUCER, &node_series[NODE_COUNTER], 0.5);
+        shm_emit_add(NODE_PRODUCER, &node_series[NODE_COUNTER][label], 0.5);
         break;
     case 1:
-        shm_emit_observe(NODE_PRODUCER, &node_series[NODE_HISTOGRAM], (double)(i / 4 % 3));
+        shm_emit_observe(NODE_PRODUCER, &node_series[NODE_HISTOGRAM][label], (double)(i / 4 % 3));
         break;
     case 2:
-        shm_emit_call_start(NODE_PRODUCER, &node_series[NODE_CALLS], &call);
+        shm_emit_call_start(NODE_PRODUCER, &node_series[NODE_CALLS][label], &call);
         break;
     default:
-        shm_emit_call_end(NODE_PRODUCER, &node_series[NODE_CALLS], &call,
-                          throws ? &node_series[NODE_THROWN] : NULL);
+        shm_emit_call_end(NODE_PRODUCER, &node_series[NODE_CALLS][label], &call,
+                          throws ? &node_series[NODE_THROWN][label] : NULL);
     }
 }
 
@@ -118,6 +135,7 @@ static inline void node_open(struct node *node, struct shm_drain *drain, unsigne
     for (uint32_t kind = 0; kind < SHM_KINDS; kind++)
         drain->tally.events[kind] = node->cells + NODE_EVENTS + kind;
     drain->tally.spilled = node->cells + NODE_SPILLED;
+    drain->tally.overflowed = node->cells + NODE_OVERFLOWED;
     for (uint32_t cause = 0; cause < SHM_DROPS; cause++)
         drain->tally.dropped[cause] = node->cells + NODE_DROPPED + cause;
     if (!shm_recover(drain))

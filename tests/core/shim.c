@@ -4,22 +4,50 @@
 
 #include <stdlib.h>
 
+static unsigned char *new_lane(const struct shm_lane_sizes *sizes, struct shm_lane *lane)
+{
+    uint64_t size_bytes = shm_lane_bytes(sizes);
+    unsigned char *memory = aligned_alloc(4096, (size_bytes + 4095) & ~UINT64_C(4095));
+    memset(memory, 0, size_bytes);
+    shm_lane_format(memory, 7, sizes);
+    shm_lane_attach(memory, size_bytes, lane);
+    return memory;
+}
+
+static void open_drain(struct shim *shim, unsigned char *memory, uint64_t size_bytes)
+{
+    shim->memory = memory;
+    shim->size_bytes = size_bytes;
+    shm_drain_open(&shim->drain, memory, size_bytes, &shim->undo, shim->cells, SHIM_CELLS);
+}
+
 struct shim *shim_new(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls)
 {
     struct shm_lane_sizes sizes = {records, dictionary_bytes, cells, calls};
-    struct shim *shim = calloc(1, sizeof *shim);
-    shim->size_bytes = shm_lane_bytes(&sizes);
-    shim->memory = aligned_alloc(4096, (shim->size_bytes + 4095) & ~UINT64_C(4095));
-    memset(shim->memory, 0, shim->size_bytes);
-    shm_lane_format(shim->memory, 7, &sizes);
     struct shm_lane lane;
-    shm_lane_attach(shim->memory, shim->size_bytes, &lane);
+    struct shim *shim = calloc(1, sizeof *shim);
+    unsigned char *memory = new_lane(&sizes, &lane);
     shim->producer.kick_fd = -1;
     shm_producer_begin(&shim->producer, &lane, 1);
     shim->cells = calloc(SHIM_CELLS, sizeof *shim->cells);
-    shm_drain_open(&shim->drain, shim->memory, shim->size_bytes, &shim->undo, shim->cells,
-                   SHIM_CELLS);
+    open_drain(shim, memory, lane.size_bytes);
     return shim;
+}
+
+bool shim_move(struct shim *shim, uint32_t records, uint32_t dictionary_bytes, uint32_t cells,
+               uint32_t calls)
+{
+    struct shm_lane_sizes sizes = {records, dictionary_bytes, cells, calls};
+    struct shm_lane lane;
+    unsigned char *memory = new_lane(&sizes, &lane);
+    if (!shm_producer_move(&shim->producer, &lane)) {
+        free(memory);
+        return false;
+    }
+    shm_drain_close(&shim->drain);
+    free(shim->memory);
+    open_drain(shim, memory, lane.size_bytes);
+    return true;
 }
 
 void shim_free(struct shim *shim)
@@ -29,7 +57,6 @@ void shim_free(struct shim *shim)
     free(shim->memory);
     free(shim);
 }
-
 
 void shim_counts(struct shim *shim, struct shm_counts *counts)
 {

@@ -16,10 +16,14 @@ struct shim {
 };
 
 /* A lane in memory with a producer and a drain on it. */
-#define SHIM_CELLS 256u
+#define SHIM_CELLS 1024u
 
 struct shim *shim_new(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls);
 void shim_free(struct shim *shim);
+
+/* Goes on in another lane, of which nothing was drained yet. False: it is too small. */
+bool shim_move(struct shim *shim, uint32_t records, uint32_t dictionary_bytes, uint32_t cells,
+               uint32_t calls);
 
 void shim_counts(struct shim *shim, struct shm_counts *counts);
 

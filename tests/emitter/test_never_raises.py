@@ -116,24 +116,23 @@ def test_a_label_that_is_no_text_is_shown_as_what_it_says(loopback: Loopback, na
 
 
 def test_a_definition_too_long_for_an_entry_is_counted(loopback: Loopback, name: str) -> None:
-    counter = made("Counter", name, "one")
-    counter.labels("x" * 20_000).inc()
-    counter.labels("short").inc()
-    assert dropped() == {"oversized": 1}
-    assert loopback.samples().of(f"{name}_total") == {(("one", "short"),): 1}
-    assert loopback.samples().value("shmetrics_dropped_total", cause="oversized") == 1
+    shmetrics.Counter(name, "x" * 20_000).inc()
+    shmetrics.Counter(f"{name}_labelled", "x" * 20_000, ["one"]).labels("a").inc()
+    assert dropped() == {"oversized": 2}
+    assert loopback.samples().names(name) == set()
+    assert loopback.samples().value("shmetrics_dropped_total", cause="oversized") == 2
 
 
-def test_a_full_dictionary_is_counted_and_the_rest_is_exact(loopback: Loopback, name: str) -> None:
-    counter = made("Counter", name, "one")
-    for n in range(200):
-        counter.labels(f"{n}" + "x" * 1000).inc()
-    counter.labels("0" + "x" * 1000).inc()
-    lost = dropped()["dictionary_full"]
-    assert 0 < lost < 200
+def test_a_family_for_which_there_is_no_room_is_counted(loopback: Loopback, name: str) -> None:
+    families = [shmetrics.Counter(f"{name}_{n}", "x" * 10_000) for n in range(20)]
+    for family in families:
+        family.inc(2)
+        family.inc(2)
+    lost = dropped()["lane_full"]
+    assert 0 < lost < 40
     found = loopback.samples()
-    assert sum(found.of(f"{name}_total").values()) == 201 - lost
-    assert found.value("shmetrics_dropped_total", cause="dictionary_full") == lost
+    assert sum(found[sample, ()] for sample in found.names(name)) == 80 - 2 * lost
+    assert found.value("shmetrics_dropped_total", cause="lane_full") == lost
 
 
 def test_a_handler_of_an_interrupt_is_heard(loopback: Loopback, name: str) -> None:

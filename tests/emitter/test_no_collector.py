@@ -3,11 +3,17 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
+import shmetrics
+from shmetrics import _ring
+from shmetrics.errors import LaneRefused
+from tests.collector.loopback import Loopback
 from tests.collector.node import Node
 
 # Counts what the registration waits for, per attempt, in nanoseconds.
@@ -332,3 +338,23 @@ def test_an_error_of_ours_in_the_registration_is_counted_and_not_raised(node: No
         assert shmetrics.status()["registration_errors"] == 1, shmetrics.status()
         """
     )
+
+
+def test_a_lane_too_small_for_what_waits_is_not_taken(loopback: Loopback, name: str) -> None:
+    """No collector of ours gives such a lane; and if one does, nothing is lost to it."""
+    _ring.process_detach()
+    counter = shmetrics.Counter(name, "Jobs", ["one"])
+    for n in range(40):
+        counter.labels(f"{n}" + "x" * 200).inc()
+    sizes = (64, 4096, 512, 16)
+    small = os.memfd_create("lane")
+    os.truncate(small, _ring.lane_bytes(*sizes))
+    with mmap.mmap(small, 0) as memory:
+        _ring.lane_format(memory, 77, *sizes)
+    with pytest.raises(LaneRefused, match="too_small"):
+        _ring.process_attach(_ring.process_epoch(), small, -1, -1)
+    os.close(small)
+    counter.labels("0" + "x" * 200).inc()
+    loopback.attach()
+    assert len(loopback.samples().of(f"{name}_total")) == 40
+    assert loopback.samples().sum(f"{name}_total") == 41

@@ -38,6 +38,12 @@ static const uint32_t CELLS = 16, CALLS = 2, RECORDS = 2;
 static const double no_bounds[1] = {1e9};
 static const unsigned char no_text[8] = {0};
 
+/* A family's payload: its bounds, and five empty strings, of which the last names a label. */
+static const struct {
+    double bounds[1];
+    uint32_t strings[6];
+} family_text = {{1e9}, {5, 0, 0, 0, 0, 0}};
+
 /* A lane's memory. Fresh ones have a ring; a private one has none. */
 struct memory {
     shm_header header;
@@ -52,6 +58,7 @@ struct memory {
         shm_producer_line &producer = header.producer;
         zero(producer.dictionary_end);
         zero(producer.spilled);
+        zero(producer.overflowed);
         zero(producer.gauge_writes);
         zero(producer.calls_high);
         for (auto &dropped : producer.dropped)
@@ -108,8 +115,9 @@ struct node {
         family.type = series.type = type;
         family.n_bounds = series.n_bounds = n_bounds;
         family.bounds = series.bounds = no_bounds;
-        family.text = (const unsigned char *)no_bounds;
-        family.text_bytes = n_bounds * (uint32_t)sizeof no_bounds[0];
+        uint32_t bounds_bytes = n_bounds * (uint32_t)sizeof no_bounds[0];
+        family.text = (const unsigned char *)family_text.strings - bounds_bytes;
+        family.text_bytes = bounds_bytes + (uint32_t)sizeof family_text.strings;
         series.family = &family;
         series.text = no_text;
         series.text_bytes = sizeof no_text;

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label values without end: labels are lost, memory is bounded, and totals are exact."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+import shmetrics
+from shmetrics.emitter import room
+from tests.collector.loopback import Loopback
+from tests.collector.node import Node
+from tests.emitter.recording import dropped, made
+
+OVERFLOW = "__overflow__"
+
+FIFTY_THOUSAND = """
+jobs = shmetrics.Counter("jobs", "Jobs", ["queue", "host"])
+size = shmetrics.Histogram("size", "Sizes", ["queue"], buckets=(1, 2))
+rpc = shmetrics.Calls("rpc", "Calls", ["method"])
+for n in range(50_000):
+    jobs.labels(f"queue {n}", "host").inc(0.5)
+    size.labels(f"queue {n}").observe(n & 3)
+    call = rpc.labels(f"method {n}")
+    call.end(call.start(), f"Error{n}" if n & 1 else None)
+hanging = rpc.labels("hanging").start()
+"""
+
+
+def fifty_thousand_are_there(node: Node) -> None:
+    found = node.samples()
+    assert found.sum("jobs_total") == 25_000
+    assert found.sum("size_sum") == 75_000
+    assert found.sum("size_count") == 50_000
+    assert found.sum("size_bucket", le="1.0") == 25_000
+    assert found.sum("rpc_invocation_start_total") == 50_001
+    assert found.sum("rpc_invocation_end_total") == 50_000
+    assert found.sum("rpc_processing_seconds_count") == 50_000
+    assert found.sum("rpc_exception_total") == 25_000
+    assert found.value("jobs_total", queue="queue 0", host="host") == 0.5
+    assert found.value("jobs_total", queue=OVERFLOW, host=OVERFLOW) > 20_000
+    assert found.value("rpc_exception_total", method=OVERFLOW, exception=OVERFLOW) > 20_000
+    assert found.counted("shmetrics_dropped_total") == {}
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["", "before the collector comes"])
+def test_fifty_thousand_label_sets_of_one_process_lose_no_count(node: Node, before: bool) -> None:
+    if not before:
+        node.start()
+    emitter = node.emitter(
+        FIFTY_THOUSAND
+        + """
+pause("recorded")
+import time
+deadline = time.monotonic() + 60
+while not shmetrics.status()["connected"]:
+    assert time.monotonic() < deadline, shmetrics.status()
+    time.sleep(0.01)
+    jobs.labels("queue 0", "host").inc(0)
+overflowed = shmetrics.status()["overflowed"]
+assert 150_000 < overflowed < 200_000, overflowed
+pause("connected")
+rpc.labels("hanging").end(hanging)
+"""
+    )
+    emitter.until("recorded")
+    if before:
+        node.start()
+    emitter.go()
+    emitter.until("connected")
+    fifty_thousand_are_there(node)
+    [lane] = node.lanes()
+    assert 150_000 < lane["overflowed"] < 200_000
+    assert node.samples().value("shmetrics_overflowed_total") == lane["overflowed"]
+    assert node.samples().sum("shmetrics_rpc_in_flight") == 1
+    emitter.go()
+    emitter.end()
+    node.until_no_lane()
+    assert node.samples().sum("shmetrics_rpc_abandoned_total") == 0
+    assert node.samples().sum("rpc_invocation_end_total") == 50_001
+
+
+def test_a_million_label_values_take_bounded_memory_and_lose_no_count(node: Node) -> None:
+    """In each kind of family. What is remembered of the first ones is all there is."""
+    node.start()
+    node.run(
+        """
+import tracemalloc
+jobs = shmetrics.Counter("jobs", "Jobs", ["queue"])
+size = shmetrics.Histogram("size", "Sizes", ["queue"], buckets=(1, 2))
+busy = shmetrics.Gauge("busy", "Busy", ["queue"])
+rpc = shmetrics.Calls("rpc", "Calls", ["method"])
+
+def record(numbers):
+    for n in numbers:
+        jobs.labels(n).inc()
+        size.labels(n).observe(n & 3)
+        busy.labels(n).set(n)
+        call = rpc.labels(n)
+        call.end(call.start(), f"Error{n}")
+
+record(range(100))
+tracemalloc.start()
+record(range(100, 20_000))
+bounded = tracemalloc.get_traced_memory()[0]
+assert bounded < 40_000_000, bounded
+record(range(20_000, 60_000))
+grown = tracemalloc.get_traced_memory()[0] - bounded
+assert grown < 50_000, grown
+tracemalloc.stop()
+record(range(60_000, 1_000_000))
+assert set(shmetrics.status()["dropped"]) == {"lane_full"}  # the gauges, which are no events
+        """
+    )
+    node.until_no_lane()
+    found = node.samples()
+    assert found.sum("jobs_total") == 1_000_000
+    assert found.sum("size_count") == 1_000_000
+    assert found.sum("size_sum") == 1_500_000
+    assert found.sum("rpc_invocation_end_total") == 1_000_000
+    assert found.sum("rpc_exception_total") == 1_000_000
+
+
+def test_a_megabyte_of_label_is_counted_and_not_kept(loopback: Loopback, name: str) -> None:
+    long = "x" * 1_000_000
+    before = sys.getrefcount(long)
+    call = made("Calls", f"{name}_rpc", "method").labels("short")
+    for _ in range(3):
+        made("Counter", name, "one").labels(long).inc(2)
+        call.end(call.start(), long)
+    made("Gauge", f"{name}_busy", "one").labels(long).set(2)
+    assert sys.getrefcount(long) == before
+    found = loopback.samples()
+    assert found.of(f"{name}_total") == {(("one", OVERFLOW),): 6}
+    assert found.value(f"{name}_rpc_invocation_end_total", method="short") == 3
+    assert found.of(f"{name}_rpc_exception_total") == {
+        (("exception", OVERFLOW), ("method", OVERFLOW)): 3
+    }
+    assert found.value("shmetrics_overflowed_total") == 6
+    assert dropped() == {"lane_full": 1}
+
+
+@pytest.mark.parametrize("bound", ["MAX_DEFINITIONS", "MAX_BYTES"])
+def test_beyond_the_bound_there_is_one_child_for_all(
+    loopback: Loopback, name: str, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(room, bound, 3 if bound == "MAX_DEFINITIONS" else 3 * 9 + 8)
+    counter = made("Counter", name, "one")
+    children: list[Any] = [counter.labels(n) for n in range(6)]
+    assert [counter.labels(n) for n in range(6)] == children
+    assert len(set(children)) == 4
+    for child in children:
+        child.inc()
+    assert loopback.samples().of(f"{name}_total") == {
+        (("one", "0"),): 1,
+        (("one", "1"),): 1,
+        (("one", "2"),): 1,
+        (("one", OVERFLOW),): 3,
+    }
+    assert shmetrics.status()["overflowed"] == 3
