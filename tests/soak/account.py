@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is known of the events of one process: bounds at first, exact counts in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.soak import remains
+from tests.soak.book import (
+    COLUMNS,
+    DROPPED,
+    ERRORS,
+    EVENTS,
+    FATE,
+    GAUGES,
+    LANE,
+    SPILLED,
+    Book,
+    Column,
+    Counts,
+    Fate,
+)
+from tests.soak.remains import Remains
+from tests.soak.work import COMMON
+
+
+class Wrong(Exception):
+    """A promise is broken: which, and where."""
+
+
+class Account:
+    """Of one process, whatever becomes of it."""
+
+    def __init__(self, book: Book, topic: str) -> None:
+        self.topic = topic
+        self.path = book.path
+        self.name = book.path.name
+        self.exact: Counts | None = None
+        self.killed = False
+        self.spilled = 0
+        self._book = book
+
+    @property
+    def has_lane(self) -> bool:
+        """Whether the process has said so."""
+        return self._book.cells[LANE] != 0
+
+    def condemn(self) -> None:
+        """The process is about to be killed."""
+        self._book.cells[FATE] = Fate.KILLED
+
+    def least(self) -> Counts:
+        """What a scrape that begins now has to show: the process has a lane, and did this."""
+        if self.exact is not None:
+            return self.exact
+        return self._book.done() if self.has_lane else dict.fromkeys(COLUMNS, 0)
+
+    def most(self) -> Counts:
+        """What a scrape that has ended may have shown."""
+        return self._book.begun() if self.exact is None else self.exact
+
+    def settle(self, graves: Path) -> bool:
+        """Makes the account exact, once its process is gone. False: its lane is not final yet."""
+        if self.exact is not None:
+            return True
+        self.killed = self._book.cells[FATE] == Fate.KILLED
+        files = sorted(graves.glob(f"{self.name}.*")) if self.killed else []
+        if not all(map(remains.are_final, files)):
+            return False
+        self.exact = self._exact([remains.read(path) for path in files])
+        for path in files:
+            path.unlink()
+        self._book.close()
+        self.path.unlink()
+        return True
+
+    def _exact(self, found: Sequence[Remains]) -> Counts:
+        cells = self._book.cells
+        for what, at in (("dropped", DROPPED), ("registration errors", ERRORS)):
+            if cells[at]:
+                raise Wrong(f"{self.name}: {cells[at]} {what}")
+        begun, done = self._book.begun(), self._book.done()
+        under_way = [column for column in COLUMNS if begun[column] != done[column]]
+        if self.killed and len(under_way) <= 1:
+            return self._of_the_killed(found, begun, done)
+        if under_way or cells[FATE] not in (Fate.ENDED, Fate.ALONE):
+            raise Wrong(f"{self.name}: fate {cells[FATE]}, with {under_way} under way")
+        if cells[FATE] == Fate.ALONE:
+            return dict.fromkeys(COLUMNS, 0)
+        self.spilled = cells[SPILLED]
+        return done
+
+    def _of_the_killed(self, found: Sequence[Remains], begun: Counts, done: Counts) -> Counts:
+        """Of the event under way the lane says whether it counts; of all others, that they do."""
+        published = sum(one.published for one in found)
+        self.spilled = sum(one.spilled for one in found)
+        all_done, all_begun = (sum(counts[c] for c in EVENTS) for counts in (done, begun))
+        if published not in (all_done, all_begun, *(() if self.has_lane else (0,))):
+            raise Wrong(
+                f"{self.name}: its lane holds {published} events; "
+                f"{all_begun} had begun, {all_done} were done"
+            )
+        if published == all_begun:
+            exact = dict(begun)
+        else:
+            exact = dict(done) if published == all_done else dict.fromkeys(COLUMNS, 0)
+        for column in GAUGES:
+            exact[column] = self._gauge(column, found)
+            if exact[column] not in (begun[column], done[column], *(() if self.has_lane else (0,))):
+                raise Wrong(f"{self.name}: its {column} says {exact[column]}, not {done[column]}")
+        return exact
+
+    def _gauge(self, column: Column, found: Sequence[Remains]) -> int:
+        label = ""
+        if column.kind == "level":
+            label = self.topic if column.whose == "own" else COMMON
+        key = f"soak_{column.kind}", label
+        return int(sum(abs(one.gauges.get(key, 0.0)) for one in found))

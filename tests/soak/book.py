@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one emitting process writes down about itself, in a file that outlives it.
+
+Around each event it counts two things: that the event has begun, and that it is done. When the
+process is killed, at whatever instruction, at most one event has begun and is not done; whether
+that one counts is for the process's lane to say.
+
+cells, 8 bytes each:  lane | fate | spilled | dropped | errors | begun, done of a column | ...
+"""
+
+from __future__ import annotations
+
+import mmap
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """One kind of event on one series: whose is "own" (the process's topic) or "common"."""
+
+    kind: str
+    whose: str
+
+
+EVENTS = tuple(
+    Column(kind, whose) for kind in ("job", "size", "start", "end") for whose in ("own", "common")
+)
+GAUGES = (
+    *(Column("level", whose) for whose in ("own", "common")),
+    *(Column(kind, "common") for kind in ("peak", "floor", "living", "each", "latest")),
+)
+COLUMNS = (*EVENTS, *GAUGES)
+
+LANE, FATE, SPILLED, DROPPED, ERRORS, FIRST = range(6)
+N_CELLS = FIRST + 2 * len(COLUMNS)
+
+Counts = dict[Column, int]
+
+
+class Fate(IntEnum):
+    """How a process came to its end, written before it does."""
+
+    LIVING = 0
+    ENDED = 1  # by itself, with a lane: everything it did counts
+    ALONE = 2  # by itself, and no collector had ever answered: nothing does
+    KILLED = 3  # its lane knows
+
+
+class Book:
+    """The file, mapped. Whoever starts the process makes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), N_CELLS * 8)
+        self.cells = memoryview(self._memory).cast("Q")
+
+    @classmethod
+    def make(cls, path: Path) -> Book:
+        path.write_bytes(bytes(N_CELLS * 8))
+        return cls(path)
+
+    def begun(self) -> Counts:
+        return {column: self.cells[FIRST + 2 * n] for n, column in enumerate(COLUMNS)}
+
+    def done(self) -> Counts:
+        return {column: self.cells[FIRST + 2 * n + 1] for n, column in enumerate(COLUMNS)}
+
+    def close(self) -> None:
+        self.cells.release()
+        self._memory.close()

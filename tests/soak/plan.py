@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often everything happens: from the minutes, and a seed for when and to whom."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import NamedTuple
+
+PER_MINUTE = {
+    "collector killed": 20,
+    "collector frozen": 2,
+    "collector restarted": 1.5,
+    "emitter killed": 50,
+    "emitter ended": 5,
+    "fork storm": 2,
+    "intruder": 5,
+}
+CALM = 0.2  # the part of the time in which no collector ends, at the end
+LONGEST_FREEZE_SECONDS = 60.0
+TOPICS = tuple(f"t{n}" for n in range(12))
+EMITTERS = 6
+VETERANS = 2  # of these, never killed
+CHILDREN = 12  # of a storm
+
+
+class CollectorAct(NamedTuple):
+    """What becomes of a collector, and how long after it was started, or is ready."""
+
+    kind: str
+    after_ready: bool
+    wait_seconds: float
+    freeze_seconds: float = 0.0
+    config: str = ""
+
+
+class Plan:
+    """Everything that is chosen before the soak begins."""
+
+    def __init__(self, minutes: float, seed: int) -> None:
+        self.minutes = minutes
+        self.seed = seed
+        self.seconds = 60 * minutes
+        self.wanted = {what: math.ceil(n * minutes) for what, n in PER_MINUTE.items()}
+
+    def rng(self, what: str) -> random.Random:
+        """Each part has its own, so that one's haste does not change another's choices."""
+        return random.Random(f"{self.seed}/{what}")
+
+    def pause_seconds(self, what: str) -> float:
+        """Between two of them, on average, if all are to come in time."""
+        return 0.9 * self.seconds / self.wanted[what]
+
+    def collectors(self) -> list[CollectorAct]:
+        """One after the other. The longest freeze comes somewhere in the middle."""
+        rng = self.rng("collectors")
+        acts = [self._kill(rng) for _ in range(self.wanted["collector killed"])]
+        acts += [
+            CollectorAct("collector restarted", True, rng.uniform(0.1, 1.0), 0.0, self.config(rng))
+            for _ in range(self.wanted["collector restarted"])
+        ]
+        freezes = [rng.uniform(1.0, 3.0) for _ in range(self.wanted["collector frozen"])]
+        freezes[0] = max(min(LONGEST_FREEZE_SECONDS, self.seconds / 10), freezes[0])
+        acts += [
+            CollectorAct("collector frozen", True, rng.uniform(0.1, 0.5), s, self.config(rng))
+            for s in freezes
+        ]
+        rng.shuffle(acts)
+        return acts
+
+    def _kill(self, rng: random.Random) -> CollectorAct:
+        after_ready = rng.random() < 0.7  # or while it comes up
+        wait = rng.uniform(0.0, 1.0 if after_ready else 0.4)
+        return CollectorAct("collector killed", after_ready, wait, 0.0, self.config(rng))
+
+    def config(self, rng: random.Random) -> str:
+        """A collector's options: rings small and large, ticks fast and slow."""
+        return (
+            f"constant_labels = {{}}\ntick_seconds = {rng.choice((0.02, 0.05, 0.3, 1.0))}\n"
+            f"[lane]\nrecords = {rng.choice((64, 512, 4096))}\n"
+            "[store]\nmax_bytes = 67108864\n"
+        )

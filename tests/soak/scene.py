@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all parts of the soak act upon: the node, the crew, the audit, and what was done so far."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.soak.account import Wrong
+from tests.soak.audit import Audit
+from tests.soak.collectors import Life
+from tests.soak.crew import Crew
+from tests.soak.growth import Growth
+from tests.soak.plan import Plan
+
+PATIENCE_SECONDS = 180
+
+_QUARANTINED = re.compile(r"(?:breaks the contract|not a lane that can be drained) \((\w+)")
+_FAULT = re.compile(r"Traceback|drain failed|Exception")
+
+
+class Scene:
+    """One soak, as it stands."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan = plan
+        self.runtime_dir = folder / "node"
+        self.lanes_dir = self.runtime_dir / "lanes"
+        self._folder = folder
+        (folder / "graves").mkdir()
+        self.audit = Audit(folder / "graves")
+        self.crew = Crew(self.runtime_dir, folder, self.audit, str(plan.seed))
+        self.growth = Growth()
+        self.done: Counter[str] = Counter()
+        self.quarantined: Counter[str] = Counter()
+        self.intruders: Counter[str] = Counter()
+        self.frozen_seconds = 0.0
+        self.log_bytes = 0
+        self.is_calm = False
+        self.is_over = False
+        self._lives = 0
+        self._life: Life | None = None
+        self._answering: Life | None = None
+        self._began_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the soak began."""
+        return time.monotonic() - self._began_at
+
+    def did(self, what: str) -> None:
+        self.done[what] += 1
+
+    def is_wanted(self, what: str) -> bool:
+        """Whether there has to be more of it: at least as planned, and until it is over."""
+        return not self.is_over or self.done[what] < self.plan.wanted[what]
+
+    async def until(self, true: Callable[[], object], what: Callable[[], str]) -> None:
+        """Waits; if it is not so in time, something is wrong."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not true():
+            if time.monotonic() > deadline:
+                raise Wrong(f"after {PATIENCE_SECONDS} s: {what()}")
+            await asyncio.sleep(0.02)
+
+    # ---- the collector ----------------------------------------------------------------------
+
+    @property
+    def answering(self) -> Life | None:
+        """The collector, if it can be asked now."""
+        return self._answering
+
+    def born(self, config: str) -> Life:
+        """The collector there is, or a new one."""
+        if self._life is None:
+            self._lives += 1
+            self._life = Life(self.runtime_dir, self._folder, self._lives, config)
+        return self._life
+
+    async def ready(self, config: str) -> Life:
+        life = self.born(config)
+        if self._answering is None:
+            await life.ready()
+            self._answering = life
+        return life
+
+    def pause_asking(self) -> None:
+        """It is frozen, or about to end."""
+        self._answering = None
+
+    def buried(self, life: Life) -> None:
+        """It has ended; there is none now. Reads what it said."""
+        self._life = self._answering = None
+        said = life.log
+        self.log_bytes += len(said)
+        self.quarantined.update(_QUARANTINED.findall(said))
+        if _FAULT.search(said):
+            raise Wrong(f"collector {life.number} met a fault of its own: {said[-4000:]}")
+        life.log_path.unlink()
+
+    def abandon(self) -> None:
+        """For the end, whatever came."""
+        if self._life is not None:
+            self._life.abandon()
+        self.crew.abandon()

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The audit itself: what is a unit off is found, whichever way and wherever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.collector.samples import Samples
+from tests.soak import totals
+from tests.soak.account import Account, Wrong
+from tests.soak.audit import Audit
+from tests.soak.book import COLUMNS, ERRORS, FATE, FIRST, LANE, Book, Column, Fate
+from tests.soak.growth import LIMITS, Growth
+
+
+class Desk:
+    """An audit, and the book of one process that is to be audited."""
+
+    def __init__(self, folder: Path) -> None:
+        self.graves = folder / "graves"
+        self.graves.mkdir()
+        self.audit = Audit(self.graves)
+        self.book = Book.make(folder / "emitter-1")
+        self.account = Account(self.book, "t")
+        self.audit.add(self.account)
+
+    def write(self, n: int, done: int | None = None, column: int | None = None) -> None:
+        """n events of the column have begun, or of each."""
+        for one in range(len(COLUMNS)) if column is None else [column]:
+            self.book.cells[FIRST + 2 * one] = n
+            self.book.cells[FIRST + 2 * one + 1] = n if done is None else done
+
+    def end(self, fate: Fate) -> None:
+        self.book.cells[FATE] = fate
+        self.audit.gone.add("emitter-1")
+        self.audit.settle()
+
+    def shown(self) -> Samples:
+        """What an honest node shows now."""
+        done = self.account.least()
+        return Samples({**totals.of_events(done, "t"), **totals.of_the_dead([(done, "t")])})
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    found = Desk(tmp_path)
+    yield found
+    if found.account.exact is None:
+        found.book.close()
+
+
+def test_what_is_exact_passes(desk: Desk) -> None:
+    desk.write(7)
+    desk.book.cells[LANE] = 1
+    desk.audit.scraped(desk.audit.least(), desk.shown())
+    desk.end(Fate.ENDED)
+    desk.audit.finish(desk.shown())
+    assert desk.audit.events == 56
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_every_total_that_is_one_off_is_found_in_the_end(desk: Desk, by: int) -> None:
+    desk.write(7)
+    desk.end(Fate.ENDED)
+    honest = desk.shown()
+    for sample in honest:
+        with pytest.raises(Wrong, match=rf"^{sample[0]}{{"):
+            desk.audit.finish(Samples(honest | {sample: honest[sample] + by}))
+
+
+def test_a_total_that_nobody_made_is_found_in_the_end(desk: Desk) -> None:
+    desk.write(7)
+    desk.end(Fate.ENDED)
+    key = "soak_jobs_total", (("topic", "nobody's"),)
+    with pytest.raises(Wrong, match="nobody's} is 1, not 0"):
+        desk.audit.finish(Samples(desk.shown() | {key: 1}))
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_every_total_out_of_bounds_is_found_at_a_scrape(desk: Desk, by: int) -> None:
+    desk.write(7)
+    desk.book.cells[LANE] = 1
+    for sample in totals.of_events(desk.account.least(), "t"):
+        honest = desk.shown()
+        with pytest.raises(Wrong, match="not from"):
+            desk.audit.scraped(desk.audit.least(), Samples(honest | {sample: honest[sample] + by}))
+
+
+def test_of_a_process_without_a_lane_nothing_has_to_be_shown(desk: Desk) -> None:
+    desk.write(7)
+    desk.audit.scraped(desk.audit.least(), Samples())
+    desk.end(Fate.ALONE)
+    desk.audit.finish(Samples())
+
+
+def test_a_total_that_goes_back_is_found(desk: Desk) -> None:
+    key = "hostile_jobs_total", (("queue", "fast"),)
+    desk.audit.scraped(desk.audit.least(), Samples({key: 5}))
+    with pytest.raises(Wrong, match="was 5 and is 4"):
+        desk.audit.scraped(desk.audit.least(), Samples({key: 4}))
+    with pytest.raises(Wrong, match="was 5 and is None"):
+        desk.audit.scraped(desk.audit.least(), Samples())
+
+
+def test_an_emitter_that_erred_is_found(desk: Desk) -> None:
+    desk.book.cells[ERRORS] = 1
+    with pytest.raises(Wrong, match="1 registration errors"):
+        desk.end(Fate.ENDED)
+
+
+@pytest.mark.parametrize("fate", [Fate.LIVING, Fate.ENDED, Fate.ALONE])
+def test_nobody_ends_inside_an_event(desk: Desk, fate: Fate) -> None:
+    desk.write(7, done=6, column=0)
+    with pytest.raises(Wrong, match="under way"):
+        desk.end(fate)
+
+
+def test_an_account_that_is_not_exact_is_no_end(desk: Desk) -> None:
+    with pytest.raises(Wrong, match=r"no exact account of .*emitter-1"):
+        desk.audit.finish(Samples())
+
+
+# ---- the killed: what their lanes say ---------------------------------------------------------
+
+
+def lane_of(desk: Desk, published: int) -> None:
+    """The lane of the killed process, as far as its counts go."""
+    from shmetrics import _ring
+
+    sizes = (64, 4096, 512, 16)
+    memory = bytearray(_ring.lane_bytes(*sizes))
+    _ring.lane_format(memory, 1, *sizes)
+    head = (_ring.INDEX_START + published) % 2**64
+    memory[256:264] = head.to_bytes(8, "little")
+    (desk.graves / "emitter-1.1").write_bytes(memory)
+
+
+@pytest.mark.parametrize(("published", "counted"), [(7, 7), (8, 8)])
+def test_the_lane_says_whether_the_last_event_counts(
+    desk: Desk, published: int, counted: int
+) -> None:
+    desk.write(8, done=7, column=0)
+    lane_of(desk, published)
+    desk.end(Fate.KILLED)
+    assert desk.account.exact is not None
+    assert desk.account.exact[Column("job", "own")] == counted
+
+
+@pytest.mark.parametrize("published", [0, 6, 9])
+def test_a_lane_that_holds_another_number_is_found(desk: Desk, published: int) -> None:
+    desk.write(8, done=7, column=0)
+    desk.book.cells[LANE] = 1
+    lane_of(desk, published)
+    with pytest.raises(Wrong, match=f"holds {published} events; 8 had begun, 7 were done"):
+        desk.end(Fate.KILLED)
+
+
+def test_a_lane_that_the_collector_is_not_done_with_can_wait(desk: Desk, tmp_path: Path) -> None:
+    lane_of(desk, 0)
+    (tmp_path / "1.lane").hardlink_to(desk.graves / "emitter-1.1")
+    desk.end(Fate.KILLED)
+    assert desk.account.exact is None
+    (tmp_path / "1.lane").unlink()
+    desk.audit.settle()
+    assert desk.account.exact is not None
+
+
+# ---- growth -----------------------------------------------------------------------------------
+
+
+def test_what_grows_is_seen_to_grow() -> None:
+    for steady in (True, False):
+        growth = Growth()
+        for second in range(100):
+            for limit in LIMITS:
+                growth.note(limit.what, second, 1000 if steady else 1000 + second * limit.most)
+        for figure in growth.figures(20):
+            assert figure.grown == (0 if steady else pytest.approx(60 * figure.most, rel=0.3))
+
+
+def test_no_figure_at_all_is_wrong() -> None:
+    with pytest.raises(Wrong, match="no figure"):
+        Growth().figures(0)
