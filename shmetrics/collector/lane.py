@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import mmap
 import os
@@ -16,7 +15,7 @@ from shmetrics.collector.agent import Agent
 from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.families import CallFamily, Families, Family
 from shmetrics.collector.gauges import Gauges, GaugeValue
-from shmetrics.collector.lane_files import LaneFile
+from shmetrics.collector.lane_files import LaneFile, is_held
 from shmetrics.collector.store import StoreDamaged, StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane, LaneRefused
@@ -105,13 +104,8 @@ class Lane:
         os.close(self._fd)
 
     def is_abandoned(self) -> bool:
-        """True if no process has the lane any more: the kernel has dropped the emitter's lock."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-        return True
+        """True if no process has the lane any more."""
+        return not is_held(self._fd)
 
     def drain(self) -> None:
         """Folds everything published so far into the store."""

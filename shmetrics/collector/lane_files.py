@@ -4,7 +4,7 @@
 N.lane     the lane itself, which its emitter has too
 N.json     whose it is and how large: what the emitter cannot change
 N.new      a lane that is not made yet, and that no emitter has
-N.broken   a lane that could not be taken up again; kept, as it may hold totals
+N.broken   a lane that could not be taken up again; kept, as it may hold totals: the newest few
 
 The collector can be killed between any two steps. A lane gets its name last, when all of it and its
 N.json are there, and loses it first: whatever has no N.lane, and is not set aside, holds nothing.
@@ -27,6 +27,7 @@ LANE = ".lane"
 OWNER = ".json"
 NEW = ".new"
 BROKEN = ".broken"
+MOST_BROKEN = 8  # and those that a process still has
 SLACK_BYTES = 64 * 1024  # what a file system may use for its own ends
 
 
@@ -76,9 +77,7 @@ class LaneFiles:
 
     def __iter__(self) -> Iterator[Path]:
         """The lanes that there are, the oldest first."""
-        return iter(
-            sorted(self.directory.glob(f"*{LANE}"), key=lambda path: (len(path.name), path))
-        )
+        return iter(sorted(self.directory.glob(f"*{LANE}"), key=_age))
 
     def create(self, lane_id: int, owner: Owner, sizes: Sizes) -> tuple[LaneFile, int]:
         """Makes a lane, every byte of it allocated; its file, and a descriptor for its emitter.
@@ -123,12 +122,45 @@ class LaneFiles:
         aside = path.rename(path.with_suffix(BROKEN))
         self._sizes[aside] = self._sizes.pop(path, aside.stat().st_size)
 
+    def prune(self) -> int:
+        """Removes the oldest of those set aside, where there are more than a few; how many bytes.
+
+        Not those that a process still has: it could let them grow where nobody sees it.
+        """
+        broken = sorted((path for path in self._sizes if path.suffix == BROKEN), key=_age)
+        oldest = [path for path in broken[:-MOST_BROKEN] if not _has_process(path)]
+        freed = sum(self._sizes[path] for path in oldest)
+        for path in oldest:
+            self.remove(path)
+        return freed
+
     def cut_back(self) -> list[Path]:
         """Takes from each file what it is larger than it was made; which ones there were.
 
         An emitter can let its own grow until there is no room for anybody.
         """
         return [path for path, size in self._sizes.items() if _cut_back(path, size)]
+
+
+def is_held(fd: int) -> bool:
+    """Whether a process has the lane: the kernel drops the emitter's lock with its mapping."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
+
+
+def _has_process(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        return is_held(file.fileno())
+    return False
+
+
+def _age(path: Path) -> tuple[int, Path]:
+    """Ids count up, and so longer names are newer."""
+    return len(path.stem), path
 
 
 def _make(path: Path, lane_id: int, sizes: Sizes) -> int:

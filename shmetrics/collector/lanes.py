@@ -203,6 +203,7 @@ class Lanes:
         for lane in self:
             if lane.is_abandoned():
                 self._retire(lane)
+        self._occupancy.lane_bytes -= self._files.prune()
 
     def ended(self, lane_id: int) -> bool:
         """A connection ended: if its process did, retires the lane. False if it lives, as yet."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shmetrics import _ring
+from shmetrics.collector.lane_files import MOST_BROKEN
 from shmetrics.registration.protocol import Hello
 from shmetrics.registration.verdict import Granted, Refused
 from tests.collector import hostile
@@ -105,6 +106,35 @@ def test_leftovers_of_a_kill_are_removed(loopback: Loopback) -> None:
     ]
     for name in ("5.broken", "5.json"):
         (lanes / name).unlink()
+
+
+def test_of_what_is_set_aside_only_the_newest_stay(loopback: Loopback) -> None:
+    """Or else each restart under an emitter that wrecks its lane would leave a file for good. But
+    what a process still has stays where it is seen to grow."""
+    lanes = loopback.path / "lanes"
+    living: dict[int, LaneFile] = {}
+    for n in range(2, 2 + MOST_BROKEN + 4):
+        living[n] = granted(loopback.collector.grant(THIS_PROCESS, HELLO))
+        living[n].memory[:8] = b"no lane!"
+    one = (lanes / "2.lane").stat().st_size
+    for n in (3, 5):
+        living.pop(n).close()
+    loopback.restart()
+    for n in sorted(living)[1:]:
+        living.pop(n).close()
+    for _ in range(2):
+        loopback.collector.tick()
+        left = sorted(int(path.stem) for path in lanes.glob("*.broken"))
+        assert left == [2, *range(14 - MOST_BROKEN, 14)]
+        assert sorted(int(path.stem) for path in lanes.glob("*.json")) == [1, *left]
+        used = loopback.samples().value("shmetrics_quota_used", quota="lane_bytes")
+        assert used == one * (1 + len(left))
+        loopback.restart()
+    living.pop(2).close()
+    loopback.collector.tick()
+    assert not (lanes / "2.broken").exists()
+    for path in [*lanes.glob("*.broken"), *(lanes / f"{n}.json" for n in left[1:])]:
+        path.unlink()
 
 
 def allocated(path: Path) -> int:
