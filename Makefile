@@ -35,6 +35,9 @@ bench-compare: $(VENV)/.environment ## two results: A=benchmarks/results/one.jso
 budgets: build ## instructions per event, against benchmarks/budgets.toml
 	@$(BIN)/python -m benchmarks.instructions
 
+soak: build ## kills, restarts, forks and hostile lanes under load, and an exact audit; MINUTES=10 SEED=n
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --json build/soak.json
+
 check: build ## style, types, and C warnings with every compiler there is
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
@@ -70,4 +73,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: help demo test test-pythons bench bench-compare budgets check environment build pins clean
+.PHONY: soak help demo test test-pythons bench bench-compare budgets check environment build pins clean
