@@ -59,8 +59,6 @@ node = Node(Path(sys.argv[1]) / "run", Path(sys.argv[2]))
 node.start('''
     [lane]
     records = 64
-    dictionary_bytes = 16384
-    spill_bytes = 16384
     [store]
     max_bytes = 1048576
     [registration]
@@ -74,7 +72,7 @@ def run():
         said = emitter.said()
         assert said in ("registered", "refused")
         (registered if said == "registered" else refused).append(emitter)
-    assert len(registered) > 3
+    assert len(registered) >= 3
     found = node.samples()
     assert found.value("shmetrics_registrations_total", result="no_space") >= 2
     fill()
