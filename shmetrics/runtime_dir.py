@@ -1,12 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory in which emitters and collector meet: `register.sock`, the lanes, the store."""
+"""The directory in which emitters and collector meet: `register.sock`, the lanes, the store.
+
+Whoever can put a socket there can be every emitter's collector, and end these processes at will. So
+it has to be a directory that nobody but root and its user could have made, or can write to; where
+its place says so, as /run does, its user may be any.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 
 VARIABLE = "SHMETRICS_RUNTIME_DIR"
 SOCKET_NAME = "register.sock"
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class Distrusted(OSError):
+    """Others can interfere in this directory; the text names it, and says how."""
 
 
 def candidates() -> list[str]:
@@ -19,29 +31,66 @@ def candidates() -> list[str]:
     return found
 
 
-def _trusted(path: str) -> bool:
-    """A directory that nobody but root, its user or we could have put there."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return False
-    return status.st_uid in (0, os.getuid()) or path.startswith("/run/")
+def writable_by_others(path: str) -> str:
+    """How others than its user can write to a directory; "" if they cannot. Raises OSError."""
+    status = os.stat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        return "this is no directory"
+    if status.st_mode & _OTHERS_WRITE:
+        return f"others may replace what is in it; chmod go-w {path}"
+    return ""
+
+
+def owned_by_another(path: str) -> str:
+    """Whose a directory is, or a link to one, if neither root's nor this user's. Raises OSError."""
+    link, target = os.lstat(path.rstrip("/") or "/"), os.stat(path)
+    ours = os.geteuid()
+    for status in (link, target):
+        if status.st_uid not in (0, ours):
+            a_link = "a link that " if stat.S_ISLNK(status.st_mode) else ""
+            allowed = f"uid {ours} or root" if ours else "root"
+            return f"{a_link}belongs to uid {status.st_uid}, not to {allowed}"
+    return ""
+
+
+def _put_there_by_root(path: str) -> bool:
+    parent = os.stat(os.path.dirname(path.rstrip("/")) or ".")
+    return parent.st_uid == 0 and not parent.st_mode & _OTHERS_WRITE
+
+
+def distrust(path: str) -> str:
+    """Why a directory that nobody has named may not be used; "" if it may. Raises OSError."""
+    problem = writable_by_others(path)
+    if problem or _put_there_by_root(path):
+        return problem
+    return owned_by_another(path)
 
 
 def find() -> str:
-    """The emitter's view: what the environment names, or else the first candidate there is."""
+    """The emitter's view: what the environment names, or else the first candidate there is.
+
+    Raises Distrusted. What is named is the choice of whoever started the process, and may belong
+    to any user.
+    """
     named = os.environ.get(VARIABLE)
-    if named:
-        return named
-    return next((path for path in candidates() if _trusted(path)), candidates()[-1])
+    for path in (named,) if named else candidates():
+        try:
+            problem = writable_by_others(path) if named else distrust(path)
+        except OSError:
+            continue  # it is not there
+        if problem:
+            raise Distrusted(f"{path}: {problem}")
+        return path
+    return named or candidates()[-1]
 
 
 def choose() -> str:
-    """The collector's view: the same, or else the first candidate that can be made."""
+    """The collector's view: the same, or else the first candidate that can be made. Whether it can
+    be trusted is seen when it is opened."""
     named = os.environ.get(VARIABLE)
     if named:
         return named
     for path in candidates():
-        if _trusted(path) or os.access(os.path.dirname(path), os.W_OK):
+        if os.access(path, os.W_OK) or os.access(os.path.dirname(path), os.W_OK):
             return path
     return candidates()[-1]

@@ -35,7 +35,11 @@ def run(options: argparse.Namespace) -> int:
     flags = {"--runtime-dir": options.runtime_dir} if options.runtime_dir else {}
     wanted = config.load(options.config, options.oslo_config, flags)
     found = []
-    directory = wanted.runtime_dir or runtime_dir.find()
+    try:
+        directory = wanted.runtime_dir or runtime_dir.find()
+    except runtime_dir.Distrusted as error:
+        print(f"WRONG  {error}; use a directory of one's own")
+        return 1
     files = [path for path in (options.config, options.oslo_config) if path]
     found += [findings.Finding(True, f"{path}: every option is valid") for path in files]
     if wanted.web_config:

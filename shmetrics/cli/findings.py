@@ -7,7 +7,6 @@ Each function looks at one thing and changes nothing.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,19 +48,14 @@ _MENDS = {
 def directory(path: str) -> Iterator[Finding]:
     """Whether emitters and a collector can meet there, and nobody else can interfere."""
     try:
-        status = os.stat(path)
+        problem = runtime_dir.distrust(path)
     except OSError as error:
         yield Finding(False, f"{path}: {error.strerror}; a collector makes it when it starts")
         return
-    if not stat.S_ISDIR(status.st_mode):
-        yield Finding(False, f"{path}: this is no directory; name another one")
+    if problem:
+        yield Finding(False, f"{path}: {problem}; use a directory of one's own")
+    if not os.path.isdir(path):
         return
-    if status.st_uid not in (0, os.geteuid()):
-        yield Finding(
-            False, f"{path}: belongs to uid {status.st_uid}; use a directory of one's own"
-        )
-    if status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX:
-        yield Finding(False, f"{path}: others may replace what is in it; chmod go-w {path}")
     socket_path = os.path.join(path, runtime_dir.SOCKET_NAME)
     if len(os.fsencode(socket_path)) > MAX_SOCKET_PATH_BYTES:
         yield Finding(False, f"{socket_path}: too long for a unix socket; use a shorter path")

@@ -84,7 +84,10 @@ def find(directory: str = "", http_config: str = "") -> Site:
     """The collector of a runtime directory. Raises Unreachable, with what to do about it, and
     ConfigError for http_config, a file with what a client has to bring."""
     opener = Opener.of(http_config) if http_config else Opener()
-    directory = directory or runtime_dir.find()
+    try:
+        directory = directory or runtime_dir.find()
+    except runtime_dir.Distrusted as error:
+        raise Unreachable(str(error)) from None
     path = os.path.join(directory, INFO_NAME)
     try:
         with open(path, encoding="utf-8") as file:

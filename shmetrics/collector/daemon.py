@@ -55,6 +55,16 @@ class WebCounts(Counts):
         self._agent.web_config_reloads.labels(result).inc()
 
 
+def open_directory(config: Config) -> Directory:
+    """Locks the directory, which those who may register can search, if there are others."""
+    path = Path(config.runtime_dir or runtime_dir.choose())
+    registration = config.registration
+    if not registration.lets_others_in():
+        return Directory(path)
+    access = registration.socket_access()
+    return Directory(path, access.search_mode, access.group)
+
+
 def settings_of(config: Config, lanes_dir: Path) -> Settings:
     """The collector's part of a configuration, as far as this node lets it have that."""
     sizes = Sizes(
@@ -95,7 +105,7 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as opened:
             agent = Agent(shmetrics.__version__)
-            self._directory = Directory(Path(config.runtime_dir or runtime_dir.choose()))
+            self._directory = open_directory(config)
             opened.callback(self._directory.close)
             kicks = LoopKicks(self._loop)
             opened.callback(kicks.close)
@@ -126,7 +136,7 @@ class Daemon:
         )
         server = RegistrationServer(
             self._directory.socket,
-            config.socket_mode,
+            config.socket_access(),
             admission.refusal,
             self.collector.grant,
             self._ended,
@@ -140,9 +150,7 @@ class Daemon:
             stock_families(self.collector), lambda result: agent.datagrams.labels(result).inc()
         )
         config = self._config
-        listener = Listener(
-            config.oslo_metrics_socket, config.oslo_metrics_socket_mode, receiver.take
-        )
+        listener = Listener(config.oslo_metrics_socket, config.oslo_metrics_access(), receiver.take)
         listener.start(self._loop)
         return listener
 

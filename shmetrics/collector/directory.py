@@ -12,11 +12,16 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
+import stat
 from pathlib import Path
 
 from shmetrics import runtime_dir
 from shmetrics.errors import ShmetricsError
+from shmetrics.unix_socket import give_to_group
+
+log = logging.getLogger(__name__)
 
 
 def half_of_file_system(path: Path) -> int:
@@ -32,18 +37,24 @@ class DirectoryError(ShmetricsError):
 class Directory:
     """A locked runtime directory."""
 
-    def __init__(self, path: Path) -> None:
-        """Makes what is missing, and takes the lock. Raises DirectoryError."""
+    def __init__(self, path: Path, search_mode: int = 0, group: int | None = None) -> None:
+        """Makes what is missing, and takes the lock. Raises DirectoryError.
+
+        search_mode: the bits of a mode that let others reach what is in it, as the socket; nobody
+        but us may list it, or look into anything but collector.json. group: the directory's.
+        """
         self.path = path
         self.lanes = path / "lanes"
         self.store = path / "store"
         self.socket = path / runtime_dir.SOCKET_NAME
         self._info = path / "collector.json"
+        self._search_mode = search_mode
+        self._group = group
         try:
-            path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._check_owner()
-            self.lanes.mkdir(mode=0o700, exist_ok=True)
-            self._fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._make()
+            self._make_lanes()
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fd = os.open(path / "lock", flags, 0o600)
         except OSError as error:
             raise self._unusable(error) from None
         try:
@@ -54,6 +65,35 @@ class Directory:
         except DirectoryError:
             os.close(self._fd)
             raise
+
+    def _make(self) -> None:
+        """One that is there already keeps its mode: it may be somebody's for other ends, too."""
+        path = str(self.path)
+        try:
+            self.path.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            problem = runtime_dir.writable_by_others(path) or runtime_dir.owned_by_another(path)
+            if problem:
+                raise DirectoryError(f"{path}: {problem}; choose another --runtime-dir") from None
+            missing = self._search_mode & ~self.path.stat().st_mode
+            if missing:
+                mend = f"chmod {stat.S_IMODE(self.path.stat().st_mode) | missing:o} {path}"
+                log.warning("%s: not all who may register can reach the socket; %s", path, mend)
+            return
+        if self._search_mode:
+            self._let_in(path, 0o700 | self._search_mode)
+
+    def _make_lanes(self) -> None:
+        self.lanes.mkdir(mode=0o700, exist_ok=True)
+        problem = runtime_dir.owned_by_another(str(self.lanes))
+        if problem or self.lanes.is_symlink():
+            raise DirectoryError(f"{self.lanes}: {problem or 'is a link'}; move it away")
+        self.lanes.chmod(0o700)
+
+    def _let_in(self, path: str, mode: int) -> None:
+        if self._group is not None:
+            give_to_group(path, self._group)
+        os.chmod(path, mode)
 
     def _lock(self) -> None:
         try:
@@ -71,20 +111,15 @@ class Directory:
         where = error.filename or self.path
         return DirectoryError(f"{where}: {error.strerror}; choose another --runtime-dir")
 
-    def _check_owner(self) -> None:
-        status = self.path.stat()
-        if status.st_uid not in (0, os.geteuid()):
-            raise DirectoryError(
-                f"{self.path}: belongs to uid {status.st_uid}, not to this collector "
-                f"(uid {os.geteuid()}); choose another --runtime-dir"
-            )
-
     def announce(self, url: str, version: str) -> None:
-        """Writes down where this collector serves. Raises DirectoryError."""
+        """Writes down where this collector serves, for who may register. Raises DirectoryError."""
         text = json.dumps({"pid": os.getpid(), "url": url, "version": version})
         temporary = self._info.with_suffix(".new")
         try:
+            temporary.unlink(missing_ok=True)
+            temporary.touch(0o600, exist_ok=False)
             temporary.write_text(text + "\n", encoding="utf-8")
+            self._let_in(str(temporary), 0o600 | self._search_mode << 2)
             temporary.replace(self._info)
         except OSError as error:
             raise self._unusable(error) from None

@@ -90,7 +90,7 @@ class Store:
         self._cells_used = 0
 
     def _open(self, opened: contextlib.ExitStack, max_bytes: int) -> None:
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         opened.callback(os.close, self._fd)
         size = os.fstat(self._fd).st_size
         self.is_new = size == 0

@@ -18,6 +18,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from shmetrics.config import address
+from shmetrics.unix_socket import Access
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -110,6 +111,13 @@ class Registration(Section, frozen=True, kw_only=True):
             extra={"octal": True},
         ),
     ] = 0o666
+    socket_group: Annotated[
+        int | str,
+        Meta(
+            description="Its group, by number or name; the collector's user has to be a member. "
+            "Empty: that user's own."
+        ),
+    ] = ""
     max_lanes: Annotated[
         int, Meta(ge=1, le=65536, description="Processes that can be registered at a time.")
     ] = 4096
@@ -141,6 +149,7 @@ class Registration(Section, frozen=True, kw_only=True):
             )
         self.uids()
         self.gids()
+        self.socket_access()
 
     def uids(self) -> frozenset[int] | None:
         """The numbers of the users that may register; None is everybody. Raises ValueError."""
@@ -153,6 +162,15 @@ class Registration(Section, frozen=True, kw_only=True):
     def gids(self) -> frozenset[int]:
         """The numbers of the groups whose members may register. Raises ValueError."""
         return frozenset(_gid("allow_gids", group) for group in self.allow_gids)
+
+    def socket_access(self) -> Access:
+        """Who may write to register.sock. Raises ValueError."""
+        return _access(self.socket_mode, "socket_group", self.socket_group)
+
+    def lets_others_in(self) -> bool:
+        """Whether anybody but the collector's own user and root may register."""
+        uids = self.uids()
+        return uids is None or bool(self.allow_gids) or not uids <= {0, os.geteuid()}
 
 
 class Store(Section, frozen=True, kw_only=True):
@@ -256,6 +274,13 @@ class Config(Section, frozen=True, kw_only=True):
             extra={"octal": True},
         ),
     ] = 0o660
+    oslo_metrics_socket_group: Annotated[
+        int | str,
+        Meta(
+            description="Its group, by number or name; the collector's user has to be a member. "
+            "Empty: that user's own."
+        ),
+    ] = ""
     lane: Lane = field(default_factory=Lane)
     registration: Registration = field(default_factory=Registration)
     store: Store = field(default_factory=Store)
@@ -266,6 +291,7 @@ class Config(Section, frozen=True, kw_only=True):
             address.parse(self.listen)
         except ValueError as error:
             raise ValueError(f"listen: {error}") from None
+        self.oslo_metrics_access()
         for name in self.constant_labels:
             if not _LABEL_NAME.fullmatch(name) or name.startswith("__"):
                 raise ValueError(
@@ -275,10 +301,22 @@ class Config(Section, frozen=True, kw_only=True):
             if name in _RESERVED_LABELS:
                 raise ValueError(f"constant_labels.{name}: {name!r} is Prometheus's own; rename it")
 
+    def oslo_metrics_access(self) -> Access:
+        """Who may write to that socket. Raises ValueError."""
+        return _access(
+            self.oslo_metrics_socket_mode,
+            "oslo_metrics_socket_group",
+            self.oslo_metrics_socket_group,
+        )
+
     @property
     def address(self) -> address.Address:
         """`listen`, taken apart."""
         return address.parse(self.listen)
+
+
+def _access(mode: int, option: str, group: int | str) -> Access:
+    return Access(mode, None if group == "" else _gid(option, group))
 
 
 def _uid(user: int | str) -> int:

@@ -74,6 +74,9 @@ class Registration:
                     protocol.Hello(_ring.LAYOUT_VERSION, 0, process_name()),
                 )
             answer = attempt.answer(wait_ns)
+        except PermissionError as error:
+            self.last_problem = f"no collector for this user: {error.strerror}; see allow_uids"
+            return
         except (OSError, protocol.ProtocolError) as error:
             if attempt is not None:
                 attempt.close()

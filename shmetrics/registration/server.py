@@ -23,6 +23,7 @@ from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Re
 from shmetrics.registration.silent import Silent
 from shmetrics.registration.verdict import Admit, Grant, Granted, Refused
 from shmetrics.seldom import Seldom
+from shmetrics.unix_socket import Access, bind
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Server:
     def __init__(
         self,
         path: Path,
-        mode: int,
+        access: Access,
         admit: Admit,
         grant: Grant,
         on_end: Callable[[int], None],
@@ -76,8 +77,7 @@ class Server:
         )
         try:
             path.unlink(missing_ok=True)  # ours to remove: we hold the directory's lock
-            self._socket.bind(str(path))
-            os.chmod(path, mode)
+            bind(self._socket, str(path), access)
             self._socket.listen(BACKLOG)
         except OSError as error:
             self._socket.close()

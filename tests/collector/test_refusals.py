@@ -65,7 +65,7 @@ def test_a_directory_of_somebody_else(runtime_dir: Path) -> None:
     os.chown(runtime_dir, NOBODY, NOBODY)
     status, [line] = python(COLLECT.format(before=""), str(runtime_dir))
     assert status == 1
-    assert f"{runtime_dir}: belongs to uid {NOBODY}, not to this collector (uid 0)" in line
+    assert f"{runtime_dir}: belongs to uid {NOBODY}, not to root; choose another" in line
 
 
 def test_a_directory_that_is_none(runtime_dir: Path) -> None:

@@ -24,6 +24,7 @@ from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Answer, Hello, Result
 from shmetrics.registration.server import Server
 from shmetrics.registration.verdict import Granted, Refused
+from shmetrics.unix_socket import Access
 
 GOOD = protocol.encode_hello(Hello(_ring.LAYOUT_VERSION, 128, "nova-api"))
 
@@ -40,12 +41,12 @@ class Desk:
         self.kick_fd = os.eventfd(0)
         self.path = path
         self.server = Server(
-            path, 0o640, self.admit, self.grant, self.ended.append, self.results.append
+            path, Access(0o640), self.admit, self.grant, self.ended.append, self.results.append
         )
 
     def serve(self) -> Server:
         return Server(
-            self.path, 0o640, self.admit, self.grant, self.ended.append, self.results.append
+            self.path, Access(0o640), self.admit, self.grant, self.ended.append, self.results.append
         )
 
     def admit(self, peer: Peer) -> Refused | None:
@@ -354,7 +355,7 @@ def test_close_ends_all_connections(path: Path) -> None:
             assert await desk.said(silent) == await desk.said(granted) == b""
             assert desk.ended == []  # their processes live: the lanes stay
             desk.server = Server(
-                path, 0o600, desk.admit, desk.grant, desk.ended.append, desk.results.append
+                path, Access(0o600), desk.admit, desk.grant, desk.ended.append, desk.results.append
             )
             desk.server.start()
 
@@ -366,7 +367,7 @@ def test_a_path_too_long_for_a_socket_is_refused_in_one_line(tmp_path: Path) -> 
     with pytest.raises(ShmetricsError, match=r"^.*x: no socket can be made there \(.*too long\)"):
         Server(
             path,
-            0o600,
+            Access(0o600),
             lambda peer: None,
             lambda peer, hello: Refused(Result.UID, ""),
             print,

@@ -18,6 +18,7 @@ from shmetrics import rpc
 from shmetrics.collector.stock import Listener
 from shmetrics.collector.stock.listener import MAX_DATAGRAM_BYTES
 from shmetrics.errors import ShmetricsError
+from shmetrics.unix_socket import Access
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # eventlet warns of itself when it is imported
@@ -37,7 +38,7 @@ def listen(path: str) -> Iterator[Callable[..., Listener]]:
     opened = []
 
     def open_listener(take: Callable[[bytes, bool], None], mode: int = 0o660) -> Listener:
-        opened.append(Listener(path, mode, take))
+        opened.append(Listener(path, Access(mode), take))
         return opened[-1]
 
     yield open_listener
@@ -121,12 +122,12 @@ def test_another_file_is_left_alone(listen: Any, path: str) -> None:
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     path = str(tmp_path / "none" / "metrics.sock")
     with pytest.raises(ShmetricsError, match=f"^{path}: No such file or directory$"):
-        Listener(path, 0o660, ignore)
+        Listener(path, Access(0o660), ignore)
 
 
 def test_a_path_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(ShmetricsError, match=r"x: AF_UNIX path too long$"):
-        Listener(str(tmp_path / ("x" * 120)), 0o660, ignore)
+        Listener(str(tmp_path / ("x" * 120)), Access(0o660), ignore)
 
 
 def test_a_long_datagram_is_marked(listen: Any, path: str) -> None:

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable
 
 from shmetrics.errors import ShmetricsError
+from shmetrics.unix_socket import Access, bind
 
 MAX_DATAGRAM_BYTES = 65536
 # Datagrams read at one wake-up. A flood is then a chain of short wake-ups, between which the
@@ -24,7 +25,7 @@ class Listener:
     The file of a dead daemon is replaced; one that somebody listens on is left alone.
     """
 
-    def __init__(self, path: str, mode: int, take: Callable[[bytes, bool], None]) -> None:
+    def __init__(self, path: str, access: Access, take: Callable[[bytes, bool], None]) -> None:
         self._path = path
         self._take = take
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -33,7 +34,7 @@ class Listener:
         )
         try:
             _make_way(path)
-            _bind(self._socket, path, mode)
+            bind(self._socket, path, access)
             self._inode = os.stat(path).st_ino
         except OSError as error:
             self._socket.close()
@@ -86,12 +87,3 @@ def _make_way(path: str) -> None:
         raise ShmetricsError(f"{path}: somebody listens there; stop that daemon, or take another")
     elif result != errno.ENOENT:
         raise ShmetricsError(f"{path}: {os.strerror(result)}")
-
-
-def _bind(listener: socket.socket, path: str, mode: int) -> None:
-    # The file is born with its mode, so that there is no moment in which others may send.
-    umask = os.umask(0o777 & ~mode)
-    try:
-        listener.bind(path)
-    finally:
-        os.umask(umask)
