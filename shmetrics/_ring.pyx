@@ -215,16 +215,24 @@ cdef int _attend() except -1:
 
 
 cdef inline bint _number(object amount, double *value):
-    """A real number as a double. False, and counted, if it is not one."""
+    """A real number as a double. False, and counted, if it is not one.
+
+    Nothing in this module returns out of an except clause: what Cython makes of that crashes if
+    there is no memory for a traceback.
+    """
+    cdef bint found = True
     if type(amount) is float:
         value[0] = <double>amount
         return True
     try:
         value[0] = PyFloat_AsDouble(amount)
-        return True
+    except MemoryError:
+        found = False
+        shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
     except Exception:
+        found = False
         shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
-        return False
+    return found
 
 
 cdef class Family:
@@ -381,13 +389,12 @@ cdef class CallSeries(Series):
         self._encode = encode
 
     cdef OpenCall _make(self):
-        cdef OpenCall call
+        cdef OpenCall call = _no_call
         try:
             call = OpenCall.__new__(OpenCall)
+            call.series = self
         except MemoryError:
             shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
-            return _no_call
-        call.series = self
         return call
 
     def __call__(self):

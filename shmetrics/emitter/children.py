@@ -21,8 +21,11 @@ class CounterChild(_ring.CounterSeries):
         """Counts the exceptions of this class that leave the block."""
 
         def leave(_: None, kind: type[BaseException] | None) -> None:
-            if kind is not None and issubclass(kind, exception):
-                self.inc()
+            try:
+                if kind is not None and issubclass(kind, exception):
+                    self.inc()
+            except Exception:  # no class of exceptions; the block's own exception is what counts
+                _ring.process_count_drop(_ring.DROP_BAD_VALUE)
 
         return Block(lambda: None, leave)
 

@@ -8,6 +8,7 @@ for the collector's answer; after that it never waits. A forked child starts ove
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 
@@ -24,8 +25,10 @@ def process_name() -> str:
     named = os.environ.get("SHMETRICS_PROCESS")
     if named:
         return named
-    program = sys.argv[0] if getattr(sys, "argv", None) else ""
-    return os.path.basename(program) or "python"
+    try:
+        return os.path.basename(sys.argv[0]) or "python"
+    except Exception:  # a host may put there what it likes, or nothing
+        return "python"
 
 
 class Registration:
@@ -54,7 +57,8 @@ class Registration:
         """At exit: a last chance for what no collector has seen yet."""
         status = _ring.process_status()
         if status["state"] == "private" and (status["spilled"] or status["gauge_writes"]):
-            self._try(FIRST_WAIT_NS)
+            with contextlib.suppress(Exception):  # the host's last words are not ours
+                self._try(FIRST_WAIT_NS)
 
     def _try(self, wait_ns: int) -> None:
         status = _ring.process_status()

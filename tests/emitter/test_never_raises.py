@@ -58,6 +58,54 @@ def test_wrong_labels_are_counted_and_do_nothing(
     assert loopback.samples().value("shmetrics_dropped_total", cause="bad_labels") == 1
 
 
+class HostileText(str):
+    """A text that can be neither hashed nor compared."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        raise RuntimeError("hash")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("eq")
+
+    def __str__(self) -> str:
+        return self
+
+
+def test_a_label_that_cannot_be_looked_up_is_counted(loopback: Loopback, name: str) -> None:
+    made("Counter", name, "one").labels(HostileText("x")).inc()
+    assert dropped() == {"bad_labels": 1}
+
+
+def test_an_exception_that_cannot_be_looked_up_is_counted(loopback: Loopback, name: str) -> None:
+    """And the call has ended."""
+
+    class Nameless(type):
+        @property
+        def __name__(cls) -> str:  # type: ignore[override]
+            raise RuntimeError("name")
+
+    class Raised(Exception, metaclass=Nameless):
+        pass
+
+    call = made("Calls", name, "one").labels("x")
+    call.end(call.start(), HostileText("x"))
+    with pytest.raises(Raised), call():
+        raise Raised
+    assert dropped() == {"bad_labels": 2}
+    assert loopback.samples().value(f"{name}_invocation_end_total", one="x") == 2
+
+
+@pytest.mark.parametrize("exception", ["ValueError", None, (), (ValueError, 7)], ids=str)
+def test_a_class_of_exceptions_that_is_none_hides_no_exception(
+    loopback: Loopback, name: str, exception: Any
+) -> None:
+    with pytest.raises(KeyError), made("Counter", name).count_exceptions(exception):
+        raise KeyError
+    assert dropped() == ({"bad_value": 1} if exception != () else {})
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_recording_without_the_labels_is_counted(loopback: Loopback, name: str, kind: str) -> None:
     family = made(kind, name, "one")
@@ -151,6 +199,14 @@ def test_a_definition_made_of_nonsense_is_refused_by_the_collector(loopback: Loo
     shmetrics.Histogram("nonsense", "Buckets", buckets=["a", nonsense]).observe(1)
     shmetrics.Counter(nonsense, nonsense, [nonsense]).labels(1).inc()
     shmetrics.Gauge("gauge_of_nonsense", "Mode", multiprocess_mode=nonsense).set(1)
+    hostile: Any = Hostile()
+    for kind in KINDS:
+        made(kind, hostile).labels().inc() if kind == "Counter" else made(kind, hostile)
+        getattr(shmetrics, kind)(kind, hostile, hostile, hostile, hostile, hostile)
+        getattr(shmetrics, kind)(kind, kind, [hostile, 1], "", "", "")
+    shmetrics.Histogram("hostile_buckets", "Buckets", buckets=hostile).observe(1)
+    shmetrics.Histogram("huge_buckets", "Buckets", buckets=[10**400]).observe(1)
+    shmetrics.Calls(hostile, hostile, hostile, hostile).labels("").start()
     found = loopback.samples()
     for reason in ("bad_buckets", "bad_name", "bad_mode"):
         assert found.value("shmetrics_refused_families_total", reason=reason) >= 1

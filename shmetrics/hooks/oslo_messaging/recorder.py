@@ -6,16 +6,19 @@ the series is interned. So a `Recorder` keeps each `Call` under the raw values f
 labels are made, and the way of every later message is: one tuple, one lookup, one record.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 from shmetrics.hooks.oslo_messaging.failures import failed
 
-__all__ = ["LIMIT", "Call", "Opened", "Recorder", "end"]
+__all__ = ["LIMIT", "LONGEST", "Call", "Opened", "Recorder", "end"]
 
 #: Label sets that a recorder keeps. Beyond it the cache starts anew: a service whose methods or
 #: timeouts are without number pays for making instruments, not with its memory.
 LIMIT: Final = 4096
+
+#: Characters of raw values that are worth keeping. A peer may send a method name of a megabyte.
+LONGEST: Final = 2048
 
 
 class Call(Protocol):
@@ -30,16 +33,16 @@ class Call(Protocol):
 Opened: TypeAlias = tuple[Call, Any] | None
 
 
-class Recorder(dict[Hashable, Call]):
+class Recorder(dict[tuple[Any, ...], Call]):
     """The calls of one family by their raw values. Never raises into the driver.
 
-    *key* makes the raw values, a hashable, from what `start` is given; *make* turns such a key
-    into the family's `Call`.
+    *key* makes the raw values, a hashable tuple, from what `start` is given; *make* turns such a
+    key into the family's `Call`.
     """
 
     __slots__ = ("_key", "_make")
 
-    def __init__(self, key: Callable[..., Hashable], make: Callable[[Any], Call]) -> None:
+    def __init__(self, key: Callable[..., tuple[Any, ...]], make: Callable[[Any], Call]) -> None:
         super().__init__()
         self._key = key
         self._make = make
@@ -53,11 +56,12 @@ class Recorder(dict[Hashable, Call]):
             failed(error)
             return None
 
-    def __missing__(self, key: Hashable) -> Call:
+    def __missing__(self, key: tuple[Any, ...]) -> Call:
         call = self._make(key)
-        if len(self) >= LIMIT:
-            self.clear()
-        self[key] = call
+        if sum(len(value) for value in key if isinstance(value, (str, bytes))) <= LONGEST:
+            if len(self) >= LIMIT:
+                self.clear()
+            self[key] = call
         return call
 
 
