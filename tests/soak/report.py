@@ -8,6 +8,8 @@ from typing import Any
 from tests.soak.growth import Figure
 from tests.soak.scene import Scene
 
+COUNTED = ("quarantined", "dropped", "registrations", "quota_exceeded")
+
 
 def document(scene: Scene, wrong: list[str], figures: list[Figure]) -> dict[str, Any]:
     """Everything there is to say."""
@@ -26,10 +28,16 @@ def document(scene: Scene, wrong: list[str], figures: list[Figure]) -> dict[str,
         "totals_compared": audit.compared,
         "totals_exact": audit.exact,
         "intruders": dict(sorted(scene.intruders.items())),
-        "quarantined": dict(sorted(scene.quarantined.items())),
+        "counted": {name: _counted(scene, f"shmetrics_{name}_total") for name in COUNTED},
         "log_bytes": scene.log_bytes,
         "growth": [figure._asdict() | {"grown": figure.grown} for figure in figures],
     }
+
+
+def _counted(scene: Scene, name: str) -> dict[str, int]:
+    """One of the collector's own counts at the end, by its only label, without zeros."""
+    counts = {dict(labels).popitem()[1]: int(n) for labels, n in scene.shown.of(name).items() if n}
+    return dict(sorted(counts.items()))
 
 
 def table(found: dict[str, Any]) -> str:
@@ -46,9 +54,10 @@ def table(found: dict[str, Any]) -> str:
         ("scrapes", f"{found['scrapes']:,}"),
         ("totals found within bounds", f"{found['totals_compared']:,}"),
         ("totals found exact at the end", f"{found['totals_exact']:,}"),
-        ("lanes quarantined", f"{sum(found['quarantined'].values()):,}"),
-        *((f"  {reason}", f"{n:,}") for reason, n in found["quarantined"].items()),
+        ("KiB of logs", _scaled(found["log_bytes"], "KiB")),
     ]
+    for name, counts in found["counted"].items():
+        rows += [(f"{name.replace('_', ' ')}: {label}", f"{n:,}") for label, n in counts.items()]
     lines += [*_aligned(rows), ""]
     rows = [("growth", "warm", "end", "grown", "limit", "figures")]
     for one in found["growth"]:

@@ -117,6 +117,10 @@ async def _audited(scene: Scene, life: Life, latest: int) -> None:
     found = await life.scrape()
     scene.audit.scraped(least, found)
     scene.audit.finish(found)
+    scene.shown = found
+    taken = found.sum("shmetrics_events_total") + found.sum("shmetrics_spilled_total")
+    if taken < scene.audit.events:  # those of intruders come on top
+        raise Wrong(f"the collector counts {taken:.0f} events of {scene.audit.events}")
     if found.value("soak_latest") != latest:
         raise Wrong(f"soak_latest is {found.value('soak_latest'):g}, not {latest}")
 

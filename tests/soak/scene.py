@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.collector.samples import Samples
 from tests.soak.account import Wrong
 from tests.soak.audit import Audit
 from tests.soak.collectors import Life
@@ -19,7 +20,6 @@ from tests.soak.plan import Plan
 
 PATIENCE_SECONDS = 180
 
-_QUARANTINED = re.compile(r"(?:breaks the contract|not a lane that can be drained) \((\w+)")
 _FAULT = re.compile(r"Traceback|drain failed|Exception")
 
 
@@ -36,8 +36,8 @@ class Scene:
         self.crew = Crew(self.runtime_dir, folder, self.audit, str(plan.seed))
         self.growth = Growth()
         self.done: Counter[str] = Counter()
-        self.quarantined: Counter[str] = Counter()
         self.intruders: Counter[str] = Counter()
+        self.shown = Samples()  # at the end
         self.frozen_seconds = 0.0
         self.log_bytes = 0
         self.is_calm = False
@@ -97,7 +97,6 @@ class Scene:
         self._life = self._answering = None
         said = life.log
         self.log_bytes += len(said)
-        self.quarantined.update(_QUARANTINED.findall(said))
         if _FAULT.search(said):
             raise Wrong(f"collector {life.number} met a fault of its own: {said[-4000:]}")
         life.log_path.unlink()
