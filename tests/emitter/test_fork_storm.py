@@ -24,7 +24,8 @@ def say(how):
     os.write(says, how if shmetrics.status()["connected"] else b"-")
 
 last_words = []
-atexit.register(lambda: [say(how) for how in last_words])  # before the emitter's: it is called later
+# Before the emitter registers its own: it is called after that.
+atexit.register(lambda: [say(how) for how in last_words])
 jobs = shmetrics.Counter("jobs", "Jobs", ["who"])
 size = shmetrics.Histogram("size", "Sizes", ["who"], buckets=(1, 2))
 calls = shmetrics.Calls("rpc", "Calls", ["method"])
