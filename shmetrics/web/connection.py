@@ -58,6 +58,9 @@ class Owner(Protocol):
     def sending(self, connection: Connection) -> None:
         """An answer begins to go out: connection.answer."""
 
+    def answered(self) -> None:
+        """An answer is out, and what comes next has not begun."""
+
     def refused(self, reason: str) -> None: ...
     def lost(self, connection: Connection) -> None: ...
 
@@ -226,6 +229,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._h11.our_state is h11.MUST_CLOSE:
             self._leave(self._limits.answer_seconds)
+            self._owner.answered()
         else:
             self._next()
 
@@ -238,7 +242,8 @@ class Connection(asyncio.Protocol):
         limits = self._limits
         self._enter(Phase.ASKING, limits.request_seconds if waiting else limits.idle_seconds)
         self.transport.resume_reading()
-        if waiting:
+        self._owner.answered()  # whereupon this one may have had to give way
+        if waiting and not self.transport.is_closing():
             self._read()
 
     def _scope(self, request: h11.Request) -> Message:
@@ -273,7 +278,7 @@ class Connection(asyncio.Protocol):
             self._enter(Phase.TAKING, self._limits.answer_seconds)
             self._owner.sending(self)
             for at in range(0, len(self.answer), PIECE_BYTES):
-                if self.transport is None:
+                if self._is_gone():
                     return
                 self._write(h11.Data(data=self.answer[at : at + PIECE_BYTES]))
                 if not self._writable.is_set():
@@ -283,8 +288,13 @@ class Connection(asyncio.Protocol):
             self._write(h11.EndOfMessage())
 
     def _write(self, event: h11.Event) -> None:
-        if self.transport is not None:  # else the client has gone
-            self.transport.write(self._h11.send(event) or b"")
+        data = self._h11.send(event)
+        if self.transport is not None and not self._is_gone():
+            self.transport.write(data or b"")
+
+    def _is_gone(self) -> bool:
+        """Whether there is nobody to answer any more."""
+        return self.transport is None or self.transport.is_closing()
 
 
 async def _receive() -> Message:

@@ -34,13 +34,6 @@ ACCEPT_PAUSE_SECONDS = 1.0  # after an error that will not go by itself
 
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
-# What a client gets that there is no room for; where TLS would come first, it gets nothing.
-_FULL_BODY = b"503 too many clients\n"
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"retry-after: 1\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
-) % (len(_FULL_BODY), _FULL_BODY)
-
 
 class Door(Protocol):
     """How clients come in, as of now."""
@@ -84,6 +77,7 @@ class Server:
         self._connections: dict[Connection, ssl.SSLContext | None] = {}
         self._ending: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
+        self._crowded = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._resuming: asyncio.TimerHandle | None = None
         self._told_to_stop = asyncio.Event()
@@ -112,11 +106,12 @@ class Server:
         """Answers until stop(). What is under way then has two seconds; a client that does not
         read is left."""
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket, self._accept)
+        self._listen(True)
         await self._told_to_stop.wait()
         if self._resuming is not None:
             self._resuming.cancel()
-        self._loop.remove_reader(self._socket)
+        self._crowded = False
+        self._listen(False)
         self._socket.close()
         for connection in list(self._connections):
             connection.finish()
@@ -147,28 +142,51 @@ class Server:
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_A_TIME):
+            full = len(self._connections) >= self._limits.max_connections
+            least = self._least_loss() if full else None
+            if full and least is None:  # all are being answered: it waits in the kernel's queue
+                self._crowded = True
+                self._listen(False)
+                return
             try:
                 accepted, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno in _NO_DESCRIPTORS:
-                    self._counts.refused(reasons.DESCRIPTORS)
-                if error.errno not in _NO_DESCRIPTORS or not self._give_way():
-                    self._pause()
+                self._cannot_accept(error)
                 return
             accepted.setblocking(False)
-            if len(self._connections) < self._limits.max_connections or self._give_way():
-                self._begin(accepted)
-            else:
-                self._turn_away(accepted)
+            if least is not None:
+                self._end(least, reasons.CONNECTIONS)
+            self._begin(accepted)
+
+    def _cannot_accept(self, error: OSError) -> None:
+        """An open file is got from who waits; if that does not help, we wait ourselves."""
+        least = self._least_loss()
+        if error.errno in _NO_DESCRIPTORS and least is not None:
+            self._end(least, reasons.DESCRIPTORS)
+        else:
+            self._listen(False)
+            loop = asyncio.get_running_loop()
+            self._resuming = loop.call_later(ACCEPT_PAUSE_SECONDS, self._listen, True)
+
+    def _least_loss(self) -> Connection | None:
+        """Who gives way, if somebody has to: not who is being answered."""
+        waiting = (one for one in self._connections if one.phase is not Phase.WAITING)
+        return min(waiting, key=lambda one: (one.phase, one.since), default=None)
+
+    def _listen(self, on: bool) -> None:
+        loop = asyncio.get_running_loop()
+        if on:
+            loop.add_reader(self._socket, self._accept)
+        else:
+            loop.remove_reader(self._socket)
 
     def _begin(self, accepted: socket.socket) -> None:
-        assert self._loop is not None
         connection = Connection(self._app, self._limits, self)
         context = self._door.context
         self._connections[connection] = context
-        opening = self._loop.create_task(self._open(connection, accepted, context))
+        opening = asyncio.create_task(self._open(connection, accepted, context))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 
@@ -176,7 +194,6 @@ class Server:
         self, connection: Connection, accepted: socket.socket, context: ssl.SSLContext | None
     ) -> None:
         """Makes a transport of the socket, after TLS's handshake if there is TLS."""
-        assert self._loop is not None
         if connection not in self._connections:  # has given way already
             accepted.close()
             connection.connection_lost(None)
@@ -185,7 +202,7 @@ class Server:
         # The connection's own time is shorter, and counts why it ended.
         patience = None if context is None else self._limits.request_seconds + 1
         try:
-            await self._loop.connect_accepted_socket(
+            await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection, accepted, ssl=context, ssl_handshake_timeout=patience
             )
         except OSError:  # ssl.SSLError is one
@@ -194,36 +211,12 @@ class Server:
             if connection.transport is None:
                 connection.connection_lost(None)
 
-    def _give_way(self) -> bool:
-        """Ends the connection that is the least loss. False if all are being answered."""
-        waiting = (one for one in self._connections if one.phase is not Phase.WAITING)
-        least = min(waiting, key=lambda one: (one.phase, one.since), default=None)
-        if least is None:
-            return False
-        self._end(least, reasons.CONNECTIONS)
-        return True
-
     def _end(self, connection: Connection, reason: str) -> None:
         """Its descriptor is free a moment later; its place is free now."""
         self._counts.refused(reason)
         del self._connections[connection]
         self._ending.add(connection)
         connection.abort()
-
-    def _turn_away(self, accepted: socket.socket) -> None:
-        self._counts.refused(reasons.CONNECTIONS)
-        with accepted, contextlib.suppress(OSError):
-            if self._door.context is None:
-                accepted.send(_FULL)
-
-    def _pause(self) -> None:
-        assert self._loop is not None
-        self._loop.remove_reader(self._socket)
-        self._resuming = self._loop.call_later(ACCEPT_PAUSE_SECONDS, self._resume)
-
-    def _resume(self) -> None:
-        assert self._loop is not None
-        self._loop.add_reader(self._socket, self._accept)
 
     # ---- what connections tell: see connection.Owner ------------------------------------------
 
@@ -249,11 +242,19 @@ class Server:
     def refused(self, reason: str) -> None:
         self._counts.refused(reason)
 
+    def answered(self) -> None:
+        """Somebody may give way again."""
+        if self._crowded:
+            self._crowded = False
+            self._listen(True)
+            self._accept()
+
     def lost(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
         self._ending.discard(connection)
         if not self._connections and not self._ending:
             self._nobody.set()
+        self.answered()
 
 
 def bind(address: Address) -> socket.socket:

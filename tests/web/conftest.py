@@ -16,6 +16,9 @@ from shmetrics.config import Config, Web
 from shmetrics.config.address import Address
 from shmetrics.exposition.table import Series, Table
 from shmetrics.web.front import Front
+from tests.collector.node import node
+
+__all__ = ["node"]
 
 BOUNDS = (0.01, 0.1, 1.0)
 LABELS = ("topic", "method", "process")
@@ -106,7 +109,7 @@ class Running:
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
         host, _, port = self.server.url.removeprefix("http://").rpartition(":")
-        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=20)
+        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=60)
         try:
             connection.request(
                 method, path, headers={k.replace("_", "-"): v for k, v in headers.items()}

@@ -4,11 +4,13 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
@@ -225,26 +227,44 @@ def test_answers_that_nobody_takes_have_a_limit_together(run: Any, source: Any) 
 
 
 class Hanging:
-    """An application that does not get done."""
+    """An application that does not get done before it is told to."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.go_on = threading.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked += 1
-        await asyncio.sleep(3600)
+        while not self.go_on.is_set():
+            await asyncio.sleep(0.01)
+        await PlainTextResponse("well")(scope, receive, send)
 
 
-def test_who_is_being_answered_does_not_give_way() -> None:
+@pytest.fixture
+def hanging() -> Iterator[tuple[Hanging, Server]]:
+    """An application, and its server with room for four."""
     app = Hanging()
     server = Server(app, LOOPBACK, Web(max_connections=4))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
-    try:
-        with many(server.url, 4, ASKS + b"\r\n") as clients:
-            soon(lambda: app.asked == 4)
-            assert tell(server.url, b"").startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-            assert server.connections == len(clients)
-    finally:
-        server.stop()
-        thread.join()
+    yield app, server
+    app.go_on.set()
+    server.stop()
+    thread.join()
+
+
+@pytest.mark.parametrize("requests", [1, 20])
+def test_who_is_being_answered_does_not_give_way_and_the_next_one_waits(
+    hanging: tuple[Hanging, Server], requests: int
+) -> None:
+    """Also if those before it ask for more than one answer at once."""
+    app, server = hanging
+    whole = ASKS + b"\r\n"
+    with many(server.url, 4, whole * requests) as clients:
+        soon(lambda: app.asked == 4)
+        with connected(server.url) as fifth:
+            fifth.sendall(whole)
+            assert server.connections == 4
+            app.go_on.set()
+            for client in (*clients, fifth):
+                assert client.recv(15) == b"HTTP/1.1 200 OK"
