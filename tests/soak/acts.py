@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import random
 import signal
+import time
 from collections.abc import AsyncIterator
 
 from tests.soak import growth
@@ -16,6 +17,7 @@ from tests.soak.plan import CALM, CHILDREN, EMITTERS, TOPICS, VETERANS, Collecto
 from tests.soak.scene import Scene
 
 SCRAPE_SECONDS = 0.1
+THAWED_SECONDS = 0.004  # it takes so long to drain all lanes
 PAUSES_SECONDS = (0.0, 0.002, 0.02)  # of an emitter between its rounds
 
 
@@ -56,6 +58,11 @@ async def _act(scene: Scene, act: CollectorAct, rng: random.Random, due_seconds:
         return
     scene.pause_asking()
     if act.kind == "collector killed":
+        if act.freeze_seconds:
+            life.signal(signal.SIGSTOP)
+            await asyncio.sleep(act.freeze_seconds)
+            life.signal(signal.SIGCONT)
+            time.sleep(rng.uniform(0, THAWED_SECONDS))  # not later, whoever else is waiting
         life.kill()
     else:
         await life.stop()

@@ -69,9 +69,13 @@ class Plan:
         return acts
 
     def _kill(self, rng: random.Random) -> CollectorAct:
-        after_ready = rng.random() < 0.7  # or while it comes up
-        wait = rng.uniform(0.0, 1.0 if after_ready else 0.4)
-        return CollectorAct("collector killed", after_ready, wait, 0.0, self.config(rng))
+        """While it comes up; while it works; or as soon as it is frozen no more, and has much to
+        do: there it is inside of an event as often as not."""
+        how = rng.choice(("starting", "working", "thawed", "thawed"))
+        wait = rng.uniform(0.0, 0.4 if how == "starting" else 1.0)
+        freeze = rng.uniform(0.02, 0.2) if how == "thawed" else 0.0
+        config = self.config(rng)
+        return CollectorAct("collector killed", how != "starting", wait, freeze, config)
 
     def config(self, rng: random.Random) -> str:
         """A collector's options: rings small and large, ticks fast and slow."""
