@@ -6,9 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from shmetrics.collector.families import CallFamily, Limits
 from shmetrics.collector.kicks import LoopKicks
 from shmetrics.collector.lane_files import Sizes
 from shmetrics.collector.lanes import Rules
+from shmetrics.collector.manager import beat_seconds, notify
 from shmetrics.collector.occupancy import LaneLimits
 from shmetrics.collector.stock import Listener, Receiver
 from shmetrics.config import Config
@@ -185,9 +184,14 @@ class Daemon:
                 raise result
 
     async def _tick(self) -> None:
+        """The manager's watchdog hears of ticks, and of nothing else: it sees one that hangs."""
+        beat = beat_seconds()
+        pause = min(self._config.tick_seconds, beat or self._config.tick_seconds)
         while True:
-            await asyncio.sleep(self._config.tick_seconds)
+            await asyncio.sleep(pause)
             self.collector.tick()
+            if beat is not None:
+                notify("WATCHDOG=1")
 
     def close(self) -> None:
         """Closes everything, the last opened first."""
@@ -213,16 +217,3 @@ def run(config: Config, ready: Callable[[str], None]) -> None:
         notify("READY=1")
 
     asyncio.run(_run(config, announce))
-
-
-def notify(state: str) -> None:
-    """Tells the service manager, if there is one (sd_notify(3))."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    address = "\0" + path[1:] if path.startswith("@") else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
-            sock.sendto(state.encode(), address)
-        except OSError as error:
-            log.warning("NOTIFY_SOCKET %s: %s", path, error.strerror)

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from pathlib import Path
 
 import pytest
 
-from shmetrics.collector.daemon import Daemon, notify
+from shmetrics.collector import manager
+from shmetrics.collector.daemon import Daemon
+from shmetrics.collector.manager import notify
 from shmetrics.config import Config
 
 
@@ -75,12 +78,12 @@ def test_a_service_manager_is_told(
 ) -> None:
     """sd_notify(3): a path, or with @ a name in the abstract namespace."""
     path = str(runtime_dir / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind("\0" + path if prefix else path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind("\0" + path if prefix else path)
         monkeypatch.setenv("NOTIFY_SOCKET", prefix + path)
         notify("READY=1")
-        manager.settimeout(10)
-        assert manager.recv(100) == b"READY=1"
+        ear.settimeout(10)
+        assert ear.recv(100) == b"READY=1"
 
 
 def test_a_service_manager_that_is_gone_is_no_error(
@@ -89,3 +92,67 @@ def test_a_service_manager_that_is_gone_is_no_error(
     monkeypatch.setenv("NOTIFY_SOCKET", str(runtime_dir / "nobody"))
     notify("READY=1")
     assert "No such file or directory" in caplog.text
+
+
+def told(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch, ticks: int) -> list[str]:
+    """What the manager hears of a daemon from its start to its end, which is its ticks-th tick."""
+    path = str(runtime_dir / "notify")
+    heard = []
+
+    async def run() -> None:
+        config = Config(runtime_dir=str(runtime_dir), listen="127.0.0.1:0", tick_seconds=60)
+        daemon = Daemon(config)
+        left = ticks
+        tick = daemon.collector.tick
+
+        def count() -> None:
+            nonlocal left
+            left -= 1
+            tick()
+            if left == 0:
+                raise RuntimeError("enough")
+
+        monkeypatch.setattr(daemon.collector, "tick", count)
+        try:
+            with pytest.raises(RuntimeError, match="enough"):
+                await asyncio.wait_for(daemon.serve(lambda url: notify("READY=1")), 30)
+        finally:
+            daemon.close()
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ear:
+        ear.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        asyncio.run(run())
+        while True:
+            try:
+                heard.append(ear.recv(100).decode())
+            except BlockingIOError:
+                return heard
+
+
+def test_a_watchdog_is_fed_by_ticks_alone(
+    runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ticks come as often as it wants to be fed, however seldom they are configured."""
+    monkeypatch.setenv("WATCHDOG_USEC", "30000")
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    assert told(runtime_dir, monkeypatch, 3) == [
+        "READY=1",
+        "WATCHDOG=1",
+        "WATCHDOG=1",
+        "STOPPING=1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"WATCHDOG_USEC": "often"}, {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}],
+)
+def test_who_has_no_watchdog_feeds_none(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    for name in ("WATCHDOG_USEC", "WATCHDOG_PID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert manager.beat_seconds() is None

@@ -75,6 +75,12 @@ def _path(words: list[str]) -> None:
         assert os.path.exists(ROOT / word), f"no such file: {word}"
 
 
+def _install(words: list[str]) -> None:
+    """What is installed is there."""
+    *options, _ = words
+    _path([word for word in options if word.startswith("packaging/")])
+
+
 def _anything(words: list[str]) -> None:
     """A well-known tool, with arguments that are the reader's own."""
 
@@ -85,8 +91,10 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "shmetrics": _shmetrics,
     "cat": _path,
     "less": _path,
+    "install": _install,
     "gunicorn": _anything,
     "curl": _anything,
     "promtool": _anything,
     "systemctl": _anything,
+    "systemd-sysusers": _anything,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from .conftest import ROOT, Archives
 
 MADE = {"__pycache__", "build", "dist", "results"}
+UNIT_FILES = {"shmetrics.service", "shmetrics.sysusers", "collector.toml"}
 SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".md", ".toml", ".txt"}
 
 
@@ -25,6 +26,7 @@ def test_the_source_archive_has_every_source(archives: Archives) -> None:
     wanted = sources("shmetrics", "csrc", "tests", "benchmarks", "docs")
     wanted |= {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "setup.py"}
     wanted |= {"requirements-dev.txt", "MANIFEST.in", ".ci/run", ".ci/pythons"}
+    wanted |= {f"packaging/systemd/{name}" for name in UNIT_FILES}
     assert not wanted - archives.sdist
 
 
