@@ -5,6 +5,7 @@ from prometheus_client, in a registry of its own."""
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 
 from prometheus_client import (
@@ -17,8 +18,12 @@ from prometheus_client import (
 
 from shmetrics import _ring
 from shmetrics.collector.counts import Count, OneCount
-from shmetrics.collector.families import CallFamily, Families, Family
-from shmetrics.collector.store import StoreFull
+from shmetrics.collector.families import Families
+from shmetrics.collector.family import CallFamily, Family
+from shmetrics.collector.log import StoreFull
+from shmetrics.seldom import Seldom
+
+log = logging.getLogger(__name__)
 
 _FAST = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
@@ -31,6 +36,7 @@ class Agent:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
+        self.seldom = Seldom(log)
         self.counts: list[Count] = []
 
         def counter(name: str, help: str, *labels: str) -> Count:
@@ -77,6 +83,7 @@ class Agent:
         self.overflow = counter(
             "series_overflow", "Label sets folded into an overflow series", "family"
         )
+        self.expired = counter("series_expired", "Series removed because they were idle")
         self.drain_seconds = seconds("drain_seconds", "Time of one pass over all lanes")
         self.scrape_seconds = seconds("scrape_seconds", "Time to answer one scrape")
         self.scrapes = counter("scrapes", "Scrapes answered")
@@ -116,6 +123,10 @@ class Agent:
             self.overflowed.cell(),
             {cause: self.dropped.cell(cause) for cause in _ring.DROP_NAMES},
         )
+
+    def exceeded(self, quota: str) -> OneCount:
+        """What counts the times that this quota was exceeded."""
+        return self._quota_exceeded.labels(quota)
 
     def quota(self, name: str, limit: float, used: Callable[[], float]) -> OneCount:
         """Shows a quota from now on; returns what counts the times that it was exceeded.

@@ -13,13 +13,16 @@ from shmetrics import _ring
 from shmetrics.collector import tables
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.directory import Directory
-from shmetrics.collector.families import Families, Family, Limits
-from shmetrics.collector.gauges import Gauges, GaugeValue
+from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.family import Family
+from shmetrics.collector.gauges import Gauges, GaugeValue, labels_of
+from shmetrics.collector.idle import Idle
 from shmetrics.collector.inflight import InFlight, label_of, side_of
 from shmetrics.collector.kicks import Kicks
 from shmetrics.collector.lane import Lane, LaneState
 from shmetrics.collector.lanes import Lanes, Rules
-from shmetrics.collector.store import Store, StoreDamaged, StoreError, StoreFull
+from shmetrics.collector.log import StoreDamaged, StoreError, StoreFull
+from shmetrics.collector.store import Store
 from shmetrics.exposition.registry import tables_of
 from shmetrics.exposition.table import Table
 from shmetrics.registration.peer import Peer
@@ -45,6 +48,7 @@ class Settings(NamedTuple):
     store_bytes: int = 256 * 1024 * 1024
     limits: Limits = Limits()
     rules: Rules = Rules()
+    series_idle_seconds: float = 0.0
 
 
 class Collector:
@@ -68,6 +72,7 @@ class Collector:
             aside = set_aside(directory.store)
             log.error("%s; kept as %s, totals begin anew", error, aside)
             self._open(directory, settings, kicks or Kicks())
+        self._lanes.catch_up()
         self.tick()
 
     def _open(self, directory: Directory, settings: Settings, kicks: Kicks) -> None:
@@ -76,6 +81,7 @@ class Collector:
             self.families = Families(self.store, settings.limits, self._overflow)
             self._gauges = Gauges(self.families)
             self._in_flight = InFlight(self.families)
+            self._idle = Idle(self.families, settings.series_idle_seconds, self._living_gauges)
             self.agent.keep_in(self.families)
         except StoreFull as error:
             self.store.close()
@@ -103,17 +109,28 @@ class Collector:
     def _show_quotas(self, settings: Settings) -> None:
         quota, limits = self.agent.quota, settings.limits
         quota("series_per_family", limits.series_per_family, self.families.most_series)
-        quota("label_bytes", limits.label_bytes, lambda: self.families.longest_label_bytes)
+        quota("series_per_lane", limits.series_per_lane, self._lanes.most_series)
+        quota("families", limits.families, self.families.limited)
+        quota("families_per_lane", limits.families_per_lane, self._lanes.most_families)
+        quota("label_bytes", limits.label_bytes, self.families.longest_label_bytes)
         quota("store_bytes", self.store.size_bytes, lambda: self.store.used_bytes)
 
-    def _overflow(self, family: str) -> None:
-        self.agent.overflow.labels(family).inc()
+    def _overflow(self, family: Family) -> None:
+        self.agent.overflow.labels(family.definition.name).inc()
+
+    def _living_gauges(self) -> set[tuple[Family, tuple[str, ...]]]:
+        return {
+            (value.family, labels_of(value))
+            for lane in self._open_lanes()
+            for value in lane.gauge_values()
+        }
 
     def tick(self) -> None:
         """Drains every lane, takes back what has grown, and retires the dead."""
         self.drain()
         self._lanes.cut_back()
         self._lanes.retire_abandoned()
+        self._idle.check(self._monotonic_ns() / 1e9)
 
     def drain(self) -> None:
         """One pass over all lanes: afterwards everything published before it is in the store."""
@@ -144,6 +161,7 @@ class Collector:
     def tables(self) -> list[Table]:
         """Everything there is to show, after draining every lane."""
         self.drain()
+        self._idle.look_again(self._monotonic_ns() / 1e9)
         self._measure()
         living: dict[Family, list[GaugeValue]] = {}
         calls = []
@@ -169,6 +187,7 @@ class Collector:
         agent.families.set(len(families))
         agent.series.set(sum(map(len, families)))
         agent.store_bytes.set(self.store.used_bytes)
+        agent.expired.put(self.store.log.expired)
 
     def _open_lanes(self) -> list[Lane]:
         return [lane for lane in self._lanes if lane.state is LaneState.OPEN]
@@ -191,7 +210,7 @@ class Collector:
             "overflowed": counts["overflowed"],
             "dropped": sum(counts["dropped"].values()),
             "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
-            "refused": dict(lane.refused),
+            "refused": dict(lane.meanings.refused),
             "open_calls": len(lane.calls()),
         }
 

@@ -7,9 +7,11 @@ A restart goes on with these counts, so that nothing is missed that happens whil
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from shmetrics import _ring
-from shmetrics.collector.families import Families, Family
+from shmetrics.collector.families import Families
+from shmetrics.collector.family import Family
 from shmetrics.dictionary import Definition
 
 
@@ -45,9 +47,16 @@ class Count:
 
     def inc(self, amount: float = 1.0, values: tuple[str, ...] = ()) -> None:
         """Counts. Raises StoreFull if these label values are new and there is no room at all."""
+        self._number(values)[0] += amount
+
+    def put(self, total: float) -> None:
+        """What is counted elsewhere, as exactly."""
+        self._number(())[0] = total
+
+    def _number(self, values: tuple[str, ...]) -> npt.NDArray[np.float64]:
         families, _ = self._where()
         cell = self.cell(*values)
-        families.store.cells[cell : cell + 1].view(np.float64)[0] += amount
+        return families.store.cells[cell : cell + 1].view(np.float64)
 
     def _where(self) -> tuple[Families, Family]:
         if self._kept is None:

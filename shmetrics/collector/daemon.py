@@ -16,7 +16,8 @@ from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.descriptors import lanes_that_fit
 from shmetrics.collector.directory import Directory, half_of_file_system
-from shmetrics.collector.families import CallFamily, Limits
+from shmetrics.collector.families import Limits
+from shmetrics.collector.family import CallFamily
 from shmetrics.collector.kicks import LoopKicks
 from shmetrics.collector.lane_files import Sizes
 from shmetrics.collector.lanes import Rules
@@ -80,8 +81,15 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
     )
     return Settings(
         config.store.max_bytes,
-        Limits(config.store.max_series_per_family, config.store.max_label_bytes),
+        Limits(
+            config.store.max_series_per_family,
+            config.store.max_label_bytes,
+            config.store.max_families,
+            config.store.max_families_per_lane,
+            config.store.max_series_per_lane,
+        ),
         Rules(sizes, limits),
+        config.store.series_idle_seconds,
     )
 
 

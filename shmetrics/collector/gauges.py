@@ -14,8 +14,9 @@ import numpy as np
 
 from shmetrics import _ring
 from shmetrics.collector.definitions import Refusal
-from shmetrics.collector.families import Families, Family
-from shmetrics.collector.store import StoreFull
+from shmetrics.collector.families import Families
+from shmetrics.collector.family import Family
+from shmetrics.collector.log import StoreFull
 from shmetrics.dictionary import Definition
 
 
@@ -67,7 +68,7 @@ class Gauges:
         return lost
 
     def _keep(self, found: GaugeValue, add: Callable[[GaugeValue, int], None]) -> None:
-        row = found.family.counted_row(_labels(found))
+        row = found.family.counted_row(labels_of(found))
         cells = found.family.cells(row)
         mode = found.family.definition.mode
         if mode == "sum":
@@ -90,14 +91,15 @@ class Gauges:
                 value = float(cells.view(np.float64)[_ring.CELL_VALUE])
                 found[values] = (value, int(cells[_ring.CELL_STAMP]))
         for one in living:
-            labels = _labels(one)
+            labels = labels_of(one)
             ours = (one.value, one.stamp_ns)
             before = found.get(labels)
             found[labels] = ours if before is None else _merge(mode, before, ours)
         return {labels: value for labels, (value, _) in found.items()}
 
 
-def _labels(found: GaugeValue) -> tuple[str, ...]:
+def labels_of(found: GaugeValue) -> tuple[str, ...]:
+    """Its label values in the node's family."""
     if per_process(found.family.definition):
         return (*found.values, str(found.pid))
     return found.values

@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from shmetrics import _ring
-from shmetrics.collector.families import CallFamily, Families, Family
+from shmetrics.collector.families import Families
+from shmetrics.collector.family import CallFamily, Family
 from shmetrics.collector.lane import Lane, OpenCall
-from shmetrics.collector.store import StoreFull
+from shmetrics.collector.log import StoreFull
 from shmetrics.dictionary import Definition
 from shmetrics.exposition.table import Series, Table
 
@@ -61,6 +62,8 @@ class InFlight:
         known = self._kinds.setdefault(family, {})
         found = known.get(values)
         if found is None:
+            if len(known) > 2 * len(family) + 1000:
+                known.clear()  # most of them are gone
             topic, method = (label_of(family, values, name) for name in ("topic", "method"))
             found = known[values] = Kind(side_of(family), topic, method)
         return found

@@ -27,6 +27,9 @@ from shmetrics.registration.verdict import Granted, Refused
 log = logging.getLogger(__name__)
 
 MIN_RECORDS = 64
+DEFINITIONS_PER_PASS = 20_000  # some 0.2 s; then every lane still gets a few
+DEFINITIONS_PER_LANE = 4096
+FEW_DEFINITIONS = 64
 
 
 class Rules(NamedTuple):
@@ -72,6 +75,14 @@ class Lanes:
 
     def __iter__(self) -> Iterator[Lane]:
         return iter(list(self._lanes.values()))
+
+    def most_series(self) -> int:
+        """How many series the lane with the most of them has."""
+        return max((lane.meanings.series for lane in self), default=0)
+
+    def most_families(self) -> int:
+        """How many families the lane with the most of them has."""
+        return max((lane.meanings.families for lane in self), default=0)
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -147,9 +158,15 @@ class Lanes:
     # ---- working ----------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """One pass over all lanes."""
+        """One pass over all lanes. A flood of definitions waits for the next one."""
+        left = DEFINITIONS_PER_PASS
         for lane in self:
-            self._drain(lane)
+            left -= self._drain(lane, max(FEW_DEFINITIONS, min(left, DEFINITIONS_PER_LANE)))
+
+    def catch_up(self) -> None:
+        """The first pass: as many definitions as one lane may well have."""
+        for lane in self:
+            self._drain(lane, DEFINITIONS_PER_PASS)
 
     def _kicked(self, lane_id: int) -> bool:
         """Drains a lane whose emitter asks for it. Whether it had reason to: it does so at half a
@@ -168,11 +185,12 @@ class Lanes:
             *(lane_id, owner.process, owner.pid, owner.uid),
         )
 
-    def _drain(self, lane: Lane) -> None:
+    def _drain(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
         if lane.state is LaneState.QUARANTINED:
-            return
+            return 0
+        taken = 0
         try:
-            lane.drain()
+            taken = lane.drain(definitions)
         except BrokenLane as error:
             self._quarantine(lane, str(error))
         except Exception:
@@ -180,6 +198,7 @@ class Lanes:
             log.exception("%s: drain failed", lane.path)
             self._quarantine(lane, "internal", for_good=False)
         lane.report()
+        return taken
 
     def _quarantine(self, lane: Lane, reason: str, for_good: bool = True) -> None:
         lane.quarantine(reason.partition(":")[0], for_good)
@@ -213,11 +232,13 @@ class Lanes:
         if not lane.is_abandoned():
             return False
         self._retire(lane)
-        return True
+        return lane_id not in self._lanes
 
     def _retire(self, lane: Lane) -> None:
         lane.finish()
         self._drain(lane)
+        if lane.is_behind and lane.state is LaneState.OPEN:
+            return  # later
         if lane.state is LaneState.OPEN:
             self._on_abandoned(lane)
             lost = self._gauges.retire(lane.gauge_values(), lane.add_gauge)

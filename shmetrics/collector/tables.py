@@ -9,7 +9,7 @@ import numpy as np
 
 from shmetrics import _ring
 from shmetrics.collector import definitions
-from shmetrics.collector.families import CallFamily, Family
+from shmetrics.collector.family import CallFamily, Family
 from shmetrics.collector.gauges import Gauges, GaugeValue
 from shmetrics.exposition.table import Series, Table
 

@@ -183,9 +183,27 @@ class Store(Section, frozen=True, kw_only=True):
     max_series_per_family: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Label sets of one family.")
     ] = 20_000
+    max_series_per_lane: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="Label sets that one process may have, in all.")
+    ] = 20_000
+    max_families: Annotated[
+        int, Meta(ge=1, le=100_000, description="Metric families of all processes together.")
+    ] = 2000
+    max_families_per_lane: Annotated[
+        int, Meta(ge=1, le=100_000, description="Metric families that one process may define.")
+    ] = 500
     max_label_bytes: Annotated[
         int, Meta(ge=16, le=16 * _KIB, description="Length of one label value, in UTF-8.")
     ] = 1024
+    series_idle_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=366 * 86400,
+            description="Time after which a series that has not changed leaves /metrics. 0 is "
+            "never. If its process lives, its total is kept until it changes again.",
+        ),
+    ] = 0.0
 
 
 class Web(Section, frozen=True, kw_only=True):

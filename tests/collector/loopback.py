@@ -66,8 +66,8 @@ class Loopback:
         self.directory.close()
         del self.collector, self.directory
 
-    def samples(self) -> Samples:
-        return samples_of(self.collector.tables())
+    def samples(self, created: bool = False) -> Samples:
+        return samples_of(self.collector.tables(), created)
 
 
 @pytest.fixture

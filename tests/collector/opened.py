@@ -18,7 +18,7 @@ def opened(path: Path, max_bytes: int = MIB) -> Iterator[Families]:
     """The families of the store at path. Nothing of them may be kept beyond the block."""
     store = Store(path, max_bytes)
     try:
-        families = Families(store, Limits(), lambda name: None)
+        families = Families(store, Limits(), lambda family: None)
         yield families
         vars(families).clear()  # families and Families refer to each other
     finally:

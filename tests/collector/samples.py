@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text
 
+from shmetrics.exposition import openmetrics as newer
 from shmetrics.exposition import text as rendering
 from shmetrics.exposition.table import Table
 
@@ -51,6 +52,7 @@ def parse(exposition: str) -> Samples:
     return found
 
 
-def samples_of(tables: Iterable[Table]) -> Samples:
-    """What a scrape of these tables shows."""
-    return parse(rendering.render(list(tables), {}).decode())
+def samples_of(tables: Iterable[Table], created: bool = False) -> Samples:
+    """What a scrape of these tables shows. created: with `_created`."""
+    render = newer.render if created else rendering.render
+    return parse(render(list(tables), {}).decode())

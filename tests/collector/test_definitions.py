@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry, Metric
 from shmetrics import _ring
 from shmetrics.collector import definitions
 from shmetrics.collector.definitions import Refusal
-from shmetrics.collector.families import Families, Family
+from shmetrics.collector.families import Families
+from shmetrics.collector.family import Family
 from shmetrics.dictionary import Definition
 from tests.collector.opened import opened
 

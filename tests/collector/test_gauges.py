@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from shmetrics import _ring
 from shmetrics.collector.definitions import GAUGE_MODES, Refusal
-from shmetrics.collector.families import Families, Family
+from shmetrics.collector.families import Families
+from shmetrics.collector.family import Family
 from shmetrics.collector.gauges import Gauges, GaugeValue
 from shmetrics.dictionary import Definition
 from tests.collector.node import Node

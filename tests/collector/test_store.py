@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shmetrics import _ring
-from shmetrics.collector.families import OVERFLOW, CallFamily, Families, Family, Limits
-from shmetrics.collector.store import HEADER_BYTES, Store, StoreError, StoreFull
+from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.family import OVERFLOW, CallFamily, Family
+from shmetrics.collector.log import StoreError, StoreFull
+from shmetrics.collector.store import HEADER_BYTES, Store
 from shmetrics.dictionary import Definition
 
 LIMITS = Limits(series_per_family=20, label_bytes=1000)
@@ -62,7 +64,7 @@ class Stored(RuleBasedStateMachine):
         self.close()
         self.folder.cleanup()
 
-    def overflowed(self, family: str) -> None:
+    def overflowed(self, family: Family) -> None:
         self.seen_overflows += 1
 
     def now(self) -> float:
@@ -81,7 +83,7 @@ class Stored(RuleBasedStateMachine):
                 return values
             # A small store may be full: ask what it did, and hold it to that.
             row = family.row(values)
-            if family.series.values[row] == values:
+            if family.values(row) == values:
                 return values
         self.overflows += 1
         return overflow
@@ -102,7 +104,7 @@ class Stored(RuleBasedStateMachine):
             assert self.is_small
             self.overflows = self.seen_overflows
             return
-        assert family.series.values[row] == counted
+        assert family.values(row) == counted
         self.twin[name][counted] += amount
         self.created.setdefault((name, counted), self.clock)  # which only stands for new series
         cells = self.store.cells[family.cell(row) :][: family.width]
@@ -121,12 +123,12 @@ class Stored(RuleBasedStateMachine):
             [family] = [one for one in self.families if one.definition.name == name]
             assert family.definition == DEFINITIONS[name]
             assert len(family) == len(family.series.values) == len(rows)
-            table = family.rows()
-            for row, values in enumerate(family.series.values):
-                assert table[row, -1] == rows[values]
-                assert not table[row, :-1].any()
-                assert family.created()[row] == self.created[name, values]
-                assert family.row(values) == row
+            table, created = family.rows(), family.created()
+            for at, values in enumerate(family.series.values):
+                assert table[at, -1] == rows[values]
+                assert not table[at, :-1].any()
+                assert created[at] == self.created[name, values]
+                assert family.values(family.row(values)) == values
             if isinstance(family, CallFamily):
                 assert family.exceptions is not None
                 assert family.exceptions.definition.label_names == ("a", "exception")
@@ -151,7 +153,7 @@ TestSmallStored.settings = settings(max_examples=25, stateful_step_count=120, de
 def test_a_full_store_still_counts_everything(tmp_path: Path) -> None:
     """Whatever has no series of its own goes to the overflow series, whose place is kept."""
     store = Store(tmp_path / "store", 384 * 1024)
-    families = Families(store, Limits(), lambda name: None)
+    families = Families(store, Limits(), lambda family: None)
     family = families.define(DEFINITIONS["size"])
     assert isinstance(family, Family)
     for n in range(1000):
@@ -168,7 +170,7 @@ def test_a_full_store_still_counts_everything(tmp_path: Path) -> None:
 def test_a_full_store_has_room_for_every_overflow_series(tmp_path: Path) -> None:
     """Also for that of a family that had no series before the store was full."""
     store = Store(tmp_path / "store", 384 * 1024)
-    families = Families(store, Limits(), lambda name: None)
+    families = Families(store, Limits(), lambda family: None)
     size, rpc = (families.define(DEFINITIONS[name]) for name in ("size", "rpc"))
     assert isinstance(size, Family)
     assert isinstance(rpc, Family)
@@ -177,7 +179,7 @@ def test_a_full_store_has_room_for_every_overflow_series(tmp_path: Path) -> None
             size.row((f"{n:0{length}}",))
     assert size.series.values[-1] != (f"{299:05}",)
     assert rpc.series.values == []
-    assert rpc.series.values[rpc.row(("new",))] == (OVERFLOW,)
+    assert rpc.values(rpc.row(("new",))) == (OVERFLOW,)
     del size, rpc, families
     store.close()
 
@@ -186,7 +188,7 @@ def test_a_full_store_has_room_for_every_overflow_series(tmp_path: Path) -> None
 def test_the_overflow_series_has_its_place_whatever_the_limit(tmp_path: Path, limit: int) -> None:
     """At the end of a chunk, too."""
     store = Store(tmp_path / "store", 1 << 20)
-    families = Families(store, Limits(limit), lambda name: None)
+    families = Families(store, Limits(limit), lambda family: None)
     family = families.define(DEFINITIONS["size"])
     assert isinstance(family, Family)
     for n in range(limit + 3):
@@ -199,7 +201,7 @@ def test_the_overflow_series_has_its_place_whatever_the_limit(tmp_path: Path, li
 
 def test_rows_move_with_the_family_as_it_grows(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", 4 << 20)
-    families = Families(store, Limits(), lambda name: None)
+    families = Families(store, Limits(), lambda family: None)
     size, rpc = (families.define(DEFINITIONS[name]) for name in ("size", "rpc"))
     assert isinstance(size, Family)
     assert isinstance(rpc, Family)
@@ -232,7 +234,7 @@ def test_lane_ids_are_never_given_twice(tmp_path: Path) -> None:
 
 DAMAGES = {
     "not a store": (0, b"x"),
-    "store version 9, this is 1": (8, b"\x09"),
+    "store version 9, this is 2": (8, b"\x09"),
     "the store is damaged": (16, b"\xff"),
     "log is damaged": (HEADER_BYTES, b"\x01\0\0\0"),
 }
@@ -242,7 +244,7 @@ DAMAGES = {
 def test_a_damaged_store_is_refused_in_one_line(tmp_path: Path, what: str) -> None:
     path = tmp_path / "store"
     store = Store(path, 1 << 20)
-    Families(store, Limits(), lambda name: None).define(DEFINITIONS["jobs"])
+    Families(store, Limits(), lambda family: None).define(DEFINITIONS["jobs"])
     store.close()
     at, damage = DAMAGES[what]
     with path.open("r+b") as file:
@@ -255,7 +257,7 @@ def test_a_damaged_store_is_refused_in_one_line(tmp_path: Path, what: str) -> No
 def open_and_close(path: Path) -> None:
     store = Store(path, 1 << 20)
     try:
-        Families(store, Limits(), lambda name: None)
+        Families(store, Limits(), lambda family: None)
     finally:
         store.close()
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from shmetrics import rpc
-from shmetrics.collector.families import CallFamily, Families, Limits
+from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.family import CallFamily
 from shmetrics.collector.stock import Receiver
 from shmetrics.collector.store import Store
 
@@ -21,7 +22,7 @@ class Tables:
 
     def __init__(self, store: Store) -> None:
         self.datagrams: Counter[str] = Counter()
-        families = Families(store, Limits(), lambda name: None)
+        families = Families(store, Limits(), lambda family: None)
         self.families: dict[str, CallFamily] = {}
         for definition in DEFINITIONS:
             family = families.define(definition)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ids of a lane mean: which series of the node each of them is bound to.
+
+One lane may define only so much. What is beyond a limit is folded into the overflow series of its
+family, or refused with the whole family; either way it is counted once, by whichever collector
+reads it first.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from typing import NamedTuple
+
+from shmetrics import _ring
+from shmetrics.collector.agent import Agent
+from shmetrics.collector.definitions import Refusal
+from shmetrics.collector.families import Families
+from shmetrics.collector.family import CallFamily, Family
+from shmetrics.collector.gauges import Gauges
+from shmetrics.collector.log import StoreFull
+from shmetrics.dictionary import decode_definition, decode_strings
+from shmetrics.errors import BrokenLane
+
+_QUOTAS = ("families", "families_per_lane")  # what a refusal may have for a reason
+
+
+class _Defined(NamedTuple):
+    """A family of the lane: its own definition's shape, and the node's family. None: refused."""
+
+    type: int
+    bounds: memoryview[float]
+    n_labels: int
+    family: Family | None
+
+
+class Meanings:
+    """Filled entry by entry, in the order of the lane's dictionary."""
+
+    def __init__(
+        self, who: str, drain: _ring.LaneDrain, families: Families, gauges: Gauges, agent: Agent
+    ) -> None:
+        """who: whose lane it is, for people."""
+        self.refused: dict[str, int] = {}  # definitions not taken, by reason
+        self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
+        self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
+        self.series = 0
+        self._who = who
+        self._drain = drain
+        self._families = families
+        self._gauge_families = gauges
+        self._agent = agent
+        self._entries = 0
+        self._defined: list[_Defined] = []
+        self._bound: list[tuple[Family, int]] = []
+
+    @property
+    def families(self) -> int:
+        """How many families the lane has defined."""
+        return len(self._defined)
+
+    def define(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
+        """Takes the next entry. Raises BrokenLane."""
+        self._entries += 1
+        try:
+            if kind == _ring.ENTRY_FAMILY:
+                self._define_family(type, of, payload)
+            elif kind == _ring.ENTRY_SERIES:
+                self.series = id
+                self._define_series(id, self._defined[of - 1], payload)
+            else:
+                self.series = id
+                self._define_exception(id, of, payload)
+        except (ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
+            raise BrokenLane(f"text: {error}") from None
+        self._fate()
+
+    def forget(self) -> None:
+        """The lane counts nowhere any more."""
+        for family, row in self._bound:
+            family.unbind(row)
+        self._bound.clear()
+
+    # ---- families ---------------------------------------------------------------------------
+
+    def _define_family(self, type: int, n_bounds: int, payload: bytes) -> None:
+        most = self._families.limits.families_per_lane
+        if self.families >= most:
+            self._refuse(
+                Refusal(
+                    "families_per_lane",
+                    f"more than {most} families in one lane; see store.max_families_per_lane",
+                )
+            )
+            self._defined.append(_Defined(type, _no_bounds(n_bounds), 0, None))
+            return
+        definition = decode_definition(type, n_bounds, payload)
+        define = self._families if type != _ring.TYPE_GAUGE else self._gauge_families
+        found = define.define(definition)
+        family = None if isinstance(found, Refusal) else found
+        if isinstance(found, Refusal):
+            self._refuse(found)
+        else:
+            self._agent.foresee_overflow(found)
+        bounds = memoryview(struct.pack(f"={n_bounds}d", *definition.bounds)).cast("d")
+        self._defined.append(_Defined(type, bounds, len(definition.label_names), family))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
+        if self._fate(self._agent.refused.cell(refusal.reason)) and refusal.reason in _QUOTAS:
+            self._agent.exceeded(refusal.reason).inc()
+        if self.refused[refusal.reason] == 1 or refusal.reason not in _QUOTAS:
+            kind = refusal.reason, refusal.text
+            self._agent.seldom.warning(kind, f"{self._who}: refused: {refusal.text}")
+
+    # ---- series -----------------------------------------------------------------------------
+
+    def _define_series(self, id: int, defined: _Defined, payload: bytes) -> None:
+        type, bounds, n_labels, family = defined
+        if family is None:
+            self._drain.bind(type, bounds)
+            return
+        values = decode_strings(payload)
+        if len(values) != n_labels:
+            raise ValueError(f"{len(values)} label values where {n_labels} belong")
+        if type == _ring.TYPE_GAUGE:  # read where it is, never folded
+            self._drain.bind(type, bounds)
+            if self._may_have(id) and self._families.limits.allow(values):
+                self.gauges[id] = family, values
+            else:
+                self._fold(id, family, values)
+            return
+        self._bind(id, type, bounds, family, values)
+        if isinstance(family, CallFamily):
+            self.calls[id] = family, values if self._may_have(id) else family.overflow_values
+
+    def _define_exception(self, id: int, of: int, payload: bytes) -> None:
+        calls = self.calls.get(of)
+        family = None if calls is None else calls[0].exceptions
+        if calls is None or family is None:
+            self._drain.bind(_ring.TYPE_EXCEPTION, _no_bounds(0))
+            return
+        (class_name,) = decode_strings(payload)
+        values = (*calls[1], class_name)
+        self._bind(id, _ring.TYPE_EXCEPTION, _no_bounds(0), family, values)
+
+    def _may_have(self, id: int) -> bool:
+        """Whether a lane may have so many series of its own; ids count up from 1."""
+        return id <= self._families.limits.series_per_lane
+
+    def _bind(
+        self,
+        id: int,
+        type: int,
+        bounds: memoryview[float],
+        family: Family,
+        values: tuple[str, ...],
+    ) -> None:
+        try:
+            row = family.row(values) if self._may_have(id) else family.overflow_row()
+        except StoreFull as error:
+            self._refuse(Refusal("store_full", str(error)))
+            self._drain.bind(type, bounds)
+            return
+        self._drain.bind(type, bounds, family.cell(row))
+        family.bind(row)
+        self._bound.append((family, row))
+        if not self._may_have(id) or family.folds(values):
+            self._fold(id, family, values)
+
+    def _fold(self, id: int, family: Family, values: tuple[str, ...]) -> None:
+        if not self._fate(self._agent.overflow.cell(family.definition.name)):
+            return  # an earlier collector has told of it
+        limits, name = self._families.limits, family.definition.name
+        if not self._may_have(id):
+            quota, text = "series_per_lane", f"more than {limits.series_per_lane} series"
+        elif not limits.allow(values):
+            quota, text = "label_bytes", f"a label value of more than {limits.label_bytes} bytes"
+        elif len(family) >= limits.series_per_family:
+            quota, text = "series_per_family", f"{name} has {limits.series_per_family} series"
+        else:
+            quota, text = "store_bytes", "the store is full"
+        self._agent.exceeded(quota).inc()
+        option = "max_bytes" if quota == "store_bytes" else f"max_{quota}"
+        self._agent.seldom.warning(
+            (quota, name),
+            f"{self._who}: {text}; further ones of {name} are counted as __overflow__; "
+            f"see store.{option}",
+        )
+
+    def _fate(self, cell: int = -1) -> bool:
+        """Counts what became of the entry at hand. False: an earlier collector has."""
+        return self._drain.report(_ring.REPORT_ENTRIES, self._entries, cell)
+
+
+@functools.lru_cache(maxsize=64)
+def _no_bounds(n: int) -> memoryview[float]:
+    """Bounds that nobody will look at: only their number decides about the lane's cells."""
+    return memoryview(bytes(8 * n)).cast("d") if n else memoryview(b"").cast("d")
