@@ -47,23 +47,20 @@ def encode_strings(strings: tuple[str, ...]) -> bytes:
 def decode_strings(payload: bytes) -> tuple[str, ...]:
     """The strings of a payload. Raises ValueError if it is not made of strings."""
     strings = []
-    count, at = _number(payload, 0)
-    for _ in range(count):
-        size, at = _number(payload, at)
-        if size > len(payload) - at:
-            raise ValueError("a string is longer than its entry")
-        strings.append(payload[at : at + size].decode("utf-8"))
-        at += size
+    unpack, at = _NUMBER.unpack_from, _NUMBER.size
+    try:
+        (count,) = unpack(payload)
+        for _ in range(count):
+            (size,) = unpack(payload, at)
+            at += _NUMBER.size + size
+            strings.append(payload[at - size : at].decode("utf-8") if size else "")
+    except struct.error:
+        raise ValueError("a number is cut short") from None
+    if at > len(payload):
+        raise ValueError("a string is longer than its entry")
     if len(payload) - at > _PADDING or any(payload[at:]):
         raise ValueError("something follows the last string")
     return tuple(strings)
-
-
-def _number(payload: bytes, at: int) -> tuple[int, int]:
-    if len(payload) - at < _NUMBER.size:
-        raise ValueError("a number is cut short")
-    (number,) = _NUMBER.unpack_from(payload, at)
-    return number, at + _NUMBER.size
 
 
 def encode_definition(definition: Definition) -> bytes:
