@@ -42,9 +42,11 @@ class LabelText:
         self._before = [(_opening(name), place) for name, place in places if name < "le"]
         self._after = [(_opening(name), place) for name, place in places if name >= "le"]
 
-    def extend(self, rows: list[tuple[str, ...]]) -> None:
-        """Takes in the rows that were added since the last time."""
-        for row in rows[self._rows :]:
+    def extend(self, rows: list[tuple[str, ...]], most: int | None = None) -> None:
+        """Takes in the rows that were added since the last time; the first of them, if that is
+        limited."""
+        end = None if most is None else self._rows + most
+        for row in rows[self._rows : end]:
             values = [text_escape(value) for value in (*row, *self._constants)]
             before = b",".join([b'%b%b"' % (opening, values[at]) for opening, at in self._before])
             after = b",".join([b'%b%b"' % (opening, values[at]) for opening, at in self._after])
@@ -68,12 +70,25 @@ _lock = threading.Lock()  # two scrapes may render at once
 def label_text(series: Series, constants: Constants) -> LabelText:
     """The label text of all rows that series has now."""
     with _lock:
-        by_constants = _kept.setdefault(series, {})
-        text = by_constants.get(constants)
-        if text is None:
-            text = by_constants[constants] = LabelText(series.names, constants)
+        text = _text_of(series, constants)
         text.extend(series.values)
         return text
+
+
+def prepare(series: Series, constants: Constants, most: int) -> bool:
+    """Makes the label text of some rows that have none yet. Whether there are more of them."""
+    with _lock:
+        text = _text_of(series, constants)
+        text.extend(series.values, most)
+        return 2 * len(series.values) >= len(text.parts)
+
+
+def _text_of(series: Series, constants: Constants) -> LabelText:
+    by_constants = _kept.setdefault(series, {})
+    text = by_constants.get(constants)
+    if text is None:
+        text = by_constants[constants] = LabelText(series.names, constants)
+    return text
 
 
 def le_text(bounds: tuple[float, ...]) -> tuple[bytes, array[int]]:

@@ -15,12 +15,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from shmetrics.exposition import negotiation
+from shmetrics.exposition import labels, negotiation
+from shmetrics.exposition.table import Table
 from shmetrics.web import page
 from shmetrics.web.counts import Counts, Uncounted
 from shmetrics.web.methods import Method, summarize
 from shmetrics.web.shared import Shared
 from shmetrics.web.source import Source
+
+ROWS_AT_A_TIME = 2000
 
 _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -103,11 +106,27 @@ class _Pages:
     async def _scrape(self, wanted: _Scrape) -> _Scraped:
         self._counts.rendered()
         tables = negotiation.select(self._source.tables(), wanted.names)
+        if await self._prepare(tables):
+            tables = negotiation.select(self._source.tables(), wanted.names)
         text = wanted.format.render(tables, self._constant_labels)
         body = text
         if wanted.format.gzip:  # a second per 100 MB, without the GIL: the loop goes on meanwhile
             body = await asyncio.to_thread(wanted.format.encode, text)
         return _Scraped(body, len(text))
+
+    async def _prepare(self, tables: list[Table]) -> bool:
+        """Makes label text, some at a time. Whether that let the loop go on: tables are old then.
+
+        It is made once per series, which takes seconds for a million of them; drains and
+        registrations cannot wait for that. A gauge's rows are gathered anew for every scrape.
+        """
+        went_on = False
+        constants = tuple(self._constant_labels.items())
+        for table in tables:
+            while table.kind != "gauge" and labels.prepare(table.series, constants, ROWS_AT_A_TIME):
+                went_on = True
+                await asyncio.sleep(0)
+        return went_on
 
     async def healthy(self, request: Request) -> Response:
         return _state(*self._source.healthy())
