@@ -136,6 +136,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self.transport is not None:
+            self.transport.close()  # TLS's own does not know in CPython 3.10
         self.transport = None
         self.answer = b""
         self._writable.set()
