@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ties the models to the code: they quote it, store by store.
+
+An inline of a model that has the name of a function in csrc/ does what that does. After "C:" it
+quotes the stores and fences that it stands for; all of them, and in their order.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .core import all_functions
+
+HERE = Path(__file__).parent
+MODELS = ("lane", "calls", "life")
+
+INLINE = re.compile(
+    r"^inline (?P<name>\w+)\([^)]*\) \{\n(?P<body>.*?)^\}", re.MULTILINE | re.DOTALL
+)
+COMMENT = re.compile(r"/\*(.*?)\*/", re.DOTALL)
+
+# What writes to memory that the other side reads, or a successor. In code without blanks.
+STORE = re.compile(
+    r"atomic_store_explicit\(|shm_fence\(\)|atomic_signal_fence\("
+    r"|(?<![\w>])(undo->|spill->intent->|spill\.intent->|header->intent\.)[^=!<;,()]*(?<!>)=(?!=)"
+    r"|(?<=\))\*plan->cell\[|(?<=\))cells\[undo->"
+)
+
+# Functions with stores of which no total depends on the order.
+LEFT_OUT = {
+    "shm_fence": "the fence itself",
+    "shm_lane_format": "nobody has the lane yet",
+    "shm_cell_count": "what was dropped, and why: one store, of one writer",
+    "shm_cell_add": "a gauge: one store, of one writer",
+    "shm_emit_gauge": "the same; relacy looks at it",
+    "shm_dictionary_append": "what gives meaning to ids; relacy looks at it",
+    "shm_drain_mark": "a sign of life",
+}
+
+
+def squeezed(text: str) -> str:
+    return "".join(text.split())
+
+
+def quotes(model: str) -> dict[str, list[str]]:
+    """By inline, what it quotes of the code, without blanks."""
+    found = {}
+    for inline in INLINE.finditer((HERE / f"{model}.pml").read_text()):
+        text = "\n".join(re.sub(r"\n *\*", "\n", one) for one in COMMENT.findall(inline["body"]))
+        found[inline["name"]] = [squeezed(part) for part in re.split(r"(?m)^ C: ", text)[1:]]
+    return found
+
+
+def places(quoted: list[str], code: str) -> list[tuple[int, int]]:
+    """Where in the code each quote is, one behind the other. Raises AssertionError."""
+    found, at = [], 0
+    for quote in quoted:
+        begin = code.find(quote, at)
+        assert begin >= 0, f"not in the code, or not here: {quote}"
+        at = begin + len(quote)
+        found.append((begin, at))
+    return found
+
+
+def missing(quoted: list[str], code: str) -> list[str]:
+    """The stores in the code that are in none of the quotes."""
+    spans = places(quoted, code)
+    return [
+        code[store.start() : store.start() + 80]
+        for store in STORE.finditer(code)
+        if not any(begin <= store.start() < end for begin, end in spans)
+    ]
+
+
+CODE = {name: squeezed(body) for name, body in all_functions().items()}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_a_model_quotes_is_in_the_code_in_that_order(model: str) -> None:
+    found = quotes(model)
+    assert any(found.values())
+    for name, quoted in found.items():
+        places(quoted, CODE.get(name, ""))
+
+
+def test_every_store_of_the_core_is_in_a_model() -> None:
+    """A function that is modelled has all its stores in one model; one that is not says why."""
+    modelled = [quotes(model) for model in MODELS]
+    for name, code in CODE.items():
+        if name not in LEFT_OUT:
+            fewest = min((missing(one.get(name, []), code) for one in modelled), key=len)
+            assert not fewest, f"{name}: no model has {fewest}"
+
+
+def test_a_store_that_is_new_or_moved_is_noticed() -> None:
+    code = squeezed("shm_fence(); undo->kind = SHM_UNDO_NONE;")
+    quoted = ["shm_fence()", "undo->kind=SHM_UNDO_NONE"]
+    assert missing(quoted, code) == []
+    assert missing(quoted, code + squeezed("undo->index = tail;")) == ["undo->index=tail;"]
+    with pytest.raises(AssertionError, match="not in the code, or not here"):
+        places(quoted[::-1], code)
+
+
+def test_nothing_is_left_out_that_is_not_there() -> None:
+    assert set(LEFT_OUT) <= set(CODE)
+    assert sum(bool(STORE.search(code)) for code in CODE.values()) > 20
