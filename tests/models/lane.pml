@@ -42,7 +42,7 @@
 #define AT(i, n) (i)
 #endif
 
-mtype = { NONE, RECORD, CELL };
+mtype = { NONE, RECORD, CELL, REPORT };
 
 typedef Slot { byte kind; byte value };
 typedef Undo { mtype kind; byte lane_id; byte index; byte seen; byte n; byte cell[2]; byte old[2] };
@@ -51,18 +51,19 @@ typedef Lane {
     byte tail;
     byte intent_spilled; byte intent_n; byte intent_value[2];
     byte cells[2]; byte seen[2];
+    byte reported; /* of the records taken */
     Slot ring[CAPACITY]
 };
 
 Lane lane[LANES];
-byte store[2];
+byte store[3]; /* the last one: of all events, those that came through a ring */
 Undo undo;
 
 /* The world: whose process lives, whom somebody is about to kill. */
 bool dead[LANES], retired[LANES], kill_emitter[LANES], kill_collector;
 
 /* What there has to be, event by event as bits. */
-byte committed, published, shown;
+byte committed, published, shown, through_rings;
 
 /* ---- the emitter ------------------------------------------------------------------------ */
 
@@ -78,7 +79,8 @@ inline shm_ring_refresh() {
 #ifndef WITHOUT_KICK
            kicked = true; kicked_at = tail
 #endif
-        fi
+        fi;
+        tail = 0
     }
 }
 
@@ -92,7 +94,8 @@ inline shm_ring_publish() {
         head = PLUS(head, 1);
         /* C: atomic_store_explicit(ring->shared_head, ring->head, memory_order_release) */
         lane[l].head = head;
-        committed = committed | bits; published = published | bits
+        committed = committed | bits; published = published | bits;
+        through_rings++
     }
 }
 
@@ -140,7 +143,7 @@ inline shm_spill_commit() {
 }
 
 proctype emitter(byte l) {
-    byte event, bits, tail = SHM_INDEX_START, head = SHM_INDEX_START, kicked_at;
+    byte event, bits, tail, head = SHM_INDEX_START, kicked_at;
     byte limit = PLUS(SHM_INDEX_START, CAPACITY / 2);
     bool room, kicked;
     {
@@ -154,7 +157,7 @@ proctype emitter(byte l) {
 #ifdef WAIT_FOR_ROOM
             do
             :: room -> break
-            :: !room -> lane[l].tail != tail; shm_ring_refresh()
+            :: !room -> lane[l].tail != kicked_at; shm_ring_refresh()
             od;
 #endif
 #ifdef ONE_TOO_MANY
@@ -240,7 +243,7 @@ inline shm_undo_record() {
     shm_plan_apply();
 }
 
-inline shm_undo_state(at, was) {
+inline shm_undo_state(what, at, was) {
 #ifndef KIND_STAYS
     /* C: undo->kind = SHM_UNDO_NONE
      * C: shm_fence() */
@@ -254,7 +257,7 @@ inline shm_undo_state(at, was) {
     EITHER(shm_undo_note(), EITHER(undo.lane_id = l, EITHER(undo.index = at, undo.seen = was)));
     /* C: undo->kind = kind
      * C: shm_fence() */
-    undo.kind = CELL;
+    undo.kind = what;
     /* C: shm_plan_apply(plan)
      * C: shm_fence() */
     shm_plan_apply();
@@ -322,6 +325,27 @@ inline drain_ring() {
     od
 }
 
+/* The collector's own count, of events in place of what they are worth: once for a pass. */
+inline count_taken() {
+    now = SINCE(tail[l], SHM_INDEX_START);
+    was = lane[l].reported;
+    if
+    :: now == was
+    :: else ->
+#ifdef REPORTED_FIRST
+        lane[l].reported = now;
+#endif
+        d_step { plan_n = 1; plan_cell[0] = 2; plan_value[0] = store[2] + SINCE(now, was) };
+        /* C: shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_REPORT, drain->lane.lane_id,
+         *        SHM_REPORT_TAKEN, seen) */
+        shm_undo_state(REPORT, 0, was);
+        /* C: atomic_store_explicit(reported, now, memory_order_relaxed) */
+        lane[l].reported = now;
+        /* C: shm_undo_done(drain->undo) */
+        shm_undo_done()
+    fi
+}
+
 /* ---- the collector: what was spilled ---------------------------------------------------- */
 
 inline take(cell) {
@@ -337,7 +361,7 @@ inline take(cell) {
         d_step { plan_n = 1; plan_cell[0] = cell; plan_value[0] = store[cell] + now - was };
         /* C: shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_CELL, drain->lane.lane_id,
          *        cell, seen) */
-        shm_undo_state(cell, was);
+        shm_undo_state(CELL, cell, was);
         /* C: atomic_store_explicit(seen_cell, now, memory_order_relaxed) */
         lane[l].seen[cell] = now;
         /* C: shm_undo_done(drain->undo) */
@@ -351,6 +375,15 @@ inline drain_cells() {
     folded[l] = spilled;
 }
 
+/* What is not needed any more: states that differ in nothing else are one. */
+inline forget() {
+    atomic {
+        i = 0; waiting = 0; spilled = 0; now = 0; was = 0; plan_n = 0;
+        plan_cell[0] = 0; plan_cell[1] = 0; plan_value[0] = 0; plan_value[1] = 0;
+        record.kind = 0; record.value = 0
+    }
+}
+
 inline shm_drain_pass() {
     /* C: uint64_t waiting = shm_ring_waiting(&drain->ring) */
     d_step { waiting = SINCE(lane[l].head, tail[l]); assert(waiting <= CAPACITY) };
@@ -358,12 +391,15 @@ inline shm_drain_pass() {
      *        memory_order_acquire) */
     spilled = lane[l].spilled;
     /* C: found = drain_ring(drain, waiting)
+     * C: count_taken(drain)
      * C: found = drain_cells(drain, spilled) */
     drain_ring();
+    count_taken();
     if
     :: spilled != folded[l] -> drain_cells()
     :: else
-    fi
+    fi;
+    forget()
 }
 
 /* ---- after a kill ----------------------------------------------------------------------- */
@@ -382,6 +418,7 @@ inline shm_recover() {
         if
         :: undo.kind == RECORD && undo.index == tail[l] -> shm_undo_restore()
         :: undo.kind == CELL && undo.seen == lane[l].seen[undo.index] -> shm_undo_restore()
+        :: undo.kind == REPORT && undo.seen == lane[l].reported -> shm_undo_restore()
         :: else -> undo.kind = NONE
         fi
     fi
@@ -408,10 +445,9 @@ inline finish_spill() {
 }
 
 inline reset() {
-    d_step {
-        l = 0; i = 0; waiting = 0; spilled = 0; now = 0; was = 0; before = 0;
-        plan_n = 0; plan_cell[0] = 0; plan_cell[1] = 0; plan_value[0] = 0; plan_value[1] = 0;
-        record.kind = 0; record.value = 0; found_dead = false;
+    forget();
+    atomic {
+        l = 0; before = 0; found_dead = false;
         do
         :: l < LANES -> tail[l] = 0; folded[l] = 0; l++
         :: else -> break
@@ -445,6 +481,7 @@ start:
                 assert((store[1] & committed) == store[1]);
                 assert((store[1] & shown) == shown);
                 shown = store[1];
+                before = 0;
                 l = 0
             };
             do /* retire the dead */
@@ -479,6 +516,7 @@ start:
     :: else -> break
     od;
     assert(store[0] == now);
+    assert(store[2] == through_rings);
 gone:
     skip
 }

@@ -66,7 +66,7 @@ inline publish() {
     }
 }
 
-inline shm_process_attach() {
+inline attach() {
     atomic {
         answers[me]?found;
         if
@@ -84,7 +84,10 @@ inline shm_process_attach() {
 inline after_fork_in_child() {
     /* C: mmap(self->base, self->size_bytes, PROT_READ | PROT_WRITE,
      *        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0)
-     * C: forget(self) */
+     * C: close_descriptors(self, old)
+     * C: no_lane(self)
+     * C: atomic_store_explicit(&self->producer, fresh, memory_order_relaxed)
+     * C: old->disabled = true */
 #ifdef KEEP_LANE
     skip;
 #else
@@ -135,7 +138,7 @@ proctype process(byte me, lane, total; bool half) {
             publish();
             half = false
         :: lane == NO_LANE && !asked[me] -> atomic { registrations!me; asked[me] = true }
-        :: nempty(answers[me]) -> shm_process_attach()
+        :: nempty(answers[me]) -> attach()
         :: events == EVENTS -> break
         :: events == EVENTS && me == CHILD -> /* or it lives on */
 end:        false

@@ -65,6 +65,8 @@ struct memory {
             zero(dropped);
         zero(header.intent.spilled);
         zero(header.consumer.state);
+        for (auto &count : header.reported.counts)
+            zero(count);
         producer.head.store(SHM_INDEX_START, rl::mo_relaxed, RL_INFO);
         header.consumer.tail.store(SHM_INDEX_START, rl::mo_relaxed, RL_INFO);
         for (auto &call : calls) {
