@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every file of the core under what looks at each access: valgrind, and the compilers' sanitizers.
+
+helgrind and drd are not among them: they know locks, but not C11 atomics, and call every one of the
+lane's a race. Races are for ThreadSanitizer (test_sanitizers.py) and relacy (tests/models).
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = ROOT / "tests" / "core"
+CSRC = ROOT / "csrc"
+
+FLAGS = ("-std=gnu11", "-g", "-O1", "-pthread", f"-I{CSRC}", f"-I{CORE}")
+FOUND = 66  # what each is told to exit with
+
+# Programs, with their sources: together all of csrc/.
+TEXT = ("text", "number", "decimal")
+WHOLE = ("drain", "recovery", "contained", "guard", "process")
+
+
+class Tool(NamedTuple):
+    """How to build for it, how to run under it, and which mistake of whole.c it is for."""
+
+    build: tuple[str, ...]
+    run: tuple[str, ...]
+    environment: dict[str, str]
+    finds: tuple[str, ...]
+
+
+TOOLS = {
+    "valgrind": Tool(
+        ("gcc",),
+        (*("valgrind", "-q", f"--error-exitcode={FOUND}"), "--leak-check=full"),
+        {},
+        ("overrun", "uninitialised"),
+    ),
+    "address and undefined": Tool(
+        ("gcc", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+        (),
+        {"ASAN_OPTIONS": f"exitcode={FOUND}", "UBSAN_OPTIONS": f"exitcode={FOUND}"},
+        ("overrun",),
+    ),
+    "memory": Tool(
+        ("clang", "-fsanitize=memory", "-fno-sanitize-recover=all"),
+        (),
+        {"MSAN_OPTIONS": f"exitcode={FOUND}"},
+        ("uninitialised",),
+    ),
+}
+
+
+def run(
+    folder: Path, tool: Tool, program: str, parts: tuple[str, ...], *words: str
+) -> subprocess.CompletedProcess[str]:
+    for needed in (tool.build[0], *tool.run[:1]):
+        if shutil.which(needed) is None:
+            pytest.skip(f"{needed} is not installed (apt-get install {needed})")
+    binary = folder / program
+    sources = [CORE / f"{program}.c", *(CSRC / f"{part}.c" for part in parts)]
+    subprocess.run([*tool.build, *FLAGS, *sources, "-lm", "-o", binary], check=True, timeout=120)
+    return subprocess.run(
+        [*tool.run, binary, *words],
+        env=tool.environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_together_they_are_the_whole_core() -> None:
+    assert {path.stem for path in CSRC.glob("*.c")} == {*TEXT, *WHOLE}
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_life_of_the_core_is_clean(tmp_path: Path, name: str) -> None:
+    done = run(tmp_path, TOOLS[name], "whole", WHOLE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "whole\n", "")
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_rendering_text_is_clean(tmp_path: Path, name: str) -> None:
+    done = run(tmp_path, TOOLS[name], "text_driver", TEXT, "families", "3", "100")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"), [(name, mistake) for name in TOOLS for mistake in TOOLS[name].finds]
+)
+def test_a_mistake_is_found(tmp_path: Path, name: str, mistake: str) -> None:
+    assert run(tmp_path, TOOLS[name], "whole", WHOLE, mistake).returncode == FOUND
