@@ -33,6 +33,12 @@
 #define PLUS(index, n) (((index) + (n)) % INDICES)
 #define NEVER 255
 
+#ifdef ONE_TOO_MANY
+#define FULL (CAPACITY + 1)
+#else
+#define FULL CAPACITY
+#endif
+
 /* Between two fences a compiler may order stores as it likes: as written, or the other way round. */
 #ifdef REVERSED
 #define EITHER(first, second) second; first
@@ -73,7 +79,7 @@ inline shm_ring_refresh() {
     d_step {
         assert(SINCE(head, tail) <= CAPACITY);
         if
-        :: SINCE(head, tail) >= CAPACITY -> room = false; assert(kicked && kicked_at == tail)
+        :: SINCE(head, tail) >= FULL -> room = false; assert(kicked && kicked_at == tail)
         :: SINCE(head, tail) < CAPACITY / 2 -> room = true; limit = PLUS(tail, CAPACITY / 2)
         :: else -> room = true; limit = PLUS(tail, CAPACITY);
 #ifndef WITHOUT_KICK
@@ -159,9 +165,6 @@ proctype emitter(byte l) {
             :: room -> break
             :: !room -> lane[l].tail != kicked_at; shm_ring_refresh()
             od;
-#endif
-#ifdef ONE_TOO_MANY
-            room = room || SINCE(head, tail) == CAPACITY;
 #endif
             if
 #ifdef HEAD_FIRST
