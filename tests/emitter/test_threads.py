@@ -245,7 +245,7 @@ def hook(*_):
 def set_hook(hook):
     tool, events = sys.monitoring.DEBUGGER_ID, sys.monitoring.events
     if hook is None:
-        sys.monitoring.free_tool_id(tool)
+        sys.monitoring.set_events(tool, events.NO_EVENTS)
         return
     sys.monitoring.use_tool_id(tool, "test")
     for event in (events.LINE, events.CALL, events.PY_RETURN):
