@@ -26,6 +26,9 @@ test: build ## all tests; TESTS='tests/cli -k lanes' for some of them
 test-pythons: ## the suite on every CPython 3.10 to 3.13 that pyenv or PATH has
 	@EXCEPT="$(EXCEPT)" .ci/pythons
 
+fuzz: build ## fuzzing for MINUTES=10, or RUNS= of each target; TARGETS=drain for some of them
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(RUNS),--runs $(RUNS)) $(TARGETS)
+
 bench: build ## the benchmarks, to benchmarks/results/; QUICK=1 for a short look
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
@@ -73,4 +76,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: soak help demo test test-pythons bench bench-compare budgets check environment build pins clean
+.PHONY: soak help demo test test-pythons fuzz bench bench-compare budgets check environment build pins clean

@@ -209,11 +209,11 @@ static void count_taken(struct shm_drain *drain)
     uint64_t seen = atomic_load_explicit(reported, memory_order_relaxed);
     uint64_t now = drain->ring.tail - SHM_INDEX_START;
     struct shm_plan plan = {.n = 0};
-    if (now == seen)
+    if (now <= seen) /* less: the emitter can write there, and gains nothing */
         return;
     drain->taken[0] = now - seen;
     for (uint32_t kind = 1; kind < SHM_KINDS; kind++)
-        drain->taken[0] -= drain->taken[kind];
+        drain->taken[0] -= drain->taken[kind] < drain->taken[0] ? drain->taken[kind] : drain->taken[0];
     for (uint32_t kind = 0; kind < SHM_KINDS; kind++) {
         uint64_t *into = drain->tally.events[kind];
         if (into && drain->taken[kind] > 0)
@@ -347,6 +347,7 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     if (end != drain->dictionary_read)
         return SHM_DRAIN_ENTRIES;
     found = drain_ring(drain, waiting);
+    shm_undo_done(drain->undo); /* a tail that its emitter moves back names nothing any more */
     count_taken(drain);
     if (found == SHM_DRAINED && spilled != drain->spilled)
         found = drain_cells(drain, spilled);

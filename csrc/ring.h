@@ -127,6 +127,7 @@ static inline void shm_ring_release(struct shm_ring_reader *reader)
 {
     /* Pairs with the acquire of tail in shm_ring_refresh: the slot may be overwritten. */
     atomic_store_explicit(reader->shared_tail, reader->tail + 1, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
     reader->tail++; /* second: if the store faults, nothing was given back */
 }
 

@@ -2,8 +2,8 @@
 /*
  * The undo entry: what makes folding an event look atomic to a kill between any two instructions.
  *
- * It is in the store's file, and remembers the cells that are about to change. It is never cleared:
- * whether it still counts follows from the lane, whose tail (or whose seen total) moves last.
+ * It is in the store's file, and remembers the cells that are about to change. It is not cleared between
+ * events: whether it still counts follows from the lane, whose tail (or whose seen total) moves last.
  *
  *   note the old values -> name the event -> change the cells -> move the lane's tail
  *                          ^ from here on it counts              ^ until here
@@ -64,13 +64,15 @@ static inline void shm_fence(void)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* From here on the entry is about records of this lane; index is no record's until it is named. */
+/* From here on the entry is about records of this lane; index is no record's until it is named. What it
+ * remembers of another lane's cells is forgotten: an emitter can move its tail back to that index. */
 static inline void shm_undo_begin(struct shm_undo *undo, uint64_t lane_id, uint64_t tail)
 {
     undo->kind = SHM_UNDO_NONE;
     shm_fence();
     undo->lane_id = lane_id;
     undo->index = tail - 1;
+    undo->n = 0;
     shm_fence();
     undo->kind = SHM_UNDO_RECORD;
     shm_fence();

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One lane as the collector holds it: what shmetrics/collector/lane.py does, without names. */
+#ifndef HELD_H
+#define HELD_H
+
+#include "contained.h"
+#include "memory.h"
+#include "store.h"
+
+#define HELD_IDS 1024u /* more than a dictionary has room for */
+#define HELD_BOUNDS 2048u
+
+struct held_series {
+    uint16_t type; /* SHM_TYPE_NONE: not bound yet */
+    uint32_t n_bounds;
+    uint32_t cell; /* of the store; 0: bound to nothing */
+};
+
+struct held_family {
+    uint16_t type;
+    bool is_shown;
+    uint32_t n_bounds;
+    const double *bounds;
+};
+
+struct held {
+    struct memory memory;
+    struct store *store;
+    uint8_t number; /* also the lane's id */
+    bool is_there; /* it could be opened; if not, it is set aside */
+    bool is_open;  /* and was not quarantined since */
+    struct shm_drain drain;
+    uint32_t n_families;
+    struct held_family families[HELD_IDS];
+    uint32_t n_bounds;
+    double bounds[HELD_BOUNDS];
+    /* What a restart keeps, as the store's log does: */
+    struct held_series series[HELD_IDS];
+    uint32_t abandoned; /* cell of the store that counts calls that will never end */
+    uint32_t gauges[HELD_IDS]; /* cells that take dead gauges' values */
+};
+
+/* A collector finds the lane. */
+static inline void held_open(struct held *held)
+{
+    struct store *store = held->store;
+    held->n_families = 0;
+    held->n_bounds = 0;
+    enum shm_attach found =
+        shm_contained_open(&held->drain, held->memory.base, held->memory.size_bytes, &store->undo,
+                           store->cells, STORE_CELLS);
+    MUST(found >= SHM_ATTACH_OK && found <= SHM_ATTACH_BAD_PARTS, "unknown answer of an open");
+    held->is_there = found == SHM_ATTACH_OK && held->drain.lane.lane_id == held->number;
+    held->is_open = held->is_there;
+    held->drain.tally = store_tally(store);
+    if (held->is_there)
+        MUST(shm_contained_recover(&held->drain), "the undo entry is damaged");
+}
+
+static inline void held_close(struct held *held)
+{
+    shm_drain_close(&held->drain);
+    held->is_there = held->is_open = false;
+}
+
+static inline void held_family(struct held *held, const struct shm_entry *entry,
+                               const unsigned char *payload)
+{
+    double *bounds = held->bounds + held->n_bounds;
+    bool is_shown = true;
+    MUST(held->n_families < HELD_IDS && entry->of <= HELD_BOUNDS - held->n_bounds,
+         "more definitions than a dictionary can hold");
+    if (entry->of)
+        memcpy(bounds, payload, entry->of * sizeof *bounds);
+    for (uint32_t i = 0; i < entry->of; i++)
+        is_shown &= isfinite(bounds[i]) && (i == 0 || bounds[i - 1] < bounds[i]);
+    held->n_bounds += entry->of;
+    held->families[held->n_families++] =
+        (struct held_family){entry->type, is_shown, entry->of, bounds};
+}
+
+static inline void held_bind(struct held *held, const struct shm_entry *entry)
+{
+    struct held_family family = {SHM_TYPE_EXCEPTION, true, 0, NULL};
+    struct held_series *series = &held->series[entry->id];
+    MUST(entry->id >= 1 && entry->id < HELD_IDS, "an id that nobody gave");
+    if (entry->kind == SHM_ENTRY_SERIES) {
+        MUST(entry->of >= 1 && entry->of <= held->n_families, "of a family that is not there");
+        family = held->families[entry->of - 1];
+    } else {
+        MUST(entry->of < entry->id && held->series[entry->of].type == SHM_TYPE_CALLS,
+             "an exception of what is no calls");
+        family.is_shown = held->series[entry->of].cell != 0;
+    }
+    if (series->type != family.type || series->n_bounds != family.n_bounds || !series->cell) {
+        uint32_t n = shm_cells_of(family.type, family.n_bounds);
+        *series = (struct held_series){family.type, family.n_bounds, 0};
+        if (family.is_shown && family.type != SHM_TYPE_GAUGE)
+            series->cell = store_take(held->store, held->number, n);
+    }
+    MUST(shm_drain_bind(&held->drain, family.type, family.bounds, family.n_bounds,
+                        series->cell ? &held->store->cells[series->cell] : NULL) == SHM_DRAINED,
+         "no memory");
+}
+
+/* Whether there was another entry; false also at the end of what can be believed. */
+static inline bool held_entry(struct held *held, enum shm_drained *found)
+{
+    static unsigned char buffer[SHM_ENTRY_MAX_BYTES];
+    struct shm_entry entry;
+    *found = shm_contained_entry(&held->drain, &entry, buffer);
+    if (*found != SHM_DRAINED || entry.size_bytes == 0)
+        return false;
+    MUST(entry.size_bytes >= sizeof entry && entry.size_bytes <= sizeof buffer &&
+             memcmp(buffer, &entry, sizeof entry) == 0,
+         "the entry that was checked is not the one that was copied");
+    if (entry.kind == SHM_ENTRY_FAMILY)
+        held_family(held, &entry, buffer + sizeof entry);
+    else
+        held_bind(held, &entry);
+    return true;
+}
+
+/* Folds everything published so far; a lane that breaks the contract is quarantined. */
+static inline enum shm_drained held_drain(struct held *held)
+{
+    enum shm_drained found = SHM_DRAINED;
+    if (!held->is_open)
+        return found;
+    do {
+        found = shm_contained_pass(&held->drain);
+        if (found != SHM_DRAIN_ENTRIES)
+            break;
+        while (held_entry(held, &found))
+            ;
+    } while (found == SHM_DRAINED);
+    MUST(found == SHM_DRAINED || (found >= SHM_BROKEN_HEAD && found <= SHM_BROKEN_CUT_SHORT),
+         "unknown answer of a drain");
+    if (found != SHM_DRAINED) {
+        held->is_open = false;
+        shm_contained_give_up(&held->drain);
+    }
+    shm_contained_report_counts(&held->drain);
+    return found;
+}
+
+/* What is read where it is, for a scrape. Returns the number of open calls. */
+static inline uint32_t held_look(struct held *held, struct shm_open_call_copy *calls, uint32_t n)
+{
+    struct shm_gauge_copy gauges[4];
+    struct shm_counts counts;
+    uint32_t n_calls = shm_contained_calls(&held->drain, calls, n);
+    MUST(n_calls <= n, "more calls than there is room for");
+    for (uint32_t i = 0; i < n_calls; i++)
+        MUST(calls[i].slot < held->drain.lane.n_calls && calls[i].series < held->drain.n_targets &&
+                 held->series[calls[i].series].type == SHM_TYPE_CALLS,
+             "an open call of nothing");
+    uint32_t from = 1;
+    uint32_t found;
+    while ((found = shm_contained_gauges(&held->drain, from, gauges, 4)) > 0) {
+        MUST(found <= 4, "more gauges than there is room for");
+        for (uint32_t i = 0; i < found; i++) {
+            MUST(gauges[i].series >= from && held->series[gauges[i].series].type == SHM_TYPE_GAUGE,
+                 "a gauge that is none");
+            from = gauges[i].series + 1;
+        }
+    }
+    shm_contained_counts(&held->drain, &counts);
+    return n_calls;
+}
+
+/* The process is dead: whatever it leaves is taken, and its lane with it. */
+static inline void held_retire(struct held *held)
+{
+    struct shm_open_call_copy calls[64];
+    struct store *store = held->store;
+    shm_contained_finish(&held->drain);
+    held_drain(held);
+    if (!held->is_open)
+        return;
+    uint32_t n = held_look(held, calls, 64);
+    if (!held->abandoned)
+        held->abandoned = store_take(store, held->number, 1);
+    for (uint32_t i = 0; i < n && held->abandoned; i++)
+        shm_contained_abandon(&held->drain, calls[i].slot, held->abandoned);
+    for (uint32_t id = 1; id < held->drain.n_targets; id++) {
+        if (held->series[id].type != SHM_TYPE_GAUGE)
+            continue;
+        if (!held->gauges[id])
+            held->gauges[id] = store_take(store, held->number, 1);
+        if (held->gauges[id])
+            shm_contained_take_gauge(&held->drain, id, held->gauges[id]);
+    }
+}
+
+#endif

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fuzzing of what Python reads: one function per kind of message, for atheris.
+
+    python -m tests.fuzz.messages TARGET [libFuzzer's options] [corpus...]
+
+Each takes any bytes. It ends well, or with what the reader's docstring names; and what was read,
+written again, is what it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import struct
+import sys
+from collections.abc import Callable
+
+import atheris
+
+with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
+    from shmetrics import config, dictionary
+    from shmetrics.collector import definitions
+    from shmetrics.collector.stock import message
+    from shmetrics.errors import ConfigError
+    from shmetrics.exposition import negotiation
+    from shmetrics.registration import protocol
+
+_FILE = os.memfd_create("options")
+
+
+def hello(data: bytes) -> None:
+    """What an emitter says first."""
+    with contextlib.suppress(protocol.ProtocolError):
+        found = protocol.decode_hello(data)
+        assert protocol.encode_hello(found) == data
+    name = data.decode("utf-8", "surrogateescape")
+    said = protocol.encode_hello(protocol.Hello(1, len(data), name))
+    assert len(said) <= protocol.MESSAGE_MAX_BYTES
+    assert protocol.decode_hello(said).records == len(data)
+
+
+def answer(data: bytes) -> None:
+    """What a collector says."""
+    with contextlib.suppress(protocol.ProtocolError):
+        found = protocol.decode_answer(data)
+        assert len(data) > protocol.MESSAGE_MAX_BYTES or protocol.encode_answer(found) == data
+    text = data.decode("utf-8", "surrogateescape")
+    said = protocol.encode_answer(protocol.Answer(protocol.Result.UID, 1, len(data), text))
+    assert len(said) <= protocol.MESSAGE_MAX_BYTES
+    assert protocol.decode_answer(said).lane_id == len(data)
+
+
+def strings(data: bytes) -> None:
+    """The label values of a series."""
+    with contextlib.suppress(ValueError):
+        found = dictionary.decode_strings(data)
+        again = dictionary.encode_strings(found)
+        assert data.startswith(again)
+        assert not any(data[len(again) :])
+
+
+def definition(data: bytes) -> None:
+    """A family: its type, its number of bounds, its payload."""
+    if len(data) < 2:
+        return
+    type, n_bounds, payload = data[0], data[1], data[2:]
+    try:
+        found = dictionary.decode_definition(type, n_bounds, payload)
+    except (ValueError, struct.error):
+        return
+    again = dictionary.encode_definition(found)
+    assert payload.startswith(again)
+    refused = definitions.check(found)
+    if refused is not None:
+        assert "\n" not in refused.text
+        return
+    assert all(map(math.isfinite, found.bounds))
+    assert sorted(set(found.bounds)) == list(found.bounds)
+    assert all(name.isascii() for name in definitions.sample_names(found))
+
+
+def datagram(data: bytes) -> None:
+    """A datagram of oslo.metrics's protocol."""
+    try:
+        found = message.decode(data)
+    except message.Refused as refused:
+        assert refused.reason
+        return
+    assert 0 <= found.seconds <= message.MAX_SECONDS
+    assert all(isinstance(text, str) for pair in found.labels.items() for text in pair)
+
+
+def accept(data: bytes) -> None:
+    """The headers of a scrape, as starlette decodes them."""
+    first, _, second = data.decode("latin-1").partition("\n")
+    found = negotiation.choose(first, second)
+    assert found.content_type.startswith(("text/plain", "application/openmetrics-text"))
+
+
+def options(data: bytes) -> None:
+    """A configuration file."""
+    os.ftruncate(_FILE, 0)
+    os.pwrite(_FILE, data, 0)
+    path = f"/proc/self/fd/{_FILE}"
+    try:
+        config.load(path)
+    except ConfigError as error:
+        assert str(error).startswith(f"{path}: ")
+        assert "\n" not in str(error)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (hello, answer, strings, definition, datagram, accept, options)
+}
+
+
+def main() -> None:
+    target = TARGETS[sys.argv.pop(1)]
+    # libFuzzer starts itself again to merge, by a shell.
+    sys.argv[0] = f"{sys.executable} -m tests.fuzz.messages {target.__name__}"
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
