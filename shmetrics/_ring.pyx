@@ -9,6 +9,7 @@ the GIL turns it on again when this module is imported.
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, _PyBytes_Resize
+from cpython.exc cimport PyErr_Clear
 from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.string cimport memcpy
@@ -338,6 +339,7 @@ cdef class _ExceptionSeries:
         _set_text(&self.series, text)
 
 
+@cython.final
 @cython.freelist(64)
 cdef class OpenCall:
     """One call between its start and its end."""
@@ -348,13 +350,13 @@ cdef class OpenCall:
     def __init__(self):
         raise TypeError("a call is made by its series")
 
-    cdef int _begin(self) except -1:
+    cdef inline int _begin(self) except -1:
         if self.series is not None and shm_emit_call_start(
                 shm_process_producer(), &self.series.series, &self.call) == SHM_ATTENTION:
             _attend()
         return 0
 
-    cdef int _finish(self, object exception) except -1:
+    cdef inline int _finish(self, object exception) except -1:
         if self.series is not None:
             self.series._end(self, exception)
         return 0
@@ -375,6 +377,29 @@ cdef class OpenCall:
 cdef OpenCall _no_call = OpenCall.__new__(OpenCall)
 
 
+cdef extern from *:
+    """
+    static PyObject *shm_new(PyObject *type, PyObject *nothing)
+    {
+        return ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, nothing, NULL);
+    }
+    """
+    PyObject *shm_new(object type, object nothing) noexcept
+
+
+cdef inline OpenCall _open_call(CallSeries series):
+    """A call that has not begun. Without an exception on its way, which would cost every call."""
+    cdef PyObject *made = shm_new(OpenCall, ())
+    if made == NULL:
+        PyErr_Clear()
+        shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
+        return _no_call
+    cdef OpenCall call = <OpenCall>made
+    Py_DECREF(call)
+    call.series = series
+    return call
+
+
 cdef class CallSeries(Series):
     """Calls with one set of labels.
 
@@ -388,22 +413,13 @@ cdef class CallSeries(Series):
         self._exceptions = {}
         self._encode = encode
 
-    cdef OpenCall _make(self):
-        cdef OpenCall call = _no_call
-        try:
-            call = OpenCall.__new__(OpenCall)
-            call.series = self
-        except MemoryError:
-            shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
-        return call
-
     def __call__(self):
         """A context manager around one call."""
-        return self._make()
+        return _open_call(self)
 
     def start(self):
         """Begins a call; the result is for end()."""
-        cdef OpenCall call = self._make()
+        cdef OpenCall call = _open_call(self)
         call._begin()
         return call
 
