@@ -326,6 +326,22 @@ def test_a_family_that_comes_late_has_its_overflow_series_reserved_or_is_dropped
     node.free()
 
 
+def test_what_is_reserved_has_to_fit_into_the_next_lane_too(core: Any) -> None:
+    node = Node(0, 4096, 64)
+    family = node.family(COUNTER, "jobs", 1)
+    emit(node, node.series(family, ("a",)))
+    used, cells = node.producer.dictionary_end, node.producer.cells_used
+    assert not core.lib.shim_move(node.shim, 8, used, 64, 4)
+    assert not core.lib.shim_move(node.shim, 8, 4096, cells, 4)
+    emit(node, node.series(family, None), 2)  # what was reserved is in use now
+    used, cells = node.producer.dictionary_end, node.producer.cells_used
+    assert core.lib.shim_move(node.shim, 8, used, cells, 4)
+    emit(node, node.series(family, ("b",)))
+    assert totals(node) == {("a",): 1.0, (OVERFLOW,): 3.0}
+    assert node.counts().overflowed == 3
+    node.free()
+
+
 def test_labels_too_long_for_an_entry_overflow(core: Any) -> None:
     node = Node(8, 65536, 64)
     family = node.family(COUNTER, "jobs", 1)

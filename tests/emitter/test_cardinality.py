@@ -83,7 +83,7 @@ rpc.labels("hanging").end(hanging)
 
 
 def test_a_million_label_values_take_bounded_memory_and_lose_no_count(node: Node) -> None:
-    """In each kind of family. What is remembered of the first ones is all there is."""
+    """A quarter of them in each kind of family. What is remembered of the first ones is all."""
     node.start()
     node.run(
         """
@@ -110,17 +110,17 @@ record(range(20_000, 60_000))
 grown = tracemalloc.get_traced_memory()[0] - bounded
 assert grown < 50_000, grown
 tracemalloc.stop()
-record(range(60_000, 1_000_000))
+record(range(60_000, 250_000))
 assert set(shmetrics.status()["dropped"]) == {"lane_full"}  # the gauges, which are no events
         """
     )
     node.until_no_lane()
     found = node.samples()
-    assert found.sum("jobs_total") == 1_000_000
-    assert found.sum("size_count") == 1_000_000
-    assert found.sum("size_sum") == 1_500_000
-    assert found.sum("rpc_invocation_end_total") == 1_000_000
-    assert found.sum("rpc_exception_total") == 1_000_000
+    assert found.sum("jobs_total") == 250_000
+    assert found.sum("size_count") == 250_000
+    assert found.sum("size_sum") == 375_000
+    assert found.sum("rpc_invocation_end_total") == 250_000
+    assert found.sum("rpc_exception_total") == 250_000
 
 
 def test_a_megabyte_of_label_is_counted_and_not_kept(loopback: Loopback, name: str) -> None:
