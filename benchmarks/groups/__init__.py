@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All groups, by key, in the order of the report."""
 
-from benchmarks.groups import core, hook, imports, instruments, rings, scrape
+from benchmarks.groups import core, hook, imports, instruments, restart, rings, scrape
 
 GROUPS = {
     group.key: group
@@ -17,5 +17,6 @@ GROUPS = {
         rings.ONE,
         rings.TWO,
         scrape.SCRAPE,
+        restart.RESTART,
     )
 }

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import OVERFLOW_ROW, Family
 
+MOST_AT_ONCE = 20_000  # series that one tick removes: some 0.1 s
+
 Held = Callable[[], Container[tuple[Family, tuple[str, ...]]]]
 
 
@@ -38,11 +40,14 @@ class Idle:
             return
         self._next = now + self._idle_seconds / self.CHECKS
         held = self._held()
+        left = MOST_AT_ONCE
         for family in self._families:
             if family.is_limited:
                 watched = self._watched.setdefault(family, _Watched(family))
                 watched.look(now)
-                watched.let_go(now - self._idle_seconds, held)
+                left -= watched.let_go(now - self._idle_seconds, held, left)
+        if left <= 0:
+            self._next = now  # at the next tick
 
     def look_again(self, now: float) -> None:
         """Shows what was hidden and has changed meanwhile: before each scrape."""
@@ -75,8 +80,11 @@ class _Watched:
         since[:known][same] = self._since[same]
         self._prints, self._created, self._since = prints, created, since
 
-    def let_go(self, before: float, held: Container[tuple[Family, tuple[str, ...]]]) -> None:
-        """Removes or hides what has been the same since before then."""
+    def let_go(
+        self, before: float, held: Container[tuple[Family, tuple[str, ...]]], most: int
+    ) -> int:
+        """Removes or hides what has been the same since before then. How many were removed: not
+        more than `most`."""
         family = self._family
         idle = family.used() & (self._since <= before)
         gone = idle & family.unbound()
@@ -85,11 +93,13 @@ class _Watched:
             row for row in np.flatnonzero(gone).tolist() if (family, family.values(row)) not in held
         ]
         hidden = frozenset(np.flatnonzero(idle).tolist()) - frozenset(np.flatnonzero(gone).tolist())
+        rows = rows[: max(most, 0)]
         if rows:
             family.remove(rows)
         if rows or hidden != self.hidden:
             self.hidden = hidden
             family.show_all(hidden)
+        return len(rows)
 
     def uncover(self, now: float) -> None:
         prints = self._prints_now()

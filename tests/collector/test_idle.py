@@ -39,6 +39,7 @@ class Twin:
         self.changed = now
         self.count = 0
         self.lanes = 0
+        self.was_bound = False
 
 
 class Idling(RuleBasedStateMachine):
@@ -92,6 +93,7 @@ class Idling(RuleBasedStateMachine):
         if one is not None and one.lanes:
             self.family.unbind(self.family.row((queue,)))
             one.lanes -= 1
+            one.was_bound = True
 
     @rule(seconds=st.integers(1, 60))
     def pass_time(self, seconds: int) -> None:
@@ -179,7 +181,7 @@ class Idling(RuleBasedStateMachine):
             if values in shown:
                 assert shown.pop(values) == (one.count, one.created)
             else:
-                assert one.lanes
+                assert one.lanes or one.was_bound  # and leaves at the next check
                 assert self.clock - one.changed >= IDLE_SECONDS
         assert not shown
 
@@ -254,6 +256,27 @@ def test_an_idle_series_of_nobody_leaves_and_its_room_is_used_again(
     cells_bytes = used_bytes - loopback.collector.store.log.used_bytes
     assert cells_bytes <= loopback.collector.store.used_bytes
     assert len([one for one in found.of("jobs_total").values() if one == 1]) == 12
+
+
+def test_series_that_leave_all_at_once_leave_in_parts(
+    loopback: Loopback, pass_time: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No tick takes long because of them."""
+    monkeypatch.setattr("shmetrics.collector.idle.MOST_AT_ONCE", 7)
+    for name in ("jobs", "more"):
+        counter = shmetrics.Counter(name, "Help", ["n"])
+        for number in range(10):
+            counter.labels(str(number)).inc()
+    loopback.collector.tick()
+    _ring.process_detach()
+    pass_time()
+    gone: list[float] = []
+    while not gone or gone[-1] < 20:
+        gone.append(loopback.samples().value("shmetrics_series_expired_total"))
+        assert gone == [7.0 * n for n in range(1, len(gone) + 1)] or gone[-1] == 20
+        loopback.collector.tick()
+    assert loopback.samples().of("more_total") == {}
+    loopback.attach()
 
 
 def test_a_gauge_of_a_living_process_is_never_idle(
