@@ -99,7 +99,7 @@ def room(path: str, lane_bytes: int) -> Iterator[Finding]:
 
 def address(wanted: Address) -> Finding:
     """Whether a collector could listen there."""
-    from shmetrics.web.server import bind
+    from shmetrics.web.bind import bind
 
     try:
         bind(wanted).close()

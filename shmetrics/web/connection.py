@@ -12,16 +12,13 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import Any, Protocol
-from urllib.parse import unquote
+from typing import Protocol
 
 import h11
 
 from shmetrics.config import Web
-from shmetrics.web import reasons
+from shmetrics.web import asgi, reasons
+from shmetrics.web.asgi import App, Message
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +26,6 @@ PIECE_BYTES = 64 * 1024
 # A client that is refused may still be sending. Closed at once, its kernel would throw away the
 # reason unread.
 LINGER_SECONDS = 2.0
-
-Message = MutableMapping[str, Any]
-App = Callable[
-    [Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
 
 
 class Phase(enum.IntEnum):
@@ -199,9 +190,9 @@ class Connection(asyncio.Protocol):
         assert self.transport is not None
         body = f"{status} {why}\n".encode()
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            headers = [(b"content-type", b"text/plain; charset=utf-8"), _date()]
+            headers = [(b"content-type", b"text/plain; charset=utf-8"), asgi.date()]
             headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-            self._write(_response(status, headers))
+            self._write(asgi.response(status, headers))
             self._write(h11.Data(data=body))
             self._write(h11.EndOfMessage())
         self._leave(LINGER_SECONDS)
@@ -210,6 +201,7 @@ class Connection(asyncio.Protocol):
         """Nothing more is said here; the client has some seconds to take it."""
         assert self.transport is not None
         self._enter(Phase.LEAVING, seconds)
+        self.answer = b""
         self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -219,8 +211,10 @@ class Connection(asyncio.Protocol):
     # ---- answers ------------------------------------------------------------------------------
 
     async def _serve(self, request: h11.Request) -> None:
+        if self.transport is None:
+            return
         try:
-            await self._app(self._scope(request), _receive, self._send)
+            await self._app(asgi.scope(request, self.transport), asgi.receive, self._send)
         except Exception:
             log.exception("no answer to %s", request.target.decode("ascii", "replace"))
         if self.transport is None:
@@ -248,32 +242,14 @@ class Connection(asyncio.Protocol):
         if waiting and not self.transport.is_closing():
             self._read()
 
-    def _scope(self, request: h11.Request) -> Message:
-        assert self.transport is not None
-        path, _, query = request.target.partition(b"?")
-        return {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": request.http_version.decode("ascii"),
-            "method": request.method.decode("ascii"),
-            "scheme": "https" if self.transport.get_extra_info("sslcontext") else "http",
-            "path": unquote(path.decode("ascii")),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": "",
-            "headers": list(request.headers),
-            "client": (self.transport.get_extra_info("peername") or ("", 0))[:2],
-            "server": (self.transport.get_extra_info("sockname") or ("", 0))[:2],
-        }
-
     async def _send(self, message: Message) -> None:
         """The application's answer: its start, and its body in one piece or several."""
         if message["type"] == "http.response.start":
             self._started = message
-            headers = [*message["headers"], _date()]
+            headers = [*message["headers"], asgi.date()]
             if self._heard_all or not self._owner.keeps(self):
                 headers.append((b"connection", b"close"))
-            self._write(_response(message["status"], headers))
+            self._write(asgi.response(message["status"], headers))
             return
         if not self._head_only:
             self.answer = message.get("body", b"")
@@ -297,16 +273,3 @@ class Connection(asyncio.Protocol):
     def _is_gone(self) -> bool:
         """Whether there is nobody to answer any more."""
         return self.transport is None or self.transport.is_closing()
-
-
-async def _receive() -> Message:
-    """The body of a request: there is none."""
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
-def _response(status: int, headers: list[tuple[bytes, bytes]]) -> h11.Response:
-    return h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)
-
-
-def _date() -> tuple[bytes, bytes]:
-    return b"date", formatdate(usegmt=True).encode()

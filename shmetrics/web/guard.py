@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 
 from shmetrics.config.web_file import RateLimit
 from shmetrics.web import reasons
-from shmetrics.web.connection import App, Message
+from shmetrics.web.asgi import App, Message
 from shmetrics.web.counts import Counts
 from shmetrics.web.entrance import Entrance
 from shmetrics.web.passwords import Busy, Passwords

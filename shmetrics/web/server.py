@@ -22,14 +22,18 @@ from typing import Protocol
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.errors import ShmetricsError
 from shmetrics.web import reasons
-from shmetrics.web.connection import App, Connection, Phase
+from shmetrics.web.asgi import App
+from shmetrics.web.bind import bind
+from shmetrics.web.connection import Connection, Phase
 from shmetrics.web.counts import Counts, Uncounted
 
 BACKLOG = 512
 ACCEPTS_AT_A_TIME = 64  # then the loop looks after the others
 GRACE_SECONDS = 2.0
+KERNEL_BYTES = 256 * 1024  # of an answer; left to itself the kernel takes megabytes for each
+STALLED_SECONDS = 1.0  # a reader that got on since then does not give way
+CROWDED_SECONDS = 0.1  # until somebody may have stalled
 ACCEPT_PAUSE_SECONDS = 1.0  # after an error that will not go by itself
 
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -147,6 +151,8 @@ class Server:
             if full and least is None:  # all are being answered: it waits in the kernel's queue
                 self._crowded = True
                 self._listen(False)
+                loop = asyncio.get_running_loop()
+                self._resuming = loop.call_later(CROWDED_SECONDS, self.answered)
                 return
             try:
                 accepted, _ = self._socket.accept()
@@ -156,6 +162,7 @@ class Server:
                 self._cannot_accept(error)
                 return
             accepted.setblocking(False)
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
             if least is not None:
                 self._end(least, reasons.CONNECTIONS)
             self._begin(accepted)
@@ -171,9 +178,14 @@ class Server:
             self._resuming = loop.call_later(ACCEPT_PAUSE_SECONDS, self._listen, True)
 
     def _least_loss(self) -> Connection | None:
-        """Who gives way, if somebody has to: not who is being answered."""
-        waiting = (one for one in self._connections if one.phase is not Phase.WAITING)
-        return min(waiting, key=lambda one: (one.phase, one.since), default=None)
+        """Who gives way, if somebody has to: not who is being answered, or takes an answer well."""
+        stalled = asyncio.get_running_loop().time() - STALLED_SECONDS
+        idle = (
+            one
+            for one in self._connections
+            if one.phase < Phase.TAKING or (one.phase is Phase.TAKING and one.since < stalled)
+        )
+        return min(idle, key=lambda one: (one.phase, one.since), default=None)
 
     def _listen(self, on: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -244,8 +256,9 @@ class Server:
 
     def answered(self) -> None:
         """Somebody may give way again."""
-        if self._crowded:
+        if self._crowded and self._resuming is not None:
             self._crowded = False
+            self._resuming.cancel()
             self._listen(True)
             self._accept()
 
@@ -255,21 +268,3 @@ class Server:
         if not self._connections and not self._ending:
             self._nobody.set()
         self.answered()
-
-
-def bind(address: Address) -> socket.socket:
-    """A listening socket. Raises ShmetricsError, one line, if the address cannot be had."""
-    everywhere = not address.host and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if everywhere or ":" in address.host else socket.AF_INET
-    try:
-        listener = socket.create_server(
-            (address.host, address.port), family=family, dualstack_ipv6=everywhere
-        )
-    except OSError as error:
-        # create_server adds the address to what the system says, in words of its own.
-        reason = (error.strerror or str(error)).partition(" (while")[0]
-        raise ShmetricsError(
-            f"{address}: {reason[:1].lower()}{reason[1:]}; choose another address with --listen"
-        ) from None
-    listener.setblocking(False)
-    return listener

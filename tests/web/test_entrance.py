@@ -19,7 +19,7 @@ from shmetrics.web import reach, reasons
 from shmetrics.web.entrance import Entrance, Rules
 from shmetrics.web.guard import Bucket
 from tests.web.authority import PASSWORD, TLS, Authority, hashed, write
-from tests.web.raw import soon
+from tests.web.raw import soon, tell
 
 LOOPBACK = Address("127.0.0.1", 0)
 HASH = hashed()
@@ -155,7 +155,6 @@ def test_headers_are_added_to_every_answer(start: Start) -> None:
 def test_of_two_policies_both_hold(start: Start) -> None:
     policy = "frame-ancestors 'self'"
     site = start(http_server_config={"headers": {"Content-Security-Policy": policy}})
-    from tests.web.raw import tell
 
     raw = tell(site.server.url, b"GET / HTTP/1.0\r\nhost: x\r\n\r\n").decode()
     policies = [line for line in raw.splitlines() if line.lower().startswith("content-security-p")]
@@ -291,3 +290,11 @@ def test_curl_comes_in(secured: Any, tmp_path: Path) -> None:
     assert "oslo_messaging_rpc_client_invocation_start_total" in done.stdout
     assert "401" in curl("--user", "alice:wrong").stderr
     assert "401" in curl().stderr
+
+
+def test_of_two_passwords_none_counts(start: Start) -> None:
+    site = start(basic_auth_users={"alice": HASH})
+    header = f"authorization: {basic('alice', PASSWORD)}\r\n".encode()
+    asks = b"GET /-/ready HTTP/1.0\r\nhost: x\r\n"
+    assert tell(site.server.url, asks + header + b"\r\n").startswith(b"HTTP/1.1 200 ")
+    assert tell(site.server.url, asks + header + header + b"\r\n").startswith(b"HTTP/1.1 401 ")
