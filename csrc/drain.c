@@ -356,13 +356,17 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
 
 /* ---- what the lane counts itself ---------------------------------------------------------- */
 
+/* Hours of nothing else, at full speed. More since the last time is no count, and would drown those
+ * of all other lanes: a double has no room for both. */
+#define MOST_REPORTED (UINT64_C(1) << 40)
+
 static bool report(struct shm_drain *drain, uint32_t what, uint64_t now, uint64_t *into)
 {
     _Atomic uint64_t *reported = &drain->lane.header->reported.counts[what];
     uint64_t seen = atomic_load_explicit(reported, memory_order_relaxed);
     if (now <= seen) /* an emitter that turns its counts back gains nothing */
         return false;
-    if (into) {
+    if (into && now - seen <= MOST_REPORTED) {
         struct shm_plan plan = {.n = 0};
         shm_plan_set(&plan, into, plus(*into, (double)(now - seen)));
         shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_REPORT, drain->lane.lane_id,

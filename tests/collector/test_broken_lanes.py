@@ -216,6 +216,19 @@ def test_a_lane_may_be_wrong_about_its_losses(loopback: Loopback, lane: LaneFile
     assert loopback.samples().counted("shmetrics_dropped_total") == {(("cause", "lane_full"),): 6}
 
 
+def test_a_lane_cannot_drown_the_counts_of_others(loopback: Loopback, lane: LaneFile) -> None:
+    """In a number so large that theirs do not change it."""
+    before = loopback.samples().counted("shmetrics_dropped_total")
+    for lie in (2**63, 2**64 - 1):
+        for at in (hostile.SPILLED_AT, *range(hostile.DROPPED_AT, hostile.DROPPED_AT + 64, 8)):
+            lane.put(at, lie)
+        shmetrics.Counter("neighbour_wrong", "Wrong", ["queue"]).labels("too", "many")
+        loopback.collector.tick()
+    found = loopback.samples()
+    assert found.counted("shmetrics_dropped_total") == {(("cause", "bad_labels"),): 2} != before
+    assert found.value("shmetrics_spilled_total") < 1000
+
+
 def test_an_emitter_of_a_closed_lane_gets_another_one(loopback: Loopback) -> None:
     """Quarantined for something that it did not do: it registers anew and goes on."""
     neighbour()
