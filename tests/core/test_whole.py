@@ -65,13 +65,13 @@ def run(
             pytest.skip(f"{needed} is not installed (apt-get install {needed})")
     binary = folder / program
     sources = [CORE / f"{program}.c", *(CSRC / f"{part}.c" for part in parts)]
-    subprocess.run([*tool.build, *FLAGS, *sources, "-lm", "-o", binary], check=True, timeout=120)
+    subprocess.run([*tool.build, *FLAGS, *sources, "-lm", "-o", binary], check=True, timeout=600)
     return subprocess.run(
         [*tool.run, binary, *words],
         env=tool.environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 

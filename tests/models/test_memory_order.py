@@ -54,7 +54,7 @@ def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(
         [*command, f"-I{core}", HERE / "relacy" / "scenarios.cpp", "-o", program],
         check=True,
-        timeout=120,
+        timeout=600,
     )
     return program
 
@@ -65,7 +65,7 @@ def run(program: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         errors="replace",
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -69,16 +69,16 @@ def verify(folder: Path, model: str, switches: str) -> str:
         cwd=folder,
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
     build = ["gcc", "-O2", "-w", "-DSAFETY", "-DNOCLAIM", "-DCOLLAPSE", "-DMEMLIM=3000"]
-    subprocess.run([*build, "-o", "pan", "pan.c"], cwd=folder, check=True, timeout=120)
+    subprocess.run([*build, "-o", "pan", "pan.c"], cwd=folder, check=True, timeout=600)
     done = subprocess.run(
         ["./pan", "-m200000"],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert "max search depth too small" not in done.stdout
