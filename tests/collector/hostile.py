@@ -30,7 +30,7 @@ class LaneFile:
 
     def __init__(self, fd: int) -> None:
         """Takes the descriptor over: with it goes the lock that says the emitter lives."""
-        self._fd = fd
+        self.fd = fd
         self.memory = mmap.mmap(fd, os.fstat(fd).st_size)
         numbers = struct.unpack_from("=10Q", self.memory, PARTS_AT)
         self.parts: dict[str, tuple[int, int]] = dict(
@@ -41,7 +41,7 @@ class LaneFile:
     def close(self) -> None:
         """What the kernel does when the process dies."""
         self.memory.close()
-        os.close(self._fd)
+        os.close(self.fd)
 
     def get(self, at: int) -> int:
         (number,) = struct.unpack_from("=Q", self.memory, at)

@@ -150,11 +150,11 @@ def test_a_lane_that_grows_is_cut_back(loopback: Loopback, how: str) -> None:
     more = 4 << 20
     for times in range(3):
         if how == "written":
-            os.pwrite(lane._fd, bytes(more), size)
+            os.pwrite(lane.fd, bytes(more), size)
         elif how == "allocated":
-            os.posix_fallocate(lane._fd, size, more)
+            os.posix_fallocate(lane.fd, size, more)
         else:  # blocks beyond an end that stays where it is
-            fallocate_keeping_size(lane._fd, size, more)
+            fallocate_keeping_size(lane.fd, size, more)
         assert allocated(path) >= size + more
         if times == 1:
             loopback.restart()
@@ -183,7 +183,7 @@ def test_a_lane_that_was_set_aside_cannot_grow_either(loopback: Loopback) -> Non
     loopback.restart()
     aside = loopback.path / "lanes" / "2.broken"
     size = aside.stat().st_size
-    os.pwrite(lane._fd, b"more", 4 << 20)
+    os.pwrite(lane.fd, b"more", 4 << 20)
     loopback.collector.tick()
     assert aside.stat().st_size == size
     lane.close()
