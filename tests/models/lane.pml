@@ -295,7 +295,8 @@ inline shm_ring_read() {
 
 inline shm_ring_release() {
     d_step {
-        /* C: atomic_store_explicit(reader->shared_tail, reader->tail + 1, memory_order_release) */
+        /* C: atomic_store_explicit(reader->shared_tail, reader->tail + 1, memory_order_release)
+         * C: atomic_signal_fence(memory_order_seq_cst) */
         lane[l].tail = PLUS(tail[l], 1);
         tail[l] = PLUS(tail[l], 1)
     }
