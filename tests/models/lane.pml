@@ -194,8 +194,9 @@ inline shm_undo_begin() {
     undo.kind = NONE;
     /* C: undo->lane_id = lane_id
      * C: undo->index = tail - 1
+     * C: undo->n = 0
      * C: shm_fence() */
-    EITHER(undo.lane_id = l, undo.index = SINCE(tail[l], 1));
+    EITHER(undo.lane_id = l, EITHER(undo.index = SINCE(tail[l], 1), undo.n = 0));
     /* C: undo->kind = SHM_UNDO_RECORD
      * C: shm_fence() */
     undo.kind = RECORD;
