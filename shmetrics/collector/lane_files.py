@@ -181,7 +181,6 @@ def _cut_back(path: Path, size_bytes: int) -> bool:
     with contextlib.suppress(FileNotFoundError):  # somebody has tidied up
         status = os.stat(path)
         if max(status.st_size, status.st_blocks * 512 - SLACK_BYTES) > size_bytes:
-            os.truncate(path, status.st_size + mmap.PAGESIZE)  # blocks beyond the end go, too
-            os.truncate(path, size_bytes)
+            os.truncate(path, size_bytes)  # takes blocks beyond the end, too
             return True
     return False

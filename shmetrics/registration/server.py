@@ -126,7 +126,6 @@ class Server:
         with sock, contextlib.suppress(OSError):
             self._count_refusal(peer, "a process", refused)
             sock.send(_refusal(refused))
-            sock.recv(1)  # what is left unread at the end is all that the process would hear of
 
     def _welcome(self, client: _Client) -> None:
         """A process says hello at once. Who does not is silent, and has to be waited for."""

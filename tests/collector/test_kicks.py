@@ -173,6 +173,28 @@ def test_kicks_leave_half_of_the_time_to_others() -> None:
     found.close()
 
 
+def test_nothing_is_read_from_a_kick() -> None:
+    """Its emitter could have made it blocking, and read it empty a moment before."""
+    loop = SlowLoop()
+    found = LoopKicks(loop)  # type: ignore[arg-type]
+    heard: list[int] = []
+
+    def heed() -> bool:
+        heard.append(1)
+        return True
+
+    kick = Kick(found, heed, lambda: None)
+    for n in range(3):
+        os.eventfd_write(kick.fd, 1)
+        assert loop.listener is not None
+        loop.listener()
+        loop.listen_again()
+        assert len(heard) == n + 1
+    assert os.eventfd_read(kick.fd) == 3
+    kick.close()
+    found.close()
+
+
 def test_kicks_for_nothing_are_forgiven_if_another_one_is_not() -> None:
     muted = 0
 

@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shmetrics.registration import silent
 from shmetrics.registration.silent import Silent
 
 
-@given(st.lists(st.integers(0, 5) | st.integers(-20, -1), max_size=100))
+@given(st.lists(st.integers(0, 3) | st.integers(0, 9) | st.integers(-9, -1), max_size=100))
+@example([1, 0, 0, 0, 0])
+@example([0, 0, 0, 1, 1, 1, 2, 2, 3])
 def test_the_longest_silent_gives_way(steps: list[int]) -> None:
     """Against a list in the order of coming. A user comes; or the n-th last connection speaks."""
     with pytest.MonkeyPatch.context() as patch:
