@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shmetrics.collector.directory import Directory, DirectoryError
+from shmetrics.collector.store import StoreError
 from tests.collector.loopback import open_collector
 from tests.collector.node import Node
 
@@ -202,3 +203,14 @@ def test_a_group_that_one_is_not_in_cannot_have_a_socket(node: Node) -> None:
     assert status == "1"
     assert f"register.sock: no socket can be made there (uid {NOBODY} is no member of" in line
     assert not (node.runtime_dir / "run" / "register.sock").exists()
+
+
+def test_a_store_is_no_link(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.mkdir(mode=0o700)
+    target = tmp_path / "precious"
+    target.write_bytes(b"")
+    (path / "store").symlink_to(target)
+    with pytest.raises(StoreError, match=r"store: the store cannot be opened: .*symbolic links"):
+        open_collector(path)
+    assert target.read_bytes() == b""
