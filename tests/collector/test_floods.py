@@ -13,8 +13,12 @@ NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 
 NEIGHBOUR = """
+import time
 jobs = shmetrics.Counter("jobs", "Jobs")
 jobs.inc(0)
+while not shmetrics.status()["connected"]:  # it asks again once a second
+    time.sleep(0.05)
+    jobs.inc(0)
 pause("ready")
 for _ in range(300_000):
     jobs.inc()

@@ -13,8 +13,12 @@ from tests.collector.node import Node
 from tests.servers.processes import until
 
 NEIGHBOUR = """
+import time
 jobs = shmetrics.Counter("jobs", "Jobs")
 jobs.inc(0)
+while not shmetrics.status()["connected"]:  # it asks again once a second
+    time.sleep(0.05)
+    jobs.inc(0)
 pause("ready")
 for _ in range(300_000):
     jobs.inc()
@@ -22,8 +26,12 @@ for _ in range(300_000):
 
 # A process with a lane, and the eventfd that came with it.
 KICKER = """
-import threading
-shmetrics.Counter("other", "Other").inc()
+import threading, time
+other = shmetrics.Counter("other", "Other")
+other.inc()
+while not shmetrics.status()["connected"]:
+    time.sleep(0.05)
+    other.inc(0)
 fd_dir = "/proc/self/fd/"
 [kick_fd] = [
     int(fd) for fd in os.listdir(fd_dir)
