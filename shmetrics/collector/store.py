@@ -153,7 +153,7 @@ class Store:
 
         kept_bytes: how much of the log must be free after that. Raises StoreFull.
         """
-        self.log.make_room(sum(entry.size_bytes for entry in entries) + kept_bytes)
+        self.log.make_room(sum(entry.size_bytes for entry in entries) + max(kept_bytes, 0))
         self._make_cells(self._cells_used + cells)
         self.log.append(entries)
         self._cells_used += cells

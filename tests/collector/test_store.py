@@ -179,6 +179,17 @@ def test_a_full_store_has_room_for_every_overflow_series(tmp_path: Path) -> None
             size.row((f"{n:0{length}}",))
     assert size.series.values[-1] != (f"{299:05}",)
     assert rpc.series.values == []
+    del size, rpc, families
+    store.close()
+    store = Store(tmp_path / "store", 384 * 1024)  # which goes on keeping it
+    families = Families(store, Limits(), lambda family: None)
+    size, rpc = (families.define(DEFINITIONS[name]) for name in ("size", "rpc"))
+    assert isinstance(size, Family)
+    assert isinstance(rpc, Family)
+    for length in (300, 30, 3):
+        for n in range(300):
+            size.row((f"{n:0{length}}",))
+    assert rpc.series.values == []
     assert rpc.values(rpc.row(("new",))) == (OVERFLOW,)
     del size, rpc, families
     store.close()
