@@ -148,7 +148,7 @@ def test_a_flood_of_definitions_is_taken_bit_by_bit_and_nobody_waits(limited: Lo
             lane.series(_ring.TYPE_COUNTER, family, str(number))
         lane.record(hostile.ADD, total)
         neighbour = shmetrics.Counter("neighbour", "Neighbour")
-        shown = []
+        shown: list[float] = []
         while not shown or not shown[-1]:
             neighbour.inc()
             found = limited.samples()
