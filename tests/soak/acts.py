@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import random
 import signal
 import time
 from collections.abc import AsyncIterator
 
+from tests.collector.hostile import TAIL_AT
 from tests.soak import growth
 from tests.soak.crew import Member
 from tests.soak.intruder import KINDS
@@ -17,7 +19,7 @@ from tests.soak.plan import CALM, CHILDREN, EMITTERS, TOPICS, VETERANS, Collecto
 from tests.soak.scene import Scene
 
 SCRAPE_SECONDS = 0.1
-THAWED_SECONDS = 0.004  # it takes so long to drain all lanes
+THAWED_SECONDS = 0.05
 PAUSES_SECONDS = (0.0, 0.002, 0.02)  # of an emitter between its rounds
 
 
@@ -62,11 +64,27 @@ async def _act(scene: Scene, act: CollectorAct, rng: random.Random, due_seconds:
             life.signal(signal.SIGSTOP)
             await asyncio.sleep(act.freeze_seconds)
             life.signal(signal.SIGCONT)
-            time.sleep(rng.uniform(0, THAWED_SECONDS))  # not later, whoever else is waiting
+            _until_it_drains(scene, rng)
         life.kill()
     else:
         await life.stop()
     scene.buried(life)
+
+
+def _until_it_drains(scene: Scene, rng: random.Random) -> None:
+    """Waits for a lane's tail to move: the collector is in the middle of its records then. Whoever
+    else is waiting has to."""
+    lanes = sorted(scene.lanes_dir.glob("*.lane"))
+    if not lanes:
+        return
+    deadline = time.monotonic() + THAWED_SECONDS
+    try:
+        with rng.choice(lanes).open("rb") as file:
+            before = os.pread(file.fileno(), 8, TAIL_AT)
+            while os.pread(file.fileno(), 8, TAIL_AT) == before and time.monotonic() < deadline:
+                pass
+    except FileNotFoundError:
+        return  # retired meanwhile
 
 
 # ---- those around it ----------------------------------------------------------------------------
