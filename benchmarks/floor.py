@@ -37,7 +37,7 @@ def build() -> None:
         include = f"-I{sysconfig.get_path('include')}"
         _compile("-shared", "-fPIC", include, generated, "-o", _EXTENSION)
     core = HERE.parent / "csrc"
-    drain = [core / "drain.c", core / "recovery.c"]
+    drain = [core / f"{part}.c" for part in ("drain", "entries", "recovery")]
     for made, sources in ((RINGS, [HERE / "rings.c"]), (CORE, [HERE / "core.c", *drain])):
         if _older(made, *sources, *core.glob("*.h")):
             warnings = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow")

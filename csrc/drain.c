@@ -22,89 +22,6 @@ void shm_drain_close(struct shm_drain *drain)
     *drain = (struct shm_drain){.n_targets = 1};
 }
 
-/* ---- dictionary ------------------------------------------------------------------------- */
-
-static enum shm_drained dictionary_end(const struct shm_drain *drain, uint32_t *end)
-{
-    /* Pairs with the release in shm_append_entry. */
-    uint64_t found = atomic_load_explicit(&drain->lane.header->producer.dictionary_end,
-                                          memory_order_acquire);
-    if (found < drain->dictionary_read || found > drain->lane.dictionary_bytes)
-        return SHM_BROKEN_DICTIONARY;
-    *end = (uint32_t)found;
-    return SHM_DRAINED;
-}
-
-static bool entry_is_sound(const struct shm_drain *drain, const struct shm_entry *entry)
-{
-    uint32_t text_bytes = entry->size_bytes - (uint32_t)sizeof *entry;
-    switch (entry->kind) {
-    case SHM_ENTRY_FAMILY:
-        return entry->id == drain->families + 1 && entry->type >= SHM_TYPE_COUNTER &&
-               entry->type <= SHM_TYPE_CALLS && entry->of <= text_bytes / sizeof(double);
-    case SHM_ENTRY_SERIES:
-        return entry->id == drain->n_targets && entry->of >= 1 && entry->of <= drain->families;
-    case SHM_ENTRY_EXCEPTION:
-        return entry->id == drain->n_targets && entry->of >= 1 && entry->of < drain->n_targets &&
-               drain->targets[entry->of].type == SHM_TYPE_CALLS;
-    default:
-        return false;
-    }
-}
-
-enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entry,
-                                 unsigned char *buffer)
-{
-    uint32_t end;
-    *entry = (struct shm_entry){0};
-    enum shm_drained found = dictionary_end(drain, &end);
-    if (found != SHM_DRAINED || end == drain->dictionary_read)
-        return found;
-    uint32_t left = end - drain->dictionary_read;
-    if (left < sizeof *entry)
-        return SHM_BROKEN_DICTIONARY;
-    /* The header is read once; the copy of the whole entry takes its place under it. */
-    struct shm_entry header;
-    const unsigned char *at = drain->lane.dictionary + drain->dictionary_read;
-    memcpy(&header, at, sizeof header);
-    if (header.size_bytes < sizeof header || header.size_bytes % 8 != 0 ||
-        header.size_bytes > SHM_ENTRY_MAX_BYTES || header.size_bytes > left)
-        return SHM_BROKEN_ENTRY;
-    memcpy(buffer, at, header.size_bytes);
-    memcpy(buffer, &header, sizeof header);
-    if (!entry_is_sound(drain, &header))
-        return SHM_BROKEN_ENTRY;
-    drain->dictionary_read += header.size_bytes;
-    if (header.kind == SHM_ENTRY_FAMILY)
-        drain->families++;
-    *entry = header;
-    return SHM_DRAINED;
-}
-
-enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const double *bounds,
-                                uint32_t n_bounds, uint64_t *cells)
-{
-    if (drain->n_targets >= drain->room) {
-        uint32_t room = drain->room ? drain->room * 2 : 16;
-        struct shm_target *more = realloc(drain->targets, room * sizeof *more);
-        if (!more)
-            return SHM_DRAIN_NO_MEMORY;
-        if (!drain->room)
-            more[0] = (struct shm_target){0};
-        drain->targets = more;
-        drain->room = room;
-    }
-    drain->targets[drain->n_targets++] = (struct shm_target){
-        .cells = cells,
-        .bounds = bounds,
-        .n_bounds = n_bounds,
-        .lane_cell = shm_cells_take(&drain->cells_used, drain->lane.n_cells,
-                                    shm_cells_of(type, n_bounds)),
-        .type = type,
-    };
-    return SHM_DRAINED;
-}
-
 /* ---- records ---------------------------------------------------------------------------- */
 
 static uint64_t plus(uint64_t bits, double value)
@@ -340,12 +257,9 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     uint64_t spilled = atomic_load_explicit(&drain->lane.header->producer.spilled,
                                             memory_order_acquire);
     /* After head: a record may name an entry that was published a moment before it. */
-    uint32_t end;
-    enum shm_drained found = dictionary_end(drain, &end);
+    enum shm_drained found = shm_drain_all_read(drain);
     if (found != SHM_DRAINED)
         return found;
-    if (end != drain->dictionary_read)
-        return SHM_DRAIN_ENTRIES;
     found = drain_ring(drain, waiting);
     shm_undo_done(drain->undo); /* a tail that its emitter moves back names nothing any more */
     count_taken(drain);
@@ -436,52 +350,4 @@ bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell)
     atomic_store_explicit(open, 0, memory_order_relaxed);
     shm_undo_done(drain->undo);
     return true;
-}
-
-/* ---- state, read where it is ------------------------------------------------------------ */
-
-uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
-                         uint32_t n)
-{
-    /* Pairs with the release in shm_producer_move. */
-    uint64_t high = atomic_load_explicit(&drain->lane.header->producer.calls_high,
-                                         memory_order_acquire);
-    if (high > drain->lane.n_calls)
-        high = drain->lane.n_calls;
-    uint32_t found = 0;
-    for (uint32_t slot = 0; slot < high && found < n; slot++) {
-        struct shm_open_call *open = &drain->lane.calls[slot];
-        /* Pairs with the releases in shm_list_call and shm_emit_call_end. */
-        uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
-        /* Pairs with its release in shm_list_call: if it is a later call's, the slot shows that. */
-        uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_acquire);
-        if (atomic_load_explicit(&open->series, memory_order_acquire) != series)
-            continue; /* ended meanwhile */
-        if (series == 0 || series >= drain->n_targets ||
-            drain->targets[series].type != SHM_TYPE_CALLS)
-            continue;
-        calls[found++] = (struct shm_open_call_copy){start_ns, series, slot};
-    }
-    return found;
-}
-
-uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
-                          struct shm_gauge_copy *gauges, uint32_t n)
-{
-    /* Pairs with the release in shm_emit_gauge. */
-    if (atomic_load_explicit(&drain->lane.header->producer.gauge_writes, memory_order_acquire) == 0)
-        return 0;
-    uint32_t found = 0;
-    for (uint32_t i = from_series; i < drain->n_targets && found < n; i++) {
-        const struct shm_target *target = &drain->targets[i];
-        if (i == 0 || target->type != SHM_TYPE_GAUGE || target->lane_cell == SHM_NO_CELLS)
-            continue;
-        const _Atomic uint64_t *cells = &drain->lane.cells[target->lane_cell];
-        gauges[found++] = (struct shm_gauge_copy){
-            .series = i,
-            .value = shm_value(atomic_load_explicit(&cells[SHM_CELL_VALUE], memory_order_relaxed)),
-            .stamp_ns = atomic_load_explicit(&cells[SHM_CELL_STAMP], memory_order_relaxed),
-        };
-    }
-    return found;
 }

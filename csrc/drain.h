@@ -93,6 +93,9 @@ void shm_drain_close(struct shm_drain *drain);
 /* One pass: records, then spilled totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
 enum shm_drained shm_drain_pass(struct shm_drain *drain);
 
+/* SHM_DRAINED, or SHM_DRAIN_ENTRIES: there are entries to be read first. */
+enum shm_drained shm_drain_all_read(const struct shm_drain *drain);
+
 /* Copies the next unread entry into buffer (SHM_ENTRY_MAX_BYTES) and its checked header into
  * *entry. SHM_DRAINED with size_bytes 0: there is none. An entry for a series has to be answered
  * with shm_drain_bind before the next one is read. */

@@ -13,6 +13,8 @@ from typing import Any
 import cffi
 import pytest
 
+from tests.core.sources import DRAIN
+
 ROOT = Path(__file__).resolve().parents[2]
 
 DECLARATIONS = """
@@ -83,7 +85,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ffi.set_source(
         "shm_core",
         '#include "shim.h"\n#include "counts.h"',
-        sources=[str(ROOT / "tests/core/shim.c"), str(ROOT / "csrc/drain.c")],
+        sources=[str(ROOT / "tests/core/shim.c"), *map(str, DRAIN)],
         include_dirs=[str(ROOT / "csrc"), str(ROOT / "tests/core")],
         extra_compile_args=["-std=gnu11", "-O1", "-Wno-unused-function", *instrument],
         extra_link_args=instrument,

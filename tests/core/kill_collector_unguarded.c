@@ -4,4 +4,6 @@
 #define shm_undo_record(undo, cells, plan, tail) shm_plan_apply(plan)
 #include "kill_collector.c"
 #include "../../csrc/drain.c"
+#include "../../csrc/entries.c"
+#include "../../csrc/state.c"
 #include "../../csrc/recovery.c"

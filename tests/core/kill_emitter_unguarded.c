@@ -2,6 +2,8 @@
 /* The control: the same with intents that nobody finishes. */
 #include "kill_emitter.c"
 #include "../../csrc/drain.c"
+#include "../../csrc/entries.c"
+#include "../../csrc/state.c"
 
 bool shm_recover(struct shm_drain *drain)
 {

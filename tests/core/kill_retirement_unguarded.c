@@ -4,4 +4,6 @@
 #define shm_undo_state(undo, cells, plan, kind, lane_id, index, seen) shm_plan_apply(plan)
 #include "kill_retirement.c"
 #include "../../csrc/drain.c"
+#include "../../csrc/entries.c"
+#include "../../csrc/state.c"
 #include "../../csrc/recovery.c"

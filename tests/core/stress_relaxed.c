@@ -5,3 +5,5 @@
 #include "shim.c"
 #include "stress.c"
 #include "../../csrc/drain.c"
+#include "../../csrc/entries.c"
+#include "../../csrc/state.c"

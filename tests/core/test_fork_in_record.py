@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.sources import DRAIN
+
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "tests" / "core"
 
@@ -19,7 +21,7 @@ def test_a_signal_handler_forks_between_any_two_instructions(
     tmp_path: Path, optimisation: str
 ) -> None:
     program = tmp_path / "fork_in_record"
-    sources = (CORE / "fork_in_record.c", *(ROOT / "csrc" / f"{c}.c" for c in ("process", "drain")))
+    sources = (CORE / "fork_in_record.c", ROOT / "csrc" / "process.c", *DRAIN)
     subprocess.run(
         [
             *("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", optimisation, "-pthread"),

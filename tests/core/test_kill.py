@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.sources import DRAIN
+
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "tests" / "core"
-SOURCES = (ROOT / "csrc" / "drain.c", ROOT / "csrc" / "recovery.c")
+SOURCES = (*DRAIN, ROOT / "csrc" / "recovery.c")
 STORES = {"collector": 100, "emitter": 100, "retirement": 1000, "move": 10}  # at least so many
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.core.sources import DRAIN
+
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "tests" / "core"
 RACE = 66  # what ThreadSanitizer is told to exit with
@@ -33,7 +35,7 @@ def compile_and_run(
 
 
 def test_two_threads_on_one_lane_do_not_race(tmp_path: Path) -> None:
-    sources = [CORE / "stress.c", CORE / "shim.c", ROOT / "csrc" / "drain.c"]
+    sources = [CORE / "stress.c", CORE / "shim.c", *DRAIN]
     done = compile_and_run(tmp_path, sources, "thread")
     assert (done.returncode, done.stdout) == (0, "exact\n"), done.stderr
 
@@ -45,7 +47,7 @@ def test_without_releases_the_same_threads_race(tmp_path: Path) -> None:
 
 
 def test_two_threads_under_address_and_undefined_sanitizers(tmp_path: Path) -> None:
-    sources = [CORE / "stress.c", CORE / "shim.c", ROOT / "csrc" / "drain.c"]
+    sources = [CORE / "stress.c", CORE / "shim.c", *DRAIN]
     done = compile_and_run(tmp_path, sources, "address,undefined")
     assert (done.returncode, done.stdout, done.stderr) == (0, "exact\n", "")
 

@@ -30,8 +30,13 @@ _UNTRACED = ["-O2"]  # the target's own code is not what is explored
 
 C_TARGETS = {
     # name: flags of the core, sources of the core, sources of the target by how they are compiled
-    "drain": (_TRACED, ("drain", "recovery", "contained", "guard"), ("emitter",), ("traced",)),
-    "entries": (_GUIDED, ("drain",), (), ()),
+    "drain": (
+        _TRACED,
+        ("drain", "entries", "state", "recovery", "contained", "guard"),
+        ("emitter",),
+        ("traced",),
+    ),
+    "entries": (_GUIDED, ("drain", "entries"), (), ()),
     "numbers": (_GUIDED, ("text", "number", "decimal"), (), ()),
 }
 PYTHON_TARGETS = ("hello", "answer", "strings", "definition", "datagram", "accept", "options")

@@ -64,10 +64,12 @@ CONTROLS = {
         "drain.c", "if (record->exception >= drain->n_targets)", "if (record->exception > 1u << 20)"
     ),
     "the size of an entry is read twice": Mutation(
-        "drain.c", "memcpy(buffer, &header, sizeof header);", "memcpy(&header, at, sizeof header);"
+        "entries.c",
+        "memcpy(buffer, &header, sizeof header);",
+        "memcpy(&header, at, sizeof header);",
     ),
     "the list of open calls is as long as it says": Mutation(
-        "drain.c", "high = drain->lane.n_calls;", "high = high < 999 ? high : 999;"
+        "state.c", "high = drain->lane.n_calls;", "high = high < 999 ? high : 999;"
     ),
     "a part may end outside the file": Mutation("lane.h", "|| at > size_bytes ||", "||"),
     "cells of the lane are handed out without end": Mutation(

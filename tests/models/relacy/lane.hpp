@@ -32,6 +32,8 @@ static inline void *model_memcpy(void *to, const void *from, size_t n)
 #include "emit.h"
 
 #include "drain.c"
+#include "entries.c"
+#include "state.c"
 #undef memcpy
 
 static const uint32_t CELLS = 16, CALLS = 2, RECORDS = 2;

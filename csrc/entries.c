@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The dictionary, as the collector reads it: entry by entry, and what each series id stands for. */
+#include "drain.h"
+
+#include <stdlib.h>
+
+/* How much of the dictionary is published and not yet read. */
+static enum shm_drained unread(const struct shm_drain *drain, uint32_t *left_bytes)
+{
+    /* Pairs with the release in shm_append_entry. */
+    uint64_t end = atomic_load_explicit(&drain->lane.header->producer.dictionary_end,
+                                        memory_order_acquire);
+    if (end < drain->dictionary_read || end > drain->lane.dictionary_bytes)
+        return SHM_BROKEN_DICTIONARY;
+    *left_bytes = (uint32_t)end - drain->dictionary_read;
+    return SHM_DRAINED;
+}
+
+enum shm_drained shm_drain_all_read(const struct shm_drain *drain)
+{
+    uint32_t left_bytes;
+    enum shm_drained found = unread(drain, &left_bytes);
+    return found == SHM_DRAINED && left_bytes > 0 ? SHM_DRAIN_ENTRIES : found;
+}
+
+static bool entry_is_sound(const struct shm_drain *drain, const struct shm_entry *entry)
+{
+    uint32_t text_bytes = entry->size_bytes - (uint32_t)sizeof *entry;
+    switch (entry->kind) {
+    case SHM_ENTRY_FAMILY:
+        return entry->id == drain->families + 1 && entry->type >= SHM_TYPE_COUNTER &&
+               entry->type <= SHM_TYPE_CALLS && entry->of <= text_bytes / sizeof(double);
+    case SHM_ENTRY_SERIES:
+        return entry->id == drain->n_targets && entry->of >= 1 && entry->of <= drain->families;
+    case SHM_ENTRY_EXCEPTION:
+        return entry->id == drain->n_targets && entry->of >= 1 && entry->of < drain->n_targets &&
+               drain->targets[entry->of].type == SHM_TYPE_CALLS;
+    default:
+        return false;
+    }
+}
+
+enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entry,
+                                 unsigned char *buffer)
+{
+    uint32_t left_bytes;
+    *entry = (struct shm_entry){0};
+    enum shm_drained found = unread(drain, &left_bytes);
+    if (found != SHM_DRAINED || left_bytes == 0)
+        return found;
+    if (left_bytes < sizeof *entry)
+        return SHM_BROKEN_DICTIONARY;
+    /* The header is read once; the copy of the whole entry takes its place under it. */
+    struct shm_entry header;
+    const unsigned char *at = drain->lane.dictionary + drain->dictionary_read;
+    memcpy(&header, at, sizeof header);
+    if (header.size_bytes < sizeof header || header.size_bytes % 8 != 0 ||
+        header.size_bytes > SHM_ENTRY_MAX_BYTES || header.size_bytes > left_bytes)
+        return SHM_BROKEN_ENTRY;
+    memcpy(buffer, at, header.size_bytes);
+    memcpy(buffer, &header, sizeof header);
+    if (!entry_is_sound(drain, &header))
+        return SHM_BROKEN_ENTRY;
+    drain->dictionary_read += header.size_bytes;
+    if (header.kind == SHM_ENTRY_FAMILY)
+        drain->families++;
+    *entry = header;
+    return SHM_DRAINED;
+}
+
+enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const double *bounds,
+                                uint32_t n_bounds, uint64_t *cells)
+{
+    if (drain->n_targets >= drain->room) {
+        uint32_t room = drain->room ? drain->room * 2 : 16;
+        struct shm_target *more = realloc(drain->targets, room * sizeof *more);
+        if (!more)
+            return SHM_DRAIN_NO_MEMORY;
+        if (!drain->room)
+            more[0] = (struct shm_target){0};
+        drain->targets = more;
+        drain->room = room;
+    }
+    drain->targets[drain->n_targets++] = (struct shm_target){
+        .cells = cells,
+        .bounds = bounds,
+        .n_bounds = n_bounds,
+        .lane_cell = shm_cells_take(&drain->cells_used, drain->lane.n_cells,
+                                    shm_cells_of(type, n_bounds)),
+        .type = type,
+    };
+    return SHM_DRAINED;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a lane says of now, read where it is: open calls and gauges. */
+#include "drain.h"
+
+uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
+                         uint32_t n)
+{
+    /* Pairs with the release in shm_producer_move. */
+    uint64_t high = atomic_load_explicit(&drain->lane.header->producer.calls_high,
+                                         memory_order_acquire);
+    if (high > drain->lane.n_calls)
+        high = drain->lane.n_calls;
+    uint32_t found = 0;
+    for (uint32_t slot = 0; slot < high && found < n; slot++) {
+        struct shm_open_call *open = &drain->lane.calls[slot];
+        /* Pairs with the releases in shm_list_call and shm_emit_call_end. */
+        uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
+        /* Pairs with its release in shm_list_call: if it is a later call's, the slot shows that. */
+        uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_acquire);
+        if (atomic_load_explicit(&open->series, memory_order_acquire) != series)
+            continue; /* ended meanwhile */
+        if (series == 0 || series >= drain->n_targets ||
+            drain->targets[series].type != SHM_TYPE_CALLS)
+            continue;
+        calls[found++] = (struct shm_open_call_copy){start_ns, series, slot};
+    }
+    return found;
+}
+
+uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
+                          struct shm_gauge_copy *gauges, uint32_t n)
+{
+    /* Pairs with the release in shm_emit_gauge. */
+    if (atomic_load_explicit(&drain->lane.header->producer.gauge_writes, memory_order_acquire) == 0)
+        return 0;
+    uint32_t found = 0;
+    for (uint32_t i = from_series; i < drain->n_targets && found < n; i++) {
+        const struct shm_target *target = &drain->targets[i];
+        if (i == 0 || target->type != SHM_TYPE_GAUGE || target->lane_cell == SHM_NO_CELLS)
+            continue;
+        const _Atomic uint64_t *cells = &drain->lane.cells[target->lane_cell];
+        gauges[found++] = (struct shm_gauge_copy){
+            .series = i,
+            .value = shm_value(atomic_load_explicit(&cells[SHM_CELL_VALUE], memory_order_relaxed)),
+            .stamp_ns = atomic_load_explicit(&cells[SHM_CELL_STAMP], memory_order_relaxed),
+        };
+    }
+    return found;
+}

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of the core's sources belong together."""
+
+from pathlib import Path
+
+CSRC = Path(__file__).resolve().parents[2] / "csrc"
+
+# The collector's side of a lane that its emitter does not cut short.
+DRAIN = tuple(CSRC / f"{part}.c" for part in ("drain", "entries", "state"))
