@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -52,12 +53,18 @@ def _child(step: int, prepare: Callable[[], Work]) -> None:
         os._exit(1)
 
 
+def _fork() -> int:
+    with warnings.catch_warnings():  # eventlet, if any test has imported it, warns of every fork
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def steps_until_the_end(prepare: Callable[[], Work]) -> Iterator[int]:
     """The steps before each of which a child was killed at the work that prepare gives, one after
     the other; ends when a child has come to the end of the work."""
     step = 1
     while True:
-        pid = os.fork()
+        pid = _fork()
         if pid == 0:
             _child(step, prepare)
         _, status = os.waitpid(pid, 0)
