@@ -192,7 +192,7 @@ def test_forks_from_c_while_other_threads_record(node: Node, tmp_path: Path) -> 
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
     said = node.emitter(
         f"""
-import ctypes, json, threading
+import ctypes, json, threading, time
 forks = ctypes.CDLL({str(library)!r}).forks
 sys.setswitchinterval(1e-5)
 jobs = shmetrics.Counter("jobs", "Jobs", ["by"])
@@ -210,6 +210,8 @@ for thread in threads:
     thread.start()
 pause("recording")
 assert forks(300) == 300
+while not shmetrics.status()["connected"]:  # or nobody would ever hear of it
+    time.sleep(0.01)
 running = False
 for thread in threads:
     thread.join()
