@@ -91,6 +91,11 @@ CONTROLS = {
     "nothing is undone": Mutation(
         "recovery.c", "counts = undo->index == drain->ring.tail;", "counts = false;"
     ),
+    "an undo entry counts for any lane": Mutation(
+        "recovery.c",
+        "undo->kind == SHM_UNDO_NONE || undo->lane_id != drain->lane.lane_id",
+        "undo->kind == SHM_UNDO_NONE",
+    ),
     "the undo entry begins with a neighbour's changes": Mutation("undo.h", "undo->n = 0;", ""),
     "an event that was begun is not finished": Mutation(
         "recovery.c", "if (intent->spilled != spilled)", "if (intent->spilled != spilled || true)"
