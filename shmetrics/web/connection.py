@@ -119,7 +119,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.set_write_buffer_limits(PIECE_BYTES)
+        # Written is what the kernel has taken. (asyncio's TLS pauses at its limit, its TCP above.)
+        transport.set_write_buffer_limits(1 if transport.get_extra_info("sslcontext") else 0, 0)
         if not self._owner.admits(self):
             self._owner.refused(reasons.CLIENT_NAME)
             self.abort()
@@ -250,10 +251,10 @@ class Connection(asyncio.Protocol):
             if self._heard_all or not self._owner.keeps(self):
                 headers.append((b"connection", b"close"))
             self._write(asgi.response(message["status"], headers))
+            self._enter(Phase.TAKING, self._limits.answer_seconds)
             return
         if not self._head_only:
             self.answer = message.get("body", b"")
-            self._enter(Phase.TAKING, self._limits.answer_seconds)
             self._owner.sending(self)
             for at in range(0, len(self.answer), PIECE_BYTES):
                 if self._is_gone():
@@ -264,6 +265,8 @@ class Connection(asyncio.Protocol):
                     self.since = self._loop.time()
         if not message.get("more_body", False):
             self._write(h11.EndOfMessage())
+            # Not before, or who gives way between two requests would lose the end of an answer.
+            await self._writable.wait()
 
     def _write(self, event: h11.Event) -> None:
         data = self._h11.send(event)

@@ -321,3 +321,25 @@ def test_a_reader_that_gets_on_does_not_give_way(
                         assert got > 0
                         taken[reader] += got
             assert fifth.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_the_end_of_an_answer_is_not_lost_when_connections_give_way(
+    hanging: tuple[Hanging, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of it was neither the client's nor the kernel's when its connection looked idle."""
+    monkeypatch.setattr(web_server, "STALLED_SECONDS", 60.0)
+    app, server = hanging
+    app.body = "x" * 2_000_000
+    app.go_on.set()
+    for left in range(0, 1_000_000, 25_000):  # one of these leaves just the end to the server
+        with connected(server.url) as reader:
+            reader.sendall(ASKS + b"\r\n")
+            taken = 0
+            while taken < 2_000_000 - left:
+                taken += len(reader.recv(min(65536, 2_000_000 - left - taken)))
+            with many(server.url, 5, b""):
+                soon(lambda: server.connections == 4)
+                while taken < 2_000_000:
+                    got = len(reader.recv(65536))
+                    assert got > 0, left
+                    taken += got
