@@ -59,6 +59,28 @@ def _no_buckets() -> npt.NDArray[np.uint64]:
 
 
 @dataclass(frozen=True, eq=False)
+class Native:
+    """A histogram's counts in exponential buckets, as Prometheus's native histograms have them.
+
+    Bucket i takes in what is in (base**(i-1), base**i], where base is 2**(2**-schema).
+    schema: -4 to 8, the number of times that a doubling is halved into buckets.
+    zero_threshold: what is not above it is in zeros. It is the lower bound of column 0, or less.
+    first: the index of column 0's bucket; column c is bucket first + c.
+    zeros: (n,), uint64.
+    counts: (n, columns), uint64, what fell in each bucket alone. The last column holds, too, what
+        is above all of them.
+
+    A row's zeros and counts add up to what its buckets in the Table add up to.
+    """
+
+    schema: int
+    zero_threshold: float
+    first: int
+    zeros: npt.NDArray[np.uint64]
+    counts: npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True, eq=False)
 class Table:
     """One family at one moment. Its first n series have numbers; n is the length of the arrays.
 
@@ -68,6 +90,7 @@ class Table:
     buckets: (n, len(bounds) + 1), uint64, what fell in each bucket alone: not cumulated.
     sums: (n,), float64.
     created: (n,), float64, Unix seconds, of a counter or a histogram; or None.
+    native: a histogram's counts in finer buckets, where they are known; or None.
 
     Arrays may be views with any strides. They are read while rendering, and not kept.
     """
@@ -82,6 +105,7 @@ class Table:
     buckets: npt.NDArray[np.uint64] = field(default_factory=_no_buckets)
     sums: npt.NDArray[np.float64] = field(default_factory=_no_numbers)
     created: npt.NDArray[np.float64] | None = None
+    native: Native | None = None
 
     def __len__(self) -> int:
         """How many series are shown."""
