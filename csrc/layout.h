@@ -87,7 +87,7 @@ enum shm_kind {
     SHM_KIND_ADD = 1,        /* counter += value */
     SHM_KIND_OBSERVE = 2,    /* histogram takes value */
     SHM_KIND_CALL_START = 3, /* stamp */
-    SHM_KIND_CALL_END = 4,   /* stamp, duration, exception, trace */
+    SHM_KIND_CALL_END = 4,   /* stamp, duration, exception */
     SHM_KINDS = 5
 };
 
@@ -98,12 +98,23 @@ enum shm_kind {
  *   +--------+--------+--------+---------------+-----------------------+
  *   | duration_ns                              | exception | zero      |   16
  *   +------------------------------------------+-----------------------+
- *   | trace: base id of the trace the call ended in, zero if none      |   32
- *   +------------------------------------------------------------------+
- *   | zero                                                             |   48
- *   +------------------------------------------------------------------+
- * A field that a kind does not use keeps whatever the slot held before.
+ *   | trace.id: the trace that the event belongs to                    |   32
+ *   +------------------------------------------+-----------------------+
+ *   | trace.span: the span in it, zero if none | zero                  |   48
+ *   +------------------------------------------+-----------------------+
+ * A field that a kind does not use keeps whatever the slot held before; so does trace, unless
+ * flags say that there is one.
  */
+#define SHM_FLAG_TRACE 1u
+
+/* Bytes in the order in which people write them as hexadecimal digits. */
+struct shm_trace {
+    uint8_t id[16];
+    uint8_t span[8];
+};
+static_assert(sizeof(struct shm_trace) == 24, "trace");
+static_assert(offsetof(struct shm_trace, span) == 16, "trace.span");
+
 struct shm_record {
     uint8_t kind;
     uint8_t flags;
@@ -116,11 +127,12 @@ struct shm_record {
     uint64_t duration_ns;  /* call end */
     uint32_t exception;    /* call end: id of the exception's series, 0 for none */
     uint32_t zero_b;
-    uint8_t trace[16];
-    uint8_t zero_c[16];
+    struct shm_trace trace; /* add, observe, call end: if flags say so */
+    uint8_t zero_c[8];
 };
 static_assert(sizeof(struct shm_record) == SHM_RECORD_BYTES, "a record is one cache line");
 static_assert(offsetof(struct shm_record, kind) == 0, "record.kind");
+static_assert(offsetof(struct shm_record, flags) == 1, "record.flags");
 static_assert(offsetof(struct shm_record, series) == 4, "record.series");
 static_assert(offsetof(struct shm_record, value) == 8, "record.value");
 static_assert(offsetof(struct shm_record, stamp_ns) == 8, "record.stamp_ns");
@@ -203,7 +215,8 @@ enum shm_drop {
     SHM_DROP_FOREIGN_CALL = 4,   /* a call ended in a process that did not start it */
     SHM_DROP_UNTRACKED_CALL = 5, /* counted, but not listed among the open calls */
     SHM_DROP_NO_MEMORY = 6,
-    SHM_DROPS = 7
+    SHM_DROP_BAD_EXEMPLAR = 7,   /* no trace id, no span id or another label; the event counts */
+    SHM_DROPS = 8
 };
 
 struct shm_producer_line {
@@ -215,7 +228,7 @@ struct shm_producer_line {
     _Atomic uint64_t overflowed;     /* events recorded in an overflow series */
     uint64_t zero_a[2];
     _Atomic uint64_t dropped[SHM_DROPS];
-    uint64_t zero_b[17];
+    uint64_t zero_b[16];
 };
 static_assert(sizeof(struct shm_producer_line) == 256, "producer");
 static_assert(offsetof(struct shm_producer_line, dictionary_end) == 8, "producer.dictionary_end");

@@ -66,7 +66,7 @@ static inline const char *shm_drop_name(enum shm_drop cause)
 {
     static const char *const names[SHM_DROPS] = {
         "lane_full",    "oversized",      "bad_value", "bad_labels",
-        "foreign_call", "untracked_call", "no_memory",
+        "foreign_call", "untracked_call", "no_memory", "bad_exemplar",
     };
     return (unsigned)cause < SHM_DROPS ? names[cause] : "unknown";
 }

@@ -58,6 +58,25 @@ def _no_buckets() -> npt.NDArray[np.uint64]:
     return np.empty((0, 1), np.uint64)
 
 
+def _no_exemplars() -> npt.NDArray[np.void]:
+    return np.empty(0, EXEMPLAR)
+
+
+# A trace that stands for what a table shows: of a histogram's row those in one bucket, of a
+# counter's row all (bucket 0). stamp_ns: Unix time. span: zero if there is none.
+EXEMPLAR = np.dtype(
+    [
+        ("row", np.uint64),
+        ("bucket", np.uint32),
+        ("zero", np.uint32),
+        ("value", np.float64),
+        ("stamp_ns", np.uint64),
+        ("trace", np.uint8, 16),
+        ("span", np.uint8, 8),
+    ]
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Native:
     """A histogram's counts in exponential buckets, as Prometheus's native histograms have them.
@@ -91,6 +110,8 @@ class Table:
     sums: (n,), float64.
     created: (n,), float64, Unix seconds, of a counter or a histogram; or None.
     native: a histogram's counts in finer buckets, where they are known; or None.
+    exemplars: (any,), EXEMPLAR, of a counter or a histogram, sorted by row and bucket, each pair at
+        most once; contiguous.
 
     Arrays may be views with any strides. They are read while rendering, and not kept.
     """
@@ -106,6 +127,7 @@ class Table:
     sums: npt.NDArray[np.float64] = field(default_factory=_no_numbers)
     created: npt.NDArray[np.float64] | None = None
     native: Native | None = None
+    exemplars: npt.NDArray[np.void] = field(default_factory=_no_exemplars)
 
     def __len__(self) -> int:
         """How many series are shown."""

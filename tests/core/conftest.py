@@ -38,7 +38,7 @@ struct shm_entry { uint32_t size_bytes; uint16_t kind; uint16_t type; uint32_t i
 struct shm_open_call_copy { uint64_t start_ns; uint32_t series; uint32_t slot; };
 struct shm_gauge_copy { uint32_t series; double value; uint64_t stamp_ns; ...; };
 struct shm_counts {
-    uint64_t recorded; uint64_t spilled; uint64_t overflowed; uint64_t dropped[7]; ...;
+    uint64_t recorded; uint64_t spilled; uint64_t overflowed; uint64_t dropped[8]; ...;
 };
 struct shm_room { uint64_t bytes; uint32_t cells; };
 struct shm_producer {
