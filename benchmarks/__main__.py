@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pyperf
 
-from benchmarks import floor, report, rounds
+from benchmarks import floor, report, rounds, summary, targets
+from benchmarks.contender import Group
 from benchmarks.groups import GROUPS
+from benchmarks.summary import Part, Summary
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,39 +25,67 @@ def tell(words: str) -> None:
         sys.stderr.flush()
 
 
+class Run:
+    """What has been measured so far, in three files: every value, the summary, and its tables."""
+
+    def __init__(self, stem: Path, quick: bool, measured: str) -> None:
+        self._stem = stem
+        self._values: list[pyperf.Benchmark] = []
+        self.summary = Summary(measured, report.machine(), quick, ())
+
+    def begin(self) -> str:
+        kind = "quick look, rough figures" if self.summary.quick else "full run"
+        return f"# Benchmarks, {self.summary.measured} UTC, {kind}\n\n{self.summary.machine}\n"
+
+    def measure(self, group: Group) -> Part:
+        effort = group.effort.quick() if self.summary.quick else group.effort
+        if absent := group.lacking():
+            return summary.part(group, {}, {}, absent)
+        results, failures = rounds.run(group, effort, tell)
+        tell("")
+        self._values += results.values()
+        return summary.part(group, results, failures)
+
+    def add(self, part: Part) -> str:
+        """Written after each group, so that a run which is ended early has not been for nothing."""
+        said = self.summary
+        self.summary = Summary(said.measured, said.machine, said.quick, (*said.parts, part))
+        self._write()
+        return "\n".join(report.section(part))
+
+    def verdict(self) -> str:
+        return "\n".join(["## Targets", "", *targets.table(targets.TARGETS, self.summary), ""])
+
+    def _write(self) -> None:
+        sections = (line for part in self.summary.parts for line in report.section(part))
+        text = "\n".join([self.begin(), *sections, self.verdict()])
+        self._stem.with_suffix(".md").write_text(text)
+        summary.write(self.summary, self._stem.with_suffix(".summary.json"))
+        if self._values:
+            suite = pyperf.BenchmarkSuite(self._values)
+            suite.dump(str(self._stem.with_suffix(".json")), replace=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="see that it works; figures are rough")
-    parser.add_argument("--name", help="of the two files in benchmarks/results/; default: the time")
+    parser.add_argument("--name", help="of the files in benchmarks/results/; default: the time")
     parser.add_argument("group", nargs="*", metavar="GROUP", help=f"default: {', '.join(GROUPS)}")
     args = parser.parse_args()
     if unknown := set(args.group) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
-    effort = rounds.QUICK if args.quick else rounds.FULL
     floor.build()
+    RESULTS.mkdir(exist_ok=True)
 
     now = datetime.datetime.now(datetime.timezone.utc)
-    kind = "quick look, rough figures" if args.quick else "full run"
-    lines = [f"# Benchmarks, {now:%Y-%m-%d %H:%M} UTC, {kind}", "", report.machine(), ""]
-    print("\n".join(lines))
-    measured: list[pyperf.Benchmark] = []
-    failed = False
+    stem = RESULTS / (args.name or f"{now:%Y-%m-%dT%H-%M-%SZ}")
+    run = Run(stem, args.quick, f"{now:%Y-%m-%d %H:%M}")
+    print(run.begin())
     for key in args.group or GROUPS:
-        results, failures = rounds.run(GROUPS[key], effort, tell)
-        tell("")
-        measured.extend(results.values())
-        part = list(report.table(GROUPS[key], results, failures))
-        print("\n".join(part), flush=True)
-        lines += part
-        failed = failed or bool(failures)
-
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / (args.name or f"{now:%Y-%m-%dT%H-%M-%SZ}")
-    path.with_suffix(".md").write_text("\n".join(lines))
-    if measured:
-        pyperf.BenchmarkSuite(measured).dump(str(path.with_suffix(".json")), replace=True)
-    print(f"written: {path}.md, {path}.json")
-    return 1 if failed else 0
+        print(run.add(run.measure(GROUPS[key])), flush=True)
+    print(run.verdict())
+    print(f"written: {stem}.md, {stem}.json, {stem}.summary.json")
+    return 1 if any(part.failures for part in run.summary.parts) else 0
 
 
 if __name__ == "__main__":

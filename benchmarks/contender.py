@@ -1,15 +1,37 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two nouns of a benchmark: contender and group."""
+"""The nouns of a benchmark: contender, group, and the effort that a group is worth."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Literal
 
-# Does the thing so many times, and returns how long that took in seconds (or how large it is).
+# Does the thing so many times, and returns how long that took in seconds. Of a group of sizes or
+# shares it is called once, with 1, and returns bytes or a part of one.
 Timer = Callable[[int], float]
+Unit = Literal["second", "byte", "share"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to look: processes per contender, values in each, and repetitions per value."""
+
+    rounds: int = 6
+    values: int = 5
+    warmups: int = 2
+    loops: int = 0  # 0: as many as take value_s
+    value_s: float = 0.05
+
+    def quick(self) -> Effort:
+        """Enough to see that it runs."""
+        fewer = replace(self, rounds=max(1, min(2, self.rounds // 3)), value_s=self.value_s / 5)
+        return replace(fewer, values=min(2, self.values), warmups=min(1, self.warmups))
+
+
+# For what takes seconds each time.
+SLOW = Effort(rounds=3, values=1, warmups=1, loops=1)
 
 
 @dataclass(frozen=True)
@@ -25,7 +47,17 @@ class Contender:
 class Group:
     """Contenders that can be compared. Ratios are to the contender with the key `one`.
 
-    A contender with the key `floor` does none of the work: what the others cost is above it.
+    The contender with the key `floor`, if there is one, does none of the work: the others are
+    shown as so many times the floor. There may be lower floors among the contenders, which are
+    rows like any other.
+
+    interleaved: for what takes long and varies by itself. All contenders live in one process and
+    take turns, once each in an order that is drawn anew every time; a value is the median of
+    `effort.loops` turns, values of one turn belong together, and their difference is shown with
+    its interval.
+
+    around: what all rounds of the group need, a broker say; entered once, before the processes
+    start, which find it by the environment. lacking(): what keeps the group from running here.
     """
 
     key: str
@@ -33,7 +65,12 @@ class Group:
     note: str
     one: str
     contenders: tuple[Contender, ...]
-    unit: Literal["second", "byte"] = "second"
+    unit: Unit = "second"
+    floor: str = "floor"
+    effort: Effort = Effort()
+    interleaved: bool = False
+    around: Callable[[], AbstractContextManager[object]] = nullcontext
+    lacking: Callable[[], str] = str
 
     def __getitem__(self, key: str) -> Contender:
         return next(contender for contender in self.contenders if contender.key == key)

@@ -3,33 +3,25 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyperf
 
-from benchmarks.contender import Contender, Group
+from benchmarks.contender import Contender, Effort, Group
 
 ROOT = Path(__file__).resolve().parent.parent
+# Far more than any process of a contender takes: one that hangs shall not stop the others.
+PATIENCE_S = 300.0
 
-
-@dataclass(frozen=True)
-class Effort:
-    """How long to look: processes per contender, values per process, seconds per value."""
-
-    rounds: int
-    values: int
-    warmups: int
-    value_s: float
-
-
-FULL = Effort(rounds=6, values=5, warmups=2, value_s=0.05)
-QUICK = Effort(rounds=2, values=2, warmups=1, value_s=0.01)
+Results = dict[str, pyperf.Benchmark]
+Failures = dict[str, str]
 
 
 class ContenderFailed(Exception):
@@ -42,43 +34,78 @@ def complaint(stderr: str) -> str:
     return next((line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)), lines[-1])
 
 
-def measure(group: Group, contender: Contender, effort: Effort, loops: int) -> pyperf.Benchmark:
-    """One process of one contender. loops: as in the round before, 0 to find out."""
+def ran(command: list[str]) -> tuple[int, str]:
+    """Status and stderr of a process that is ended, with all it started, if it takes too long."""
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            _, said = process.communicate(timeout=PATIENCE_S)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return 1, f"TimeoutError: not done after {PATIENCE_S:.0f} s"
+            raise
+    return process.returncode, said
+
+
+def measure(
+    group: Group, contender: Contender, effort: Effort, loops: int
+) -> list[pyperf.Benchmark]:
+    """One process of one contender, or of all that are interleaved.
+
+    loops: as in the round before, 0 to find out.
+    """
     with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as scratch:
         output = Path(scratch, "result.json")
         command = [sys.executable, "-m", "benchmarks.worker", group.key, contender.key]
         command += ["--processes=1", f"--values={effort.values}", f"--warmups={effort.warmups}"]
         command += [f"--min-time={effort.value_s}", "--quiet", f"--output={output}"]
-        if loops:
+        if loops and not group.interleaved:
             command += [f"--loops={loops}"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        if done.returncode or not output.exists():
-            raise ContenderFailed(f"{group.key}/{contender.key}: {complaint(done.stderr)}")
-        return pyperf.Benchmark.load(str(output))
+        status, said = ran(command)
+        if status or not output.exists():
+            raise ContenderFailed(f"{group.key}/{contender.key}: {complaint(said)}")
+        return list(pyperf.BenchmarkSuite.load(str(output)))
 
 
-def run(
-    group: Group, effort: Effort, tell: Callable[[str], None]
-) -> tuple[dict[str, pyperf.Benchmark], dict[str, str]]:
+def run(group: Group, effort: Effort, tell: Callable[[str], None]) -> tuple[Results, Failures]:
     """All rounds of a group: results by contender key, and what kept the others from having any."""
-    results: dict[str, pyperf.Benchmark] = {}
-    failures: dict[str, str] = {}
-    for turn in range(effort.rounds):
-        for contender in group.contenders:
-            key = contender.key
-            if key in failures:
-                continue
-            tell(f"{group.key}: round {turn + 1} of {effort.rounds}: {contender.title}")
-            known = results.get(key)
-            loops = known.get_loops() if known and group.unit == "second" else 0
-            try:
-                found = measure(group, contender, effort, loops)
-            except ContenderFailed as error:
-                failures[key] = str(error)
-                results.pop(key, None)
-                continue
-            if known:
-                known.add_runs(found)
-            else:
-                results[key] = found
+    results: Results = {}
+    failures: Failures = {}
+    contenders = group.contenders[:1] if group.interleaved else group.contenders
+    try:
+        with group.around():
+            for turn in range(effort.rounds):
+                for contender in contenders:
+                    if contender.key not in failures:
+                        tell(f"{group.key}: round {turn + 1} of {effort.rounds}: {contender.title}")
+                        once(group, contender, effort, results, failures)
+    except Exception as error:  # what stands around the group gave way: the other groups go on
+        failures[group.key] = f"{group.key}: {type(error).__name__}: {error}"
     return results, failures
+
+
+def once(
+    group: Group, contender: Contender, effort: Effort, results: Results, failures: Failures
+) -> None:
+    known = results.get(contender.key)
+    loops = known.get_loops() if known and group.unit == "second" else effort.loops
+    try:
+        measured = measure(group, contender, effort, loops)
+    except ContenderFailed as error:
+        failures[contender.key] = str(error)
+        results.pop(contender.key, None)
+        return
+    for found in measured:
+        key = found.get_name().partition("/")[2]
+        if key in results:
+            results[key].add_runs(found)
+        else:
+            results[key] = found

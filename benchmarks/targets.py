@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the figures shall be, and whether they are. Said in the report, and never an exit status.
+
+Ratios are of medians of one run; the ratio of the best values stands beside, for a machine that
+was busy. Times of other machines mean nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from benchmarks import report
+from benchmarks.contender import Unit
+from benchmarks.summary import Figures, Summary
+
+Figure = Callable[[Figures], float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`ours` is at most `most` times `than`, or `than` at least `least` times `ours`.
+
+    Contenders are named GROUP/KEY. above: a third one, which is subtracted from both. Without
+    `than`, `most` is an amount in the group's unit. sure: the difference of the two, which are
+    interleaved, has an interval with zero in it, and is less than `most` of `than`.
+    """
+
+    what: str
+    ours: str
+    than: str = ""
+    most: float = 0.0
+    least: float = 0.0
+    above: str = ""
+    sure: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was wanted and found, as words. met is None where it was not measured."""
+
+    what: str
+    wanted: str
+    median: str = ""
+    best: str = ""
+    met: bool | None = None
+
+
+def figures(summary: Summary, name: str) -> tuple[Figures | None, Unit]:
+    group, _, key = name.partition("/")
+    part = summary.part(group)
+    return (part.figures(key), part.unit) if part else (None, "second")
+
+
+def interval(target: Target, summary: Summary) -> Verdict:
+    wanted = f"not measurable, under {target.most:.1%}"
+    group, _, key = target.ours.partition("/")
+    part = summary.part(group)
+    found = part.difference(key) if part else None
+    one, unit = figures(summary, target.than)
+    if not found or not one:
+        return Verdict(target.what, wanted)
+    met = found.low <= 0 <= found.high and abs(found.median) < target.most * one.median
+    return Verdict(target.what, wanted, report.differs(found, one, unit), "", met)
+
+
+def verdict(target: Target, summary: Summary) -> Verdict:
+    if target.sure:
+        return interval(target, summary)
+    ours, unit = figures(summary, target.ours)
+    than, _ = figures(summary, target.than)
+    above, _ = figures(summary, target.above)
+    wanted = f"≤ {target.most:g} times" if target.than else f"≤ {report.amount(target.most, unit)}"
+    if target.least:
+        wanted = f"{target.least:g} times less"
+    if not ours or bool(target.than) != bool(than) or bool(target.above) != bool(above):
+        return Verdict(target.what, wanted)
+
+    def measured(of: Figure) -> float:
+        """The ratio that is bounded, or the amount."""
+        ground = of(above) if above else 0.0
+        cost, theirs = of(ours) - ground, of(than) - ground if than else 0.0
+        if target.least:
+            return theirs / cost if cost > 0 else float("inf")
+        return cost / theirs if target.than else cost
+
+    def said(value: float) -> str:
+        return f"{report.times(value)} times" if target.than else report.amount(value, unit)
+
+    median = measured(lambda found: found.median)
+    best = measured(lambda found: found.best)
+    met = median >= target.least if target.least else median <= target.most
+    return Verdict(target.what, wanted, said(median), said(best), met)
+
+
+def table(targets: Iterable[Target], summary: Summary) -> Iterator[str]:
+    """A row for each, with yes, no, or that it was not measured."""
+    yield from report.head("", "wanted", "median", "best", "reached")
+    for target in targets:
+        found = verdict(target, summary)
+        reached = {True: "yes", False: "no", None: "not measured"}[found.met]
+        yield report.line(found.what, found.wanted, found.median, found.best, reached)
+
+
+MIB = 1024.0**2
+
+TARGETS = (
+    Target(
+        "`Counter.inc()`, to prometheus_client multiprocess",
+        "inc/room",
+        "inc/multiprocess",
+        least=60,
+    ),
+    Target("`Counter.inc()`, to an empty method of a C type", "inc/room", "inc/floor", most=1.4),
+    Target(
+        "`Histogram.observe()`, to prometheus_client multiprocess",
+        "observe/room",
+        "observe/multiprocess",
+        least=45,
+    ),
+    Target("`Histogram.observe()`, to an empty method", "observe/room", "observe/floor", most=2),
+    Target(
+        "a whole RPC, to prometheus_client multiprocess", "rpc/room", "rpc/multiprocess", least=40
+    ),
+    Target(
+        "the driver hook, to stock metrics enabled",
+        "hook/hook",
+        "hook/stock",
+        least=250,
+        above="hook/floor",
+    ),
+    Target(
+        "the driver hook, to stock metrics disabled",
+        "hook/hook",
+        "hook/stock-off",
+        most=0.5,
+        above="hook/floor",
+    ),
+    Target("storing one record in C", "ring-1/lane", most=3e-9),
+    Target("draining one record in C", "core/observe-drain", most=15e-9),
+    Target("`import shmetrics`, time", "import-time/shmetrics", most=0.020),
+    Target("`import shmetrics`, memory", "import-memory/shmetrics", most=3 * MIB),
+)
