@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one compiled module. SHMETRICS_SANITIZE=address,undefined (or thread) instruments it."""
+"""The three compiled modules. SHMETRICS_SANITIZE=address,undefined (or thread) instruments it."""
 
 import os
 import sys
@@ -20,19 +20,25 @@ flags = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-fvisibili
 generated = ["-Wno-conversion", "-Wno-sign-conversion", "-Wno-unused-parameter", "-Wno-shadow"]
 instrument = [f"-fsanitize={sanitize}", "-g", "-O1", "-fno-omit-frame-pointer"] if sanitize else []
 
-core = sorted(str(path) for path in Path("csrc").glob("*.c"))
+# Each module has what it calls of csrc/, and none a second copy of anything that has state.
+MODULES = {
+    "_ring": ["process"],
+    "_drain": ["contained", "drain", "entries", "guard", "recovery", "state"],
+    "_text": ["decimal", "number", "text"],
+}
 
 setup(
     ext_modules=cythonize(
         [
             Extension(
-                "shmetrics._ring",
-                ["shmetrics/_ring.pyx", *core],
+                f"shmetrics.{name}",
+                [f"shmetrics/{name}.pyx", *(f"csrc/{source}.c" for source in sources)],
                 include_dirs=["csrc"],
                 depends=sorted(str(path) for path in Path("csrc").glob("*.h")),
                 extra_compile_args=[*flags, *generated, *(instrument or ["-O2"])],
                 extra_link_args=instrument,
             )
+            for name, sources in MODULES.items()
         ],
         compiler_directives={"language_level": 3, "embedsignature": True},
     )

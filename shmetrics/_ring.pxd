@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# What csrc/ offers. Nothing there raises; what needs the GIL is only what touches Python objects.
+# What csrc/ offers an emitter, and what it shares with the collector. Nothing there raises; what
+# needs the GIL is only what touches Python objects.
 
-from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
@@ -147,97 +147,5 @@ cdef extern from "counts.h" nogil:
     void shm_counts_read(const shm_header *header, shm_counts *counts) noexcept
 
 
-cdef extern from "undo.h" nogil:
-    cdef struct shm_undo:
-        pass
-
-
-cdef extern from "drain.h" nogil:
-    const int SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY
-    const int SHM_BROKEN_HEAD, SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND
-    const int SHM_BROKEN_SERIES, SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_BROKEN_CUT_SHORT
-
-    const uint64_t SHM_NO_CELL
-
-    cdef struct shm_tally:
-        uint64_t *events[5]
-        uint64_t *unbound
-        uint64_t *spilled
-        uint64_t *overflowed
-        uint64_t *dropped[7]
-
-    cdef struct shm_drain:
-        shm_lane lane
-        uint32_t n_targets
-        shm_tally tally
-
-    cdef struct shm_open_call_copy:
-        uint64_t start_ns
-        uint32_t series
-        uint32_t slot
-
-    cdef struct shm_gauge_copy:
-        uint32_t series
-        double value
-        uint64_t stamp_ns
-
-    void shm_drain_close(shm_drain *drain) noexcept
-    int shm_drain_bind(shm_drain *drain, uint16_t type, const double *bounds, uint32_t n_bounds,
-                       uint64_t *cells) noexcept
-
-
-cdef extern from "contained.h" nogil:
-    int shm_contained_open(shm_drain *drain, void *base, uint64_t size_bytes, shm_undo *undo,
-                           uint64_t *cells, uint64_t n_cells) noexcept
-    bint shm_contained_recover(shm_drain *drain) noexcept
-    int shm_contained_pass(shm_drain *drain) noexcept
-    int shm_contained_entry(shm_drain *drain, shm_entry *entry, unsigned char *buffer) noexcept
-    uint32_t shm_contained_calls(shm_drain *drain, shm_open_call_copy *calls, uint32_t n) noexcept
-    uint32_t shm_contained_gauges(shm_drain *drain, uint32_t from_series, shm_gauge_copy *gauges,
-                                  uint32_t n) noexcept
-    bint shm_contained_finish(shm_drain *drain) noexcept
-    bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept
-    bint shm_contained_abandon(shm_drain *drain, uint32_t slot, uint64_t cell) noexcept
-    bint shm_contained_give_up(shm_drain *drain) noexcept
-    bint shm_contained_report(shm_drain *drain, uint32_t report, uint64_t now,
-                              uint64_t cell) noexcept
-    uint64_t shm_contained_reported(shm_drain *drain, uint32_t report) noexcept
-    bint shm_contained_report_counts(shm_drain *drain) noexcept
-    bint shm_contained_counts(shm_drain *drain, shm_counts *counts) noexcept
-
-
-cdef extern from "text.h" nogil:
-    const size_t SHM_TEXT_SUFFIX_BYTES
-
-    cdef struct shm_text_family:
-        const char *name
-        size_t name_bytes
-        const char *labels
-        const uint64_t *parts
-        size_t n_rows
-
-    cdef struct shm_text_les:
-        const char *text
-        const uint64_t *offsets
-        size_t n
-
-    cdef struct shm_text_column:
-        const char *first
-        ptrdiff_t stride_bytes
-        int counts
-
-    cdef struct shm_text_buckets:
-        const char *first
-        ptrdiff_t row_stride_bytes
-        ptrdiff_t bucket_stride_bytes
-
-    char *shm_text_number(char *out, double value) noexcept
-    char *shm_text_count(char *out, uint64_t value) noexcept
-    char *shm_text_escape(char *out, const char *value, size_t n_bytes) noexcept
-    size_t shm_text_bound(const shm_text_family *family, size_t n_lines,
-                          const shm_text_les *les) noexcept
-    char *shm_text_scalars(char *out, const shm_text_family *family, const char *suffix,
-                           shm_text_column values, shm_text_column created) noexcept
-    char *shm_text_histograms(char *out, const shm_text_family *family, const shm_text_les *les,
-                              shm_text_buckets buckets, shm_text_column sums,
-                              shm_text_column created) noexcept
+cdef int check_attach(int code) except -1
+cdef dict counts_dict(const shm_counts *counts)

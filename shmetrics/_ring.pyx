@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: freethreading_compatible=False
-"""The binding of csrc/: how to call it, and its codes as exceptions. No policy, no parsing.
+"""The binding of csrc/ for a process that records: how to call it, and its codes as exceptions.
+No policy, no parsing. The collector's ends of csrc/ are bound in _drain.pyx and _text.pyx.
 
 One process records through one producer. Under the GIL a record is written by one C call that
 never releases it, so threads, signal handlers and destructors cannot interleave. A build without
@@ -8,15 +9,13 @@ the GIL turns it on again when this module is imported.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, _PyBytes_Resize
 from cpython.exc cimport PyErr_Clear
 from cpython.float cimport PyFloat_AsDouble
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
-from libc.string cimport memcpy
+from cpython.ref cimport Py_DECREF, PyObject
 
-from shmetrics.errors import BrokenLane, LaneRefused
+from shmetrics.errors import LaneRefused
 
-# ---- constants: the one source of every number that Python needs -------------------------------
+# ---- constants: the one source of every number of a lane that Python needs ----------------------
 
 LAYOUT_VERSION = SHM_LAYOUT_VERSION
 HEADER_BYTES = SHM_HEADER_BYTES
@@ -26,7 +25,6 @@ INDEX_START = SHM_INDEX_START
 ENTRY_MAX_BYTES = SHM_ENTRY_MAX_BYTES
 OVERFLOW_VALUE = SHM_OVERFLOW_VALUE.decode()
 LANE_MAX_BYTES = SHM_LANE_MAX_BYTES
-UNDO_BYTES = sizeof(shm_undo)
 MAX_OPEN_CALLS = SHM_MAX_OPEN_CALLS
 
 TYPE_NONE = SHM_TYPE_NONE
@@ -98,33 +96,15 @@ _ATTACH_REASONS = {
     SHM_ATTACH_FOREIGN: "foreign",
     SHM_ATTACH_TOO_SMALL: "too_small",
 }
-_BROKEN_REASONS = {
-    SHM_BROKEN_HEAD: "head",
-    SHM_BROKEN_DICTIONARY: "dictionary",
-    SHM_BROKEN_ENTRY: "entry",
-    SHM_BROKEN_KIND: "kind",
-    SHM_BROKEN_SERIES: "series",
-    SHM_BROKEN_VALUE: "value",
-    SHM_BROKEN_CELLS: "cells",
-    SHM_BROKEN_CUT_SHORT: "cut_short",
-}
 
 
-cdef int _check_attach(int code) except -1:
+cdef int check_attach(int code) except -1:
     if code != SHM_ATTACH_OK:
         raise LaneRefused(_ATTACH_REASONS[code])
     return 0
 
 
-cdef int _check_drained(int code) except -1:
-    if code == SHM_DRAIN_NO_MEMORY:
-        raise MemoryError("no memory for a lane's table of series")
-    if code != SHM_DRAINED and code != SHM_DRAIN_ENTRIES:
-        raise BrokenLane(_BROKEN_REASONS[code])
-    return 0
-
-
-cdef dict _counts(const shm_counts *counts):
+cdef dict counts_dict(const shm_counts *counts):
     return {
         "lane": counts.lane_id,
         "recorded": counts.recorded,
@@ -163,7 +143,7 @@ def process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd):
 
     epoch: process_epoch() when the lane was asked for.
     """
-    _check_attach(shm_process_attach(epoch, lane_fd, kick_fd, connection_fd))
+    check_attach(shm_process_attach(epoch, lane_fd, kick_fd, connection_fd))
 
 
 def process_detach():
@@ -183,7 +163,7 @@ def process_status():
     cdef shm_counts counts
     if producer.lane.header != NULL:
         shm_counts_read(producer.lane.header, &counts)
-        status.update(_counts(&counts))
+        status.update(counts_dict(&counts))
     return status
 
 
@@ -461,290 +441,3 @@ cdef class CallSeries(Series):
                 NULL if thrown is None else &thrown.series) == SHM_ATTENTION:
             _attend()
         return 0
-
-
-# ---- the collector -----------------------------------------------------------------------------
-
-def cells_of(int type, int n_bounds):
-    """How many cells a series of this type has."""
-    return shm_cells_of(<uint16_t>type, <uint32_t>n_bounds)
-
-
-def lane_bytes(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
-    """Size of a lane with parts of these sizes."""
-    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
-    return shm_lane_bytes(&sizes)
-
-
-def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t records,
-                uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
-    """Makes zeroed memory of lane_bytes() a lane."""
-    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
-    if <uint64_t>memory.shape[0] < shm_lane_bytes(&sizes):
-        raise ValueError("memory is smaller than the lane")
-    shm_lane_format(&memory[0], lane_id, &sizes)
-
-
-cdef class LaneDrain:
-    """The consumer's end of one lane: a writable mapping of its file, and the store to drain into.
-
-    undo: UNDO_BYTES of the store, the same for all lanes. cells: all cells of the store.
-
-    Raises LaneRefused if the mapping is no lane, and BrokenLane from any method once the lane
-    breaks the contract.
-    """
-
-    cdef shm_drain drain_
-    cdef unsigned char[::1] _memory
-    cdef unsigned char[::1] _undo
-    cdef uint64_t[::1] _cells
-    cdef list _kept
-
-    def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] undo not None,
-                  uint64_t[::1] cells not None):
-        if <size_t>undo.shape[0] != sizeof(shm_undo):
-            raise ValueError("undo is not UNDO_BYTES long")
-        self._memory = memory
-        self._undo = undo
-        self._cells = cells
-        self._kept = []
-        _check_attach(shm_contained_open(
-            &self.drain_, &memory[0], <uint64_t>memory.shape[0], <shm_undo *>&undo[0],
-            &cells[0], <uint64_t>cells.shape[0]))
-
-    def __dealloc__(self):
-        shm_drain_close(&self.drain_)
-
-    @property
-    def lane_id(self):
-        return self.drain_.lane.lane_id
-
-    @property
-    def records(self):
-        return self.drain_.lane.records
-
-    def recover(self):
-        """Undoes what a kill left half done in this lane. False: the undo entry is damaged."""
-        return shm_contained_recover(&self.drain_)
-
-    def drain(self):
-        """Folds what is there. False: read the new entries first, and bind them."""
-        cdef int code = shm_contained_pass(&self.drain_)
-        _check_drained(code)
-        return code == SHM_DRAINED
-
-    def entry(self):
-        """Next new dictionary entry (kind, type, id, of, payload), or None."""
-        cdef shm_entry entry
-        cdef unsigned char buffer[16384]
-        _check_drained(shm_contained_entry(&self.drain_, &entry, buffer))
-        if entry.size_bytes == 0:
-            return None
-        return (entry.kind, entry.type, entry.id, entry.of,
-                (<char *>buffer)[sizeof(shm_entry):entry.size_bytes])
-
-    def bind(self, int type, const double[::1] bounds, Py_ssize_t first=-1):
-        """Binds the next series id to the store's cells from first on, or to nothing (-1)."""
-        cdef uint32_t n_bounds = <uint32_t>(0 if bounds is None else bounds.shape[0])
-        cdef const double *bounds_ = NULL
-        cdef uint64_t *cells_ = NULL
-        if n_bounds:
-            bounds_ = &bounds[0]
-        if first >= 0:
-            if first + <Py_ssize_t>shm_cells_of(
-                    <uint16_t>type, n_bounds) > self._cells.shape[0]:
-                raise ValueError("cells outside the store")
-            cells_ = &self._cells[first]
-        _check_drained(shm_drain_bind(&self.drain_, <uint16_t>type, bounds_, n_bounds, cells_))
-        self._kept.append(bounds)
-
-    def calls(self):
-        """Open calls as (series id, start_ns, slot)."""
-        cdef shm_open_call_copy found[4096]
-        cdef uint32_t n = shm_contained_calls(&self.drain_, found, 4096)
-        return [(found[i].series, found[i].start_ns, found[i].slot) for i in range(n)]
-
-    def gauges(self):
-        """(series id, value, stamp_ns) of every gauge."""
-        cdef shm_gauge_copy found[256]
-        cdef list result = []
-        cdef uint32_t n = shm_contained_gauges(&self.drain_, 1, found, 256)
-        while n:
-            result.extend([(found[i].series, found[i].value, found[i].stamp_ns) for i in range(n)])
-            n = shm_contained_gauges(&self.drain_, found[n - 1].series + 1, found, 256)
-        return result
-
-    def counts(self):
-        """What the lane says of itself; an emitter can write anything there."""
-        cdef shm_counts counts
-        shm_contained_counts(&self.drain_, &counts)
-        return _counts(&counts)
-
-    def tally(self, dict events not None, Py_ssize_t unbound, Py_ssize_t spilled,
-              Py_ssize_t overflowed, dict dropped not None):
-        """Cells of the store that count what becomes of events: by name of their kind, by name of
-        the cause."""
-        for kind, name in KIND_NAMES.items():
-            self.drain_.tally.events[<int>kind] = &self._cells[<Py_ssize_t>events[name]]
-        self.drain_.tally.unbound = &self._cells[unbound]
-        self.drain_.tally.spilled = &self._cells[spilled]
-        self.drain_.tally.overflowed = &self._cells[overflowed]
-        for cause, name in enumerate(DROP_NAMES):
-            self.drain_.tally.dropped[<int>cause] = &self._cells[<Py_ssize_t>dropped[name]]
-
-    def report_counts(self):
-        """Counts in the store what the lane has counted since the last time."""
-        shm_contained_report_counts(&self.drain_)
-
-    def report(self, int report, uint64_t now, Py_ssize_t cell=-1):
-        """Adds to a cell of the store what `now` is more than the report says, once."""
-        return shm_contained_report(
-            &self.drain_, <uint32_t>report, now, SHM_NO_CELL if cell < 0 else <uint64_t>cell)
-
-    def reported(self, int report):
-        """What the report says; an emitter can write anything there."""
-        return shm_contained_reported(&self.drain_, <uint32_t>report)
-
-    def finish(self):
-        """The emitter is dead: finishes the event that it was in the middle of."""
-        shm_contained_finish(&self.drain_)
-
-    def take_gauge(self, uint32_t series, uint64_t cell):
-        """Adds a dead emitter's gauge to a cell of the store, once."""
-        return shm_contained_take_gauge(&self.drain_, series, cell)
-
-    def abandon(self, uint32_t slot, uint64_t cell):
-        """Counts a dead emitter's open call in a cell of the store, once."""
-        return shm_contained_abandon(&self.drain_, slot, cell)
-
-    def give_up(self):
-        """Tells the emitter to register anew: this lane is read no more."""
-        shm_contained_give_up(&self.drain_)
-
-
-# ---- text --------------------------------------------------------------------------------------
-
-def text_number(double value):
-    """A number as the exposition formats write it."""
-    cdef char[64] text
-    return text[:shm_text_number(text, value) - text]
-
-
-def text_count(uint64_t value):
-    """A count as the exposition formats write it: text_number(float(value))."""
-    cdef char[64] text
-    return text[:shm_text_count(text, value) - text]
-
-
-def text_escape(str value not None):
-    """A label value between its quotes, as UTF-8."""
-    cdef bytes raw = value.encode("utf-8", "replace")
-    cdef bytes escaped = PyBytes_FromStringAndSize(NULL, 2 * len(raw))
-    cdef char *text = escaped
-    return text[:shm_text_escape(text, raw, <size_t>len(raw)) - text]
-
-
-cdef const char *_chars(const unsigned char[::1] text) noexcept:
-    cdef const char *nothing = ""
-    return <const char *>&text[0] if text.shape[0] else nothing
-
-
-cdef shm_text_column _column(numbers, size_t n_rows) except *:
-    cdef shm_text_column column = shm_text_column(NULL, 0, False)
-    cdef const uint64_t[:] counts
-    cdef const double[:] doubles
-    if numbers is None or n_rows == 0:
-        return column
-    if <size_t>len(numbers) != n_rows:
-        raise ValueError("a column of another length than the table's")
-    if numbers.dtype.kind == "u":
-        counts = numbers
-        return shm_text_column(<const char *>&counts[0], counts.strides[0], True)
-    doubles = numbers
-    return shm_text_column(<const char *>&doubles[0], doubles.strides[0], False)
-
-
-cdef class TextWriter:
-    """Puts an exposition together. labels, parts, les, offsets: see csrc/text.h.
-
-    Raises ValueError where arrays do not fit each other.
-    """
-
-    cdef PyObject *_text  # bytes that nobody else has seen yet
-    cdef Py_ssize_t _capacity
-    cdef Py_ssize_t _used
-
-    def __cinit__(self):
-        self._capacity = 4096
-        cdef bytes text = PyBytes_FromStringAndSize(NULL, self._capacity)
-        Py_INCREF(text)
-        self._text = <PyObject *>text
-
-    def __dealloc__(self):
-        Py_XDECREF(self._text)
-
-    cdef char *_room(self, size_t n_bytes) except NULL:
-        """Where the next n_bytes go."""
-        cdef Py_ssize_t wanted = self._used + <Py_ssize_t>n_bytes
-        if self._text == NULL:
-            raise ValueError("the text is finished")
-        if wanted > self._capacity:
-            self._capacity = max(wanted, 2 * self._capacity)
-            _PyBytes_Resize(&self._text, self._capacity)
-        return PyBytes_AS_STRING(<object>self._text) + self._used
-
-    cdef int _wrote(self, const char *end) except -1:
-        self._used = end - PyBytes_AS_STRING(<object>self._text)
-        return 0
-
-    cdef shm_text_family _family(self, bytes name, const unsigned char[::1] labels,
-                                 const uint64_t[::1] parts, Py_ssize_t n_rows) except *:
-        if 2 * n_rows >= parts.shape[0] or parts[2 * n_rows] > <uint64_t>labels.shape[0]:
-            raise ValueError("fewer label texts than rows")
-        return shm_text_family(name, <size_t>len(name), _chars(labels), &parts[0], <size_t>n_rows)
-
-    def raw(self, bytes text not None):
-        """Takes text as it is."""
-        cdef char *out = self._room(<size_t>len(text))
-        memcpy(out, <const char *>text, <size_t>len(text))
-        self._used += len(text)
-
-    def scalars(self, bytes name not None, bytes suffix not None,
-                const unsigned char[::1] labels not None, const uint64_t[::1] parts not None,
-                values not None, created=None):
-        """A sample per row, and a _created one."""
-        cdef shm_text_family family = self._family(name, labels, parts, len(values))
-        cdef shm_text_column column = _column(values, family.n_rows)
-        cdef shm_text_column created_ = _column(created, family.n_rows)
-        if len(suffix) > <Py_ssize_t>SHM_TEXT_SUFFIX_BYTES:
-            raise ValueError("the suffix is too long")
-        cdef char *out = self._room(shm_text_bound(&family, 2, NULL))
-        self._wrote(shm_text_scalars(out, &family, suffix, column, created_))
-
-    def histograms(self, bytes name not None, const unsigned char[::1] labels not None,
-                   const uint64_t[::1] parts not None, const unsigned char[::1] les not None,
-                   const uint64_t[::1] offsets not None, const uint64_t[:, :] buckets not None,
-                   sums=None, created=None):
-        """Per row its _bucket samples, _count, _sum and _created."""
-        cdef shm_text_family family = self._family(name, labels, parts, buckets.shape[0])
-        cdef shm_text_les les_ = shm_text_les(
-            _chars(les), &offsets[0], <size_t>(offsets.shape[0] - 1))
-        cdef shm_text_column sums_ = _column(sums, family.n_rows)
-        cdef shm_text_column created_ = _column(created, family.n_rows)
-        if buckets.shape[1] != offsets.shape[0] - 1 or buckets.shape[1] < 1:
-            raise ValueError("another number of buckets than of le labels")
-        if family.n_rows == 0:
-            return
-        cdef shm_text_buckets buckets_ = shm_text_buckets(
-            <const char *>&buckets[0, 0], buckets.strides[0], buckets.strides[1])
-        cdef char *out = self._room(shm_text_bound(&family, les_.n + 3, &les_))
-        self._wrote(shm_text_histograms(out, &family, &les_, buckets_, sums_, created_))
-
-    def finish(self):
-        """The text as bytes. Nothing can be added after it."""
-        self._room(0)
-        _PyBytes_Resize(&self._text, self._used)
-        cdef object text = <object>self._text
-        Py_DECREF(text)
-        self._text = NULL
-        return text

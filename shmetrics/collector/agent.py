@@ -16,7 +16,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.collector.counts import Count, OneCount
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import CallFamily, Family
@@ -114,7 +114,7 @@ class Agent:
             if isinstance(family, CallFamily) and family.exceptions is not None:
                 self.overflow.cell(family.exceptions.definition.name)
 
-    def tally(self, drain: _ring.LaneDrain) -> None:
+    def tally(self, drain: _drain.LaneDrain) -> None:
         """Has a lane's drain count where the agent does."""
         drain.tally(
             {kind: self.events.cell(kind) for kind in _ring.KIND_NAMES.values()},

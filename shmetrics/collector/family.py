@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.collector.log import Entry, Kind, StoreFull
 from shmetrics.collector.shown import Shown
 from shmetrics.collector.store import Store
@@ -51,7 +51,7 @@ class Family:
         self.id = id
         self.definition = definition
         self.bounds = array("d", definition.bounds)
-        self.width = _ring.cells_of(definition.type, len(definition.bounds))
+        self.width = _drain.cells_of(definition.type, len(definition.bounds))
         self.is_limited = True  # False: the label values are the collector's own, and few
         self.longest_label_bytes = 0
         self.shown = Shown(definition.label_names)

@@ -9,7 +9,7 @@ import os
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import CallFamily
@@ -63,7 +63,7 @@ class Lane:
         self.size_bytes = min(file.size_bytes, os.fstat(fd).st_size)
         self._memory = mmap.mmap(fd, self.size_bytes)
         store = families.store
-        self._drain = _ring.LaneDrain(self._memory, store.undo, store.cells)
+        self._drain = _drain.LaneDrain(self._memory, store.undo, store.cells)
         if str(self._drain.lane_id) != file.path.stem:
             raise LaneRefused("lane_id")  # its emitter can write what it likes there
         if not self._drain.recover():

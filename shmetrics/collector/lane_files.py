@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 
 LANE = ".lane"
 OWNER = ".json"
@@ -86,7 +86,7 @@ class LaneFiles:
         The file is locked through that descriptor: the lock lives as long as the emitter does.
         """
         path = self.directory / f"{lane_id}{LANE}"
-        found = LaneFile(path, owner, _ring.lane_bytes(*sizes))
+        found = LaneFile(path, owner, _drain.lane_bytes(*sizes))
         try:
             path.with_suffix(OWNER).write_text(
                 json.dumps({**owner._asdict(), "size_bytes": found.size_bytes})
@@ -166,10 +166,10 @@ def _age(path: Path) -> tuple[int, Path]:
 def _make(path: Path, lane_id: int, sizes: Sizes) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        size_bytes = _ring.lane_bytes(*sizes)
+        size_bytes = _drain.lane_bytes(*sizes)
         os.posix_fallocate(fd, 0, size_bytes)
         with mmap.mmap(fd, size_bytes) as memory:
-            _ring.lane_format(memory, lane_id, *sizes)
+            _drain.lane_format(memory, lane_id, *sizes)
         fcntl.flock(fd, fcntl.LOCK_EX)
     except BaseException:
         os.close(fd)

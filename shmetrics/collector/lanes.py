@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics import _drain
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.gauges import Gauges
@@ -92,7 +92,7 @@ class Lanes:
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
         """A lane for a process that asks for one, or why there is none."""
         sizes = self._sizes(hello.records)
-        excess = self._occupancy.excess(peer.uid, _ring.lane_bytes(*sizes))
+        excess = self._occupancy.excess(peer.uid, _drain.lane_bytes(*sizes))
         if excess is not None:
             self._exceeded[excess.quota].inc()
             return Refused(Result.QUOTA, excess.text)

@@ -12,7 +12,7 @@ import functools
 import struct
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.families import Families
@@ -38,7 +38,7 @@ class Meanings:
     """Filled entry by entry, in the order of the lane's dictionary."""
 
     def __init__(
-        self, who: str, drain: _ring.LaneDrain, families: Families, gauges: Gauges, agent: Agent
+        self, who: str, drain: _drain.LaneDrain, families: Families, gauges: Gauges, agent: Agent
     ) -> None:
         """who: whose lane it is, for people."""
         self.refused: dict[str, int] = {}  # definitions not taken, by reason

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics import _ring
+from shmetrics import _drain
 from shmetrics.collector.log import (
     GROWTH_BYTES,
     Entry,
@@ -93,7 +93,7 @@ class Store:
             self._map, np.uint64, offset=self._cells_at
         )
         self.undo: npt.NDArray[np.uint8] = np.frombuffer(
-            self._map, np.uint8, _ring.UNDO_BYTES, _UNDO_AT
+            self._map, np.uint8, _drain.UNDO_BYTES, _UNDO_AT
         )
 
     def _check(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from shmetrics._ring import TextWriter
+from shmetrics._text import TextWriter
 from shmetrics.exposition.labels import label_text, le_text
 from shmetrics.exposition.table import SUFFIXES, Table
 

@@ -13,7 +13,7 @@ from array import array
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from shmetrics._ring import text_escape, text_number
+from shmetrics._text import text_escape, text_number
 from shmetrics.exposition.table import Series
 
 Constants = tuple[tuple[str, str], ...]

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
@@ -36,7 +36,7 @@ from tests.collector.opened import MIB
 from tests.collector.samples import Samples, samples_of
 
 SMALL = Settings(MIB, rules=Rules(Sizes(records=64, dictionary_bytes=4096, cells=128, calls=8)))
-LANE_BYTES = _ring.lane_bytes(*SMALL.rules.sizes)
+LANE_BYTES = _drain.lane_bytes(*SMALL.rules.sizes)
 
 # Where the parts begin, so that none of them is missed for being small.
 STARTS = (0, 8, 16, 32, 256, 264, 272, 280, 288, 320, 512, 520, 528, 4096, 4224, 8320, 9344, 10368)
@@ -105,7 +105,7 @@ def scribble(memory: bytearray, over: list[tuple[int, int, bytes]]) -> None:
 def drain(memory: bytearray) -> None:
     """As a collector does it, into cells that are watched."""
     store = np.zeros(1 << 16, np.uint64)
-    lane = _ring.LaneDrain(memory, bytearray(_ring.UNDO_BYTES), store)
+    lane = _drain.LaneDrain(memory, bytearray(_drain.UNDO_BYTES), store)
     guard = np.uint64(0x5AFE)
     store[-1] = store[0] = guard
     types: list[tuple[int, array[float]]] = []
@@ -122,7 +122,7 @@ def drain(memory: bytearray) -> None:
                         type_, bounds = _ring.TYPE_EXCEPTION, array("d")
                     else:
                         type_, bounds = types[of - 1]
-                    width = _ring.cells_of(type_, len(bounds))
+                    width = _drain.cells_of(type_, len(bounds))
                     fits = first + width < len(store)
                     lane.bind(type_, bounds, first if fits else -1)
                     first += width if fits else 0

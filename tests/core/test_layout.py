@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.errors import BrokenLane, LaneRefused
 
 SIZES = (64, 16384, 512, 16)
@@ -36,17 +36,17 @@ DICTIONARY_PART_AT = 48
 
 
 def new_lane(lane_id: int = 5) -> mmap.mmap:
-    memory = mmap.mmap(-1, _ring.lane_bytes(*SIZES))
-    _ring.lane_format(memory, lane_id, *SIZES)
+    memory = mmap.mmap(-1, _drain.lane_bytes(*SIZES))
+    _drain.lane_format(memory, lane_id, *SIZES)
     return memory
 
 
 def open_drain(
     memory: mmap.mmap | bytearray, cells: npt.NDArray[np.uint64] | None = None
-) -> _ring.LaneDrain:
+) -> _drain.LaneDrain:
     if cells is None:
         cells = np.zeros(1, np.uint64)
-    return _ring.LaneDrain(memory, bytearray(_ring.UNDO_BYTES), cells)
+    return _drain.LaneDrain(memory, bytearray(_drain.UNDO_BYTES), cells)
 
 
 def put(memory: mmap.mmap, at: int, value: int) -> None:
@@ -150,9 +150,9 @@ def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Pat
 def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None:
     """The undo entry is shared, and lanes' indices are alike: its lane has to be looked at."""
     cells = np.zeros(2, np.uint64)
-    undo = bytearray(_ring.UNDO_BYTES)
+    undo = bytearray(_drain.UNDO_BYTES)
 
-    def fill(memory: mmap.mmap, drain: _ring.LaneDrain, cell: int, n_records: int) -> None:
+    def fill(memory: mmap.mmap, drain: _drain.LaneDrain, cell: int, n_records: int) -> None:
         define_counter(memory)
         assert not drain.drain()
         while drain.entry() is not None:
@@ -169,9 +169,9 @@ def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None
     other = new_lane(5)
     with file.open("r+b") as opened:
         memory = mmap.mmap(opened.fileno(), 0)
-        drain = _ring.LaneDrain(memory, undo, cells)
+        drain = _drain.LaneDrain(memory, undo, cells)
         fill(memory, drain, 0, 2)
-        fill(other, _ring.LaneDrain(other, undo, cells), 1, 3)
+        fill(other, _drain.LaneDrain(other, undo, cells), 1, 3)
         opened.truncate(0)
         with pytest.raises(BrokenLane, match="cut_short"):
             drain.drain()

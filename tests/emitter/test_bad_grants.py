@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.registration import protocol
 from shmetrics.registration.protocol import Answer, Result
 from tests.collector.node import Node
@@ -26,8 +26,8 @@ def memfd(content: bytes) -> int:
 
 
 def lane(at: int = 0, garbage: bytes = b"") -> bytes:
-    memory = bytearray(_ring.lane_bytes(*SIZES))
-    _ring.lane_format(memory, 1, *SIZES)
+    memory = bytearray(_drain.lane_bytes(*SIZES))
+    _drain.lane_format(memory, 1, *SIZES)
     memory[at : at + len(garbage)] = garbage
     return bytes(memory)
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.errors import LaneRefused
 from tests.collector.loopback import Loopback
 from tests.collector.node import Node
 
 # Counts what the registration waits for, per attempt, in nanoseconds.
 WATCH = """
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.emitter.process import registration
 
 waits = []
@@ -327,7 +327,7 @@ def test_no_runtime_directory_is_too_odd(node: Node, name: str, tmp_path: Path) 
 def test_an_error_of_ours_in_the_registration_is_counted_and_not_raised(node: Node) -> None:
     node.run(
         """
-        from shmetrics import _ring
+        from shmetrics import _drain, _ring
 
         def fail():
             raise RuntimeError("ours")
@@ -348,9 +348,9 @@ def test_a_lane_too_small_for_what_waits_is_not_taken(loopback: Loopback, name: 
         counter.labels(f"{n}" + "x" * 200).inc()
     sizes = (64, 4096, 512, 16)
     small = os.memfd_create("lane")
-    os.truncate(small, _ring.lane_bytes(*sizes))
+    os.truncate(small, _drain.lane_bytes(*sizes))
     with mmap.mmap(small, 0) as memory:
-        _ring.lane_format(memory, 77, *sizes)
+        _drain.lane_format(memory, 77, *sizes)
     with pytest.raises(LaneRefused, match="too_small"):
         _ring.process_attach(_ring.process_epoch(), small, -1, -1)
     os.close(small)

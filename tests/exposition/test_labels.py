@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics._ring import text_escape
+from shmetrics._text import text_escape
 from shmetrics.exposition import labels, text
 from shmetrics.exposition.labels import label_text, le_text
 from shmetrics.exposition.table import Series, Table

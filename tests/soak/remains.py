@@ -14,7 +14,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics import _drain, _ring
 from shmetrics.dictionary import decode_definition, decode_strings
 from tests.collector.hostile import (
     DICTIONARY_END_AT,
@@ -82,7 +82,7 @@ def _gauges(memory: bytes) -> dict[tuple[str, str], float]:
         width = 1  # an exception
         if kind == _ring.ENTRY_SERIES:
             family = families[of - 1]
-            width = _ring.cells_of(family.type, len(family.bounds))
+            width = _drain.cells_of(family.type, len(family.bounds))
             if family.type == _ring.TYPE_GAUGE:
                 label = "".join(decode_strings(payload))
                 (found[family.name, label],) = struct.unpack_from("=d", memory, cells_at)

@@ -128,11 +128,11 @@ def test_an_account_that_is_not_exact_is_no_end(desk: Desk) -> None:
 
 def lane_of(desk: Desk, published: int) -> None:
     """The lane of the killed process, as far as its counts go."""
-    from shmetrics import _ring
+    from shmetrics import _drain, _ring
 
     sizes = (64, 4096, 512, 16)
-    memory = bytearray(_ring.lane_bytes(*sizes))
-    _ring.lane_format(memory, 1, *sizes)
+    memory = bytearray(_drain.lane_bytes(*sizes))
+    _drain.lane_format(memory, 1, *sizes)
     head = (_ring.INDEX_START + published) % 2**64
     memory[256:264] = head.to_bytes(8, "little")
     (desk.graves / "emitter-1.1").write_bytes(memory)

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: freethreading_compatible=False
+"""The binding of csrc/ for the collector: lanes made, and drained into the store."""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from shmetrics._ring cimport check_attach, counts_dict, shm_cells_of, shm_counts, shm_entry
+from shmetrics._ring cimport shm_lane_bytes, shm_lane_format, shm_lane_sizes
+
+from shmetrics._ring import DROP_NAMES, KIND_NAMES
+from shmetrics.errors import BrokenLane
+
+UNDO_BYTES = sizeof(shm_undo)
+
+_BROKEN_REASONS = {
+    SHM_BROKEN_HEAD: "head",
+    SHM_BROKEN_DICTIONARY: "dictionary",
+    SHM_BROKEN_ENTRY: "entry",
+    SHM_BROKEN_KIND: "kind",
+    SHM_BROKEN_SERIES: "series",
+    SHM_BROKEN_VALUE: "value",
+    SHM_BROKEN_CELLS: "cells",
+    SHM_BROKEN_CUT_SHORT: "cut_short",
+}
+
+
+cdef int _check_drained(int code) except -1:
+    if code == SHM_DRAIN_NO_MEMORY:
+        raise MemoryError("no memory for a lane's table of series")
+    if code != SHM_DRAINED and code != SHM_DRAIN_ENTRIES:
+        raise BrokenLane(_BROKEN_REASONS[code])
+    return 0
+
+
+def cells_of(int type, int n_bounds):
+    """How many cells a series of this type has."""
+    return shm_cells_of(<uint16_t>type, <uint32_t>n_bounds)
+
+
+def lane_bytes(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
+    """Size of a lane with parts of these sizes."""
+    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
+    return shm_lane_bytes(&sizes)
+
+
+def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t records,
+                uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
+    """Makes zeroed memory of lane_bytes() a lane."""
+    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
+    if <uint64_t>memory.shape[0] < shm_lane_bytes(&sizes):
+        raise ValueError("memory is smaller than the lane")
+    shm_lane_format(&memory[0], lane_id, &sizes)
+
+
+cdef class LaneDrain:
+    """The consumer's end of one lane: a writable mapping of its file, and the store to drain into.
+
+    undo: UNDO_BYTES of the store, the same for all lanes. cells: all cells of the store.
+
+    Raises LaneRefused if the mapping is no lane, and BrokenLane from any method once the lane
+    breaks the contract.
+    """
+
+    cdef shm_drain drain_
+    cdef unsigned char[::1] _memory
+    cdef unsigned char[::1] _undo
+    cdef uint64_t[::1] _cells
+    cdef list _kept
+
+    def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] undo not None,
+                  uint64_t[::1] cells not None):
+        if <size_t>undo.shape[0] != sizeof(shm_undo):
+            raise ValueError("undo is not UNDO_BYTES long")
+        self._memory = memory
+        self._undo = undo
+        self._cells = cells
+        self._kept = []
+        check_attach(shm_contained_open(
+            &self.drain_, &memory[0], <uint64_t>memory.shape[0], <shm_undo *>&undo[0],
+            &cells[0], <uint64_t>cells.shape[0]))
+
+    def __dealloc__(self):
+        shm_drain_close(&self.drain_)
+
+    @property
+    def lane_id(self):
+        return self.drain_.lane.lane_id
+
+    @property
+    def records(self):
+        return self.drain_.lane.records
+
+    def recover(self):
+        """Undoes what a kill left half done in this lane. False: the undo entry is damaged."""
+        return shm_contained_recover(&self.drain_)
+
+    def drain(self):
+        """Folds what is there. False: read the new entries first, and bind them."""
+        cdef int code = shm_contained_pass(&self.drain_)
+        _check_drained(code)
+        return code == SHM_DRAINED
+
+    def entry(self):
+        """Next new dictionary entry (kind, type, id, of, payload), or None."""
+        cdef shm_entry entry
+        cdef unsigned char buffer[16384]
+        _check_drained(shm_contained_entry(&self.drain_, &entry, buffer))
+        if entry.size_bytes == 0:
+            return None
+        return (entry.kind, entry.type, entry.id, entry.of,
+                (<char *>buffer)[sizeof(shm_entry):entry.size_bytes])
+
+    def bind(self, int type, const double[::1] bounds, Py_ssize_t first=-1):
+        """Binds the next series id to the store's cells from first on, or to nothing (-1)."""
+        cdef uint32_t n_bounds = <uint32_t>(0 if bounds is None else bounds.shape[0])
+        cdef const double *bounds_ = NULL
+        cdef uint64_t *cells_ = NULL
+        if n_bounds:
+            bounds_ = &bounds[0]
+        if first >= 0:
+            if first + <Py_ssize_t>shm_cells_of(
+                    <uint16_t>type, n_bounds) > self._cells.shape[0]:
+                raise ValueError("cells outside the store")
+            cells_ = &self._cells[first]
+        _check_drained(shm_drain_bind(&self.drain_, <uint16_t>type, bounds_, n_bounds, cells_))
+        self._kept.append(bounds)
+
+    def calls(self):
+        """Open calls as (series id, start_ns, slot)."""
+        cdef shm_open_call_copy found[4096]
+        cdef uint32_t n = shm_contained_calls(&self.drain_, found, 4096)
+        return [(found[i].series, found[i].start_ns, found[i].slot) for i in range(n)]
+
+    def gauges(self):
+        """(series id, value, stamp_ns) of every gauge."""
+        cdef shm_gauge_copy found[256]
+        cdef list result = []
+        cdef uint32_t n = shm_contained_gauges(&self.drain_, 1, found, 256)
+        while n:
+            result.extend([(found[i].series, found[i].value, found[i].stamp_ns) for i in range(n)])
+            n = shm_contained_gauges(&self.drain_, found[n - 1].series + 1, found, 256)
+        return result
+
+    def counts(self):
+        """What the lane says of itself; an emitter can write anything there."""
+        cdef shm_counts counts
+        shm_contained_counts(&self.drain_, &counts)
+        return counts_dict(&counts)
+
+    def tally(self, dict events not None, Py_ssize_t unbound, Py_ssize_t spilled,
+              Py_ssize_t overflowed, dict dropped not None):
+        """Cells of the store that count what becomes of events: by name of their kind, by name of
+        the cause."""
+        for kind, name in KIND_NAMES.items():
+            self.drain_.tally.events[<int>kind] = &self._cells[<Py_ssize_t>events[name]]
+        self.drain_.tally.unbound = &self._cells[unbound]
+        self.drain_.tally.spilled = &self._cells[spilled]
+        self.drain_.tally.overflowed = &self._cells[overflowed]
+        for cause, name in enumerate(DROP_NAMES):
+            self.drain_.tally.dropped[<int>cause] = &self._cells[<Py_ssize_t>dropped[name]]
+
+    def report_counts(self):
+        """Counts in the store what the lane has counted since the last time."""
+        shm_contained_report_counts(&self.drain_)
+
+    def report(self, int report, uint64_t now, Py_ssize_t cell=-1):
+        """Adds to a cell of the store what `now` is more than the report says, once."""
+        return shm_contained_report(
+            &self.drain_, <uint32_t>report, now, SHM_NO_CELL if cell < 0 else <uint64_t>cell)
+
+    def reported(self, int report):
+        """What the report says; an emitter can write anything there."""
+        return shm_contained_reported(&self.drain_, <uint32_t>report)
+
+    def finish(self):
+        """The emitter is dead: finishes the event that it was in the middle of."""
+        shm_contained_finish(&self.drain_)
+
+    def take_gauge(self, uint32_t series, uint64_t cell):
+        """Adds a dead emitter's gauge to a cell of the store, once."""
+        return shm_contained_take_gauge(&self.drain_, series, cell)
+
+    def abandon(self, uint32_t slot, uint64_t cell):
+        """Counts a dead emitter's open call in a cell of the store, once."""
+        return shm_contained_abandon(&self.drain_, slot, cell)
+
+    def give_up(self):
+        """Tells the emitter to register anew: this lane is read no more."""
+        shm_contained_give_up(&self.drain_)
