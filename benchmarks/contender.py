@@ -51,10 +51,10 @@ class Group:
     shown as so many times the floor. There may be lower floors among the contenders, which are
     rows like any other.
 
-    interleaved: for what takes long and varies by itself. All contenders live in one process and
-    take turns, once each in an order that is drawn anew every time; a value is the median of
-    `effort.loops` turns, values of one turn belong together, and their difference is shown with
-    its interval.
+    together: for what takes long and varies by itself. All contenders live in one process, within
+    this stage, and take turns, once each in an order that is drawn anew every time; a value is the
+    median of `effort.loops` turns, values of one turn belong together, and their difference is
+    shown with its interval.
 
     around: what all rounds of the group need, a broker say; entered once, before the processes
     start, which find it by the environment. lacking(): what keeps the group from running here.
@@ -68,7 +68,7 @@ class Group:
     unit: Unit = "second"
     floor: str = "floor"
     effort: Effort = Effort()
-    interleaved: bool = False
+    together: Callable[[], AbstractContextManager[object]] | None = None
     around: Callable[[], AbstractContextManager[object]] = nullcontext
     lacking: Callable[[], str] = str
 

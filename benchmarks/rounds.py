@@ -58,7 +58,7 @@ def ran(command: list[str]) -> tuple[int, str]:
 def measure(
     group: Group, contender: Contender, effort: Effort, loops: int
 ) -> list[pyperf.Benchmark]:
-    """One process of one contender, or of all that are interleaved.
+    """One process of one contender, or of all that are measured together.
 
     loops: as in the round before, 0 to find out.
     """
@@ -67,7 +67,7 @@ def measure(
         command = [sys.executable, "-m", "benchmarks.worker", group.key, contender.key]
         command += ["--processes=1", f"--values={effort.values}", f"--warmups={effort.warmups}"]
         command += [f"--min-time={effort.value_s}", "--quiet", f"--output={output}"]
-        if loops and not group.interleaved:
+        if loops and not group.together:
             command += [f"--loops={loops}"]
         status, said = ran(command)
         if status or not output.exists():
@@ -79,7 +79,7 @@ def run(group: Group, effort: Effort, tell: Callable[[str], None]) -> tuple[Resu
     """All rounds of a group: results by contender key, and what kept the others from having any."""
     results: Results = {}
     failures: Failures = {}
-    contenders = group.contenders[:1] if group.interleaved else group.contenders
+    contenders = group.contenders[:1] if group.together else group.contenders
     try:
         with group.around():
             for turn in range(effort.rounds):

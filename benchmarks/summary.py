@@ -129,7 +129,7 @@ def part(group: Group, results: Results, failures: Failures, absent: str = "") -
     rows = []
     for contender in group.contenders:
         found, more = results.get(contender.key), None
-        if found and group.interleaved and contender.key != group.one:
+        if found and group.together and contender.key != group.one:
             more = difference(results[group.one], found)
         known = figures(found.get_values()) if found else None
         rows.append(Row(contender.key, contender.title, known, more))

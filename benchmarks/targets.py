@@ -22,8 +22,8 @@ class Target:
     """`ours` is at most `most` times `than`, or `than` at least `least` times `ours`.
 
     Contenders are named GROUP/KEY. above: a third one, which is subtracted from both. Without
-    `than`, `most` is an amount in the group's unit. sure: the difference of the two, which are
-    interleaved, has an interval with zero in it, and is less than `most` of `than`.
+    `than`, `most` is an amount in `unit`. sure: the difference of the two, which are
+    measured together, has an interval with zero in it, and is less than `most` of `than`.
     """
 
     what: str
@@ -32,6 +32,7 @@ class Target:
     most: float = 0.0
     least: float = 0.0
     above: str = ""
+    unit: Unit = "second"
     sure: bool = False
 
 
@@ -46,10 +47,10 @@ class Verdict:
     met: bool | None = None
 
 
-def figures(summary: Summary, name: str) -> tuple[Figures | None, Unit]:
+def figures(summary: Summary, name: str) -> Figures | None:
     group, _, key = name.partition("/")
     part = summary.part(group)
-    return (part.figures(key), part.unit) if part else (None, "second")
+    return part.figures(key) if part else None
 
 
 def interval(target: Target, summary: Summary) -> Verdict:
@@ -57,19 +58,20 @@ def interval(target: Target, summary: Summary) -> Verdict:
     group, _, key = target.ours.partition("/")
     part = summary.part(group)
     found = part.difference(key) if part else None
-    one, unit = figures(summary, target.than)
+    one = figures(summary, target.than)
     if not found or not one:
         return Verdict(target.what, wanted)
     met = found.low <= 0 <= found.high and abs(found.median) < target.most * one.median
-    return Verdict(target.what, wanted, report.differs(found, one, unit), "", met)
+    return Verdict(target.what, wanted, report.differs(found, one, target.unit), "", met)
 
 
 def verdict(target: Target, summary: Summary) -> Verdict:
     if target.sure:
         return interval(target, summary)
-    ours, unit = figures(summary, target.ours)
-    than, _ = figures(summary, target.than)
-    above, _ = figures(summary, target.above)
+    ours, than, above = (
+        figures(summary, name) for name in (target.ours, target.than, target.above)
+    )
+    unit = target.unit
     wanted = f"≤ {target.most:g} times" if target.than else f"≤ {report.amount(target.most, unit)}"
     if target.least:
         wanted = f"{target.least:g} times less"
@@ -136,8 +138,15 @@ TARGETS = (
         most=0.5,
         above="hook/floor",
     ),
+    Target(
+        "an RPC over RabbitMQ, with the hook and without",
+        "rabbit/hook",
+        "rabbit/plain",
+        most=0.002,
+        sure=True,
+    ),
     Target("storing one record in C", "ring-1/lane", most=3e-9),
     Target("draining one record in C", "core/observe-drain", most=15e-9),
     Target("`import shmetrics`, time", "import-time/shmetrics", most=0.020),
-    Target("`import shmetrics`, memory", "import-memory/shmetrics", most=3 * MIB),
+    Target("`import shmetrics`, memory", "import-memory/shmetrics", most=3 * MIB, unit="byte"),
 )

@@ -2,8 +2,8 @@
 """Measures in this process: `python -m benchmarks.worker GROUP KEY -o FILE`.
 
 pyperf does the measuring of times: it warms up, finds how many repetitions make a readable time,
-and writes the values as JSON. Sizes and shares are taken once. Contenders that are interleaved are
-measured all together; KEY is then that of any of them.
+and writes the values as JSON. Sizes and shares are taken once. Of contenders that are measured
+together, KEY is that of any.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ def in_turns(timers: Mapping[str, Timer], values: int, effort: Effort) -> dict[s
     return found
 
 
-def measure_in_turns(group: Group, values: int, warmups: int) -> pyperf.BenchmarkSuite:
+def measure_together(group: Group, values: int, warmups: int) -> pyperf.BenchmarkSuite:
+    assert group.together is not None
     with ExitStack() as opened:
+        opened.enter_context(group.together())
         timers = {c.key: opened.enter_context(c.open()) for c in group.contenders}
         in_turns(timers, warmups, group.effort)
         found = in_turns(timers, values, group.effort)
@@ -63,8 +65,8 @@ def main() -> None:
     runner.argparser.add_argument("key")
     args = runner.parse_args()
     group = GROUPS[args.group]
-    if group.interleaved:
-        measure_in_turns(group, args.values, args.warmups).dump(args.output)
+    if group.together:
+        measure_together(group, args.values, args.warmups).dump(args.output)
     elif group.unit != "second":
         with group[args.key].open() as measure:
             found = measure(1)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """All groups, by key, in the order of the report."""
 
-from benchmarks.groups import core, hook, imports, instruments, restart, rings, scrape
+from benchmarks.groups import core, hook, imports, instruments, rabbit, restart, rings, scrape
 
 GROUPS = {
     group.key: group
@@ -11,6 +11,7 @@ GROUPS = {
         instruments.RPC,
         hook.SEND,
         hook.CALL,
+        rabbit.RABBIT,
         imports.SECONDS,
         imports.BYTES,
         core.CORE,

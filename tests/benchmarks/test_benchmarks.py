@@ -3,8 +3,9 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import pyperf
 import pytest
@@ -19,9 +20,9 @@ def idle() -> Iterator[Timer]:
     yield lambda loops: loops * 1e-9
 
 
-def group(*keys: str, interleaved: bool = False) -> Group:
+def group(*keys: str, together: Any = None) -> Group:
     contenders = tuple(Contender(k, k, idle) for k in keys)
-    return Group("g", "A thing", "A note.", "one", contenders, interleaved=interleaved)
+    return Group("g", "A thing", "A note.", "one", contenders, together=together)
 
 
 def result(*runs: tuple[float, ...]) -> pyperf.Benchmark:
@@ -89,7 +90,9 @@ def test_a_summary_is_read_as_it_was_written(tmp_path: Path) -> None:
         "one": result((3e-9, 4e-9), (2e-9, 5e-9)),
         "other": result((4e-9, 5e-9), (6e-9, 7e-9)),
     }
-    part = summary.part(group("one", "other", "gone", interleaved=True), results, {"gone": "why"})
+    part = summary.part(
+        group("one", "other", "gone", together=nullcontext), results, {"gone": "why"}
+    )
     whole = summary.Summary("now", "here", True, (part,))
     summary.write(whole, tmp_path / "s.json")
     assert summary.read(tmp_path / "s.json") == whole
@@ -123,7 +126,7 @@ def test_the_interval_of_no_difference_holds_zero_nearly_always() -> None:
     assert sum(one.low <= 0 <= one.high for one in found) >= 16
 
 
-def test_interleaved_contenders_take_turns() -> None:
+def test_contenders_measured_together_take_turns() -> None:
     """As many of each, and none always before the other."""
     taken: list[str] = []
 

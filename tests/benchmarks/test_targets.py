@@ -29,8 +29,18 @@ def summary(unit: Unit = "second", difference: Difference | None = None, **rows:
         (Target("", "g/ours", "g/than", most=1.4), summary(ours=1.4, than=1), True, "1.40 times"),
         (Target("", "g/ours", "g/than", most=1.4), summary(ours=1.5, than=1), False, "1.50 times"),
         (Target("", "g/ours", most=2), summary(ours=2), True, "2.00 s"),
-        (Target("", "g/ours", most=1024), summary("byte", ours=1025), False, "1.00 KiB"),
-        (Target("", "g/ours", most=0.005), summary("share", ours=0.004), True, "0.40 %"),
+        (
+            Target("", "g/ours", most=1024, unit="byte"),
+            summary("byte", ours=1025),
+            False,
+            "1.00 KiB",
+        ),
+        (
+            Target("", "g/ours", most=0.005, unit="share"),
+            summary("share", ours=0.004),
+            True,
+            "0.40 %",
+        ),
         (
             Target("", "g/ours", "g/than", least=250, above="g/floor"),
             summary(ours=3, than=502, floor=1),
@@ -77,3 +87,4 @@ def test_a_target_names_contenders_that_there_are(target: Target) -> None:
     for name in filter(None, (target.ours, target.than, target.above)):
         group, _, key = name.partition("/")
         assert key in {contender.key for contender in GROUPS[group].contenders}, name
+        assert GROUPS[group].unit == target.unit or target.than, name

@@ -21,7 +21,7 @@ import pytest
 from tests.servers.ports import ReservedPort
 from tests.servers.processes import ServerProcess
 
-__all__ = ["RabbitMQ", "rabbitmq"]
+__all__ = ["RabbitMQ", "lacking", "rabbitmq"]
 
 _SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _EPMD = Path("/usr/bin/epmd")
@@ -54,12 +54,17 @@ class RabbitMQ:
             port.release()
 
 
+def lacking() -> str:
+    """What keeps a node from starting on this machine, or nothing."""
+    missing = [path for path in (_SERVER, _EPMD) if not path.exists()]
+    return f"RabbitMQ is not installed: no {missing[0]}" if missing else ""
+
+
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A private node; its ``url`` is an oslo.messaging transport URL. Skips without the binary."""
-    missing = [path for path in (_SERVER, _EPMD) if not path.exists()]
-    if missing:
-        pytest.skip(f"RabbitMQ is not installed: no {missing[0]}")
+    if lacking():
+        pytest.skip(lacking())
     node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
     yield node
     node.stop()
