@@ -20,7 +20,17 @@ from oslo_messaging._drivers.base import BaseDriver
 class NothingDriver(BaseDriver):  # type: ignore[misc]
     """Takes every message and answers every call with None."""
 
-    def send(self, *_: Any, **__: Any) -> None:
+    def send(
+        self,
+        target: Any,
+        ctxt: Any,
+        message: Any,
+        wait_for_reply: Any = None,
+        timeout: Any = None,
+        call_monitor_timeout: Any = None,
+        retry: Any = None,
+        transport_options: Any = None,
+    ) -> None:
         pass
 
     def send_notification(self, *_: Any, **__: Any) -> None:

@@ -13,7 +13,8 @@ oslo.messaging loads the part before the first ``+``, this package loads the par
                   └ Incoming: from receipt to reply: oslo_messaging_rpc_server_*
 
 =============  =====================================================================
-`driver`       what goes out: ``send``, ``send_notification``, and the listeners
+`driver`       stands for the real driver: loads it, wraps what goes out and the listeners
+`sending`      what goes out by RPC: the real ``send`` with a call around it
 `incoming`     what comes in: one message, from its receipt to its end
 `listener`     wraps the callback through which messages come in
 `labels`       raw values of a target or message to label values

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver: the real one that the URL names, with a call recorded around what it sends.
 
-`Driver` has the four methods of oslo.messaging's driver contract through which messages go; all
-else is the real driver's own. Each passes on exactly what it was given, so that a parameter that
-oslo.messaging adds one day needs nothing here.
+`Driver` has the four methods of oslo.messaging's driver contract through which messages go
+(``send`` is made in `sending`); all else is the real driver's own. Each passes on exactly what it
+was given, so that a parameter that oslo.messaging adds one day needs nothing here.
 """
 
 import copy
@@ -25,6 +25,7 @@ from shmetrics.hooks.oslo_messaging.origin import Origins
 from shmetrics.hooks.oslo_messaging.proxy import Proxy
 from shmetrics.hooks.oslo_messaging.raised import name_of_raised
 from shmetrics.hooks.oslo_messaging.recorder import Recorder, end
+from shmetrics.hooks.oslo_messaging.sending import Send, sender
 
 __all__ = ["Driver"]
 
@@ -38,12 +39,12 @@ class Driver(Proxy):
     construction raise, and `InvalidTransportURL` if *url* names no real driver.
     """
 
-    __slots__ = ("_shm_exchange", "_shm_families", "_shm_notifications", "_shm_rpc")
+    __slots__ = ("_shm_exchange", "_shm_families", "_shm_notifications", "send")
 
     _shm_exchange: Any
     _shm_families: instruments.Instruments
     _shm_notifications: Recorder
-    _shm_rpc: Recorder
+    send: Send
 
     def __init__(self, conf: Any, url: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(_load(conf, url, args, kwargs))
@@ -51,23 +52,14 @@ class Driver(Proxy):
         families = instruments.load()
         self._shm_exchange = exchange
         self._shm_families = families
-        self._shm_rpc = Recorder(
+        calls = Recorder(
             rpc_sent_key, lambda key: families.rpc_client(rpc_sent_labels(key, exchange))
         )
+        object.__setattr__(self, "send", sender(self._shm_real, calls))
         self._shm_notifications = Recorder(
             notification_sent_key,
             lambda key: families.notification_client(notification_sent_labels(key, exchange)),
         )
-
-    def send(self, target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
-        opened = self._shm_rpc.start(target, message, args, kwargs)
-        try:
-            reply = self._shm_real.send(target, ctxt, message, *args, **kwargs)
-        except BaseException as error:
-            end(opened, name_of_raised(error))
-            raise
-        end(opened)
-        return reply
 
     def send_notification(
         self, target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any

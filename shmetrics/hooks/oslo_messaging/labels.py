@@ -27,13 +27,10 @@ Labels: TypeAlias = dict[str, str]
 PRIORITIES: Final = frozenset({"audit", "debug", "info", "warn", "error", "critical", "sample"})
 
 
-def rpc_sent_key(target: Any, message: Any, args: Any, kwargs: Any) -> Key:
-    """Key of a message given to ``BaseDriver.send``.
-
-    *args* and *kwargs* are what followed the message: ``wait_for_reply``, ``timeout`` and more.
-    """
+def rpc_sent_key(target: Any, message: Any, wait_for_reply: Any, timeout_seconds: Any) -> Key:
+    """Key of a message given to ``BaseDriver.send``."""
     return (
-        bool(args[0] if args else kwargs.get("wait_for_reply")),
+        not wait_for_reply,
         target.exchange,
         target.topic,
         target.namespace,
@@ -41,15 +38,15 @@ def rpc_sent_key(target: Any, message: Any, args: Any, kwargs: Any) -> Key:
         target.server,
         target.fanout,
         message.get("method"),
-        args[1] if len(args) > 1 else kwargs.get("timeout"),
+        timeout_seconds,
     )
 
 
 def rpc_sent_labels(key: Key, default_exchange: Any) -> Labels:
     """Labels of ``oslo_messaging_rpc_client``, without the process."""
-    waits, exchange, topic, namespace, version, server, fanout, method, timeout_seconds = key
+    is_cast, exchange, topic, namespace, version, server, fanout, method, timeout_seconds = key
     return {
-        "call_type": "call" if waits else "cast",
+        "call_type": "cast" if is_cast else "call",
         "exchange": text(exchange or default_exchange),
         "topic": text(topic),
         "namespace": text(namespace),

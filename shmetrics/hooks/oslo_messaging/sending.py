@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real driver's ``send`` with a call recorded around it, as a function of its own.
+
+It passes on exactly what it was given. A function that takes ``*args, **kwargs`` does so for any
+driver, today's and tomorrow's, and costs half a microsecond for packing and unpacking. Where the
+real driver's parameters are those that oslo.messaging's contract has, ours are the same by name,
+and nothing is packed: what a caller left out is None either way.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from shmetrics.hooks.oslo_messaging.failures import failed
+from shmetrics.hooks.oslo_messaging.labels import rpc_sent_key
+from shmetrics.hooks.oslo_messaging.raised import name_of_raised
+from shmetrics.hooks.oslo_messaging.recorder import Opened, Recorder, end
+
+__all__ = ["Send", "sender"]
+
+Send: TypeAlias = Callable[..., Any]
+
+
+def sender(real: Any, calls: Recorder) -> Send:
+    """Return what sends through the driver *real* and records in *calls*."""
+    by_name = _by_name(real, calls)
+    return by_name if _parameters(real.send) == _parameters(by_name) else _of_any(real, calls)
+
+
+def _parameters(send: Send) -> list[tuple[Any, ...]] | None:
+    """Return names, kinds and defaults of what *send* takes, None if it does not say."""
+    try:
+        found = inspect.signature(send).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [(parameter.name, parameter.kind, parameter.default) for parameter in found]
+
+
+def _by_name(real: Any, calls: Recorder) -> Send:
+    def send(
+        target: Any,
+        ctxt: Any,
+        message: Any,
+        wait_for_reply: Any = None,
+        timeout: Any = None,
+        call_monitor_timeout: Any = None,
+        retry: Any = None,
+        transport_options: Any = None,
+    ) -> Any:
+        try:  # Recorder.start, written out: 0.1 µs of 0.4
+            call = calls[rpc_sent_key(target, message, wait_for_reply, timeout)]
+            opened: Opened = call, call.start()
+        except Exception as error:
+            failed(error)
+            opened = None
+        try:
+            reply = real.send(
+                target,
+                ctxt,
+                message,
+                wait_for_reply=wait_for_reply,
+                timeout=timeout,
+                call_monitor_timeout=call_monitor_timeout,
+                retry=retry,
+                transport_options=transport_options,
+            )
+        except BaseException as error:
+            end(opened, name_of_raised(error))
+            raise
+        end(opened)
+        return reply
+
+    return send
+
+
+def _of_any(real: Any, calls: Recorder) -> Send:
+    def send(target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
+        wait_for_reply = args[0] if args else kwargs.get("wait_for_reply")
+        timeout = args[1] if len(args) > 1 else kwargs.get("timeout")
+        opened = calls.start(target, message, wait_for_reply, timeout)
+        try:
+            reply = real.send(target, ctxt, message, *args, **kwargs)
+        except BaseException as error:
+            end(opened, name_of_raised(error))
+            raise
+        end(opened)
+        return reply
+
+    return send
