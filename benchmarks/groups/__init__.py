@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """All groups, by key, in the order of the report."""
 
-from benchmarks.groups import core, hook, imports, instruments, rabbit, restart, rings, scrape
+from benchmarks.groups import (
+    core,
+    hook,
+    imports,
+    instruments,
+    rabbit,
+    restart,
+    rings,
+    scaling,
+    scrape,
+    spill,
+)
 
 GROUPS = {
     group.key: group
@@ -17,6 +28,10 @@ GROUPS = {
         core.CORE,
         rings.ONE,
         rings.TWO,
+        spill.SPILL,
+        scaling.PROCESSOR,
+        scaling.NODE,
+        scaling.BY_SERIES,
         scrape.SCRAPE,
         restart.RESTART,
     )
