@@ -23,7 +23,7 @@ instrument = [f"-fsanitize={sanitize}", "-g", "-O1", "-fno-omit-frame-pointer"] 
 # Each module has what it calls of csrc/, and none a second copy of anything that has state.
 MODULES = {
     "_ring": ["process"],
-    "_drain": ["contained", "drain", "entries", "guard", "recovery", "state"],
+    "_drain": ["contained", "drain", "entries", "exemplars", "guard", "recovery", "state"],
     "_text": ["decimal", "number", "text"],
 }
 

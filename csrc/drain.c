@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE 1 /* as C++ compilers have it: the models are in C++ */
 #include "drain.h"
 
 #include <math.h>
 #include <stdlib.h>
+
+#include "clock.h"
 
 enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
                                struct shm_undo *undo, uint64_t *cells, uint64_t n_cells)
@@ -94,8 +97,49 @@ static enum shm_drained plan_record(const struct shm_drain *drain, const struct 
     }
 }
 
+/* When a pass happens, by two clocks. */
+struct moment {
+    uint64_t monotonic_ns; /* 0: nobody has looked yet */
+    uint64_t unix_ns;
+};
+
+static uint64_t before(uint64_t unix_ns, uint64_t ago_ns)
+{
+    return unix_ns > ago_ns ? unix_ns - ago_ns : 0;
+}
+
+/* Keeps the trace of a record that was folded. Only a call's end says when it was: of anything else
+ * it is known to a tick. */
+static void keep_exemplar(const struct shm_drain *drain, const struct shm_target *target,
+                          const struct shm_record *record, struct moment *now)
+{
+    const struct shm_target *thrown = NULL;
+    struct shm_exemplar exemplar = {.value = record->value, .trace = record->trace};
+    if (now->monotonic_ns == 0)
+        *now = (struct moment){shm_clock_ns(), shm_clock_read(CLOCK_REALTIME)};
+    exemplar.stamp_ns = now->unix_ns;
+    if (record->kind == SHM_KIND_CALL_END) {
+        exemplar.value = shm_seconds(record->duration_ns);
+        if (record->stamp_ns < now->monotonic_ns) /* it can say anything, but not the future */
+            exemplar.stamp_ns = before(now->unix_ns, now->monotonic_ns - record->stamp_ns);
+        thrown = record->exception ? &drain->targets[record->exception] : NULL;
+    }
+    if (target->cells && record->kind != SHM_KIND_CALL_START) {
+        exemplar.series = (uint64_t)(target->cells - drain->cells);
+        exemplar.bucket = shm_bucket(target->bounds, target->n_bounds, exemplar.value);
+        shm_exemplars_put(drain->exemplars, &exemplar);
+    }
+    if (thrown && thrown->cells) {
+        exemplar.series = (uint64_t)(thrown->cells - drain->cells);
+        exemplar.bucket = 0;
+        exemplar.value = 1.0;
+        shm_exemplars_put(drain->exemplars, &exemplar);
+    }
+}
+
 static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
 {
+    struct moment now = {0, 0};
     if (waiting > 0)
         shm_undo_begin(drain->undo, drain->lane.lane_id, drain->ring.tail);
     for (; waiting > 0; waiting--) {
@@ -113,6 +157,8 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
         shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);
         shm_ring_release(&drain->ring);
         drain->taken[record.kind]++;
+        if (record.flags & SHM_FLAG_TRACE && drain->exemplars)
+            keep_exemplar(drain, target, &record, &now);
     }
     return SHM_DRAINED;
 }

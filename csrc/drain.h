@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 
+#include "exemplars.h"
 #include "lane.h"
 #include "ring.h"
 #include "spill.h"
@@ -66,6 +67,7 @@ struct shm_drain {
     uint32_t cells_used;
     struct shm_tally tally; /* nothing, until the caller fills it in */
     uint64_t taken[SHM_KINDS]; /* by this pass, not yet in the tally */
+    struct shm_exemplars *exemplars; /* NULL: none are kept */
     /* the store: its undo entry, its cells */
     struct shm_undo *undo;
     uint64_t *cells;

@@ -17,13 +17,14 @@ char *shm_text_escape(char *out, const char *value, size_t n_bytes)
 }
 
 size_t shm_text_bound(const struct shm_text_family *family, size_t n_lines,
-                      const struct shm_text_les *les)
+                      const struct shm_text_les *les, struct shm_text_exemplars exemplars)
 {
     /* Two braces, a comma beside le, a space, a newline. */
     size_t line = family->name_bytes + SHM_TEXT_SUFFIX_BYTES + SHM_TEXT_NUMBER_BYTES + 5;
     size_t le_bytes = les == NULL ? 0 : (size_t)(les->offsets[les->n] - les->offsets[0]);
     size_t label_bytes = (size_t)(family->parts[2 * family->n_rows] - family->parts[0]);
-    return family->n_rows * (n_lines * line + le_bytes) + n_lines * label_bytes;
+    return family->n_rows * (n_lines * line + le_bytes) + n_lines * label_bytes +
+           exemplars.n * SHM_TEXT_EXEMPLAR_BYTES;
 }
 
 static uint64_t count_at(const char *first, ptrdiff_t at_bytes)
@@ -41,6 +42,59 @@ static char *put_value(char *out, struct shm_text_column column, size_t row)
     double value;
     memcpy(&value, column.first + at_bytes, sizeof value);
     return shm_text_number(out, value);
+}
+
+static char *put_hex(char *out, const char *name, const uint8_t *bytes, size_t n_bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    out = shm_put_string(out, name);
+    for (size_t i = 0; i < n_bytes; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out++ = '"';
+    return out;
+}
+
+static char *put_digits(char *out, uint64_t number, int n)
+{
+    for (int i = n - 1; i >= 0; i--, number /= 10)
+        out[i] = (char)('0' + number % 10);
+    return out + n;
+}
+
+static char *put_exemplar(char *out, const struct shm_exemplar *exemplar)
+{
+    static const uint8_t no_span[sizeof exemplar->trace.span];
+    const uint64_t second_ns = UINT64_C(1000000000);
+    const struct shm_trace *trace = &exemplar->trace;
+    out = shm_put_string(out, " # {");
+    if (memcmp(trace->span, no_span, sizeof no_span) != 0) {
+        out = put_hex(out, "span_id=\"", trace->span, sizeof trace->span);
+        *out++ = ',';
+    }
+    out = put_hex(out, "trace_id=\"", trace->id, sizeof trace->id);
+    out = shm_put_string(out, "} ");
+    out = shm_text_number(out, exemplar->value);
+    *out++ = ' ';
+    int n = 1;
+    for (uint64_t left = exemplar->stamp_ns / second_ns / 10; left > 0; left /= 10)
+        n++;
+    out = put_digits(out, exemplar->stamp_ns / second_ns, n);
+    *out++ = '.';
+    return put_digits(out, exemplar->stamp_ns % second_ns, 9);
+}
+
+/* Ends a line, with the next exemplar if it belongs there. */
+static char *end_line(char *out, struct shm_text_exemplars *left, size_t row, size_t bucket)
+{
+    if (left->n > 0 && left->first->series == row && left->first->bucket == bucket) {
+        out = put_exemplar(out, left->first);
+        left->first++;
+        left->n--;
+    }
+    *out++ = '\n';
+    return out;
 }
 
 /* All of a line that comes before its number. */
@@ -62,18 +116,27 @@ static char *put_head(char *out, const struct shm_text_family *family, const cha
 static char *put_scalar(char *out, const struct shm_text_family *family, const char *suffix,
                         struct shm_text_column values, size_t row)
 {
-    out = put_value(put_head(out, family, suffix, row), values, row);
+    return put_value(put_head(out, family, suffix, row), values, row);
+}
+
+static char *put_created(char *out, const struct shm_text_family *family,
+                         struct shm_text_column created, size_t row)
+{
+    if (created.first == NULL)
+        return out;
+    out = put_scalar(out, family, "_created", created, row);
     *out++ = '\n';
     return out;
 }
 
 char *shm_text_scalars(char *out, const struct shm_text_family *family, const char *suffix,
-                       struct shm_text_column values, struct shm_text_column created)
+                       struct shm_text_column values, struct shm_text_column created,
+                       struct shm_text_exemplars exemplars)
 {
     for (size_t row = 0; row < family->n_rows; row++) {
         out = put_scalar(out, family, suffix, values, row);
-        if (created.first != NULL)
-            out = put_scalar(out, family, "_created", created, row);
+        out = end_line(out, &exemplars, row, 0);
+        out = put_created(out, family, created, row);
     }
     return out;
 }
@@ -82,7 +145,7 @@ char *shm_text_scalars(char *out, const struct shm_text_family *family, const ch
  * together in the first line and copied from there. */
 static char *put_buckets(char *out, const struct shm_text_family *family,
                          const struct shm_text_les *les, struct shm_text_buckets buckets,
-                         size_t row, uint64_t *count)
+                         size_t row, uint64_t *count, struct shm_text_exemplars *left)
 {
     const uint64_t *parts = family->parts + 2 * row;
     const char *counts = buckets.first + (ptrdiff_t)row * buckets.row_stride_bytes;
@@ -112,25 +175,26 @@ static char *put_buckets(char *out, const struct shm_text_family *family,
             out = shm_put(shm_put(shm_put(out, head, head_bytes), le, le_bytes), tail, tail_bytes);
         }
         *count += count_at(counts, (ptrdiff_t)i * buckets.bucket_stride_bytes);
-        out = shm_text_count(out, *count);
-        *out++ = '\n';
+        out = end_line(shm_text_count(out, *count), left, row, i);
     }
     return out;
 }
 
 char *shm_text_histograms(char *out, const struct shm_text_family *family,
                           const struct shm_text_les *les, struct shm_text_buckets buckets,
-                          struct shm_text_column sums, struct shm_text_column created)
+                          struct shm_text_column sums, struct shm_text_column created,
+                          struct shm_text_exemplars exemplars)
 {
     for (size_t row = 0; row < family->n_rows; row++) {
         uint64_t count = 0;
-        out = put_buckets(out, family, les, buckets, row, &count);
+        out = put_buckets(out, family, les, buckets, row, &count, &exemplars);
         out = shm_text_count(put_head(out, family, "_count", row), count);
         *out++ = '\n';
-        if (sums.first != NULL)
+        if (sums.first != NULL) {
             out = put_scalar(out, family, "_sum", sums, row);
-        if (created.first != NULL)
-            out = put_scalar(out, family, "_created", created, row);
+            *out++ = '\n';
+        }
+        out = put_created(out, family, created, row);
     }
     return out;
 }

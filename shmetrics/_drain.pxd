@@ -11,6 +11,21 @@ cdef extern from "undo.h" nogil:
         pass
 
 
+cdef extern from "exemplars.h" nogil:
+    cdef struct shm_exemplar:
+        pass
+
+    cdef struct shm_exemplars:
+        uint32_t n
+        uint64_t displaced
+
+    bint shm_exemplars_open(shm_exemplars *exemplars, uint32_t most) noexcept
+    void shm_exemplars_close(shm_exemplars *exemplars) noexcept
+    uint32_t shm_exemplars_copy(const shm_exemplars *exemplars, shm_exemplar *to) noexcept
+    void shm_exemplars_forget(shm_exemplars *exemplars, uint64_t series,
+                              uint32_t n_buckets) noexcept
+
+
 cdef extern from "drain.h" nogil:
     const int SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY
     const int SHM_BROKEN_HEAD, SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND
@@ -23,12 +38,13 @@ cdef extern from "drain.h" nogil:
         uint64_t *unbound
         uint64_t *spilled
         uint64_t *overflowed
-        uint64_t *dropped[7]
+        uint64_t *dropped[8]
 
     cdef struct shm_drain:
         shm_lane lane
         uint32_t n_targets
         shm_tally tally
+        shm_exemplars *exemplars
 
     cdef struct shm_open_call_copy:
         uint64_t start_ns

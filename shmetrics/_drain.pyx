@@ -52,6 +52,42 @@ def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t r
     shm_lane_format(&memory[0], lane_id, &sizes)
 
 
+cdef class ExemplarTable:
+    """The newest exemplar of each bucket, or of a counter; not more than `most` of them: then the
+    one that was kept longest ago makes room."""
+
+    cdef shm_exemplars exemplars
+
+    def __cinit__(self, uint32_t most):
+        if most < 1:
+            raise ValueError("a table of no exemplars")
+        if not shm_exemplars_open(&self.exemplars, most):
+            raise MemoryError(f"no memory for {most} exemplars")
+
+    def __dealloc__(self):
+        shm_exemplars_close(&self.exemplars)
+
+    def __len__(self):
+        return self.exemplars.n
+
+    @property
+    def displaced(self):
+        """How many have made room."""
+        return self.exemplars.displaced
+
+    def copy_to(self, unsigned char[::1] memory not None):
+        """Copies all of them, as bytes of csrc/exemplars.h, into memory of just that size. Of each
+        the series is the store's first cell of it."""
+        if <size_t>memory.shape[0] != self.exemplars.n * sizeof(shm_exemplar):
+            raise ValueError("memory of another size than the exemplars have")
+        if self.exemplars.n:
+            shm_exemplars_copy(&self.exemplars, <shm_exemplar *>&memory[0])
+
+    def forget(self, uint64_t series, uint32_t n_buckets):
+        """Drops those of a series."""
+        shm_exemplars_forget(&self.exemplars, series, n_buckets)
+
+
 cdef class LaneDrain:
     """The consumer's end of one lane: a writable mapping of its file, and the store to drain into.
 
@@ -65,6 +101,7 @@ cdef class LaneDrain:
     cdef unsigned char[::1] _memory
     cdef unsigned char[::1] _undo
     cdef uint64_t[::1] _cells
+    cdef ExemplarTable _exemplars
     cdef list _kept
 
     def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] undo not None,
@@ -89,6 +126,11 @@ cdef class LaneDrain:
     @property
     def records(self):
         return self.drain_.lane.records
+
+    def keep_exemplars(self, ExemplarTable table not None):
+        """From now on, traces that events say they belong to are kept there."""
+        self._exemplars = table
+        self.drain_.exemplars = &table.exemplars
 
     def recover(self):
         """Undoes what a kill left half done in this lane. False: the undo entry is damaged."""

@@ -142,7 +142,7 @@ cdef extern from "counts.h" nogil:
         uint64_t spilled
         uint64_t gauge_writes
         uint64_t overflowed
-        uint64_t dropped[7]
+        uint64_t dropped[8]
 
     void shm_counts_read(const shm_header *header, shm_counts *counts) noexcept
 

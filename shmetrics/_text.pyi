@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
+
+EXEMPLAR_FIELDS: Final[tuple[tuple[str, str, int], ...]]
+EXEMPLAR_BYTES: Final[int]
 
 def text_number(value: float) -> bytes: ...
 def text_count(value: int) -> bytes: ...
@@ -17,6 +22,7 @@ class TextWriter:
         parts: Buffer,
         values: npt.NDArray[np.float64] | npt.NDArray[np.uint64],
         created: npt.NDArray[np.float64] | None = None,
+        exemplars: npt.NDArray[np.uint8] | None = None,
     ) -> None: ...
     def histograms(
         self,
@@ -28,5 +34,6 @@ class TextWriter:
         buckets: npt.NDArray[np.uint64],
         sums: npt.NDArray[np.float64] | None = None,
         created: npt.NDArray[np.float64] | None = None,
+        exemplars: npt.NDArray[np.uint8] | None = None,
     ) -> None: ...
     def finish(self) -> bytes: ...

@@ -7,6 +7,17 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+# (name, numpy format, offset): np.dtype({...}) of one exemplar of a table.
+EXEMPLAR_FIELDS = (
+    ("row", "<u8", SHM_AT_SERIES),
+    ("bucket", "<u4", SHM_AT_BUCKET),
+    ("value", "<f8", SHM_AT_VALUE),
+    ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
+    ("trace", "16u1", SHM_AT_TRACE),
+    ("span", "8u1", SHM_AT_SPAN),
+)
+EXEMPLAR_BYTES = sizeof(shm_exemplar)
+
 
 def text_number(double value):
     """A number as the exposition formats write it."""
@@ -48,8 +59,17 @@ cdef shm_text_column _column(numbers, size_t n_rows) except *:
     return shm_text_column(<const char *>&doubles[0], doubles.strides[0], False)
 
 
+cdef shm_text_exemplars _exemplars(const unsigned char[::1] exemplars) except *:
+    if exemplars is None or exemplars.shape[0] == 0:
+        return shm_text_exemplars(NULL, 0)
+    if <size_t>exemplars.shape[0] % sizeof(shm_exemplar):
+        raise ValueError("part of an exemplar")
+    return shm_text_exemplars(
+        <const shm_exemplar *>&exemplars[0], <size_t>exemplars.shape[0] // sizeof(shm_exemplar))
+
+
 cdef class TextWriter:
-    """Puts an exposition together. labels, parts, les, offsets: see csrc/text.h.
+    """Puts an exposition together. labels, parts, les, offsets, exemplars: see csrc/text.h.
 
     Raises ValueError where arrays do not fit each other.
     """
@@ -95,20 +115,21 @@ cdef class TextWriter:
 
     def scalars(self, bytes name not None, bytes suffix not None,
                 const unsigned char[::1] labels not None, const uint64_t[::1] parts not None,
-                values not None, created=None):
+                values not None, created=None, const unsigned char[::1] exemplars=None):
         """A sample per row, and a _created one."""
         cdef shm_text_family family = self._family(name, labels, parts, len(values))
         cdef shm_text_column column = _column(values, family.n_rows)
         cdef shm_text_column created_ = _column(created, family.n_rows)
         if len(suffix) > <Py_ssize_t>SHM_TEXT_SUFFIX_BYTES:
             raise ValueError("the suffix is too long")
-        cdef char *out = self._room(shm_text_bound(&family, 2, NULL))
-        self._wrote(shm_text_scalars(out, &family, suffix, column, created_))
+        cdef shm_text_exemplars exemplars_ = _exemplars(exemplars)
+        cdef char *out = self._room(shm_text_bound(&family, 2, NULL, exemplars_))
+        self._wrote(shm_text_scalars(out, &family, suffix, column, created_, exemplars_))
 
     def histograms(self, bytes name not None, const unsigned char[::1] labels not None,
                    const uint64_t[::1] parts not None, const unsigned char[::1] les not None,
                    const uint64_t[::1] offsets not None, const uint64_t[:, :] buckets not None,
-                   sums=None, created=None):
+                   sums=None, created=None, const unsigned char[::1] exemplars=None):
         """Per row its _bucket samples, _count, _sum and _created."""
         cdef shm_text_family family = self._family(name, labels, parts, buckets.shape[0])
         cdef shm_text_les les_ = shm_text_les(
@@ -121,8 +142,10 @@ cdef class TextWriter:
             return
         cdef shm_text_buckets buckets_ = shm_text_buckets(
             <const char *>&buckets[0, 0], buckets.strides[0], buckets.strides[1])
-        cdef char *out = self._room(shm_text_bound(&family, les_.n + 3, &les_))
-        self._wrote(shm_text_histograms(out, &family, &les_, buckets_, sums_, created_))
+        cdef shm_text_exemplars exemplars_ = _exemplars(exemplars)
+        cdef char *out = self._room(shm_text_bound(&family, les_.n + 3, &les_, exemplars_))
+        self._wrote(shm_text_histograms(
+            out, &family, &les_, buckets_, sums_, created_, exemplars_))
 
     def finish(self):
         """The text as bytes. Nothing can be added after it."""

@@ -113,6 +113,8 @@ class Collector:
         quota("families", limits.families, self.families.limited)
         quota("families_per_lane", limits.families_per_lane, self._lanes.most_families)
         quota("label_bytes", limits.label_bytes, self.families.longest_label_bytes)
+        exemplars = self.families.exemplars
+        self._displaced = quota("exemplars", limits.exemplars, lambda: len(exemplars))
         quota("store_bytes", self.store.size_bytes, lambda: self.store.used_bytes)
 
     def _overflow(self, family: Family) -> None:
@@ -163,6 +165,7 @@ class Collector:
         self.drain()
         self._idle.look_again(self._monotonic_ns() / 1e9)
         self._measure()
+        self.families.exemplars.look()
         living: dict[Family, list[GaugeValue]] = {}
         calls = []
         for lane in self._open_lanes():
@@ -174,7 +177,7 @@ class Collector:
             if family.definition.type == _ring.TYPE_GAUGE:
                 found.append(tables.gauge_table(family, self._gauges, living.get(family, ())))
             else:
-                found.extend(tables.family_tables(family))
+                found.extend(tables.family_tables(family, self.families.exemplars))
         found.sort(key=lambda table: table.name)
         return found + tables_of(self.agent.registry)
 
@@ -188,6 +191,7 @@ class Collector:
         agent.series.set(sum(map(len, families)))
         agent.store_bytes.set(self.store.used_bytes)
         agent.expired.put(self.store.log.expired)
+        self._displaced.inc(self.families.exemplars.displaced())
 
     def _open_lanes(self) -> list[Lane]:
         return [lane for lane in self._lanes if lane.state is LaneState.OPEN]

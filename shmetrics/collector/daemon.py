@@ -87,6 +87,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
             config.store.max_families,
             config.store.max_families_per_lane,
             config.store.max_series_per_lane,
+            config.store.max_exemplars,
         ),
         Rules(sizes, limits),
         config.store.series_idle_seconds,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from shmetrics import _ring
 from shmetrics.collector import definitions
 from shmetrics.collector.definitions import Refusal
+from shmetrics.collector.exemplars import Exemplars
 from shmetrics.collector.family import FIRST_CHUNK_ROWS, CallFamily, Family
 from shmetrics.collector.log import Entry, Kind, StoreDamaged, StoreFull
 from shmetrics.collector.store import Store
@@ -26,6 +27,7 @@ class Limits(NamedTuple):
     families: int = 2000
     families_per_lane: int = 500
     series_per_lane: int = 20_000
+    exemplars: int = 20_000
 
     def allow(self, values: tuple[str, ...]) -> bool:
         """Whether these label values are short enough to have a series."""
@@ -47,6 +49,7 @@ class Families:
     ) -> None:
         self.store = store
         self.limits = limits
+        self.exemplars = Exemplars(limits.exemplars)
         self._on_overflow = on_overflow
         self._now = now
         self._by_name: dict[str, Family] = {}

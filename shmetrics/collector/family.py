@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -257,6 +257,13 @@ class Family:
         chunk = bisect_right(self._first_rows, row) - 1
         cells: npt.NDArray[np.uint64] = self._chunks[chunk][row - self._first_rows[chunk]]
         return cells
+
+    def chunks(self) -> Iterator[tuple[int, range]]:
+        """The first row of each chunk, and its cells in the store."""
+        for first_row, first, chunk in zip(
+            self._first_rows, self._first_cells, self._chunks, strict=True
+        ):
+            yield first_row, range(first, first + chunk.size)
 
     def all_cells(self) -> list[npt.NDArray[np.uint64]]:
         """All rows that were ever used, in parts, (rows, width) each; not copied."""

@@ -45,7 +45,9 @@ class Idle:
             if family.is_limited:
                 watched = self._watched.setdefault(family, _Watched(family))
                 watched.look(now)
-                left -= watched.let_go(now - self._idle_seconds, held, left)
+                gone = watched.let_go(now - self._idle_seconds, held, left)
+                self._families.exemplars.forget(family, gone)
+                left -= len(gone)
         if left <= 0:
             self._next = now  # at the next tick
 
@@ -82,8 +84,8 @@ class _Watched:
 
     def let_go(
         self, before: float, held: Container[tuple[Family, tuple[str, ...]]], most: int
-    ) -> int:
-        """Removes or hides what has been the same since before then. How many were removed: not
+    ) -> list[int]:
+        """Removes or hides what has been the same since before then. Which rows were removed, not
         more than `most`."""
         family = self._family
         idle = family.used() & (self._since <= before)
@@ -99,7 +101,7 @@ class _Watched:
         if rows or hidden != self.hidden:
             self.hidden = hidden
             family.show_all(hidden)
-        return len(rows)
+        return rows
 
     def uncover(self, now: float) -> None:
         prints = self._prints_now()

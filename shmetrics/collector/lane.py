@@ -69,6 +69,7 @@ class Lane:
         if not self._drain.recover():
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
         agent.tally(self._drain)
+        families.exemplars.keep_from(self._drain)
         quarantined = self._drain.reported(_ring.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
         who = f"{self.owner.process} (pid {self.owner.pid})"

@@ -33,3 +33,10 @@ class Shown:
         if self._is_in_order and self._rows:
             return table[self._rows[0] : self._rows[-1] + 1]
         return table[np.array(self._rows, np.int64)]
+
+    def places(self, rows: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """The place of each of these rows among what is shown, or -1."""
+        shown = np.array(self._rows, np.int64)
+        places = np.full(max(shown.max(initial=-1), rows.max(initial=0)) + 1, -1, np.int64)
+        places[shown] = np.arange(len(shown))
+        return places[rows]

@@ -9,22 +9,23 @@ import numpy as np
 
 from shmetrics import _ring
 from shmetrics.collector import definitions
+from shmetrics.collector.exemplars import Exemplars
 from shmetrics.collector.family import CallFamily, Family
 from shmetrics.collector.gauges import Gauges, GaugeValue
 from shmetrics.exposition.table import Series, Table
 
 
-def family_tables(family: Family) -> Iterator[Table]:
+def family_tables(family: Family, exemplars: Exemplars) -> Iterator[Table]:
     """The tables of a family that is no gauge."""
     if isinstance(family, CallFamily):
-        yield from _calls(family)
+        yield from _calls(family, exemplars)
     elif family.definition.type == _ring.TYPE_HISTOGRAM:
-        yield _histogram(family)
+        yield _histogram(family, exemplars)
     else:
-        yield _counter(family)
+        yield _counter(family, exemplars)
 
 
-def _counter(family: Family) -> Table:
+def _counter(family: Family, exemplars: Exemplars) -> Table:
     return Table(
         name=family.definition.name,
         kind="counter",
@@ -33,10 +34,11 @@ def _counter(family: Family) -> Table:
         series=family.series,
         values=family.rows().view(np.float64)[:, 0],
         created=family.created(),
+        exemplars=exemplars.of(family),
     )
 
 
-def _histogram(family: Family) -> Table:
+def _histogram(family: Family, exemplars: Exemplars) -> Table:
     rows = family.rows()
     return Table(
         name=family.definition.name,
@@ -48,10 +50,11 @@ def _histogram(family: Family) -> Table:
         buckets=rows[:, _ring.HISTOGRAM_BUCKETS :],
         sums=rows.view(np.float64)[:, _ring.CELL_SUM],
         created=family.created(),
+        exemplars=exemplars.of(family),
     )
 
 
-def _calls(family: CallFamily) -> Iterator[Table]:
+def _calls(family: CallFamily, exemplars: Exemplars) -> Iterator[Table]:
     """Starts, ends and durations; the exceptions are a family of their own."""
     rows = family.rows()
     created = family.created()
@@ -78,6 +81,7 @@ def _calls(family: CallFamily) -> Iterator[Table]:
         buckets=rows[:, _ring.CALLS_BUCKETS :],
         sums=rows[:, _ring.CELL_DURATION] / 1e9,
         created=created,
+        exemplars=exemplars.of(family),
     )
 
 

@@ -195,6 +195,15 @@ class Store(Section, frozen=True, kw_only=True):
     max_label_bytes: Annotated[
         int, Meta(ge=16, le=16 * _KIB, description="Length of one label value, in UTF-8.")
     ] = 1024
+    max_exemplars: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000_000,
+            description="Traces that are shown as exemplars, one per counter and bucket. Where one "
+            "more comes, the one that was not renewed for longest makes room. 0 is none.",
+        ),
+    ] = 20_000
     series_idle_seconds: Annotated[
         float,
         Meta(

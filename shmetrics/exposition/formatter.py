@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from shmetrics._text import TextWriter
 from shmetrics.exposition.labels import label_text, le_text
 from shmetrics.exposition.table import SUFFIXES, Table
@@ -14,11 +16,12 @@ from shmetrics.exposition.table import SUFFIXES, Table
 
 @dataclass(frozen=True)
 class Dialect:
-    """head: the lines before a family's samples. created: whether _created is shown.
-    end: what follows the last family."""
+    """head: the lines before a family's samples. created: whether _created is shown, exemplars:
+    whether these are. end: what follows the last family."""
 
     head: Callable[[Table], str]
     created: bool
+    exemplars: bool
     end: bytes
 
 
@@ -42,15 +45,19 @@ def render(dialect: Dialect, tables: Iterable[Table], constant_labels: Mapping[s
         name = _utf8(table.name)
         labels = label_text(table.series, constants)
         created = table.created if dialect.created and table.has_created else None
+        exemplars = table.exemplars.view(np.uint8) if dialect.exemplars else None
         if table.kind == "histogram":
             les, offsets = le_text(table.bounds)
             sums = table.sums if table.has_sum else None
             writer.histograms(
-                name, labels.text, labels.parts, les, offsets, table.buckets, sums, created
+                *(name, labels.text, labels.parts, les, offsets),
+                *(table.buckets, sums, created, exemplars),
             )
         else:
             suffix = _utf8(SUFFIXES[table.kind][0])
-            writer.scalars(name, suffix, labels.text, labels.parts, table.values, created)
+            writer.scalars(
+                name, suffix, labels.text, labels.parts, table.values, created, exemplars
+            )
     writer.raw(dialect.end)
     return writer.finish()
 

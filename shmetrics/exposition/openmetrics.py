@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenMetrics 1.0: units and the time at which a series began, in the same lines otherwise."""
+"""OpenMetrics 1.0: units, the time at which a series began, and exemplars; in the same lines
+otherwise."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ def _head(table: Table) -> str:
     return f"# HELP {name} {help}\n# TYPE {name} {table.kind}\n{unit}"
 
 
-_DIALECT = formatter.Dialect(head=_head, created=True, end=b"# EOF\n")
+_DIALECT = formatter.Dialect(head=_head, created=True, exemplars=True, end=b"# EOF\n")
 
 
 def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from shmetrics._text import EXEMPLAR_BYTES, EXEMPLAR_FIELDS
+
 Kind = Literal["counter", "gauge", "histogram", "info", "unknown"]
 
 # What follows the family's name in its samples, in the order in which they appear.
@@ -65,15 +67,12 @@ def _no_exemplars() -> npt.NDArray[np.void]:
 # A trace that stands for what a table shows: of a histogram's row those in one bucket, of a
 # counter's row all (bucket 0). stamp_ns: Unix time. span: zero if there is none.
 EXEMPLAR = np.dtype(
-    [
-        ("row", np.uint64),
-        ("bucket", np.uint32),
-        ("zero", np.uint32),
-        ("value", np.float64),
-        ("stamp_ns", np.uint64),
-        ("trace", np.uint8, 16),
-        ("span", np.uint8, 8),
-    ]
+    {
+        "names": [name for name, _, _ in EXEMPLAR_FIELDS],
+        "formats": [kind for _, kind, _ in EXEMPLAR_FIELDS],
+        "offsets": [offset for _, _, offset in EXEMPLAR_FIELDS],
+        "itemsize": EXEMPLAR_BYTES,
+    }
 )
 
 

@@ -22,7 +22,7 @@ def _head(table: Table) -> str:
 
 
 # No _created: all that this format has for them is gauges, which would double the series.
-_DIALECT = formatter.Dialect(head=_head, created=False, end=b"")
+_DIALECT = formatter.Dialect(head=_head, created=False, exemplars=False, end=b"")
 
 
 def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:

@@ -70,6 +70,25 @@ static struct shm_text_column draw_column(size_t n, int present, int counts)
     return column;
 }
 
+/* Some of each row and bucket, in order. */
+static struct shm_text_exemplars draw_exemplars(size_t n_rows, size_t n_les)
+{
+    struct shm_exemplar *found = exactly(n_rows * n_les * sizeof *found);
+    size_t n = 0;
+    for (size_t at = 0; at < n_rows * n_les; at++) {
+        if (draw() % 3 != 0)
+            continue;
+        struct shm_exemplar *one = &found[n++];
+        *one = (struct shm_exemplar){.series = at / n_les, .bucket = (uint32_t)(at % n_les)};
+        uint64_t bits = draw_bits();
+        memcpy(&one->value, &bits, sizeof bits);
+        one->stamp_ns = draw() % 4 == 0 ? UINT64_MAX : draw_bits();
+        memset(&one->trace.id, (int)draw(), sizeof one->trace.id);
+        memset(&one->trace.span, draw() % 2 == 0 ? 0 : (int)draw(), sizeof one->trace.span);
+    }
+    return (struct shm_text_exemplars){found, n};
+}
+
 static void family(void)
 {
     size_t n_rows = 1 + draw() % 8;
@@ -96,17 +115,19 @@ static void family(void)
     struct shm_text_column sums = draw_column(n_rows, draw() % 2 == 0, 0);
     struct shm_text_column created = draw_column(n_rows, draw() % 2 == 0, 0);
 
-    size_t bound = shm_text_bound(&it, n_les + 3, &les);
+    struct shm_text_exemplars exemplars = draw_exemplars(n_rows, n_les);
+
+    size_t bound = shm_text_bound(&it, n_les + 3, &les, exemplars);
     char *out = exactly(bound);
     size_t written = (size_t)(
-        shm_text_histograms(out, &it, &les, buckets, sums, created) - out);
+        shm_text_histograms(out, &it, &les, buckets, sums, created, exemplars) - out);
     assert(written <= bound);
     fwrite(out, 1, written, stdout);
     free(out);
 
-    bound = shm_text_bound(&it, 2, NULL);
+    bound = shm_text_bound(&it, 2, NULL, exemplars);
     out = exactly(bound);
-    written = (size_t)(shm_text_scalars(out, &it, "_created", values, created) - out);
+    written = (size_t)(shm_text_scalars(out, &it, "_created", values, created, exemplars) - out);
     assert(written <= bound);
     fwrite(out, 1, written, stdout);
     free(out);
@@ -119,6 +140,7 @@ static void family(void)
     free(out);
     free(value);
 
+    free((void *)(uintptr_t)exemplars.first);
     free((void *)(uintptr_t)values.first);
     free((void *)(uintptr_t)sums.first);
     free((void *)(uintptr_t)created.first);

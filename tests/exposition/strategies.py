@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from shmetrics.exposition.table import Kind, Series, Table
+from shmetrics.exposition.table import EXEMPLAR, Kind, Series, Table
 
 KINDS: tuple[Kind, ...] = ("counter", "gauge", "histogram", "info", "unknown")
 
@@ -52,6 +52,32 @@ def column(values: st.SearchStrategy[Any], n: int, dtype: type) -> st.SearchStra
     ).map(lambda drawn: strided(np.array(drawn[0], dtype), (drawn[1],)))
 
 
+def exemplars(n_rows: int, n_buckets: int) -> st.SearchStrategy[npt.NDArray[np.void]]:
+    """Of some rows and buckets, sorted by both."""
+    ids = st.one_of(st.just(b""), st.binary(max_size=16))  # numpy fills them up with zeros
+    drawn = st.dictionaries(
+        st.tuples(st.integers(0, n_rows - 1), st.integers(0, n_buckets - 1)),
+        st.tuples(numbers, st.integers(0, 2**64 - 1), ids, ids.map(lambda id: id[:8])),
+        max_size=6,
+    )
+    return (drawn if n_rows else st.just({})).map(
+        lambda found: np.array(
+            [
+                (
+                    row,
+                    bucket,
+                    value,
+                    stamp_ns,
+                    list(trace.ljust(16, b"\0")),
+                    list(span.ljust(8, b"\0")),
+                )
+                for (row, bucket), (value, stamp_ns, trace, span) in sorted(found.items())
+            ],
+            EXEMPLAR,
+        )
+    )
+
+
 @st.composite
 def tables(
     draw: st.DrawFn,
@@ -71,7 +97,8 @@ def tables(
     created = draw(st.none() | column(created_stamps, n, np.float64))
     if kind != "histogram":
         values = column(counts, n, np.uint64) | column(numbers, n, np.float64)
-        return Table(name, kind, help, series, unit, draw(values), created=created)
+        shown = draw(exemplars(n if kind == "counter" else 0, 1))
+        return Table(name, kind, help, series, unit, draw(values), created=created, exemplars=shown)
     bounds = draw(
         st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=6, unique=True)
     )
@@ -89,6 +116,7 @@ def tables(
         buckets=buckets,
         sums=draw(column(numbers, n, np.float64)),
         created=created,
+        exemplars=draw(exemplars(n, width)),
     )
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from shmetrics.exposition import openmetrics
+from shmetrics.exposition import openmetrics, text
 from shmetrics.exposition.registry import StoreCollector
-from shmetrics.exposition.table import Series, Table
+from shmetrics.exposition.table import EXEMPLAR, Series, Table
 from tests.exposition import reference
 from tests.exposition.strategies import constant_labels, tables
 
@@ -54,6 +54,60 @@ def test_every_kind() -> None:
         "# HELP u \n# TYPE u unknown\nu 1.0\n"
         "# EOF\n"
     )
+
+
+TRACE, SPAN = bytes(range(16)), bytes(range(240, 248))
+
+
+def exemplar(
+    bucket: int, value: float, stamp_ns: int = 1_700_000_000_000_000_025, span: bytes = SPAN
+) -> tuple[object, ...]:
+    return 0, bucket, value, stamp_ns, list(TRACE), list(span)
+
+
+def test_an_exemplar_follows_the_value_of_its_bucket() -> None:
+    none = bytes(8)
+    histogram = Table(
+        "h",
+        "histogram",
+        "",
+        ONE,
+        bounds=(0.5,),
+        buckets=np.array([[1, 2]], np.uint64),
+        sums=np.array([4.0]),
+        created=SINCE,
+        exemplars=np.array([exemplar(0, 0.25), exemplar(1, 2e7, 3, none)], EXEMPLAR),
+    )
+    counter = Table(
+        "c",
+        "counter",
+        "",
+        ONE,
+        values=np.array([2.0]),
+        created=SINCE,
+        exemplars=np.array([exemplar(0, 1.0)], EXEMPLAR),
+    )
+    ids = 'span_id="f0f1f2f3f4f5f6f7",trace_id="000102030405060708090a0b0c0d0e0f"'
+    body = openmetrics.render([histogram, counter], {})
+    assert body == reference.openmetrics([histogram, counter], {})
+    assert [line for line in body.decode().splitlines() if line[0] != "#"] == [
+        'h_bucket{le="0.5"} 1.0 # {' + ids + "} 0.25 1700000000.000000025",
+        'h_bucket{le="+Inf"} 3.0 # {' + ids.partition(",")[2] + "} 2e+07 0.000000003",
+        "h_count 3.0",
+        "h_sum 4.0",
+        "h_created 1.70000000025e+09",
+        "c_total 2.0 # {" + ids + "} 1.0 1700000000.000000025",
+        "c_created 1.70000000025e+09",
+    ]
+    families = text_string_to_metric_families(body.decode())  # type: ignore[no-untyped-call]
+    assert [s.exemplar.value for f in families for s in f.samples if s.exemplar] == [0.25, 2e7, 1.0]
+    assert b" # " not in text.render([histogram, counter], {})
+
+
+def test_an_exemplar_of_no_row_is_left_out() -> None:
+    wrong = np.array([(1, 0, 1.0, 1, list(TRACE), list(SPAN))], EXEMPLAR)
+    counter = Table("c", "counter", "", ONE, values=np.array([2.0]), exemplars=wrong)
+    assert b"c_total 2.0\n" in openmetrics.render([counter], {})
 
 
 def test_no_tables_still_end() -> None:
