@@ -6,6 +6,11 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from shmetrics._ring cimport shm_counts, shm_entry, shm_lane
 
 
+cdef extern from "file.h" nogil:
+    int shm_file_is_held(int fd) noexcept
+    int shm_file_has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes) noexcept
+
+
 cdef extern from "undo.h" nogil:
     cdef struct shm_undo:
         pass

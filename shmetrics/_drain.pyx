@@ -2,6 +2,7 @@
 # cython: freethreading_compatible=False
 """The binding of csrc/ for the collector: lanes made, and drained into the store."""
 
+from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from shmetrics._ring cimport check_attach, counts_dict, shm_cells_of, shm_counts, shm_entry
@@ -86,6 +87,23 @@ cdef class ExemplarTable:
     def forget(self, uint64_t series, uint32_t n_buckets):
         """Drops those of a series."""
         shm_exemplars_forget(&self.exemplars, series, n_buckets)
+
+
+cdef bint _said(int answer) except -1:
+    if answer < 0:
+        PyErr_SetFromErrno(OSError)
+    return answer == 1
+
+
+def is_held(int fd):
+    """Whether a process has the lane of this file. Raises OSError."""
+    return _said(shm_file_is_held(fd))
+
+
+def has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes):
+    """Whether the file is larger than size_bytes, or takes slack_bytes more than that. Raises
+    OSError."""
+    return _said(shm_file_has_grown(fd, size_bytes, slack_bytes))
 
 
 cdef class LaneDrain:

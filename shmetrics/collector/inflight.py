@@ -16,6 +16,7 @@ from shmetrics.collector.families import Families
 from shmetrics.collector.family import CallFamily, Family
 from shmetrics.collector.lane import Lane, OpenCall
 from shmetrics.collector.log import StoreFull
+from shmetrics.collector.shown import Shown
 from shmetrics.dictionary import Definition
 from shmetrics.exposition.table import Series, Table
 
@@ -49,6 +50,20 @@ def label_of(family: CallFamily, values: tuple[str, ...], name: str) -> str:
     return values[names.index(name)] if name in names else ""
 
 
+class Kinds:
+    """Kinds of calls, in the order of their coming, as the series of a table."""
+
+    def __init__(self) -> None:
+        self.series = Series(LABELS)
+        self._rows: dict[Kind, int] = {}
+
+    def row(self, kind: Kind) -> int:
+        row = self._rows.setdefault(kind, len(self._rows))
+        if row == len(self.series.values):
+            self.series.append(tuple(kind))
+        return row
+
+
 class InFlight:
     """The families of open calls."""
 
@@ -57,6 +72,9 @@ class InFlight:
         abandoned = families.define_own(ABANDONED)
         self._abandoned: Family = abandoned
         self._kinds: dict[CallFamily, dict[tuple[str, ...], Kind]] = {}
+        self._seen = Kinds()
+        self._shown: dict[CallFamily, Shown] = {}
+        self._looked_at: dict[CallFamily, int] = {}
 
     def kind(self, family: CallFamily, values: tuple[str, ...]) -> Kind:
         known = self._kinds.setdefault(family, {})
@@ -81,36 +99,44 @@ class InFlight:
         self, families: Iterable[Family], calls: Iterable[OpenCall], now_ns: int
     ) -> list[Table]:
         """In flight and oldest, for every kind of call that was ever seen."""
-        count: dict[Kind, int] = {}
-        oldest_ns: dict[Kind, int] = {}
-        for family in families:
-            if isinstance(family, CallFamily):
-                for values in family.series.values:
-                    count.setdefault(self.kind(family, values), 0)
-        for call in calls:
-            kind = self.kind(call.family, call.values)
-            count[kind] = count.get(kind, 0) + 1
-            oldest_ns[kind] = min(oldest_ns.get(kind, call.start_ns), call.start_ns)
-        if not count:
+        kinds = self._kinds_of(families)
+        open_calls = [(kinds.row(self.kind(call.family, call.values)), call) for call in calls]
+        if not kinds.series.values:
             return []
-        series = Series(LABELS)
-        for kind in count:
-            series.append(tuple(kind))
-        ages_ns = [max(now_ns - oldest_ns.get(kind, now_ns), 0) for kind in count]
+        count = np.zeros(len(kinds.series.values))
+        ages_ns = np.zeros(len(kinds.series.values), np.int64)
+        for row, call in open_calls:
+            count[row] += 1
+            ages_ns[row] = max(ages_ns[row], now_ns - call.start_ns)
         return [
             Table(
                 name="shmetrics_rpc_in_flight",
                 kind="gauge",
                 help="Calls that have begun and not ended",
-                series=series,
-                values=np.array(list(count.values()), np.float64),
+                series=kinds.series,
+                values=count,
             ),
             Table(
                 name="shmetrics_rpc_oldest_in_flight_seconds",
                 kind="gauge",
                 help="Age of the oldest call that has not ended",
                 unit="seconds",
-                series=series,
-                values=np.array(ages_ns, np.float64) / 1e9,
+                series=kinds.series,
+                values=ages_ns / 1e9,
             ),
         ]
+
+    def _kinds_of(self, families: Iterable[Family]) -> Kinds:
+        """The kinds of all calls that are shown; looks at those only that have come since."""
+        shown = {family: family.shown for family in families if isinstance(family, CallFamily)}
+        if any(shown.get(family) is not known for family, known in self._shown.items()):
+            self._seen = Kinds()  # some are shown no more
+            self._shown.clear()
+            self._looked_at.clear()
+        for family in shown:
+            values = family.series.values
+            for row in range(self._looked_at.get(family, 0), len(values)):
+                self._seen.row(self.kind(family, values[row]))
+            self._looked_at[family] = len(values)
+        self._shown = shown
+        return self._seen

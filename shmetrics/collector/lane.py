@@ -14,7 +14,7 @@ from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import CallFamily
 from shmetrics.collector.gauges import Gauges, GaugeValue
-from shmetrics.collector.lane_files import LaneFile, is_held
+from shmetrics.collector.lane_files import LaneFile, cut_back
 from shmetrics.collector.log import StoreDamaged
 from shmetrics.collector.meanings import Meanings
 from shmetrics.errors import LaneRefused
@@ -59,6 +59,7 @@ class Lane:
         self.owner = file.owner
         self._agent = agent
         self._fd = fd
+        self._made_bytes = file.size_bytes
         # Its emitter may have made it larger, or smaller: what is not there is no lane.
         self.size_bytes = min(file.size_bytes, os.fstat(fd).st_size)
         self._memory = mmap.mmap(fd, self.size_bytes)
@@ -93,7 +94,11 @@ class Lane:
 
     def is_abandoned(self) -> bool:
         """True if no process has the lane any more."""
-        return not is_held(self._fd)
+        return not _drain.is_held(self._fd)
+
+    def cut_back(self) -> bool:
+        """Takes from the file what it is larger than it was made; whether it was."""
+        return cut_back(self._fd, self._made_bytes)
 
     def drain(self, definitions: int) -> int:
         """Folds everything published so far into the store, unless it takes more new definitions

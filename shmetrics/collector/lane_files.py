@@ -62,18 +62,18 @@ class LaneFiles:
     def __init__(self, directory: Path) -> None:
         """Removes what a kill has left half made."""
         self.directory = directory
-        self._sizes: dict[Path, int] = {}
+        self._aside: dict[Path, int] = {}  # with their sizes
         for path in directory.glob(f"*{NEW}"):
             path.unlink()
         for path in directory.glob(f"*{OWNER}"):
             if not (path.with_suffix(LANE).exists() or path.with_suffix(BROKEN).exists()):
                 path.unlink()
         for path in directory.glob(f"*{BROKEN}"):
-            self._sizes[path] = path.stat().st_size
+            self._aside[path] = path.stat().st_size
 
     @property
     def set_aside_bytes(self) -> int:
-        return sum(size for path, size in self._sizes.items() if path.suffix == BROKEN)
+        return sum(self._aside.values())
 
     def __iter__(self) -> Iterator[Path]:
         """The lanes that there are, the oldest first."""
@@ -101,60 +101,59 @@ class LaneFiles:
             path.with_suffix(NEW).unlink(missing_ok=True)
             path.with_suffix(OWNER).unlink(missing_ok=True)
             raise
-        self._sizes[path] = found.size_bytes
         return found, fd
 
     def read(self, path: Path) -> LaneFile:
         """What is known of a lane. Raises OSError, ValueError, TypeError or KeyError."""
         known = dict(json.loads(path.with_suffix(OWNER).read_text()))
         size_bytes = int(known.pop("size_bytes"))
-        self._sizes[path] = size_bytes
         return LaneFile(path, Owner(**known), size_bytes)
 
     def remove(self, path: Path) -> None:
         """Removes a lane that is drained."""
         path.unlink(missing_ok=True)
         path.with_suffix(OWNER).unlink(missing_ok=True)
-        self._sizes.pop(path, None)
 
     def set_aside(self, path: Path) -> None:
         """Keeps a lane that cannot be taken up, out of the way."""
-        aside = path.rename(path.with_suffix(BROKEN))
-        self._sizes[aside] = self._sizes.pop(path, aside.stat().st_size)
+        try:
+            size_bytes = self.read(path).size_bytes
+        except (OSError, ValueError, TypeError, KeyError):
+            size_bytes = path.stat().st_size
+        self._aside[path.rename(path.with_suffix(BROKEN))] = size_bytes
 
     def prune(self) -> int:
         """Removes the oldest of those set aside, where there are more than a few; how many bytes.
 
         Not those that a process still has: it could let them grow where nobody sees it.
         """
-        broken = sorted((path for path in self._sizes if path.suffix == BROKEN), key=_age)
+        broken = sorted(self._aside, key=_age)
         oldest = [path for path in broken[:-MOST_BROKEN] if not _has_process(path)]
-        freed = sum(self._sizes[path] for path in oldest)
         for path in oldest:
             self.remove(path)
-        return freed
+        return sum(self._aside.pop(path) for path in oldest)
 
-    def cut_back(self) -> list[Path]:
-        """Takes from each file what it is larger than it was made; which ones there were.
+    def cut_back(self) -> None:
+        """Takes from each file that is set aside what it is larger than it was made."""
+        for path, size_bytes in self._aside.items():
+            with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
+                cut_back(file.fileno(), size_bytes)
 
-        An emitter can let its own grow until there is no room for anybody.
-        """
-        return [path for path, size in self._sizes.items() if _cut_back(path, size)]
 
+def cut_back(fd: int, size_bytes: int) -> bool:
+    """Takes from a lane's file what it is larger than it was made; whether it was.
 
-def is_held(fd: int) -> bool:
-    """Whether a process has the lane: the kernel drops the emitter's lock with its mapping."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(fd, fcntl.LOCK_UN)
-    return False
+    An emitter can let its own grow until there is no room for anybody.
+    """
+    if not _drain.has_grown(fd, size_bytes, SLACK_BYTES):
+        return False
+    os.ftruncate(fd, size_bytes)  # takes blocks beyond the end, too
+    return True
 
 
 def _has_process(path: Path) -> bool:
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        return is_held(file.fileno())
+        return _drain.is_held(file.fileno())
     return False
 
 
@@ -175,12 +174,3 @@ def _make(path: Path, lane_id: int, sizes: Sizes) -> int:
         os.close(fd)
         raise
     return fd
-
-
-def _cut_back(path: Path, size_bytes: int) -> bool:
-    with contextlib.suppress(FileNotFoundError):  # somebody has tidied up
-        status = os.stat(path)
-        if max(status.st_size, status.st_blocks * 512 - SLACK_BYTES) > size_bytes:
-            os.truncate(path, size_bytes)  # takes blocks beyond the end, too
-            return True
-    return False

@@ -210,10 +210,10 @@ class Lanes:
 
     def cut_back(self) -> None:
         """Takes back what an emitter has made of its lane beyond its size."""
-        grown = self._files.cut_back()
-        for lane in self if grown else ():
-            if lane.path in grown and lane.state is LaneState.OPEN:
+        for lane in self:
+            if lane.cut_back() and lane.state is LaneState.OPEN:
                 self._quarantine(lane, "grown")
+        self._files.cut_back()
 
     # ---- going ------------------------------------------------------------------------------
 
