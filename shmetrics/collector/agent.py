@@ -87,7 +87,7 @@ class Agent:
         self.drain_seconds = seconds("drain_seconds", "Time of one pass over all lanes")
         self.scrape_seconds = seconds("scrape_seconds", "Time to answer one scrape")
         self.scrapes = counter("scrapes", "Scrapes answered")
-        self.renderings = counter("renderings", "Times that the text of a scrape was made")
+        self.renderings = counter("renderings", "Times that the numbers of a scrape were taken")
         self.scrape_bytes = gauge("scrape_bytes", "Size of the latest scrape, uncompressed")
         self.http_refused = counter(
             "http_refused", "HTTP clients refused or cut off, by reason", "reason"

@@ -42,10 +42,8 @@ class LabelText:
         self._before = [(_opening(name), place) for name, place in places if name < "le"]
         self._after = [(_opening(name), place) for name, place in places if name >= "le"]
 
-    def extend(self, rows: list[tuple[str, ...]], most: int | None = None) -> None:
-        """Takes in the rows that were added since the last time; the first of them, if that is
-        limited."""
-        end = None if most is None else self._rows + most
+    def extend(self, rows: list[tuple[str, ...]], end: int | None = None) -> None:
+        """Takes in the rows up to end that were added since the last time."""
         for row in rows[self._rows : end]:
             values = [text_escape(value) for value in (*row, *self._constants)]
             before = b",".join([b'%b%b"' % (opening, values[at]) for opening, at in self._before])
@@ -67,20 +65,12 @@ _kept: WeakKeyDictionary[Series, dict[Constants, LabelText]] = WeakKeyDictionary
 _lock = threading.Lock()  # two scrapes may render at once
 
 
-def label_text(series: Series, constants: Constants) -> LabelText:
-    """The label text of all rows that series has now."""
+def label_text(series: Series, constants: Constants, end: int | None = None) -> LabelText:
+    """The label text of the rows that series has now; of those up to end at least."""
     with _lock:
         text = _text_of(series, constants)
-        text.extend(series.values)
+        text.extend(series.values, end)
         return text
-
-
-def prepare(series: Series, constants: Constants, most: int) -> bool:
-    """Makes the label text of some rows that have none yet. Whether there are more of them."""
-    with _lock:
-        text = _text_of(series, constants)
-        text.extend(series.values, most)
-        return 2 * len(series.values) >= len(text.parts)
 
 
 def _text_of(series: Series, constants: Constants) -> LabelText:

@@ -7,29 +7,23 @@ a scrape is answered in any case.
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from shmetrics.exposition import openmetrics, text
 from shmetrics.exposition.table import Table
 
-# Half the time of zlib's usual level for a quarter more bytes: label text repeats itself so much
-# that either leaves a twentieth.
-_GZIP_LEVEL = 1
+# From tables and constant labels to the body, piece by piece; see formatter.pieces.
+Pieces = Callable[[Iterable[Table], Mapping[str, str]], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
 class Format:
-    """How to answer. render: tables and constant labels to the body's bytes."""
+    """How to answer. gzip: whether the client takes the body compressed."""
 
     content_type: str
-    render: Callable[[Iterable[Table], Mapping[str, str]], bytes]
+    pieces: Pieces
     gzip: bool
-
-    def encode(self, body: bytes) -> bytes:
-        """The body as it is sent: compressed, if the client takes gzip."""
-        return gzip.compress(body, _GZIP_LEVEL, mtime=0) if self.gzip else body
 
 
 @dataclass(frozen=True)
@@ -37,17 +31,17 @@ class _Offer:
     media_type: str
     versions: frozenset[str | None]  # None: asked for without one
     content_type: str
-    render: Callable[[Iterable[Table], Mapping[str, str]], bytes]
+    pieces: Pieces
 
 
 # The first one is the default. Who asks for OpenMetrics 0.0.1, a draft, understands 1.0.0.
 _OFFERS = (
-    _Offer("text/plain", frozenset({None, "0.0.4"}), text.CONTENT_TYPE, text.render),
+    _Offer("text/plain", frozenset({None, "0.0.4"}), text.CONTENT_TYPE, text.pieces),
     _Offer(
         "application/openmetrics-text",
         frozenset({None, "0.0.1", "1.0.0"}),
         openmetrics.CONTENT_TYPE,
-        openmetrics.render,
+        openmetrics.pieces,
     ),
 )
 
@@ -64,7 +58,7 @@ class _Choice:
 def choose(accept: str, accept_encoding: str) -> Format:
     """The format for these two request headers; an absent header is the empty string."""
     offer = _choose_offer(list(_choices(accept)))
-    return Format(offer.content_type, offer.render, _takes_gzip(list(_choices(accept_encoding))))
+    return Format(offer.content_type, offer.pieces, _takes_gzip(list(_choices(accept_encoding))))
 
 
 def select(tables: Iterable[Table], names: Iterable[str]) -> list[Table]:

@@ -112,7 +112,8 @@ class Table:
     exemplars: (any,), EXEMPLAR, of a counter or a histogram, sorted by row and bucket, each pair at
         most once; contiguous.
 
-    Arrays may be views with any strides. They are read while rendering, and not kept.
+    Arrays may be views with any strides. They show one moment, and nobody writes to them: they are
+    read until the last client has its answer.
     """
 
     name: str

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from shmetrics.exposition import formatter
 from shmetrics.exposition.table import Table
@@ -25,6 +25,11 @@ def _head(table: Table) -> str:
 _DIALECT = formatter.Dialect(head=_head, created=False, exemplars=False, end=b"")
 
 
+def pieces(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> Iterator[bytes]:
+    """tables in the text format, piece by piece; see formatter.pieces."""
+    return formatter.pieces(_DIALECT, tables, constant_labels)
+
+
 def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:
-    """tables in the text format; see formatter.render."""
-    return formatter.render(_DIALECT, tables, constant_labels)
+    """All of it at once."""
+    return b"".join(pieces(tables, constant_labels))

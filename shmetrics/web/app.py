@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -15,15 +14,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from shmetrics.exposition import labels, negotiation
-from shmetrics.exposition.table import Table
+from shmetrics.exposition import negotiation
 from shmetrics.web import page
 from shmetrics.web.counts import Counts, Uncounted
 from shmetrics.web.methods import Method, summarize
+from shmetrics.web.scrape import Scrape
 from shmetrics.web.shared import Shared
 from shmetrics.web.source import Source
-
-ROWS_AT_A_TIME = 2000
 
 _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -60,16 +57,11 @@ def make_app(
     )
 
 
-class _Scrape(NamedTuple):
-    """What a scrape wants. No names: everything."""
+class _Wanted(NamedTuple):
+    """What a client asks for. No names: everything."""
 
     format: negotiation.Format
     names: frozenset[str]
-
-
-class _Scraped(NamedTuple):
-    body: bytes
-    text_bytes: int
 
 
 class _Pages:
@@ -90,43 +82,20 @@ class _Pages:
             ",".join(headers.getlist("accept")), ",".join(headers.getlist("accept-encoding"))
         )
         names = frozenset(request.query_params.getlist("name[]"))
-        scraped = await self._scrapes.get(_Scrape(format_, names))
-        self._counts.scraped(time.perf_counter() - begun, scraped.text_bytes)
-        encoding = {"content-encoding": "gzip"} if format_.gzip else {}
-        return Response(
-            scraped.body,
-            headers={
-                **_COMMON_HEADERS,
-                **encoding,
-                "content-type": format_.content_type,
-                "vary": "accept, accept-encoding",
-            },
-        )
+        scrape = await self._scrapes.get(_Wanted(format_, names))
+        waited = time.perf_counter() - begun
 
-    async def _scrape(self, wanted: _Scrape) -> _Scraped:
+        def answered(seconds: float, text_bytes: int) -> None:
+            self._counts.scraped(waited + seconds, text_bytes)
+
+        return scrape.response({**_COMMON_HEADERS, "vary": "accept, accept-encoding"}, answered)
+
+    async def _scrape(self, wanted: _Wanted) -> Scrape:
         self._counts.rendered()
         tables = negotiation.select(self._source.tables(), wanted.names)
-        if await self._prepare(tables):
-            tables = negotiation.select(self._source.tables(), wanted.names)
-        text = wanted.format.render(tables, self._constant_labels)
-        body = text
-        if wanted.format.gzip:  # a second per 100 MB, without the GIL: the loop goes on meanwhile
-            body = await asyncio.to_thread(wanted.format.encode, text)
-        return _Scraped(body, len(text))
-
-    async def _prepare(self, tables: list[Table]) -> bool:
-        """Makes label text, some at a time. Whether that let the loop go on: tables are old then.
-
-        It is made once per series, which takes seconds for a million of them; drains and
-        registrations cannot wait for that. A gauge's rows are gathered anew for every scrape.
-        """
-        went_on = False
-        constants = tuple(self._constant_labels.items())
-        for table in tables:
-            while table.kind != "gauge" and labels.prepare(table.series, constants, ROWS_AT_A_TIME):
-                went_on = True
-                await asyncio.sleep(0)
-        return went_on
+        scrape = Scrape(tables, wanted.format, self._constant_labels)
+        await scrape.begin()
+        return scrape
 
     async def healthy(self, request: Request) -> Response:
         return _state(*self._source.healthy())

@@ -19,6 +19,10 @@ App = Callable[
 ]
 
 
+class Gone(OSError):
+    """There is nobody to answer any more."""
+
+
 def scope(request: h11.Request, transport: asyncio.BaseTransport) -> Message:
     """A request as an application gets it."""
     path, _, query = request.target.partition(b"?")

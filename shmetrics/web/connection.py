@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+from collections.abc import Sized
 from typing import Protocol
 
 import h11
@@ -59,7 +60,8 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Begins with the accepted socket; the time for the first request includes TLS's handshake.
 
-    since: when it last got on, on the loop's clock. answer: what its client has yet to take.
+    since: when it last got on, on the loop's clock. answer: what its client has yet to take, which
+    others may take as well. piece: what of it is its own.
     """
 
     def __init__(self, app: App, limits: Web, owner: Owner) -> None:
@@ -78,7 +80,8 @@ class Connection(asyncio.Protocol):
         self._heard_all = False
         self.transport: asyncio.Transport | None = None
         self.opening: asyncio.Task[None] | None = None  # set by the owner
-        self.answer = b""
+        self.answer: Sized = b""
+        self.piece = b""
         self._enter(Phase.ASKING, limits.request_seconds)
 
     def _enter(self, phase: Phase, seconds: float | None) -> None:
@@ -131,7 +134,7 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.close()  # TLS's own does not know in CPython 3.10
         self.transport = None
-        self.answer = b""
+        self.answer = self.piece = b""
         self._writable.set()
         self._owner.lost(self)
 
@@ -216,6 +219,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             await self._app(asgi.scope(request, self.transport), asgi.receive, self._send)
+        except asgi.Gone:
+            pass
         except Exception:
             log.exception("no answer to %s", request.target.decode("ascii", "replace"))
         if self.transport is None:
@@ -244,29 +249,40 @@ class Connection(asyncio.Protocol):
             self._read()
 
     async def _send(self, message: Message) -> None:
-        """The application's answer: its start, and its body in one piece or several."""
+        """The application's answer: its start, and its body in one piece or several. Where it is
+        made while it goes out, the start says of what: "answer"."""
         if message["type"] == "http.response.start":
             self._started = message
             headers = [*message["headers"], asgi.date()]
             if self._heard_all or not self._owner.keeps(self):
                 headers.append((b"connection", b"close"))
             self._write(asgi.response(message["status"], headers))
+            self.answer = message.get("answer", b"")
             self._enter(Phase.TAKING, self._limits.answer_seconds)
             return
-        if not self._head_only:
-            self.answer = message.get("body", b"")
-            self._owner.sending(self)
-            for at in range(0, len(self.answer), PIECE_BYTES):
-                if self._is_gone():
-                    return
-                self._write(h11.Data(data=self.answer[at : at + PIECE_BYTES]))
-                if not self._writable.is_set():
-                    await self._writable.wait()
-                    self.since = self._loop.time()
+        body = message.get("body", b"")
+        if body and not self._head_only:
+            await self._send_body(body)
         if not message.get("more_body", False):
             self._write(h11.EndOfMessage())
             # Not before, or who gives way between two requests would lose the end of an answer.
             await self._writable.wait()
+
+    async def _send_body(self, body: bytes) -> None:
+        """Raises Gone."""
+        if self.answer:
+            self.piece = body
+        else:
+            self.answer = body
+        self._owner.sending(self)
+        for at in range(0, len(body), PIECE_BYTES):
+            if self._is_gone():
+                raise asgi.Gone
+            self._write(h11.Data(data=body[at : at + PIECE_BYTES]))
+            if not self._writable.is_set():
+                await self._writable.wait()
+            self.since = self._loop.time()
+        self.piece = b""
 
     def _write(self, event: h11.Event) -> None:
         data = self._h11.send(event)

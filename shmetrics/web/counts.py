@@ -13,7 +13,7 @@ class Counts(Protocol):
         """A scrape was answered: what it took, and its size uncompressed."""
 
     def rendered(self) -> None:
-        """Every lane was drained and the text made anew; for one scrape or for many."""
+        """Every lane was drained and the numbers taken; for one scrape or for many."""
 
     def refused(self, reason: str) -> None:
         """A client got no answer, or was cut off; one of shmetrics.web.reasons."""

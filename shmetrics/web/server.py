@@ -246,7 +246,9 @@ class Server:
         while True:
             taking = [one for one in self._connections if one.phase is Phase.TAKING]
             sizes = {id(one.answer): len(one.answer) for one in taking}
-            if sum(sizes.values()) <= self._limits.max_waiting_bytes or len(sizes) == 1:
+            own_bytes = sum(len(one.piece) for one in taking)
+            shared_bytes = 0 if len(sizes) == 1 else sum(sizes.values())
+            if shared_bytes + own_bytes <= self._limits.max_waiting_bytes or len(taking) == 1:
                 return
             slowest = min(taking, key=lambda one: one.since)
             self._end(slowest, reasons.WAITING_BYTES)

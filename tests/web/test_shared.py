@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
 
 from shmetrics.exposition.table import Series, Table
-from shmetrics.web.app import ROWS_AT_A_TIME, _Pages
 from shmetrics.web.shared import Shared
 
 
@@ -161,30 +159,3 @@ def test_two_hundred_scrapes_at_once_cost_a_few_renderings(
         assert float(body.split()[-1]) >= mine
     assert len(source.scrapes) == 200
     assert source.renderings < 40
-
-
-def test_the_loop_goes_on_while_a_large_table_is_shown_for_the_first_time(source: Any) -> None:
-    """And what happens meanwhile is in the answer."""
-    rows = 20 * ROWS_AT_A_TIME
-    series = Series(("a",), [(f"{number}",) for number in range(rows)])
-    values = np.zeros(rows)
-    source.the_tables = [Table("events", "counter", "", series, values=values)]
-    turns = 0
-
-    async def run() -> bytes:
-        nonlocal turns
-        request = Request({"type": "http", "method": "GET", "headers": [], "query_string": b""})
-        asked = asyncio.ensure_future(_Pages(source, {}, source).metrics(request))
-        while not asked.done():
-            turns += 1
-            if turns == 10:
-                series.append(("late",))
-                later = np.append(values, 1.0)
-                source.the_tables = [Table("events", "counter", "", series, values=later)]
-            await asyncio.sleep(0)
-        return bytes((await asked).body)
-
-    text = asyncio.run(run()).decode()
-    assert turns >= 20
-    assert text.endswith('events_total{a="late"} 1.0\n')
-    assert text.count("\n") == 2 + rows + 1

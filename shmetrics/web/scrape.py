@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answer to a scrape: all tables as they were at one moment, in one format, for all who asked
+for it together.
+
+Compressed it is small, and made once. As text it is large, and made for each client while that one
+takes it, since a piece of it takes no longer to make than to send: who reads slowly keeps numbers
+in memory, and no text. Either way the loop goes on between two pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from starlette.responses import Response
+
+from shmetrics.exposition.compression import gzipped
+from shmetrics.exposition.negotiation import Format
+from shmetrics.exposition.part import numbers_bytes
+from shmetrics.exposition.table import Table
+from shmetrics.web.asgi import Message
+
+# Told when an answer is made: what that took beside what all share, and its size uncompressed.
+Tell = Callable[[float, int], None]
+
+
+class Scrape:
+    """begin() first; it makes what all share."""
+
+    def __init__(
+        self, tables: Iterable[Table], format: Format, constant_labels: Mapping[str, str]
+    ) -> None:
+        self._tables = list(tables)
+        self._format = format
+        self._constant_labels = constant_labels
+        self._body: bytes | None = None
+        self._text_bytes = 0
+
+    def __len__(self) -> int:
+        """Memory of what has to be kept until the last client has its answer."""
+        return sum(map(numbers_bytes, self._tables))
+
+    def pieces(self) -> Iterator[bytes]:
+        """The text. Raises ValueError for tables that cannot be shown, before the first piece."""
+        return self._format.pieces(self._tables, self._constant_labels)
+
+    async def begin(self) -> None:
+        if self._format.gzip:
+            await self._compress()
+        else:
+            first = list(islice(self.pieces(), 2))
+            if len(first) < 2:  # of a small node: as cheap to keep as the numbers
+                self._keep(b"".join(first), sum(map(len, first)))
+
+    async def _compress(self) -> None:
+        found = []
+        text_bytes = 0
+
+        def counted() -> Iterator[bytes]:
+            nonlocal text_bytes
+            for piece in self.pieces():
+                text_bytes += len(piece)
+                yield piece
+
+        for piece in gzipped(counted()):
+            found.append(piece)
+            await asyncio.sleep(0)
+        self._keep(b"".join(found), text_bytes)
+
+    def _keep(self, body: bytes, text_bytes: int) -> None:
+        self._body, self._text_bytes = body, text_bytes
+        self._tables = []
+
+    def response(self, headers: Mapping[str, str], tell: Tell) -> Response:
+        """For one of those who asked."""
+        headers = {**headers, "content-type": self._format.content_type}
+        if self._format.gzip:
+            headers["content-encoding"] = "gzip"
+        if self._body is None:
+            return _Stream(self, headers, tell)
+        tell(0.0, self._text_bytes)
+        return Response(self._body, headers=headers)
+
+
+class _Stream(Response):
+    """Text that is made as it goes out; its length is not known before."""
+
+    def __init__(self, scrape: Scrape, headers: Mapping[str, str], tell: Tell) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers(headers)  # without a body there is no content-length among them
+        self._scrape = scrape
+        self._tell = tell
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        start = {"status": self.status_code, "headers": self.raw_headers, "answer": self._scrape}
+        await send({"type": "http.response.start", **start})
+        if scope["method"] != "HEAD":
+            await self._send_text(send)
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _send_text(self, send: Any) -> None:
+        pieces = self._scrape.pieces()
+        seconds, text_bytes = 0.0, 0
+        while True:
+            begun = time.perf_counter()
+            piece = next(pieces, b"")
+            seconds += time.perf_counter() - begun
+            if not piece:
+                break
+            text_bytes += len(piece)
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)
+        self._tell(seconds, text_bytes)
