@@ -31,7 +31,8 @@ cdef extern from "layout.h" nogil:
     const size_t SHM_AT_STAMP_NS "offsetof(struct shm_record, stamp_ns)"
     const size_t SHM_AT_DURATION_NS "offsetof(struct shm_record, duration_ns)"
     const size_t SHM_AT_EXCEPTION "offsetof(struct shm_record, exception)"
-    const size_t SHM_AT_TRACE "offsetof(struct shm_record, trace)"
+    const size_t SHM_AT_TRACE "offsetof(struct shm_record, trace.id)"
+    const size_t SHM_AT_SPAN "offsetof(struct shm_record, trace.span)"
 
     cdef struct shm_entry:
         uint32_t size_bytes

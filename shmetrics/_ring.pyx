@@ -85,7 +85,8 @@ RECORD_FIELDS = (
     ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
     ("duration_ns", "<u8", SHM_AT_DURATION_NS),
     ("exception", "<u4", SHM_AT_EXCEPTION),
-    ("trace", "S16", SHM_AT_TRACE),
+    ("trace", "V16", SHM_AT_TRACE),
+    ("span", "V8", SHM_AT_SPAN),
 )
 
 _ATTACH_REASONS = {

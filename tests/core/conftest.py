@@ -40,6 +40,11 @@ struct shm_gauge_copy { uint32_t series; double value; uint64_t stamp_ns; ...; }
 struct shm_counts {
     uint64_t recorded; uint64_t spilled; uint64_t overflowed; uint64_t dropped[8]; ...;
 };
+struct shm_trace { uint8_t id[16]; uint8_t span[8]; };
+struct shm_exemplar {
+    uint64_t series; uint32_t bucket; double value; uint64_t stamp_ns; struct shm_trace trace; ...;
+};
+struct shm_exemplars { uint32_t n; uint64_t displaced; ...; };
 struct shm_room { uint64_t bytes; uint32_t cells; };
 struct shm_producer {
     uint32_t cells_used; uint64_t dictionary_end; struct shm_room reserved; ...;
@@ -58,6 +63,13 @@ uint64_t shim_waiting(struct shim *);
 uint64_t shim_pop(struct shim *);
 void shim_counts(struct shim *, struct shm_counts *);
 
+bool shm_trace_read(struct shm_trace *, const char *, size_t);
+bool shm_span_read(struct shm_trace *, const char *, size_t);
+bool shm_exemplars_open(struct shm_exemplars *, uint32_t);
+void shm_exemplars_close(struct shm_exemplars *);
+void shm_exemplars_put(struct shm_exemplars *, const struct shm_exemplar *);
+void shm_exemplars_forget(struct shm_exemplars *, uint64_t, uint32_t);
+uint32_t shm_exemplars_copy(const struct shm_exemplars *, struct shm_exemplar *);
 uint32_t shm_bucket(const double *, uint32_t, double);
 enum shm_emit shm_emit_add(struct shm_producer *, struct shm_series *, double);
 enum shm_emit shm_emit_observe(struct shm_producer *, struct shm_series *, double);
@@ -84,8 +96,11 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ffi.cdef(DECLARATIONS)
     ffi.set_source(
         "shm_core",
-        '#include "shim.h"\n#include "counts.h"',
-        sources=[str(ROOT / "tests/core/shim.c"), *map(str, DRAIN)],
+        '#include "shim.h"\n#include "counts.h"\n#include "trace.h"',
+        sources=[
+            *(str(ROOT / "tests/core/shim.c"), str(ROOT / "csrc/exemplars.c")),
+            *map(str, DRAIN),
+        ],
         include_dirs=[str(ROOT / "csrc"), str(ROOT / "tests/core")],
         extra_compile_args=["-std=gnu11", "-O1", "-Wno-unused-function", *instrument],
         extra_link_args=instrument,

@@ -70,7 +70,7 @@ def test_a_record_written_through_numpy_is_drained() -> None:
     (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
     records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
     slot = _ring.INDEX_START % SIZES[0]
-    records[slot] = (NAME_TO_KIND["add"], 0, 1, 2.5, 0, 0, 0, b"")
+    records[slot] = (NAME_TO_KIND["add"], 0, 1, 2.5, 0, 0, 0, b"", b"")
     records["value"][slot] = 2.5  # it shares its bytes with stamp_ns
     put(memory, HEAD_AT, _ring.INDEX_START + 1)
 
