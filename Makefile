@@ -32,8 +32,19 @@ fuzz: build ## fuzzing for MINUTES=10, or RUNS= of each target; TARGETS=drain fo
 bench: build ## the benchmarks, to benchmarks/results/; QUICK=1 for a short look
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
 
-bench-compare: $(VENV)/.environment ## two results: A=benchmarks/results/one.json B=...
+# make bench-compare one.json other.json: what looks like targets are the files.
+ifeq (bench-compare,$(firstword $(MAKECMDGOALS)))
+A ?= $(word 2,$(MAKECMDGOALS))
+B ?= $(word 3,$(MAKECMDGOALS))
+$(wordlist 2,3,$(MAKECMDGOALS)): ; @:
+.PHONY: $(wordlist 2,3,$(MAKECMDGOALS))
+endif
+
+bench-compare: $(VENV)/.environment ## two results: A=benchmarks/results/one.json B=other.json, or just the names
 	@$(BIN)/python -m pyperf compare_to --table $(A) $(B)
+
+performance: $(VENV)/.environment ## the newest full run becomes docs/performance.md; RESULT=one.summary.json
+	@$(BIN)/python -m benchmarks.page $(or $(RESULT),--newest)
 
 budgets: build ## instructions per event, against benchmarks/budgets.toml
 	@$(BIN)/python -m benchmarks.instructions
@@ -76,4 +87,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: soak help demo test test-pythons fuzz bench bench-compare budgets check environment build pins clean
+.PHONY: soak help demo test test-pythons fuzz bench bench-compare performance budgets check environment build pins clean

@@ -15,8 +15,6 @@ from benchmarks.contender import Group
 from benchmarks.groups import GROUPS
 from benchmarks.summary import Part, Summary
 
-RESULTS = Path(__file__).parent / "results"
-
 
 def tell(words: str) -> None:
     """What is going on, for someone who watches."""
@@ -75,10 +73,10 @@ def main() -> int:
     if unknown := set(args.group) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
     floor.build()
-    RESULTS.mkdir(exist_ok=True)
+    summary.RESULTS.mkdir(exist_ok=True)
 
     now = datetime.datetime.now(datetime.timezone.utc)
-    stem = RESULTS / (args.name or f"{now:%Y-%m-%dT%H-%M-%SZ}")
+    stem = summary.RESULTS / (args.name or f"{now:%Y-%m-%dT%H-%M-%SZ}")
     run = Run(stem, args.quick, f"{now:%Y-%m-%d %H:%M}")
     print(run.begin())
     for key in args.group or GROUPS:

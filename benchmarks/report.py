@@ -59,6 +59,8 @@ def cells(part: Part, row: Row, found: Figures) -> Iterator[str]:
     one, floor = part.figures(part.one), part.figures(part.floor)
     yield amount(found.median, part.unit)
     yield span(found.low, found.high, part.unit)
+    if part.unit == "share":  # it is a ratio already
+        return
     yield amount(found.best, part.unit)
     if floor:
         yield amount(found.median - floor.median, part.unit) if row.key != part.floor else ""
@@ -71,9 +73,12 @@ def cells(part: Part, row: Row, found: Figures) -> Iterator[str]:
 
 def table(part: Part) -> Iterator[str]:
     """The figures of a group."""
-    columns = ["median", "middle half", "best"]
-    floor = part.figures(part.floor)
-    columns += ["above the floor", "ratio", "times the floor"] if floor else ["ratio"]
+    columns = ["median", "middle half"]
+    if part.unit != "share":
+        floor = part.figures(part.floor)
+        columns += (
+            ["best", "above the floor", "ratio", "times the floor"] if floor else ["best", "ratio"]
+        )
     if any(row.difference for row in part.rows):
         columns.append("difference (95 % interval)")
     yield from head("", *columns)

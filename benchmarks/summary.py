@@ -19,6 +19,7 @@ import pyperf
 from benchmarks.contender import Group, Unit
 from benchmarks.rounds import Failures, Results
 
+RESULTS = Path(__file__).parent / "results"
 RESAMPLES = 1000
 DIGITS = 5
 
