@@ -29,14 +29,14 @@ def _compile(*arguments: str | Path) -> None:
 def build() -> None:
     """Makes what is missing or older than its source."""
     BUILD.mkdir(exist_ok=True)
+    core = HERE.parent / "csrc"
     source = HERE / "_floor.pyx"
     if _older(_EXTENSION, source):
         generated = BUILD / "_floor.c"
         cython = [sys.executable, "-m", "cython", "-3", str(source), "-o", str(generated)]
         subprocess.run(cython, check=True)
         include = f"-I{sysconfig.get_path('include')}"
-        _compile("-shared", "-fPIC", include, generated, "-o", _EXTENSION)
-    core = HERE.parent / "csrc"
+        _compile("-shared", "-fPIC", include, f"-I{core}", generated, "-o", _EXTENSION)
     drain = [core / f"{part}.c" for part in ("drain", "entries", "recovery")]
     for made, sources in ((RINGS, [HERE / "rings.c"]), (CORE, [HERE / "core.c", *drain])):
         if _older(made, *sources, *core.glob("*.h")):
@@ -44,11 +44,11 @@ def build() -> None:
             _compile("-std=gnu11", *warnings, f"-I{core}", *sources, "-pthread", "-lm", "-o", made)
 
 
-def nothing() -> Any:
-    """An instance of the class that does nothing."""
+def extension() -> Any:
+    """The compiled module of the floors."""
     spec = importlib.util.spec_from_file_location("_floor", _EXTENSION)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.Nothing()
+    return module

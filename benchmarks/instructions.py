@@ -36,8 +36,9 @@ METHODS = {
     "observe": ("__pyx_pw_*HistogramSeries*observe",),
     "call": (
         "__pyx_pw_*CallSeries*__call__",
-        "__pyx_pw_*OpenCall*__enter__",
-        "__pyx_pw_*OpenCall*__exit__",
+        "__pyx_tp_descr_get_*Itself",
+        "__pyx_f_*entered_or_left",
+        "__pyx_tp_dealloc_*OpenCall",
     ),
 }
 

@@ -320,64 +320,125 @@ cdef class _ExceptionSeries:
         _set_text(&self.series, text)
 
 
-@cython.final
-@cython.freelist(64)
-cdef class OpenCall:
-    """One call between its start and its end."""
+cdef class _Itself:
+    """What an open call has for __enter__ and __exit__: itself, and it knows which one is meant.
 
-    cdef shm_call call
-    cdef CallSeries series  # None: there was no memory for a call
+    `with` looks both up at once and then calls them. If they were methods it would make two objects
+    to bind them, which takes longer than all that is recorded.
+    """
 
-    def __init__(self):
-        raise TypeError("a call is made by its series")
+    def __get__(self, instance, owner):
+        return self if instance is None else instance
 
-    cdef inline int _begin(self) except -1:
-        if self.series is not None and shm_emit_call_start(
-                shm_process_producer(), &self.series.series, &self.call) == SHM_ATTENTION:
-            _attend()
-        return 0
-
-    cdef inline int _finish(self, object exception) except -1:
-        if self.series is not None:
-            self.series._end(self, exception)
-        return 0
-
-    def __enter__(self):
-        self._begin()
-        return self
-
-    def __exit__(self, kind, value, traceback):
-        if kind is not None:
-            try:
-                kind = kind.__name__
-            except Exception:
-                pass  # what is no name is counted where it is used
-        self._finish(kind)
-
-
-cdef OpenCall _no_call = OpenCall.__new__(OpenCall)
+    def __call__(self, OpenCall call, *args):
+        return call(*args)
 
 
 cdef extern from *:
     """
-    static PyObject *shm_new(PyObject *type, PyObject *nothing)
+    /* Has instances of a type called through the vectorcallfunc at offset in each of them: with
+     * their arguments where they are, and no tuple made of them (PEP 590). */
+    static void shm_call_through(PyObject *type, Py_ssize_t offset)
     {
-        return ((PyTypeObject *)type)->tp_new((PyTypeObject *)type, nothing, NULL);
+        ((PyTypeObject *)type)->tp_call = PyVectorcall_Call;
+        ((PyTypeObject *)type)->tp_vectorcall_offset = offset;
+        ((PyTypeObject *)type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
     }
     """
-    PyObject *shm_new(object type, object nothing) noexcept
+    void shm_call_through(object type, Py_ssize_t offset) noexcept
+    Py_ssize_t PyVectorcall_NARGS(size_t n_args_f) noexcept
+
+ctypedef object (*vectorcall)(PyObject *, PyObject *const *, size_t, PyObject *)
+
+
+@cython.final
+@cython.no_gc  # its series knows of no open call: there is no cycle
+@cython.freelist(64)
+cdef class OpenCall:
+    """One call between its start and its end."""
+
+    cdef vectorcall called
+    cdef shm_call call
+    cdef CallSeries series  # None: there was no memory for a call
+
+    __enter__ = _Itself()
+    __exit__ = _Itself()
+
+    def __init__(self):
+        raise TypeError("a call is made by its series")
+
+
+cdef inline int _begin(OpenCall call) except -1:
+    if call.series is not None and shm_emit_call_start(
+            shm_process_producer(), &call.series.series, &call.call) == SHM_ATTENTION:
+        _attend()
+    return 0
+
+
+cdef inline int _finish(OpenCall call, shm_series *thrown) except -1:
+    if call.series is not None and shm_emit_call_end(
+            shm_process_producer(), &call.series.series, &call.call, thrown) == SHM_ATTENTION:
+        _attend()
+    return 0
+
+
+cdef int _finish_raised(OpenCall call, object exception) except -1:
+    """exception: the name of its class."""
+    cdef _ExceptionSeries thrown = None
+    if call.series is not None:
+        thrown = call.series._thrown(exception)
+    return _finish(call, NULL if thrown is None else &thrown.series)
+
+
+cdef object _entered_or_left(PyObject *call, PyObject *const *args, size_t n_args_f,
+                             PyObject *names):
+    """An open call's __enter__ if there are no arguments, its __exit__ if there are three."""
+    cdef Py_ssize_t n_args = PyVectorcall_NARGS(n_args_f)
+    if n_args == 0 and names == NULL:
+        _begin(<OpenCall>call)
+        return <OpenCall>call
+    if n_args != 3 or names != NULL:
+        raise TypeError("an open call is entered and left, not called")
+    if <object>args[0] is None:
+        _finish(<OpenCall>call, NULL)
+    else:
+        _finish_raised(<OpenCall>call, _name(<object>args[0]))
+    return None
+
+
+cdef object _name(object kind):
+    """The name of a class of exceptions; what has no name is counted where it is used."""
+    try:
+        kind = kind.__name__
+    except Exception:
+        pass
+    return kind
+
+
+cdef OpenCall _no_call = OpenCall.__new__(OpenCall)
+_no_call.called = _entered_or_left
+shm_call_through(OpenCall, <char *>&_no_call.called - <char *><PyObject *>_no_call)
+
+
+cdef OpenCall _new_call(CallSeries series):
+    cdef OpenCall call = OpenCall.__new__(OpenCall)
+    call.called = _entered_or_left
+    call.series = series
+    return call
+
+
+ctypedef PyObject *(*may_fail)(CallSeries) noexcept
 
 
 cdef inline OpenCall _open_call(CallSeries series):
     """A call that has not begun. Without an exception on its way, which would cost every call."""
-    cdef PyObject *made = shm_new(OpenCall, ())
+    cdef PyObject *made = (<may_fail>_new_call)(series)
     if made == NULL:
         PyErr_Clear()
         shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
         return _no_call
     cdef OpenCall call = <OpenCall>made
     Py_DECREF(call)
-    call.series = series
     return call
 
 
@@ -401,7 +462,7 @@ cdef class CallSeries(Series):
     def start(self):
         """Begins a call; the result is for end()."""
         cdef OpenCall call = _open_call(self)
-        call._begin()
+        _begin(call)
         return call
 
     def end(self, call, exception=None):
@@ -410,7 +471,10 @@ cdef class CallSeries(Series):
         exception: the name of its class if one was raised.
         """
         if isinstance(call, OpenCall):
-            (<OpenCall>call)._finish(exception)
+            if exception is None:
+                _finish(<OpenCall>call, NULL)
+            else:
+                _finish_raised(<OpenCall>call, exception)
         else:
             shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
 
@@ -432,13 +496,3 @@ cdef class CallSeries(Series):
         except Exception:
             shm_count_drop(shm_process_producer(), SHM_DROP_BAD_LABELS, 1)
         return thrown
-
-    cdef int _end(self, OpenCall call, object exception) except -1:
-        cdef _ExceptionSeries thrown = None
-        if exception is not None:
-            thrown = self._thrown(exception)
-        if shm_emit_call_end(
-                shm_process_producer(), &call.series.series, &call.call,
-                NULL if thrown is None else &thrown.series) == SHM_ATTENTION:
-            _attend()
-        return 0
