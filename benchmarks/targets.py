@@ -148,6 +148,13 @@ TARGETS = (
     ),
     Target("storing one record in C", "ring-1/lane", most=3e-9),
     Target("draining one record in C", "core/observe-drain", most=15e-9),
+    Target(
+        "a scrape of 500 lanes, to prometheus_client with 32 processes",
+        "lanes/lanes-500",
+        "lanes/multiprocess",
+        least=50,
+    ),
+    Target("a collector with 500 idle lanes", "idle/lanes-500", most=0.005, unit="share"),
     Target("`import shmetrics`, time", "import-time/shmetrics", most=0.020),
     Target("`import shmetrics`, memory", "import-memory/shmetrics", most=3 * MIB, unit="byte"),
 )

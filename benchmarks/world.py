@@ -31,6 +31,13 @@ def no_collector() -> Iterator[None]:
 @contextmanager
 def collector() -> Iterator[None]:
     """A collector of our own, ready. Has to be entered before shmetrics is imported."""
+    with collector_process():
+        yield
+
+
+@contextmanager
+def collector_process() -> Iterator[int]:
+    """The same, and its pid."""
     with no_collector():
         directory = os.environ["SHMETRICS_RUNTIME_DIR"]
         command = [sys.executable, "-m", "shmetrics", "collector"]
@@ -41,7 +48,7 @@ def collector() -> Iterator[None]:
             readable, _, _ = select.select([process.stdout], [], [], START_S)
             if not (readable and process.stdout.readline()):
                 raise RuntimeError("the collector did not become ready")
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.communicate()

@@ -6,6 +6,7 @@ from benchmarks.groups import (
     hook,
     imports,
     instruments,
+    lanes,
     rabbit,
     restart,
     rings,
@@ -33,6 +34,8 @@ GROUPS = {
         scaling.NODE,
         scaling.BY_SERIES,
         scrape.SCRAPE,
+        lanes.SHARED,
+        lanes.IDLE,
         restart.RESTART,
     )
 }

@@ -3,64 +3,36 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from time import perf_counter
-from typing import Any
 
+from benchmarks import node
 from benchmarks.contender import Contender, Group, Timer
-
-RECORDS = 64
-
-
-def lanes(collector: Any, count: int, label_sets: int, opened: ExitStack) -> None:
-    """Lanes of living processes, with so many label sets each; no two the same."""
-    import os
-
-    from shmetrics import _ring, rpc
-    from shmetrics.registration.peer import Peer
-    from shmetrics.registration.protocol import Hello
-    from tests.collector.hostile import LaneFile
-
-    peer = Peer(os.getpid(), os.getuid(), os.getgid())
-    for number in range(count):
-        granted = collector.grant(peer, Hello(_ring.LAYOUT_VERSION, RECORDS, "service"))
-        lane = opened.enter_context(closing(LaneFile(granted.lane_fd)))
-        family = lane.family(rpc.CLIENT)
-        for method in range(label_sets):
-            values = dict.fromkeys(rpc.CLIENT.label_names, "")
-            values |= {"topic": f"topic_{number}", "method": f"method_{method}"}
-            lane.series(rpc.CLIENT.type, family, *values.values())
 
 
 def restarts(count: int, label_sets: int) -> Callable[[], AbstractContextManager[Timer]]:
     @contextmanager
     def stage() -> Iterator[Timer]:
-        from shmetrics.collector.agent import Agent
-        from shmetrics.collector.collector import Collector, Settings
-        from shmetrics.collector.directory import Directory
         from shmetrics.exposition import text
 
-        def timer(loops: int) -> float:
-            took = 0.0
-            for _ in range(loops):
-                begun = perf_counter()
-                again = Collector(directory, Settings(), Agent("benchmark"))
-                size = len(text.render(again.tables(), {"hostname": "host-17"}))
-                took += perf_counter() - begun
-                again.close()
-                if size < count * label_sets * 100:
-                    raise RuntimeError("not everything was shown")
-            return took
-
         with ExitStack() as opened:
-            folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="shm-restart-"))
-            directory = Directory(Path(folder) / "run")
-            opened.callback(directory.close)
-            collector = Collector(directory, Settings(), Agent("benchmark"))
-            lanes(collector, count, label_sets, opened)
+            directory = opened.enter_context(node.directory())
+
+            def timer(loops: int) -> float:
+                took = 0.0
+                for _ in range(loops):
+                    begun = perf_counter()
+                    again = node.collector(directory)
+                    size = len(text.render(again.tables(), {"hostname": "host-17"}))
+                    took += perf_counter() - begun
+                    again.close()
+                    if size < count * label_sets * 100:
+                        raise RuntimeError("not everything was shown")
+                return took
+
+            collector = node.collector(directory)
+            node.lanes(collector, count, label_sets, opened, shared=False)
             collector.close()
             yield timer
 

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node of many lanes, without a process for each: what emitters would write is written here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+RECORDS = 1024
+
+
+@contextmanager
+def directory() -> Iterator[Any]:
+    """A runtime directory of our own."""
+    from shmetrics.collector.directory import Directory
+
+    with TemporaryDirectory(prefix="shmetrics-bench-") as folder:
+        found = Directory(Path(folder) / "run")
+        with closing(found):
+            yield found
+
+
+def collector(of: Any) -> Any:
+    """A collector in this process. It listens nowhere."""
+    from shmetrics.collector.agent import Agent
+    from shmetrics.collector.collector import Collector, Settings
+
+    return Collector(of, Settings(), Agent("benchmark"))
+
+
+def lanes(collector: Any, count: int, label_sets: int, opened: ExitStack, shared: bool) -> None:
+    """Lanes of living processes, with a call in each of so many label sets, drained.
+
+    shared: the same label sets in all of them; otherwise no two are the same.
+    """
+    from shmetrics import _ring, rpc
+    from shmetrics.registration.peer import Peer
+    from shmetrics.registration.protocol import Hello
+    from tests.collector.hostile import LaneFile
+
+    kinds = {name: kind for kind, name in _ring.KIND_NAMES.items()}
+    peer = Peer(os.getpid(), os.getuid(), os.getgid())
+    for number in range(count):
+        granted = collector.grant(peer, Hello(_ring.LAYOUT_VERSION, RECORDS, "service"))
+        lane = opened.enter_context(closing(LaneFile(granted.lane_fd)))
+        family = lane.family(rpc.CLIENT)
+        for method in range(label_sets):
+            values = dict.fromkeys(rpc.CLIENT.label_names, "")
+            values |= {"topic": "" if shared else f"topic_{number}", "method": f"method_{method}"}
+            series = lane.series(rpc.CLIENT.type, family, *values.values())
+            lane.record(kinds["call_start"], series)
+            lane.record(kinds["call_end"], series, duration_ns=12_300_000)
+        collector.drain()
