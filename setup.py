@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The three compiled modules. SHMETRICS_SANITIZE=address,undefined (or thread) instruments it."""
+"""The four compiled modules. SHMETRICS_SANITIZE=address,undefined (or thread) instruments it."""
 
 import os
 import sys
@@ -25,6 +25,7 @@ MODULES = {
     "_ring": ["process"],
     "_drain": ["contained", "drain", "entries", "exemplars", "guard", "recovery", "state"],
     "_text": ["decimal", "number", "text"],
+    "_proto": ["native", "proto"],
 }
 
 setup(

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shmetrics._text import TextWriter
-from shmetrics.exposition.labels import Constants, LabelText, label_text, le_text
+from shmetrics.exposition.kept import Constants
+from shmetrics.exposition.labels import LabelText, label_text, le_text
 from shmetrics.exposition.part import check, part
 from shmetrics.exposition.table import SUFFIXES, Table
 

@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label text, escaped once per series and kept for as long as the series lives.
+"""Label text, escaped once per series.
 
-Between two scrapes a series changes its numbers only, so its labels are made when it first shows
-up, and copied from then on. A histogram puts `le` among them, where its name sorts: each row
-therefore has a part before le and a part after it.
+A histogram puts `le` among its labels, where its name sorts: each row therefore has a part before
+le and a part after it.
 """
 
 from __future__ import annotations
 
-import threading
 from array import array
 from functools import lru_cache
-from weakref import WeakKeyDictionary
 
 from shmetrics._text import text_escape, text_number
+from shmetrics.exposition.kept import Constants, Kept
 from shmetrics.exposition.table import Series
-
-Constants = tuple[tuple[str, str], ...]
 
 
 class LabelText:
@@ -61,24 +57,12 @@ def _opening(name: str) -> bytes:
     return f'{name}="'.encode()
 
 
-_kept: WeakKeyDictionary[Series, dict[Constants, LabelText]] = WeakKeyDictionary()
-_lock = threading.Lock()  # two scrapes may render at once
+_kept = Kept(LabelText)
 
 
 def label_text(series: Series, constants: Constants, end: int | None = None) -> LabelText:
     """The label text of the rows that series has now; of those up to end at least."""
-    with _lock:
-        text = _text_of(series, constants)
-        text.extend(series.values, end)
-        return text
-
-
-def _text_of(series: Series, constants: Constants) -> LabelText:
-    by_constants = _kept.setdefault(series, {})
-    text = by_constants.get(constants)
-    if text is None:
-        text = by_constants[constants] = LabelText(series.names, constants)
-    return text
+    return _kept.of(series, constants, end)
 
 
 def le_text(bounds: tuple[float, ...]) -> tuple[bytes, array[int]]:

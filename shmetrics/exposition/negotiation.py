@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from shmetrics.exposition import openmetrics, text
+from shmetrics.exposition import openmetrics, protobuf, text
 from shmetrics.exposition.table import Table
 
 # From tables and constant labels to the body, piece by piece; see formatter.pieces.
@@ -28,30 +28,41 @@ class Format:
 
 @dataclass(frozen=True)
 class _Offer:
+    """parameters: what an element has to say of each for this to be meant; None: nothing."""
+
     media_type: str
-    versions: frozenset[str | None]  # None: asked for without one
+    parameters: Mapping[str, frozenset[str | None]]
     content_type: str
     pieces: Pieces
 
 
 # The first one is the default. Who asks for OpenMetrics 0.0.1, a draft, understands 1.0.0.
 _OFFERS = (
-    _Offer("text/plain", frozenset({None, "0.0.4"}), text.CONTENT_TYPE, text.pieces),
+    _Offer("text/plain", {"version": frozenset({None, "0.0.4"})}, text.CONTENT_TYPE, text.pieces),
     _Offer(
         "application/openmetrics-text",
-        frozenset({None, "0.0.1", "1.0.0"}),
+        {"version": frozenset({None, "0.0.1", "1.0.0"})},
         openmetrics.CONTENT_TYPE,
         openmetrics.pieces,
+    ),
+    _Offer(
+        "application/vnd.google.protobuf",
+        {
+            "proto": frozenset({"io.prometheus.client.metricfamily"}),
+            "encoding": frozenset({"delimited"}),
+        },
+        protobuf.CONTENT_TYPE,
+        protobuf.pieces,
     ),
 )
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """One element of an Accept or Accept-Encoding header."""
+    """One element of an Accept or Accept-Encoding header, in lower case."""
 
     name: str
-    version: str | None
+    parameters: Mapping[str, str]
     quality: float
 
 
@@ -72,9 +83,9 @@ def select(tables: Iterable[Table], names: Iterable[str]) -> list[Table]:
 def _choices(header: str) -> Iterator[_Choice]:
     for element in header.split(","):
         name, *parameters = (part.strip() for part in element.split(";"))
-        values = dict(parameter.lower().partition("=")[::2] for parameter in parameters)
-        version = values.get("version")
-        yield _Choice(name.lower(), version and version.strip('"'), _quality(values.get("q", "1")))
+        split = (parameter.lower().partition("=") for parameter in parameters)
+        values = {key: value.strip('"') for key, _, value in split}
+        yield _Choice(name.lower(), values, _quality(values.get("q", "1")))
 
 
 def _quality(text: str) -> float:
@@ -103,7 +114,10 @@ def _choose_offer(choices: list[_Choice]) -> _Offer:
 def _precision(offer: _Offer, choice: _Choice) -> int:
     """How precisely an element names an offer; 0: not at all."""
     if choice.name == offer.media_type:
-        return 3 if choice.version in offer.versions else 0
+        meant = all(
+            choice.parameters.get(key) in values for key, values in offer.parameters.items()
+        )
+        return 3 if meant else 0
     if choice.name == offer.media_type.partition("/")[0] + "/*":
         return 2
     return 1 if choice.name == "*/*" else 0

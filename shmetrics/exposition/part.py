@@ -53,6 +53,10 @@ def check(table: Table) -> None:
         _fits(table, "buckets", table.buckets, (n, len(table.bounds) + 1), "u8")
         if table.has_sum:
             _fits(table, "sums", table.sums, (n,), "f8")
+        if table.native is not None:
+            columns = table.native.counts.shape[-1]
+            _fits(table, "native.zeros", table.native.zeros, (n,), "u8")
+            _fits(table, "native.counts", table.native.counts, (n, columns), "u8")
     else:
         _fits(table, "values", table.values, (n,), "f8", "u8")
     if table.created is not None and table.has_created:

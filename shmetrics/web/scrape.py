@@ -107,11 +107,12 @@ class _Stream(Response):
         seconds, text_bytes = 0.0, 0
         while True:
             begun = time.perf_counter()
-            piece = next(pieces, b"")
+            piece = next(pieces, None)
             seconds += time.perf_counter() - begun
-            if not piece:
+            if piece is None:
                 break
             text_bytes += len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            if piece:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             await asyncio.sleep(0)
         self._tell(seconds, text_bytes)

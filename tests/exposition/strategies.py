@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from shmetrics.exposition.table import EXEMPLAR, Kind, Series, Table
+from shmetrics.exposition.table import EXEMPLAR, Kind, Native, Series, Table
 
 KINDS: tuple[Kind, ...] = ("counter", "gauge", "histogram", "info", "unknown")
 
@@ -79,6 +79,22 @@ def exemplars(n_rows: int, n_buckets: int) -> st.SearchStrategy[npt.NDArray[np.v
 
 
 @st.composite
+def natives(draw: st.DrawFn, n: int) -> Native:
+    """Native buckets of n rows, with gaps of every length."""
+    columns = draw(st.integers(0, 12))
+    drawn = st.lists(st.just(0) | counts, min_size=columns, max_size=columns)
+    rows = draw(st.lists(drawn, min_size=n, max_size=n))
+    steps = draw(st.tuples(st.sampled_from([1, 2, -1]), st.sampled_from([1, 3, -2])))
+    return Native(
+        schema=draw(st.integers(-4, 8)),
+        zero_threshold=draw(st.sampled_from([0.0, 2.0**-128, 0.001])),
+        first=draw(st.sampled_from([-(2**31), -500, -1, 0, 1, 70, 2**31 - 13])),
+        zeros=draw(column(counts, n, np.uint64)),
+        counts=strided(np.array(rows, np.uint64).reshape(n, columns), steps),
+    )
+
+
+@st.composite
 def tables(
     draw: st.DrawFn,
     kinds: tuple[Kind, ...] = KINDS,
@@ -116,6 +132,7 @@ def tables(
         buckets=buckets,
         sums=draw(column(numbers, n, np.float64)),
         created=created,
+        native=draw(st.none() | natives(n)),
         exemplars=draw(exemplars(n, width)),
     )
 

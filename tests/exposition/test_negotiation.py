@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.exposition import openmetrics, text
+from shmetrics.exposition import openmetrics, protobuf, text
 from shmetrics.exposition.negotiation import choose, select
 from shmetrics.exposition.table import Series, Table
 
 TEXT = text.CONTENT_TYPE
 OPENMETRICS = openmetrics.CONTENT_TYPE
+PROTOBUF = protobuf.CONTENT_TYPE
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -22,6 +23,11 @@ PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
     "application/openmetrics-text;version=0.0.1;q=0.5,"
     "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+PROMETHEUS_3_PROTOBUF = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;"
+    "q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
 )
 PROMETHEUS_PROTOBUF = (
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,"
@@ -50,7 +56,19 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;
         ("application/*", OPENMETRICS),
         (PROMETHEUS_2, OPENMETRICS),
         (PROMETHEUS_3, OPENMETRICS),
-        (PROMETHEUS_PROTOBUF, OPENMETRICS),
+        (PROMETHEUS_PROTOBUF, PROTOBUF),
+        (PROMETHEUS_3_PROTOBUF, PROTOBUF),
+        (PROTOBUF, PROTOBUF),
+        (PROTOBUF.upper(), PROTOBUF),
+        (PROTOBUF.replace("delimited", '"delimited"'), PROTOBUF),
+        # Of other messages, or in another encoding, is not what we have.
+        (PROTOBUF.replace("delimited", "text"), TEXT),
+        (PROTOBUF.replace("MetricFamily", "Sample"), TEXT),
+        ("application/vnd.google.protobuf", TEXT),
+        ("application/vnd.google.protobuf;q=1, text/plain;q=0.1", TEXT),
+        (f"{PROTOBUF};q=0.5, application/openmetrics-text;q=0.6", OPENMETRICS),
+        (f"{PROTOBUF};q=0, application/*", OPENMETRICS),
+        (f"application/openmetrics-text;q=0, {PROTOBUF};q=0.1, application/*", PROTOBUF),
         # The better quality wins; among equals the first one.
         ("text/plain;q=0.5, application/openmetrics-text;q=0.6", OPENMETRICS),
         ("text/plain;q=0.6, application/openmetrics-text;q=0.5", TEXT),
@@ -101,11 +119,12 @@ def test_gzip(accept_encoding: str, compressed: bool) -> None:
 def test_renders_what_it_says() -> None:
     assert list(choose("", "").pieces([], {})) == []
     assert list(choose("application/openmetrics-text", "").pieces([], {})) == [b"# EOF\n"]
+    assert b"\x01g" in next(choose(PROTOBUF, "").pieces([GAUGE], {}))
 
 
 @given(st.text(), st.text())
 def test_any_header_gets_an_answer(accept: str, accept_encoding: str) -> None:
-    assert choose(accept, accept_encoding).content_type in (TEXT, OPENMETRICS)
+    assert choose(accept, accept_encoding).content_type in (TEXT, OPENMETRICS, PROTOBUF)
 
 
 NUMBERS = np.array([1.0])

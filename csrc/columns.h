@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The numbers of a family as an exposition gets them: arrays of the caller's, a row per series, any
+ * strides. */
+#ifndef SHM_COLUMNS_H
+#define SHM_COLUMNS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* A number per row, of type double or, if counts, uint64_t. first NULL: there are none. */
+struct shm_column {
+    const char *first;
+    ptrdiff_t stride_bytes;
+    int counts;
+};
+
+/* n counts of type uint64_t per row. */
+struct shm_counts_of_rows {
+    const char *first;
+    ptrdiff_t row_stride_bytes;
+    ptrdiff_t stride_bytes;
+    size_t n;
+};
+
+/* The counts of one row. */
+struct shm_row {
+    const char *first;
+    ptrdiff_t stride_bytes;
+    size_t n;
+};
+
+static inline uint64_t shm_count_at(const char *first, ptrdiff_t at_bytes)
+{
+    uint64_t count;
+    memcpy(&count, first + at_bytes, sizeof count);
+    return count;
+}
+
+static inline double shm_number_at(struct shm_column column, size_t row)
+{
+    ptrdiff_t at_bytes = (ptrdiff_t)row * column.stride_bytes;
+    if (column.counts)
+        return (double)shm_count_at(column.first, at_bytes);
+    double value;
+    memcpy(&value, column.first + at_bytes, sizeof value);
+    return value;
+}
+
+/* Of a column of counts. */
+static inline uint64_t shm_whole_at(struct shm_column column, size_t row)
+{
+    return shm_count_at(column.first, (ptrdiff_t)row * column.stride_bytes);
+}
+
+static inline struct shm_row shm_row(const struct shm_counts_of_rows *counts, size_t row)
+{
+    return (struct shm_row){counts->first + (ptrdiff_t)row * counts->row_stride_bytes,
+                            counts->stride_bytes, counts->n};
+}
+
+static inline uint64_t shm_row_at(struct shm_row row, size_t i)
+{
+    return shm_count_at(row.first, (ptrdiff_t)i * row.stride_bytes);
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fields of a native histogram within a Histogram message: schema, zero bucket, and what is in
+ * the others, as spans of buckets and the differences of their counts. Buckets that hold nothing take
+ * no room.
+ */
+#ifndef SHM_NATIVE_H
+#define SHM_NATIVE_H
+
+#include "columns.h"
+
+/* Bucket i has the upper bound base^i, where base is 2^(2^-schema). zeros: a count per row. counts:
+ * those of buckets first, first + 1 and so on. */
+struct shm_native {
+    int32_t schema;
+    int32_t first;
+    double zero_threshold;
+    struct shm_column zeros;
+    struct shm_counts_of_rows counts;
+};
+
+/* Of any row. */
+size_t shm_native_bound(const struct shm_native *native);
+
+/* Of this row, exactly. */
+size_t shm_native_bytes(const struct shm_native *native, size_t row);
+
+/* Writes at most shm_native_bound(), whatever happens to the counts meanwhile; returns the end. */
+char *shm_put_native(char *out, const struct shm_native *native, size_t row);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The wire format of protocol buffers, as far as it is needed to write messages: how many bytes a
+ * field takes, and the field. See protobuf.dev, "Encoding". Field numbers are 1 to 15: their tags are
+ * one byte.
+ */
+#ifndef SHM_WIRE_H
+#define SHM_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "doubles are written as they are in memory"
+#endif
+
+enum { SHM_WIRE_VARINT = 0, SHM_WIRE_FIXED64 = 1, SHM_WIRE_BYTES = 2 };
+
+/* A field with its tag: of type double; as a varint, at its longest. */
+enum { SHM_WIRE_DOUBLE_BYTES = 9, SHM_WIRE_VARINT_BYTES = 11 };
+
+/* 7 bits a byte. */
+static inline size_t shm_varint_bytes(uint64_t value)
+{
+    unsigned bits = 64U - (unsigned)__builtin_clzll(value | 1);
+    return (bits * 9 + 64) / 64;
+}
+
+static inline char *shm_put_varint(char *out, uint64_t value)
+{
+    for (; value >= 128; value >>= 7)
+        *out++ = (char)(value | 128);
+    *out++ = (char)value;
+    return out;
+}
+
+/* A signed number as a varint that is short if it is near zero. */
+static inline uint64_t shm_zigzag(int64_t value)
+{
+    return (uint64_t)value << 1 ^ (value < 0 ? UINT64_MAX : 0);
+}
+
+static inline size_t shm_wire_varint_bytes(uint64_t value)
+{
+    return 1 + shm_varint_bytes(value);
+}
+
+static inline char *shm_wire_varint(char *out, unsigned field, uint64_t value)
+{
+    *out++ = (char)(field << 3 | SHM_WIRE_VARINT);
+    return shm_put_varint(out, value);
+}
+
+static inline char *shm_wire_double(char *out, unsigned field, double value)
+{
+    *out++ = (char)(field << 3 | SHM_WIRE_FIXED64);
+    memcpy(out, &value, sizeof value);
+    return out + sizeof value;
+}
+
+/* A field that holds n_bytes: a message, a string, packed numbers. */
+static inline size_t shm_wire_bytes(size_t n_bytes)
+{
+    return 1 + shm_varint_bytes(n_bytes) + n_bytes;
+}
+
+/* What comes before these bytes. */
+static inline char *shm_wire_opening(char *out, unsigned field, size_t n_bytes)
+{
+    *out++ = (char)(field << 3 | SHM_WIRE_BYTES);
+    return shm_put_varint(out, n_bytes);
+}
+
+#endif
