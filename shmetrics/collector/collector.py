@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from shmetrics.collector.log import StoreDamaged, StoreError, StoreFull
 from shmetrics.collector.store import Store
 from shmetrics.exposition.registry import tables_of
 from shmetrics.exposition.table import Table
+from shmetrics.label_rules.rule import Rule
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
 from shmetrics.registration.verdict import Granted, Refused
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
     limits: Limits = Limits()
     rules: Rules = Rules()
     series_idle_seconds: float = 0.0
+    label_rules: Sequence[Rule] = ()
 
 
 class Collector:
@@ -78,7 +80,9 @@ class Collector:
     def _open(self, directory: Directory, settings: Settings, kicks: Kicks) -> None:
         self.store = Store(directory.store, settings.store_bytes)
         try:
-            self.families = Families(self.store, settings.limits, self._overflow)
+            self.families = Families(
+                self.store, settings.limits, self._overflow, label_rules=settings.label_rules
+            )
             self._gauges = Gauges(self.families)
             self._in_flight = InFlight(self.families)
             self._idle = Idle(self.families, settings.series_idle_seconds, self._living_gauges)

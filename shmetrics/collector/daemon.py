@@ -25,7 +25,9 @@ from shmetrics.collector.manager import beat_seconds, notify
 from shmetrics.collector.occupancy import LaneLimits
 from shmetrics.collector.stock import Listener, Receiver
 from shmetrics.config import Config
+from shmetrics.label_rules.rule import Rule, encode
 from shmetrics.registration.admission import Admission, Allowed
+from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.registration.silent import MAX_SILENT
 from shmetrics.web.counts import Counts
@@ -91,7 +93,12 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
         ),
         Rules(sizes, limits),
         config.store.series_idle_seconds,
+        label_rules_of(config),
     )
+
+
+def label_rules_of(config: Config) -> tuple[Rule, ...]:
+    return tuple(found.rule() for found in config.labels)
 
 
 def stock_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
@@ -149,6 +156,7 @@ class Daemon:
             self.collector.grant,
             self._ended,
             lambda result: agent.registrations.labels(result).inc(),
+            encode(label_rules_of(self._config), TEXT_MAX_BYTES),
         )
         server.start()
         return server

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from shmetrics import _ring
@@ -17,6 +17,7 @@ from shmetrics.collector.family import FIRST_CHUNK_ROWS, CallFamily, Family
 from shmetrics.collector.log import Entry, Kind, StoreDamaged, StoreFull
 from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition, decode_definition, encode_definition
+from shmetrics.label_rules.rule import Rule, Ruling
 
 
 class Limits(NamedTuple):
@@ -46,12 +47,14 @@ class Families:
         limits: Limits,
         on_overflow: Callable[[Family], None],
         now: Callable[[], float] = time.time,
+        label_rules: Sequence[Rule] = (),
     ) -> None:
         self.store = store
         self.limits = limits
         self.exemplars = Exemplars(limits.exemplars)
         self._on_overflow = on_overflow
         self._now = now
+        self._label_rules = label_rules
         self._by_name: dict[str, Family] = {}
         self._by_id: list[Family] = []
         self._claimed: dict[str, str] = {}  # sample name to family name
@@ -168,7 +171,9 @@ class Families:
 
     def _make(self, definition: Definition, id: int) -> Family:
         kind = CallFamily if definition.type == _ring.TYPE_CALLS else Family
-        return kind(id, definition, self.store, self.limits, self._on_overflow, self._now)
+        family = kind(id, definition, self.store, self.limits, self._on_overflow, self._now)
+        family.ruling = Ruling(self._label_rules, definition)
+        return family
 
     def _add(self, family: Family) -> None:
         definition = family.definition

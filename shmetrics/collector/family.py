@@ -23,6 +23,7 @@ from shmetrics.collector.shown import Shown
 from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.exposition.table import Series
+from shmetrics.label_rules.rule import Ruling
 
 if TYPE_CHECKING:
     from shmetrics.collector.families import Limits
@@ -54,6 +55,7 @@ class Family:
         self.width = _drain.cells_of(definition.type, len(definition.bounds))
         self.is_limited = True  # False: the label values are the collector's own, and few
         self.longest_label_bytes = 0
+        self.ruling = Ruling((), definition)  # of what comes from processes; set by Families
         self.shown = Shown(definition.label_names)
         self._store = store
         self._limits = limits
@@ -302,19 +304,23 @@ class CallFamily(Family):
 
     exceptions: Family | None = None  # set by Families: it has an id of its own
 
+    def _ruled_row(self, values: tuple[str, ...]) -> int:
+        return self.counted_row(self.ruling.values(values))
+
     def start(self, values: tuple[str, ...]) -> None:
-        self.cells(self.counted_row(values))[_ring.CELL_STARTS] += np.uint64(1)
+        self.cells(self._ruled_row(values))[_ring.CELL_STARTS] += np.uint64(1)
 
     def end(self, values: tuple[str, ...]) -> None:
-        self.cells(self.counted_row(values))[_ring.CELL_ENDS] += np.uint64(1)
+        self.cells(self._ruled_row(values))[_ring.CELL_ENDS] += np.uint64(1)
 
     def observe(self, values: tuple[str, ...], seconds: float) -> None:
-        cells = self.cells(self.counted_row(values))
+        cells = self.cells(self._ruled_row(values))
         cells[_ring.CELL_DURATION] += np.uint64(round(seconds * 1e9))
         cells[_ring.CALLS_BUCKETS + self.bucket_of(seconds)] += np.uint64(1)
 
     def exception(self, values: tuple[str, ...], exception: str) -> None:
         if self.exceptions is None:
             raise StoreFull(f"no room for the exceptions of {self.definition.name}")
-        cells = self.exceptions.cells(self.exceptions.counted_row((*values, exception)))
+        ruled = *self.ruling.values(values), self.ruling.value("exception", exception)
+        cells = self.exceptions.cells(self.exceptions.counted_row(ruled))
         cells.view(np.float64)[0] += 1.0

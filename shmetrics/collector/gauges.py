@@ -98,6 +98,23 @@ class Gauges:
         return {labels: value for labels, (value, _) in found.items()}
 
 
+def of_one_process(values: Iterable[GaugeValue]) -> list[GaugeValue]:
+    """What gauges that label rules have given the same labels say together.
+
+    Of those that have a series per process it is the sum; the other modes say it for all processes.
+    """
+    found = []
+    sums: dict[tuple[Family, tuple[str, ...]], GaugeValue] = {}
+    for one in values:
+        if per_process(one.family.definition):
+            before = sums.get((one.family, one.values))
+            value = one.value if before is None else before.value + one.value
+            sums[one.family, one.values] = one._replace(value=value)
+        else:
+            found.append(one)
+    return [*found, *sums.values()]
+
+
 def labels_of(found: GaugeValue) -> tuple[str, ...]:
     """Its label values in the node's family."""
     if per_process(found.family.definition):

@@ -13,7 +13,7 @@ from shmetrics import _drain, _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import CallFamily
-from shmetrics.collector.gauges import Gauges, GaugeValue
+from shmetrics.collector.gauges import Gauges, GaugeValue, of_one_process
 from shmetrics.collector.lane_files import LaneFile, cut_back
 from shmetrics.collector.log import StoreDamaged
 from shmetrics.collector.meanings import Meanings
@@ -143,11 +143,12 @@ class Lane:
 
     def gauge_values(self) -> list[GaugeValue]:
         """What the gauges say now."""
-        return [
+        found = [
             GaugeValue(*self.meanings.gauges[series], self.owner.pid, value, stamp_ns, series)
             for series, value, stamp_ns in self._drain.gauges()
             if series in self.meanings.gauges
         ]
+        return of_one_process(found) if self.meanings.gauges_may_meet else found
 
     # ---- the end: each of these is done once, however often the collector is killed at it -------
 

@@ -44,6 +44,7 @@ class Meanings:
         self.refused: dict[str, int] = {}  # definitions not taken, by reason
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
+        self.gauges_may_meet = False  # label rules may have given two of them the same labels
         self.series = 0
         self._who = who
         self._drain = drain
@@ -123,10 +124,12 @@ class Meanings:
         values = decode_strings(payload)
         if len(values) != n_labels:
             raise ValueError(f"{len(values)} label values where {n_labels} belong")
+        values = family.ruling.values(values)
         if type == _ring.TYPE_GAUGE:  # read where it is, never folded
             self._drain.bind(type, bounds)
             if self._may_have(id) and self._families.limits.allow(values):
                 self.gauges[id] = family, values
+                self.gauges_may_meet |= not family.ruling.is_idle
             else:
                 self._fold(id, family, values)
             return
@@ -141,7 +144,7 @@ class Meanings:
             self._drain.bind(_ring.TYPE_EXCEPTION, _no_bounds(0))
             return
         (class_name,) = decode_strings(payload)
-        values = (*calls[1], class_name)
+        values = (*calls[1], calls[0].ruling.value("exception", class_name))
         self._bind(id, _ring.TYPE_EXCEPTION, _no_bounds(0), family, values)
 
     def _may_have(self, id: int) -> bool:
@@ -185,7 +188,7 @@ class Meanings:
         self._agent.seldom.warning(
             (quota, name),
             f"{self._who}: {text}; further ones of {name} are counted as __overflow__; "
-            f"see store.{option}",
+            f"see store.{option} and [[labels]]",
         )
 
     def _fate(self, cell: int = -1) -> bool:

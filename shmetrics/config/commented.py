@@ -6,17 +6,23 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from shmetrics.config import described
-from shmetrics.config.options import Config, Section
+from shmetrics.config.labels import EXAMPLE, LabelRule
+from shmetrics.config.options import Config
+from shmetrics.config.section import Section
 
 WIDTH = 96
 
 
 def commented(config: Config) -> str:
     """TOML that loads as just this configuration."""
-    return "\n".join(_table(config, "")).rstrip("\n") + "\n"
+    lines = _table(config, "") + _label_rules(config)
+    return "\n".join(lines) + "\n"
 
 
 def _table(section: Section, name: str) -> list[str]:
@@ -31,6 +37,25 @@ def _table(section: Section, name: str) -> list[str]:
     return lines
 
 
+def _label_rules(config: Config) -> list[str]:
+    """One table after the other; if there is none, an example that does nothing."""
+    meaning = inspect.cleandoc(LabelRule.__doc__ or "").replace("\n", " ")
+    lines = _comment(meaning if config.labels else f"{meaning} For example:")
+    mark = "" if config.labels else "# "
+    for rule in config.labels or [EXAMPLE]:
+        lines += ["", f"{mark}[[labels]]"]
+        lines += [f"{mark}{name} = {_toml(value)}" for name, value in _said(rule)]
+    return lines
+
+
+def _said(section: Section) -> Iterator[tuple[str, Any]]:
+    """The options that differ from their defaults."""
+    for field in msgspec.structs.fields(section):
+        value = getattr(section, field.name)
+        if value not in (field.default, []):  # which has no default, but a factory
+            yield field.encode_name, value
+
+
 def _comment(text: str) -> list[str]:
     return ["# " + line for line in textwrap.wrap(text, WIDTH)]
 
@@ -38,6 +63,10 @@ def _comment(text: str) -> list[str]:
 def _toml(value: Any, octal: bool = False) -> str:
     if octal:
         return f"0o{value:o}"
+    if isinstance(value, Section):
+        value = dict(_said(value))
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, dict):
         pairs = ", ".join(f"{key} = {_toml(item)}" for key, item in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"

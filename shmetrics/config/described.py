@@ -23,7 +23,7 @@ def options(section: type[msgspec.Struct]) -> Iterator[Option]:
     """The options of a table, without the tables in it, in the order of their definition."""
     for field in msgspec.structs.fields(section):
         found = schema.type_info(field.type)
-        if isinstance(found, schema.StructType):
+        if isinstance(found, schema.StructType) or field.encode_name in lists(section):
             continue
         meta = found if isinstance(found, schema.Metadata) else schema.Metadata(found)
         octal = bool((meta.extra or {}).get("octal"))
@@ -38,6 +38,17 @@ def tables(section: type[msgspec.Struct]) -> dict[str, Any]:
         for field in msgspec.structs.fields(section)
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
     }
+
+
+def lists(section: type[msgspec.Struct]) -> dict[str, Any]:
+    """The tables of which there may be many in a table, by name: `[[labels]]`."""
+    found = {}
+    for field in msgspec.structs.fields(section):
+        kind = schema.type_info(field.type)
+        items = getattr(kind.type if isinstance(kind, schema.Metadata) else kind, "item_type", None)
+        if isinstance(items, schema.StructType):
+            found[field.encode_name] = items.cls
+    return found
 
 
 def _limits(type_: schema.Type, octal: bool) -> str:

@@ -13,7 +13,7 @@ import ssl
 from msgspec import field
 
 from shmetrics.config import yaml_file
-from shmetrics.config.options import Section
+from shmetrics.config.section import Section
 from shmetrics.errors import ConfigError
 
 

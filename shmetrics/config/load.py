@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ def _merge(layers: list[Layer]) -> Config:
     except msgspec.ValidationError as error:
         option, what = problem.explain(error, raw, Config)
     # The last layer that sets it, or whose table it is in, is where it has to be mended.
-    top = option.partition(".")[0]
+    top = re.split(r"[.\[]", option)[0]
     origin = next((layer.origin for layer in reversed(layers) if top in layer.options), "")
     place = origin if origin.startswith("--") else ": ".join(filter(None, (origin, option)))
     raise ConfigError(f"{place}: {what}")

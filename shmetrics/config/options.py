@@ -15,9 +15,12 @@ import re
 import socket
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from shmetrics.config import address
+from shmetrics.config.labels import LabelRule
+from shmetrics.config.section import Section
+from shmetrics.label_rules.rule import MAX_RULES
 from shmetrics.unix_socket import Access
 
 _KIB = 1024
@@ -28,10 +31,6 @@ _HEADER_BYTES = 4096
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _RESERVED_LABELS = ("le", "quantile")
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the tables of a configuration file."""
 
 
 class Lane(Section, frozen=True, kw_only=True):
@@ -101,7 +100,7 @@ class Registration(Section, frozen=True, kw_only=True):
             "member by its primary group and by its supplementary ones, as long as these are not "
             "more than 256."
         ),
-    ] = []
+    ] = field(default_factory=list)
     socket_mode: Annotated[
         int,
         Meta(
@@ -312,6 +311,7 @@ class Config(Section, frozen=True, kw_only=True):
     registration: Registration = field(default_factory=Registration)
     store: Store = field(default_factory=Store)
     web: Web = field(default_factory=Web)
+    labels: Annotated[list[LabelRule], Meta(max_length=MAX_RULES)] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         try:

@@ -14,7 +14,8 @@ from shmetrics.config import described
 
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
-_EXPECTED = re.compile(r"Expected `(.*?)`")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
+_EXPECTED = re.compile(r"Expected `(.*?)`(?: of length <= (?P<most>\d+))?")
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -38,6 +39,9 @@ def explain(
     assert match is not None  # the pattern matches every string
     what, path = match["what"], (match["path"] or "").replace("[...]", "")
     parts = [part for part in path.split(".") if part]
+    missing = _MISSING.match(what)
+    if missing:
+        return _join(parts, missing[1]), "this has to be said"
     unknown = _UNKNOWN.match(what)
     if unknown:
         return _join(parts, unknown[1]), f"no such option; {_known(parts, unknown[1], schema)}"
@@ -53,7 +57,8 @@ def _join(parts: list[str], name: str) -> str:
 
 def _table(parts: list[str], schema: type[msgspec.Struct]) -> type[msgspec.Struct]:
     for part in parts:
-        schema = described.tables(schema).get(part, schema)
+        name = part.partition("[")[0]
+        schema = {**described.tables(schema), **described.lists(schema)}.get(name, schema)
     return schema
 
 
@@ -66,6 +71,8 @@ def _known(parts: list[str], name: str, schema: type[msgspec.Struct]) -> str:
 def _wanted(what: str, parts: list[str], schema: type[msgspec.Struct]) -> str:
     expected = _EXPECTED.match(what)
     words = _WORDS.get(expected[1], expected[1]) if expected else what
+    if expected and expected["most"]:
+        return f"{words} of at most {expected['most']}"
     for option in described.options(_table(parts[:-1], schema)):
         if parts[-1:] == [option.name]:
             return f"{words} {option.limits}".rstrip()

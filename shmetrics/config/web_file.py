@@ -17,7 +17,7 @@ from typing import NamedTuple
 from msgspec import field
 
 from shmetrics.config import yaml_file
-from shmetrics.config.options import Section
+from shmetrics.config.section import Section
 from shmetrics.errors import ConfigError
 
 # A salt has 16 bytes, so that its last character holds two bits only.

@@ -23,6 +23,7 @@ from shmetrics.emitter.children import (
     GaugeChild,
     HistogramChild,
 )
+from shmetrics.emitter.label_rules import Ruled
 from shmetrics.emitter.room import Room
 
 # oslo.metrics's bounds in seconds, and six below them for what a local call takes.
@@ -100,6 +101,7 @@ class Instrument(Generic[Child]):
         )
         self._family = _ring.Family(self._type, bounds, encode_definition(self.definition))
         self._room = Room()
+        self._ruled = Ruled(self.definition)
         self._overflow: Child = self._make(None)
         self._children: dict[tuple[str, ...], Child] = {}
         if not self._label_names:
@@ -134,6 +136,10 @@ class Instrument(Generic[Child]):
     def _new(self, key: tuple[str, ...]) -> Child:
         if len(key) != len(self._label_names):
             return self._wrong_labels()
+        key = self._ruled(key)
+        child = self._children.get(key)
+        if child is not None:
+            return child
         payload = self._room.payload(key)
         if payload is None:
             return self._overflow

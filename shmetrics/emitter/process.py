@@ -15,6 +15,7 @@ import sys
 from shmetrics import runtime_dir
 from shmetrics.binding import refusal
 from shmetrics.binding import ring as _ring
+from shmetrics.emitter import label_rules
 from shmetrics.registration import client, protocol
 
 FIRST_WAIT_NS = 50_000_000
@@ -97,12 +98,17 @@ class Registration:
 
     def _attach(self, epoch: int, grant: client.Grant) -> None:
         try:
-            _ring.process_attach(epoch, *grant)
+            _ring.process_attach(epoch, *grant.descriptors)
             self.last_problem = ""
         except Exception as error:
-            for descriptor in grant:
+            for descriptor in grant.descriptors:
                 os.close(descriptor)
             self.last_problem = f"the lane could not be used: {error}"
+            return
+        try:
+            label_rules.take(grant.text)
+        except Exception as error:  # the collector applies them in any case
+            self.last_problem = f"the collector's label rules could not be used: {error}"
 
 
 registration = Registration()
@@ -122,8 +128,9 @@ def status() -> dict[str, object]:
     was full or no collector was there. overflowed: of these, counted under `__overflow__` because
     there was no room for their labels. dropped: events that could not be kept, by cause.
     disabled: nothing is recorded, because of SHMETRICS_DISABLE=1 or of what problem says.
-    problem: why there is no lane, in one line. registration_errors: how often looking after the
-    registration failed in a way that it should not.
+    problem: why there is no lane, or why the collector's label rules are not applied here, in one
+    line. registration_errors: how often looking after the registration failed in a way that it
+    should not.
     """
     found = _ring.process_status()
     connected = found["state"] == "registered"

@@ -21,11 +21,16 @@ _ANCILLARY_BYTES = _socket.CMSG_SPACE(_DESCRIPTORS.size)
 
 
 class Grant(NamedTuple):
-    """What a collector gave: three descriptors that are now the caller's."""
+    """What a collector gave: three descriptors that are now the caller's, and what it said."""
 
     lane_fd: int
     kick_fd: int
     connection_fd: int
+    text: str = ""
+
+    @property
+    def descriptors(self) -> tuple[int, int, int]:
+        return self.lane_fd, self.kick_fd, self.connection_fd
 
 
 class Attempt:
@@ -77,7 +82,7 @@ class Attempt:
             self._connection.advance(protocol.Event.GRANT)
             lane_fd, kick_fd = descriptors
             descriptors = ()
-            return Grant(lane_fd, kick_fd, self._socket.detach())
+            return Grant(lane_fd, kick_fd, self._socket.detach(), answer.text)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -86,7 +91,7 @@ class Attempt:
         for last in (False, True):
             try:
                 message, ancillary, _, _ = self._socket.recvmsg(
-                    protocol.MESSAGE_MAX_BYTES, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
+                    protocol.ANSWER_MAX_BYTES, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
                 )
                 break
             except ConnectionResetError:  # closed before it read all; what it said comes next

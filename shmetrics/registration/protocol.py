@@ -7,8 +7,9 @@ One SOCK_SEQPACKET connection per emitter, one message in each direction, host b
     answer  "SHMR" | protocol u16 | layout u16 | result u16 | text bytes u16 | lane id u64 | text
 
 records is the wanted capacity of the ring, 0 for the collector's choice. With a grant come two
-descriptors: the lane's file, and an eventfd to kick the collector with. After it the connection
-stays open and silent; its end tells the collector that the process is gone.
+descriptors: the lane's file, and an eventfd to kick the collector with. Its text is what the
+process is to know of the collector's label rules. After it the connection stays open and silent;
+its end tells the collector that the process is gone.
 
 Anything else that arrives is a protocol error of the other side, and ends the connection.
 """
@@ -20,13 +21,15 @@ from enum import Enum, IntEnum
 from typing import NamedTuple
 
 PROTOCOL_VERSION = 1
-MESSAGE_MAX_BYTES = 1024
+MESSAGE_MAX_BYTES = 1024  # of a hello
+ANSWER_MAX_BYTES = 4096
 NAME_MAX_BYTES = 255
 GRANT_DESCRIPTORS = 2
 
 _MAGIC = b"SHMR"
 _HELLO = struct.Struct("=4sHHIHH")
 _ANSWER = struct.Struct("=4sHHHHQ")
+TEXT_MAX_BYTES = ANSWER_MAX_BYTES - _ANSWER.size
 
 
 class ProtocolError(Exception):
@@ -54,7 +57,8 @@ class Hello(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A collector grants or refuses one. text: why not, for people."""
+    """A collector grants or refuses one. text: why not, for people; with a grant, the label rules
+    that the process is to apply, as shmetrics/label_rules/rule.py writes them."""
 
     result: Result
     layout_version: int
@@ -151,7 +155,7 @@ def decode_hello(message: bytes) -> Hello:
 
 
 def encode_answer(answer: Answer) -> bytes:
-    text = _cut(answer.text, MESSAGE_MAX_BYTES - _ANSWER.size)
+    text = _cut(answer.text, TEXT_MAX_BYTES)
     return (
         _ANSWER.pack(
             _MAGIC,

@@ -57,9 +57,10 @@ class Server:
         grant: Grant,
         on_end: Callable[[int], None],
         on_result: Callable[[str], None],
+        text: str = "",
     ) -> None:
         """admit decides about a connection before it is listened to, grant about a hello; on_end
-        is told the id of a lane whose emitter is gone.
+        is told the id of a lane whose emitter is gone. text: what is said with each grant.
 
         Raises ShmetricsError, one line, if there can be no socket at path.
         """
@@ -68,6 +69,7 @@ class Server:
         self._grant = grant
         self._on_end = on_end
         self._on_result = on_result
+        self._text = text
         self._clients: set[_Client] = set()
         self.silent: Silent[_Client] = Silent()
         self._seldom = Seldom(log)
@@ -205,7 +207,7 @@ class Server:
         if isinstance(found, Refused):
             self._refuse(client, hello, found)
             return
-        answer = Answer(Result.GRANTED, _ring.LAYOUT_VERSION, found.lane_id)
+        answer = Answer(Result.GRANTED, _ring.LAYOUT_VERSION, found.lane_id, self._text)
         sent = self._send(client, answer, [found.lane_fd, found.kick_fd])
         os.close(found.lane_fd)
         client.lane_id = found.lane_id

@@ -351,7 +351,8 @@ def test_a_full_tmpfs_lets_the_store_overflow(tmp_path: Path, leave_bytes: int) 
     )
     assert status == 0, "\n".join(lines)
     assert [line.partition("): ")[2] for line in lines] == [
-        "the store is full; further ones of jobs are counted as __overflow__; see store.max_bytes"
+        "the store is full; further ones of jobs are counted as __overflow__; "
+        "see store.max_bytes and [[labels]]"
     ]
 
 

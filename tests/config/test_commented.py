@@ -22,12 +22,36 @@ DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
             tick_seconds=0.25,
         ),
         config.Config(constant_labels={}),
+        config.Config(
+            labels=[
+                config.LabelRule(label="server", drop=True),
+                config.LabelRule(family="a:*", label="b", keep=True),
+                config.LabelRule(label="host", hash=64),
+                config.LabelRule(
+                    label="topic",
+                    rewrite=[
+                        config.RewriteRule(match=r'(?P<q>.+)_\d" [é\x00]', replace="${q} $$"),
+                        config.RewriteRule(match="", replace=""),
+                    ],
+                ),
+            ]
+        ),
     ],
 )
 def test_it_loads_as_it_was(tmp_path: Path, wanted: config.Config) -> None:
     path = tmp_path / "shmetrics.toml"
     path.write_text(config.commented(wanted), encoding="utf-8")
     assert config.load(str(path)) == wanted
+
+
+def test_the_example_of_a_label_rule_is_one(tmp_path: Path) -> None:
+    lines = config.commented(config.Config()).splitlines()
+    example = lines[lines.index("# [[labels]]") :]
+    path = tmp_path / "shmetrics.toml"
+    path.write_text("\n".join(line.removeprefix("# ") for line in example))
+    assert config.load(str(path)).labels == [
+        config.LabelRule(family="oslo_messaging_rpc_*", label="server", hash=64)
+    ]
 
 
 ALL_TABLES = [
@@ -41,7 +65,8 @@ def test_every_option_is_explained() -> None:
     lines = config.commented(config.Config()).splitlines()
     options = [at for at, line in enumerate(lines) if " = " in line and line[0] != "#"]
     sections = [config.Config(), *(getattr(config.Config(), name) for name in ALL_TABLES)]
-    assert len(options) + len(ALL_TABLES) == sum(len(one.__struct_fields__) for one in sections)
+    tables = len(ALL_TABLES) + len(["labels"])  # of which there are none, but an example
+    assert len(options) + tables == sum(len(one.__struct_fields__) for one in sections)
     for at in options:
         assert lines[at - 1].startswith("# "), lines[at]
     assert max(map(len, lines)) <= 100

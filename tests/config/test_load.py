@@ -146,6 +146,36 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
          "registration.max_per_second: 0 is not a number from 0.1 to 10_000"),
         ("[store]\nmax_bytes = 1",
          "store.max_bytes: 1 is not a whole number from 1_048_576 to 1_099_511_627_776"),
+        ("labels = 1", "labels: 1 is not a list"),
+        ("labels = [1]", "labels[0]: 1 is not a table"),
+        ("[[labels]]\nlabel = 'a'\ndrop = true\n" * 101,
+         "labels: [{'label': 'a', 'drop': True}, {'label': 'a', 'drop': Tru... is not a list of at "
+         "most 100"),
+        ("[[labels]]\nhash = 3", "labels[0].label: this has to be said"),
+        ("[[labels]]\nlabel = 'a'\ndrops = true", "labels[0].drops: no such option; did you mean "
+         "drop?"),
+        ("[[labels]]\nlabel = '1'\ndrop = true", "labels[0].label: '1' is not a label name; "
+         "letters, digits and _ make one, and it begins with no digit"),
+        ("[[labels]]\nlabel = 'a'\nfamily = 'b c'\ndrop = true", "labels[0].family: 'b c' is not a "
+         "name of families; letters, digits, _, : and * make one"),
+        ("[[labels]]\nlabel = 'a'", "labels[0].label: 'a' has nothing; say one of keep, drop, hash "
+         "and rewrite"),
+        ("[[labels]]\nlabel = 'a'\ndrop = true\nhash = 2", "labels[0].label: 'a' has drop and "
+         "hash; say one of keep, drop, hash and rewrite"),
+        ("[[labels]]\nlabel = 'a'\nhash = 65537",
+         "labels[0].hash: 65537 is not a whole number from 0 to 65_536"),
+        ("[[labels]]\nlabel = 'a'\nhash = -1",
+         "labels[0].hash: -1 is not a whole number from 0 to 65_536"),
+        ("[[labels]]\nlabel = 'a'\nrewrite = [{ match = '(', replace = '' }]",
+         "labels[0].rewrite[0].match: '(' is not a pattern that RE2 takes: missing ): ("),
+        ("[[labels]]\nlabel = 'a'\nrewrite = [{ match = '', replace = '' }, { match = '(?=a)', "
+         "replace = '' }]", "labels[0].rewrite[1].match: '(?=a)' is not a pattern that RE2 takes: "
+         "invalid perl operator: (?="),
+        ("[[labels]]\nlabel = 'a'\nrewrite = [{ match = '(a)', replace = '$1b' }]",
+         "labels[0].rewrite[0].replace: there is no group '1b' in `match`; ${1} is the first "
+         "group"),
+        ("[[labels]]\nlabel = 'a'\nrewrite = [{ match = 'a' }]",
+         "labels[0].rewrite[0].replace: this has to be said"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:

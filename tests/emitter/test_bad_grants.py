@@ -16,6 +16,10 @@ from shmetrics.registration.protocol import Answer, Result
 from tests.collector.node import Node
 
 SIZES = (64, 4096, 128, 8)
+WHOLE = (
+    *(_ring.DEFAULT_RECORDS, _ring.DEFAULT_DICTIONARY_BYTES),
+    *(_ring.DEFAULT_CELLS, _ring.DEFAULT_CALLS),
+)
 GRANT = protocol.encode_answer(Answer(Result.GRANTED, _ring.LAYOUT_VERSION, 1))
 
 
@@ -25,9 +29,9 @@ def memfd(content: bytes) -> int:
     return fd
 
 
-def lane(at: int = 0, garbage: bytes = b"") -> bytes:
-    memory = bytearray(_drain.lane_bytes(*SIZES))
-    _drain.lane_format(memory, 1, *SIZES)
+def lane(at: int = 0, garbage: bytes = b"", sizes: tuple[int, int, int, int] = SIZES) -> bytes:
+    memory = bytearray(_drain.lane_bytes(*sizes))
+    _drain.lane_format(memory, 1, *sizes)
     memory[at : at + len(garbage)] = garbage
     return bytes(memory)
 
@@ -81,6 +85,39 @@ def test_what_is_no_lane_is_not_used(node: Node, listening: socket.socket, what:
     with connection:
         fds = [NO_LANES[what](), os.eventfd(0)]
         socket.send_fds(connection, [GRANT], fds)
+        for fd in fds:
+            os.close(fd)
+        emitter.go()
+        emitter.end()
+
+
+@pytest.mark.parametrize(
+    "text", ["hash server * 0\n", "drop server *", "x" * protocol.TEXT_MAX_BYTES]
+)
+def test_what_are_no_label_rules_are_not_applied(
+    node: Node, listening: socket.socket, text: str
+) -> None:
+    """The lane is used all the same: its collector applies the rules."""
+    emitter = node.emitter(
+        """
+        jobs = shmetrics.Counter("jobs", "Jobs", ["server"])
+        jobs.labels("a").inc()
+        pause("asked")
+        from shmetrics.emitter.process import registration
+        registration.attend()
+        status = shmetrics.status()
+        assert status["connected"], status
+        problem = "the collector's label rules could not be used: "
+        assert status["problem"].startswith(problem), status
+        assert jobs.labels("b") is not jobs.labels("c")
+        """
+    )
+    emitter.until("asked")
+    connection, _ = listening.accept()
+    with connection:
+        grant = Answer(Result.GRANTED, _ring.LAYOUT_VERSION, 1, text)
+        fds = [memfd(lane(sizes=WHOLE)), os.eventfd(0)]
+        socket.send_fds(connection, [protocol.encode_answer(grant)], fds)
         for fd in fds:
             os.close(fd)
         emitter.go()

@@ -24,6 +24,7 @@ with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
     from shmetrics.collector.stock import message
     from shmetrics.errors import ConfigError
     from shmetrics.exposition import negotiation
+    from shmetrics.label_rules import rule
     from shmetrics.registration import protocol
 
 _FILE = os.memfd_create("options")
@@ -44,11 +45,20 @@ def answer(data: bytes) -> None:
     """What a collector says."""
     with contextlib.suppress(protocol.ProtocolError):
         found = protocol.decode_answer(data)
-        assert len(data) > protocol.MESSAGE_MAX_BYTES or protocol.encode_answer(found) == data
+        assert len(data) > protocol.ANSWER_MAX_BYTES or protocol.encode_answer(found) == data
     text = data.decode("utf-8", "surrogateescape")
     said = protocol.encode_answer(protocol.Answer(protocol.Result.UID, 1, len(data), text))
-    assert len(said) <= protocol.MESSAGE_MAX_BYTES
+    assert len(said) <= protocol.ANSWER_MAX_BYTES
     assert protocol.decode_answer(said).lane_id == len(data)
+
+
+def label_rules(data: bytes) -> None:
+    """What a grant says of label rules."""
+    text = data.decode("utf-8", "replace")
+    with contextlib.suppress(ValueError):
+        found = rule.decode(text)
+        again = rule.encode(found, len(text))
+        assert rule.decode(again) == found
 
 
 def strings(data: bytes) -> None:
@@ -112,7 +122,7 @@ def options(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (hello, answer, strings, definition, datagram, accept, options)
+    for target in (hello, answer, label_rules, strings, definition, datagram, accept, options)
 }
 
 

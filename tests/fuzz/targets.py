@@ -39,7 +39,10 @@ C_TARGETS = {
     "entries": (_GUIDED, ("drain", "entries"), (), ()),
     "numbers": (_GUIDED, ("text", "number", "decimal"), (), ()),
 }
-PYTHON_TARGETS = ("hello", "answer", "strings", "definition", "datagram", "accept", "options")
+PYTHON_TARGETS = (
+    *("hello", "answer", "label_rules", "strings", "definition"),
+    *("datagram", "accept", "options"),
+)
 TARGETS = (*C_TARGETS, *PYTHON_TARGETS)
 
 _MAX_BYTES = {"drain": 300, "entries": 1024, "numbers": 64, "options": 512}

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A label rule: which families and which label it is about, and what it makes of a value.
+
+The first rule for a label of a family decides. The collector applies all of them, once to each
+series of a lane. A process is told the ones that need no pattern when it is given its lane, so
+that label values without end do not fill that; what both have applied is as if one had.
+
+    rules    one a line: "keep LABEL FAMILY", "drop LABEL FAMILY", "hash LABEL FAMILY NAMES"
+"""
+
+from __future__ import annotations
+
+from binascii import crc32
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from shmetrics.binding import ring as _ring
+from shmetrics.dictionary import Definition
+
+MAX_RULES = 100
+MAX_NAMES = 65_536  # that one rule hashes into
+MAX_NAME_CHARS = 255  # of a family's name in a rule, and of a label's
+
+OVERFLOW = _ring.OVERFLOW_VALUE
+
+Change = Callable[[str], str]
+
+_ASCII_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+
+# What /metrics calls a family of this type, beside its own name.
+_SHOWN = {
+    _ring.TYPE_COUNTER: ("_total",),
+    _ring.TYPE_CALLS: (
+        *("_invocation_start_total", "_invocation_end_total"),
+        *("_processing_seconds", "_exception_total"),
+    ),
+}
+
+
+def keep(value: str) -> str:
+    """The value."""
+    return value
+
+
+def drop(value: str) -> str:
+    """Nothing, which Prometheus shows as no label."""
+    return ""
+
+
+class Hash:
+    """One of so many names, "#0" to "#63" for 64: the CRC-32 of the value's UTF-8, modulo `names`.
+
+    What is one of these names already stays as it is, and so does the empty value.
+    """
+
+    def __init__(self, names: int) -> None:
+        self.names = names
+
+    def __call__(self, value: str) -> str:
+        if not value or self._is_name(value):
+            return value
+        return f"#{crc32(value.encode('utf-8', 'replace')) % self.names}"
+
+    def _is_name(self, value: str) -> bool:
+        digits = value[1:6]
+        return (
+            value[0] == "#"
+            and digits.isascii()
+            and digits.isdecimal()
+            and int(digits) < self.names
+            and value == f"#{int(digits)}"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Hash) and other.names == self.names
+
+    def __hash__(self) -> int:
+        return self.names
+
+
+class Rule(NamedTuple):
+    """family: a name, in which * stands for any text. change: what it makes of a value."""
+
+    family: str
+    label: str
+    change: Change
+
+
+class Ruling:
+    """What rules make of the label values of one family. It never raises."""
+
+    def __init__(self, rules: Iterable[Rule], definition: Definition) -> None:
+        self._by_label: dict[str, Change] = {}
+        names = _names(definition)
+        for rule in rules:
+            if any(matches(rule.family, name) for name in names):
+                self._by_label.setdefault(rule.label, rule.change)
+        self._changes = [self._by_label.get(label, keep) for label in definition.label_names]
+        self.is_idle = all(change is keep for change in self._changes)
+
+    def values(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        """What becomes of these, in the order of the family's labels; a few may be missing at the
+        end."""
+        if self.is_idle:
+            return values
+        return tuple(
+            [
+                value if value == OVERFLOW else change(value)
+                for value, change in zip(values, self._changes, strict=False)
+            ]
+        )
+
+    def value(self, label: str, value: str) -> str:
+        """What becomes of one of them."""
+        return value if value == OVERFLOW else self._by_label.get(label, keep)(value)
+
+
+def _names(definition: Definition) -> list[str]:
+    suffixes = "", *_SHOWN.get(definition.type, ())
+    return [definition.name + suffix for suffix in suffixes]
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether the name is what the pattern says; * is any text."""
+    first, *others = pattern.split("*")
+    if not others:
+        return name == first
+    if not name.startswith(first):
+        return False
+    at = len(first)
+    *middle, last = others
+    for part in middle:
+        found = name.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return len(name) - at >= len(last) and name.endswith(last)
+
+
+def is_family(pattern: str) -> bool:
+    """Whether this may stand for families in a rule."""
+    return 0 < len(pattern) <= MAX_NAME_CHARS and set(pattern) <= _ASCII_NAME | {":", "*"}
+
+
+def is_label(name: str) -> bool:
+    """Whether this may be a label in a rule."""
+    return 0 < len(name) <= MAX_NAME_CHARS and set(name) <= _ASCII_NAME and not name[0].isdigit()
+
+
+def encode(rules: Iterable[Rule], max_bytes: int) -> str:
+    """What a process is told. A rule that needs a pattern is the collector's, and `keep` here;
+    likewise all that would come after max_bytes."""
+    text = ""
+    for rule in rules:
+        change = rule.change
+        if isinstance(change, Hash):
+            line = f"hash {rule.label} {rule.family} {change.names}\n"
+        else:
+            line = f"{'drop' if change is drop else 'keep'} {rule.label} {rule.family}\n"
+        if len(text) + len(line) > max_bytes:
+            break
+        text += line
+    return text
+
+
+def decode(text: str) -> tuple[Rule, ...]:
+    """What a collector told. Raises ValueError if that is not rules."""
+    lines = text.split("\n")
+    if lines.pop() or len(lines) > MAX_RULES:
+        raise ValueError(f"{len(lines)} rules, or half a one")
+    return tuple(map(_decode, lines))
+
+
+def _decode(line: str) -> Rule:
+    word, *fields = line.split(" ")
+    change: Change | None = None
+    if len(fields) == 2:
+        change = {"keep": keep, "drop": drop}.get(word)
+    elif len(fields) == 3 and word == "hash":
+        change = _hash(fields[2])
+    if change is None or not is_label(fields[0]) or not is_family(fields[1]):
+        raise ValueError(f"{line[:80]!r} is no rule")
+    return Rule(fields[1], fields[0], change)
+
+
+def _hash(names: str) -> Hash | None:
+    if not (names.isascii() and names.isdecimal() and len(names) <= len(str(MAX_NAMES))):
+        return None
+    return Hash(int(names)) if 0 < int(names) <= MAX_NAMES else None
