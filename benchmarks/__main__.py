@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
+import time
 from pathlib import Path
 
 import pyperf
@@ -80,7 +81,9 @@ def main() -> int:
     run = Run(stem, args.quick, f"{now:%Y-%m-%d %H:%M}")
     print(run.begin())
     for key in args.group or GROUPS:
-        print(run.add(run.measure(GROUPS[key])), flush=True)
+        begun = time.monotonic()
+        print(run.add(run.measure(GROUPS[key])))
+        print(f"({key} took {time.monotonic() - begun:.0f} s)\n", flush=True)
     print(run.verdict())
     print(f"written: {stem}.md, {stem}.json, {stem}.summary.json")
     return 1 if any(part.failures for part in run.summary.parts) else 0

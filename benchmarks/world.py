@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an emitter finds around it: no collector, or a real one on a private runtime directory."""
+"""What an emitter finds around it: a collector on a private runtime directory, none, or the files
+of another library."""
 
 from __future__ import annotations
 
@@ -52,6 +53,14 @@ def collector_process() -> Iterator[int]:
         finally:
             process.terminate()
             process.communicate()
+
+
+@contextmanager
+def multiprocess() -> Iterator[None]:
+    """A folder for prometheus_client's files. Has to be entered before that is imported."""
+    with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        yield
 
 
 def register(timer: Timer) -> Timer:

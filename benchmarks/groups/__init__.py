@@ -2,6 +2,7 @@
 """All groups, by key, in the order of the report."""
 
 from benchmarks.groups import (
+    busy,
     core,
     hook,
     imports,
@@ -21,6 +22,7 @@ GROUPS = {
         instruments.INC,
         instruments.OBSERVE,
         instruments.RPC,
+        busy.BUSY,
         hook.SEND,
         hook.CALL,
         rabbit.RABBIT,

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import cycle, islice
@@ -21,14 +19,6 @@ PROCESSES = (1, 2, 4, 8)
 EVENTS = 400_000
 THEIR_EVENTS = 20_000
 SERIES = (1, 10, 100, 1_000, 10_000)
-
-
-@contextmanager
-def multiprocess() -> Iterator[None]:
-    """A folder for prometheus_client's files. Has to be entered before it is imported."""
-    with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as directory:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
-        yield
 
 
 def our_observes() -> Timer:
@@ -111,7 +101,7 @@ PROCESSOR = Group(
             Contender(
                 f"multiprocess-{n}",
                 f"prometheus_client multiprocess, {title(n)}",
-                per_event(n, THEIR_EVENTS, multiprocess, their_observes_on_cpu),
+                per_event(n, THEIR_EVENTS, world.multiprocess, their_observes_on_cpu),
             )
             for n in (PROCESSES[0], PROCESSES[-1])
         ),
@@ -135,7 +125,7 @@ NODE = Group(
             Contender(
                 f"multiprocess-{n}",
                 f"prometheus_client multiprocess, {title(n)}",
-                of_all(n, THEIR_EVENTS, multiprocess, their_observes),
+                of_all(n, THEIR_EVENTS, world.multiprocess, their_observes),
             )
             for n in (PROCESSES[0], PROCESSES[-1])
         ),
@@ -178,7 +168,7 @@ def our_series(count: int) -> Stage:
 def their_series(count: int) -> Stage:
     @contextmanager
     def stage() -> Iterator[Timer]:
-        with multiprocess():
+        with world.multiprocess():
             import prometheus_client
 
             yield histograms(prometheus_client, count)
