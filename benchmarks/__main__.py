@@ -7,6 +7,7 @@ import argparse
 import datetime
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyperf
@@ -47,13 +48,13 @@ class Run:
 
     def add(self, part: Part) -> str:
         """Written after each group, so that a run which is ended early has not been for nothing."""
-        said = self.summary
-        self.summary = Summary(said.measured, said.machine, said.quick, (*said.parts, part))
+        more = replace(self.summary, parts=(*self.summary.parts, part))
+        self.summary = replace(more, verdicts=targets.verdicts(more))
         self._write()
         return "\n".join(report.section(part))
 
     def verdict(self) -> str:
-        return "\n".join(["## Targets", "", *targets.table(targets.TARGETS, self.summary), ""])
+        return "\n".join(["## Targets", "", *report.verdicts(self.summary.verdicts), ""])
 
     def _write(self) -> None:
         sections = (line for part in self.summary.parts for line in report.section(part))

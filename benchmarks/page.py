@@ -81,7 +81,7 @@ def lines(what: str, found: Summary, placed: Collection[str]) -> Iterator[str]:
     elif what == "headline":
         yield from headline(found)
     elif what == "targets":
-        yield from targets.table(targets.TARGETS, found)
+        yield from report.verdicts(found.verdicts)
     elif what == "others":
         yield from others(found, placed)
     elif part := found.part(what):

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.contender import Unit
-from benchmarks.summary import Difference, Figures, Part, Row
+from benchmarks.summary import Difference, Figures, Part, Row, Verdict
 
 LIBRARIES = (
     *("shmetrics", "prometheus_client", "oslo.messaging", "oslo.metrics"),
@@ -103,6 +103,14 @@ def section(part: Part) -> Iterator[str]:
             yield ""
             yield f"Failed: {failure}"
     yield ""
+
+
+def verdicts(found: Iterable[Verdict]) -> Iterator[str]:
+    """What was to be reached: yes, no, or that it was not measured."""
+    yield from head("", "wanted", "median", "best", "reached")
+    for each in found:
+        reached = {True: "yes", False: "no", None: "not measured"}[each.met]
+        yield line(each.what, each.wanted, each.median, each.best, reached)
 
 
 def first_of(path: str, key: str, otherwise: str) -> str:

@@ -76,6 +76,17 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What was to be reached, and what was found, in words. met: None if it was not measured."""
+
+    what: str
+    wanted: str
+    median: str = ""
+    best: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True)
 class Summary:
     """A run. measured: when, UTC; machine: on what; quick: only to see that it runs."""
 
@@ -83,6 +94,7 @@ class Summary:
     machine: str
     quick: bool
     parts: tuple[Part, ...]
+    verdicts: tuple[Verdict, ...] = ()
 
     def part(self, key: str) -> Part | None:
         return next((part for part in self.parts if part.key == key), None)

@@ -7,12 +7,12 @@ was busy. Times of other machines mean nothing here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import report
 from benchmarks.contender import Unit
-from benchmarks.summary import Figures, Summary
+from benchmarks.summary import Figures, Summary, Verdict
 
 Figure = Callable[[Figures], float]
 
@@ -34,17 +34,6 @@ class Target:
     above: str = ""
     unit: Unit = "second"
     sure: bool = False
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was wanted and found, as words. met is None where it was not measured."""
-
-    what: str
-    wanted: str
-    median: str = ""
-    best: str = ""
-    met: bool | None = None
 
 
 def figures(summary: Summary, name: str) -> Figures | None:
@@ -95,13 +84,8 @@ def verdict(target: Target, summary: Summary) -> Verdict:
     return Verdict(target.what, wanted, said(median), said(best), met)
 
 
-def table(targets: Iterable[Target], summary: Summary) -> Iterator[str]:
-    """A row for each, with yes, no, or that it was not measured."""
-    yield from report.head("", "wanted", "median", "best", "reached")
-    for target in targets:
-        found = verdict(target, summary)
-        reached = {True: "yes", False: "no", None: "not measured"}[found.met]
-        yield report.line(found.what, found.wanted, found.median, found.best, reached)
+def verdicts(summary: Summary) -> tuple[Verdict, ...]:
+    return tuple(verdict(target, summary) for target in TARGETS)
 
 
 MIB = 1024.0**2

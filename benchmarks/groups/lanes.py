@@ -13,7 +13,6 @@ from typing import Any
 from benchmarks import crowd, node, world
 from benchmarks.contender import SLOW, Contender, Effort, Group, Timer
 from benchmarks.groups.instruments import prometheus_families
-from benchmarks.groups.scaling import multiprocess
 from benchmarks.groups.scrape import label_sets
 
 IDLE_S = 10.0
@@ -125,7 +124,7 @@ def their_label_sets(sets: int) -> Timer:
 def theirs(processes: int, sets: int) -> Callable[[], AbstractContextManager[Timer]]:
     @contextmanager
     def stage() -> Iterator[Timer]:
-        with multiprocess():
+        with world.multiprocess():
             crowd.at_once(processes, 1, lambda: their_label_sets(sets))
             from prometheus_client import CollectorRegistry, generate_latest
             from prometheus_client.multiprocess import MultiProcessCollector

@@ -33,6 +33,13 @@ def test_a_place_for_figures_names_what_there_is(path: Path) -> None:
     assert named <= BY_NAME | set(GROUPS)
 
 
+@pytest.mark.parametrize("names", [row[1:3] for row in page.HEADLINE], ids="-".join)
+def test_a_headline_is_of_contenders_that_there_are(names: tuple[str, str]) -> None:
+    for name in names:
+        group, _, key = name.partition("/")
+        assert key in {contender.key for contender in GROUPS[group].contenders}
+
+
 @pytest.mark.parametrize("name", plots.PLOTS)
 def test_a_picture_is_of_the_reference(name: str, reference: Summary) -> None:
     assert f"of {reference.measured}<" in (page.PICTURES / f"{name}.svg").read_text()

@@ -3,10 +3,11 @@
 
 import pytest
 
+from benchmarks import report
 from benchmarks.contender import Unit
 from benchmarks.groups import GROUPS
 from benchmarks.summary import Difference, Figures, Part, Row, Summary
-from benchmarks.targets import TARGETS, Target, table, verdict
+from benchmarks.targets import TARGETS, Target, verdict
 
 
 def figures(median: float) -> Figures:
@@ -78,7 +79,7 @@ def test_the_verdict_of_a_difference(low: float, median: float, high: float, met
 
 
 def test_the_table_says_what_was_not_measured() -> None:
-    lines = list(table([Target("it", "g/ours", "g/gone", least=2)], summary(ours=1)))
+    lines = list(report.verdicts([verdict(Target("it", "g/ours", "g/gone", least=2), summary())]))
     assert lines[-1] == "| it | 2 times less |  |  | not measured |"
 
 
