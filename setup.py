@@ -25,7 +25,7 @@ MODULES = {
     "_ring": ["process"],
     "_drain": ["contained", "drain", "entries", "exemplars", "guard", "recovery", "state"],
     "_text": ["decimal", "number", "text"],
-    "_proto": ["native", "proto"],
+    "_proto": ["native", "proto", "proto_exemplar"],
 }
 
 setup(

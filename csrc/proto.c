@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto.h"
 
+#include "proto_exemplar.h"
 #include "put.h"
-#include "wire.h"
+#include "timestamp.h"
 
-enum { METRIC = 4 }; /* of MetricFamily */
-enum { VALUE = 1, COUNTER_CREATED = 3 }; /* of Gauge, Counter, Untyped */
-enum { COUNT = 1, SUM = 2, BUCKET = 3, HISTOGRAM_CREATED = 15 }; /* of Histogram */
-enum { CUMULATIVE_COUNT = 1, UPPER_BOUND = 2 }; /* of Bucket */
-enum { SECONDS = 1, NANOS = 2 }; /* of google.protobuf.Timestamp */
+enum { METRIC = 4 };                                                 /* of MetricFamily */
+enum { VALUE = 1, COUNTER_EXEMPLAR = 2, COUNTER_CREATED = 3 };       /* of Counter; and of Gauge */
+enum { CUMULATIVE_COUNT = 1, UPPER_BOUND = 2, BUCKET_EXEMPLAR = 3 }; /* of Bucket */
+enum { COUNT = 1, SUM = 2, BUCKET = 3, HISTOGRAM_CREATED = 15 };     /* of Histogram */
+enum { NATIVE_EXEMPLAR = 16 };
 
 /* The first second of the year 10000, from which on a Timestamp is not valid. */
 static const double TIME_ENDS = 253402300800.0;
 
-struct timestamp {
-    uint64_t seconds;
-    uint64_t nanos;
-};
-
 /* When a row began to count; false if it does not say so. */
-static int created_at(const struct shm_proto_family *family, size_t row, struct timestamp *created)
+static int created_at(const struct shm_proto_family *family, size_t row,
+                      struct shm_timestamp *created)
 {
     if (family->created.first == NULL)
         return 0;
@@ -31,81 +28,149 @@ static int created_at(const struct shm_proto_family *family, size_t row, struct 
     return 1;
 }
 
-static size_t timestamp_bytes(struct timestamp time)
-{
-    return shm_wire_varint_bytes(time.seconds) + shm_wire_varint_bytes(time.nanos);
-}
-
 static size_t created_bytes(const struct shm_proto_family *family, size_t row)
 {
-    struct timestamp time;
-    return created_at(family, row, &time) ? shm_wire_bytes(timestamp_bytes(time)) : 0;
+    struct shm_timestamp time;
+    return created_at(family, row, &time) ? shm_wire_bytes(shm_timestamp_bytes(time)) : 0;
 }
 
 static char *put_created(char *out, const struct shm_proto_family *family, unsigned field,
                          size_t row)
 {
-    struct timestamp time;
-    if (!created_at(family, row, &time))
-        return out;
-    out = shm_wire_opening(out, field, timestamp_bytes(time));
-    out = shm_wire_varint(out, SECONDS, time.seconds);
-    return shm_wire_varint(out, NANOS, time.nanos);
+    struct shm_timestamp time;
+    return created_at(family, row, &time) ? shm_put_timestamp(out, field, time) : out;
 }
 
-static size_t scalar_bytes(const struct shm_proto_family *family, size_t row)
+/* A row's exemplars; no more than it has buckets. */
+static struct shm_proto_exemplars exemplars_of(const struct shm_proto_family *family, size_t row)
 {
-    size_t n_bytes = SHM_WIRE_DOUBLE_BYTES;
-    return family->kind == SHM_PROTO_COUNTER ? n_bytes + created_bytes(family, row) : n_bytes;
+    const struct shm_exemplar *all = family->exemplars.first;
+    size_t from = 0;
+    for (size_t to = family->exemplars.n; from < to;) {
+        size_t middle = from + (to - from) / 2;
+        if (all[middle].series < row)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    size_t most = family->kind == SHM_PROTO_HISTOGRAM ? family->buckets.n : 1;
+    size_t n = 0;
+    while (n < most && from + n < family->exemplars.n && all[from + n].series == row)
+        n++;
+    return (struct shm_proto_exemplars){n == 0 ? NULL : all + from, n};
 }
 
-static char *put_scalar(char *out, const struct shm_proto_family *family, size_t row)
+/* Takes the next one if it is of this bucket; or else NULL. */
+static const struct shm_exemplar *take(struct shm_proto_exemplars *left, size_t bucket)
 {
+    if (left->n == 0 || left->first->bucket != bucket)
+        return NULL;
+    left->n--;
+    return left->first++;
+}
+
+static size_t exemplar_bytes(unsigned field, const struct shm_exemplar *exemplar)
+{
+    return exemplar == NULL ? 0 : shm_proto_exemplar_bytes(field, exemplar);
+}
+
+static char *put_exemplar(char *out, unsigned field, const struct shm_exemplar *exemplar)
+{
+    return exemplar == NULL ? out : shm_put_proto_exemplar(out, field, exemplar);
+}
+
+static size_t counter_bytes(const struct shm_proto_family *family, size_t row)
+{
+    struct shm_proto_exemplars left = exemplars_of(family, row);
+    return SHM_WIRE_DOUBLE_BYTES + exemplar_bytes(COUNTER_EXEMPLAR, take(&left, 0)) +
+           created_bytes(family, row);
+}
+
+static char *put_counter(char *out, const struct shm_proto_family *family, size_t row)
+{
+    struct shm_proto_exemplars left = exemplars_of(family, row);
     out = shm_wire_double(out, VALUE, shm_number_at(family->values, row));
-    if (family->kind == SHM_PROTO_COUNTER)
-        out = put_created(out, family, COUNTER_CREATED, row);
-    return out;
+    out = put_exemplar(out, COUNTER_EXEMPLAR, take(&left, 0));
+    return put_created(out, family, COUNTER_CREATED, row);
 }
 
-static size_t bucket_bytes(uint64_t cumulated)
+static size_t bucket_bytes(uint64_t cumulated, const struct shm_exemplar *exemplar)
 {
-    return shm_wire_varint_bytes(cumulated) + SHM_WIRE_DOUBLE_BYTES;
+    return shm_wire_varint_bytes(cumulated) + SHM_WIRE_DOUBLE_BYTES +
+           exemplar_bytes(BUCKET_EXEMPLAR, exemplar);
+}
+
+static size_t native_bytes(const struct shm_proto_family *family, size_t row)
+{
+    struct shm_proto_exemplars exemplars = exemplars_of(family, row);
+    size_t n_bytes = shm_native_bytes(family->native, row);
+    for (size_t i = 0; i < exemplars.n; i++)
+        n_bytes += exemplar_bytes(NATIVE_EXEMPLAR, exemplars.first + i);
+    return n_bytes;
+}
+
+static char *put_native(char *out, const struct shm_proto_family *family, size_t row)
+{
+    struct shm_proto_exemplars exemplars = exemplars_of(family, row);
+    out = shm_put_native(out, family->native, row);
+    for (size_t i = 0; i < exemplars.n; i++)
+        out = put_exemplar(out, NATIVE_EXEMPLAR, exemplars.first + i);
+    return out;
 }
 
 static size_t histogram_bytes(const struct shm_proto_family *family, size_t row)
 {
     struct shm_row buckets = shm_row(&family->buckets, row);
+    struct shm_proto_exemplars left = exemplars_of(family, row);
     size_t n_bytes = SHM_WIRE_DOUBLE_BYTES + created_bytes(family, row);
     uint64_t count = 0;
     for (size_t i = 0; i < buckets.n; i++) {
         count += shm_row_at(buckets, i);
-        n_bytes += shm_wire_bytes(bucket_bytes(count));
+        n_bytes += shm_wire_bytes(bucket_bytes(count, take(&left, i)));
     }
     n_bytes += shm_wire_varint_bytes(count);
-    return family->native == NULL ? n_bytes : n_bytes + shm_native_bytes(family->native, row);
+    return family->native == NULL ? n_bytes : n_bytes + native_bytes(family, row);
 }
 
 static char *put_histogram(char *out, const struct shm_proto_family *family, size_t row)
 {
     struct shm_row buckets = shm_row(&family->buckets, row);
+    struct shm_proto_exemplars left = exemplars_of(family, row);
     uint64_t count = 0;
     for (size_t i = 0; i < buckets.n; i++) {
+        const struct shm_exemplar *exemplar = take(&left, i);
         count += shm_row_at(buckets, i);
-        out = shm_wire_opening(out, BUCKET, bucket_bytes(count));
+        out = shm_wire_opening(out, BUCKET, bucket_bytes(count, exemplar));
         out = shm_wire_varint(out, CUMULATIVE_COUNT, count);
         out = shm_wire_double(out, UPPER_BOUND, family->bounds[i]);
+        out = put_exemplar(out, BUCKET_EXEMPLAR, exemplar);
     }
     out = shm_wire_varint(out, COUNT, count); /* fields may come in any order */
     out = shm_wire_double(out, SUM, shm_number_at(family->sums, row));
     out = put_created(out, family, HISTOGRAM_CREATED, row);
-    return family->native == NULL ? out : shm_put_native(out, family->native, row);
+    return family->native == NULL ? out : put_native(out, family, row);
+}
+
+static size_t value_bytes(const struct shm_proto_family *family, size_t row)
+{
+    if (family->kind == SHM_PROTO_HISTOGRAM)
+        return histogram_bytes(family, row);
+    return family->kind == SHM_PROTO_COUNTER ? counter_bytes(family, row) : SHM_WIRE_DOUBLE_BYTES;
+}
+
+static char *put_value(char *out, const struct shm_proto_family *family, size_t row)
+{
+    if (family->kind == SHM_PROTO_HISTOGRAM)
+        return put_histogram(out, family, row);
+    if (family->kind == SHM_PROTO_COUNTER)
+        return put_counter(out, family, row);
+    return shm_wire_double(out, VALUE, shm_number_at(family->values, row));
 }
 
 void shm_proto_measure(const struct shm_proto_family *family, uint64_t *sizes)
 {
     for (size_t row = 0; row < family->n_rows; row++)
-        sizes[row] = family->kind == SHM_PROTO_HISTOGRAM ? histogram_bytes(family, row)
-                                                         : scalar_bytes(family, row);
+        sizes[row] = value_bytes(family, row);
 }
 
 static size_t label_bytes(const uint64_t *ends, size_t row)
@@ -135,10 +200,11 @@ size_t shm_proto_piece(const struct shm_proto_family *family, const uint64_t *si
 size_t shm_proto_slack(const struct shm_proto_family *family)
 {
     /* A value at its longest: what is written of it before it is seen to be too long. */
-    size_t bucket = 2 + SHM_WIRE_VARINT_BYTES + SHM_WIRE_DOUBLE_BYTES;
+    size_t bucket = 3 + SHM_WIRE_VARINT_BYTES + SHM_WIRE_DOUBLE_BYTES;
     size_t created = 2 + 2 * SHM_WIRE_VARINT_BYTES;
+    size_t exemplars = (1 + 2 * family->buckets.n) * SHM_PROTO_EXEMPLAR_BOUND;
     return family->buckets.n * bucket + SHM_WIRE_VARINT_BYTES + SHM_WIRE_DOUBLE_BYTES + created +
-           (family->native == NULL ? 0 : shm_native_bound(family->native));
+           exemplars + (family->native == NULL ? 0 : shm_native_bound(family->native));
 }
 
 char *shm_proto_write(char *out, const struct shm_proto_family *family, const uint64_t *sizes,
@@ -149,8 +215,7 @@ char *shm_proto_write(char *out, const struct shm_proto_family *family, const ui
         out = shm_put(out, labels.fields + labels.ends[row], label_bytes(labels.ends, row));
         out = shm_wire_opening(out, (unsigned)family->kind, sizes[row]);
         const char *value = out;
-        out = family->kind == SHM_PROTO_HISTOGRAM ? put_histogram(out, family, row)
-                                                  : put_scalar(out, family, row);
+        out = put_value(out, family, row);
         if ((uint64_t)(out - value) != sizes[row])
             return NULL;
     }

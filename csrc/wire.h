@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The wire format of protocol buffers, as far as it is needed to write messages: how many bytes a
- * field takes, and the field. See protobuf.dev, "Encoding". Field numbers are 1 to 15: their tags are
- * one byte.
+ * field takes, and the field. See protobuf.dev, "Encoding".
+ *
+ * Sizes are those of fields with a number of up to 15, whose tag is one byte.
  */
 #ifndef SHM_WIRE_H
 #define SHM_WIRE_H
@@ -64,10 +65,15 @@ static inline size_t shm_wire_bytes(size_t n_bytes)
     return 1 + shm_varint_bytes(n_bytes) + n_bytes;
 }
 
-/* What comes before these bytes. */
+static inline size_t shm_wire_tag_bytes(unsigned field)
+{
+    return shm_varint_bytes(field << 3);
+}
+
+/* What comes before these bytes; the field may have any number. */
 static inline char *shm_wire_opening(char *out, unsigned field, size_t n_bytes)
 {
-    *out++ = (char)(field << 3 | SHM_WIRE_BYTES);
+    out = shm_put_varint(out, field << 3 | SHM_WIRE_BYTES);
     return shm_put_varint(out, n_bytes);
 }
 

@@ -18,6 +18,11 @@ cdef extern from "columns.h" nogil:
         size_t n
 
 
+cdef extern from "exemplars.h" nogil:
+    cdef struct shm_exemplar:
+        pass
+
+
 cdef extern from "native.h" nogil:
     cdef struct shm_native:
         int32_t schema
@@ -34,6 +39,10 @@ cdef extern from "proto.h" nogil:
         SHM_PROTO_UNTYPED
         SHM_PROTO_HISTOGRAM
 
+    cdef struct shm_proto_exemplars:
+        const shm_exemplar *first
+        size_t n
+
     cdef struct shm_proto_family:
         shm_proto_kind kind
         size_t n_rows
@@ -43,6 +52,7 @@ cdef extern from "proto.h" nogil:
         const double *bounds
         shm_counts_of_rows buckets
         const shm_native *native
+        shm_proto_exemplars exemplars
 
     cdef struct shm_proto_labels:
         const char *fields

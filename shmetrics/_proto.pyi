@@ -20,6 +20,7 @@ def scalars(
     kind: int,
     values: npt.NDArray[np.float64] | npt.NDArray[np.uint64],
     created: npt.NDArray[np.float64] | None = None,
+    exemplars: npt.NDArray[np.uint8] | None = None,
 ) -> Metrics: ...
 def histograms(
     bounds: Buffer,
@@ -27,4 +28,5 @@ def histograms(
     sums: npt.NDArray[np.float64],
     created: npt.NDArray[np.float64] | None = None,
     native: Native | None = None,
+    exemplars: npt.NDArray[np.uint8] | None = None,
 ) -> Metrics: ...

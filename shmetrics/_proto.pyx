@@ -95,6 +95,15 @@ cdef class Metrics:
         self._kept.append(doubles)
         return shm_column(<const char *>&doubles[0], doubles.strides[0], False)
 
+    cdef shm_proto_exemplars _exemplars(self, const unsigned char[::1] exemplars) except *:
+        if exemplars is None or exemplars.shape[0] == 0:
+            return shm_proto_exemplars(NULL, 0)
+        if <size_t>exemplars.shape[0] % sizeof(shm_exemplar):
+            raise ValueError("part of an exemplar")
+        self._kept.append(exemplars)
+        return shm_proto_exemplars(<const shm_exemplar *>&exemplars[0],
+                                   <size_t>exemplars.shape[0] // sizeof(shm_exemplar))
+
     cdef shm_counts_of_rows _counts(self, const uint64_t[:, :] counts) except *:
         if counts.shape[0] != len(self):
             raise ValueError("counts of another number of rows than the table's")
@@ -105,8 +114,9 @@ cdef class Metrics:
                                   counts.strides[1], <size_t>counts.shape[1])
 
 
-def scalars(shm_proto_kind kind, values not None, created=None):
-    """A value per row. kind: COUNTER, GAUGE or UNTYPED.
+def scalars(shm_proto_kind kind, values not None, created=None,
+            const unsigned char[::1] exemplars=None):
+    """A value per row. kind: COUNTER, GAUGE or UNTYPED. exemplars: those of a counter, as bytes.
 
     Raises ValueError where arrays do not fit each other.
     """
@@ -115,11 +125,12 @@ def scalars(shm_proto_kind kind, values not None, created=None):
     metrics._family.n_rows = <size_t>len(values)
     metrics._family.values = metrics._column(values)
     metrics._family.created = metrics._column(created)
+    metrics._family.exemplars = metrics._exemplars(exemplars)
     return metrics
 
 
 def histograms(const double[::1] bounds not None, buckets not None, sums not None, created=None,
-               native=None):
+               native=None, const unsigned char[::1] exemplars=None):
     """A histogram per row. bounds: the upper ones of all buckets. native: as a table has it.
 
     Raises ValueError where arrays do not fit each other.
@@ -134,6 +145,7 @@ def histograms(const double[::1] bounds not None, buckets not None, sums not Non
     metrics._family.buckets = metrics._counts(buckets)
     metrics._family.sums = metrics._column(sums)
     metrics._family.created = metrics._column(created)
+    metrics._family.exemplars = metrics._exemplars(exemplars)
     if native is not None:
         metrics._native = shm_native(native.schema, native.first, native.zero_threshold,
                                      metrics._column(native.zeros), metrics._counts(native.counts))

@@ -10,6 +10,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
+
 from shmetrics import _proto
 from shmetrics.exposition.kept import Constants
 from shmetrics.exposition.label_pairs import label_pairs
@@ -85,10 +87,11 @@ def _pieces(metrics: list[tuple[Table, _proto.Metrics]], constants: Constants) -
 
 def _metrics(table: Table) -> _proto.Metrics:
     created = table.created if table.has_created else None
+    exemplars = table.exemplars.view(np.uint8)
     if table.kind != "histogram":
-        return _proto.scalars(_KINDS[table.kind], table.values, created)
+        return _proto.scalars(_KINDS[table.kind], table.values, created, exemplars)
     bounds = array("d", (*table.bounds, float("inf")))
-    return _proto.histograms(bounds, table.buckets, table.sums, created, table.native)
+    return _proto.histograms(bounds, table.buckets, table.sums, created, table.native, exemplars)
 
 
 def _head(table: Table) -> bytes:

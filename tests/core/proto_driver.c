@@ -58,6 +58,20 @@ static struct shm_column column_in(const uint64_t *cells, int counts)
     return (struct shm_column){(const char *)cells, sizeof *cells, counts};
 }
 
+/* Some rows', sorted by row and bucket; of rows and buckets that there are not, too. */
+static struct shm_proto_exemplars draw_exemplars(void)
+{
+    size_t n = draw() % 20;
+    struct shm_exemplar *all = exactly(n * sizeof *all);
+    for (size_t i = 0, place = 0; i < n; i++, place += draw() % 3) {
+        memset(&all[i], draw() % 3 == 0 ? 0 : 0xa5, sizeof *all);
+        all[i].series = place / 9;
+        all[i].bucket = (uint32_t)(place % 9);
+        all[i].stamp_ns = draw_bits();
+    }
+    return (struct shm_proto_exemplars){all, n};
+}
+
 /* Writes all pieces. Whether each row was as long as it had been measured. */
 static int write_all(const struct shm_proto_family *family, const uint64_t *sizes,
                      struct shm_proto_labels labels, uint64_t most_bytes)
@@ -116,6 +130,7 @@ static void family(int changes)
         .bounds = bounds,
         .buckets = counts_in(buckets, n_rows, n_buckets),
         .native = draw() % 4 == 0 ? NULL : &native,
+        .exemplars = draw_exemplars(),
     };
     struct shm_proto_labels labels = {fields, ends};
 
@@ -125,9 +140,16 @@ static void family(int changes)
         columns[i] = UINT64_MAX * (i % 2); /* the longest deltas that there are */
     for (size_t i = 0; changes && i < n_rows * n_buckets; i++)
         buckets[i] = draw_bits();
+    for (size_t i = 0; changes && i < it.exemplars.n; i++) {
+        struct shm_exemplar *one = (struct shm_exemplar *)(uintptr_t)&it.exemplars.first[i];
+        one->stamp_ns = UINT64_MAX;
+        one->series = 0;
+        one->bucket = (uint32_t)i;
+    }
     int written = write_all(&it, sizes, labels, draw() % 1000);
     assert(written || changes);
 
+    free((void *)(uintptr_t)it.exemplars.first);
     free(sizes);
     free(bounds);
     free(columns);

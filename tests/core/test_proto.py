@@ -15,6 +15,7 @@ SOURCES = [
     ROOT / "tests" / "core" / "proto_driver.c",
     ROOT / "csrc" / "native.c",
     ROOT / "csrc" / "proto.c",
+    ROOT / "csrc" / "proto_exemplar.c",
 ]
 
 

@@ -129,6 +129,8 @@ def families(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> Ite
                 _histogram(metric.histogram, table, row)
             elif table.kind == "counter":
                 metric.counter.value = float(table.values[row])
+                for _, exemplar in _exemplars(table, row):
+                    _exemplar(metric.counter.exemplar, exemplar)
                 _created(metric.counter, table, row)
             elif table.kind == "unknown":
                 metric.untyped.value = float(table.values[row])
@@ -144,8 +146,12 @@ def _histogram(histogram: Any, table: Table, row: int) -> None:
     histogram.sample_count = counts[-1]
     histogram.sample_sum = float(table.sums[row])
     _created(histogram, table, row)
+    for bucket, exemplar in _exemplars(table, row):
+        _exemplar(histogram.bucket[bucket].exemplar, exemplar)
     if table.native is not None:
         _native(histogram, table.native, row)
+        for _, exemplar in _exemplars(table, row):
+            _exemplar(histogram.exemplars.add(), exemplar)
 
 
 def _native(histogram: Any, native: Native, row: int) -> None:
@@ -168,6 +174,21 @@ def _native(histogram: Any, native: Native, row: int) -> None:
         last_index = index + 1
     if not filled and not native.zero_threshold > 0:
         histogram.positive_span.add()
+
+
+def _exemplars(table: Table, row: int) -> list[tuple[int, Any]]:
+    """Each with its bucket."""
+    found = table.exemplars[table.exemplars["row"] == row]
+    return [(int(exemplar["bucket"]), exemplar) for exemplar in found]
+
+
+def _exemplar(message: Any, exemplar: Any) -> None:
+    if exemplar["span"].any():
+        message.label.add(name="span_id", value=exemplar["span"].tobytes().hex())
+    message.label.add(name="trace_id", value=exemplar["trace"].tobytes().hex())
+    message.value = float(exemplar["value"])
+    seconds, nanos = divmod(int(exemplar["stamp_ns"]), 10**9)
+    message.timestamp.seconds, message.timestamp.nanos = seconds, nanos
 
 
 def _created(counted: Any, table: Table, row: int) -> None:
