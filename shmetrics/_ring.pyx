@@ -235,6 +235,17 @@ cdef class Family:
         self.family.text_bytes = <uint32_t>len(text)
 
 
+def texts(tuple values, str none):
+    """Label values as texts: str() of each, and none for None. The same tuple if they are texts.
+
+    Here because it is on the way of every labels().
+    """
+    for value in values:
+        if type(value) is not str:
+            return tuple([none if value is None else str(value) for value in values])
+    return values
+
+
 cdef int _set_text(shm_series *series, bytes text) except -1:
     if text is not None:
         series.text = <const unsigned char *><char *>text

@@ -33,6 +33,10 @@ def wait_readable(fd: int, wait_ns: int) -> bool:
     return False
 
 
+def texts(values: tuple[object, ...], none: str) -> tuple[str, ...]:
+    return ()
+
+
 class Family:
     """Takes what its namesake in the binding takes, as do the classes below."""
 

@@ -119,23 +119,26 @@ class Instrument(Generic[Child]):
         Where the family has had too many of them, or these are too long, it is one for all that are
         too many: what it records counts, but under the label values `__overflow__`.
         """
-        values = labelvalues
         try:
             if labelkwargs:
-                values = tuple(map(labelkwargs.get, self._label_names))
-                if labelvalues or labelkwargs.keys() != set(self._label_names):
-                    return self._wrong_labels()
-            key = tuple(map(str, values))
-            child = self._children.get(key)
-            return self._new(key) if child is None else child
+                if labelvalues or len(labelkwargs) != len(self._label_names):
+                    return self.wrong_labels()
+                labelvalues = tuple(map(labelkwargs.__getitem__, self._label_names))
+            return self.child(labelvalues)
         except MemoryError:
-            return self._wrong_labels(_ring.DROP_NO_MEMORY)
-        except Exception:  # a value whose __str__ fails
-            return self._wrong_labels()
+            return self.wrong_labels(_ring.DROP_NO_MEMORY)
+        except Exception:  # a name that is not ours, a value whose __str__ fails
+            return self.wrong_labels()
+
+    def child(self, values: tuple[object, ...], none: str = "None") -> Child:
+        """What labels() does with them, none being what None says; and what fails is raised."""
+        key = _ring.texts(values, none)
+        child = self._children.get(key)
+        return self._new(key) if child is None else child
 
     def _new(self, key: tuple[str, ...]) -> Child:
         if len(key) != len(self._label_names):
-            return self._wrong_labels()
+            return self.wrong_labels()
         key = self._ruled(key)
         child = self._children.get(key)
         if child is not None:
@@ -145,13 +148,14 @@ class Instrument(Generic[Child]):
             return self._overflow
         return self._children.setdefault(key, self._make(payload))
 
-    def _wrong_labels(self, cause: int = _ring.DROP_BAD_LABELS) -> Child:
+    def wrong_labels(self, cause: int = _ring.DROP_BAD_LABELS) -> Child:
+        """Counts that there is no child; what is returned takes everything and keeps nothing."""
         _ring.process_count_drop(cause)
         return cast(Child, NOTHING)
 
     def _only(self) -> Child:
         """The child of a family without labels; a family with labels has no such thing."""
-        return self._wrong_labels() if self._label_names else self.labels()
+        return self.wrong_labels() if self._label_names else self.labels()
 
 
 class Counter(Instrument[CounterChild]):
