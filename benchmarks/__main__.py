@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -74,6 +75,7 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := set(args.group) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and clean up
     floor.build()
     summary.RESULTS.mkdir(exist_ok=True)
 

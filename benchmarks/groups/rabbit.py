@@ -145,7 +145,7 @@ RABBIT = Group(
         Contender("hook", "`shmetrics+rabbit://`, both ends", service_calls("hook")),
         Contender("stock", "`rabbit://`, stock metrics enabled", stock),
     ),
-    effort=Effort(rounds=8, values=40, warmups=2, loops=16),
+    effort=Effort(rounds=10, values=60, warmups=2, loops=16),
     together=service,
     around=broker,
     lacking=lacking,
