@@ -23,6 +23,7 @@ instrument = [f"-fsanitize={sanitize}", "-g", "-O1", "-fno-omit-frame-pointer"] 
 # Each module has what it calls of csrc/, and none a second copy of anything that has state.
 MODULES = {
     "_ring": ["process"],
+    "_scale": ["scale"],
     "_drain": ["contained", "drain", "entries", "exemplars", "guard", "recovery", "state"],
     "_text": ["decimal", "number", "text"],
     "_proto": ["native", "proto", "proto_exemplar"],

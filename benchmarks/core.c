@@ -9,6 +9,7 @@
  * core add|observe|call EVENTS   prints the nanoseconds per event of emit, spill and drain. A call is
  * two records, start and end. Each side has a function of its own, by whose name callgrind counts.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@
 #define BURST 1024u  /* two records each, at most: less than half a ring, so nobody is woken */
 #define SERIES 64u   /* label sets in turn: not always the same cells */
 #define BOUNDS 23u
-#define CELLS_PER_SERIES 32u
+#define NATIVE 225u /* bounds of native buckets: see shmetrics/collector/scale.py */
+#define CELLS_PER_SERIES 280u
 #define MEASURED __attribute__((noinline, noclone))
 
 static struct shm_producer producer;
@@ -31,6 +33,8 @@ static struct shm_series series[SERIES];
 static struct shm_undo undo;
 static uint64_t cells[(SERIES + 1) * CELLS_PER_SERIES]; /* the last ones: the collector's own */
 static double bounds[BOUNDS];
+static double fine[BOUNDS + NATIVE + 1];
+static struct shm_scale scale;
 static uint16_t type;
 
 static void record(uint32_t i)
@@ -82,10 +86,27 @@ static void drain_all(struct shm_drain *drain)
     while ((found = shm_drain_pass(drain)) == SHM_DRAIN_ENTRIES)
         while (shm_drain_entry(drain, &entry, buffer) == SHM_DRAINED && entry.size_bytes)
             if (entry.kind == SHM_ENTRY_SERIES)
-                shm_drain_bind(drain, type, family.bounds, family.n_bounds,
+                shm_drain_bind(drain, type, family.n_bounds, &scale,
                                &cells[(entry.id - 1) * CELLS_PER_SERIES]);
     if (found != SHM_DRAINED)
         fail("the lane broke");
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* As the collector has them: eight bounds to a doubling, and the family's own. */
+static void make_scale(void)
+{
+    for (int i = 0; i < (int)NATIVE; i++)
+        fine[i] = exp2(i / 8.0 - 18.0);
+    memcpy(fine + NATIVE, bounds, sizeof bounds);
+    qsort(fine, NATIVE + BOUNDS, sizeof fine[0], by_size);
+    fine[NATIVE + BOUNDS] = INFINITY;
+    shm_scale_init(&scale, fine, NATIVE + BOUNDS, bounds, BOUNDS);
 }
 
 static void open_node(struct shm_drain *drain)
@@ -109,6 +130,7 @@ static void open_node(struct shm_drain *drain)
     shm_producer_begin(&producer, &lane, 1);
     for (uint32_t i = 0; i < BOUNDS; i++)
         bounds[i] = 0.0001 * (double)(1u << i);
+    make_scale();
     family = (struct shm_family){
         .type = type, .n_bounds = type == SHM_TYPE_COUNTER ? 0 : BOUNDS, .bounds = bounds};
     memcpy(family_text.bounds, bounds, sizeof bounds);

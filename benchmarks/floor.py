@@ -37,7 +37,7 @@ def build() -> None:
         subprocess.run(cython, check=True)
         include = f"-I{sysconfig.get_path('include')}"
         _compile("-shared", "-fPIC", include, f"-I{core}", generated, "-o", _EXTENSION)
-    drain = [core / f"{part}.c" for part in ("drain", "entries", "recovery")]
+    drain = [core / f"{part}.c" for part in ("drain", "entries", "recovery", "scale")]
     for made, sources in ((RINGS, [HERE / "rings.c"]), (CORE, [HERE / "core.c", *drain])):
         if _older(made, *sources, *core.glob("*.h")):
             warnings = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow")

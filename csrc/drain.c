@@ -37,8 +37,8 @@ static enum shm_drained plan_end(const struct shm_drain *drain, const struct shm
 {
     uint64_t *cells = target->cells;
     if (cells) {
-        uint32_t bucket = SHM_CALLS_BUCKETS + shm_bucket(target->bounds, target->n_bounds,
-                                                         shm_seconds(record->duration_ns));
+        uint32_t bucket = SHM_CALLS_BUCKETS +
+                          shm_scale_place(target->scale, shm_seconds(record->duration_ns));
         shm_plan_set(plan, &cells[SHM_CELL_ENDS], cells[SHM_CELL_ENDS] + 1);
         shm_plan_set(plan, &cells[SHM_CELL_DURATION],
                      cells[SHM_CELL_DURATION] + record->duration_ns);
@@ -76,8 +76,8 @@ static enum shm_drained plan_record(const struct shm_drain *drain, const struct 
         if (!isfinite(record->value))
             return SHM_BROKEN_VALUE;
         if (cells) {
-            uint32_t bucket = SHM_HISTOGRAM_BUCKETS +
-                              shm_bucket(target->bounds, target->n_bounds, record->value);
+            uint32_t bucket =
+                SHM_HISTOGRAM_BUCKETS + shm_scale_place(target->scale, record->value);
             shm_plan_set(plan, &cells[SHM_CELL_SUM], plus(cells[SHM_CELL_SUM], record->value));
             shm_plan_set(plan, &cells[bucket], cells[bucket] + 1);
         }
@@ -126,7 +126,7 @@ static void keep_exemplar(const struct shm_drain *drain, const struct shm_target
     }
     if (target->cells && record->kind != SHM_KIND_CALL_START) {
         exemplar.series = (uint64_t)(target->cells - drain->cells);
-        exemplar.bucket = shm_bucket(target->bounds, target->n_bounds, exemplar.value);
+        exemplar.bucket = target->scale ? shm_scale_classic(target->scale, exemplar.value) : 0;
         shm_exemplars_put(drain->exemplars, &exemplar);
     }
     if (thrown && thrown->cells) {
@@ -199,8 +199,10 @@ enum gain {
     GAIN_STATE, /* a double that may be anything */
 };
 
-/* Takes what one cell of the lane has gained into a cell of the store, or nowhere. */
-static bool take(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_t *into)
+/* Takes what one cell of the lane has gained into a cell of the store, or nowhere. tally: a counter
+ * of the store that is told how much that was, or NULL. */
+static bool take_told(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_t *into,
+                      uint64_t *tally)
 {
     _Atomic uint64_t *seen_cell = &drain->lane.seen[cell];
     uint64_t now = atomic_load_explicit(&drain->lane.cells[cell], memory_order_relaxed);
@@ -217,12 +219,19 @@ static bool take(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_
     if (into) {
         struct shm_plan plan = {.n = 0};
         shm_plan_set(&plan, into, gain == GAIN_COUNT ? *into + (now - seen) : plus(*into, gained));
+        if (tally)
+            shm_plan_set(&plan, tally, plus(*tally, gained));
         shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_CELL, drain->lane.lane_id, cell,
                        seen);
     }
     atomic_store_explicit(seen_cell, now, memory_order_relaxed);
     shm_undo_done(drain->undo);
     return true;
+}
+
+static bool take(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_t *into)
+{
+    return take_told(drain, gain, cell, into, NULL);
 }
 
 static bool take_counts(struct shm_drain *drain, uint32_t cell, uint64_t *into, uint32_t n)
@@ -261,6 +270,16 @@ static bool fold_unbound(struct shm_drain *drain, const struct shm_target *targe
     }
 }
 
+/* Of what was spilled only the classic bucket is known. */
+static bool fold_buckets(struct shm_drain *drain, const struct shm_scale *scale, uint32_t cell,
+                         uint64_t *counts)
+{
+    for (uint32_t i = 0; i <= scale->n_classic; i++)
+        if (!take_told(drain, GAIN_COUNT, cell + i, counts + scale->coarse_at + i, scale->coarse))
+            return false;
+    return true;
+}
+
 static bool fold_cells(struct shm_drain *drain, const struct shm_target *target)
 {
     uint32_t cell = target->lane_cell;
@@ -272,10 +291,12 @@ static bool fold_cells(struct shm_drain *drain, const struct shm_target *target)
         return take(drain, GAIN_ADDED, cell, into);
     case SHM_TYPE_HISTOGRAM:
         return take(drain, GAIN_SUM, cell + SHM_CELL_SUM, into) &&
-               take_counts(drain, cell + SHM_HISTOGRAM_BUCKETS, into + SHM_HISTOGRAM_BUCKETS,
-                           target->n_bounds + 1);
+               fold_buckets(drain, target->scale, cell + SHM_HISTOGRAM_BUCKETS,
+                            into + SHM_HISTOGRAM_BUCKETS);
     case SHM_TYPE_CALLS:
-        return take_counts(drain, cell, into, SHM_CALLS_BUCKETS + target->n_bounds + 1);
+        return take_counts(drain, cell, into, SHM_CALLS_BUCKETS) &&
+               fold_buckets(drain, target->scale, cell + SHM_CALLS_BUCKETS,
+                            into + SHM_CALLS_BUCKETS);
     default: /* gauges are read where they are */
         return true;
     }

@@ -18,6 +18,7 @@
 #include "exemplars.h"
 #include "lane.h"
 #include "ring.h"
+#include "scale.h"
 #include "spill.h"
 #include "undo.h"
 
@@ -38,10 +39,10 @@ enum shm_drained {
 
 /* Where a series' events go. */
 struct shm_target {
-    uint64_t *cells;      /* in the store; NULL: counted as unbound and left alone */
-    const double *bounds; /* in the caller's memory, never the lane's */
-    uint32_t n_bounds;
-    uint32_t lane_cell;   /* its cells in the lane, or SHM_NO_CELLS */
+    uint64_t *cells; /* in the store; NULL: counted as unbound and left alone */
+    const struct shm_scale *scale; /* of a histogram or calls, in the caller's memory */
+    uint32_t n_bounds;  /* of the lane's own definition */
+    uint32_t lane_cell; /* its cells in the lane, or SHM_NO_CELLS */
     uint16_t type;
 };
 
@@ -105,9 +106,10 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
                                  unsigned char *buffer);
 
 /* Binds the next series id. type and n_bounds are those of the lane's own definition: they decide
- * which cells of the lane are the series'. bounds must outlive the drain. */
-enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const double *bounds,
-                                uint32_t n_bounds, uint64_t *cells);
+ * which cells of the lane are the series'. scale: how the counts of a histogram or of calls lie in
+ * cells, of n_bounds + 1 classic buckets; it must outlive the drain. */
+enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t n_bounds,
+                                const struct shm_scale *scale, uint64_t *cells);
 
 /* What a dead emitter leaves to the store, each once, however often the collector is killed at it.
  * cell: index of the store's. take_gauge adds a gauge's value; abandon counts an open call, and

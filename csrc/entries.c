@@ -68,8 +68,8 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
     return SHM_DRAINED;
 }
 
-enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const double *bounds,
-                                uint32_t n_bounds, uint64_t *cells)
+enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t n_bounds,
+                                const struct shm_scale *scale, uint64_t *cells)
 {
     if (drain->n_targets >= drain->room) {
         uint32_t room = drain->room ? drain->room * 2 : 16;
@@ -83,7 +83,7 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, const do
     }
     drain->targets[drain->n_targets++] = (struct shm_target){
         .cells = cells,
-        .bounds = bounds,
+        .scale = type == SHM_TYPE_HISTOGRAM || type == SHM_TYPE_CALLS ? scale : NULL,
         .n_bounds = n_bounds,
         .lane_cell = shm_cells_take(&drain->cells_used, drain->lane.n_cells,
                                     shm_cells_of(type, n_bounds)),

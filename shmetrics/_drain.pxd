@@ -4,6 +4,7 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from shmetrics._ring cimport shm_counts, shm_entry, shm_lane
+from shmetrics._scale cimport shm_scale
 
 
 cdef extern from "file.h" nogil:
@@ -62,7 +63,7 @@ cdef extern from "drain.h" nogil:
         uint64_t stamp_ns
 
     void shm_drain_close(shm_drain *drain) noexcept
-    int shm_drain_bind(shm_drain *drain, uint16_t type, const double *bounds, uint32_t n_bounds,
+    int shm_drain_bind(shm_drain *drain, uint16_t type, uint32_t n_bounds, const shm_scale *scale,
                        uint64_t *cells) noexcept
 
 

@@ -7,6 +7,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from shmetrics._ring cimport check_attach, counts_dict, shm_cells_of, shm_counts, shm_entry
 from shmetrics._ring cimport shm_lane_bytes, shm_lane_format, shm_lane_sizes
+from shmetrics._ring cimport SHM_TYPE_CALLS, SHM_TYPE_HISTOGRAM
+from shmetrics._scale cimport Scale, shm_scale_counts
 
 from shmetrics._ring import DROP_NAMES, KIND_NAMES
 from shmetrics.errors import BrokenLane
@@ -120,7 +122,7 @@ cdef class LaneDrain:
     cdef unsigned char[::1] _undo
     cdef uint64_t[::1] _cells
     cdef ExemplarTable _exemplars
-    cdef list _kept
+    cdef set _kept
 
     def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] undo not None,
                   uint64_t[::1] cells not None):
@@ -129,7 +131,7 @@ cdef class LaneDrain:
         self._memory = memory
         self._undo = undo
         self._cells = cells
-        self._kept = []
+        self._kept = set()
         check_attach(shm_contained_open(
             &self.drain_, &memory[0], <uint64_t>memory.shape[0], <shm_undo *>&undo[0],
             &cells[0], <uint64_t>cells.shape[0]))
@@ -170,20 +172,25 @@ cdef class LaneDrain:
         return (entry.kind, entry.type, entry.id, entry.of,
                 (<char *>buffer)[sizeof(shm_entry):entry.size_bytes])
 
-    def bind(self, int type, const double[::1] bounds, Py_ssize_t first=-1):
-        """Binds the next series id to the store's cells from first on, or to nothing (-1)."""
-        cdef uint32_t n_bounds = <uint32_t>(0 if bounds is None else bounds.shape[0])
-        cdef const double *bounds_ = NULL
-        cdef uint64_t *cells_ = NULL
-        if n_bounds:
-            bounds_ = &bounds[0]
-        if first >= 0:
-            if first + <Py_ssize_t>shm_cells_of(
-                    <uint16_t>type, n_bounds) > self._cells.shape[0]:
-                raise ValueError("cells outside the store")
-            cells_ = &self._cells[first]
-        _check_drained(shm_drain_bind(&self.drain_, <uint16_t>type, bounds_, n_bounds, cells_))
-        self._kept.append(bounds)
+    def bind(self, int type, uint32_t n_bounds, Scale scale=None, Py_ssize_t first=-1):
+        """Binds the next series id to the store's cells from first on, or to nothing (-1).
+
+        type, n_bounds: of the lane's own definition. scale: of what has buckets.
+        """
+        cdef Py_ssize_t width = shm_cells_of(<uint16_t>type, n_bounds)
+        if first < 0:
+            _check_drained(shm_drain_bind(&self.drain_, <uint16_t>type, n_bounds, NULL, NULL))
+            return
+        if type == SHM_TYPE_HISTOGRAM or type == SHM_TYPE_CALLS:
+            if scale is None or scale.scale.n_classic != n_bounds:
+                raise ValueError("no scale, or one of other buckets")
+            width += <Py_ssize_t>shm_scale_counts(&scale.scale) - n_bounds - 1
+        if first + width > self._cells.shape[0]:
+            raise ValueError("cells outside the store")
+        _check_drained(shm_drain_bind(
+            &self.drain_, <uint16_t>type, n_bounds, NULL if scale is None else &scale.scale,
+            &self._cells[first]))
+        self._kept.add(scale)
 
     def calls(self):
         """Open calls as (series id, start_ns, slot)."""

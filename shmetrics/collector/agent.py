@@ -19,7 +19,8 @@ from prometheus_client import (
 from shmetrics import _drain, _ring
 from shmetrics.collector.counts import Count, OneCount
 from shmetrics.collector.families import Families
-from shmetrics.collector.family import CallFamily, Family
+from shmetrics.collector.family import Family
+from shmetrics.collector.histograms import CallFamily, HistogramFamily
 from shmetrics.collector.log import StoreFull
 from shmetrics.seldom import Seldom
 
@@ -83,6 +84,11 @@ class Agent:
         self.overflow = counter(
             "series_overflow", "Label sets folded into an overflow series", "family"
         )
+        self.coarse = counter(
+            "coarse_observations",
+            "Values of which only the classic bucket is known, because they were spilled",
+            "family",
+        )
         self.expired = counter("series_expired", "Series removed because they were idle")
         self.drain_seconds = seconds("drain_seconds", "Time of one pass over all lanes")
         self.scrape_seconds = seconds("scrape_seconds", "Time to answer one scrape")
@@ -107,9 +113,11 @@ class Agent:
         for count in self.counts:
             count.keep_in(families)
 
-    def foresee_overflow(self, family: Family) -> None:
-        """Takes the room in which it is counted while there is some."""
+    def foresee(self, family: Family) -> None:
+        """Takes the room in which its losses are counted while there is some."""
         with contextlib.suppress(StoreFull):
+            if isinstance(family, HistogramFamily) and family.exponential is not None:
+                family.count_coarse(self.coarse.cell(family.definition.name))
             self.overflow.cell(family.definition.name)
             if isinstance(family, CallFamily) and family.exceptions is not None:
                 self.overflow.cell(family.exceptions.definition.name)

@@ -164,8 +164,8 @@ class Collector:
 
     # ---- what is there ----------------------------------------------------------------------
 
-    def tables(self) -> list[Table]:
-        """Everything there is to show, after draining every lane."""
+    def tables(self, native: bool = False) -> list[Table]:
+        """Everything there is to show, after draining every lane. native: with native buckets."""
         self.drain()
         self._idle.look_again(self._monotonic_ns() / 1e9)
         self._measure()
@@ -181,7 +181,7 @@ class Collector:
             if family.definition.type == _ring.TYPE_GAUGE:
                 found.append(tables.gauge_table(family, self._gauges, living.get(family, ())))
             else:
-                found.extend(tables.family_tables(family, self.families.exemplars))
+                found.extend(tables.family_tables(family, self.families.exemplars, native))
         found.sort(key=lambda table: table.name)
         return found + tables_of(self.agent.registry)
 

@@ -17,7 +17,7 @@ from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.descriptors import lanes_that_fit
 from shmetrics.collector.directory import Directory, half_of_file_system
 from shmetrics.collector.families import Limits
-from shmetrics.collector.family import CallFamily
+from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.kicks import LoopKicks
 from shmetrics.collector.lane_files import Sizes
 from shmetrics.collector.lanes import Rules
@@ -90,6 +90,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
             config.store.max_families_per_lane,
             config.store.max_series_per_lane,
             config.store.max_exemplars,
+            config.store.native_histograms,
         ),
         Rules(sizes, limits),
         config.store.series_idle_seconds,

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from shmetrics import _ring
-from shmetrics.collector import definitions
+from shmetrics.collector import definitions, exponential
 from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.exemplars import Exemplars
-from shmetrics.collector.family import FIRST_CHUNK_ROWS, CallFamily, Family
+from shmetrics.collector.exponential import Exponential
+from shmetrics.collector.family import Family
+from shmetrics.collector.histograms import CallFamily, HistogramFamily
 from shmetrics.collector.log import Entry, Kind, StoreDamaged, StoreFull
 from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition, decode_definition, encode_definition
@@ -29,6 +31,7 @@ class Limits(NamedTuple):
     families_per_lane: int = 500
     series_per_lane: int = 20_000
     exemplars: int = 20_000
+    native_histograms: bool = True  # whether new families have buckets that take room for it
 
     def allow(self, values: tuple[str, ...]) -> bool:
         """Whether these label values are short enough to have a series."""
@@ -67,13 +70,12 @@ class Families:
     def _restore(self, entry: Entry) -> None:
         try:
             if entry.kind == Kind.FAMILY:
-                definition = decode_definition(entry.type, entry.of, entry.payload)
                 if entry.id != len(self._by_id):
                     raise ValueError(f"family {entry.id} where {len(self._by_id)} belongs")
-                self._add(self._make(definition, entry.id))
+                self._add(self._restored(entry))
             elif entry.kind != Kind.EXPIRED:
                 self._by_id[entry.of].restore(entry)
-        except (ValueError, LookupError, struct.error) as error:
+        except (ValueError, LookupError, ArithmeticError, struct.error) as error:
             raise StoreDamaged(f"{self.store.path}: the store's log is damaged: {error}") from None
 
     def __iter__(self) -> Iterator[Family]:
@@ -155,24 +157,40 @@ class Families:
         ]
         firsts = list(
             itertools.accumulate(
-                (FIRST_CHUNK_ROWS * family.width for family in made), initial=self.store.next_cell
+                (family.first_chunk_rows * family.width for family in made),
+                initial=self.store.next_cell,
             )
         )
         entries = []
         for family, first in zip(made, firsts, strict=False):
-            entries += [_entry_of(family), family.chunk_entry(first)]
+            entries += [_entry_of(family), family.chunk_entry(first, family.first_chunk_rows)]
         kept = self.store.reserved_bytes + sum(family.overflow_bytes for family in made)
         self.store.append(entries, firsts[-1] - firsts[0], kept)
         self.store.reserved_bytes = kept
         for family, first in zip(made, firsts, strict=False):
-            family.add_chunk(first, FIRST_CHUNK_ROWS)
+            family.add_chunk(first, family.first_chunk_rows)
             self._add(family)
         return made[0]
 
     def _make(self, definition: Definition, id: int) -> Family:
-        kind = CallFamily if definition.type == _ring.TYPE_CALLS else Family
+        family = self._bare(definition, id)
+        if isinstance(family, HistogramFamily):
+            fine = self.limits.native_histograms
+            family.count_in(exponential.covering(definition.bounds) if fine else None)
+        return family
+
+    def _bare(self, definition: Definition, id: int) -> Family:
+        kind = _KINDS.get(definition.type, Family)
         family = kind(id, definition, self.store, self.limits, self._on_overflow, self._now)
         family.ruling = Ruling(self._label_rules, definition)
+        return family
+
+    def _restored(self, entry: Entry) -> Family:
+        schema, lowest, n = _EXPONENTIAL.unpack_from(entry.payload)
+        payload = entry.payload[_EXPONENTIAL.size :]
+        family = self._bare(decode_definition(entry.type, entry.of, payload), entry.id)
+        if isinstance(family, HistogramFamily):
+            family.count_in(Exponential(schema, lowest, n) if n else None)
         return family
 
     def _add(self, family: Family) -> None:
@@ -187,14 +205,22 @@ class Families:
             self._claimed.setdefault(name, definition.name)
 
 
+# Of a family's entry, before its definition: the exponential bounds that its rows were made for.
+# None: there are no such.
+_EXPONENTIAL = struct.Struct("=iiI")
+_NONE = Exponential(0, 0, 0)
+_KINDS = {_ring.TYPE_CALLS: CallFamily, _ring.TYPE_HISTOGRAM: HistogramFamily}
+
+
 def _entry_of(family: Family) -> Entry:
     definition = family.definition
+    found = family.exponential if isinstance(family, HistogramFamily) else None
     return Entry(
         Kind.FAMILY,
         definition.type,
         family.id,
         len(definition.bounds),
-        encode_definition(definition),
+        _EXPONENTIAL.pack(*(found or _NONE)) + encode_definition(definition),
     )
 
 

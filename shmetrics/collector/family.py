@@ -32,6 +32,7 @@ OVERFLOW = _ring.OVERFLOW_VALUE
 OVERFLOW_ROW = 0
 FIRST_CHUNK_ROWS = 16
 MAX_CHUNK_ROWS = 4096
+FIRST_CHUNK_CELLS, MAX_CHUNK_CELLS = 512, 256 * 1024  # where rows are wide
 
 _CREATED = struct.Struct("=d")
 _FIRST_CELL = struct.Struct("=Q")
@@ -51,7 +52,6 @@ class Family:
     ) -> None:
         self.id = id
         self.definition = definition
-        self.bounds = array("d", definition.bounds)
         self.width = _drain.cells_of(definition.type, len(definition.bounds))
         self.is_limited = True  # False: the label values are the collector's own, and few
         self.longest_label_bytes = 0
@@ -74,7 +74,14 @@ class Family:
 
     # ---- the log ----------------------------------------------------------------------------
 
-    def chunk_entry(self, first_cell: int, rows: int = FIRST_CHUNK_ROWS) -> Entry:
+    @property
+    def first_chunk_rows(self) -> int:
+        return max(2, min(FIRST_CHUNK_ROWS, FIRST_CHUNK_CELLS // self.width))
+
+    def _next_chunk_rows(self) -> int:
+        return min(self._capacity, MAX_CHUNK_ROWS, max(1, MAX_CHUNK_CELLS // self.width))
+
+    def chunk_entry(self, first_cell: int, rows: int) -> Entry:
         return Entry(Kind.CHUNK, 0, rows, self.id, _FIRST_CELL.pack(first_cell))
 
     def _series_entry(self, row: int, values: tuple[str, ...], created: float) -> Entry:
@@ -166,7 +173,7 @@ class Family:
         if row == OVERFLOW_ROW:
             kept -= self.overflow_bytes
         entries = [self._series_entry(row, values, created)]
-        chunk_rows = min(self._capacity, MAX_CHUNK_ROWS) if row >= self._capacity else 0
+        chunk_rows = self._next_chunk_rows() if row >= self._capacity else 0
         if chunk_rows:
             first = self._store.next_cell
             entries.insert(0, self.chunk_entry(first, chunk_rows))
@@ -284,43 +291,13 @@ class Family:
         """The label values of what is shown; rows() and created() are in the same order."""
         return self.shown.series
 
-    def rows(self) -> npt.NDArray[np.uint64]:
-        """The cells of what is shown, (series, width), as a copy."""
-        cells = self.all_cells()
+    def rows(self, n: int | None = None) -> npt.NDArray[np.uint64]:
+        """The first n cells of what is shown, (series, n), as a copy; or all of them."""
+        cells = [cells[:, :n] for cells in self.all_cells()]
         if not cells:
-            return np.empty((0, self.width), np.uint64)
+            return np.empty((0, self.width), np.uint64)[:, :n]
         return self.shown.of(np.concatenate(cells))
 
     def created(self) -> npt.NDArray[np.float64]:
         """Unix time since when each of them counts."""
         return self.shown.of(self.all_created())
-
-    def bucket_of(self, value: float) -> int:
-        return int(np.searchsorted(self.bounds, value, side="left"))
-
-
-class CallFamily(Family):
-    """Calls: starts, ends, durations; and the exceptions, a family of counters of their own."""
-
-    exceptions: Family | None = None  # set by Families: it has an id of its own
-
-    def _ruled_row(self, values: tuple[str, ...]) -> int:
-        return self.counted_row(self.ruling.values(values))
-
-    def start(self, values: tuple[str, ...]) -> None:
-        self.cells(self._ruled_row(values))[_ring.CELL_STARTS] += np.uint64(1)
-
-    def end(self, values: tuple[str, ...]) -> None:
-        self.cells(self._ruled_row(values))[_ring.CELL_ENDS] += np.uint64(1)
-
-    def observe(self, values: tuple[str, ...], seconds: float) -> None:
-        cells = self.cells(self._ruled_row(values))
-        cells[_ring.CELL_DURATION] += np.uint64(round(seconds * 1e9))
-        cells[_ring.CALLS_BUCKETS + self.bucket_of(seconds)] += np.uint64(1)
-
-    def exception(self, values: tuple[str, ...], exception: str) -> None:
-        if self.exceptions is None:
-            raise StoreFull(f"no room for the exceptions of {self.definition.name}")
-        ruled = *self.ruling.values(values), self.ruling.value("exception", exception)
-        cells = self.exceptions.cells(self.exceptions.counted_row(ruled))
-        cells.view(np.float64)[0] += 1.0

@@ -13,7 +13,8 @@ import numpy as np
 
 from shmetrics import _ring
 from shmetrics.collector.families import Families
-from shmetrics.collector.family import CallFamily, Family
+from shmetrics.collector.family import Family
+from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.lane import Lane, OpenCall
 from shmetrics.collector.log import StoreFull
 from shmetrics.collector.shown import Shown

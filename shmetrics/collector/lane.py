@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from shmetrics import _drain, _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
-from shmetrics.collector.family import CallFamily
 from shmetrics.collector.gauges import Gauges, GaugeValue, of_one_process
+from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.lane_files import LaneFile, cut_back
 from shmetrics.collector.log import StoreDamaged
 from shmetrics.collector.meanings import Meanings

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store's log: what its cells mean. Entries are appended; the latest word counts.
 
-    family   a definition; its id is its place among the families
+    family   its exponential bounds, and a definition; its id is its place among the families
     chunk    so many more rows of a family, and the cell at which they begin
     series   a row of a family: since when, and its label values
     removed  the row has no series any more

@@ -8,7 +8,6 @@ reads it first.
 
 from __future__ import annotations
 
-import functools
 import struct
 from typing import NamedTuple
 
@@ -16,8 +15,9 @@ from shmetrics import _drain, _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.families import Families
-from shmetrics.collector.family import CallFamily, Family
+from shmetrics.collector.family import Family
 from shmetrics.collector.gauges import Gauges
+from shmetrics.collector.histograms import CallFamily, HistogramFamily
 from shmetrics.collector.log import StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane
@@ -29,7 +29,7 @@ class _Defined(NamedTuple):
     """A family of the lane: its own definition's shape, and the node's family. None: refused."""
 
     type: int
-    bounds: memoryview[float]
+    n_bounds: int
     n_labels: int
     family: Family | None
 
@@ -93,7 +93,7 @@ class Meanings:
                     f"more than {most} families in one lane; see store.max_families_per_lane",
                 )
             )
-            self._defined.append(_Defined(type, _no_bounds(n_bounds), 0, None))
+            self._defined.append(_Defined(type, n_bounds, 0, None))
             return
         definition = decode_definition(type, n_bounds, payload)
         define = self._families if type != _ring.TYPE_GAUGE else self._gauge_families
@@ -102,9 +102,8 @@ class Meanings:
         if isinstance(found, Refusal):
             self._refuse(found)
         else:
-            self._agent.foresee_overflow(found)
-        bounds = memoryview(struct.pack(f"={n_bounds}d", *definition.bounds)).cast("d")
-        self._defined.append(_Defined(type, bounds, len(definition.label_names), family))
+            self._agent.foresee(found)
+        self._defined.append(_Defined(type, n_bounds, len(definition.label_names), family))
 
     def _refuse(self, refusal: Refusal) -> None:
         self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
@@ -117,23 +116,23 @@ class Meanings:
     # ---- series -----------------------------------------------------------------------------
 
     def _define_series(self, id: int, defined: _Defined, payload: bytes) -> None:
-        type, bounds, n_labels, family = defined
+        type, n_bounds, n_labels, family = defined
         if family is None:
-            self._drain.bind(type, bounds)
+            self._drain.bind(type, n_bounds)
             return
         values = decode_strings(payload)
         if len(values) != n_labels:
             raise ValueError(f"{len(values)} label values where {n_labels} belong")
         values = family.ruling.values(values)
         if type == _ring.TYPE_GAUGE:  # read where it is, never folded
-            self._drain.bind(type, bounds)
+            self._drain.bind(type, n_bounds)
             if self._may_have(id) and self._families.limits.allow(values):
                 self.gauges[id] = family, values
                 self.gauges_may_meet |= not family.ruling.is_idle
             else:
                 self._fold(id, family, values)
             return
-        self._bind(id, type, bounds, family, values)
+        self._bind(id, type, n_bounds, family, values)
         if isinstance(family, CallFamily):
             self.calls[id] = family, values if self._may_have(id) else family.overflow_values
 
@@ -141,11 +140,11 @@ class Meanings:
         calls = self.calls.get(of)
         family = None if calls is None else calls[0].exceptions
         if calls is None or family is None:
-            self._drain.bind(_ring.TYPE_EXCEPTION, _no_bounds(0))
+            self._drain.bind(_ring.TYPE_EXCEPTION, 0)
             return
         (class_name,) = decode_strings(payload)
         values = (*calls[1], calls[0].ruling.value("exception", class_name))
-        self._bind(id, _ring.TYPE_EXCEPTION, _no_bounds(0), family, values)
+        self._bind(id, _ring.TYPE_EXCEPTION, 0, family, values)
 
     def _may_have(self, id: int) -> bool:
         """Whether a lane may have so many series of its own; ids count up from 1."""
@@ -155,7 +154,7 @@ class Meanings:
         self,
         id: int,
         type: int,
-        bounds: memoryview[float],
+        n_bounds: int,
         family: Family,
         values: tuple[str, ...],
     ) -> None:
@@ -163,9 +162,10 @@ class Meanings:
             row = family.row(values) if self._may_have(id) else family.overflow_row()
         except StoreFull as error:
             self._refuse(Refusal("store_full", str(error)))
-            self._drain.bind(type, bounds)
+            self._drain.bind(type, n_bounds)
             return
-        self._drain.bind(type, bounds, family.cell(row))
+        scale = family.scale if isinstance(family, HistogramFamily) else None
+        self._drain.bind(type, n_bounds, scale, family.cell(row))
         family.bind(row)
         self._bound.append((family, row))
         if not self._may_have(id) or family.folds(values):
@@ -194,9 +194,3 @@ class Meanings:
     def _fate(self, cell: int = -1) -> bool:
         """Counts what became of the entry at hand. False: an earlier collector has."""
         return self._drain.report(_ring.REPORT_ENTRIES, self._entries, cell)
-
-
-@functools.lru_cache(maxsize=64)
-def _no_bounds(n: int) -> memoryview[float]:
-    """Bounds that nobody will look at: only their number decides about the lane's cells."""
-    return memoryview(bytes(8 * n)).cast("d") if n else memoryview(b"").cast("d")

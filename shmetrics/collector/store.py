@@ -2,8 +2,8 @@
 """The store: one memory-mapped file that holds the node's totals.
 
          0  header   magic, version, end of the log, next lane id; the undo entry
-      4096  log      two halves, a quarter of the file each: families and series, see log.py
-     1/2 .. cells    8-byte totals, handed out in chunks that the log names
+      4096  log      two halves, an eighth of the file each: families and series, see log.py
+     1/4 .. cells    8-byte totals, handed out in chunks that the log names
 
 The file is sparse; what is in use is allocated first, so that a full disk is an error here and not
 a signal later.
@@ -32,7 +32,7 @@ from shmetrics.collector.log import (
 )
 
 MAGIC = b"shmstore"
-VERSION = 2
+VERSION = 3
 HEADER_BYTES = 4096
 CELL_BYTES = 8
 
@@ -75,7 +75,7 @@ class Store:
         self._map = mmap.mmap(self._fd, size)
         opened.callback(self._map.close)
         self.size_bytes = size
-        self._cells_at = size // 2 - size // 2 % mmap.PAGESIZE
+        self._cells_at = size // 4 - size // 4 % mmap.PAGESIZE
         self._cells_ready = self._cells_at
         half_bytes = (self._cells_at - HEADER_BYTES) // 2
         self.log = Log(

@@ -10,17 +10,18 @@ import numpy as np
 from shmetrics import _ring
 from shmetrics.collector import definitions
 from shmetrics.collector.exemplars import Exemplars
-from shmetrics.collector.family import CallFamily, Family
+from shmetrics.collector.family import Family
 from shmetrics.collector.gauges import Gauges, GaugeValue
+from shmetrics.collector.histograms import CallFamily, HistogramFamily
 from shmetrics.exposition.table import Series, Table
 
 
-def family_tables(family: Family, exemplars: Exemplars) -> Iterator[Table]:
-    """The tables of a family that is no gauge."""
+def family_tables(family: Family, exemplars: Exemplars, native: bool = False) -> Iterator[Table]:
+    """The tables of a family that is no gauge. native: with native buckets, where it has any."""
     if isinstance(family, CallFamily):
-        yield from _calls(family, exemplars)
-    elif family.definition.type == _ring.TYPE_HISTOGRAM:
-        yield _histogram(family, exemplars)
+        yield from _calls(family, exemplars, native)
+    elif isinstance(family, HistogramFamily):
+        yield _histogram(family, exemplars, native)
     else:
         yield _counter(family, exemplars)
 
@@ -38,8 +39,8 @@ def _counter(family: Family, exemplars: Exemplars) -> Table:
     )
 
 
-def _histogram(family: Family, exemplars: Exemplars) -> Table:
-    rows = family.rows()
+def _histogram(family: HistogramFamily, exemplars: Exemplars, native: bool) -> Table:
+    rows = family.rows(family.first_count)
     return Table(
         name=family.definition.name,
         kind="histogram",
@@ -47,16 +48,17 @@ def _histogram(family: Family, exemplars: Exemplars) -> Table:
         unit=family.definition.unit,
         series=family.series,
         bounds=family.definition.bounds,
-        buckets=rows[:, _ring.HISTOGRAM_BUCKETS :],
-        sums=rows.view(np.float64)[:, _ring.CELL_SUM],
+        buckets=family.classic(),
+        sums=rows[:, _ring.CELL_SUM].view(np.float64),
         created=family.created(),
         exemplars=exemplars.of(family),
+        native=family.native() if native else None,
     )
 
 
-def _calls(family: CallFamily, exemplars: Exemplars) -> Iterator[Table]:
+def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[Table]:
     """Starts, ends and durations; the exceptions are a family of their own."""
-    rows = family.rows()
+    rows = family.rows(family.first_count)
     created = family.created()
     name, help = family.definition.name, family.definition.help
     for suffix, cell, what in (
@@ -78,10 +80,11 @@ def _calls(family: CallFamily, exemplars: Exemplars) -> Iterator[Table]:
         unit="seconds",
         series=family.series,
         bounds=family.definition.bounds,
-        buckets=rows[:, _ring.CALLS_BUCKETS :],
+        buckets=family.classic(),
         sums=rows[:, _ring.CELL_DURATION] / 1e9,
         created=created,
         exemplars=exemplars.of(family),
+        native=family.native() if native else None,
     )
 
 

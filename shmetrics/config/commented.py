@@ -74,4 +74,6 @@ def _toml(value: Any, octal: bool = False) -> str:
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, str):  # JSON's escapes are TOML's too, which wants one more
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(value)

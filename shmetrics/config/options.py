@@ -203,6 +203,14 @@ class Store(Section, frozen=True, kw_only=True):
             "more comes, the one that was not renewed for longest makes room. 0 is none.",
         ),
     ] = 20_000
+    native_histograms: Annotated[
+        bool,
+        Meta(
+            description="Whether a histogram is also counted in the buckets of native histograms. "
+            "That makes 2 KiB per label set of it, instead of 200 bytes. What the store has "
+            "already stays as it is."
+        ),
+    ] = True
     series_idle_seconds: Annotated[
         float,
         Meta(

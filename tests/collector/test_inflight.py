@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shmetrics import _ring
 from shmetrics.collector.families import Families, Limits
-from shmetrics.collector.family import CallFamily
+from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.inflight import InFlight
 from shmetrics.collector.lane import OpenCall
 from shmetrics.collector.store import Store

@@ -13,7 +13,6 @@ import os
 import shutil
 import struct
 import tempfile
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,10 @@ from hypothesis import strategies as st
 
 import shmetrics
 from shmetrics import _drain, _ring
+from shmetrics._scale import Scale
+from shmetrics.collector import exponential
 from shmetrics.collector.agent import Agent
+from shmetrics.collector.buckets import Buckets
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
 from shmetrics.collector.lane_files import Sizes
@@ -102,29 +104,40 @@ def scribble(memory: bytearray, over: list[tuple[int, int, bytes]]) -> None:
         memory[at : at + len(room)] = room
 
 
+def scale_of(bounds: tuple[float, ...]) -> Scale | None:
+    """As a collector has it; None if it would refuse the family."""
+    try:
+        return Buckets(bounds, exponential.covering(bounds)).scale
+    except ValueError:
+        return None
+
+
 def drain(memory: bytearray) -> None:
     """As a collector does it, into cells that are watched."""
     store = np.zeros(1 << 16, np.uint64)
     lane = _drain.LaneDrain(memory, bytearray(_drain.UNDO_BYTES), store)
     guard = np.uint64(0x5AFE)
     store[-1] = store[0] = guard
-    types: list[tuple[int, array[float]]] = []
+    types: list[tuple[int, tuple[float, ...]]] = []
     first = 1
     try:
         for _ in range(3):
             while not lane.drain():
                 while (entry := lane.entry()) is not None:
+                    bounds: tuple[float, ...] = ()
                     kind, type_, _, of, payload = entry
                     if kind == _ring.ENTRY_FAMILY:
-                        types.append((type_, array("d", payload[: 8 * of])))
+                        types.append((type_, struct.unpack_from(f"={of}d", payload)))
                         continue
                     if kind == _ring.ENTRY_EXCEPTION:
-                        type_, bounds = _ring.TYPE_EXCEPTION, array("d")
+                        type_ = _ring.TYPE_EXCEPTION
                     else:
                         type_, bounds = types[of - 1]
-                    width = _drain.cells_of(type_, len(bounds))
-                    fits = first + width < len(store)
-                    lane.bind(type_, bounds, first if fits else -1)
+                    scale = scale_of(bounds)
+                    counts = scale.n_counts if scale else 0
+                    width = _drain.cells_of(type_, 0) + counts
+                    fits = scale is not None and first + width < len(store)
+                    lane.bind(type_, len(bounds), scale, first if fits else -1)
                     first += width if fits else 0
             lane.calls(), lane.gauges(), lane.counts()
             lane.report_counts()

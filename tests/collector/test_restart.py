@@ -154,7 +154,7 @@ def test_a_damaged_store_is_set_aside_and_the_lanes_go_on(node: Node) -> None:
     node.start()
     [kept] = node.runtime_dir.glob("store.*")
     assert kept.read_bytes() == damaged
-    assert f"{store}: store version 4294967295, this is 2; kept as {kept}" in node.log
+    assert f"{store}: store version 4294967295, this is 3; kept as {kept}" in node.log
     found = node.samples()
     assert found.value("jobs_total", queue="fast") == 2500
     assert found.value("size_sum") == 7500

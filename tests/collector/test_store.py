@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shmetrics import _ring
 from shmetrics.collector.families import Families, Limits
-from shmetrics.collector.family import OVERFLOW, CallFamily, Family
+from shmetrics.collector.family import OVERFLOW, Family
+from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.log import StoreError, StoreFull
 from shmetrics.collector.store import HEADER_BYTES, Store
 from shmetrics.dictionary import Definition
@@ -211,7 +212,7 @@ def test_the_overflow_series_has_its_place_whatever_the_limit(tmp_path: Path, li
 
 
 def test_rows_move_with_the_family_as_it_grows(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store", 4 << 20)
+    store = Store(tmp_path / "store", 16 << 20)
     families = Families(store, Limits(), lambda family: None)
     size, rpc = (families.define(DEFINITIONS[name]) for name in ("size", "rpc"))
     assert isinstance(size, Family)
@@ -245,7 +246,7 @@ def test_lane_ids_are_never_given_twice(tmp_path: Path) -> None:
 
 DAMAGES = {
     "not a store": (0, b"x"),
-    "store version 9, this is 2": (8, b"\x09"),
+    "store version 9, this is 3": (8, b"\x09"),
     "the store is damaged": (16, b"\xff"),
     "log is damaged": (HEADER_BYTES, b"\x01\0\0\0"),
 }

@@ -36,6 +36,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
                 ),
             ]
         ),
+        config.Config(store=config.Store(native_histograms=False)),
     ],
 )
 def test_it_loads_as_it_was(tmp_path: Path, wanted: config.Config) -> None:

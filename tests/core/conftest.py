@@ -50,6 +50,7 @@ struct shm_producer {
     uint32_t cells_used; uint64_t dictionary_end; struct shm_room reserved; ...;
 };
 struct shm_drain { ...; };
+struct shm_scale { uint32_t n_slots, coarse_at; ...; };
 struct shm_undo { uint64_t kind, lane_id, index, seen, n; ...; };
 struct shim {
     unsigned char *memory; uint64_t size_bytes; struct shm_producer producer;
@@ -79,8 +80,12 @@ enum shm_emit shm_emit_call_end(struct shm_producer *, struct shm_series *, stru
                                 struct shm_series *);
 enum shm_drained shm_drain_pass(struct shm_drain *);
 enum shm_drained shm_drain_entry(struct shm_drain *, struct shm_entry *, unsigned char *);
-enum shm_drained shm_drain_bind(struct shm_drain *, uint16_t, const double *, uint32_t,
+enum shm_drained shm_drain_bind(struct shm_drain *, uint16_t, uint32_t, const struct shm_scale *,
                                 uint64_t *);
+void shm_scale_init(struct shm_scale *, const double *, uint32_t, const double *, uint32_t);
+uint32_t shm_scale_place(const struct shm_scale *, double);
+uint32_t shm_scale_counts(const struct shm_scale *);
+void shm_sum_runs(const uint64_t *, const uint32_t *, uint32_t, uint64_t *);
 uint32_t shm_drain_calls(const struct shm_drain *, struct shm_open_call_copy *, uint32_t);
 uint32_t shm_drain_gauges(const struct shm_drain *, uint32_t, struct shm_gauge_copy *, uint32_t);
 """

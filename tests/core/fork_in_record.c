@@ -46,11 +46,11 @@ static unsigned char *attach(uint32_t epoch, uint64_t *size_bytes)
 static void check(struct node *node, struct shm_drain *drain, uint32_t events, int extra)
 {
     node_drain(node, drain, steps);
-    const uint64_t *histogram = node->cells + 8 * NODE_HISTOGRAM;
-    const uint64_t *calls = node->cells + 8 * NODE_CALLS;
+    const uint64_t *histogram = node_row(node, NODE_HISTOGRAM);
+    const uint64_t *calls = node_row(node, NODE_CALLS);
     uint64_t found[4] = {
-        (uint64_t)(shm_value(node->cells[8 * NODE_COUNTER]) * 2.0),
-        histogram[1] + histogram[2] + histogram[3],
+        (uint64_t)(shm_value(*node_row(node, NODE_COUNTER)) * 2.0),
+        node_counted(histogram + SHM_HISTOGRAM_BUCKETS),
         calls[SHM_CELL_STARTS],
         calls[SHM_CELL_ENDS],
     };
@@ -61,7 +61,7 @@ static void check(struct node *node, struct shm_drain *drain, uint32_t events, i
             node_fail("not this process's events", steps);
         }
     }
-    if (calls[3] + calls[4] + calls[5] != found[3])
+    if (node_counted(calls + SHM_CALLS_BUCKETS) != found[3])
         node_fail("half an end", steps);
     for (int i = 0; i < SHM_DROPS; i++) {
         uint64_t lost = drain->lane.header->producer.dropped[i];

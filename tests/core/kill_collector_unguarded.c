@@ -5,5 +5,6 @@
 #include "kill_collector.c"
 #include "../../csrc/drain.c"
 #include "../../csrc/entries.c"
+#include "../../csrc/scale.c"
 #include "../../csrc/state.c"
 #include "../../csrc/recovery.c"

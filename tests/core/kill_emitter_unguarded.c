@@ -3,6 +3,7 @@
 #include "kill_emitter.c"
 #include "../../csrc/drain.c"
 #include "../../csrc/entries.c"
+#include "../../csrc/scale.c"
 #include "../../csrc/state.c"
 
 bool shm_recover(struct shm_drain *drain)

@@ -27,10 +27,11 @@ static void check(void *node, unsigned long step)
     shm_recover_emitter(&drain);
     node_drain(&copy, &drain, step);
 
-    const uint64_t *calls = copy.cells + 8 * NODE_CALLS;
-    const uint64_t *histogram = copy.cells + 8 * NODE_HISTOGRAM;
-    uint64_t events = (uint64_t)(shm_value(copy.cells[8 * NODE_COUNTER]) * 2.0) + histogram[1] +
-                      histogram[2] + histogram[3] + calls[SHM_CELL_STARTS] + calls[SHM_CELL_ENDS];
+    const uint64_t *calls = node_row(&copy, NODE_CALLS);
+    const uint64_t *histogram = node_row(&copy, NODE_HISTOGRAM);
+    uint64_t events = (uint64_t)(shm_value(*node_row(&copy, NODE_COUNTER)) * 2.0) +
+                      node_counted(histogram + SHM_HISTOGRAM_BUCKETS) + calls[SHM_CELL_STARTS] +
+                      calls[SHM_CELL_ENDS];
     if (events != (arrived ? EVENTS : 0) && events != EVENTS)
         node_fail("a part of it came, or it went again", step);
     if (shm_drain_calls(&drain, open, 8) != calls[SHM_CELL_STARTS] - calls[SHM_CELL_ENDS])

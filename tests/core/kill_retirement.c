@@ -33,7 +33,7 @@ static void check(void *node, unsigned long step)
     node_open(&copy, &next, step);
     node_drain(&copy, &next, step); /* a collector's first tick, before it retires the dead */
     retire(&copy, &next, step);
-    const uint64_t *calls = copy.cells + 8 * NODE_CALLS;
+    const uint64_t *calls = node_row(&copy, NODE_CALLS);
     double abandoned = shm_value(copy.cells[ABANDONED]);
     if (abandoned != wanted ||
         (double)(calls[SHM_CELL_STARTS] - calls[SHM_CELL_ENDS]) != abandoned) {

@@ -7,12 +7,15 @@
 #include "emit.h"
 #include "recovery.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #define NODE_BOUNDS 2u
-#define NODE_CELLS 64u
+#define NODE_FINE 4u
+#define NODE_ROW 12u /* cells of the store for each kind */
+#define NODE_CELLS 80u
 #define NODE_LABELS 3u /* label sets of each kind */
 #define NODE_ROOMY 1024u /* bytes of dictionary: enough for all of them */
 #define NODE_TIGHT 416u  /* for one of a kind, and no exception: the rest overflows */
@@ -20,14 +23,15 @@
 enum { NODE_COUNTER, NODE_HISTOGRAM, NODE_CALLS, NODE_THROWN, NODE_SERIES };
 
 /* Where the collector counts events, by kind; then those spilled; then those dropped, by cause. */
-#define NODE_EVENTS (8u * NODE_SERIES)
+#define NODE_EVENTS (NODE_ROW * NODE_SERIES)
 #define NODE_SPILLED (NODE_EVENTS + SHM_KINDS)
 #define NODE_OVERFLOWED (NODE_SPILLED + 1u)
-#define NODE_DROPPED (NODE_OVERFLOWED + 1u)
+#define NODE_COARSE (NODE_OVERFLOWED + 1u) /* observations that were spilled */
+#define NODE_DROPPED (NODE_COARSE + 1u)
 static_assert(NODE_DROPPED + SHM_DROPS <= NODE_CELLS, "cells for everything");
 
-/* What survives a kill. All series of kind i have the store's cells from 8 * i on: what overflows
- * counts there with what does not. */
+/* What survives a kill. All series of kind i have the store's cells from node_row() on: what
+ * overflows counts there with what does not. */
 struct node {
     struct shm_undo undo;
     uint64_t cells[NODE_CELLS];
@@ -35,6 +39,8 @@ struct node {
 };
 
 static const double node_bounds[NODE_BOUNDS] = {0.5, 2.0};
+static const double node_fine[NODE_FINE + 1] = {0.25, 0.5, 1.0, 2.0, INFINITY};
+static struct shm_scale node_scale;
 /* Bounds, and five empty strings: the last is the name of the one label. */
 static const struct {
     double bounds[NODE_BOUNDS];
@@ -61,8 +67,28 @@ static inline uint32_t node_bounds_of(uint16_t type)
     return type == SHM_TYPE_HISTOGRAM || type == SHM_TYPE_CALLS ? NODE_BOUNDS : 0;
 }
 
+static inline uint64_t *node_row(struct node *node, int kind)
+{
+    return node->cells + (size_t)kind * NODE_ROW;
+}
+
+/* What a row of such a kind counts between two of node_bounds: finely, and in its coarse cell. */
+static inline uint64_t node_bucket(const uint64_t *counts, uint32_t bucket)
+{
+    static const uint32_t ends[NODE_BOUNDS + 1] = {2, 4, NODE_FINE + 1};
+    uint64_t sums[NODE_BOUNDS + 1] = {0};
+    shm_sum_runs(counts, ends, NODE_BOUNDS + 1, sums);
+    return sums[bucket] + counts[node_scale.coarse_at + bucket];
+}
+
+static inline uint64_t node_counted(const uint64_t *counts)
+{
+    return node_bucket(counts, 0) + node_bucket(counts, 1) + node_bucket(counts, 2);
+}
+
 static inline void node_define(void)
 {
+    shm_scale_init(&node_scale, node_fine, NODE_FINE, node_bounds, NODE_BOUNDS);
     for (int i = 0; i < NODE_SERIES; i++) {
         uint32_t n_bounds = node_bounds_of(node_types[i]);
         node_families[i] = (struct shm_family){.type = node_types[i],
@@ -136,6 +162,7 @@ static inline void node_open(struct node *node, struct shm_drain *drain, unsigne
         drain->tally.events[kind] = node->cells + NODE_EVENTS + kind;
     drain->tally.spilled = node->cells + NODE_SPILLED;
     drain->tally.overflowed = node->cells + NODE_OVERFLOWED;
+    node_scale.coarse = node->cells + NODE_COARSE;
     for (uint32_t cause = 0; cause < SHM_DROPS; cause++)
         drain->tally.dropped[cause] = node->cells + NODE_DROPPED + cause;
     if (!shm_recover(drain))
@@ -160,8 +187,8 @@ static inline void node_drain(struct node *node, struct shm_drain *drain, unsign
                 type = types[entry.of];
             for (int i = 0; i < NODE_SERIES; i++)
                 if (node_types[i] == type)
-                    shm_drain_bind(drain, type, node_bounds, node_bounds_of(type),
-                                   node->cells + 8 * i);
+                    shm_drain_bind(drain, type, node_bounds_of(type), &node_scale,
+                                   node_row(node, i));
         }
     }
     if (found != SHM_DRAINED)

@@ -6,6 +6,7 @@
  */
 #include "shim.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,9 @@
 #define N_BOUNDS 3u
 
 static const double bounds[N_BOUNDS] = {0.25, 1.0, 4.0};
+static const double fine[] = {0.25, 1.0, 2.0, 4.0, INFINITY};
+#define N_FINE 4u
+static struct shm_scale scale;
 static const unsigned char no_text[16];
 
 struct kind {
@@ -71,8 +75,8 @@ static void bind(uint16_t *family_type)
         }
         for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
             if (kinds[i]->family.type == *family_type)
-                shm_drain_bind(&shim->drain, *family_type, kinds[i]->family.bounds,
-                               kinds[i]->family.n_bounds, kinds[i]->cells);
+                shm_drain_bind(&shim->drain, *family_type, kinds[i]->family.n_bounds, &scale,
+                               kinds[i]->cells);
     }
 }
 
@@ -101,6 +105,7 @@ static void expect(const char *what, double found, double wanted)
 
 int main(void)
 {
+    shm_scale_init(&scale, fine, N_FINE, bounds, N_BOUNDS);
     for (uint32_t records = 2; records <= 128; records *= 8) {
         uint16_t family_type = 0;
         pthread_t thread;
@@ -117,7 +122,7 @@ int main(void)
         pthread_join(thread, NULL);
         drain(&family_type);
         uint64_t observed = 0;
-        for (uint32_t i = 0; i <= N_BOUNDS; i++)
+        for (uint32_t i = 0; i < shm_scale_counts(&scale); i++)
             observed += histogram.cells[SHM_HISTOGRAM_BUCKETS + i];
         expect("counter", shm_value(counter.cells[0]), EVENTS * 0.5);
         expect("observations", (double)observed, EVENTS);

@@ -6,4 +6,5 @@
 #include "stress.c"
 #include "../../csrc/drain.c"
 #include "../../csrc/entries.c"
+#include "../../csrc/scale.c"
 #include "../../csrc/state.c"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import Counter
 from typing import Any
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 BOUNDS = [0.25, 1.0, 4.0]
+FINE = [0.25, 0.5, 1.0, 4.0, math.inf]
+ENDS = [1, 3, 4, 5]  # of the fine intervals in a bucket
 COUNTER, GAUGE, HISTOGRAM, CALLS = 1, 2, 3, 4
-WIDTHS = {COUNTER: 1, GAUGE: 2, HISTOGRAM: 1 + 4, CALLS: 3 + 4}
+FIRST_COUNT = {HISTOGRAM: 1, CALLS: 3}
 
 # Multiples of 1/8 add up exactly in any order.
 amounts = st.integers(0, 80).map(lambda n: n / 8)
@@ -40,6 +43,9 @@ class Lane:
         self.cells: dict[int, Any] = {}
         self.types: dict[int, int] = {}
         self.bounds = self.ffi.new("double[]", BOUNDS)
+        self.fine = self.ffi.new("double[]", FINE)
+        self.scale = self.ffi.new("struct shm_scale *")
+        self.lib.shm_scale_init(self.scale, self.fine, len(FINE) - 1, self.bounds, len(BOUNDS))
 
     def series(self, type: int) -> Any:
         text = self.ffi.from_buffer(b"\0" * 8)
@@ -79,7 +85,8 @@ class Lane:
                 cells = self.shim.cells + self.used
                 self.used += 16
                 self.cells[entry.id], self.types[entry.id] = cells, type
-                assert self.lib.shm_drain_bind(self.drain_, type, self.bounds, n_bounds, cells) == 0
+                bound = self.lib.shm_drain_bind(self.drain_, type, n_bounds, self.scale, cells)
+                assert bound == self.lib.SHM_DRAINED
         assert found == self.lib.SHM_DRAINED
 
     def value(self, series: Any, cell: int = 0) -> float:
@@ -88,6 +95,16 @@ class Lane:
 
     def count(self, series: Any, cell: int) -> int:
         return int(self.cells[series.id][cell]) if series.id in self.cells else 0
+
+    def buckets(self, series: Any) -> list[int]:
+        """What each classic bucket has: its fine intervals, and what was spilled."""
+        counts = FIRST_COUNT[series.type]
+        cells = [self.count(series, counts + i) for i in range(len(FINE) + len(BOUNDS) + 1)]
+        fine, coarse = cells[: len(FINE)], cells[len(FINE) :]
+        return [
+            sum(fine[begin:end]) + spilled
+            for begin, end, spilled in zip([0, *ENDS], ENDS, coarse, strict=False)
+        ]
 
     def counts(self) -> Any:
         counts = self.ffi.new("struct shm_counts *")
@@ -167,12 +184,10 @@ class LaneMachine(RuleBasedStateMachine):
         for series, total in zip(self.counters, self.totals, strict=True):
             assert lane.value(series) == total
         assert lane.value(self.histogram) == self.sum
-        assert [lane.count(self.histogram, 1 + i) for i in range(4)] == [
-            self.buckets[i] for i in range(4)
-        ]
+        assert lane.buckets(self.histogram) == [self.buckets[i] for i in range(4)]
         assert lane.count(self.calls, 0) == self.starts
         assert lane.count(self.calls, 1) == self.ends
-        assert sum(lane.count(self.calls, 3 + i) for i in range(4)) == self.ends
+        assert sum(lane.buckets(self.calls)) == self.ends
         assert lane.value(self.thrown) == self.raised
         self.check_state()
 
@@ -211,7 +226,7 @@ def test_a_full_ring_spills_and_loses_nothing(core: Any) -> None:
     lane.drain()
     assert lane.value(counter) == 500.0
     assert lane.value(histogram) == 500.0
-    assert lane.count(histogram, 1 + bucket(0.5)) == 1000
+    assert lane.buckets(histogram)[bucket(0.5)] == 1000
     lane.free()
 
 

@@ -78,7 +78,7 @@ def test_a_record_written_through_numpy_is_drained() -> None:
     assert drain.entry() == (_ring.ENTRY_FAMILY, _ring.TYPE_COUNTER, 1, 0, b"")
     assert drain.entry() == (_ring.ENTRY_SERIES, 0, 1, 1, b"")
     assert drain.entry() is None
-    drain.bind(_ring.TYPE_COUNTER, memoryview(b"").cast("d"), 2)
+    drain.bind(_ring.TYPE_COUNTER, 0, first=2)
     assert drain.drain()
     assert cells.view(np.float64).tolist() == [0.0, 0.0, 2.5, 0.0]
 
@@ -86,7 +86,7 @@ def test_a_record_written_through_numpy_is_drained() -> None:
 def test_cells_outside_the_store_are_refused() -> None:
     drain = open_drain(new_lane(), np.zeros(2, np.uint64))
     with pytest.raises(ValueError, match="outside"):
-        drain.bind(_ring.TYPE_GAUGE, memoryview(b"").cast("d"), 1)
+        drain.bind(_ring.TYPE_GAUGE, 0, first=1)
 
 
 def test_a_head_beyond_the_ring_breaks_the_lane() -> None:
@@ -127,7 +127,7 @@ def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Pat
         assert not drain.drain()
         while drain.entry() is not None:
             pass
-        drain.bind(_ring.TYPE_COUNTER, memoryview(b"").cast("d"), 0)
+        drain.bind(_ring.TYPE_COUNTER, 0, first=0)
         (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
         records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
         records["kind"], records["series"], records["value"] = NAME_TO_KIND["add"], 1, 1.0
@@ -157,7 +157,7 @@ def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None
         assert not drain.drain()
         while drain.entry() is not None:
             pass
-        drain.bind(_ring.TYPE_COUNTER, memoryview(b"").cast("d"), cell)
+        drain.bind(_ring.TYPE_COUNTER, 0, first=cell)
         (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
         records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
         records["kind"], records["series"], records["value"] = NAME_TO_KIND["add"], 1, 1.0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import Counter, defaultdict
 from typing import Any, NamedTuple
@@ -44,7 +45,9 @@ class Node:
         self.shim = _core.lib.shim_new(records, dictionary_bytes, n_cells, 4)
         self.producer = _core.ffi.addressof(self.shim, "producer")
         self.drain_ = _core.ffi.addressof(self.shim, "drain")
-        self.bounds = _core.ffi.new("double[]", BOUNDS)
+        self.bounds = _core.ffi.new("double[]", (*BOUNDS, math.inf))
+        self.scale = _core.ffi.new("struct shm_scale *")
+        _core.lib.shm_scale_init(self.scale, self.bounds, len(BOUNDS), self.bounds, len(BOUNDS))
         self.kept: list[Any] = []
         self.families: list[tuple[int, str]] = []  # type and name, by id - 1
         self.rows: list[Row] = []  # by id - 1
@@ -104,7 +107,7 @@ class Node:
             (type, _), family = self.families[entry.of - 1], entry.of
         cells = self.shim.cells + ROW * len(self.rows)
         n_bounds = len(BOUNDS) if type in (HISTOGRAM, CALLS) else 0
-        assert _core.lib.shm_drain_bind(self.drain_, type, self.bounds, n_bounds, cells) == 0
+        assert _core.lib.shm_drain_bind(self.drain_, type, n_bounds, self.scale, cells) == 0
         self.rows.append(Row(type, family, values, cells))
 
     def counts(self) -> Any:

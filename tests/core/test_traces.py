@@ -4,15 +4,18 @@ would, or as none should."""
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 import time
+from array import array
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from shmetrics import _drain, _ring
+from shmetrics._scale import Scale
 from shmetrics.errors import BrokenLane
 from shmetrics.exposition.table import EXEMPLAR
 from tests.core import test_layout as layout
@@ -54,17 +57,17 @@ def define(memory: mmap.mmap) -> None:
 
 def bind(drain: _drain.LaneDrain, first_cells: dict[int, int]) -> None:
     """Binds the series to these cells of the store, and those without to nothing."""
-    bounds = memoryview(struct.pack("=2d", *BOUNDS)).cast("d")
+    scale = Scale(array("d", (*BOUNDS, math.inf)), array("d", BOUNDS))
     types = {HISTOGRAM: _ring.TYPE_HISTOGRAM, CALLS: _ring.TYPE_CALLS}
     assert not drain.drain()
     while (entry := drain.entry()) is not None:
         kind, _, id, *_ = entry
         if kind == _ring.ENTRY_EXCEPTION:
-            drain.bind(_ring.TYPE_EXCEPTION, bounds[:0], first_cells.get(id, -1))
+            drain.bind(_ring.TYPE_EXCEPTION, 0, first=first_cells.get(id, -1))
         elif kind == _ring.ENTRY_SERIES and id == COUNTER:
-            drain.bind(_ring.TYPE_COUNTER, bounds[:0], first_cells.get(id, -1))
+            drain.bind(_ring.TYPE_COUNTER, 0, first=first_cells.get(id, -1))
         elif kind == _ring.ENTRY_SERIES:
-            drain.bind(types[id], bounds, first_cells.get(id, -1))
+            drain.bind(types[id], len(BOUNDS), scale, first_cells.get(id, -1))
 
 
 class Lane:

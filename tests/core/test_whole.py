@@ -23,7 +23,7 @@ FOUND = 66  # what each is told to exit with
 
 # Programs, with their sources: together all of csrc/.
 TEXT = ("text", "number", "decimal")
-WHOLE = ("drain", "entries", "state", "recovery", "contained", "guard", "process")
+WHOLE = ("drain", "entries", "scale", "state", "recovery", "contained", "guard", "process")
 
 
 class Tool(NamedTuple):

@@ -68,8 +68,8 @@ static enum shm_drained drain(struct collector *collector, struct node *node)
                 type = types[entry.of];
             for (int i = 0; i < NODE_SERIES; i++)
                 if (node_types[i] == type)
-                    shm_drain_bind(with, type, node_bounds, node_bounds_of(type),
-                                   node->cells + 8 * i);
+                    shm_drain_bind(with, type, node_bounds_of(type), &node_scale,
+                                   node_row(node, i));
         }
     }
     return found;
@@ -81,10 +81,10 @@ static void record(uint32_t from, uint32_t to)
         node_emit(i);
 }
 
-static void count(const struct node *node, uint64_t events)
+static void count(struct node *node, uint64_t events)
 {
-    const uint64_t *calls = node->cells + 8 * NODE_CALLS;
-    expect(shm_value(node->cells[8 * NODE_COUNTER]) == (double)(events / 4) * 0.5, "counter");
+    const uint64_t *calls = node_row(node, NODE_CALLS);
+    expect(shm_value(*node_row(node, NODE_COUNTER)) == (double)(events / 4) * 0.5, "counter");
     expect(calls[SHM_CELL_STARTS] == events / 4, "starts");
     expect(calls[SHM_CELL_ENDS] == events / 4, "ends");
 }

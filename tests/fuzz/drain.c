@@ -350,6 +350,14 @@ static double value_of(const struct held *held, uint32_t cell)
     return cell ? shm_value(held->store->cells[cell]) : 0.0;
 }
 
+/* A row of the emitter's bounds, one more between them: see held_scale. */
+static bool is_filled(const uint64_t *counts, const uint64_t *wanted)
+{
+    const uint64_t *coarse = counts + EMITTER_BOUNDS + 2;
+    return counts[0] + coarse[0] == wanted[0] && counts[1] + counts[2] + coarse[1] == wanted[1] &&
+           counts[3] + coarse[2] == wanted[2];
+}
+
 static bool is_counted(const struct held *held, const struct shm_series *series, int type,
                        const struct totals *totals)
 {
@@ -362,8 +370,9 @@ static bool is_counted(const struct held *held, const struct shm_series *series,
         return value_of(held, bound->cell) == totals->value;
     if (type == HISTOGRAM)
         return value_of(held, bound->cell) == totals->value &&
-               memcmp(cells + 1, totals->cells + 1, (EMITTER_BOUNDS + 1) * 8) == 0;
-    return memcmp(cells, totals->cells, (SHM_CALLS_BUCKETS + EMITTER_BOUNDS + 1) * 8) == 0;
+               is_filled(cells + SHM_HISTOGRAM_BUCKETS, totals->cells + SHM_HISTOGRAM_BUCKETS);
+    return memcmp(cells, totals->cells, SHM_CALLS_BUCKETS * 8) == 0 &&
+           is_filled(cells + SHM_CALLS_BUCKETS, totals->cells + SHM_CALLS_BUCKETS);
 }
 
 static bool is_exact(int lane, struct totals (*totals)[2])
@@ -404,8 +413,9 @@ static bool is_whole(void)
         const uint64_t *cells = &node.store.cells[series->cell];
         if (series->cell && series->type == SHM_TYPE_CALLS)
             events += cells[SHM_CELL_STARTS] + cells[SHM_CELL_ENDS];
-        for (uint32_t i = 0; i < 3 && series->cell && series->type == SHM_TYPE_HISTOGRAM; i++)
-            events += cells[SHM_HISTOGRAM_BUCKETS + i];
+        bool observes = series->cell && series->type == SHM_TYPE_HISTOGRAM;
+        for (uint32_t i = SHM_HISTOGRAM_BUCKETS; i < series->n_cells && observes; i++)
+            events += cells[i];
     }
     return node.emitters[VICTIM].adds > 0 || events == victim->drain.ring.tail - SHM_INDEX_START;
 }

@@ -44,7 +44,7 @@ static bool read_all(struct shm_drain *drain, struct known *families)
         struct known known = {SHM_TYPE_EXCEPTION, 0};
         if (entry.kind == SHM_ENTRY_SERIES)
             known = families[entry.of];
-        MUST(shm_drain_bind(drain, known.type, NULL, known.n_bounds, NULL) == SHM_DRAINED,
+        MUST(shm_drain_bind(drain, known.type, known.n_bounds, NULL, NULL) == SHM_DRAINED,
              "no memory");
     }
 }

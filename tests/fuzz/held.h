@@ -9,18 +9,20 @@
 
 #define HELD_IDS 1024u /* more than a dictionary has room for */
 #define HELD_BOUNDS 2048u
+#define HELD_FINE (2 * HELD_BOUNDS + HELD_IDS) /* and an infinite one behind each family's */
 
 struct held_series {
     uint16_t type; /* SHM_TYPE_NONE: not bound yet */
     uint32_t n_bounds;
-    uint32_t cell; /* of the store; 0: bound to nothing */
+    uint32_t n_cells;
+    uint32_t cell; /* the first of them in the store; 0: bound to nothing */
 };
 
 struct held_family {
     uint16_t type;
     bool is_shown;
     uint32_t n_bounds;
-    const double *bounds;
+    struct shm_scale scale; /* of what is shown */
 };
 
 struct held {
@@ -34,6 +36,8 @@ struct held {
     struct held_family families[HELD_IDS];
     uint32_t n_bounds;
     double bounds[HELD_BOUNDS];
+    uint32_t n_fine;
+    double fine[HELD_FINE];
     /* What a restart keeps, as the store's log does: */
     struct held_series series[HELD_IDS];
     uint32_t abandoned; /* cell of the store that counts calls that will never end */
@@ -46,6 +50,7 @@ static inline void held_open(struct held *held)
     struct store *store = held->store;
     held->n_families = 0;
     held->n_bounds = 0;
+    held->n_fine = 0;
     enum shm_attach found =
         shm_contained_open(&held->drain, held->memory.base, held->memory.size_bytes, &store->undo,
                            store->cells, STORE_CELLS);
@@ -63,6 +68,24 @@ static inline void held_close(struct held *held)
     held->is_there = held->is_open = false;
 }
 
+/* Counts finely as far as there are two bounds: once more between each of them. */
+static inline void held_scale(struct held *held, struct shm_scale *scale, const double *bounds,
+                              uint32_t n_bounds)
+{
+    double *fine = held->fine + held->n_fine;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_bounds; i++) {
+        double between = i > 0 ? bounds[i - 1] / 2.0 + bounds[i] / 2.0 : bounds[0];
+        if (i > 0 && between > bounds[i - 1] && between < bounds[i])
+            fine[n++] = between;
+        fine[n++] = bounds[i];
+    }
+    fine[n] = INFINITY;
+    held->n_fine += n + 1;
+    shm_scale_init(scale, fine, n, bounds, n_bounds);
+    scale->coarse = &held->store->cells[STORE_COARSE];
+}
+
 static inline void held_family(struct held *held, const struct shm_entry *entry,
                                const unsigned char *payload)
 {
@@ -75,30 +98,47 @@ static inline void held_family(struct held *held, const struct shm_entry *entry,
     for (uint32_t i = 0; i < entry->of; i++)
         is_shown &= isfinite(bounds[i]) && (i == 0 || bounds[i - 1] < bounds[i]);
     held->n_bounds += entry->of;
-    held->families[held->n_families++] =
-        (struct held_family){entry->type, is_shown, entry->of, bounds};
+    struct held_family *family = &held->families[held->n_families++];
+    family->type = entry->type;
+    family->is_shown = is_shown;
+    family->n_bounds = entry->of;
+    if (is_shown)
+        held_scale(held, &family->scale, bounds, entry->of);
+}
+
+/* How many cells of the store a series has. */
+static inline uint32_t held_cells(const struct held_family *family)
+{
+    uint32_t n = shm_cells_of(family->type, 0);
+    if (family->is_shown &&
+        (family->type == SHM_TYPE_HISTOGRAM || family->type == SHM_TYPE_CALLS))
+        n += shm_scale_counts(&family->scale) - 1;
+    return n;
 }
 
 static inline void held_bind(struct held *held, const struct shm_entry *entry)
 {
-    struct held_family family = {SHM_TYPE_EXCEPTION, true, 0, NULL};
+    static const struct held_family thrown = {.type = SHM_TYPE_EXCEPTION, .is_shown = true};
+    const struct held_family *family = &thrown;
+    bool is_shown = true;
     struct held_series *series = &held->series[entry->id];
     MUST(entry->id >= 1 && entry->id < HELD_IDS, "an id that nobody gave");
     if (entry->kind == SHM_ENTRY_SERIES) {
         MUST(entry->of >= 1 && entry->of <= held->n_families, "of a family that is not there");
-        family = held->families[entry->of - 1];
+        family = &held->families[entry->of - 1];
+        is_shown = family->is_shown;
     } else {
         MUST(entry->of < entry->id && held->series[entry->of].type == SHM_TYPE_CALLS,
              "an exception of what is no calls");
-        family.is_shown = held->series[entry->of].cell != 0;
+        is_shown = held->series[entry->of].cell != 0;
     }
-    if (series->type != family.type || series->n_bounds != family.n_bounds || !series->cell) {
-        uint32_t n = shm_cells_of(family.type, family.n_bounds);
-        *series = (struct held_series){family.type, family.n_bounds, 0};
-        if (family.is_shown && family.type != SHM_TYPE_GAUGE)
+    if (series->type != family->type || series->n_bounds != family->n_bounds || !series->cell) {
+        uint32_t n = held_cells(family);
+        *series = (struct held_series){family->type, family->n_bounds, n, 0};
+        if (is_shown && family->type != SHM_TYPE_GAUGE)
             series->cell = store_take(held->store, held->number, n);
     }
-    MUST(shm_drain_bind(&held->drain, family.type, family.bounds, family.n_bounds,
+    MUST(shm_drain_bind(&held->drain, family->type, family->n_bounds, &family->scale,
                         series->cell ? &held->store->cells[series->cell] : NULL) == SHM_DRAINED,
          "no memory");
 }

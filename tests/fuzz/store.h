@@ -6,10 +6,11 @@
 #include "drain.h"
 #include "program.h"
 
-#define STORE_CELLS 512u
+#define STORE_CELLS 1024u
 #define STORE_NOBODY 0u
 #define STORE_ALL 255u
 #define STORE_TALLY 1u /* first cell of what is counted for all lanes together */
+#define STORE_COARSE (STORE_TALLY + SHM_KINDS + 3u + SHM_DROPS) /* the last one */
 
 struct store {
     struct shm_undo undo;
@@ -42,7 +43,7 @@ static inline void store_begin(struct store *store)
     for (uint32_t cell = 0; cell < STORE_CELLS; cell++)
         store->cells[cell] = store_canary(cell);
     store->used = STORE_TALLY;
-    store_take(store, STORE_ALL, SHM_KINDS + 3 + SHM_DROPS);
+    store_take(store, STORE_ALL, STORE_COARSE + 1 - STORE_TALLY);
 }
 
 /* The tally is the same for all lanes. */

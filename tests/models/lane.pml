@@ -353,7 +353,7 @@ inline count_taken() {
 
 /* ---- the collector: what was spilled ---------------------------------------------------- */
 
-inline take(cell) {
+inline take_told(cell) {
     now = lane[l].cells[cell];
     was = lane[l].seen[cell];
     if
@@ -375,8 +375,8 @@ inline take(cell) {
 }
 
 inline drain_cells() {
-    take(0);
-    take(1);
+    take_told(0);
+    take_told(1);
     folded[l] = spilled;
 }
 

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shmetrics import rpc
 from shmetrics.collector.families import Families, Limits
-from shmetrics.collector.family import CallFamily
+from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.stock import Receiver
 from shmetrics.collector.store import Store
 
@@ -39,7 +40,7 @@ class Tables:
     def shown(self, prefix: str) -> list[tuple[dict[str, str], list[int]]]:
         """Each series' labels that are not empty, with starts, ends, nanoseconds and buckets."""
         family = self.families[prefix]
-        rows = family.rows()
+        rows = np.hstack([family.rows(family.first_count), family.classic()])
         return [
             (named(family.series.names, values), [int(cell) for cell in rows[row]])
             for row, values in enumerate(family.series.values)

@@ -33,11 +33,12 @@ static inline void *model_memcpy(void *to, const void *from, size_t n)
 
 #include "drain.c"
 #include "entries.c"
+#include "scale.c"
 #include "state.c"
 #undef memcpy
 
 static const uint32_t CELLS = 16, CALLS = 2, RECORDS = 2;
-static const double no_bounds[1] = {1e9};
+static const double no_bounds[2] = {1e9, INFINITY};
 static const unsigned char no_text[8] = {0};
 
 /* A family's payload: its bounds, and five empty strings, of which the last names a label. */
@@ -107,6 +108,7 @@ struct node {
     shm_producer producer = {};
     shm_drain drain = {};
     shm_undo undo = {};
+    shm_scale scale = {};
     uint64_t cells[CELLS] = {};
 
     void begin(uint16_t type, const shm_lane &lane)
@@ -136,6 +138,7 @@ struct node {
         drain.cells = cells;
         drain.n_cells = CELLS;
         drain.lane = lane;
+        shm_scale_init(&scale, no_bounds, 1, no_bounds, 1);
         shm_ring_open_reader(&drain.ring, lane.ring, lane.records, lane.header);
     }
 
@@ -147,7 +150,7 @@ struct node {
             shm_entry entry;
             while (shm_drain_entry(&drain, &entry, buffer) == SHM_DRAINED && entry.size_bytes)
                 if (entry.kind == SHM_ENTRY_SERIES)
-                    shm_drain_bind(&drain, series.type, no_bounds, series.n_bounds, cells);
+                    shm_drain_bind(&drain, series.type, series.n_bounds, &scale, cells);
         }
         RL_ASSERT(found == SHM_DRAINED);
     }
