@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
-# Does the thing so many times, and returns how long that took in seconds. Of a group of sizes or
-# shares it is called once, with 1, and returns bytes or a part of one.
+# Does the thing so many times, and returns how long that took in seconds. Of a group of sizes,
+# shares or counts it is called once, with 1, and returns bytes, a part of one, or how many.
 Timer = Callable[[int], float]
-Unit = Literal["second", "byte", "share"]
+Unit = Literal["second", "byte", "share", "count"]
 
 
 @dataclass(frozen=True)

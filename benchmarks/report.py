@@ -20,11 +20,14 @@ UNITS: dict[Unit, tuple[tuple[float, str], ...]] = {
     "second": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
     "byte": ((1024.0**2, "MiB"), (1024.0, "KiB"), (1.0, "B")),
     "share": ((0.01, "%"),),
+    "count": ((1.0, ""),),
 }
 
 
 def amount(value: float, unit: Unit) -> str:
-    """Three significant digits, in a unit that suits them."""
+    """Three significant digits, in a unit that suits them; all digits of a count."""
+    if unit == "count":
+        return f"{value:,.0f}"
     steps = UNITS[unit]
     size, name = next(((s, n) for s, n in steps if abs(value) >= s), steps[-1])
     scaled = value / size

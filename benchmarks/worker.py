@@ -2,8 +2,8 @@
 """Measures in this process: `python -m benchmarks.worker GROUP KEY -o FILE`.
 
 pyperf does the measuring of times: it warms up, finds how many repetitions make a readable time,
-and writes the values as JSON. Sizes and shares are taken once. Of contenders that are measured
-together, KEY is that of any.
+and writes the values as JSON. Sizes, shares and counts are taken once. Of contenders that are
+measured together, KEY is that of any.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOTHING = 1e-12  # pyperf takes no zero
 
 
 def benchmark(group: Group, key: str, values: list[float], loops: int = 1) -> pyperf.Benchmark:
-    unit = "byte" if group.unit == "byte" else "second"  # pyperf knows no shares
+    unit = "byte" if group.unit == "byte" else "second"  # pyperf knows no others
     metadata = {"name": f"{group.key}/{key}", "unit": unit, "loops": loops}
     return pyperf.Benchmark([pyperf.Run([max(v, NOTHING) for v in values], metadata=metadata)])
 

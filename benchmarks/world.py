@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from benchmarks.contender import Timer
 
@@ -37,12 +38,16 @@ def collector() -> Iterator[None]:
 
 
 @contextmanager
-def collector_process() -> Iterator[int]:
-    """The same, and its pid."""
+def collector_process(config: str = "") -> Iterator[int]:
+    """The same, and its pid. config: text of its configuration file."""
     with no_collector():
         directory = os.environ["SHMETRICS_RUNTIME_DIR"]
         command = [sys.executable, "-m", "shmetrics", "collector"]
         command += ["--runtime-dir", directory, "--listen", "127.0.0.1:0"]
+        if config:
+            path = Path(directory, "benchmark.toml")
+            path.write_text(config)
+            command += ["--config", str(path)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None

@@ -7,6 +7,7 @@ from benchmarks.groups import (
     hook,
     imports,
     instruments,
+    labels,
     lanes,
     protobuf,
     rabbit,
@@ -40,6 +41,11 @@ GROUPS = {
         protobuf.PROTOBUF,
         lanes.SHARED,
         lanes.IDLE,
+        labels.EMITTER,
+        labels.EMITTER_BYTES,
+        labels.COLLECTOR,
+        labels.COLLECTOR_BYTES,
+        labels.SERIES,
         restart.RESTART,
     )
 }

@@ -134,7 +134,10 @@ class Meanings:
             return
         self._bind(id, type, n_bounds, family, values)
         if isinstance(family, CallFamily):
-            self.calls[id] = family, values if self._may_have(id) else family.overflow_values
+            self.calls[id] = (
+                family,
+                family.kept(values) if self._may_have(id) else family.overflow_values,
+            )
 
     def _define_exception(self, id: int, of: int, payload: bytes) -> None:
         calls = self.calls.get(of)
