@@ -19,11 +19,13 @@ Pieces = Callable[[Iterable[Table], Mapping[str, str]], Iterator[bytes]]
 
 @dataclass(frozen=True)
 class Format:
-    """How to answer. gzip: whether the client takes the body compressed."""
+    """How to answer. gzip: whether the client takes the body compressed. native: whether there is a
+    place for native histograms in it."""
 
     content_type: str
     pieces: Pieces
     gzip: bool
+    native: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class _Offer:
     parameters: Mapping[str, frozenset[str | None]]
     content_type: str
     pieces: Pieces
+    native: bool = False
 
 
 # The first one is the default. Who asks for OpenMetrics 0.0.1, a draft, understands 1.0.0.
@@ -53,6 +56,7 @@ _OFFERS = (
         },
         protobuf.CONTENT_TYPE,
         protobuf.pieces,
+        native=True,
     ),
 )
 
@@ -69,7 +73,8 @@ class _Choice:
 def choose(accept: str, accept_encoding: str) -> Format:
     """The format for these two request headers; an absent header is the empty string."""
     offer = _choose_offer(list(_choices(accept)))
-    return Format(offer.content_type, offer.pieces, _takes_gzip(list(_choices(accept_encoding))))
+    gzip = _takes_gzip(list(_choices(accept_encoding)))
+    return Format(offer.content_type, offer.pieces, gzip, offer.native)
 
 
 def select(tables: Iterable[Table], names: Iterable[str]) -> list[Table]:

@@ -92,7 +92,7 @@ class _Pages:
 
     async def _scrape(self, wanted: _Wanted) -> Scrape:
         self._counts.rendered()
-        tables = negotiation.select(self._source.tables(), wanted.names)
+        tables = negotiation.select(self._source.tables(wanted.format.native), wanted.names)
         scrape = Scrape(tables, wanted.format, self._constant_labels)
         await scrape.begin()
         return scrape

@@ -54,7 +54,7 @@ class FakeSource:
     refusals: Counter[str] = field(default_factory=Counter)
     reloads: list[str] = field(default_factory=list)
 
-    def tables(self) -> list[Table]:
+    def tables(self, native: bool = False) -> list[Table]:
         return self.the_tables
 
     def lanes(self) -> list[dict[str, object]]:

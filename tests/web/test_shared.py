@@ -128,7 +128,7 @@ class Slow:
         self.events = 0
         self._source = source
 
-    def tables(self) -> list[Table]:
+    def tables(self, native: bool = False) -> list[Table]:
         threading.Event().wait(0.05)
         value = np.array([float(self.events)])
         return [Table("events", "gauge", "", Series((), [()]), values=value)]
