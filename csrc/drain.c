@@ -110,6 +110,7 @@ static uint64_t before(uint64_t unix_ns, uint64_t ago_ns)
 
 /* Keeps the trace of a record that was folded. Only a call's end says when it was: of anything else
  * it is known to a tick. */
+__attribute__((noinline, cold))
 static void keep_exemplar(const struct shm_drain *drain, const struct shm_target *target,
                           const struct shm_record *record, struct moment *now)
 {

@@ -13,6 +13,16 @@
 
 #include "definitions.h"
 
+/* The event belongs to this trace; NULL: to none. What is spilled loses it. */
+static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trace *trace)
+{
+    slot->flags = 0;
+    if (trace) {
+        slot->flags = SHM_FLAG_TRACE;
+        slot->trace = *trace;
+    }
+}
+
 static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double value)
 {
     slot->kind = SHM_KIND_ADD;
@@ -42,9 +52,9 @@ static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_seri
     return shm_attend(p);
 }
 
-/* histogram takes value, which must be finite. */
-static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_series *s,
-                                             double value)
+/* histogram takes value, which must be finite. trace: NULL if the event belongs to none. */
+static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, struct shm_series *s,
+                                                    double value, const struct shm_trace *trace)
 {
     if (!isfinite(value)) {
         shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
@@ -55,7 +65,7 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (slot || (slot = shm_slot(p))) {
         slot->kind = SHM_KIND_OBSERVE;
-        slot->flags = 0;
+        shm_fill_trace(slot, trace);
         slot->series = s->id;
         slot->value = value;
         shm_ring_publish(&p->ring);
@@ -63,6 +73,35 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
     }
     struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
     shm_spill_observe(&spill, s->cell, s->bounds, s->n_bounds, value);
+    shm_spill_commit(&spill);
+    return shm_attend(p);
+}
+
+static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_series *s,
+                                             double value)
+{
+    return shm_emit_observe_traced(p, s, value, NULL);
+}
+
+/* The same of a counter: a record, where shm_emit_add needs none. */
+static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct shm_series *s,
+                                                double value, const struct shm_trace *trace)
+{
+    if (!isfinite(value) || value < 0.0) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
+        return SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (slot || (slot = shm_slot(p))) {
+        shm_fill_add(slot, s->id, value);
+        shm_fill_trace(slot, trace);
+        shm_ring_publish(&p->ring);
+        return SHM_EMITTED;
+    }
+    struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
+    shm_spill_add(&spill, s->cell, value);
     shm_spill_commit(&spill);
     return shm_attend(p);
 }
@@ -124,6 +163,7 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
     call->epoch = p->epoch;
     call->slot = SHM_NO_SLOT;
     call->open = true;
+    call->traced = false;
     enum shm_emit result = SHM_EMITTED;
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (slot || (slot = shm_slot(p))) {
@@ -166,7 +206,7 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (slot || (slot = shm_slot(p))) {
         slot->kind = SHM_KIND_CALL_END;
-        slot->flags = 0;
+        shm_fill_trace(slot, call->traced ? &call->trace : NULL);
         slot->series = s->id;
         slot->stamp_ns = end_ns;
         slot->duration_ns = duration_ns;

@@ -23,8 +23,7 @@
 
 struct shm_exemplar {
     uint64_t series;   /* the store's first cell of it; in a table, its row */
-    uint32_t bucket;   /* 0 for a counter */
-    uint32_t zero;
+    uint64_t bucket;   /* 0 for a counter */
     double value;
     uint64_t stamp_ns; /* Unix time */
     struct shm_trace trace;
@@ -66,7 +65,7 @@ uint32_t shm_exemplars_copy(const struct shm_exemplars *exemplars, struct shm_ex
 void shm_exemplars_forget(struct shm_exemplars *exemplars, uint64_t series, uint32_t n_buckets);
 
 static inline uint32_t *shm_exemplars_chain(const struct shm_exemplars *exemplars, uint64_t series,
-                                            uint32_t bucket)
+                                            uint64_t bucket)
 {
     uint64_t hash = (series + bucket) * UINT64_C(0x9e3779b97f4a7c15);
     return &exemplars->heads[(uint32_t)(hash >> 32) & (exemplars->hashes - 1)];
@@ -75,7 +74,7 @@ static inline uint32_t *shm_exemplars_chain(const struct shm_exemplars *exemplar
 /* Where this one is linked from: the head of its chain or the one before it. The link says
  * SHM_NO_EXEMPLAR if it is not there. */
 static inline uint32_t *shm_exemplars_link(const struct shm_exemplars *exemplars, uint64_t series,
-                                           uint32_t bucket)
+                                           uint64_t bucket)
 {
     uint32_t *link = shm_exemplars_chain(exemplars, series, bucket);
     while (*link != SHM_NO_EXEMPLAR && (exemplars->kept[*link].series != series ||

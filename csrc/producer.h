@@ -48,13 +48,16 @@ struct shm_producer {
     uint16_t free_calls[SHM_MAX_OPEN_CALLS];
 };
 
-/* An open call: kept by the caller between start and end. */
+/* An open call: kept by the caller between start and end. Whoever knows of a trace that it belongs to
+ * says so once it has begun: traced, and trace. */
 struct shm_call {
     uint64_t start_ns;
     uint32_t slot;
     uint32_t generation;
     uint32_t epoch;
     bool open;
+    bool traced;
+    struct shm_trace trace;
 };
 
 enum shm_emit {

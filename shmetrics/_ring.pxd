@@ -21,6 +21,7 @@ cdef extern from "layout.h" nogil:
     const int SHM_LANE_CLOSED
     const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
     const int SHM_DROPS, SHM_DROP_BAD_VALUE, SHM_DROP_BAD_LABELS, SHM_DROP_NO_MEMORY
+    const int SHM_DROP_BAD_EXEMPLAR
     const uint32_t SHM_CELL_STARTS, SHM_CELL_ENDS, SHM_CELL_DURATION, SHM_CALLS_BUCKETS
     const uint32_t SHM_CELL_SUM, SHM_HISTOGRAM_BUCKETS, SHM_CELL_VALUE, SHM_CELL_STAMP
 
@@ -33,6 +34,9 @@ cdef extern from "layout.h" nogil:
     const size_t SHM_AT_EXCEPTION "offsetof(struct shm_record, exception)"
     const size_t SHM_AT_TRACE "offsetof(struct shm_record, trace.id)"
     const size_t SHM_AT_SPAN "offsetof(struct shm_record, trace.span)"
+
+    cdef struct shm_trace:
+        pass
 
     cdef struct shm_entry:
         uint32_t size_bytes
@@ -82,6 +86,8 @@ cdef extern from "producer.h" nogil:
 
     cdef struct shm_call:
         bint open
+        bint traced
+        shm_trace trace
 
     bint shm_is_closed(const shm_producer *producer) noexcept
     const char *shm_drop_name(int cause) noexcept
@@ -106,7 +112,16 @@ cdef extern from "definitions.h" nogil:
         uint32_t text_bytes
 
 
+cdef extern from "trace.h" nogil:
+    bint shm_trace_read(shm_trace *trace, const char *id, size_t length) noexcept
+    bint shm_span_read(shm_trace *trace, const char *id, size_t length) noexcept
+
+
 cdef extern from "emit.h" nogil:
+    int shm_emit_add_traced(shm_producer *producer, shm_series *series, double value,
+                            const shm_trace *trace) noexcept
+    int shm_emit_observe_traced(shm_producer *producer, shm_series *series, double value,
+                                const shm_trace *trace) noexcept
     int shm_emit_add(shm_producer *producer, shm_series *series, double value) noexcept
     int shm_emit_observe(shm_producer *producer, shm_series *series, double value) noexcept
     int shm_emit_gauge(shm_producer *producer, shm_series *series, double value, bint add,

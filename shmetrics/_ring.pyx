@@ -12,6 +12,7 @@ cimport cython
 from cpython.exc cimport PyErr_Clear
 from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, PyObject
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
 from shmetrics.errors import LaneRefused
 
@@ -217,6 +218,33 @@ cdef inline bint _number(object amount, double *value):
     return found
 
 
+cdef bint _trace(object exemplar, shm_trace *trace):
+    """The trace that an exemplar names, as prometheus_client takes one: {"trace_id": 32 digits or a
+    UUID, "span_id": 16 digits}. False if it names none. What was given and cannot be kept, it or
+    another label, is counted.
+    """
+    cdef bint found = False
+    cdef Py_ssize_t length, kept = 0, given = 0
+    cdef const char *text
+    try:
+        given = len(exemplar)
+        if given:
+            text = PyUnicode_AsUTF8AndSize(exemplar["trace_id"], &length)
+            found = shm_trace_read(trace, text, <size_t>length)
+            kept = found
+        if found and given > 1 and "span_id" in exemplar:
+            text = PyUnicode_AsUTF8AndSize(exemplar["span_id"], &length)
+            kept += shm_span_read(trace, text, <size_t>length)
+    except MemoryError:
+        kept = given
+        shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
+    except Exception:
+        kept = -1
+    if kept != given:
+        shm_count_drop(shm_process_producer(), SHM_DROP_BAD_EXEMPLAR, 1)
+    return found
+
+
 cdef class Family:
     """A metric family as this process defines it. text: the payload of its dictionary entry."""
 
@@ -275,11 +303,22 @@ cdef class Series:
 
 cdef class CounterSeries(Series):
     def inc(self, amount=1.0, exemplar=None):
-        """Adds amount (>= 0). exemplar is accepted for prometheus_client's callers."""
+        """Adds amount (>= 0). exemplar: the trace that this one event belongs to."""
         cdef double value
-        if _number(amount, &value) and shm_emit_add(
+        if exemplar is not None:
+            self._inc_traced(amount, exemplar)
+        elif _number(amount, &value) and shm_emit_add(
                 shm_process_producer(), &self.series, value) == SHM_ATTENTION:
             _attend()
+
+    cdef int _inc_traced(self, object amount, object exemplar) except -1:
+        cdef double value
+        cdef shm_trace trace
+        cdef const shm_trace *given = &trace if _trace(exemplar, &trace) else NULL
+        if _number(amount, &value) and shm_emit_add_traced(
+                shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
+            _attend()
+        return 0
 
 
 cdef class GaugeSeries(Series):
@@ -311,11 +350,22 @@ cdef class GaugeSeries(Series):
 
 cdef class HistogramSeries(Series):
     def observe(self, amount, exemplar=None):
-        """Takes one value. exemplar is accepted for prometheus_client's callers."""
+        """Takes one value. exemplar: the trace that it belongs to."""
         cdef double value
-        if _number(amount, &value) and shm_emit_observe(
+        if exemplar is not None:
+            self._observe_traced(amount, exemplar)
+        elif _number(amount, &value) and shm_emit_observe(
                 shm_process_producer(), &self.series, value) == SHM_ATTENTION:
             _attend()
+
+    cdef int _observe_traced(self, object amount, object exemplar) except -1:
+        cdef double value
+        cdef shm_trace trace
+        cdef const shm_trace *given = &trace if _trace(exemplar, &trace) else NULL
+        if _number(amount, &value) and shm_emit_observe_traced(
+                shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
+            _attend()
+        return 0
 
 
 cdef class _ExceptionSeries:
@@ -370,6 +420,7 @@ cdef class OpenCall:
 
     cdef vectorcall called
     cdef shm_call call
+    cdef bint traced  # known before it begins; from then on the call itself says so
     cdef CallSeries series  # None: there was no memory for a call
 
     __enter__ = _Itself()
@@ -383,6 +434,7 @@ cdef inline int _begin(OpenCall call) except -1:
     if call.series is not None and shm_emit_call_start(
             shm_process_producer(), &call.series.series, &call.call) == SHM_ATTENTION:
         _attend()
+    call.call.traced = call.traced
     return 0
 
 
@@ -470,9 +522,16 @@ cdef class CallSeries(Series):
         """A context manager around one call."""
         return _open_call(self)
 
-    def start(self):
-        """Begins a call; the result is for end()."""
+    def traced(self, exemplar):
+        """The same around a call that belongs to this trace."""
         cdef OpenCall call = _open_call(self)
+        if exemplar is not None:
+            call.traced = _trace(exemplar, &call.call.trace)
+        return call
+
+    def start(self, exemplar=None):
+        """Begins a call; the result is for end(). exemplar: the trace that it belongs to."""
+        cdef OpenCall call = _open_call(self) if exemplar is None else self.traced(exemplar)
         _begin(call)
         return call
 

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 # (name, numpy format, offset): np.dtype({...}) of one exemplar of a table.
 EXEMPLAR_FIELDS = (
     ("row", "<u8", SHM_AT_SERIES),
-    ("bucket", "<u4", SHM_AT_BUCKET),
+    ("bucket", "<u8", SHM_AT_BUCKET),
     ("value", "<f8", SHM_AT_VALUE),
     ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
     ("trace", "16u1", SHM_AT_TRACE),

@@ -78,7 +78,7 @@ class CallSeries(Series):
     __slots__ = ()
     end = Series.inc
 
-    def start(self) -> OpenCall:
+    def start(self, *_: object, **__: object) -> OpenCall:
         return OpenCall()
 
-    __call__ = start
+    __call__ = traced = start

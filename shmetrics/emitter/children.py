@@ -59,7 +59,11 @@ class HistogramChild(_ring.HistogramSeries):
 
 
 class CallsChild(_ring.CallSeries):
-    """Calls with one set of labels: `with call(): ...`, or start() and end()."""
+    """Calls with one set of labels: `with call(): ...`, or start() and end().
+
+    One that belongs to a trace: `with call.traced(exemplar): ...`, or start(exemplar). An exemplar
+    is what Counter.inc() takes.
+    """
 
     __slots__ = ()
 
@@ -72,12 +76,12 @@ class Nothing:
 
     dec = set = observe = set_to_current_time = end = inc
 
-    def count_exceptions(self, *_: object) -> Block:
+    def count_exceptions(self, *_: object, **__: object) -> Block:
         return Block(lambda: None, lambda state, kind: None)
 
-    track_inprogress = time = __call__ = count_exceptions
+    track_inprogress = time = __call__ = traced = count_exceptions
 
-    def start(self) -> Any:
+    def start(self, *_: object, **__: object) -> Any:
         """A token that means nothing."""
         return None
 

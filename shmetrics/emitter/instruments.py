@@ -182,8 +182,12 @@ class Counter(Instrument[CounterChild]):
         return CounterChild(self._family, payload)
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
-        """Adds amount, which must not be negative."""
-        self._only().inc(amount)
+        """Adds amount, which must not be negative.
+
+        exemplar: the trace that this event belongs to, {"trace_id": ..., "span_id": ...}: 32
+        hexadecimal digits, or a UUID, and 16 of them; the span may be left out.
+        """
+        self._only().inc(amount, exemplar)
 
     def count_exceptions(self, exception: Exceptions = Exception) -> Block:
         """Counts the exceptions of this class that leave the block."""
@@ -282,8 +286,8 @@ class Histogram(Instrument[HistogramChild]):
         return HistogramChild(self._family, payload)
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        """Takes one value."""
-        self._only().observe(amount)
+        """Takes one value. exemplar: as of Counter.inc()."""
+        self._only().observe(amount, exemplar)
 
     def time(self) -> Block:
         """Observes the seconds that the block takes."""

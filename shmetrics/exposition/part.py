@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from shmetrics.exposition.table import Native, Table
+from shmetrics.exposition.table import EXEMPLAR, Native, Table
 
 
 def part(table: Table, first: int, end: int) -> Table:
@@ -61,6 +61,8 @@ def check(table: Table) -> None:
         _fits(table, "values", table.values, (n,), "f8", "u8")
     if table.created is not None and table.has_created:
         _fits(table, "created", table.created, (n,), "f8")
+    if table.exemplars.dtype != EXEMPLAR:
+        raise ValueError(f"{table.name}: exemplars cannot be of type {table.exemplars.dtype}")
 
 
 def _fits(table: Table, what: str, array: np.ndarray, shape: tuple[int, ...], *types: str) -> None:

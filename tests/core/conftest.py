@@ -42,7 +42,7 @@ struct shm_counts {
 };
 struct shm_trace { uint8_t id[16]; uint8_t span[8]; };
 struct shm_exemplar {
-    uint64_t series; uint32_t bucket; double value; uint64_t stamp_ns; struct shm_trace trace; ...;
+    uint64_t series; uint64_t bucket; double value; uint64_t stamp_ns; struct shm_trace trace; ...;
 };
 struct shm_exemplars { uint32_t n; uint64_t displaced; ...; };
 struct shm_room { uint64_t bytes; uint32_t cells; };

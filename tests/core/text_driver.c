@@ -79,7 +79,7 @@ static struct shm_text_exemplars draw_exemplars(size_t n_rows, size_t n_les)
         if (draw() % 3 != 0)
             continue;
         struct shm_exemplar *one = &found[n++];
-        *one = (struct shm_exemplar){.series = at / n_les, .bucket = (uint32_t)(at % n_les)};
+        *one = (struct shm_exemplar){.series = at / n_les, .bucket = at % n_les};
         uint64_t bits = draw_bits();
         memcpy(&one->value, &bits, sizeof bits);
         one->stamp_ns = draw() % 4 == 0 ? UINT64_MAX : draw_bits();

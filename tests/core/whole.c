@@ -143,6 +143,22 @@ static void cut_short(struct node *node)
     close(fd);
 }
 
+/* More than there is room for, and some are forgotten. */
+static void keep_exemplars(void)
+{
+    struct shm_exemplars exemplars;
+    struct shm_exemplar copy[3];
+    expect(shm_exemplars_open(&exemplars, 3), "exemplars");
+    for (uint32_t i = 0; i < 100; i++) {
+        struct shm_exemplar one = {.series = i % 5, .bucket = i % 7, .stamp_ns = i};
+        shm_exemplars_put(&exemplars, &one);
+        if (i % 9 == 0)
+            shm_exemplars_forget(&exemplars, i % 5, 7);
+    }
+    expect(shm_exemplars_copy(&exemplars, copy) == exemplars.n, "the exemplars");
+    shm_exemplars_close(&exemplars);
+}
+
 static void make_mistake(const char *which)
 {
     unsigned char *bytes = malloc(64);
@@ -171,6 +187,7 @@ int main(int n, char **words)
     die(&collector);
     retire(&collector, &node);
     cut_short(&node);
+    keep_exemplars();
     if (n > 1)
         make_mistake(words[1]);
     puts("whole");
