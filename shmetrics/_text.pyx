@@ -7,6 +7,9 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+cdef extern from "Python.h":
+    void Py_SET_SIZE(PyObject *object, Py_ssize_t size)
+
 # (name, numpy format, offset): np.dtype({...}) of one exemplar of a table.
 EXEMPLAR_FIELDS = (
     ("row", "<u8", SHM_AT_SERIES),
@@ -71,6 +74,8 @@ cdef shm_text_exemplars _exemplars(const unsigned char[::1] exemplars) except *:
 cdef class TextWriter:
     """Puts an exposition together. labels, parts, les, offsets, exemplars: see csrc/text.h.
 
+    capacity: for how many bytes to have room at first.
+
     Raises ValueError where arrays do not fit each other.
     """
 
@@ -78,8 +83,8 @@ cdef class TextWriter:
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _used
 
-    def __cinit__(self):
-        self._capacity = 4096
+    def __cinit__(self, Py_ssize_t capacity=4096):
+        self._capacity = max(capacity, 1)
         cdef bytes text = PyBytes_FromStringAndSize(NULL, self._capacity)
         Py_INCREF(text)
         self._text = <PyObject *>text
@@ -123,7 +128,8 @@ cdef class TextWriter:
         if len(suffix) > <Py_ssize_t>SHM_TEXT_SUFFIX_BYTES:
             raise ValueError("the suffix is too long")
         cdef shm_text_exemplars exemplars_ = _exemplars(exemplars)
-        cdef char *out = self._room(shm_text_bound(&family, 2, NULL, exemplars_))
+        cdef size_t n_lines = 1 if created is None else 2
+        cdef char *out = self._room(shm_text_bound(&family, n_lines, NULL, exemplars_))
         self._wrote(shm_text_scalars(out, &family, suffix, column, created_, exemplars_))
 
     def histograms(self, bytes name not None, const unsigned char[::1] labels not None,
@@ -148,9 +154,17 @@ cdef class TextWriter:
             out, &family, &les_, buckets_, sums_, created_, exemplars_))
 
     def finish(self):
-        """The text as bytes. Nothing can be added after it."""
+        """The text as bytes. Nothing can be added after it.
+
+        Where most of the room was needed its rest stays with them: room of one size, again and
+        again, is the same room, and one that shrinks is got from the kernel anew every time.
+        """
         self._room(0)
-        _PyBytes_Resize(&self._text, self._used)
+        if 2 * self._used < self._capacity:
+            _PyBytes_Resize(&self._text, self._used)
+        else:
+            PyBytes_AS_STRING(<object>self._text)[self._used] = 0
+            Py_SET_SIZE(self._text, self._used)
         cdef object text = <object>self._text
         Py_DECREF(text)
         self._text = NULL

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import crowd, node, world
 from benchmarks.contender import SLOW, Contender, Effort, Group, Timer
 from benchmarks.groups.instruments import prometheus_families
-from benchmarks.groups.scrape import label_sets
+from benchmarks.scraped import label_sets
 
 IDLE_S = 10.0
 REGISTERED_S = 60.0

@@ -24,6 +24,7 @@ PIECE_BYTES = 256 * 1024
 # Labels are made once per series, which takes more time than all the rest of a line.
 MOST_ROWS = 1000
 _LINE_BYTES = 40  # of a line, about, beside name and labels
+_ROOM_BYTES = PIECE_BYTES + PIECE_BYTES // 4
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def pieces(
 
 
 def _pieces(dialect: Dialect, tables: Sequence[Table], constants: Constants) -> Iterator[bytes]:
-    writer, room_bytes = TextWriter(), PIECE_BYTES
+    writer, room_bytes = TextWriter(_ROOM_BYTES), PIECE_BYTES
     for table in tables:
         head = _utf8(dialect.head(table))
         writer.raw(head)
@@ -67,12 +68,12 @@ def _pieces(dialect: Dialect, tables: Sequence[Table], constants: Constants) -> 
         first = 0
         while first < len(table):
             labels = label_text(table.series, constants, first + MOST_ROWS)
-            end, taken_bytes = _reach(table, labels, first, room_bytes)
+            end, taken_bytes = _reach(dialect, table, labels, first, room_bytes)
             _write(writer, dialect, part(table, first, end), labels, first)
             room_bytes -= taken_bytes
             if room_bytes <= 0 or end < len(table):
                 yield writer.finish()
-                writer, room_bytes = TextWriter(), PIECE_BYTES
+                writer, room_bytes = TextWriter(_ROOM_BYTES), PIECE_BYTES
             first = end
     writer.raw(dialect.end)
     last = writer.finish()
@@ -80,9 +81,12 @@ def _pieces(dialect: Dialect, tables: Sequence[Table], constants: Constants) -> 
         yield last
 
 
-def _reach(table: Table, labels: LabelText, first: int, room_bytes: int) -> tuple[int, int]:
+def _reach(
+    dialect: Dialect, table: Table, labels: LabelText, first: int, room_bytes: int
+) -> tuple[int, int]:
     """Where the rows from first on end that fit, one at least, and about how much text they are."""
-    n_lines = len(table.bounds) + 4 if table.kind == "histogram" else 1
+    n_lines = len(table.bounds) + 3 if table.kind == "histogram" else 1
+    n_lines += dialect.created and table.has_created
     line_bytes = len(table.name) + _LINE_BYTES
 
     def size_bytes(end: int) -> int:

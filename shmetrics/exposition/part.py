@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from shmetrics.exposition.table import EXEMPLAR, Native, Table
 
@@ -16,9 +17,6 @@ def part(table: Table, first: int, end: int) -> Table:
     Its row 0 is row first of the series, which stay as they are.
     """
     rows = slice(first, end)
-    ends = np.searchsorted(table.exemplars["row"], np.array((first, end), np.uint64))
-    exemplars = table.exemplars[slice(*ends)].copy()
-    exemplars["row"] -= np.uint64(first)
     return replace(
         table,
         values=table.values[rows],
@@ -26,8 +24,17 @@ def part(table: Table, first: int, end: int) -> Table:
         sums=table.sums[rows],
         created=None if table.created is None else table.created[rows],
         native=None if table.native is None else _native(table.native, rows),
-        exemplars=exemplars,
+        exemplars=_exemplars(table.exemplars, first, end),
     )
+
+
+def _exemplars(exemplars: npt.NDArray[np.void], first: int, end: int) -> npt.NDArray[np.void]:
+    if len(exemplars) == 0:  # mostly
+        return exemplars
+    ends = np.searchsorted(exemplars["row"], np.array((first, end), np.uint64))
+    found = exemplars[slice(*ends)].copy()
+    found["row"] -= np.uint64(first)
+    return found
 
 
 def _native(native: Native, rows: slice) -> Native:

@@ -23,7 +23,7 @@ from shmetrics.web.asgi import App, Message
 
 log = logging.getLogger(__name__)
 
-PIECE_BYTES = 64 * 1024
+PIECE_BYTES = 256 * 1024
 # A client that is refused may still be sending. Closed at once, its kernel would throw away the
 # reason unread.
 LINGER_SECONDS = 2.0

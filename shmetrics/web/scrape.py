@@ -34,6 +34,7 @@ class Scrape:
         self, tables: Iterable[Table], format: Format, constant_labels: Mapping[str, str]
     ) -> None:
         self._tables = list(tables)
+        self._numbers_bytes = sum(map(numbers_bytes, self._tables))
         self._format = format
         self._constant_labels = constant_labels
         self._body: bytes | None = None
@@ -41,7 +42,7 @@ class Scrape:
 
     def __len__(self) -> int:
         """Memory of what has to be kept until the last client has its answer."""
-        return sum(map(numbers_bytes, self._tables))
+        return self._numbers_bytes
 
     def pieces(self) -> Iterator[bytes]:
         """The text. Raises ValueError for tables that cannot be shown, before the first piece."""
@@ -72,7 +73,7 @@ class Scrape:
 
     def _keep(self, body: bytes, text_bytes: int) -> None:
         self._body, self._text_bytes = body, text_bytes
-        self._tables = []
+        self._tables, self._numbers_bytes = [], 0
 
     def response(self, headers: Mapping[str, str], tell: Tell) -> Response:
         """For one of those who asked."""
