@@ -145,7 +145,8 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
         shm_undo_begin(drain->undo, drain->lane.lane_id, drain->ring.tail);
     for (; waiting > 0; waiting--) {
         struct shm_record record; /* copy, then check, then use */
-        struct shm_plan plan = {.n = 0};
+        struct shm_plan plan;
+        plan.n = 0; /* and not all of it, for each record */
         shm_ring_read(&drain->ring, &record);
         if (record.series == 0 || record.series >= drain->n_targets)
             return SHM_BROKEN_SERIES;

@@ -21,7 +21,7 @@
 #include "buckets.h"
 
 #define SHM_SCALE_SLOTS 1024u
-#define SHM_SCALE_SHIFT 48u /* leaves four bits of the mantissa, unless the slots would be too many */
+#define SHM_SCALE_SHIFT 47u /* leaves five bits of the mantissa, unless the slots would be too many */
 #define SHM_SCALE_BOUNDS 4096u /* more than anybody may have */
 
 struct shm_scale {
