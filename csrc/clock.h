@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The two clocks of an emitter: one for stamps, a cheaper one for "is it time to look?". */
+/* The two clocks of an emitter, one for stamps, a cheaper one for "is it time to look?"; and the one
+ * by which the collector tells people when something was. */
 #ifndef SHM_CLOCK_H
 #define SHM_CLOCK_H
 
@@ -23,7 +24,13 @@ static inline uint64_t shm_clock_ns(void)
     return shm_clock_read(CLOCK_MONOTONIC);
 }
 
-/* The same clock as of the last kernel tick: a few ns to read, a few ms old. */
+/* Unix time in nanoseconds: for whom the time is shown to. */
+static inline uint64_t shm_clock_unix_ns(void)
+{
+    return shm_clock_read(CLOCK_REALTIME);
+}
+
+/* CLOCK_MONOTONIC as of the last kernel tick: a few ns to read, a few ms old. */
 static inline uint64_t shm_clock_coarse_ns(void)
 {
     return shm_clock_read(CLOCK_MONOTONIC_COARSE);

@@ -117,7 +117,7 @@ static void keep_exemplar(const struct shm_drain *drain, const struct shm_target
     const struct shm_target *thrown = NULL;
     struct shm_exemplar exemplar = {.value = record->value, .trace = record->trace};
     if (now->monotonic_ns == 0)
-        *now = (struct moment){shm_clock_ns(), shm_clock_read(CLOCK_REALTIME)};
+        *now = (struct moment){shm_clock_ns(), shm_clock_unix_ns()};
     exemplar.stamp_ns = now->unix_ns;
     if (record->kind == SHM_KIND_CALL_END) {
         exemplar.value = shm_seconds(record->duration_ns);

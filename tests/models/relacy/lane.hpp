@@ -10,6 +10,7 @@
 static uint64_t now_ns;
 static inline uint64_t shm_clock_ns(void) { return ++now_ns; }
 static inline uint64_t shm_clock_coarse_ns(void) { return 0; }
+static inline uint64_t shm_clock_unix_ns(void) { return 0; }
 
 /* The dictionary is plain bytes: a copy into it or out of it touches one word per entry. */
 static const unsigned DICTIONARY_BYTES = 256;
