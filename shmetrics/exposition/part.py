@@ -32,7 +32,7 @@ def _exemplars(exemplars: npt.NDArray[np.void], first: int, end: int) -> npt.NDA
     if len(exemplars) == 0:  # mostly
         return exemplars
     ends = np.searchsorted(exemplars["row"], np.array((first, end), np.uint64))
-    found = exemplars[slice(*ends)].copy()
+    found: npt.NDArray[np.void] = exemplars[slice(*ends)].copy()
     found["row"] -= np.uint64(first)
     return found
 
