@@ -48,6 +48,9 @@ def headline(found: Summary) -> Iterator[str]:
             cost, peer = (report.amount(each.median, "second") for each in (one, other))
             ratio = f"{other.median / one.median:,.0f}"
             yield report.line(what, cost, f"{title}: {peer}", ratio)
+    if found.quick:
+        yield ""
+        yield "Of a quick look: rough figures."
 
 
 def machine(found: Summary) -> Iterator[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from benchmarks import summary as summaries
 from benchmarks.contender import Unit
 from benchmarks.report import amount
-from benchmarks.summary import Figures, Part, Summary
+from benchmarks.summary import Figures, Part, Row, Summary
 
 # On paper of its own, so that it can be read on a dark page as well.
 STYLE: Any = {
@@ -44,11 +45,11 @@ ROW_IN = 0.29
 Plot = Callable[[Summary], Figure | None]
 
 
-def colour(part: Part, key: str, title: str) -> str:
-    """Ours, theirs, or what does nothing."""
-    if key == part.floor or title.startswith(("floor", "the driver alone", "not measured")):
+def colour(part: Part, row: Row) -> str:
+    """Ours, another library, or something for scale."""
+    if row.key == part.floor or not re.search("shmetrics|prometheus_client|stock", row.title):
         return FLOOR
-    return OURS if "shmetrics" in title else THEIRS
+    return OURS if "shmetrics" in row.title else THEIRS
 
 
 def quantity(unit: Unit) -> FuncFormatter:
@@ -65,7 +66,7 @@ def bars(axes: Axes, part: Part) -> None:
     """A bar per contender to its median, a line over the middle half, and the median in words."""
     known = [(row, row.figures) for row in part.rows if row.figures]
     for place, (row, found) in enumerate(known):
-        axes.barh(place, found.median, color=colour(part, row.key, row.title), height=0.62)
+        axes.barh(place, found.median, color=colour(part, row), height=0.62)
         axes.plot([found.low, found.high], [place, place], color="#1f2328", linewidth=1.1)
         axes.annotate(
             amount(found.median, part.unit),
@@ -178,7 +179,8 @@ BY_MANY = (
 PLOTS: dict[str, Plot] = {
     "event": comparison("inc", "observe", "rpc"),
     "hook": comparison("hook"),
-    "scrape": comparison("scrape"),
+    "scrape": comparison("scrape", "http"),
+    "memory": comparison("memory"),
     "spill": curve(
         "spill",
         "events per second",
@@ -194,10 +196,12 @@ def write(summary: Summary, folder: Path) -> None:
     """All pictures for which there are figures, into the folder."""
     with mpl.rc_context(STYLE):
         for name, plot in PLOTS.items():
+            path = folder / f"{name}.svg"
+            path.unlink(missing_ok=True)
             figure = plot(summary)
             if figure:
                 metadata: dict[str, Any] = {"Date": None, "Description": f"of {summary.measured}"}
-                figure.savefig(folder / f"{name}.svg", metadata=metadata)
+                figure.savefig(path, metadata=metadata)
 
 
 if __name__ == "__main__":
