@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds into benchmarks/build what only the benchmarks need: `_floor.pyx`, `rings.c`, `core.c`."""
+"""Builds into benchmarks/build what only the benchmarks need: `_floor.pyx` and the C programs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 BUILD = HERE / "build"
 RINGS = BUILD / "rings"
 CORE = BUILD / "core"
+CLOCKS = BUILD / "clocks"
 _EXTENSION = BUILD / f"_floor{sysconfig.get_config_var('EXT_SUFFIX')}"
 
 
@@ -38,7 +39,12 @@ def build() -> None:
         include = f"-I{sysconfig.get_path('include')}"
         _compile("-shared", "-fPIC", include, f"-I{core}", generated, "-o", _EXTENSION)
     drain = [core / f"{part}.c" for part in ("drain", "entries", "recovery", "scale")]
-    for made, sources in ((RINGS, [HERE / "rings.c"]), (CORE, [HERE / "core.c", *drain])):
+    programs = (
+        (RINGS, [HERE / "rings.c"]),
+        (CLOCKS, [HERE / "clocks.c"]),
+        (CORE, [HERE / "core.c", *drain]),
+    )
+    for made, sources in programs:
         if _older(made, *sources, *core.glob("*.h")):
             warnings = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow")
             _compile("-std=gnu11", *warnings, f"-I{core}", *sources, "-pthread", "-lm", "-o", made)

@@ -3,6 +3,7 @@
 
 from benchmarks.groups import (
     busy,
+    clocks,
     core,
     hook,
     http,
@@ -34,6 +35,7 @@ GROUPS = {
         core.CORE,
         rings.ONE,
         rings.TWO,
+        clocks.CLOCK,
         spill.SPILL,
         scaling.PROCESSOR,
         scaling.NODE,
