@@ -9,6 +9,7 @@ removed is used again: its cells are zeroed before the log names the next one.
 from __future__ import annotations
 
 import struct
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
@@ -191,7 +192,7 @@ class Family:
         if self._free and row == self._free[-1]:
             self._free.pop()
         self._put(row, values, created)
-        self.shown.add(row, values)
+        self.shown.add(row, self.values(row))
         return row
 
     def _next_row(self, values: tuple[str, ...]) -> int:
@@ -204,6 +205,7 @@ class Family:
             self._values.append(None)
             self._created.append(0.0)
             self._bound.append(0)
+        values = tuple(map(sys.intern, values))  # most series differ in few of them
         longest = max((len(value.encode()) for value in values), default=0)
         self.longest_label_bytes = max(self.longest_label_bytes, longest)
         self._rows[values] = row

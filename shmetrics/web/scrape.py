@@ -10,6 +10,7 @@ in memory, and no text. Either way the loop goes on between two pieces.
 from __future__ import annotations
 
 import asyncio
+import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -57,7 +58,7 @@ class Scrape:
                 self._keep(b"".join(first), sum(map(len, first)))
 
     async def _compress(self) -> None:
-        found = []
+        found = io.BytesIO()
         text_bytes = 0
 
         def counted() -> Iterator[bytes]:
@@ -67,9 +68,9 @@ class Scrape:
                 yield piece
 
         for piece in gzipped(counted()):
-            found.append(piece)
+            found.write(piece)
             await asyncio.sleep(0)
-        self._keep(b"".join(found), text_bytes)
+        self._keep(found.getvalue(), text_bytes)
 
     def _keep(self, body: bytes, text_bytes: int) -> None:
         self._body, self._text_bytes = body, text_bytes
