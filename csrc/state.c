@@ -13,12 +13,12 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
     uint32_t found = 0;
     for (uint32_t slot = 0; slot < high && found < n; slot++) {
         struct shm_open_call *open = &drain->lane.calls[slot];
-        /* Pairs with the releases in shm_list_call and shm_emit_call_end. */
-        uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
-        /* Pairs with its release in shm_list_call: if it is a later call's, the slot shows that. */
+        /* Pairs with its release in shm_list_call: an earlier call has left the slot. */
         uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_acquire);
-        if (atomic_load_explicit(&open->series, memory_order_acquire) != series)
-            continue; /* ended meanwhile */
+        /* Pairs with the releases in shm_list_call and shm_emit_call_end: a later call's start shows. */
+        uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
+        if (atomic_load_explicit(&open->start_ns, memory_order_acquire) != start_ns)
+            continue; /* ended meanwhile. Its series might be back: calls of two take turns in a slot */
         if (series == 0 || series >= drain->n_targets ||
             drain->targets[series].type != SHM_TYPE_CALLS)
             continue;
