@@ -31,7 +31,7 @@ MARKED = re.compile(
 MULTIPROCESS = "prometheus_client, multiprocess"
 # What a reader in a hurry wants to know: what it is, ours, the other, and what that is.
 HEADLINE = (
-    ("`Counter.inc()`", "inc/room", "inc/multiprocess", MULTIPROCESS),
+    ("`Counter.inc()`", "inc/collector", "inc/multiprocess", MULTIPROCESS),
     ("`Histogram.observe()`", "observe/room", "observe/multiprocess", MULTIPROCESS),
     ("an RPC: start, end, duration", "rpc/room", "rpc/multiprocess", MULTIPROCESS),
     ("an RPC at the driver", "hook/hook", "hook/stock", "oslo.messaging's own metrics"),

@@ -7,9 +7,9 @@
 
 struct shm_counts {
     uint64_t lane_id;
-    uint64_t recorded; /* events published in the ring */
-    uint64_t waiting;  /* of these, not drained yet */
-    uint64_t spilled;  /* events folded into cells instead */
+    uint64_t recorded; /* events published in the ring, or added straight to their cell */
+    uint64_t waiting;  /* records that are not drained yet */
+    uint64_t spilled;  /* events folded into cells because the ring was full */
     uint64_t gauge_writes;
     uint64_t overflowed; /* events that count, but not under their own labels */
     uint64_t dropped[SHM_DROPS];
@@ -21,7 +21,8 @@ static inline void shm_counts_read(const struct shm_header *header, struct shm_c
     uint64_t tail = atomic_load_explicit(&header->consumer.tail, memory_order_relaxed);
     uint64_t head = atomic_load_explicit(&producer->head, memory_order_relaxed);
     counts->lane_id = header->identity.lane_id;
-    counts->recorded = head - SHM_INDEX_START;
+    counts->recorded = head - SHM_INDEX_START +
+                       atomic_load_explicit(&producer->added, memory_order_relaxed);
     counts->waiting = head - tail;
     counts->spilled = atomic_load_explicit(&producer->spilled, memory_order_relaxed);
     counts->gauge_writes = atomic_load_explicit(&producer->gauge_writes, memory_order_relaxed);

@@ -191,7 +191,7 @@ static void count_taken(struct shm_drain *drain)
     shm_undo_done(drain->undo);
 }
 
-/* ---- spilled totals --------------------------------------------------------------------- */
+/* ---- totals in the lane ------------------------------------------------------------------- */
 
 enum gain {
     GAIN_COUNT, /* a whole number, into a whole number */
@@ -304,16 +304,26 @@ static bool fold_cells(struct shm_drain *drain, const struct shm_target *target)
     }
 }
 
-static enum shm_drained drain_cells(struct shm_drain *drain, uint64_t spilled)
+static bool fold(struct shm_drain *drain, const struct shm_target *target)
 {
-    for (uint32_t i = 1; i < drain->n_targets; i++) {
-        const struct shm_target *target = &drain->targets[i];
-        if (target->lane_cell == SHM_NO_CELLS)
-            continue;
-        if (!(target->cells ? fold_cells(drain, target) : fold_unbound(drain, target)))
+    if (target->lane_cell == SHM_NO_CELLS)
+        return true;
+    return target->cells ? fold_cells(drain, target) : fold_unbound(drain, target);
+}
+
+static enum shm_drained drain_cells(struct shm_drain *drain)
+{
+    for (uint32_t i = 1; i < drain->n_targets; i++)
+        if (!fold(drain, &drain->targets[i]))
             return SHM_BROKEN_CELLS;
-    }
-    drain->spilled = spilled;
+    return SHM_DRAINED;
+}
+
+static enum shm_drained drain_counters(struct shm_drain *drain)
+{
+    for (uint32_t i = drain->first_counter; i > 0; i = drain->targets[i].next_counter)
+        if (!fold(drain, &drain->targets[i]))
+            return SHM_BROKEN_CELLS;
     return SHM_DRAINED;
 }
 
@@ -322,9 +332,11 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     uint64_t waiting = shm_ring_waiting(&drain->ring);
     if (waiting > drain->lane.records)
         return SHM_BROKEN_HEAD;
+    const struct shm_producer_line *producer = &drain->lane.header->producer;
+    /* Pairs with the release in shm_emit_add. */
+    uint64_t added = atomic_load_explicit(&producer->added, memory_order_acquire);
     /* Pairs with the release in shm_spill_commit. */
-    uint64_t spilled = atomic_load_explicit(&drain->lane.header->producer.spilled,
-                                            memory_order_acquire);
+    uint64_t spilled = atomic_load_explicit(&producer->spilled, memory_order_acquire);
     /* After head: a record may name an entry that was published a moment before it. */
     enum shm_drained found = shm_drain_all_read(drain);
     if (found != SHM_DRAINED)
@@ -333,7 +345,13 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     shm_undo_done(drain->undo); /* a tail that its emitter moves back names nothing any more */
     count_taken(drain);
     if (found == SHM_DRAINED && spilled != drain->spilled)
-        found = drain_cells(drain, spilled);
+        found = drain_cells(drain);
+    else if (found == SHM_DRAINED && added != drain->added)
+        found = drain_counters(drain);
+    if (found == SHM_DRAINED) {
+        drain->spilled = spilled;
+        drain->added = added;
+    }
     return found;
 }
 
@@ -375,6 +393,8 @@ uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t what)
 void shm_drain_report_counts(struct shm_drain *drain)
 {
     const struct shm_producer_line *producer = &drain->lane.header->producer;
+    report(drain, SHM_REPORT_ADDED, atomic_load_explicit(&producer->added, memory_order_relaxed),
+           drain->tally.events[SHM_KIND_ADD]);
     report(drain, SHM_REPORT_SPILLED,
            atomic_load_explicit(&producer->spilled, memory_order_relaxed), drain->tally.spilled);
     report(drain, SHM_REPORT_OVERFLOWED,

@@ -43,13 +43,14 @@ struct shm_target {
     const struct shm_scale *scale; /* of a histogram or calls, in the caller's memory */
     uint32_t n_bounds;  /* of the lane's own definition */
     uint32_t lane_cell; /* its cells in the lane, or SHM_NO_CELLS */
+    uint32_t next_counter; /* id of the lane's next counter; 0: of none */
     uint16_t type;
 };
 
 /* Cells of the store in which the collector counts what becomes of events: counters, that is
  * doubles. NULL: not counted. */
 struct shm_tally {
-    uint64_t *events[SHM_KINDS]; /* taken from rings, by kind; 0: of a kind that nobody knows */
+    uint64_t *events[SHM_KINDS]; /* recorded, by kind; 0: of a kind that nobody knows */
     uint64_t *unbound;           /* of series that are bound to nothing */
     uint64_t *spilled;
     uint64_t *overflowed; /* counted without their labels */
@@ -59,11 +60,14 @@ struct shm_tally {
 struct shm_drain {
     struct shm_lane lane;
     struct shm_ring_reader ring;
-    uint64_t spilled;         /* as of the last fold */
+    uint64_t spilled;         /* as of the last fold; as is added */
+    uint64_t added;
     uint32_t dictionary_read; /* bytes */
     uint32_t families;
     uint32_t n_targets;       /* targets[0] is unused: ids start at 1 */
     uint32_t room;
+    uint32_t first_counter;   /* id of one; 0: there is none */
+    uint32_t last_counter;
     struct shm_target *targets;
     uint32_t cells_used;
     struct shm_tally tally; /* nothing, until the caller fills it in */
@@ -93,7 +97,7 @@ enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t siz
                                struct shm_undo *undo, uint64_t *cells, uint64_t n_cells);
 void shm_drain_close(struct shm_drain *drain);
 
-/* One pass: records, then spilled totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
+/* One pass: records, then totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
 enum shm_drained shm_drain_pass(struct shm_drain *drain);
 
 /* SHM_DRAINED, or SHM_DRAIN_ENTRIES: there are entries to be read first. */
@@ -124,7 +128,7 @@ bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
 bool shm_drain_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell);
 uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t report);
 
-/* Reports what the emitter has counted: spilled, overflowed, and dropped by cause. */
+/* Reports what the emitter has counted: added, spilled, overflowed, and dropped by cause. */
 void shm_drain_report_counts(struct shm_drain *drain);
 
 /* Tells the emitter to register anew: this lane is read no more. */

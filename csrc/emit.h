@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recording: what an instrument calls. One event is one call of one shm_emit function, which fills
- * a record and publishes it, or, when the ring is full, folds the event into the lane's cells.
+ * Recording: what an instrument calls. One event is one call of one shm_emit function. It fills a
+ * record and publishes it, or, when the ring is full, folds the event into the lane's cells. What is
+ * a total or a latest value and nothing else, counters and gauges, is in its cells and needs no record.
  *
  * Nothing here blocks, allocates or fails: what cannot be kept is counted by cause in the lane.
  * The only system calls are the clock's and, once per half a ring, the wake-up of the collector.
@@ -23,6 +24,31 @@ static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trac
     }
 }
 
+/* counter += value, in its cell. value must not be negative, and the total must stay finite. A kill
+ * between the two stores: the event counts with the next one of the lane, if it is taken at all, and
+ * the number of events is one short of the totals. */
+static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
+{
+    if (SHM_SELDOM(!(value >= 0.0))) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (SHM_SELDOM(s->generation != p->generation) && !(s = shm_prepare(p, s)))
+        return SHM_EMITTED;
+    _Atomic uint64_t *cell = &p->lane.cells[s->cell];
+    double total = shm_value(atomic_load_explicit(cell, memory_order_relaxed)) + value;
+    if (SHM_SELDOM(!isfinite(total))) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    atomic_store_explicit(cell, shm_bits(total), memory_order_relaxed);
+    _Atomic uint64_t *added = &p->lane.header->producer.added;
+    /* Pairs with the acquire of added in shm_drain_pass: the cell is written. */
+    atomic_store_explicit(added, atomic_load_explicit(added, memory_order_relaxed) + 1,
+                          memory_order_release);
+    return shm_attend(p);
+}
+
 static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double value)
 {
     slot->kind = SHM_KIND_ADD;
@@ -31,8 +57,10 @@ static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double
     slot->value = value;
 }
 
-/* counter += value. value must be finite and not negative. */
-static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
+/* The same as a record, for what is to be known of this one event beside its value: the trace that it
+ * belongs to. */
+static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct shm_series *s,
+                                                double value, const struct shm_trace *trace)
 {
     if (!isfinite(value) || value < 0.0) {
         shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
@@ -43,6 +71,7 @@ static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_seri
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (slot || (slot = shm_slot(p))) {
         shm_fill_add(slot, s->id, value);
+        shm_fill_trace(slot, trace);
         shm_ring_publish(&p->ring);
         return SHM_EMITTED;
     }
@@ -81,29 +110,6 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
                                              double value)
 {
     return shm_emit_observe_traced(p, s, value, NULL);
-}
-
-/* The same of a counter: a record, where shm_emit_add needs none. */
-static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct shm_series *s,
-                                                double value, const struct shm_trace *trace)
-{
-    if (!isfinite(value) || value < 0.0) {
-        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
-        return SHM_EMITTED;
-    }
-    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
-        return SHM_EMITTED;
-    struct shm_record *slot = shm_ring_slot(&p->ring);
-    if (slot || (slot = shm_slot(p))) {
-        shm_fill_add(slot, s->id, value);
-        shm_fill_trace(slot, trace);
-        shm_ring_publish(&p->ring);
-        return SHM_EMITTED;
-    }
-    struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
-    shm_spill_add(&spill, s->cell, value);
-    shm_spill_commit(&spill);
-    return shm_attend(p);
 }
 
 /* A gauge is state, not an event: its newest value is in its cells, where the collector reads it.

@@ -68,6 +68,16 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
     return SHM_DRAINED;
 }
 
+/* Counters are looked at whenever one has changed: a list of their own spares all other series. */
+static void list_counter(struct shm_drain *drain, uint32_t id)
+{
+    if (drain->last_counter)
+        drain->targets[drain->last_counter].next_counter = id;
+    else
+        drain->first_counter = id;
+    drain->last_counter = id;
+}
+
 enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t n_bounds,
                                 const struct shm_scale *scale, uint64_t *cells)
 {
@@ -81,7 +91,8 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t
         drain->targets = more;
         drain->room = room;
     }
-    drain->targets[drain->n_targets++] = (struct shm_target){
+    uint32_t id = drain->n_targets++;
+    drain->targets[id] = (struct shm_target){
         .cells = cells,
         .scale = type == SHM_TYPE_HISTOGRAM || type == SHM_TYPE_CALLS ? scale : NULL,
         .n_bounds = n_bounds,
@@ -89,5 +100,7 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t
                                     shm_cells_of(type, n_bounds)),
         .type = type,
     };
+    if (type == SHM_TYPE_COUNTER)
+        list_counter(drain, id);
     return SHM_DRAINED;
 }

@@ -21,8 +21,8 @@
  *        +--------------------------------------------------------------+
  *        | dictionary append-only entries that give meaning to ids      |  emitter
  *        +--------------------------------------------------------------+
- *        | cells      one run of 8-byte totals per series: gauges live  |  emitter
- *        |            here, and what the full ring could not take       |
+ *        | cells      one run of 8-byte totals per series: counters and |  emitter
+ *        |            gauges, and what the full ring could not take     |
  *        +--------------------------------------------------------------+
  *        | seen       what the collector has already taken from cells   |  collector
  *        +--------------------------------------------------------------+
@@ -84,7 +84,7 @@ enum shm_type {
 /* ---- records ---------------------------------------------------------------------------- */
 
 enum shm_kind {
-    SHM_KIND_ADD = 1,        /* counter += value */
+    SHM_KIND_ADD = 1,        /* counter += value, where more is to be known of it than the total */
     SHM_KIND_OBSERVE = 2,    /* histogram takes value */
     SHM_KIND_CALL_START = 3, /* stamp */
     SHM_KIND_CALL_END = 4,   /* stamp, duration, exception */
@@ -226,7 +226,8 @@ struct shm_producer_line {
     _Atomic uint64_t gauge_writes;
     _Atomic uint64_t calls_high;     /* slots ever used: the collector looks no further */
     _Atomic uint64_t overflowed;     /* events recorded in an overflow series */
-    uint64_t zero_a[2];
+    _Atomic uint64_t added;          /* events added straight to cells; release, after the cell */
+    uint64_t zero_a;
     _Atomic uint64_t dropped[SHM_DROPS];
     uint64_t zero_b[16];
 };
@@ -236,22 +237,25 @@ static_assert(offsetof(struct shm_producer_line, spilled) == 16, "producer.spill
 static_assert(offsetof(struct shm_producer_line, gauge_writes) == 24, "producer.gauge_writes");
 static_assert(offsetof(struct shm_producer_line, calls_high) == 32, "producer.calls_high");
 static_assert(offsetof(struct shm_producer_line, overflowed) == 40, "producer.overflowed");
+static_assert(offsetof(struct shm_producer_line, added) == 48, "producer.added");
 static_assert(offsetof(struct shm_producer_line, dropped) == 64, "producer.dropped");
 
 enum shm_lane_state {
     SHM_LANE_OPEN = 0,
     SHM_LANE_CLOSED = 1, /* nobody drains it any more: the emitter registers anew */
+    SHM_LANE_PRIVATE = 2, /* nobody drains it yet: memory of its process alone */
 };
 
 struct shm_consumer_line {
     _Atomic uint64_t tail; /* release; pairs with the acquire in shm_ring_refresh */
-    uint64_t zero_a;
+    uint64_t zero_a[15];
+    /* Not beside the tail, which moves with every record: the emitter looks here at every add. */
     _Atomic uint32_t state; /* enum shm_lane_state */
     uint32_t zero_b;
-    uint64_t zero_c[29];
+    uint64_t zero_c[15];
 };
 static_assert(sizeof(struct shm_consumer_line) == 256, "consumer");
-static_assert(offsetof(struct shm_consumer_line, state) == 16, "consumer.state");
+static_assert(offsetof(struct shm_consumer_line, state) == 128, "consumer.state: its own lines");
 
 #define SHM_INTENT_CHANGES 4u
 #define SHM_INTENT_NONE (UINT64_MAX - 1u)
@@ -291,6 +295,7 @@ enum shm_report {
     SHM_REPORT_RETIRED = 3,     /* 1: counted as retired */
     SHM_REPORT_TAKEN = 4,       /* records taken from the ring and counted by kind */
     SHM_REPORT_OVERFLOWED = 5,  /* of producer.overflowed */
+    SHM_REPORT_ADDED = 6,       /* of producer.added */
     SHM_REPORT_DROPPED = 8,     /* and those behind it: of producer.dropped */
     SHM_REPORTS = 32
 };

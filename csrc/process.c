@@ -67,7 +67,7 @@ static bool map_private(struct shm_process *self, struct shm_producer *producer)
     self->base = base;
     self->size_bytes = size_bytes;
     self->state = SHM_PROCESS_PRIVATE;
-    producer->unregistered = true;
+    atomic_store_explicit(&lane.header->consumer.state, SHM_LANE_PRIVATE, memory_order_relaxed);
     shm_producer_begin(producer, &lane, ++self->last_generation);
     return true;
 }
@@ -124,7 +124,6 @@ static void after_fork_in_child(void)
     if (fresh)
         atomic_store_explicit(&self->producer, fresh, memory_order_relaxed);
     old->disabled = true; /* without a fresh one the child records nothing */
-    old->unregistered = false;
     after_fork();
 }
 
@@ -170,7 +169,6 @@ static enum shm_attach attach(struct shm_process *self, int lane_fd, int kick_fd
     }
     close_descriptors(self, producer);
     producer->kick_fd = kick_fd;
-    producer->unregistered = false;
     self->connection_fd = connection_fd;
     self->base = base;
     self->size_bytes = size_bytes;
@@ -206,7 +204,6 @@ void shm_process_detach(void)
     producer->ring = (struct shm_ring){0};
     producer->lane = (struct shm_lane){0};
     producer->generation = ++self->last_generation; /* no series has it */
-    producer->unregistered = false;
     producer->attend_at_ns = 0;
     end_change(&before);
 }

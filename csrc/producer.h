@@ -39,7 +39,6 @@ struct shm_producer {
     struct shm_room reserved; /* for overflow series that are not defined yet */
     int kick_fd; /* -1 if none */
     bool disabled;
-    bool unregistered; /* the lane is private: nobody reads it yet */
     uint64_t attend_at_ns;
     uint64_t homeless; /* events for which not even private memory could be had */
     bool (*open)(struct shm_producer *); /* makes a lane when there is none; may be NULL */
@@ -157,6 +156,11 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
     atomic_store_explicit(&new_line->spilled,
                           atomic_load_explicit(&old_line->spilled, memory_order_relaxed),
                           memory_order_release);
+    /* After spilled, with which all totals come if anything was spilled: so they come together. Pairs
+     * with the acquire of added in shm_drain_pass. */
+    atomic_store_explicit(&new_line->added,
+                          atomic_load_explicit(&old_line->added, memory_order_relaxed),
+                          memory_order_release);
     /* Last, so that no call shows as open whose start is not counted. Pairs with the acquire in
      * shm_drain_calls. */
     atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_release);
@@ -167,22 +171,34 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
 
 /* ---- the slow path ---------------------------------------------------------------------- */
 
+/* Whether anybody drains the lane that there is. */
+static inline enum shm_lane_state shm_lane_state(const struct shm_producer *p)
+{
+    return (enum shm_lane_state)atomic_load_explicit(&p->lane.header->consumer.state,
+                                                     memory_order_relaxed);
+}
+
 /* Whether the collector has given the lane up. */
 static inline bool shm_is_closed(const struct shm_producer *p)
 {
-    return p->lane.header && atomic_load_explicit(&p->lane.header->consumer.state,
-                                                  memory_order_relaxed) != SHM_LANE_OPEN;
+    return p->lane.header && shm_lane_state(p) == SHM_LANE_CLOSED;
 }
 
-static inline enum shm_emit shm_attend(struct shm_producer *p)
+/* Nobody drains the lane: whether it is time to do something about it. */
+static SHM_APART enum shm_emit shm_attend_now(struct shm_producer *p)
 {
-    if (!p->open || !p->lane.header || (!p->unregistered && !shm_is_closed(p)))
+    if (!p->open)
         return SHM_EMITTED;
     uint64_t now_ns = shm_clock_coarse_ns();
     if (now_ns < p->attend_at_ns)
         return SHM_EMITTED;
     p->attend_at_ns = now_ns + SHM_ATTEND_NS;
     return SHM_ATTENTION;
+}
+
+static inline enum shm_emit shm_attend(struct shm_producer *p)
+{
+    return SHM_USUAL(shm_lane_state(p) == SHM_LANE_OPEN) ? SHM_EMITTED : shm_attend_now(p);
 }
 
 static inline void shm_kick(const struct shm_producer *p)

@@ -61,7 +61,7 @@ static struct shm_proto_exemplars exemplars_of(const struct shm_proto_family *fa
 }
 
 /* Takes the next one if it is of this bucket; or else NULL. */
-static const struct shm_exemplar *take(struct shm_proto_exemplars *left, size_t bucket)
+static const struct shm_exemplar *exemplar_of(struct shm_proto_exemplars *left, size_t bucket)
 {
     if (left->n == 0 || left->first->bucket != bucket)
         return NULL;
@@ -82,7 +82,7 @@ static char *put_exemplar(char *out, unsigned field, const struct shm_exemplar *
 static size_t counter_bytes(const struct shm_proto_family *family, size_t row)
 {
     struct shm_proto_exemplars left = exemplars_of(family, row);
-    return SHM_WIRE_DOUBLE_BYTES + exemplar_bytes(COUNTER_EXEMPLAR, take(&left, 0)) +
+    return SHM_WIRE_DOUBLE_BYTES + exemplar_bytes(COUNTER_EXEMPLAR, exemplar_of(&left, 0)) +
            created_bytes(family, row);
 }
 
@@ -90,7 +90,7 @@ static char *put_counter(char *out, const struct shm_proto_family *family, size_
 {
     struct shm_proto_exemplars left = exemplars_of(family, row);
     out = shm_wire_double(out, VALUE, shm_number_at(family->values, row));
-    out = put_exemplar(out, COUNTER_EXEMPLAR, take(&left, 0));
+    out = put_exemplar(out, COUNTER_EXEMPLAR, exemplar_of(&left, 0));
     return put_created(out, family, COUNTER_CREATED, row);
 }
 
@@ -126,7 +126,7 @@ static size_t histogram_bytes(const struct shm_proto_family *family, size_t row)
     uint64_t count = 0;
     for (size_t i = 0; i < buckets.n; i++) {
         count += shm_row_at(buckets, i);
-        n_bytes += shm_wire_bytes(bucket_bytes(count, take(&left, i)));
+        n_bytes += shm_wire_bytes(bucket_bytes(count, exemplar_of(&left, i)));
     }
     n_bytes += shm_wire_varint_bytes(count);
     return family->native == NULL ? n_bytes : n_bytes + native_bytes(family, row);
@@ -138,7 +138,7 @@ static char *put_histogram(char *out, const struct shm_proto_family *family, siz
     struct shm_proto_exemplars left = exemplars_of(family, row);
     uint64_t count = 0;
     for (size_t i = 0; i < buckets.n; i++) {
-        const struct shm_exemplar *exemplar = take(&left, i);
+        const struct shm_exemplar *exemplar = exemplar_of(&left, i);
         count += shm_row_at(buckets, i);
         out = shm_wire_opening(out, BUCKET, bucket_bytes(count, exemplar));
         out = shm_wire_varint(out, CUMULATIVE_COUNT, count);

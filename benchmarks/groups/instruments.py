@@ -20,7 +20,7 @@ Stage = Callable[[], AbstractContextManager[Timer]]
 class Operation:
     """How each library does one thing: a timer made from the library's own objects."""
 
-    records: int  # that shmetrics writes for it
+    records: int  # that shmetrics writes for it; 0: it adds to a total
     shmetrics: Callable[[Any], Timer]
     prometheus: Callable[[Any], Timer]
     floor: Callable[[Any], Timer] | None = None
@@ -109,20 +109,27 @@ def a_histogram(library: Any) -> Timer:
     return operations.observes(family.labels("fast"))
 
 
-COUNTER = Operation(1, a_counter, a_counter, operations.incs)
+COUNTER = Operation(0, a_counter, a_counter, operations.incs)
 HISTOGRAM = Operation(1, a_histogram, a_histogram, operations.observes)
 CALL = Operation(2, shmetrics_rpc, prometheus_rpc, operations.blocks)
 LABELLED_CALL = Operation(2, shmetrics_labelled_rpc, prometheus_labelled_rpc)
 
 
+def ways(operation: Operation) -> Iterator[Contender]:
+    if operation.records == 0:
+        yield Contender("collector", "shmetrics", ours(operation, world.collector))
+    else:
+        yield Contender(
+            "room", "shmetrics, ring with room", ours(operation, world.collector, bursts=True)
+        )
+        yield Contender("flat-out", "shmetrics, flat out", ours(operation, world.collector))
+    yield Contender("alone", "shmetrics, no collector", ours(operation, world.no_collector))
+
+
 def contenders(operation: Operation) -> tuple[Contender, ...]:
     return (
         Contender("floor", "floor: a compiled method that does nothing", on_floor(operation)),
-        Contender(
-            "room", "shmetrics, ring with room", ours(operation, world.collector, bursts=True)
-        ),
-        Contender("flat-out", "shmetrics, flat out", ours(operation, world.collector)),
-        Contender("alone", "shmetrics, no collector", ours(operation, world.no_collector)),
+        *ways(operation),
         Contender(
             "prometheus", "prometheus_client, one process", theirs(operation, multiprocess=False)
         ),
@@ -138,7 +145,13 @@ WAYS = (
     "*No collector*: all of them are."
 )
 
-INC = Group("inc", "Counter.inc()", WAYS, "room", contenders(COUNTER))
+INC = Group(
+    "inc",
+    "Counter.inc()",
+    "Added to its total in shared memory, whether a collector is there to read it or not.",
+    "collector",
+    contenders(COUNTER),
+)
 OBSERVE = Group("observe", "Histogram.observe(seconds)", WAYS, "room", contenders(HISTOGRAM))
 RPC = Group(
     "rpc",

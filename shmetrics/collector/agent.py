@@ -69,7 +69,7 @@ class Agent:
         )
         self.dropped = counter("dropped", "Events that could not be kept, by cause", "cause")
         self.unbound = counter(
-            "unbound", "Events of refused families; of a counter that was spilled, its amount"
+            "unbound", "Events of refused families; of a counter, what was added"
         )
         self.refused = counter("refused_families", "Definitions not taken, by reason", "reason")
         self.quarantined = counter(

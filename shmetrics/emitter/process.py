@@ -57,7 +57,8 @@ class Registration:
     def finish(self) -> None:
         """At exit: a last chance for what no collector has seen yet."""
         status = _ring.process_status()
-        if status["state"] == "private" and (status["spilled"] or status["gauge_writes"]):
+        has = any(status.get(what) for what in ("recorded", "spilled", "gauge_writes"))
+        if status["state"] == "private" and has:
             with contextlib.suppress(Exception):  # the host's last words are not ours
                 self._try(FIRST_WAIT_NS)
 
@@ -125,12 +126,12 @@ def status() -> dict[str, object]:
 
     connected: a collector has given it a lane. lane: that lane's id, or None. recorded: events
     published or folded so far in this lane. spilled: of these, folded into totals because the ring
-    was full or no collector was there. overflowed: of these, counted under `__overflow__` because
-    there was no room for their labels. dropped: events that could not be kept, by cause.
-    disabled: nothing is recorded, because of SHMETRICS_DISABLE=1 or of what problem says.
-    problem: why there is no lane, or why the collector's label rules are not applied here, in one
-    line. registration_errors: how often looking after the registration failed in a way that it
-    should not.
+    was full or no collector was there (a counter's need no ring). overflowed: of these, counted
+    under `__overflow__` because there was no room for their labels. dropped: events that could not
+    be kept, by cause. disabled: nothing is recorded, because of SHMETRICS_DISABLE=1 or of what
+    problem says. problem: why there is no lane, or why the collector's label rules are not applied
+    here, in one line. registration_errors: how often looking after the registration failed in a way
+    that it should not.
     """
     found = _ring.process_status()
     connected = found["state"] == "registered"

@@ -39,7 +39,7 @@ def test_budgets_are_read_as_they_were_written() -> None:
 def test_one_more_instruction_shows() -> None:
     """A count is the same each time, and grows with the work."""
     floor.build()
-    command = [str(floor.CORE), "add", str(instructions.EVENTS)]
+    command = [str(floor.CORE), "observe", str(instructions.EVENTS)]
     counts = [instructions.count(f"measured_{side}", command) for side in ("emit", "emit", "spill")]
     assert counts[0] == counts[1]
     assert counts[2] - counts[0] >= instructions.EVENTS

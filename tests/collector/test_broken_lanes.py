@@ -64,6 +64,16 @@ def cells_back(lane: LaneFile) -> None:
     lane.put(hostile.SPILLED_AT, 1)
 
 
+def added(value: float) -> Callable[[LaneFile], None]:
+    """A counter's cell, and the number that says that one has changed."""
+
+    def write(lane: LaneFile) -> None:
+        lane.put_double(lane.parts["cells"][0], value)
+        lane.put(hostile.ADDED_AT, lane.get(hostile.ADDED_AT) + 1)
+
+    return write
+
+
 def count_back(lane: LaneFile) -> None:
     lane.put(lane.parts["seen"][0] + 8 * 2, 9)  # the first bucket of the histogram
     lane.put(hostile.SPILLED_AT, 1)
@@ -126,7 +136,7 @@ BROKEN: dict[str, list[Callable[[LaneFile], None]]] = {
         ),
         lambda lane: lane.record(hostile.OBSERVE, 2, -math.inf),
     ],
-    "cells": [cells_back, count_back],
+    "cells": [cells_back, count_back, *map(added, (-1.0, math.nan, math.inf))],
     "text": [
         text(struct.pack("=II", 1, 4) + b"f\xffst"),  # not UTF-8
         text(struct.pack("=I", 0)),  # a label value too few

@@ -14,14 +14,14 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebod
 
 NEIGHBOUR = """
 import time
-jobs = shmetrics.Counter("jobs", "Jobs")
-jobs.inc(0)
+jobs = shmetrics.Histogram("jobs", "Jobs", buckets=(1,))
+jobs.observe(0)
 while not shmetrics.status()["connected"]:  # it asks again once a second
     time.sleep(0.05)
-    jobs.inc(0)
+    jobs.observe(0)
 pause("ready")
 for _ in range(300_000):
-    jobs.inc()
+    jobs.observe(1)
 pause("done")
 """
 
@@ -102,14 +102,14 @@ def flooded(node: Node, floods: list[Emitter]) -> None:
         )
         assert node.samples().value("other_total") == n + 1
     neighbour.until("done")
-    assert node.samples().value("jobs_total") == 300_000
+    assert node.samples().value("jobs_sum") == 300_000
     for flood in floods:
         flood.kill()
     neighbour.go()
     neighbour.end()
     node.until_no_lane()
     found = node.samples()
-    assert found.value("jobs_total") == 300_000
+    assert found.value("jobs_sum") == 300_000
     assert found.value("other_total") == 3
     assert found.of("shmetrics_quarantined_total") == {}
 

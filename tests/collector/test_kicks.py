@@ -14,14 +14,14 @@ from tests.servers.processes import until
 
 NEIGHBOUR = """
 import time
-jobs = shmetrics.Counter("jobs", "Jobs")
-jobs.inc(0)
+jobs = shmetrics.Histogram("jobs", "Jobs", buckets=(1,))
+jobs.observe(0)
 while not shmetrics.status()["connected"]:  # it asks again once a second
     time.sleep(0.05)
-    jobs.inc(0)
+    jobs.observe(0)
 pause("ready")
 for _ in range(300_000):
-    jobs.inc()
+    jobs.observe(1)
 """
 
 # A process with a lane, and the eventfd that came with it.
@@ -45,9 +45,9 @@ def test_a_kick_is_heeded_long_before_the_tick(node: Node) -> None:
     node.start("tick_seconds = 60")
     emitter = node.emitter(
         """
-        jobs = shmetrics.Counter("jobs", "Jobs")
+        jobs = shmetrics.Histogram("jobs", "Jobs", buckets=(1,))
         for _ in range(3000):
-            jobs.inc()
+            jobs.observe(1)
         pause("recorded")
         """
     )
@@ -77,7 +77,7 @@ def test_a_flood_of_kicks_is_muted_and_harms_nobody(node: Node) -> None:
     until_muted(node, 3)
     neighbour.end()
     found = node.samples()
-    assert found.value("jobs_total") == 300_000
+    assert found.value("jobs_sum") == 300_000
     assert found.value("other_total") == 3
     idle = found.value("shmetrics_kicks_total", result="idle")
     assert 3 * kicks.MAX_IDLE <= idle < 3 * kicks.MAX_IDLE + 50
@@ -111,7 +111,7 @@ while True:
     neighbour.end()
     until_muted(node, 1)
     found = node.samples()
-    assert found.value("jobs_total") == 300_000
+    assert found.value("jobs_sum") == 300_000
     assert found.value("other_total") == 2
     filled.go()
     filled.end()

@@ -41,7 +41,7 @@ SMALL = Settings(MIB, rules=Rules(Sizes(records=64, dictionary_bytes=4096, cells
 LANE_BYTES = _drain.lane_bytes(*SMALL.rules.sizes)
 
 # Where the parts begin, so that none of them is missed for being small.
-STARTS = (0, 8, 16, 32, 256, 264, 272, 280, 288, 320, 512, 520, 528, 4096, 4224, 8320, 9344, 10368)
+STARTS = (0, 8, 16, 32, 256, 264, 272, 280, 288, 304, 320, 512, 640, 4096, 4224, 8320, 9344, 10368)
 numbers = st.sampled_from(
     (0, 1, 63, 64, 65, 2**31, 2**32 - 1, 2**63, 2**64 - 1, _ring.INDEX_START)
 ).map(lambda number: struct.pack("=Q", number))

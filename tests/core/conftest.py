@@ -73,6 +73,8 @@ void shm_exemplars_forget(struct shm_exemplars *, uint64_t, uint32_t);
 uint32_t shm_exemplars_copy(const struct shm_exemplars *, struct shm_exemplar *);
 uint32_t shm_bucket(const double *, uint32_t, double);
 enum shm_emit shm_emit_add(struct shm_producer *, struct shm_series *, double);
+enum shm_emit shm_emit_add_traced(struct shm_producer *, struct shm_series *, double,
+                                  const struct shm_trace *);
 enum shm_emit shm_emit_observe(struct shm_producer *, struct shm_series *, double);
 enum shm_emit shm_emit_gauge(struct shm_producer *, struct shm_series *, double, bool, bool);
 enum shm_emit shm_emit_call_start(struct shm_producer *, struct shm_series *, struct shm_call *);

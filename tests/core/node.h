@@ -129,8 +129,8 @@ static inline struct node *node_new(uint32_t records, uint32_t dictionary_bytes)
     return node;
 }
 
-/* Event number i of an endless sequence: add, observe, start, end; every other end has thrown.
- * Every four of them have the next label. */
+/* Event number i of an endless sequence: add, observe, start, end; every other end has thrown. Two adds
+ * go straight to their cell, two are records. Every four events have the next label. */
 static inline void node_emit(uint32_t i)
 {
     static struct shm_call call;
@@ -138,7 +138,10 @@ static inline void node_emit(uint32_t i)
     uint32_t label = i / 4 % NODE_LABELS;
     switch (i % 4) {
     case 0:
-        shm_emit_add(NODE_PRODUCER, &node_series[NODE_COUNTER][label], 0.5);
+        if (i / 8 % 2)
+            shm_emit_add_traced(NODE_PRODUCER, &node_series[NODE_COUNTER][label], 0.5, NULL);
+        else
+            shm_emit_add(NODE_PRODUCER, &node_series[NODE_COUNTER][label], 0.5);
         break;
     case 1:
         shm_emit_observe(NODE_PRODUCER, &node_series[NODE_HISTOGRAM][label], (double)(i / 4 % 3));

@@ -115,6 +115,10 @@ class Lane:
         self.lib.shim_free(self.shim)
 
 
+def add_record(lane: Lane, counter: Any, amount: float) -> None:
+    _core.lib.shm_emit_add_traced(lane.producer, counter, amount, _core.ffi.NULL)
+
+
 def bucket(value: float) -> int:
     return sum(value > bound for bound in BOUNDS)
 
@@ -138,10 +142,13 @@ class LaneMachine(RuleBasedStateMachine):
         self.gauge_value: float | None = None
         self.events = 0
 
-    @rule(which=st.integers(0, 1), amount=amounts, n=st.integers(1, 60))
-    def add(self, which: int, amount: float, n: int) -> None:
+    @rule(which=st.integers(0, 1), amount=amounts, n=st.integers(1, 60), as_record=st.booleans())
+    def add(self, which: int, amount: float, n: int, as_record: bool) -> None:
         for _ in range(n):
-            _core.lib.shm_emit_add(self.lane.producer, self.counters[which], amount)
+            if as_record:
+                add_record(self.lane, self.counters[which], amount)
+            else:
+                _core.lib.shm_emit_add(self.lane.producer, self.counters[which], amount)
         self.totals[which] += amount * n
         self.events += n
 
@@ -219,7 +226,7 @@ def test_a_full_ring_spills_and_loses_nothing(core: Any) -> None:
     lane = Lane(8)
     counter, histogram = lane.series(COUNTER), lane.series(HISTOGRAM)
     for _ in range(1000):
-        core.lib.shm_emit_add(lane.producer, counter, 0.5)
+        add_record(lane, counter, 0.5)
         core.lib.shm_emit_observe(lane.producer, histogram, 0.5)
     assert lane.counts().recorded == 8
     assert lane.counts().spilled == 1992
@@ -227,6 +234,23 @@ def test_a_full_ring_spills_and_loses_nothing(core: Any) -> None:
     assert lane.value(counter) == 500.0
     assert lane.value(histogram) == 500.0
     assert lane.buckets(histogram)[bucket(0.5)] == 1000
+    lane.free()
+
+
+def test_an_add_takes_no_room_in_the_ring(core: Any) -> None:
+    lane = Lane(8)
+    counter, histogram = lane.series(COUNTER), lane.series(HISTOGRAM)
+    for _ in range(1000):
+        core.lib.shm_emit_add(lane.producer, counter, 0.5)
+    for _ in range(8):
+        core.lib.shm_emit_observe(lane.producer, histogram, 0.5)
+    assert lane.counts().recorded == 1008
+    assert lane.counts().spilled == 0
+    lane.drain()
+    assert lane.value(counter) == 500.0
+    core.lib.shm_emit_add(lane.producer, counter, 0.5)
+    lane.drain()
+    assert lane.value(counter) == 500.5
     lane.free()
 
 
@@ -249,9 +273,22 @@ def test_a_counter_takes_no_bad_value(core: Any, value: float) -> None:
     counter = lane.series(COUNTER)
     core.lib.shm_emit_add(lane.producer, counter, 1.0)
     core.lib.shm_emit_add(lane.producer, counter, value)
+    add_record(lane, counter, value)
     lane.drain()
     assert lane.value(counter) == 1.0
-    assert lane.counts().dropped[2] == 1
+    assert lane.counts().recorded == 1
+    assert lane.counts().dropped[2] == 2
+    lane.free()
+
+
+def test_a_total_that_would_not_be_finite_stays_as_it_was(core: Any) -> None:
+    lane = Lane(8)
+    counter = lane.series(COUNTER)
+    for _ in range(3):
+        core.lib.shm_emit_add(lane.producer, counter, 1e308)
+    lane.drain()
+    assert lane.value(counter) == 1e308
+    assert lane.counts().dropped[2] == 2
     lane.free()
 
 

@@ -76,7 +76,10 @@ void emitter_emit(struct emitter *emitter, const struct event *event)
     struct shm_call *call = &emitter->calls[event->series][event->value];
     switch (event->type) {
     case COUNTER:
-        shm_emit_add(producer, series, values[event->value]);
+        if (event->throws)
+            shm_emit_add(producer, series, values[event->value]);
+        else
+            shm_emit_add_traced(producer, series, values[event->value], NULL);
         break;
     case GAUGE:
         shm_emit_gauge(producer, series, values[event->value], event->throws, true);

@@ -184,7 +184,9 @@ inline shm_producer_move() {
         ended = BIT(1)
     };
 #endif
-    /* C: atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_release) */
+    /* C: atomic_store_explicit(&new_line->added, atomic_load_explicit(&old_line->added,
+     *        memory_order_relaxed), memory_order_release)
+     * C: atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_release) */
     calls_high = 1
 }
 

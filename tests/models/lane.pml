@@ -9,11 +9,12 @@
  * looked at in relacy/.
  *
  * An event changes two cells of the store: one counts events, the other adds up 2^event, so that a
- * total tells which events it is made of. All lanes change the same two cells, and share the store's
- * one undo entry.
+ * total tells which events it is made of. Or it is an add, and changes a third cell by as much, straight
+ * in the lane. All lanes change the same cells, and share the store's one undo entry.
  *
  * Shown for every execution:
- *   - in the end the store holds exactly what was committed: each event once, none in part;
+ *   - in the end the store holds exactly what was committed: each event once, none in part; only an
+ *     add whose emitter was killed before it was published may be in it or not;
  *   - a pass takes everything published before it began, and nothing that was not committed;
  *   - no total that was shown ever goes back, over any number of kills;
  *   - a record is whole when it is copied; head is never more than the ring's capacity ahead;
@@ -53,23 +54,24 @@ mtype = { NONE, RECORD, CELL, REPORT };
 typedef Slot { byte kind; byte value };
 typedef Undo { mtype kind; byte lane_id; byte index; byte seen; byte n; byte cell[2]; byte old[2] };
 typedef Lane {
-    byte head; byte spilled;
+    byte head; byte spilled; byte added;
     byte tail;
     byte intent_spilled; byte intent_n; byte intent_value[2];
-    byte cells[2]; byte seen[2];
+    byte cells[3]; byte seen[3]; /* the last one: of adds */
     byte reported; /* of the records taken */
     Slot ring[CAPACITY]
 };
 
 Lane lane[LANES];
-byte store[3]; /* the last one: of all events, those that came through a ring */
+byte store[4]; /* the last two: of adds; how many events came through a ring */
 Undo undo;
 
 /* The world: whose process lives, whom somebody is about to kill. */
 bool dead[LANES], retired[LANES], kill_emitter[LANES], kill_collector;
 
 /* What there has to be, event by event as bits. */
-byte committed, published, shown, through_rings;
+byte committed, published, adds, shown, through_rings;
+#define SHOWN (store[1] | store[2])
 
 /* ---- the emitter ------------------------------------------------------------------------ */
 
@@ -102,6 +104,25 @@ inline shm_ring_publish() {
         lane[l].head = head;
         committed = committed | bits; published = published | bits;
         through_rings++
+    }
+}
+
+inline shm_emit_add() {
+#ifdef ADDED_FIRST
+    lane[l].added++;
+#endif
+    d_step {
+        /* C: atomic_store_explicit(cell, shm_bits(total), memory_order_relaxed) */
+        lane[l].cells[2] = lane[l].cells[2] + bits;
+        committed = committed | bits; adds = adds | bits
+    }
+    d_step {
+        /* C: atomic_store_explicit(added, atomic_load_explicit(added, memory_order_relaxed) + 1,
+         *        memory_order_release) */
+#ifndef ADDED_FIRST
+        lane[l].added++;
+#endif
+        published = published | bits
     }
 }
 
@@ -154,6 +175,9 @@ proctype emitter(byte l) {
     bool room, kicked;
     {
         do
+        :: event < EVENTS -> /* an add */
+            d_step { bits = 1 << (l * EVENTS + event); event++ };
+            shm_emit_add()
         :: event < EVENTS ->
             d_step { bits = 1 << (l * EVENTS + event); event++; room = (head != limit) };
             if
@@ -340,7 +364,7 @@ inline count_taken() {
 #ifdef REPORTED_FIRST
         lane[l].reported = now;
 #endif
-        d_step { plan_n = 1; plan_cell[0] = 2; plan_value[0] = store[2] + SINCE(now, was) };
+        d_step { plan_n = 1; plan_cell[0] = 3; plan_value[0] = store[3] + SINCE(now, was) };
         /* C: shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_REPORT, drain->lane.lane_id,
          *        SHM_REPORT_TAKEN, seen) */
         shm_undo_state(REPORT, 0, was);
@@ -351,7 +375,7 @@ inline count_taken() {
     fi
 }
 
-/* ---- the collector: what was spilled ---------------------------------------------------- */
+/* ---- the collector: totals in the lane -------------------------------------------------- */
 
 inline take_told(cell) {
     now = lane[l].cells[cell];
@@ -374,16 +398,20 @@ inline take_told(cell) {
     fi
 }
 
+inline drain_counters() {
+    take_told(2);
+}
+
 inline drain_cells() {
     take_told(0);
     take_told(1);
-    folded[l] = spilled;
+    drain_counters();
 }
 
 /* What is not needed any more: states that differ in nothing else are one. */
 inline forget() {
     atomic {
-        i = 0; waiting = 0; spilled = 0; now = 0; was = 0; plan_n = 0;
+        i = 0; waiting = 0; spilled = 0; added = 0; now = 0; was = 0; plan_n = 0;
         plan_cell[0] = 0; plan_cell[1] = 0; plan_value[0] = 0; plan_value[1] = 0;
         record.kind = 0; record.value = 0
     }
@@ -392,18 +420,23 @@ inline forget() {
 inline shm_drain_pass() {
     /* C: uint64_t waiting = shm_ring_waiting(&drain->ring) */
     d_step { waiting = SINCE(lane[l].head, tail[l]); assert(waiting <= CAPACITY) };
-    /* C: uint64_t spilled = atomic_load_explicit(&drain->lane.header->producer.spilled,
-     *        memory_order_acquire) */
+    /* C: uint64_t added = atomic_load_explicit(&producer->added, memory_order_acquire) */
+    added = lane[l].added;
+    /* C: uint64_t spilled = atomic_load_explicit(&producer->spilled, memory_order_acquire) */
     spilled = lane[l].spilled;
     /* C: found = drain_ring(drain, waiting)
      * C: count_taken(drain)
-     * C: found = drain_cells(drain, spilled) */
+     * C: found = drain_cells(drain)
+     * C: found = drain_counters(drain) */
     drain_ring();
     count_taken();
     if
     :: spilled != folded[l] -> drain_cells()
+    :: spilled == folded[l] && added != looked[l] -> drain_counters()
     :: else
     fi;
+    folded[l] = spilled;
+    looked[l] = added;
     forget()
 }
 
@@ -454,7 +487,7 @@ inline reset() {
     atomic {
         l = 0; before = 0; found_dead = false;
         do
-        :: l < LANES -> tail[l] = 0; folded[l] = 0; l++
+        :: l < LANES -> tail[l] = 0; folded[l] = 0; looked[l] = 0; l++
         :: else -> break
         od;
         l = 0
@@ -462,8 +495,8 @@ inline reset() {
 }
 
 proctype collector() {
-    byte tail[LANES], folded[LANES]; /* this collector's own: gone with it */
-    byte l, i, waiting, spilled, now, was, before, plan_n, plan_cell[2], plan_value[2];
+    byte tail[LANES], folded[LANES], looked[LANES]; /* this collector's own: gone with it */
+    byte l, i, waiting, spilled, added, now, was, before, plan_n, plan_cell[2], plan_value[2];
     bool found_dead;
     Slot record;
 start:
@@ -482,10 +515,10 @@ start:
             :: else -> break
             od;
             atomic {
-                assert((store[1] & before) == before);
-                assert((store[1] & committed) == store[1]);
-                assert((store[1] & shown) == shown);
-                shown = store[1];
+                assert((SHOWN & before) == before);
+                assert((SHOWN & committed) == SHOWN);
+                assert((SHOWN & shown) == shown);
+                shown = SHOWN;
                 before = 0;
                 l = 0
             };
@@ -514,14 +547,16 @@ start:
     :: kill_collector -> goto gone
     :: !kill_collector
     fi;
-    assert(store[1] == committed);
+    assert(store[1] == (committed & ~adds));
+    assert((store[2] & adds) == store[2]);
+    assert((store[2] & published) == (adds & published));
     i = 0;
     do
-    :: i < LANES * EVENTS -> now = now + ((committed >> i) & 1); i++
+    :: i < LANES * EVENTS -> now = now + (((committed & ~adds) >> i) & 1); i++
     :: else -> break
     od;
     assert(store[0] == now);
-    assert(store[2] == through_rings);
+    assert(store[3] == through_rings);
 gone:
     skip
 }

@@ -18,7 +18,7 @@ import pytest
 from .core import CSRC, Operation, operations
 
 HERE = Path(__file__).parent
-SCENARIOS = ("counting", "calling", "reusing", "gauging", "moving")
+SCENARIOS = ("counting", "adding", "calling", "reusing", "gauging", "moving", "moving_adds")
 
 pytestmark = pytest.mark.skipif(
     shutil.which("g++") is None or not Path("/usr/include/relacy/relacy.hpp").exists(),

@@ -44,6 +44,7 @@ WRONG = [
     ("lane", "EVENTS=3 REPORTED_FIRST"),  # before the store's count
     ("lane", "EVENTS=3 WITHOUT_INTENT_NONE"),  # an intent counts while it is written
     ("lane", "EVENTS=3 SPILLED_FIRST"),  # before the lane's cells
+    ("lane", "EVENTS=3 ADDED_FIRST"),  # before the cell
     ("lane", "EVENTS=3 WITHOUT_FINISH"),  # of what a dead emitter was spilling
     ("lane", "LANES=2 EVENTS=1 ANY_LANE"),  # takes another lane's undo entry for its own
     ("calls", "LIST_FIRST"),  # a call is listed, then its start is counted

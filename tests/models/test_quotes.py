@@ -35,6 +35,7 @@ LEFT_OUT = {
     "shm_lane_format": "nobody has the lane yet",
     "shm_cell_count": "what was dropped, and why: one store, of one writer",
     "shm_cell_add": "a gauge: one store, of one writer",
+    "map_private": "in memory of the process alone",
     "shm_emit_gauge": "the same; relacy looks at it",
     "shm_append_entry": "what gives meaning to ids; relacy looks at it",
     "shm_append_series": "a fence against signal handlers: tests/emitter/test_interruptions.py",

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from shmetrics import _drain, _ring
 from shmetrics.dictionary import decode_definition, decode_strings
 from tests.collector.hostile import (
+    ADDED_AT,
     DICTIONARY_END_AT,
     GAUGE_WRITES_AT,
     HEAD_AT,
@@ -28,11 +29,13 @@ _ENTRY = struct.Struct("=IHHII")  # size, kind, type, id, of
 
 
 class Remains(NamedTuple):
-    """Events published, of these spilled, and what the gauges said, by name and label."""
+    """Events published, of these spilled; by name and label what the gauges said, and what the
+    collector has taken of the counters."""
 
     published: int
     spilled: int
     gauges: dict[tuple[str, str], float]
+    taken: dict[tuple[str, str], float]
 
 
 def kill(pid: int, lanes: Path, graves: Path, name: str) -> None:
@@ -60,14 +63,17 @@ def read(path: Path) -> Remains:
     memory = path.read_bytes()
     (head,) = struct.unpack_from("=Q", memory, HEAD_AT)
     (spilled,) = struct.unpack_from("=Q", memory, SPILLED_AT)
+    (added,) = struct.unpack_from("=Q", memory, ADDED_AT)
     (gauge_writes,) = struct.unpack_from("=Q", memory, GAUGE_WRITES_AT)
-    published = (head - _ring.INDEX_START) % 2**64 + spilled
-    return Remains(published, spilled, _gauges(memory) if gauge_writes else {})
+    published = (head - _ring.INDEX_START) % 2**64 + spilled + added
+    _, _, _, _, cells_at, _, seen_at, _ = struct.unpack_from("=8Q", memory, PARTS_AT)
+    gauges = _first_cells(memory, _ring.TYPE_GAUGE, cells_at) if gauge_writes else {}
+    return Remains(published, spilled, gauges, _first_cells(memory, _ring.TYPE_COUNTER, seen_at))
 
 
-def _gauges(memory: bytes) -> dict[tuple[str, str], float]:
+def _first_cells(memory: bytes, wanted: int, cells_at: int) -> dict[tuple[str, str], float]:
     """Cells are handed out in the order of the dictionary's entries."""
-    _, _, at, _, cells_at, cells_bytes = struct.unpack_from("=6Q", memory, PARTS_AT)
+    _, _, at, _, _, cells_bytes = struct.unpack_from("=6Q", memory, PARTS_AT)
     (size,) = struct.unpack_from("=Q", memory, DICTIONARY_END_AT)
     end = at + size
     families = []
@@ -83,7 +89,7 @@ def _gauges(memory: bytes) -> dict[tuple[str, str], float]:
         if kind == _ring.ENTRY_SERIES:
             family = families[of - 1]
             width = _drain.cells_of(family.type, len(family.bounds))
-            if family.type == _ring.TYPE_GAUGE:
+            if family.type == wanted:
                 label = "".join(decode_strings(payload))
                 (found[family.name, label],) = struct.unpack_from("=d", memory, cells_at)
         cells_at += 8 * width

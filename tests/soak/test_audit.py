@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.collector import hostile
 from tests.collector.samples import Samples
 from tests.soak import totals
 from tests.soak.account import Account, Wrong
 from tests.soak.audit import Audit
 from tests.soak.book import COLUMNS, ERRORS, FATE, FIRST, LANE, Book, Column, Fate
 from tests.soak.growth import LIMITS, Growth
+
+JOB, SIZE = Column("job", "own"), Column("size", "own")
 
 
 class Desk:
@@ -126,8 +130,8 @@ def test_an_account_that_is_not_exact_is_no_end(desk: Desk) -> None:
 # ---- the killed: what their lanes say ---------------------------------------------------------
 
 
-def lane_of(desk: Desk, published: int) -> None:
-    """The lane of the killed process, as far as its counts go."""
+def lane_of(desk: Desk, published: int, jobs: float = 0.0) -> None:
+    """The lane of the killed process, as far as its counts go, and what was taken of its jobs."""
     from shmetrics import _drain, _ring
 
     sizes = (64, 4096, 512, 16)
@@ -135,23 +139,48 @@ def lane_of(desk: Desk, published: int) -> None:
     _drain.lane_format(memory, 1, *sizes)
     head = (_ring.INDEX_START + published) % 2**64
     memory[256:264] = head.to_bytes(8, "little")
-    (desk.graves / "emitter-1.1").write_bytes(memory)
+    path = desk.graves / "emitter-1.1"
+    path.write_bytes(memory)
+    lane = hostile.LaneFile(os.open(path, os.O_RDWR))
+    family = lane.family(hostile.JOBS._replace(name="soak_jobs"))
+    lane.series(_ring.TYPE_COUNTER, family, "t")
+    lane.put_double(lane.parts["seen"][0], jobs)
+    lane.close()
 
 
 @pytest.mark.parametrize(("published", "counted"), [(7, 7), (8, 8)])
 def test_the_lane_says_whether_the_last_event_counts(
     desk: Desk, published: int, counted: int
 ) -> None:
-    desk.write(8, done=7, column=0)
+    desk.write(8, done=7, column=COLUMNS.index(SIZE))
     lane_of(desk, published)
     desk.end(Fate.KILLED)
     assert desk.account.exact is not None
-    assert desk.account.exact[Column("job", "own")] == counted
+    assert desk.account.exact[SIZE] == counted
+
+
+@pytest.mark.parametrize("published", [7, 8])
+@pytest.mark.parametrize("counted", [7, 8])
+def test_of_an_add_the_total_says_whether_it_counts(
+    desk: Desk, published: int, counted: int
+) -> None:
+    desk.write(8, done=7, column=COLUMNS.index(JOB))
+    lane_of(desk, published, totals.jobs(counted))
+    desk.end(Fate.KILLED)
+    assert desk.account.exact is not None
+    assert desk.account.exact[JOB] == counted
+
+
+def test_a_total_that_no_number_of_adds_makes_is_found(desk: Desk) -> None:
+    desk.write(8, done=7, column=COLUMNS.index(JOB))
+    lane_of(desk, 8, totals.jobs(8) + 1)
+    with pytest.raises(Wrong, match=f"{totals.jobs(8) + 1}.0 was taken of its .*'job'"):
+        desk.end(Fate.KILLED)
 
 
 @pytest.mark.parametrize("published", [0, 6, 9])
 def test_a_lane_that_holds_another_number_is_found(desk: Desk, published: int) -> None:
-    desk.write(8, done=7, column=0)
+    desk.write(8, done=7, column=COLUMNS.index(SIZE))
     desk.book.cells[LANE] = 1
     lane_of(desk, published)
     with pytest.raises(Wrong, match=f"holds {published} events; 8 had begun, 7 were done"):

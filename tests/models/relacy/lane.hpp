@@ -63,6 +63,7 @@ struct memory {
         zero(producer.dictionary_end);
         zero(producer.spilled);
         zero(producer.overflowed);
+        zero(producer.added);
         zero(producer.gauge_writes);
         zero(producer.calls_high);
         for (auto &dropped : producer.dropped)

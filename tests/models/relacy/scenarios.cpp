@@ -53,6 +53,22 @@ struct counting : scenario<counting> {
     void emit()
     {
         for (unsigned i = 0; i < EVENTS; i++)
+            shm_emit_add_traced(&here.producer, &here.series, (double)(1u << i), NULL);
+    }
+
+    void look() { here.pass(); }
+
+    void check() { RL_ASSERT(shm_value(here.cells[0]) == (double)((1u << EVENTS) - 1)); }
+};
+
+/* The same without ring: each event goes straight to its cell. */
+struct adding : scenario<adding> {
+    static const uint16_t type = SHM_TYPE_COUNTER;
+    static const unsigned EVENTS = 6;
+
+    void emit()
+    {
+        for (unsigned i = 0; i < EVENTS; i++)
             shm_emit_add(&here.producer, &here.series, (double)(1u << i));
     }
 
@@ -199,12 +215,45 @@ struct moving : scenario<moving> {
     }
 };
 
+/* The same with nothing but adds: what shows that they came is one number of their own. */
+struct moving_adds : rl::test_suite<moving_adds, 2> {
+    static const unsigned LOOKS = 8;
+    node here;
+    memory apart;
+    shm_lane to;
+
+    void before()
+    {
+        to = here.shared.format(RECORDS);
+        here.begin(SHM_TYPE_COUNTER, apart.format(0));
+        here.open(to);
+        shm_emit_add(&here.producer, &here.series, 4.0);
+    }
+
+    void thread(unsigned who)
+    {
+        if (who == EMITTER)
+            RL_ASSERT(shm_producer_move(&here.producer, &to));
+        else
+            for (unsigned i = 0; i < LOOKS; i++)
+                here.pass();
+    }
+
+    void after()
+    {
+        here.pass();
+        RL_ASSERT(shm_value(here.cells[0]) == 4.0);
+        shm_drain_close(&here.drain);
+    }
+};
+
 int main(int count, char **words)
 {
     const std::map<std::string, bool (*)(rl::test_params &)> scenarios = {
-        {"counting", rl::simulate<counting>}, {"calling", rl::simulate<calling>},
-        {"reusing", rl::simulate<reusing>},   {"gauging", rl::simulate<gauging>},
-        {"moving", rl::simulate<moving>},
+        {"counting", rl::simulate<counting>}, {"adding", rl::simulate<adding>},
+        {"calling", rl::simulate<calling>},   {"reusing", rl::simulate<reusing>},
+        {"gauging", rl::simulate<gauging>},   {"moving", rl::simulate<moving>},
+        {"moving_adds", rl::simulate<moving_adds>},
     };
     rl::test_params how;
     if (count != 3 && count != 5)
