@@ -14,6 +14,11 @@ from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import Rule, Ruling, decode
 
+# Of each family, what the rules have made of so many label sets is remembered, if these are short:
+# a process that talks to a few thousand servers looks them up.
+MAX_KNOWN = 4096
+MAX_KNOWN_CHARS = 500
+
 _text = ""
 _rules: tuple[Rule, ...] = ()
 
@@ -30,16 +35,29 @@ def take(text: str) -> None:
 class Ruled:
     """The label values of one family, as the rules of the moment have them."""
 
-    __slots__ = ("_definition", "_rules", "_ruling")
+    __slots__ = ("_definition", "_known", "_rules", "_ruling")
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
         self._rules: tuple[Rule, ...] = ()
-        self._ruling: Ruling | None = None
+        self._ruling = Ruling((), definition)
+        self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __call__(self, values: tuple[str, ...]) -> tuple[str, ...]:
         rules = _rules
         if rules is not self._rules and self._definition.type != _ring.TYPE_GAUGE:
             self._ruling = Ruling(rules, self._definition)
             self._rules = rules
-        return values if self._ruling is None else self._ruling.values(values)
+            self._known.clear()
+        if self._ruling.is_idle:
+            return values
+        found = self._known.get(values)
+        return self._rule(values) if found is None else found
+
+    def _rule(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        found = self._ruling.values(values)
+        if sum(map(len, values)) <= MAX_KNOWN_CHARS:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[values] = found
+        return found

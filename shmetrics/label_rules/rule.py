@@ -95,20 +95,23 @@ class Ruling:
         for rule in rules:
             if any(matches(rule.family, name) for name in names):
                 self._by_label.setdefault(rule.label, rule.change)
-        self._changes = [self._by_label.get(label, keep) for label in definition.label_names]
-        self.is_idle = all(change is keep for change in self._changes)
+        self._changes = [
+            (at, self._by_label[label])
+            for at, label in enumerate(definition.label_names)
+            if self._by_label.get(label, keep) is not keep
+        ]
+        self.is_idle = not self._changes
 
     def values(self, values: tuple[str, ...]) -> tuple[str, ...]:
         """What becomes of these, in the order of the family's labels; a few may be missing at the
         end."""
         if self.is_idle:
             return values
-        return tuple(
-            [
-                value if value == OVERFLOW else change(value)
-                for value, change in zip(values, self._changes, strict=False)
-            ]
-        )
+        changed = list(values)
+        for at, change in self._changes:
+            if at < len(changed) and changed[at] != OVERFLOW:
+                changed[at] = change(changed[at])
+        return tuple(changed)
 
     def value(self, label: str, value: str) -> str:
         """What becomes of one of them."""
