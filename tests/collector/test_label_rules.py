@@ -158,6 +158,27 @@ def test_every_total_is_what_a_twin_makes_of_the_same_events(
     } == own
 
 
+def test_the_classes_of_exceptions_have_rules_too(node: Node) -> None:
+    """By any name of the family of calls; its other labels are ruled once, with their calls."""
+    node.start(
+        rule("rewrite = [{ match = '(a+)', replace = '${1}a' }]", family="rpc")
+        + rule("rewrite = [{ match = '.*Timeout', replace = 'Timeout' }]", "rpc_*", "exception")
+    )
+    node.run(
+        """
+        rpc = shmetrics.Calls("rpc", "Calls", ["server"])
+        for name in "ReadTimeout", "WriteTimeout", "KeyError":
+            call = rpc.labels("a")
+            call.end(call.start(), name)
+        """
+    )
+    node.until_no_lane()
+    assert node.samples().of("rpc_exception_total") == {
+        (("exception", "Timeout"), ("server", "aa")): 2,
+        (("exception", "KeyError"), ("server", "aa")): 1,
+    }
+
+
 def test_services_that_cannot_be_changed_are_ruled_too(node: Node, tmp_path: Path) -> None:
     """The stock protocol: the same labels in the same series."""
     path = tmp_path / "stock.sock"

@@ -10,7 +10,7 @@ import pytest
 from shmetrics import _ring
 from shmetrics.dictionary import Definition
 from shmetrics.emitter import label_rules
-from shmetrics.label_rules.rule import Hash, Rule, drop
+from shmetrics.label_rules.rule import Hash, Rule, drop, keep
 from tests.collector.node import Node
 
 RULE = """
@@ -89,8 +89,8 @@ def test_what_is_looked_up_is_bounded_in_number_and_length(monkeypatch: pytest.M
 
 def test_other_rules_are_applied_to_what_was_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     ruled = label_rules.Ruled(Definition(_ring.TYPE_COUNTER, "jobs", "", "", "", ("server",), ()))
-    for rules, wanted in (((), "a"), ((Rule("*", "server", drop),), ""), ((), "a")):
-        monkeypatch.setattr(label_rules, "_rules", rules)
+    for change, wanted in ((keep, "a"), (drop, ""), (Hash(1), "#0"), (keep, "a")):
+        monkeypatch.setattr(label_rules, "_rules", (Rule("*", "server", change),))
         assert ruled(("a",)) == (wanted,)
 
 

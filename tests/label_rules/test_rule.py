@@ -109,6 +109,20 @@ def test_the_hash_is_the_crc_of_gzip() -> None:
     assert Hash(1)("x") == "#0"
 
 
+def test_only_its_own_names_are_left_alone_by_a_hash() -> None:
+    assert [Hash(8)(f"#{n}") for n in range(8)] == [f"#{n}" for n in range(8)]
+    for value in ("#8", "#07", "#00", "#", "7", "#7 ", "#-1", "#\u00b2", "#77777"):
+        assert Hash(8)(value) == f"#{zlib.crc32(value.encode()) % 8}"
+    assert Hash(8)("") == ""
+
+
+@pytest.mark.parametrize("change", [drop, Hash(4), str.upper])
+def test_what_has_overflowed_is_never_ruled(change: rule.Change) -> None:
+    ruling = Ruling([Rule("*", "server", change), Rule("*", "exception", change)], family())
+    assert ruling.values((OVERFLOW, OVERFLOW, "c")) == (OVERFLOW, OVERFLOW, "c")
+    assert ruling.value("exception", OVERFLOW) == OVERFLOW
+
+
 def test_a_hash_spreads_host_names() -> None:
     found = Counter(map(Hash(64), (f"compute-{n:04}.example.org" for n in range(6400))))
     assert len(found) == 64
@@ -187,6 +201,12 @@ def test_what_there_is_no_room_to_tell_is_left_to_the_collector(
     process, collector = Ruling(rule.decode(text), family("ab")), Ruling(rules, family("ab"))
     for values in events:
         assert collector.values(process.values(values)) == collector.values(values)
+
+
+def test_no_rule_is_told_without_those_before_it() -> None:
+    """They may be what keeps it from a family."""
+    rules = [Rule("oslo_messaging_rpc_client", "server", keep), Rule("*", "server", drop)]
+    assert rule.encode(rules, len("drop server *\n")) == ""
 
 
 def test_a_pattern_is_not_told() -> None:
