@@ -127,9 +127,8 @@ def test_nothing_is_made_for_a_client_that_has_left(
         assert client.recv(15) == b"HTTP/1.1 200 OK"
     soon(lambda: running.server.connections == 0)
     assert 2 < made < 30
-    assert running.ask("/-/ready").status == 200
-    assert made < 30
-    assert not source.scrapes
+    assert running.ask("/metrics").status == 200
+    assert len(source.scrapes) == 1  # the first one would have been done before the second
     assert not caplog.records
 
 
@@ -137,7 +136,7 @@ def test_the_numbers_of_answers_that_nobody_takes_have_a_limit(run: Any, source:
     rows = 20_000
     series = large(rows).series
     own_bytes = 8 * rows + 2 * formatter.PIECE_BYTES
-    running = run(source, LOOPBACK, Web(max_waiting_bytes=4 * own_bytes))
+    running = run(source, LOOPBACK, Web(max_waiting_bytes=4 * own_bytes, answer_seconds=600))
     with ExitStack() as stack:
         for _ in range(20):
             source.the_tables = [large(rows, 0.0, series)]
