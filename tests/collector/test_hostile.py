@@ -27,7 +27,7 @@ from tests.collector.hostile import JOBS, RPC, SIZE, LaneFile
 from tests.collector.loopback import MIB, THIS_PROCESS, Loopback
 
 MILLION = 1_000_000
-LARGE = Settings(4 * MIB, Limits(), Rules(Sizes(dictionary_bytes=40 * MIB, cells=64)))
+LARGE = Settings(8 * MIB, Limits(), Rules(Sizes(dictionary_bytes=40 * MIB, cells=64)))
 
 neighbour = shmetrics.Counter("neighbour_jobs", "Jobs of a neighbour").inc
 
