@@ -76,7 +76,9 @@ texts = st.one_of(
         lambda drawn: str(drawn[0])[: drawn[1]] + drawn[2] + str(drawn[0])[drawn[1] + 1 :]
     ),
     st.text(st.characters(codec="latin-1"), max_size=40),
-    st.sampled_from(["0" * 32, "0" * 16, str(uuid.UUID(int=0)), "g" * 32, "`" * 32, "1" * 15 + "@"]),
+    st.sampled_from(
+        ["0" * 32, "0" * 16, str(uuid.UUID(int=0)), "g" * 32, "`" * 32, "1" * 15 + "@"]
+    ),
 )
 
 
