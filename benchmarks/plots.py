@@ -82,7 +82,7 @@ def bars(axes: Axes, part: Part) -> None:
     axes.set_ylim(len(known) - 0.4, -0.6)
     axes.set_yticks(range(len(known)), [row.title.replace("`", "") for row, _ in known])
     axes.tick_params(axis="y", length=0)
-    axes.xaxis.set_major_locator(LogLocator(numticks=12))
+    axes.xaxis.set_major_locator(LogLocator(4 if part.unit == "byte" else 10, numticks=12))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(quantity(part.unit))
     axes.grid(axis="x")
