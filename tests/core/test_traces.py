@@ -160,8 +160,11 @@ def test_a_call_has_the_time_of_its_end_and_its_exception_an_exemplar_too() -> N
 @pytest.mark.parametrize("stamp_ns", [0, 1, 2**63, 2**64 - 1])
 def test_a_call_that_lies_about_its_time_is_not_of_the_future(stamp_ns: int) -> None:
     lane = Lane()
+    before_ns = time.time_ns()
     kept = lane.drain(Event("call_end", CALLS, stamp_ns=stamp_ns, duration_ns=1))
     assert kept[CALLS, 0][1] <= time.time_ns()
+    if stamp_ns > 1:
+        assert kept[CALLS, 0][1] >= before_ns
 
 
 def test_an_older_end_does_not_take_the_place_of_a_newer_one() -> None:
