@@ -197,16 +197,13 @@ cdef int _attend() except -1:
     return 0
 
 
-cdef inline bint _number(object amount, double *value):
-    """A real number as a double. False, and counted, if it is not one.
+cdef bint _converted(object amount, double *value):
+    """A number that is no float as a double. False, and counted, if it is not one.
 
     Nothing in this module returns out of an except clause: what Cython makes of that crashes if
     there is no memory for a traceback.
     """
     cdef bint found = True
-    if type(amount) is float:
-        value[0] = <double>amount
-        return True
     try:
         value[0] = PyFloat_AsDouble(amount)
     except MemoryError:
@@ -216,6 +213,14 @@ cdef inline bint _number(object amount, double *value):
         found = False
         shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
     return found
+
+
+cdef inline bint _number(object amount, double *value):
+    """The same of any number, in the caller's own code if it is a float: nearly all are."""
+    if type(amount) is float:
+        value[0] = <double>amount
+        return True
+    return _converted(amount, value)
 
 
 cdef bint _trace(object exemplar, shm_trace *trace):
