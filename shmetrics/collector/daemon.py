@@ -12,6 +12,7 @@ from pathlib import Path
 
 import shmetrics
 from shmetrics import rpc, runtime_dir
+from shmetrics.collector import memory
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.descriptors import lanes_that_fit
@@ -234,4 +235,5 @@ def run(config: Config, ready: Callable[[str], None]) -> None:
         ready(where)
         notify("READY=1")
 
+    memory.give_back()
     asyncio.run(_run(config, announce))

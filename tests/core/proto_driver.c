@@ -100,7 +100,7 @@ static void family(int changes)
         SHM_PROTO_HISTOGRAM, SHM_PROTO_COUNTER, SHM_PROTO_GAUGE, SHM_PROTO_UNTYPED};
     size_t n_rows = 1 + draw() % 8;
     size_t n_buckets = 1 + draw() % 8;
-    size_t n_columns = draw() % 40;
+    size_t n_columns = draw() % 400;
     uint64_t *ends = exactly((n_rows + 1) * sizeof *ends);
     ends[0] = 0;
     for (size_t i = 0; i < n_rows; i++)
