@@ -73,7 +73,7 @@ pins: $(VENV)/.environment ## write requirements-dev.txt anew, with today's newe
 	    pyproject.toml requirements-dev.in --output-file requirements-dev.txt
 
 clean: ## remove what was built; the environment stays
-	@rm -rf build dist benchmarks/build *.egg-info shmetrics/_*.c shmetrics/_*.so $(VENV)/.built
+	@rm -rf build dist benchmarks/build *.egg-info shmetrics/_*.c shmetrics/hooks/*/_*.c shmetrics/_*.so shmetrics/hooks/*/_*.so $(VENV)/.built
 
 $(VENV)/.environment: requirements-dev.txt
 	@echo "$@: Python environment"
@@ -81,7 +81,7 @@ $(VENV)/.environment: requirements-dev.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[ch] shmetrics/_*.p*)
+$(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[ch] shmetrics/_*.p* shmetrics/hooks/*/_*.p*)
 	@echo "$@: extension"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 	    --no-build-isolation --no-deps --editable .

@@ -22,10 +22,14 @@ DRAIN_S = 10.0
 BURST_RECORDS = 2048
 
 
+# In memory, as /run is: what writes a disk's pages back makes each of them cost a fault again.
+MEMORY = "/dev/shm"
+
+
 @contextmanager
 def no_collector() -> Iterator[None]:
     """An empty runtime directory. Has to be entered before shmetrics is imported."""
-    with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="shmetrics-bench-", dir=MEMORY) as directory:
         os.environ["SHMETRICS_RUNTIME_DIR"] = directory
         yield
 
@@ -63,7 +67,7 @@ def collector_process(config: str = "") -> Iterator[int]:
 @contextmanager
 def multiprocess() -> Iterator[None]:
     """A folder for prometheus_client's files. Has to be entered before that is imported."""
-    with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as directory:
+    with tempfile.TemporaryDirectory(prefix="shmetrics-bench-", dir=MEMORY) as directory:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         yield
 

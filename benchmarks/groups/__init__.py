@@ -30,6 +30,7 @@ GROUPS = {
         hook.SEND,
         hook.CALL,
         rabbit.RABBIT,
+        rabbit.AFTER,
         imports.SECONDS,
         imports.BYTES,
         core.CORE,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real RPC over a real RabbitMQ: what measuring adds to all that a broker does."""
+"""A real RPC over a real RabbitMQ: what measuring adds to all that a broker does, and what a single
+step costs right after one."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from benchmarks import world
+from benchmarks import operations, world
 from benchmarks.contender import Contender, Effort, Group, Timer
+from benchmarks.groups import hook
 
 # Where the group's processes find what stands around them.
 BROKER = "SHMETRICS_BENCH_BROKER"
@@ -59,6 +61,15 @@ def service() -> Iterator[None]:
         process.communicate()
 
 
+@contextmanager
+def service_and_nothing() -> Iterator[None]:
+    """The same, and the driver that does nothing: drivers are looked for once in a process."""
+    from benchmarks import nothing_driver
+
+    with nothing_driver.installed(), service():
+        yield
+
+
 def calls(key: str, conf: Any) -> Timer:
     """RPCClient.call(), to the service and back."""
     import oslo_messaging
@@ -79,6 +90,61 @@ def calls(key: str, conf: Any) -> Timer:
         return perf_counter() - begun
 
     return timer
+
+
+def step(make: Callable[[], Callable[[], object]]) -> Callable[[], Timer]:
+    """One call of what is made, between two readings of the clock."""
+
+    def timer() -> Timer:
+        action = make()
+        action()
+
+        def once(_: int) -> float:
+            begun = perf_counter()
+            action()
+            return perf_counter() - begun
+
+        return once
+
+    return timer
+
+
+def nothing() -> Callable[[], object]:
+    return lambda: None
+
+
+def call_series() -> Callable[[], object]:
+    from shmetrics import rpc
+
+    series = rpc.client_call(**operations.LABELS)
+
+    def both() -> None:
+        series.end(series.start())
+
+    return both
+
+
+def after_call(make: Callable[[], Timer]) -> Callable[[], AbstractContextManager[Timer]]:
+    """The clock runs for what comes when an RPC is over, and the caches hold what that needed."""
+
+    @contextmanager
+    def stage() -> Iterator[Timer]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from oslo_config import cfg
+
+            rpc, timer = calls("plain", cfg.CONF), make()
+
+            def after(loops: int) -> float:
+                seconds = 0.0
+                for _ in range(loops):
+                    rpc(1)
+                    seconds += timer(1)
+                return seconds
+
+            yield after
+
+    return stage
 
 
 def service_calls(key: str) -> Callable[[], AbstractContextManager[Timer]]:
@@ -145,8 +211,36 @@ RABBIT = Group(
         Contender("hook", "`shmetrics+rabbit://`, both ends", service_calls("hook")),
         Contender("stock", "`rabbit://`, stock metrics enabled", stock),
     ),
-    effort=Effort(rounds=10, values=60, warmups=2, loops=16),
+    # What a connection happens to find in the broker differs by more than what is looked for: many
+    # rounds, each with connections of its own.
+    effort=Effort(rounds=20, values=24, warmups=2, loops=16),
     together=service,
+    around=broker,
+    lacking=lacking,
+)
+
+AFTER = Group(
+    "after",
+    "A step, right after an RPC",
+    "The caches hold what the RPC needed, and no more: each function costs what it takes to fetch "
+    "it. *Start and end* are two records, two clocks, and a function of Python around them.",
+    "driver",
+    (
+        Contender("floor", "floor: an empty function", after_call(step(nothing))),
+        Contender("call", "shmetrics, start and end of a call", after_call(step(call_series))),
+        Contender(
+            "driver",
+            "`send()` of a driver that does nothing",
+            after_call(lambda: hook.sends("nothing://")),
+        ),
+        Contender(
+            "hook",
+            "the same, and the hook",
+            after_call(lambda: hook.sends("shmetrics+nothing://")),
+        ),
+    ),
+    effort=Effort(rounds=5, values=24, warmups=2, loops=16),
+    together=service_and_nothing,
     around=broker,
     lacking=lacking,
 )

@@ -13,7 +13,7 @@ import oslo_messaging
 import pytest
 
 from shmetrics.hooks.oslo_messaging import failures, instruments
-from shmetrics.hooks.oslo_messaging.incoming import UNANSWERED, Notification, Request
+from shmetrics.hooks.oslo_messaging._messages import UNANSWERED, Notification, Request
 from shmetrics.hooks.oslo_messaging.listener import Listener
 
 from .conftest import Recording, until
@@ -183,6 +183,31 @@ def test_a_reply_that_cannot_be_sent_raises_what_the_real_one_raises(
     with pytest.raises(ConnectionError):
         request.reply("result", failure=(ValueError, ValueError("x"), None))
     assert recording.ended("f") == [({}, "ValueError")]
+
+
+@pytest.mark.parametrize("kind", [Request, Notification])
+def test_what_a_later_contract_says_to_a_message_reaches_it(kind: Any) -> None:
+    told: list[Any] = []
+
+    class Later:
+        def acknowledge(self, *args: Any, **kwargs: Any) -> None:
+            told.append(("acknowledge", args, kwargs))
+
+        def reply(self, *args: Any, **kwargs: Any) -> None:
+            told.append(("reply", args, kwargs))
+
+        def requeue(self, *args: Any, **kwargs: Any) -> None:
+            told.append(("requeue", args, kwargs))
+
+    message = kind(Later(), None)
+    message.acknowledge(1, later=2)
+    message.reply("result", None, 3, later=4)
+    message.requeue(5, later=6)
+    assert told == [
+        ("acknowledge", (1,), {"later": 2}),
+        ("reply", ("result", None, 3), {"later": 4}),
+        ("requeue", (5,), {"later": 6}),
+    ]
 
 
 def test_messages_that_the_server_refuses_are_ended(recording: Recording) -> None:

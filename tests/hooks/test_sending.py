@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from oslo_messaging._drivers.amqpdriver import AMQPDriverBase
 from oslo_messaging._drivers.base import BaseDriver
 
-from shmetrics.hooks.oslo_messaging.labels import rpc_sent_key
-from shmetrics.hooks.oslo_messaging.recorder import Recorder
+from shmetrics.hooks.oslo_messaging._messages import Recorder, rpc_sent_key
 from shmetrics.hooks.oslo_messaging.sending import sender
 
 from .conftest import Recording

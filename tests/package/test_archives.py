@@ -9,8 +9,8 @@ from .conftest import ROOT, Archives
 
 MADE = {"__pycache__", "build", "dist", "results"}
 UNIT_FILES = {"shmetrics.service", "shmetrics.sysusers", "collector.toml"}
-GENERATED = re.compile(r"shmetrics/_\w+\.c")
-SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".c", ".h", ".md", ".toml", ".txt"}
+GENERATED = re.compile(r"shmetrics/(?:\w+/)*_\w+\.c")
+SOURCES = {".py", ".pyi", ".pyx", ".pxi", ".pxd", ".c", ".h", ".md", ".toml", ".txt"}
 
 
 def sources(*folders: str) -> set[str]:
@@ -45,8 +45,9 @@ def test_the_wheel_has_the_package_and_only_it(archives: Archives) -> None:
     assert {name.partition("/")[0] for name in names} == {"shmetrics", "shmetrics-0.1.0.dist-info"}
     assert not {name for name in names if name.endswith((".c", ".pyc"))}
     compiled = {name.partition(".")[0] for name in names if name.endswith(".so")}
-    bindings = (Path(__file__).parents[2] / "shmetrics").glob("*.pyx")
-    assert compiled == {f"shmetrics/{binding.stem}" for binding in bindings}
+    root = Path(__file__).parents[2]
+    bindings = (root / "shmetrics").rglob("*.pyx")
+    assert compiled == {str(binding.relative_to(root).with_suffix("")) for binding in bindings}
 
 
 def test_the_wheel_has_every_header(archives: Archives) -> None:

@@ -13,18 +13,29 @@ oslo.messaging loads the part before the first ``+``, this package loads the par
                   └ Incoming: from receipt to reply: oslo_messaging_rpc_server_*
 
 =============  =====================================================================
-`driver`       stands for the real driver: loads it, wraps what goes out and the listeners
+`real`         loads the real driver
+`driver`       stands for it: wraps what goes out and the listeners
+`_messages`    what is done for each message, compiled: its call opened and ended
 `sending`      what goes out by RPC: the real ``send`` with a call around it
-`incoming`     what comes in: one message, from its receipt to its end
 `listener`     wraps the callback through which messages come in
 `labels`       raw values of a target or message to label values
 `endpoint`     which endpoint a message will be dispatched to
 `raised`       the name under which an exception is counted
-`recorder`     raw values to instruments, through a bounded cache; never raises
 `proxy`        an object that is another object in all that it does not override
 =============  =====================================================================
+
+Where the compiled part does not work (`shmetrics.binding`), the real driver is used alone.
 """
 
-from shmetrics.hooks.oslo_messaging.driver import Driver
+from typing import TYPE_CHECKING
+
+from shmetrics.binding import refusal
+
+if TYPE_CHECKING or not refusal:
+    from shmetrics.hooks.oslo_messaging.driver import Driver
+else:
+    from shmetrics.hooks.oslo_messaging.real import real_driver
+
+    Driver = real_driver
 
 __all__ = ["Driver"]

@@ -6,30 +6,24 @@
 was given, so that a parameter that oslo.messaging adds one day needs nothing here.
 """
 
-import copy
-from typing import Any, Final
-
-from oslo_messaging import InvalidTransportURL
-from stevedore.driver import DriverManager
+from typing import Any
 
 from shmetrics.hooks.oslo_messaging import instruments
+from shmetrics.hooks.oslo_messaging._messages import Recorder, end, rpc_sent_key
 from shmetrics.hooks.oslo_messaging.failures import failed
 from shmetrics.hooks.oslo_messaging.labels import (
     notification_sent_key,
     notification_sent_labels,
-    rpc_sent_key,
     rpc_sent_labels,
 )
 from shmetrics.hooks.oslo_messaging.listener import notification_listener, rpc_listener
 from shmetrics.hooks.oslo_messaging.origin import Origins
 from shmetrics.hooks.oslo_messaging.proxy import Proxy
 from shmetrics.hooks.oslo_messaging.raised import name_of_raised
-from shmetrics.hooks.oslo_messaging.recorder import Recorder, end
+from shmetrics.hooks.oslo_messaging.real import real_driver
 from shmetrics.hooks.oslo_messaging.sending import Send, sender
 
 __all__ = ["Driver"]
-
-_NAMESPACE: Final = "oslo.messaging.drivers"
 
 
 class Driver(Proxy):
@@ -47,7 +41,7 @@ class Driver(Proxy):
     send: Send
 
     def __init__(self, conf: Any, url: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(_load(conf, url, args, kwargs))
+        super().__init__(real_driver(conf, url, *args, **kwargs))
         exchange = args[0] if args else kwargs.get("default_exchange")
         families = instruments.load()
         self._shm_exchange = exchange
@@ -93,24 +87,3 @@ class Driver(Proxy):
         except Exception as error:
             failed(error)
             return real
-
-
-def _load(conf: Any, url: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the real driver, made as oslo.messaging makes one.
-
-    The real driver gets a URL of its own whose scheme does not name us: some drivers read it.
-    """
-    ours, _, scheme = url.transport.partition("+")
-    if not scheme:
-        raise InvalidTransportURL(
-            url, f"{ours}:// names no driver to measure; write {ours}+rabbit://… instead"
-        )
-    real_url = copy.copy(url)
-    real_url.transport = scheme
-    return DriverManager(
-        _NAMESPACE,
-        scheme.partition("+")[0],
-        invoke_on_load=True,
-        invoke_args=(conf, real_url, *args),
-        invoke_kwds=kwargs,
-    ).driver

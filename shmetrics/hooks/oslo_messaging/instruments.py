@@ -7,12 +7,20 @@ service gets `NoCall` for every label set and its real driver works as if it had
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from shmetrics.hooks.oslo_messaging.failures import failed
-from shmetrics.hooks.oslo_messaging.recorder import Call
 
-__all__ = ["Instruments", "NoCall", "load"]
+__all__ = ["Call", "Instruments", "NoCall", "load"]
+
+
+class Call(Protocol):
+    """A series of a call family, as the emitter gives it."""
+
+    def start(self) -> Any: ...
+
+    def end(self, token: Any, exception: str | None = None) -> Any: ...
+
 
 Labels: TypeAlias = Mapping[str, str]
 Instrument: TypeAlias = Callable[[Labels], Call]

@@ -2,9 +2,9 @@
 """Raw values of targets and messages, and the label values made from them.
 
 For each family there are two functions. The *key* function runs for every message: it reads the
-attributes that decide the labels and returns them in a tuple, as cheaply as that can be done. The
-*labels* function runs once per key and does all the rest: the default exchange, formatting, the
-empty string for what is missing.
+attributes that decide the labels and returns them in a tuple, as cheaply as that can be done; those
+of RPC are compiled, in `_messages`. The *labels* function runs once per key and does all the rest:
+the default exchange, formatting, the empty string for what is missing.
 """
 
 from typing import Any, Final, TypeAlias
@@ -14,9 +14,7 @@ __all__ = [
     "notification_sent_key",
     "notification_sent_labels",
     "priority_of",
-    "rpc_received_key",
     "rpc_received_labels",
-    "rpc_sent_key",
     "rpc_sent_labels",
 ]
 
@@ -25,21 +23,6 @@ Labels: TypeAlias = dict[str, str]
 
 #: The endings that oslo.messaging's notifiers give to a topic.
 PRIORITIES: Final = frozenset({"audit", "debug", "info", "warn", "error", "critical", "sample"})
-
-
-def rpc_sent_key(target: Any, message: Any, wait_for_reply: Any, timeout_seconds: Any) -> Key:
-    """Key of a message given to ``BaseDriver.send``."""
-    return (
-        not wait_for_reply,
-        target.exchange,
-        target.topic,
-        target.namespace,
-        target.version,
-        target.server,
-        target.fanout,
-        message.get("method"),
-        timeout_seconds,
-    )
 
 
 def rpc_sent_labels(key: Key, default_exchange: Any) -> Labels:
@@ -56,12 +39,6 @@ def rpc_sent_labels(key: Key, default_exchange: Any) -> Labels:
         "method": text(method),
         "timeout": number(timeout_seconds),
     }
-
-
-def rpc_received_key(incoming: Any) -> Key:
-    """Key of a message that an RPC listener received."""
-    message = incoming.message
-    return message.get("namespace"), message.get("version"), message.get("method")
 
 
 def rpc_received_labels(key: Key, target: Any, default_exchange: Any, endpoint: str) -> Labels:

@@ -8,18 +8,19 @@ the service begins to listen. The message's half, what it asks, is the recorder'
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from shmetrics.hooks.oslo_messaging.endpoint import endpoint_name
-from shmetrics.hooks.oslo_messaging.incoming import Incoming, Notification, Request, end_incoming
-from shmetrics.hooks.oslo_messaging.instruments import Instrument
-from shmetrics.hooks.oslo_messaging.labels import (
-    notification_received_labels,
+from shmetrics.hooks.oslo_messaging._messages import (
+    Incoming,
+    Recorder,
+    notification,
+    receiver,
+    request,
     rpc_received_key,
-    rpc_received_labels,
 )
+from shmetrics.hooks.oslo_messaging.endpoint import endpoint_name
+from shmetrics.hooks.oslo_messaging.instruments import Instrument
+from shmetrics.hooks.oslo_messaging.labels import notification_received_labels, rpc_received_labels
 from shmetrics.hooks.oslo_messaging.origin import Origins
 from shmetrics.hooks.oslo_messaging.proxy import Proxy
-from shmetrics.hooks.oslo_messaging.raised import name_of_raised
-from shmetrics.hooks.oslo_messaging.recorder import Recorder
 
 __all__ = ["Listener", "notification_listener", "rpc_listener"]
 
@@ -39,17 +40,7 @@ class Listener(Proxy):
         self._shm_wrapping = wrapping
 
     def start(self, on_incoming_callback: Any, *args: Any, **kwargs: Any) -> Any:
-        wrap = self._shm_wrapping(on_incoming_callback)
-
-        def on_incoming(batch: Any) -> Any:
-            messages = [wrap(message) for message in batch]
-            try:
-                return on_incoming_callback(messages)
-            except BaseException as error:
-                for message in messages:  # the server did not take them: nobody will answer
-                    end_incoming(message, name_of_raised(error))
-                raise
-
+        on_incoming = receiver(on_incoming_callback, self._shm_wrapping(on_incoming_callback))
         return self._shm_real.start(on_incoming, *args, **kwargs)
 
 
@@ -61,8 +52,7 @@ def rpc_listener(real: Any, instrument: Instrument, target: Any, default_exchang
             endpoint = endpoint_name(callback, *key)
             return instrument(rpc_received_labels(key, target, default_exchange, endpoint))
 
-        calls = Recorder(rpc_received_key, make)
-        return lambda incoming: Request(incoming, calls.start(incoming))
+        return request(Recorder(rpc_received_key, make))
 
     return Listener(real, wrapping)
 
@@ -79,7 +69,6 @@ def notification_listener(real: Any, instrument: Instrument, origins: Origins) -
         return instrument(notification_received_labels(exchange, topic, priority, event_type))
 
     def wrapping(_callback: Any) -> Callable[[Any], Incoming]:
-        calls = Recorder(key, make)
-        return lambda incoming: Notification(incoming, calls.start(incoming))
+        return notification(Recorder(key, make))
 
     return Listener(real, wrapping)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+# Families, and the series of counters, gauges and histograms. Part of _ring.pyx.
+
+cdef bint _converted(object amount, double *value):
+    """A number that is no float as a double. False, and counted, if it is not one.
+
+    Nothing in this module returns out of an except clause: what Cython makes of that crashes if
+    there is no memory for a traceback.
+    """
+    cdef bint found = True
+    try:
+        value[0] = PyFloat_AsDouble(amount)
+    except MemoryError:
+        found = False
+        shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
+    except Exception:
+        found = False
+        shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
+    return found
+
+
+cdef inline bint _number(object amount, double *value):
+    """The same of any number, in the caller's own code if it is a float: nearly all are."""
+    if type(amount) is float:
+        value[0] = <double>amount
+        return True
+    return _converted(amount, value)
+
+
+cdef bint _trace(object exemplar, shm_trace *trace):
+    """The trace that an exemplar names, as prometheus_client takes one: {"trace_id": 32 digits or a
+    UUID, "span_id": 16 digits}. False if it names none. What was given and cannot be kept, it or
+    another label, is counted.
+    """
+    cdef bint found = False
+    cdef Py_ssize_t length, kept = 0, given = 0
+    cdef const char *text
+    try:
+        given = len(exemplar)
+        if given:
+            text = PyUnicode_AsUTF8AndSize(exemplar["trace_id"], &length)
+            found = shm_trace_read(trace, text, <size_t>length)
+            kept = found
+        if found and given > 1 and "span_id" in exemplar:
+            text = PyUnicode_AsUTF8AndSize(exemplar["span_id"], &length)
+            kept += shm_span_read(trace, text, <size_t>length)
+    except MemoryError:
+        kept = given
+        shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
+    except Exception:
+        kept = -1
+    if kept != given:
+        shm_count_drop(shm_process_producer(), SHM_DROP_BAD_EXEMPLAR, 1)
+    return found
+
+
+cdef class Family:
+    """A metric family as this process defines it. text: the payload of its dictionary entry."""
+
+    cdef shm_family family
+    cdef object _text
+    cdef const double[::1] _bounds
+
+    def __cinit__(self, int type, const double[::1] bounds, bytes text):
+        self._text = text
+        self._bounds = bounds
+        self.family.type = <uint16_t>type
+        self.family.n_bounds = <uint32_t>(0 if bounds is None else bounds.shape[0])
+        if self.family.n_bounds:
+            self.family.bounds = &bounds[0]
+        self.family.text = <const unsigned char *><char *>text
+        self.family.text_bytes = <uint32_t>len(text)
+
+
+def texts(tuple values, str none):
+    """Label values as texts: str() of each, and none for None. The same tuple if they are texts.
+
+    Here because it is on the way of every labels().
+    """
+    for value in values:
+        if type(value) is not str:
+            return tuple([none if value is None else str(value) for value in values])
+    return values
+
+
+cdef int _set_text(shm_series *series, bytes text) except -1:
+    if text is not None:
+        series.text = <const unsigned char *><char *>text
+        series.text_bytes = <uint32_t>len(text)
+    return 0
+
+
+cdef class Series:
+    """One series of a family. text: the payload of its dictionary entry.
+
+    None: it has none, and what it records counts in the family's overflow series.
+    """
+
+    cdef shm_series series
+    cdef Family _family
+    cdef object _text
+
+    def __cinit__(self, Family family, bytes text, *_):
+        self._family = family
+        self._text = text
+        self.series.type = family.family.type
+        self.series.n_bounds = family.family.n_bounds
+        self.series.bounds = family.family.bounds
+        self.series.family = &family.family
+        _set_text(&self.series, text)
+
+
+cdef class CounterSeries(Series):
+    def inc(self, amount=1.0, exemplar=None):
+        """Adds amount (>= 0). exemplar: the trace that this one event belongs to."""
+        cdef double value
+        if exemplar is not None:
+            self._inc_traced(amount, exemplar)
+        elif _number(amount, &value) and shm_emit_add(
+                shm_process_producer(), &self.series, value) == SHM_ATTENTION:
+            _attend()
+
+    cdef int _inc_traced(self, object amount, object exemplar) except -1:
+        cdef double value
+        cdef shm_trace trace
+        cdef const shm_trace *given = &trace if _trace(exemplar, &trace) else NULL
+        if _number(amount, &value) and shm_emit_add_traced(
+                shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
+            _attend()
+        return 0
+
+
+cdef class GaugeSeries(Series):
+    cdef readonly bint with_stamp
+
+    def __init__(self, Family family, bytes text, bint with_stamp=False):
+        self.with_stamp = with_stamp
+
+    cdef int _write(self, object amount, double sign, bint add) except -1:
+        cdef double value
+        if _number(amount, &value) and shm_emit_gauge(
+                shm_process_producer(), &self.series, sign * value, add,
+                self.with_stamp) == SHM_ATTENTION:
+            _attend()
+        return 0
+
+    def set(self, value):
+        """The gauge is value."""
+        self._write(value, 1.0, False)
+
+    def inc(self, amount=1.0):
+        """Adds amount."""
+        self._write(amount, 1.0, True)
+
+    def dec(self, amount=1.0):
+        """Takes amount away."""
+        self._write(amount, -1.0, True)
+
+
+cdef class HistogramSeries(Series):
+    def observe(self, amount, exemplar=None):
+        """Takes one value. exemplar: the trace that it belongs to."""
+        cdef double value
+        if exemplar is not None:
+            self._observe_traced(amount, exemplar)
+        elif _number(amount, &value) and shm_emit_observe(
+                shm_process_producer(), &self.series, value) == SHM_ATTENTION:
+            _attend()
+
+    cdef int _observe_traced(self, object amount, object exemplar) except -1:
+        cdef double value
+        cdef shm_trace trace
+        cdef const shm_trace *given = &trace if _trace(exemplar, &trace) else NULL
+        if _number(amount, &value) and shm_emit_observe_traced(
+                shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
+            _attend()
+        return 0

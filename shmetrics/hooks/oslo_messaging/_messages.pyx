@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: freethreading_compatible=False
+"""What is done for every message: a call opened on its way out or in, and ended.
+
+Compiled, because of where it runs. Between two messages a service has done other things, and what
+has left the caches costs a function of Python 0.7 µs, however little it does. What is done once,
+for a driver or a label set, is in the Python modules around.
+
+Nothing here raises what the real driver would not have raised: see `failures`.
+"""
+
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.ref cimport PyObject
+
+from shmetrics.hooks.oslo_messaging.failures import failed
+from shmetrics.hooks.oslo_messaging.raised import name_of_failure, name_of_raised
+
+# Label sets that a recorder keeps. Beyond it the cache starts anew: a service whose methods or
+# timeouts are without number pays for making instruments, not with its memory.
+LIMIT = 4096
+
+# Characters of raw values that are worth keeping. A peer may send a method name of a megabyte.
+LONGEST = 2048
+
+# Counted as the exception of a message that nobody answered before it was thrown away: without it,
+# such a call would stay open for as long as the process lives.
+UNANSWERED = "Unanswered"
+
+
+# ---- raw values to an open call -----------------------------------------------------------------
+
+cpdef tuple rpc_sent_key(target, message, wait_for_reply, timeout_seconds):
+    """The raw values that decide the labels of a message given to BaseDriver.send."""
+    return (
+        not wait_for_reply,
+        target.exchange,
+        target.topic,
+        target.namespace,
+        target.version,
+        target.server,
+        target.fanout,
+        message.get("method"),
+        timeout_seconds,
+    )
+
+
+cpdef tuple rpc_received_key(incoming):
+    """The raw values that decide the labels of a message that an RPC listener received."""
+    message = incoming.message
+    return message.get("namespace"), message.get("version"), message.get("method")
+
+
+cdef class Recorder(dict):
+    """The calls of one family, each kept under the raw values from which its labels are made.
+
+    Making one costs microseconds: values are formatted, the endpoint is looked for, the series is
+    interned. key: makes the raw values, a hashable tuple, from what start() is given. make: turns
+    such a key into a call.
+    """
+
+    cdef object _key
+    cdef object _make
+
+    def __init__(self, key, make):
+        dict.__init__(self)
+        self._key = key
+        self._make = make
+
+    def start(self, *raw):
+        """Begins a call; the result is for end(), whichever thread ends it. Never raises."""
+        opened = None
+        try:
+            opened = self.opened(self._key(*raw))
+        except Exception as error:
+            failed(error)
+        return opened
+
+    cdef tuple opened(self, tuple key):
+        cdef PyObject *kept = PyDict_GetItemWithError(self, key)
+        call = <object>kept if kept != NULL else self._kept(key)
+        return call, call.start()
+
+    cdef _kept(self, tuple key):
+        call = self._make(key)
+        if sum([len(value) for value in key if isinstance(value, (str, bytes))]) <= LONGEST:
+            if len(self) >= LIMIT:
+                self.clear()
+            self[key] = call
+        return call
+
+
+cpdef int end(tuple opened, exception=None) except -1:
+    """Ends a call that a Recorder began; None is one that could not begin. Never raises."""
+    if opened is not None:
+        try:
+            opened[0].end(opened[1], exception)
+        except Exception as error:
+            failed(error)
+    return 0
+
+
+# ---- on the way out -----------------------------------------------------------------------------
+
+def sent_by_name(real, Recorder calls not None):
+    """The send() of a real driver, with a call around it. Its parameters are the contract's."""
+
+    def send(target, ctxt, message, wait_for_reply=None, timeout=None, call_monitor_timeout=None,
+             retry=None, transport_options=None):
+        cdef tuple opened = None
+        try:
+            opened = calls.opened(rpc_sent_key(target, message, wait_for_reply, timeout))
+        except Exception as error:
+            failed(error)
+        try:
+            reply = real.send(
+                target,
+                ctxt,
+                message,
+                wait_for_reply=wait_for_reply,
+                timeout=timeout,
+                call_monitor_timeout=call_monitor_timeout,
+                retry=retry,
+                transport_options=transport_options,
+            )
+        except BaseException as error:
+            end(opened, name_of_raised(error))
+            raise
+        end(opened)
+        return reply
+
+    return send
+
+
+# ---- on the way in ------------------------------------------------------------------------------
+
+cdef class Incoming:
+    """One incoming message, measured from its receipt to its end: another object in all else.
+
+    An end is recorded just before the real message is told, not after: whoever has the answer in
+    hand finds the end in the figures, and a broker that does not take the answer does not look like
+    a slow method. The first end counts, later ones do nothing.
+
+    ======================  ==========================  ===========================================
+    what happens            `Request` (RPC)             `Notification`
+    ======================  ==========================  ===========================================
+    ``reply``               the end, with its failure   the end
+    ``requeue``             the end                     the end
+    ``acknowledge``         only if it raises: a        the end
+                            server then drops it
+    message dropped         the end, as `UNANSWERED`    the end, as `UNANSWERED`
+    ======================  ==========================  ===========================================
+    """
+
+    cdef object _real
+    cdef tuple _opened
+    cdef object __weakref__
+
+    def __cinit__(self, real, tuple opened):
+        self._real = real
+        self._opened = opened
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+    def __setattr__(self, name, value):
+        setattr(self._real, name, value)
+
+    def __delattr__(self, name):
+        delattr(self._real, name)
+
+    def __dir__(self):
+        return sorted({*object.__dir__(self), *dir(self._real)})
+
+    def __repr__(self):
+        return f"<shmetrics on {self._real!r}>"
+
+    @property
+    def __class__(self):
+        return type(self._real)
+
+    # What a server reads of every message: these are found before __getattr__ is asked.
+
+    @property
+    def client_timeout(self):
+        return self._real.client_timeout
+
+    @property
+    def ctxt(self):
+        return self._real.ctxt
+
+    @property
+    def message(self):
+        return self._real.message
+
+    @property
+    def msg_id(self):
+        return self._real.msg_id
+
+    # A parameter that the contract does not have yet is passed on as well; without one, nothing is
+    # packed.
+
+    def requeue(self, *args, **kwargs):
+        self._end()
+        return self._real.requeue(*args, **kwargs) if args or kwargs else self._real.requeue()
+
+    def reply(self, reply=None, failure=None, *args, **kwargs):
+        self._end(None if failure is None else name_of_failure(failure))
+        if args or kwargs:
+            return self._real.reply(reply, failure, *args, **kwargs)
+        return self._real.reply(reply, failure)
+
+    cdef _acknowledge(self, tuple args, dict kwargs):
+        if args or kwargs:
+            return self._real.acknowledge(*args, **kwargs)
+        return self._real.acknowledge()
+
+    cdef int _end(self, exception=None) except -1:
+        cdef tuple opened = self._opened
+        if opened is not None:
+            self._opened = None
+            end(opened, exception)
+        return 0
+
+    def __del__(self):
+        self._end(UNANSWERED)
+
+
+cdef class Request(Incoming):
+    """An RPC message: a call, or a cast, to which servers reply just the same."""
+
+    def acknowledge(self, *args, **kwargs):
+        try:
+            return self._acknowledge(args, kwargs)
+        except BaseException as error:
+            self._end(name_of_raised(error))
+            raise
+
+
+cdef class Notification(Incoming):
+    """A notification: acknowledged or requeued once its endpoints have seen it."""
+
+    def acknowledge(self, *args, **kwargs):
+        self._end()
+        return self._acknowledge(args, kwargs)
+
+
+def request(Recorder calls not None):
+    """From a message that an RPC listener received to a Request, its call begun."""
+
+    def wrap(real):
+        cdef tuple opened = None
+        try:
+            opened = calls.opened(rpc_received_key(real))
+        except Exception as error:
+            failed(error)
+        return Request(real, opened)
+
+    return wrap
+
+
+def notification(Recorder calls not None):
+    """From a message that a notification listener received to a Notification, its call begun."""
+    return lambda real: Notification(real, calls.start(real))
+
+
+def receiver(callback, wrap):
+    """What a listener is to call instead of a server's callback: each message is wrapped."""
+
+    def on_incoming(batch):
+        cdef list messages = [wrap(message) for message in batch]
+        try:
+            return callback(messages)
+        except BaseException as error:
+            for message in messages:  # the server did not take them: nobody will answer
+                (<Incoming>message)._end(name_of_raised(error))
+            raise
+
+    return on_incoming
