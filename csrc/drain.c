@@ -138,6 +138,44 @@ static void keep_exemplar(const struct shm_drain *drain, const struct shm_target
     }
 }
 
+static bool is_span(const struct shm_record *record)
+{
+    return record->kind == SHM_KIND_SPAN_START || record->kind == SHM_KIND_SPAN_STOP;
+}
+
+/* Takes a span, and what is said about it in the slots behind; *slots are all of them. No total
+ * changes: after a kill in the middle it is taken once more, and who puts spans together knows it. */
+__attribute__((noinline))
+static enum shm_drained take_span(struct shm_drain *drain, const struct shm_target *target,
+                                  const struct shm_record *record, uint64_t waiting,
+                                  uint64_t *slots)
+{
+    struct shm_span span;
+    memcpy(&span, record, sizeof span);
+    if (target->type != SHM_TYPE_SPANS || span.n_info > SHM_SPAN_INFO_SLOTS ||
+        span.n_info >= waiting)
+        return SHM_BROKEN_KIND;
+    *slots = 1u + span.n_info;
+    size_t n_bytes = *slots * SHM_RECORD_BYTES;
+    unsigned char *to = drain->spans ? shm_spans_room(drain->spans, n_bytes) : NULL;
+    for (uint64_t i = 1; i < *slots; i++) {
+        struct shm_record slot;
+        struct shm_span_info info;
+        shm_ring_read_ahead(&drain->ring, i, &slot);
+        memcpy(&info, &slot, sizeof info);
+        if (info.kind != SHM_KIND_SPAN_INFO || info.size_bytes > SHM_SPAN_INFO_BYTES)
+            return SHM_BROKEN_KIND;
+        if (to)
+            memcpy(to + i * SHM_RECORD_BYTES, &info, sizeof info);
+    }
+    if (to) {
+        memcpy(to, &span, sizeof span);
+        drain->spans->used_bytes += n_bytes;
+        drain->spans->n++;
+    }
+    return SHM_DRAINED;
+}
+
 static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
 {
     struct moment now = {0, 0};
@@ -151,6 +189,17 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
         if (record.series == 0 || record.series >= drain->n_targets)
             return SHM_BROKEN_SERIES;
         const struct shm_target *target = &drain->targets[record.series];
+        if (SHM_SELDOM(is_span(&record))) {
+            uint64_t slots;
+            enum shm_drained taken = take_span(drain, target, &record, waiting, &slots);
+            if (taken != SHM_DRAINED)
+                return taken;
+            shm_ring_release_run(&drain->ring, slots);
+            drain->taken[record.kind]++;
+            drain->taken[SHM_KIND_SPAN_INFO] += slots - 1;
+            waiting -= slots - 1;
+            continue;
+        }
         enum shm_drained result = plan_record(drain, target, &record, &plan);
         if (result != SHM_DRAINED)
             return result;

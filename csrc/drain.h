@@ -19,6 +19,7 @@
 #include "lane.h"
 #include "ring.h"
 #include "scale.h"
+#include "spans.h"
 #include "spill.h"
 #include "undo.h"
 
@@ -73,6 +74,7 @@ struct shm_drain {
     struct shm_tally tally; /* nothing, until the caller fills it in */
     uint64_t taken[SHM_KINDS]; /* by this pass, not yet in the tally */
     struct shm_exemplars *exemplars; /* NULL: none are kept */
+    struct shm_spans *spans;         /* NULL: none are taken */
     /* the store: its undo entry, its cells */
     struct shm_undo *undo;
     uint64_t *cells;

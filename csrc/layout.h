@@ -69,6 +69,7 @@ enum shm_type {
     SHM_TYPE_HISTOGRAM = 3, /* cells: sum (f64), then one count per bucket */
     SHM_TYPE_CALLS = 4,     /* cells: starts, ends, sum of durations (ns), then buckets */
     SHM_TYPE_EXCEPTION = 5, /* cells: count; a class of exception of one call series */
+    SHM_TYPE_SPANS = 6,     /* no cells: labels say what a span is of, its records all the rest */
 };
 
 /* Where a call's or histogram's buckets begin within its cells. */
@@ -88,7 +89,10 @@ enum shm_kind {
     SHM_KIND_OBSERVE = 2,    /* histogram takes value */
     SHM_KIND_CALL_START = 3, /* stamp */
     SHM_KIND_CALL_END = 4,   /* stamp, duration, exception */
-    SHM_KINDS = 5
+    SHM_KIND_SPAN_START = 5, /* struct shm_span */
+    SHM_KIND_SPAN_STOP = 6,  /* the same */
+    SHM_KIND_SPAN_INFO = 7,  /* struct shm_span_info: right behind the span that it is about */
+    SHM_KINDS = 8
 };
 
 /*
@@ -139,6 +143,64 @@ static_assert(offsetof(struct shm_record, stamp_ns) == 8, "record.stamp_ns");
 static_assert(offsetof(struct shm_record, duration_ns) == 16, "record.duration_ns");
 static_assert(offsetof(struct shm_record, exception) == 24, "record.exception");
 static_assert(offsetof(struct shm_record, trace) == 32, "record.trace");
+
+/*
+ * A span's start or stop, and the slots behind it with what is known about it: published at once.
+ *
+ *   0        1        2        4               8                       16
+ *   +--------+--------+--------+---------------+-----------------------+
+ *   | kind   | flags  | n_info | series        | stamp_ns              |
+ *   +--------+--------+--------+---------------+-----------------------+
+ *   | id: the span's own                                               |   16
+ *   +------------------------------------------------------------------+
+ *   | trace: the trace that it belongs to, OSProfiler's base id        |   32
+ *   +------------------------------------------------------------------+
+ *   | parent: the span around it, or the trace itself                  |   48
+ *   +------------------------------------------------------------------+
+ *
+ *   +--------+--------+--------+---------------+-----------------------+
+ *   | kind   | zero   | size   | zero          | size bytes            |  n_info times
+ *   +--------+--------+--------+---------------+ ~~~~~~~~~~~~~~~~~~~~~ +
+ *
+ * Together these bytes are one map of MessagePack (its specification is on github.com/msgpack), with
+ * texts for keys. Ids are bytes in the order in which people write them as hexadecimal digits.
+ */
+#define SHM_FLAG_CUT 2u /* not all that was to be said about the span is here */
+
+#define SHM_SPAN_INFO_BYTES 56u
+#define SHM_SPAN_INFO_SLOTS 64u /* at most, behind one record */
+
+struct shm_span {
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t n_info;
+    uint32_t series;
+    uint64_t stamp_ns; /* CLOCK_MONOTONIC */
+    uint8_t id[16];
+    uint8_t trace[16];
+    uint8_t parent[16];
+};
+static_assert(sizeof(struct shm_span) == SHM_RECORD_BYTES, "a span's record is one of all");
+static_assert(offsetof(struct shm_span, flags) == offsetof(struct shm_record, flags), "span.flags");
+static_assert(offsetof(struct shm_span, n_info) == 2, "span.n_info");
+static_assert(offsetof(struct shm_span, series) == offsetof(struct shm_record, series),
+              "span.series");
+static_assert(offsetof(struct shm_span, stamp_ns) == offsetof(struct shm_record, stamp_ns),
+              "span.stamp_ns");
+static_assert(offsetof(struct shm_span, id) == 16, "span.id");
+static_assert(offsetof(struct shm_span, trace) == 32, "span.trace");
+static_assert(offsetof(struct shm_span, parent) == 48, "span.parent");
+
+struct shm_span_info {
+    uint8_t kind;
+    uint8_t zero_a;
+    uint16_t size_bytes;
+    uint32_t zero_b;
+    uint8_t bytes[SHM_SPAN_INFO_BYTES];
+};
+static_assert(sizeof(struct shm_span_info) == SHM_RECORD_BYTES, "span info is one slot");
+static_assert(offsetof(struct shm_span_info, size_bytes) == 2, "span_info.size_bytes");
+static_assert(offsetof(struct shm_span_info, bytes) == 8, "span_info.bytes");
 
 /* ---- dictionary ------------------------------------------------------------------------- */
 
@@ -216,7 +278,8 @@ enum shm_drop {
     SHM_DROP_UNTRACKED_CALL = 5, /* counted, but not listed among the open calls */
     SHM_DROP_NO_MEMORY = 6,
     SHM_DROP_BAD_EXEMPLAR = 7,   /* no trace id, no span id or another label; the event counts */
-    SHM_DROPS = 8
+    SHM_DROP_SPAN = 8,           /* a start or stop for which the ring had no room */
+    SHM_DROPS = 9
 };
 
 struct shm_producer_line {
@@ -229,7 +292,7 @@ struct shm_producer_line {
     _Atomic uint64_t added;          /* events added straight to cells; release, after the cell */
     uint64_t zero_a;
     _Atomic uint64_t dropped[SHM_DROPS];
-    uint64_t zero_b[16];
+    uint64_t zero_b[24 - SHM_DROPS];
 };
 static_assert(sizeof(struct shm_producer_line) == 256, "producer");
 static_assert(offsetof(struct shm_producer_line, dictionary_end) == 8, "producer.dictionary_end");

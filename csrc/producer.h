@@ -69,6 +69,7 @@ static inline const char *shm_drop_name(enum shm_drop cause)
     static const char *const names[SHM_DROPS] = {
         "lane_full",    "oversized",      "bad_value", "bad_labels",
         "foreign_call", "untracked_call", "no_memory", "bad_exemplar",
+        "span",
     };
     return (unsigned)cause < SHM_DROPS ? names[cause] : "unknown";
 }
@@ -221,6 +222,15 @@ static inline struct shm_record *shm_slot(struct shm_producer *p)
             slot = shm_ring_slot(&p->ring);
     }
     return slot;
+}
+
+/* Whether there are n slots, if need be after looking where the collector is. */
+static inline bool shm_slots(struct shm_producer *p, uint64_t n)
+{
+    enum shm_refresh found = shm_ring_reserve(&p->ring, n);
+    if (found == SHM_REFRESH_KICK)
+        shm_kick(p);
+    return found != SHM_REFRESH_FULL;
 }
 
 #endif

@@ -80,6 +80,33 @@ static inline enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
     return SHM_REFRESH_KICK;
 }
 
+/* Whether n slots behind each other can be filled now; the consumer may have to be woken. */
+static inline enum shm_refresh shm_ring_reserve(struct shm_ring *ring, uint64_t n)
+{
+    if (ring->limit - ring->head >= n)
+        return SHM_REFRESH_ROOM;
+    enum shm_refresh found = shm_ring_refresh(ring);
+    if (found == SHM_REFRESH_ROOM && ring->limit - ring->head < n) {
+        ring->limit = ring->tail + shm_ring_capacity(ring); /* they reach into the second half */
+        found = SHM_REFRESH_KICK;
+    }
+    return ring->limit - ring->head >= n ? found : SHM_REFRESH_FULL;
+}
+
+/* The i-th of the slots that were reserved. */
+static inline struct shm_record *shm_ring_reserved(const struct shm_ring *ring, uint64_t i)
+{
+    return &ring->slots[(ring->head + i) & ring->mask];
+}
+
+/* Makes n filled slots exist, all at once. */
+static inline void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
+{
+    ring->head += n;
+    /* Pairs with the acquire in shm_ring_waiting. */
+    atomic_store_explicit(ring->shared_head, ring->head, memory_order_release);
+}
+
 /* Starts the producer's end at the lane's current head. */
 static inline void shm_ring_open(struct shm_ring *ring, struct shm_record *slots, uint64_t records,
                                  struct shm_header *header)
@@ -125,6 +152,22 @@ static inline uint64_t shm_ring_waiting(const struct shm_ring_reader *reader)
 static inline void shm_ring_read(const struct shm_ring_reader *reader, struct shm_record *record)
 {
     *record = reader->slots[reader->tail & (reader->records - 1)];
+}
+
+/* Copies the i-th record behind the oldest; the caller knows that it waits. */
+static inline void shm_ring_read_ahead(const struct shm_ring_reader *reader, uint64_t i,
+                                       struct shm_record *record)
+{
+    *record = reader->slots[(reader->tail + i) & (reader->records - 1)];
+}
+
+/* Gives the n oldest slots back, all at once. */
+static inline void shm_ring_release_run(struct shm_ring_reader *reader, uint64_t n)
+{
+    /* Pairs with the acquire of tail in shm_ring_refresh: the slots may be overwritten. */
+    atomic_store_explicit(reader->shared_tail, reader->tail + n, memory_order_release);
+    atomic_signal_fence(memory_order_seq_cst);
+    reader->tail += n; /* second: if the store faults, nothing was given back */
 }
 
 /* Gives the oldest slot back. */

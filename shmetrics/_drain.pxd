@@ -32,6 +32,15 @@ cdef extern from "exemplars.h" nogil:
                               uint32_t n_buckets) noexcept
 
 
+cdef extern from "spans.h" nogil:
+    cdef struct shm_spans:
+        unsigned char *bytes
+        size_t size_bytes
+        size_t used_bytes
+        uint64_t n
+        uint64_t lost
+
+
 cdef extern from "drain.h" nogil:
     const int SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY
     const int SHM_BROKEN_HEAD, SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND
@@ -40,17 +49,18 @@ cdef extern from "drain.h" nogil:
     const uint64_t SHM_NO_CELL
 
     cdef struct shm_tally:
-        uint64_t *events[5]
+        uint64_t *events[8]
         uint64_t *unbound
         uint64_t *spilled
         uint64_t *overflowed
-        uint64_t *dropped[8]
+        uint64_t *dropped[9]
 
     cdef struct shm_drain:
         shm_lane lane
         uint32_t n_targets
         shm_tally tally
         shm_exemplars *exemplars
+        shm_spans *spans
 
     cdef struct shm_open_call_copy:
         uint64_t start_ns

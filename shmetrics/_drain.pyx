@@ -4,6 +4,7 @@
 
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 
 from shmetrics._ring cimport check_attach, counts_dict, shm_cells_of, shm_counts, shm_entry
 from shmetrics._ring cimport shm_lane_bytes, shm_lane_format, shm_lane_sizes
@@ -91,6 +92,34 @@ cdef class ExemplarTable:
         shm_exemplars_forget(&self.exemplars, series, n_buckets)
 
 
+cdef class SpanBuffer:
+    """Where drains put the spans that they meet, until somebody takes them."""
+
+    cdef shm_spans spans
+
+    def __cinit__(self, size_t size_bytes):
+        # Zeroed by the system, page by page, once they are needed.
+        self.spans.bytes = <unsigned char *>calloc(size_bytes, 1)
+        if self.spans.bytes == NULL:
+            raise MemoryError(f"no memory for {size_bytes} bytes of spans")
+        self.spans.size_bytes = size_bytes
+
+    def __dealloc__(self):
+        free(self.spans.bytes)
+
+    @property
+    def lost(self):
+        """How many there was no room for."""
+        return self.spans.lost
+
+    def take(self):
+        """Their records and slots of info, as bytes of csrc/layout.h, and how many they are; and
+        there is room again."""
+        cdef tuple taken = (self.spans.bytes[:self.spans.used_bytes], self.spans.n)
+        self.spans.used_bytes = self.spans.n = 0
+        return taken
+
+
 cdef bint _said(int answer) except -1:
     if answer < 0:
         PyErr_SetFromErrno(OSError)
@@ -122,6 +151,7 @@ cdef class LaneDrain:
     cdef unsigned char[::1] _undo
     cdef uint64_t[::1] _cells
     cdef ExemplarTable _exemplars
+    cdef SpanBuffer _spans
     cdef set _kept
 
     def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] undo not None,
@@ -151,6 +181,11 @@ cdef class LaneDrain:
         """From now on, traces that events say they belong to are kept there."""
         self._exemplars = table
         self.drain_.exemplars = &table.exemplars
+
+    def keep_spans(self, SpanBuffer buffer not None):
+        """From now on, spans are put there."""
+        self._spans = buffer
+        self.drain_.spans = &buffer.spans
 
     def recover(self):
         """Undoes what a kill left half done in this lane. False: the undo entry is damaged."""

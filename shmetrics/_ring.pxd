@@ -2,7 +2,7 @@
 # What csrc/ offers an emitter, and what it shares with the collector. Nothing there raises; what
 # needs the GIL is only what touches Python objects.
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "layout.h" nogil:
@@ -15,13 +15,14 @@ cdef extern from "layout.h" nogil:
     const char *SHM_OVERFLOW_VALUE
 
     const int SHM_TYPE_NONE, SHM_TYPE_COUNTER, SHM_TYPE_GAUGE, SHM_TYPE_HISTOGRAM
-    const int SHM_TYPE_CALLS, SHM_TYPE_EXCEPTION
+    const int SHM_TYPE_CALLS, SHM_TYPE_EXCEPTION, SHM_TYPE_SPANS
     const int SHM_KIND_ADD, SHM_KIND_OBSERVE, SHM_KIND_CALL_START, SHM_KIND_CALL_END, SHM_KINDS
+    const int SHM_KIND_SPAN_START, SHM_KIND_SPAN_STOP, SHM_KIND_SPAN_INFO, SHM_FLAG_CUT
     const int SHM_ENTRY_FAMILY, SHM_ENTRY_SERIES, SHM_ENTRY_EXCEPTION
     const int SHM_LANE_CLOSED
     const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
     const int SHM_DROPS, SHM_DROP_BAD_VALUE, SHM_DROP_BAD_LABELS, SHM_DROP_NO_MEMORY
-    const int SHM_DROP_BAD_EXEMPLAR
+    const int SHM_DROP_BAD_EXEMPLAR, SHM_DROP_SPAN
     const uint32_t SHM_CELL_STARTS, SHM_CELL_ENDS, SHM_CELL_DURATION, SHM_CALLS_BUCKETS
     const uint32_t SHM_CELL_SUM, SHM_HISTOGRAM_BUCKETS, SHM_CELL_VALUE, SHM_CELL_STAMP
 
@@ -35,8 +36,22 @@ cdef extern from "layout.h" nogil:
     const size_t SHM_AT_TRACE "offsetof(struct shm_record, trace.id)"
     const size_t SHM_AT_SPAN "offsetof(struct shm_record, trace.span)"
 
+    const size_t SHM_AT_N_INFO "offsetof(struct shm_span, n_info)"
+    const size_t SHM_AT_SPAN_ID "offsetof(struct shm_span, id)"
+    const size_t SHM_AT_SPAN_TRACE "offsetof(struct shm_span, trace)"
+    const size_t SHM_AT_SPAN_PARENT "offsetof(struct shm_span, parent)"
+    const size_t SHM_AT_INFO_SIZE "offsetof(struct shm_span_info, size_bytes)"
+    const size_t SHM_AT_INFO_BYTES "offsetof(struct shm_span_info, bytes)"
+
     cdef struct shm_trace:
-        pass
+        uint8_t id[16]
+
+    cdef struct shm_span:
+        uint8_t kind
+        uint8_t flags
+        uint8_t id[16]
+        uint8_t trace[16]
+        uint8_t parent[16]
 
     cdef struct shm_entry:
         uint32_t size_bytes
@@ -131,6 +146,29 @@ cdef extern from "emit.h" nogil:
                           shm_series *exception) noexcept
 
 
+cdef extern from "emit_span.h" nogil:
+    enum:
+        SHM_SPAN_INFO_MAX_BYTES
+
+    int shm_emit_span(shm_producer *producer, shm_series *series, const shm_span *span,
+                      const unsigned char *info, uint32_t info_bytes) noexcept
+
+
+cdef extern from "info.h" nogil:
+    cdef struct shm_info:
+        unsigned char *at
+        const unsigned char *end
+        bint is_cut
+
+    bint shm_info_nil(shm_info *info) noexcept
+    bint shm_info_bool(shm_info *info, bint value) noexcept
+    bint shm_info_int(shm_info *info, int64_t value) noexcept
+    bint shm_info_float(shm_info *info, double value) noexcept
+    bint shm_info_text(shm_info *info, const char *text, size_t n_bytes) noexcept
+    unsigned char *shm_info_open(shm_info *info, bint is_map) noexcept
+    void shm_info_close(unsigned char *opened, uint16_t n_members) noexcept
+
+
 cdef extern from "process.h" nogil:
     const uint32_t SHM_DEFAULT_RECORDS, SHM_DEFAULT_DICTIONARY_BYTES
     const uint32_t SHM_DEFAULT_CELLS, SHM_DEFAULT_CALLS
@@ -158,7 +196,7 @@ cdef extern from "counts.h" nogil:
         uint64_t spilled
         uint64_t gauge_writes
         uint64_t overflowed
-        uint64_t dropped[8]
+        uint64_t dropped[9]
 
     void shm_counts_read(const shm_header *header, shm_counts *counts) noexcept
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Callable
-from typing import Final, TypedDict
+from typing import Any, Final, TypedDict
 
 from typing_extensions import Buffer, Self
 
@@ -20,6 +20,7 @@ TYPE_GAUGE: Final[int]
 TYPE_HISTOGRAM: Final[int]
 TYPE_CALLS: Final[int]
 TYPE_EXCEPTION: Final[int]
+TYPE_SPANS: Final[int]
 
 ENTRY_FAMILY: Final[int]
 ENTRY_SERIES: Final[int]
@@ -53,6 +54,11 @@ KIND_NAMES: Final[dict[int, str]]
 DROP_NAMES: Final[tuple[str, ...]]
 STATE_NAMES: Final[dict[int, str]]
 RECORD_FIELDS: Final[tuple[tuple[str, str, int], ...]]
+SPAN_FIELDS: Final[tuple[tuple[str, str, int], ...]]
+INFO_SIZE_AT: Final[int]
+INFO_BYTES_AT: Final[int]
+KIND_SPAN_START: Final[int]
+FLAG_CUT: Final[int]
 
 class Counts(TypedDict):
     lane: int
@@ -111,3 +117,11 @@ class CallSeries(Series):
     def traced(self, exemplar: dict[str, str] | None) -> OpenCall: ...
     def start(self, exemplar: dict[str, str] | None = None) -> OpenCall: ...
     def end(self, call: OpenCall, exception: str | None = None) -> None: ...
+
+class SpanSeries(Series):
+    def start(
+        self, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
+    ) -> None: ...
+    def stop(
+        self, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
+    ) -> None: ...

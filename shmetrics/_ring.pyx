@@ -16,6 +16,8 @@ from cpython.exc cimport PyErr_Clear
 from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport INT64_MAX
+from libc.string cimport memcpy
 
 from shmetrics.errors import LaneRefused
 
@@ -37,6 +39,7 @@ TYPE_GAUGE = SHM_TYPE_GAUGE
 TYPE_HISTOGRAM = SHM_TYPE_HISTOGRAM
 TYPE_CALLS = SHM_TYPE_CALLS
 TYPE_EXCEPTION = SHM_TYPE_EXCEPTION
+TYPE_SPANS = SHM_TYPE_SPANS
 
 ENTRY_FAMILY = SHM_ENTRY_FAMILY
 ENTRY_SERIES = SHM_ENTRY_SERIES
@@ -72,6 +75,9 @@ KIND_NAMES = {
     SHM_KIND_OBSERVE: "observe",
     SHM_KIND_CALL_START: "call_start",
     SHM_KIND_CALL_END: "call_end",
+    SHM_KIND_SPAN_START: "span_start",
+    SHM_KIND_SPAN_STOP: "span_stop",
+    SHM_KIND_SPAN_INFO: "span_info",
 }
 DROP_NAMES = tuple(shm_drop_name(cause).decode() for cause in range(SHM_DROPS))
 STATE_NAMES = {
@@ -92,6 +98,22 @@ RECORD_FIELDS = (
     ("trace", "V16", SHM_AT_TRACE),
     ("span", "V8", SHM_AT_SPAN),
 )
+
+# The same of a span's record, and of the slots of info behind it.
+SPAN_FIELDS = (
+    ("kind", "u1", SHM_AT_KIND),
+    ("flags", "u1", SHM_AT_FLAGS),
+    ("n_info", "<u2", SHM_AT_N_INFO),
+    ("series", "<u4", SHM_AT_SERIES),
+    ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
+    ("id", "V16", SHM_AT_SPAN_ID),
+    ("trace", "V16", SHM_AT_SPAN_TRACE),
+    ("parent", "V16", SHM_AT_SPAN_PARENT),
+)
+INFO_SIZE_AT = SHM_AT_INFO_SIZE
+INFO_BYTES_AT = SHM_AT_INFO_BYTES
+KIND_SPAN_START = SHM_KIND_SPAN_START
+FLAG_CUT = SHM_FLAG_CUT
 
 _ATTACH_REASONS = {
     SHM_ATTACH_NOT_READY: "not_ready",
@@ -202,3 +224,4 @@ cdef int _attend() except -1:
 
 include "_series.pxi"
 include "_calls.pxi"
+include "_spans.pxi"

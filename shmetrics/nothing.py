@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 LAYOUT_VERSION = ENTRY_MAX_BYTES = 0
 OVERFLOW_VALUE = ""
 DROP_BAD_VALUE = DROP_BAD_LABELS = DROP_NO_MEMORY = 0
-TYPE_NONE = TYPE_COUNTER = TYPE_GAUGE = TYPE_HISTOGRAM = TYPE_CALLS = 0
+TYPE_NONE = TYPE_COUNTER = TYPE_GAUGE = TYPE_HISTOGRAM = TYPE_CALLS = TYPE_SPANS = 0
 
 
 def process_init(*_: object) -> None:
@@ -82,3 +82,8 @@ class CallSeries(Series):
         return OpenCall()
 
     __call__ = traced = start
+
+
+class SpanSeries(Series):
+    __slots__ = ()
+    start = stop = Series.inc

@@ -38,7 +38,7 @@ struct shm_entry { uint32_t size_bytes; uint16_t kind; uint16_t type; uint32_t i
 struct shm_open_call_copy { uint64_t start_ns; uint32_t series; uint32_t slot; };
 struct shm_gauge_copy { uint32_t series; double value; uint64_t stamp_ns; ...; };
 struct shm_counts {
-    uint64_t recorded; uint64_t spilled; uint64_t overflowed; uint64_t dropped[8]; ...;
+    uint64_t recorded; uint64_t spilled; uint64_t overflowed; uint64_t dropped[9]; ...;
 };
 struct shm_trace { uint8_t id[16]; uint8_t span[8]; };
 struct shm_exemplar {
@@ -49,7 +49,15 @@ struct shm_room { uint64_t bytes; uint32_t cells; };
 struct shm_producer {
     uint32_t cells_used; uint64_t dictionary_end; struct shm_room reserved; ...;
 };
-struct shm_drain { ...; };
+struct shm_span {
+    uint8_t kind; uint8_t flags; uint16_t n_info; uint32_t series; uint64_t stamp_ns;
+    uint8_t id[16]; uint8_t trace[16]; uint8_t parent[16];
+};
+struct shm_spans {
+    unsigned char *bytes; size_t size_bytes; size_t used_bytes; uint64_t n, lost;
+};
+struct shm_ring_reader { uint64_t tail; ...; };
+struct shm_drain { struct shm_ring_reader ring; struct shm_spans *spans; ...; };
 struct shm_scale { uint32_t n_slots, coarse_at; ...; };
 struct shm_undo { uint64_t kind, lane_id, index, seen, n; ...; };
 struct shim {
@@ -80,6 +88,8 @@ enum shm_emit shm_emit_gauge(struct shm_producer *, struct shm_series *, double,
 enum shm_emit shm_emit_call_start(struct shm_producer *, struct shm_series *, struct shm_call *);
 enum shm_emit shm_emit_call_end(struct shm_producer *, struct shm_series *, struct shm_call *,
                                 struct shm_series *);
+enum shm_emit shm_emit_span(struct shm_producer *, struct shm_series *, const struct shm_span *,
+                            const unsigned char *, uint32_t);
 enum shm_drained shm_drain_pass(struct shm_drain *);
 enum shm_drained shm_drain_entry(struct shm_drain *, struct shm_entry *, unsigned char *);
 enum shm_drained shm_drain_bind(struct shm_drain *, uint16_t, uint32_t, const struct shm_scale *,
@@ -103,7 +113,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ffi.cdef(DECLARATIONS)
     ffi.set_source(
         "shm_core",
-        '#include "shim.h"\n#include "counts.h"\n#include "trace.h"',
+        '#include "shim.h"\n#include "counts.h"\n#include "trace.h"\n#include "emit_span.h"',
         sources=[
             *(str(ROOT / "tests/core/shim.c"), str(ROOT / "csrc/exemplars.c")),
             *map(str, DRAIN),

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recording spans. A span is no total: what the ring has no room for is counted as dropped, and what
+ * is known about a span is let go first.
+ */
+#ifndef SHM_EMIT_SPAN_H
+#define SHM_EMIT_SPAN_H
+
+#include "emit.h"
+
+#define SHM_SPAN_INFO_MAX_BYTES (SHM_SPAN_INFO_SLOTS * SHM_SPAN_INFO_BYTES)
+
+static inline uint32_t shm_info_slots(uint32_t info_bytes)
+{
+    return (info_bytes + SHM_SPAN_INFO_BYTES - 1) / SHM_SPAN_INFO_BYTES;
+}
+
+static inline void shm_fill_info(struct shm_producer *p, const unsigned char *info,
+                                 uint32_t info_bytes)
+{
+    for (uint32_t i = 0; info_bytes > 0; i++) {
+        struct shm_span_info *slot = (struct shm_span_info *)(void *)shm_ring_reserved(&p->ring, 1 + i);
+        uint32_t n = info_bytes < SHM_SPAN_INFO_BYTES ? info_bytes : SHM_SPAN_INFO_BYTES;
+        slot->kind = SHM_KIND_SPAN_INFO;
+        slot->size_bytes = (uint16_t)n;
+        memcpy(slot->bytes, info, n);
+        info += n;
+        info_bytes -= n;
+    }
+}
+
+/* span: kind, ids and flags; its stamp, series and n_info are filled in here. info: what is known
+ * about it, in at most SHM_SPAN_INFO_MAX_BYTES of MessagePack.
+ *
+ * SHM_ATTENTION: it is neither recorded nor counted. Look after the registration, and try again: it may
+ * be the first event of a process, which has no ring before it has registered. */
+static inline enum shm_emit shm_emit_span(struct shm_producer *p, struct shm_series *s,
+                                          const struct shm_span *span, const unsigned char *info,
+                                          uint32_t info_bytes)
+{
+    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
+        return SHM_EMITTED;
+    uint32_t n_info = shm_info_slots(info_bytes);
+    bool is_cut = false;
+    if (!shm_slots(p, 1 + n_info)) {
+        if (n_info == 0 || !shm_slots(p, 1)) {
+            enum shm_emit found = shm_attend(p);
+            if (found == SHM_EMITTED)
+                shm_count_drop(p, SHM_DROP_SPAN, 1);
+            return found;
+        }
+        n_info = 0;
+        is_cut = true;
+    }
+    struct shm_span *slot = (struct shm_span *)(void *)shm_ring_reserved(&p->ring, 0);
+    *slot = *span;
+    slot->stamp_ns = shm_clock_ns();
+    slot->series = s->id;
+    slot->n_info = (uint16_t)n_info;
+    if (is_cut)
+        slot->flags |= SHM_FLAG_CUT;
+    else
+        shm_fill_info(p, info, info_bytes);
+    shm_ring_publish_run(&p->ring, 1 + n_info);
+    return SHM_EMITTED;
+}
+
+#endif
