@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The traces of the node: span events in, trees out."""

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From span events to rows: what a batch says about each span, start and stop together.
+
+An event may come twice, a stop before its start, and either of them in a later batch. So a row says
+what this batch knows, and nothing where it knows nothing; the store puts rows of one span together.
+The first that says something is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from shmetrics.traces.event import SpanEvent
+
+SpanKey: TypeAlias = tuple[bytes, bytes]  # trace and span
+
+#: Positions in a row: the columns of the table of spans, in this order.
+START_NS, STOP_NS, START_INFO, STOP_INFO, EXCEPTION, IS_CUT = range(7, 13)
+
+#: The largest time that SQLite can hold.
+LATEST_NS: Final = 2**63 - 1
+
+_encode = msgspec.json.Encoder().encode
+
+
+def rows_of(events: Iterable[SpanEvent]) -> dict[SpanKey, list[Any]]:
+    """A row for each span that the events are about, by trace and span, in the order in which they
+    were heard of first."""
+    rows: dict[SpanKey, list[Any]] = {}
+    for event in events:
+        is_start, id, trace, parent, *of, unix_ns, info, is_cut, lane = event
+        row = rows.get((trace, id))
+        if row is None:
+            rows[trace, id] = row = [
+                *(trace, id, parent, *of),
+                *(None, None, None, None, None, is_cut, False, lane),
+            ]
+        elif is_cut:
+            row[IS_CUT] = True
+        when, what = (START_NS, START_INFO) if is_start else (STOP_NS, STOP_INFO)
+        if row[when] is None:
+            row[when] = min(max(unix_ns, 0), LATEST_NS)
+            if info:
+                row[what] = _encode(info).decode()
+                if not is_start:
+                    row[EXCEPTION] = _exception(info)
+    return rows
+
+
+def _exception(info: dict[str, Any]) -> str | None:
+    """The class of the exception that ended a span, as OSProfiler says it."""
+    etype = info.get("etype")
+    return None if etype is None else str(etype)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading the trace store: which traces there are, and the spans of one."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from shmetrics.traces import schema
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Query(NamedTuple):
+    """Which traces are wanted; None: whatever it is. Times are of their beginning."""
+
+    since_ns: int | None = None
+    until_ns: int | None = None
+    service: str | None = None
+    least_duration_ns: int | None = None
+    failed: bool = False
+    limit: int = 100
+
+
+class Trace(NamedTuple):
+    """A trace, in one line. name and service: of the span that began first."""
+
+    id: bytes
+    start_ns: int
+    stop_ns: int  # what was heard of it last
+    spans: int
+    open: int  # of them, begun and not ended
+    errors: int
+    lost: int  # spans beyond what a trace may have
+    name: str
+    service: str
+
+
+class Span(NamedTuple):
+    """One span as it was heard of: start or stop may be missing, their infos are {} then."""
+
+    trace: bytes
+    id: bytes
+    parent: bytes
+    name: str
+    service: str
+    project: str
+    host: str
+    start_ns: int | None
+    stop_ns: int | None
+    start_info: dict[str, Any]
+    stop_info: dict[str, Any]
+    exception: str | None
+    is_cut: bool
+    has_died: bool
+    lane: int
+
+
+_FIRST = """
+FROM spans WHERE trace = traces.id ORDER BY coalesce(start_ns, stop_ns), id LIMIT 1
+"""
+_TRACES = f"""
+SELECT id, start_ns, stop_ns, spans, open, errors, lost,
+    (SELECT name {_FIRST}), (SELECT service {_FIRST})
+FROM traces
+"""
+
+
+class Reader:
+    """One reader's view of the store: what was committed last, without waiting for anybody."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises sqlite3.Error."""
+        self._db: sqlite3.Connection = schema.connect_to_read(path)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._db.close()
+
+    def find(self, query: Query = Query()) -> list[Trace]:  # noqa: B008
+        """The traces that are wanted, the newest first."""
+        wanted: list[tuple[str, object]] = []
+        if query.since_ns is not None:
+            wanted.append(("start_ns >= ?", query.since_ns))
+        if query.until_ns is not None:
+            wanted.append(("start_ns < ?", query.until_ns))
+        if query.least_duration_ns is not None:
+            wanted.append(("stop_ns - start_ns >= ?", query.least_duration_ns))
+        if query.failed:
+            wanted.append(("errors > ?", 0))
+        if query.service is not None:
+            of_service = "id IN (SELECT trace FROM services WHERE service = ?)"
+            wanted.append((of_service, query.service))
+        where = " WHERE " + " AND ".join(part for part, _ in wanted) if wanted else ""
+        values = [value for _, value in wanted]
+        rows = self._db.execute(
+            f"{_TRACES}{where} ORDER BY start_ns DESC, id LIMIT ?", (*values, query.limit)
+        )
+        return [Trace(*row) for row in rows]
+
+    def trace(self, id: bytes) -> Trace | None:
+        """The trace with this id."""
+        row = self._db.execute(f"{_TRACES} WHERE id = ?", (id,)).fetchone()
+        return None if row is None else Trace(*row)
+
+    def spans(self, trace: bytes) -> list[Span]:
+        """The spans of a trace, in the order of their beginning."""
+        rows = self._db.execute(
+            "SELECT * FROM spans WHERE trace = ? ORDER BY coalesce(start_ns, stop_ns), id", (trace,)
+        )
+        return [_span(*row) for row in rows]
+
+
+def _span(*row: Any) -> Span:
+    span = Span(*row)
+    return span._replace(
+        start_info=_info(row[9]),
+        stop_info=_info(row[10]),
+        is_cut=bool(span.is_cut),
+        has_died=bool(span.has_died),
+    )
+
+
+def _info(text: str | None) -> dict[str, Any]:
+    return {} if text is None else dict(_decode(text))

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of the trace store: what is in it, and how it is opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+#: "shmt", in the header of the file (https://www.sqlite.org/fileformat.html, application id).
+APPLICATION_ID: Final = 0x73686D74
+VERSION: Final = 1
+
+_SCHEMA: Final = f"""
+BEGIN;
+CREATE TABLE spans (
+    trace BLOB NOT NULL,
+    id BLOB NOT NULL,
+    parent BLOB NOT NULL,
+    name TEXT NOT NULL,
+    service TEXT NOT NULL,
+    project TEXT NOT NULL,
+    host TEXT NOT NULL,
+    start_ns INTEGER,            -- unix; NULL: that it began was not heard
+    stop_ns INTEGER,             -- NULL: nor that it ended
+    start_info TEXT,             -- JSON
+    stop_info TEXT,
+    exception TEXT,              -- class name, of a span that failed
+    is_cut INTEGER NOT NULL,     -- info is not all that was said
+    has_died INTEGER NOT NULL,   -- its process is gone, and it will not stop
+    lane INTEGER NOT NULL,
+    PRIMARY KEY (trace, id)
+) WITHOUT ROWID;
+CREATE INDEX open_spans ON spans (lane) WHERE stop_ns IS NULL;
+CREATE TABLE traces (
+    id BLOB PRIMARY KEY,
+    start_ns INTEGER NOT NULL,
+    stop_ns INTEGER NOT NULL,    -- of what was heard last
+    spans INTEGER NOT NULL,
+    open INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    lost INTEGER NOT NULL,       -- spans beyond the limit
+    info_bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX traces_by_start ON traces (start_ns);
+CREATE TABLE services (
+    service TEXT NOT NULL,
+    trace BLOB NOT NULL,
+    PRIMARY KEY (service, trace)
+) WITHOUT ROWID;
+CREATE INDEX services_by_trace ON services (trace);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+
+class ForeignFile(Exception):
+    """This is no trace store, or one that this version cannot read; the text says which and why."""
+
+
+def connect_to_write(path: Path) -> sqlite3.Connection:
+    """The one connection that writes; makes the file if there is none. Raises ForeignFile, and
+    sqlite3.Error or OSError if it cannot be opened."""
+    is_new = not path.exists() or path.stat().st_size == 0
+    if is_new:
+        path.touch(mode=0o600)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        # Readers see the last commit, and never wait for the one at hand. What the system has not
+        # written yet when the machine stops is lost, and nothing else: these are traces, no totals.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if is_new:
+            connection.executescript(_SCHEMA)
+        else:
+            check(connection, path)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        if isinstance(error, sqlite3.OperationalError) and "not a database" not in str(error):
+            raise
+        raise ForeignFile(f"{path}: no trace store ({error})") from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection for one reader. Raises sqlite3.Error."""
+    uri = path.absolute().as_uri() + "?mode=ro"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises ForeignFile if it is not one of ours, whole, and of this version."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise ForeignFile(f"{path}: another program's database")
+    if version != VERSION:
+        raise ForeignFile(f"{path}: trace store of version {version}, this is version {VERSION}")
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise ForeignFile(f"{path}: damaged ({found})")

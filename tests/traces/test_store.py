@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trace store against a dictionary of dictionaries."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shmetrics.traces.event import SpanEvent
+from shmetrics.traces.reader import Query, Reader
+from shmetrics.traces.schema import ForeignFile
+from shmetrics.traces.store import SPAN_BYTES, Limits, TraceStore
+
+from .conftest import Opened, event, id_of, whole
+
+FAILED = {"etype": "ValueError", "message": "no"}
+
+
+class Twin:
+    """What the store should say, from all events there ever were: each asked anew, slowly."""
+
+    def __init__(self) -> None:
+        self.events: list[SpanEvent] = []
+        self.died: set[tuple[bytes, bytes]] = set()
+
+    def spans(self, trace: bytes) -> dict[bytes, dict[str, Any]]:
+        found: dict[bytes, dict[str, Any]] = defaultdict(dict)
+        for one in self.events:
+            if one.trace != trace:
+                continue
+            span = found[one.id]
+            span.setdefault("of", (one.parent, one.name, one.service, one.project, one.host))
+            side = "start" if one.is_start else "stop"
+            span.setdefault(f"{side}_ns", one.unix_ns)
+            if one.info and f"{side}_seen" not in span:
+                span[f"{side}_info"] = one.info
+            span[f"{side}_seen"] = True
+            span["is_cut"] = span.get("is_cut", False) or one.is_cut
+        return found
+
+    def lane_ended(self, lane: int) -> None:
+        for trace in {one.trace for one in self.events}:
+            for id, span in self.spans(trace).items():
+                first = next(one for one in self.events if (one.trace, one.id) == (trace, id))
+                if first.lane == lane and "stop_ns" not in span:
+                    self.died.add((trace, id))
+
+
+numbers = st.integers(1, 4)
+events = st.builds(
+    event,
+    is_start=st.booleans(),
+    id=numbers,
+    trace=st.integers(1001, 1003),
+    parent=st.none() | numbers,
+    at=st.integers(0, 50),
+    info=st.sampled_from([{}, FAILED, {"function": {"args": "(1, 2)"}}]),
+    lane=st.integers(1, 2),
+    service=st.sampled_from(["nova", "neutron"]),
+    is_cut=st.booleans(),
+)
+acts = st.lists(st.lists(events, min_size=1, max_size=8) | st.integers(1, 2), max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(acts)
+def test_the_store_says_what_was_said(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[list[SpanEvent] | int]
+) -> None:
+    path = tmp_path_factory.mktemp("store") / "traces.db"
+    store, twin = TraceStore(path), Twin()
+    for act in acts:
+        if isinstance(act, int):
+            store.lane_ended(act)
+            twin.lane_ended(act)
+        else:
+            store.add(act)
+            twin.events += act
+    reader = Reader(path)
+    traces = {one.trace for one in twin.events}
+    assert {found.id for found in reader.find()} == traces
+    for trace in traces:
+        wanted = twin.spans(trace)
+        found = {span.id: span for span in reader.spans(trace)}
+        assert set(found) == set(wanted)
+        for id, span in found.items():
+            want = wanted[id]
+            assert (span.parent, span.name, span.service, span.project, span.host) == want["of"]
+            assert span.start_ns == want.get("start_ns")
+            assert span.stop_ns == want.get("stop_ns")
+            assert span.is_cut == want["is_cut"]
+            assert span.has_died == ((trace, id) in twin.died)
+        summary = reader.trace(trace)
+        assert summary is not None
+        assert summary.spans == len(wanted)
+        assert summary.open == sum(
+            "stop_ns" not in want and (trace, id) not in twin.died for id, want in wanted.items()
+        )
+        begun = [want.get("start_ns", want.get("stop_ns", 0)) for want in wanted.values()]
+        assert summary.start_ns == min(begun)
+    reader.close()
+    store.close()
+
+
+def test_what_comes_twice_is_there_once(opened: Opened) -> None:
+    store, reader = opened()
+    both = whole(1, info={"a": 1})
+    store.add(both)
+    store.add(both[1:])
+    store.add(both)
+    (span,) = reader.spans(id_of(1000))
+    assert (span.start_ns, span.stop_ns, span.start_info) == (1, 11, {"a": 1})
+    assert [trace.spans for trace in reader.find()] == [1]
+
+
+def test_an_error_is_that_of_the_stop(opened: Opened) -> None:
+    store, reader = opened()
+    store.add(whole(1, info=FAILED))
+    store.add([event(True, 2, info=FAILED, trace=1001)])
+    (span,) = reader.spans(id_of(1000))
+    assert (span.exception, span.stop_info) == ("ValueError", FAILED)
+    assert [(trace.id, trace.errors) for trace in reader.find(Query(failed=True))] == [
+        (id_of(1000), 1)
+    ]
+
+
+def test_finding(opened: Opened) -> None:
+    store, reader = opened()
+    for number in range(5):
+        at = number * 100
+        store.add(whole(1, trace=1000 + number, at=at, service=f"s{number % 2}"))
+    store.add([event(False, 2, trace=1003, at=900)])
+
+    def found(**wanted: Any) -> list[int]:
+        return [int.from_bytes(trace.id, "big") for trace in reader.find(Query(**wanted))]
+
+    assert found() == [1004, 1003, 1002, 1001, 1000]
+    assert found(limit=2) == [1004, 1003]
+    assert found(since_ns=100, until_ns=300) == [1002, 1001]
+    assert found(service="s1") == [1003, 1001]
+    assert found(service="s1", since_ns=200) == [1003]
+    assert found(least_duration_ns=11) == [1003]
+    assert found(service="nobody") == []
+
+
+def test_the_first_span_names_its_trace(opened: Opened) -> None:
+    store, reader = opened()
+    store.add([*whole(1, at=50, name="db", service="nova"), *whole(2, at=5, name="wsgi")])
+    (trace,) = reader.find()
+    assert (trace.name, trace.start_ns, trace.stop_ns) == ("wsgi", 5, 60)
+
+
+# ---- limits -------------------------------------------------------------------------------------
+
+
+def test_a_trace_may_have_only_so_many_spans(opened: Opened) -> None:
+    store, reader = opened(Limits(spans_per_trace=3))
+    store.add([event(True, number) for number in (1, 2)])
+    store.add([event(True, number) for number in (2, 3, 4, 5)])
+    store.add([event(False, number) for number in (1, 2, 3, 4)])
+    spans = reader.spans(id_of(1000))
+    assert [(span.id, span.stop_ns) for span in spans] == [(id_of(n), 1) for n in (1, 2, 3)]
+    (trace,) = reader.find()
+    assert (trace.spans, trace.lost, store.lost) == (3, 3, 3)
+
+
+def test_the_oldest_go_first_and_whole(opened: Opened) -> None:
+    store, reader = opened(Limits(traces=2), unix_ns=lambda: 0)
+    for number in (3, 1, 2):
+        store.add(
+            whole(1, trace=1000 + number, at=number) + whole(2, trace=1000 + number, at=number)
+        )
+    store.expire()
+    assert [trace.id for trace in reader.find()] == [id_of(1003), id_of(1002)]
+    assert reader.spans(id_of(1001)) == []
+    assert [len(reader.find(Query(service="nova")))] == [2]
+    assert store.expired == {"traces": 1}
+
+
+def test_what_is_too_old_goes(opened: Opened) -> None:
+    now = [10 * 10**9]
+    store, reader = opened(Limits(age_seconds=5), unix_ns=lambda: now[0])
+    store.add(whole(1, trace=1000, at=4 * 10**9) + whole(1, trace=1001, at=6 * 10**9))
+    store.expire()
+    assert [trace.id for trace in reader.find()] == [id_of(1001)]
+    assert store.expired == {"age": 1}
+
+
+def test_what_takes_too_much_goes(opened: Opened) -> None:
+    one_bytes = SPAN_BYTES + 2 * len(json.dumps({"a": "x" * 1000}, separators=(",", ":")))
+    store, reader = opened(Limits(bytes=2 * one_bytes), unix_ns=lambda: 0)
+    for number in range(4):
+        store.add(whole(1, trace=1000 + number, at=number, info={"a": "x" * 1000}))
+    store.expire()
+    assert [trace.id for trace in reader.find()] == [id_of(1003), id_of(1002)]
+    assert store.expired == {"bytes": 2}
+
+
+# ---- the file -----------------------------------------------------------------------------------
+
+
+def test_a_reader_sees_what_was_committed_and_waits_for_nobody(opened: Opened) -> None:
+    store, reader = opened()
+    store.add(whole(1))
+    store._db.execute("BEGIN IMMEDIATE")
+    store._db.execute("DELETE FROM spans")
+    assert len(reader.spans(id_of(1000))) == 1
+    store._db.execute("ROLLBACK")
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(opened: Opened) -> None:
+    store, reader = opened()
+    bad = event(True, 2)._replace(name=object())  # type: ignore[arg-type]
+    with pytest.raises(sqlite3.Error):
+        store.add([*whole(1), bad])
+    assert reader.find() == []
+    store.add(whole(3))
+    assert [trace.spans for trace in reader.find()] == [1]
+
+
+def test_a_time_beyond_all_times_is_kept_as_the_last(opened: Opened) -> None:
+    store, reader = opened()
+    store.add([event(True, 1, at=2**64 - 1), event(False, 1, at=-5)])
+    (span,) = reader.spans(id_of(1000))
+    assert (span.start_ns, span.stop_ns) == (2**63 - 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.write_bytes(b"no database" * 1000), "no trace store"),
+        (lambda path: sqlite3.connect(path).execute("CREATE TABLE t (a)"), "another program's"),
+    ],
+)
+def test_what_is_no_store_is_refused(tmp_path: Path, make: Any, why: str) -> None:
+    path = tmp_path / "traces.db"
+    made = make(path)
+    if isinstance(made, sqlite3.Cursor):
+        made.connection.close()
+    with pytest.raises(ForeignFile, match=why):
+        TraceStore(path)
+
+
+def test_a_later_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    TraceStore(path).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 7")
+    db.close()
+    with pytest.raises(ForeignFile, match="version 7"):
+        TraceStore(path)
+
+
+def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    store = TraceStore(path)
+    store.add([one for number in range(500) for one in whole(number + 1, trace=1000 + number)])
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 8192] = os.urandom(8192)
+    path.write_bytes(data)
+    with pytest.raises(ForeignFile):
+        TraceStore(path)
+
+
+def test_a_kill_in_the_middle_of_a_batch_leaves_a_whole_store(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    writer = f"""
+        import itertools, pathlib
+        from shmetrics.traces.event import SpanEvent
+        from shmetrics.traces.store import TraceStore
+        store = TraceStore(pathlib.Path({str(path)!r}))
+        of = ("rpc", "nova", "p", "h")
+        for batch in itertools.count(1):
+            trace = batch.to_bytes(16, "big")
+            store.add(
+                SpanEvent(start, n.to_bytes(16, "big"), trace, trace, *of, n, {{}}, False, 1)
+                for n in range(1, 101) for start in (True, False)
+            )
+            print(batch, flush=True)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(writer)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) >= 20:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    store = TraceStore(path)
+    reader = Reader(path)
+    traces = reader.find(Query(limit=10_000))
+    assert len(traces) >= 20
+    assert {(trace.spans, trace.open) for trace in traces} == {(100, 0)}
+    reader.close()
+    store.close()

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that writes: in order, bounded, and not stopped by a disk that is full."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from shmetrics.traces.reader import Reader
+from shmetrics.traces.store import Limits, TraceStore
+from shmetrics.traces.writer import TraceWriter
+
+from .conftest import event, id_of, whole
+
+SECONDS = 60.0
+
+
+def test_what_is_given_is_there_once_it_has_settled(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    writer, reader = TraceWriter(TraceStore(path)), Reader(path)
+    writer.add(lambda: [event(True, 1, lane=7), event(True, 2, lane=8)], 2, 100)
+    writer.lane_ended(7)
+    assert writer.settle(SECONDS)
+    assert [span.has_died for span in reader.spans(id_of(1000))] == [True, False]
+    writer.close()
+    reader.close()
+
+
+def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    writer = TraceWriter(TraceStore(path))
+    held = threading.Event()
+
+    def slow() -> list[object]:
+        held.wait(SECONDS)
+        return []
+
+    writer.add(slow, 1, 1)  # type: ignore[arg-type]
+    for number in range(1, 11):
+        writer.add(lambda number=number: whole(number), 2, 1)  # type: ignore[misc]
+    held.set()
+    writer.close()
+    reader = Reader(path)
+    assert len(reader.spans(id_of(1000))) == 10
+    reader.close()
+
+
+def test_what_cannot_wait_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    writer = TraceWriter(TraceStore(path), most_bytes=100)
+    begun, held = threading.Event(), threading.Event()
+
+    def slow() -> list[object]:
+        begun.set()
+        held.wait(SECONDS)
+        return []
+
+    writer.add(slow, 1, 100)  # type: ignore[arg-type]
+    assert begun.wait(SECONDS)  # and waits no more
+    writer.add(lambda: whole(1), 2, 60)
+    writer.add(lambda: whole(2), 2, 60)
+    writer.add(lambda: whole(3), 2, 40)
+    held.set()
+    writer.close()
+    reader = Reader(path)
+    assert {span.id for span in reader.spans(id_of(1000))} == {id_of(1), id_of(3)}
+    assert writer.lost == 2
+    reader.close()
+
+
+def test_a_store_that_cannot_be_written_is_said_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(TraceStore):
+        left = 2
+
+        def add(self, events: object) -> None:
+            if self.left:
+                self.left -= 1
+                raise sqlite3.OperationalError("database or disk is full")
+            super().add(events)  # type: ignore[arg-type]
+
+    path = tmp_path / "traces.db"
+    writer = TraceWriter(Full(path))
+    with caplog.at_level(logging.WARNING):
+        for number in (1, 2, 3):
+            writer.add(lambda number=number: whole(number), 2, 1)  # type: ignore[misc]
+        writer.close()
+    reader = Reader(path)
+    assert [span.id for span in reader.spans(id_of(1000))] == [id_of(3)]
+    assert writer.failures == 2
+    (line,) = caplog.messages
+    assert str(path) in line
+    assert "disk is full" in line
+    reader.close()
+
+
+def test_what_is_too_much_goes_by_itself(tmp_path: Path) -> None:
+    store = TraceStore(tmp_path / "traces.db", Limits(traces=1), unix_ns=lambda: 0)
+    store.add(whole(1, trace=1000) + whole(1, trace=1001, at=5))
+    writer = TraceWriter(store)
+    deadline = time.monotonic() + SECONDS
+    while not store.expired:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+    writer.close()
+    assert store.expired == {"traces": 1}
