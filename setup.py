@@ -7,6 +7,7 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 if sys.implementation.name != "cpython" or sys.platform != "linux":
     sys.exit(
@@ -31,7 +32,18 @@ MODULES = {
     "hooks.oslo_messaging._messages": [],
 }
 
+# Beside the packages, where Python looks for it when it starts: see _shmetrics_osprofiler.py.
+START = "shmetrics_osprofiler.pth"
+
+
+class BuildWithStart(build_py):
+    def run(self) -> None:
+        super().run()
+        self.copy_file(START, os.path.join(self.build_lib, START))
+
+
 setup(
+    cmdclass={"build_py": BuildWithStart},
     ext_modules=cythonize(
         [
             Extension(
@@ -52,5 +64,5 @@ setup(
             for name, sources in MODULES.items()
         ],
         compiler_directives={"language_level": 3, "embedsignature": True},
-    )
+    ),
 )

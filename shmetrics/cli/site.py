@@ -25,11 +25,11 @@ class Unreachable(ShmetricsError):
 
 
 class Site(NamedTuple):
-    """A collector, as it announced itself."""
+    """A collector, as it announced itself. Of one of another node only the URL is known."""
 
     url: str
-    pid: int
-    version: str
+    pid: int = 0
+    version: str = ""
     opener: Opener = Opener()
 
     def get(self, path: str) -> bytes:
@@ -51,9 +51,8 @@ class Site(NamedTuple):
                     "own, with --http-config"
                 ) from None
             text = getattr(reason, "strerror", None) or str(reason)
-            raise Unreachable(
-                f"{self.url}: {text}; is the collector (pid {self.pid}) still running?"
-            ) from None
+            who = f"the collector (pid {self.pid}) still" if self.pid else "its collector"
+            raise Unreachable(f"{self.url}: {text}; is {who} running?") from None
 
     def get_json(self, path: str) -> Any:
         """The JSON at a path. Raises Unreachable."""
@@ -61,6 +60,11 @@ class Site(NamedTuple):
             return json.loads(self.get(path))
         except ValueError as error:
             raise Unreachable(f"{self.url}{path}: this is not JSON: {error}") from None
+
+
+def at(url: str, http_config: str = "") -> Site:
+    """The collector at a URL. Raises ConfigError for http_config, as find() does."""
+    return Site(url.rstrip("/"), opener=Opener.of(http_config) if http_config else Opener())
 
 
 def argument(parser: argparse.ArgumentParser) -> None:

@@ -89,6 +89,13 @@ class Agent:
             "Values of which only the classic bucket is known, because they were spilled",
             "family",
         )
+        self.spans_lost = counter(
+            "spans_lost", "Starts and stops of spans that were not kept, by reason", "reason"
+        )
+        self.traces_expired = counter("traces_expired", "Traces let go, by limit", "limit")
+        self.trace_failures = counter(
+            "trace_store_failures", "Batches of spans that could not be written"
+        )
         self.expired = counter("series_expired", "Series removed because they were idle")
         self.drain_seconds = seconds("drain_seconds", "Time of one pass over all lanes")
         self.scrape_seconds = seconds("scrape_seconds", "Time to answer one scrape")

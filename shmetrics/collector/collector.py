@@ -22,6 +22,7 @@ from shmetrics.collector.kicks import Kicks
 from shmetrics.collector.lane import Lane, LaneState
 from shmetrics.collector.lanes import Lanes, Rules
 from shmetrics.collector.log import StoreDamaged, StoreError, StoreFull
+from shmetrics.collector.spans import Spans
 from shmetrics.collector.store import Store
 from shmetrics.exposition.registry import tables_of
 from shmetrics.exposition.table import Table
@@ -63,9 +64,12 @@ class Collector:
         agent: Agent,
         kicks: Kicks | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        spans: Spans | None = None,
     ) -> None:
-        """Opens store and lanes of the directory. Raises StoreError."""
+        """Opens store and lanes of the directory. spans: what takes them out of the lanes. Raises
+        StoreError."""
         self.agent = agent
+        self._spans = spans
         self._monotonic_ns = monotonic_ns
         self._stopping = ""
         try:
@@ -101,6 +105,7 @@ class Collector:
             settings.rules,
             kicks,
             self._in_flight.abandon,
+            self._spans,
         )
         self._show_quotas(settings)
         try:

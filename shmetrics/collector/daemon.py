@@ -25,12 +25,14 @@ from shmetrics.collector.lanes import Rules
 from shmetrics.collector.manager import beat_seconds, notify
 from shmetrics.collector.occupancy import LaneLimits
 from shmetrics.collector.stock import Listener, Receiver
+from shmetrics.collector.tracing import Tracing
 from shmetrics.config import Config
 from shmetrics.label_rules.rule import Rule, encode
 from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.registration.silent import MAX_SILENT
+from shmetrics.traces.store import Limits as TraceLimits
 from shmetrics.web.counts import Counts
 from shmetrics.web.front import Front
 
@@ -127,9 +129,16 @@ class Daemon:
             kicks = LoopKicks(self._loop)
             opened.callback(kicks.close)
             settings = settings_of(config, self._directory.lanes)
-            self.collector = Collector(self._directory, settings, agent, kicks)
+            self._tracing = tracing = self._open_tracing(agent)
+            if tracing is not None:
+                opened.callback(tracing.close)
+            self.collector = Collector(
+                *(self._directory, settings, agent, kicks),
+                spans=None if tracing is None else tracing.spans,
+            )
             opened.callback(self.collector.close)
-            self._front = Front(self.collector, config, WebCounts(agent))
+            traces = None if tracing is None else tracing.traces
+            self._front = Front(self.collector, config, WebCounts(agent), traces)
             self._web = self._front.server
             opened.callback(self._web.close)
             agent.quota(
@@ -140,6 +149,18 @@ class Daemon:
             self._registration = self._open_registration(agent)
             opened.callback(self._registration.close)
             self._opened = opened.pop_all()
+
+    def _open_tracing(self, agent: Agent) -> Tracing | None:
+        config = self._config.traces
+        if not config.enabled:
+            return None
+        limits = TraceLimits(
+            config.max_traces,
+            config.max_bytes,
+            config.max_age_seconds,
+            config.max_spans_per_trace,
+        )
+        return Tracing(Path(config.path or self._directory.traces), limits, agent)
 
     def _open_registration(self, agent: Agent) -> RegistrationServer:
         config = self._config.registration
@@ -209,6 +230,8 @@ class Daemon:
         while True:
             await asyncio.sleep(pause)
             self.collector.tick()
+            if self._tracing is not None:
+                self._tracing.count()
             if beat is not None:
                 notify("WATCHDOG=1")
 

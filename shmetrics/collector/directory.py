@@ -5,6 +5,7 @@ register.sock   where emitters ask for a lane
 collector.json  who holds the directory, and where it serves: for the commands
 lock            locked by that collector as long as it lives
 store           the node's totals
+traces.db       its traces, once there are any
 lanes/          one file per emitting process
 """
 
@@ -46,6 +47,7 @@ class Directory:
         self.path = path
         self.lanes = path / "lanes"
         self.store = path / "store"
+        self.traces = path / "traces.db"
         self.socket = path / runtime_dir.SOCKET_NAME
         self._info = path / "collector.json"
         self._search_mode = search_mode

@@ -17,6 +17,7 @@ from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.lane_files import LaneFile, cut_back
 from shmetrics.collector.log import StoreDamaged
 from shmetrics.collector.meanings import Meanings
+from shmetrics.collector.spans import Spans
 from shmetrics.errors import LaneRefused
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Lane:
         families: Families,
         gauges: Gauges,
         agent: Agent,
+        spans: Spans | None,
     ) -> None:
         """Takes the descriptor over. Raises LaneRefused if the file is no lane."""
         self.path = file.path
@@ -71,6 +73,8 @@ class Lane:
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
         agent.tally(self._drain)
         families.exemplars.keep_from(self._drain)
+        if spans is not None:
+            spans.keep_from(self._drain)
         quarantined = self._drain.reported(_ring.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
         who = f"{self.owner.process} (pid {self.owner.pid})"

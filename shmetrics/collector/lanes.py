@@ -19,6 +19,7 @@ from shmetrics.collector.kicks import Kick, Kicks
 from shmetrics.collector.lane import Lane, LaneState
 from shmetrics.collector.lane_files import LaneFile, LaneFiles, Owner, Sizes
 from shmetrics.collector.occupancy import LaneLimits, Occupancy
+from shmetrics.collector.spans import Spans
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello, Result
@@ -51,8 +52,10 @@ class Lanes:
         rules: Rules,
         kicks: Kicks,
         on_abandoned: Callable[[Lane], None],
+        spans: Spans | None = None,
     ) -> None:
-        """on_abandoned is told of a lane that is about to be retired, after its last drain."""
+        """on_abandoned is told of a lane that is about to be retired, after its last drain. spans:
+        None, and they are left out."""
         self._files = LaneFiles(directory)
         self._families = families
         self._gauges = gauges
@@ -60,6 +63,7 @@ class Lanes:
         self._rules = rules
         self._kicks = kicks
         self._on_abandoned = on_abandoned
+        self._spans = spans
         self._lanes: dict[int, Lane] = {}
         self._kick_of: dict[int, Kick] = {}
         self._occupancy = taken = Occupancy(rules.limits)
@@ -133,7 +137,7 @@ class Lanes:
         # Not the descriptor that is handed over: that one has the lock.
         fd = os.open(file.path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            lane = Lane(file, fd, self._families, self._gauges, self._agent)
+            lane = Lane(file, fd, self._families, self._gauges, self._agent, self._spans)
         except BaseException:
             os.close(fd)
             raise
@@ -197,6 +201,8 @@ class Lanes:
             # A fault of ours, met by this lane: its neighbours must go on.
             log.exception("%s: drain failed", lane.path)
             self._quarantine(lane, "internal", for_good=False)
+        if self._spans is not None:
+            self._spans.take(lane.lane_id, lane.meanings.spans)
         lane.report()
         return taken
 
@@ -245,6 +251,8 @@ class Lanes:
             if lost:
                 self._agent.dropped.labels("store_full").inc(lost)
         lane_id = lane.lane_id
+        if self._spans is not None:
+            self._spans.ended(lane_id)
         self._occupancy.remove(lane.owner.uid, lane.size_bytes)
         lane.retire()
         self._let_go(lane)

@@ -21,6 +21,7 @@ from shmetrics.collector.histograms import CallFamily, HistogramFamily
 from shmetrics.collector.log import StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane
+from shmetrics.traces.event import SpanOf
 
 _QUOTAS = ("families", "families_per_lane")  # what a refusal may have for a reason
 
@@ -44,6 +45,7 @@ class Meanings:
         self.refused: dict[str, int] = {}  # definitions not taken, by reason
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
+        self.spans: dict[int, SpanOf] = {}
         self.gauges_may_meet = False  # label rules may have given two of them the same labels
         self.series = 0
         self._who = who
@@ -96,6 +98,9 @@ class Meanings:
             self._defined.append(_Defined(type, n_bounds, 0, None))
             return
         definition = decode_definition(type, n_bounds, payload)
+        if type == _ring.TYPE_SPANS:  # of no metric: the node has no family for them
+            self._defined.append(_Defined(type, n_bounds, len(definition.label_names), None))
+            return
         define = self._families if type != _ring.TYPE_GAUGE else self._gauge_families
         found = define.define(definition)
         family = None if isinstance(found, Refusal) else found
@@ -119,6 +124,8 @@ class Meanings:
         type, n_bounds, n_labels, family = defined
         if family is None:
             self._drain.bind(type, n_bounds)
+            if type == _ring.TYPE_SPANS and self._may_have(id):
+                self.spans[id] = self._span_of(decode_strings(payload))
             return
         values = decode_strings(payload)
         if len(values) != n_labels:
@@ -138,6 +145,12 @@ class Meanings:
                 family,
                 family.kept(values) if self._may_have(id) else family.overflow_values,
             )
+
+    def _span_of(self, values: tuple[str, ...]) -> SpanOf:
+        if len(values) != len(SpanOf._fields):
+            raise ValueError(f"{len(values)} label values of spans")
+        most_bytes = self._families.limits.label_bytes
+        return SpanOf(*(value[:most_bytes] for value in values))
 
     def _define_exception(self, id: int, of: int, payload: bytes) -> None:
         calls = self.calls.get(of)

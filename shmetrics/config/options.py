@@ -222,6 +222,33 @@ class Store(Section, frozen=True, kw_only=True):
     ] = 0.0
 
 
+class Traces(Section, frozen=True, kw_only=True):
+    """The traces of requests, which services record as spans. The oldest go first, and whole."""
+
+    enabled: Annotated[bool, Meta(description="Whether they are kept.")] = True
+    path: Annotated[
+        str,
+        Meta(description="The file that they are in. Empty: traces.db in the runtime directory."),
+    ] = ""
+    max_bytes: Annotated[
+        int,
+        Meta(
+            ge=_MIB,
+            le=1 << 40,
+            description="What all spans may take: about the size of the file.",
+        ),
+    ] = 128 * _MIB
+    max_traces: Annotated[int, Meta(ge=1, le=100_000_000, description="Traces that are kept.")] = (
+        100_000
+    )
+    max_age_seconds: Annotated[
+        float, Meta(ge=1, le=366 * 86400, description="How long, after the last that was heard.")
+    ] = 7 * 86400.0
+    max_spans_per_trace: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Spans of one trace.")
+    ] = 10_000
+
+
 class Web(Section, frozen=True, kw_only=True):
     """What the clients of the HTTP server may cost. Who takes longer, or sends more, is cut off,
     and counted."""
@@ -318,6 +345,7 @@ class Config(Section, frozen=True, kw_only=True):
     lane: Lane = field(default_factory=Lane)
     registration: Registration = field(default_factory=Registration)
     store: Store = field(default_factory=Store)
+    traces: Traces = field(default_factory=Traces)
     web: Web = field(default_factory=Web)
     labels: Annotated[list[LabelRule], Meta(max_length=MAX_RULES)] = field(default_factory=list)
 

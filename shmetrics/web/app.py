@@ -21,6 +21,8 @@ from shmetrics.web.methods import Method, summarize
 from shmetrics.web.scrape import Scrape
 from shmetrics.web.shared import Shared
 from shmetrics.web.source import Source
+from shmetrics.web.traces import Endpoint, TraceSource
+from shmetrics.web.traces import routes as trace_routes
 
 _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -29,10 +31,11 @@ def make_app(
     source: Source,
     constant_labels: Mapping[str, str],
     counts: Counts = Uncounted(),  # noqa: B008
+    traces: TraceSource | None = None,
 ) -> Starlette:
-    """The application."""
+    """The application. traces: None, and there are no paths for them."""
     pages = _Pages(source, dict(constant_labels), counts)
-    routes = {
+    routes: dict[str, Endpoint] = {
         "/": pages.page,
         "/metrics": pages.metrics,
         "/-/healthy": pages.healthy,
@@ -41,6 +44,8 @@ def make_app(
         "/api/v1/calls": pages.calls,
         "/api/v1/methods": pages.methods,
     }
+    if traces is not None:
+        routes |= trace_routes(traces, source.drain, _COMMON_HEADERS)
     there = " ".join(routes)
 
     async def refuse(request: Request, error: Exception) -> Response:

@@ -14,6 +14,7 @@ from shmetrics.web.guard import Guard
 from shmetrics.web.passwords import Passwords
 from shmetrics.web.server import Server
 from shmetrics.web.source import Source
+from shmetrics.web.traces import TraceSource
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +22,12 @@ log = logging.getLogger(__name__)
 class Front:
     """What the daemon opens and closes."""
 
-    def __init__(self, source: Source, config: Config, counts: Counts) -> None:
+    def __init__(
+        self, source: Source, config: Config, counts: Counts, traces: TraceSource | None = None
+    ) -> None:
         """Binds. Raises ShmetricsError, one line, for the address or the web configuration file."""
         entrance = Entrance(config.web_config, counts)
-        app = make_app(source, config.constant_labels, counts)
+        app = make_app(source, config.constant_labels, counts, traces)
         guard = Guard(app, entrance, Passwords(), counts)
         self.server = Server(guard, config.address, config.web, entrance, counts)
         self.reach = reach.describe(self.server.address, entrance.rules)

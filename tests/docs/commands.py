@@ -70,6 +70,15 @@ def _shmetrics(words: list[str]) -> None:
             )
 
 
+def _osprofiler(words: list[str]) -> None:
+    """The subcommand exists, and its help knows every option."""
+    code = "from osprofiler.cmd.shell import main; main()"
+    done = _run(sys.executable, "-W", "ignore", "-c", code, *words[:2], "--help")
+    assert done.returncode == 0, f"osprofiler {words[:2]}: {done.stderr}"
+    unknown = [word for word in words if word.startswith("-") and word not in done.stdout]
+    assert not unknown, f"osprofiler {words[:2]} has no {unknown}"
+
+
 def _path(words: list[str]) -> None:
     for word in words:
         assert os.path.exists(ROOT / word), f"no such file: {word}"
@@ -88,6 +97,7 @@ def _anything(words: list[str]) -> None:
 CHECKS: dict[str, Callable[[list[str]], None]] = {
     "make": _make,
     "pip": _pip,
+    "osprofiler": _osprofiler,
     "shmetrics": _shmetrics,
     "cat": _path,
     "less": _path,

@@ -42,7 +42,10 @@ def test_the_wheel_has_the_package_and_only_it(archives: Archives) -> None:
     names = archives.wheel_names()
     modules = {name for name in sources("shmetrics") if not name.startswith("shmetrics/include/")}
     assert not modules - names
-    assert {name.partition("/")[0] for name in names} == {"shmetrics", "shmetrics-0.1.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} == {
+        *("shmetrics", "shmetrics-0.1.0.dist-info"),
+        *("_shmetrics_osprofiler.py", "shmetrics_osprofiler.pth"),
+    }
     assert not {name for name in names if name.endswith((".c", ".pyc"))}
     compiled = {name.partition(".")[0] for name in names if name.endswith(".so")}
     root = Path(__file__).parents[2]

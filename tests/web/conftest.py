@@ -54,6 +54,9 @@ class FakeSource:
     refusals: Counter[str] = field(default_factory=Counter)
     reloads: list[str] = field(default_factory=list)
 
+    def drain(self) -> None:
+        pass
+
     def tables(self, native: bool = False) -> list[Table]:
         return self.the_tables
 

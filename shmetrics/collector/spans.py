@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spans on their way from the lanes to whoever puts traces together.
+
+The drain has checked their records: each has as many slots of info behind it as it says. What the
+info says is the emitter's own; if it is no map, there is none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from shmetrics import _drain, _ring
+from shmetrics.traces.event import SpanEvent, SpanOf
+
+_names, _formats, _offsets = zip(*_ring.SPAN_FIELDS, strict=True)
+_SPAN: Final = np.dtype(
+    {
+        "names": _names,
+        "formats": _formats,
+        "offsets": _offsets,
+        "itemsize": _ring.RECORD_BYTES,
+    }
+)
+# Of what is between two drains: 4 ms of nothing but spans.
+BUFFER_BYTES: Final = 4 * 1024 * 1024
+
+_DECODER: Final = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+class SpanRecords(NamedTuple):
+    """What one drain of a lane has brought, undecoded: that is not the drain's work.
+
+    spans_of: by id of a series, as far as the lane was allowed to have them; the lane goes on
+    filling it. The clocks are those of the drain.
+    """
+
+    records: bytes
+    n: int  # starts and stops
+    spans_of: Mapping[int, SpanOf]
+    lane: int
+    monotonic_ns: int
+    unix_ns: int
+
+    def when_ns(self, stamp_ns: int) -> int:
+        """What the wall clock said at this stamp; it can say anything, but not the future."""
+        return self.unix_ns - max(self.monotonic_ns - stamp_ns, 0)
+
+
+class Spans:
+    """Takes the spans out of the lanes as they are drained."""
+
+    def __init__(self, put: Callable[[SpanRecords], None], ended: Callable[[int], None]) -> None:
+        """put is given what there is; ended, after the last of it, the lane whose process is
+        gone."""
+        self._put = put
+        self.ended = ended
+        self._buffer = _drain.SpanBuffer(BUFFER_BYTES)
+
+    @property
+    def lost(self) -> int:
+        """Spans that the buffer between two drains had no room for."""
+        return self._buffer.lost
+
+    def keep_from(self, drain: _drain.LaneDrain) -> None:
+        """From now on, those of this lane are taken."""
+        drain.keep_spans(self._buffer)
+
+    def take(self, lane: int, spans_of: Mapping[int, SpanOf]) -> None:
+        """Hands on what the lane's drain has brought."""
+        records, n = self._buffer.take()
+        if n:
+            now = time.monotonic_ns(), time.time_ns()
+            self._put(SpanRecords(records, n, spans_of, lane, *now))
+
+
+def events(taken: SpanRecords) -> Iterator[SpanEvent]:
+    """What the records say."""
+    records = taken.records
+    spans = np.frombuffer(records, _SPAN)
+    at, n = 0, len(spans)
+    while at < n:
+        kind, flags, n_info, series, stamp_ns, id, trace, parent = spans[at].item()
+        begin, at = at + 1, at + 1 + n_info
+        of = taken.spans_of.get(series)
+        if of is None:
+            continue
+        info, is_sound = _info(records, begin, at)
+        yield SpanEvent(
+            kind == _ring.KIND_SPAN_START,
+            id,
+            trace,
+            parent,
+            *of,
+            taken.when_ns(stamp_ns),
+            info,
+            bool(flags & _ring.FLAG_CUT) or not is_sound,
+            taken.lane,
+        )
+
+
+def _info(records: bytes, begin: int, end: int) -> tuple[dict[str, Any], bool]:
+    """The map in these slots, and whether it is one."""
+    if begin == end:
+        return {}, True
+    parts = []
+    for slot in range(begin * _ring.RECORD_BYTES, end * _ring.RECORD_BYTES, _ring.RECORD_BYTES):
+        size_at = slot + _ring.INFO_SIZE_AT
+        size_bytes = int.from_bytes(records[size_at : size_at + 2], "little")
+        bytes_at = slot + _ring.INFO_BYTES_AT
+        parts.append(records[bytes_at : bytes_at + size_bytes])
+    try:
+        return _DECODER.decode(b"".join(parts)), True
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return {}, False

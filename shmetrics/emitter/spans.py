@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spans of a service, in the process's lane: starts and stops of what belongs to traces."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+from shmetrics.binding import ring as _ring
+from shmetrics.dictionary import Definition, encode_definition
+from shmetrics.emitter.room import Room
+
+# The family that every lane calls its spans by; the collector reads the labels in this order.
+LABELS = ("name", "service", "project", "host")
+_DEFINITION = Definition(_ring.TYPE_SPANS, "spans", "Spans of traces", "", "", LABELS, ())
+_FAMILY = _ring.Family(_ring.TYPE_SPANS, array("d"), encode_definition(_DEFINITION))
+_ROOM = Room()
+
+
+class Spans:
+    """The spans of a service: one series per name of them, made when it is first used.
+
+    Ids are UUIDs as texts: of the span, of its trace (OSProfiler's base id), and of its parent,
+    which is the trace itself for what is outermost. info: what is known of it, a dictionary of
+    texts, numbers and more of them; what there is no room for is cut, and marked.
+    """
+
+    def __init__(self, service: str = "", project: str = "", host: str = "") -> None:
+        self._rest = (service, project, host)
+        self._series: dict[str, _ring.SpanSeries] = {}
+
+    def start(
+        self, name: str, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
+    ) -> None:
+        """A span of this name begins. Never raises, never waits; what is lost is counted."""
+        try:
+            series = self._series.get(name) or self._new(name)
+            series.start(id, trace, parent, info)
+        except Exception:
+            _ring.process_count_drop(_ring.DROP_BAD_LABELS)
+
+    def stop(
+        self, name: str, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
+    ) -> None:
+        """It ends."""
+        try:
+            series = self._series.get(name) or self._new(name)
+            series.stop(id, trace, parent, info)
+        except Exception:
+            _ring.process_count_drop(_ring.DROP_BAD_LABELS)
+
+    def _new(self, name: str) -> _ring.SpanSeries:
+        payload = _ROOM.payload((name, *self._rest))
+        series = _ring.SpanSeries(_FAMILY, payload)
+        return series if payload is None else self._series.setdefault(name, series)

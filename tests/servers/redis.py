@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Redis server of our own, which keeps nothing."""
+
+import shutil
+import socket
+from pathlib import Path
+
+from tests.servers.ports import ReservedPort
+from tests.servers.processes import ServerProcess
+
+__all__ = ["Redis", "lacking"]
+
+START_SECONDS = 30
+
+
+def lacking() -> str:
+    """What keeps it from running here, "" if nothing does."""
+    return "" if shutil.which("redis-server") else "no redis-server; Debian has it"
+
+
+class Redis:
+    """Runs until stop()."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = ReservedPort()
+        command = ["redis-server", "--port", str(self._port.number), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+        self._process = ServerProcess(command, folder / "redis.log")
+        self._process.ready_when(self._answers, START_SECONDS)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port.number}"
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self._port.number), 1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        self._process.stop()
+        self._port.release()
