@@ -34,7 +34,7 @@ def make_app(
     traces: TraceSource | None = None,
 ) -> Starlette:
     """The application. traces: None, and there are no paths for them."""
-    pages = _Pages(source, dict(constant_labels), counts)
+    pages = _Pages(source, dict(constant_labels), counts, traces is not None)
     routes: dict[str, Endpoint] = {
         "/": pages.page,
         "/metrics": pages.metrics,
@@ -45,7 +45,8 @@ def make_app(
         "/api/v1/methods": pages.methods,
     }
     if traces is not None:
-        routes |= trace_routes(traces, source.drain, _COMMON_HEADERS)
+        node = ", ".join(constant_labels.values())
+        routes |= trace_routes(traces, source.drain, _COMMON_HEADERS, node)
     there = " ".join(routes)
 
     async def refuse(request: Request, error: Exception) -> Response:
@@ -72,8 +73,15 @@ class _Wanted(NamedTuple):
 class _Pages:
     """One endpoint per path. The collector is asked in the loop's own thread, like all of it."""
 
-    def __init__(self, source: Source, constant_labels: dict[str, str], counts: Counts) -> None:
+    def __init__(
+        self,
+        source: Source,
+        constant_labels: dict[str, str],
+        counts: Counts,
+        has_traces: bool = False,
+    ) -> None:
         self._source = source
+        self._has_traces = has_traces
         self._constant_labels = constant_labels
         self._counts = counts
         self._scrapes = Shared(self._scrape)
@@ -132,7 +140,8 @@ class _Pages:
     def _page(self) -> bytes:
         methods, calls = self._summary()
         lanes = self._source.lanes()
-        return page.render(self._constant_labels, self._source.ready(), methods, lanes, calls)
+        ready = self._source.ready()
+        return page.render(self._constant_labels, ready, methods, lanes, calls, self._has_traces)
 
     def _methods(self) -> list[Method]:
         return self._summary()[0]

@@ -20,15 +20,16 @@ Row = Sequence[str]
 Item = TypeVar("Item")
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """A style or a script, as a content security policy names it."""
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
 # Labels come from strangers. They are escaped, and if that failed they could still do nothing.
 HEADERS = {
     "content-type": "text/html; charset=utf-8",
-    "content-security-policy": f"default-src 'none'; style-src {_hash(STYLE)}; "
-    f"script-src {_hash(SCRIPT)}; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "content-security-policy": f"default-src 'none'; style-src {hash_of(STYLE)}; "
+    f"script-src {hash_of(SCRIPT)}; connect-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
 }
@@ -40,8 +41,9 @@ def render(
     methods: Sequence[Method],
     lanes: Sequence[Mapping[str, Any]],
     calls: Sequence[Mapping[str, Any]],
+    has_traces: bool = False,
 ) -> bytes:
-    """The whole page. calls: the oldest first."""
+    """The whole page. calls: the oldest first. has_traces: there are pages for them."""
     node = ", ".join(constant_labels.values())
     good, why = ready
     main = "".join(
@@ -49,11 +51,12 @@ def render(
             f"<header><h1>shmetrics</h1><small>{escape(node)} · {shmetrics.__version__}</small>"
             f'<span class="state {"good" if good else "bad"}">{escape(why)}</span>'
             '<nav><a href="/metrics">metrics</a><a href="/api/v1/methods">methods</a>'
-            '<a href="/api/v1/lanes">lanes</a><a href="/api/v1/calls">calls</a></nav></header>',
+            '<a href="/api/v1/lanes">lanes</a><a href="/api/v1/calls">calls</a>',
+            '<a href="/traces">traces</a></nav></header>' if has_traces else "</nav></header>",
             _figures(methods, lanes, calls),
-            _section("Methods", "since the store began", _METHODS, _method, _busiest(methods)),
-            _section("Open calls", "the oldest first", _CALLS, _call, calls),
-            _section("Lanes", "one per process", _LANES, _lane, lanes),
+            section("Methods", "since the store began", _METHODS, _method, _busiest(methods)),
+            section("Open calls", "the oldest first", _CALLS, _call, calls),
+            section("Lanes", "one per process", _LANES, _lane, lanes),
         )
     )
     html = (
@@ -135,7 +138,7 @@ def _lane(lane: Mapping[str, Any]) -> Row:
     )
 
 
-def _section(
+def section(
     title: str,
     note: str,
     columns: Sequence[str],

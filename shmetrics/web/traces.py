@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The traces as JSON: a list, and one of them with its spans."""
+"""The traces, for programs and for people: a list, and one of them with its spans."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import asyncio
 import math
 import sqlite3
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -17,10 +16,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from shmetrics.traces.reader import Query, Span, Trace
 from shmetrics.traces.tree import Node, tree, walk
+from shmetrics.web import trace_page
+from shmetrics.web.iso import iso
 
 MOST_TRACES = 10_000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_JSON = {"content-type": "application/json"}
 
 
 class TraceSource(Protocol):
@@ -38,36 +39,77 @@ class BadQuery(ValueError):
 
 
 def routes(
-    source: TraceSource, drain: Callable[[], object], headers: Mapping[str, str]
+    source: TraceSource, drain: Callable[[], object], headers: Mapping[str, str], node: str
 ) -> dict[str, Endpoint]:
     """The endpoints by path. drain: so that an answer has what was recorded before its question."""
+    traces = _Traces(source, drain, dict(headers), node)
+    return {
+        "/traces": traces.list_page,
+        "/traces/{base_id}": traces.one_page,
+        "/api/v1/traces": traces.list,
+        "/api/v1/traces/{base_id}": traces.one,
+    }
 
-    async def asked(question: Callable[[], object]) -> Response:
-        drain()
-        try:
-            found = await asyncio.to_thread(question)
-        except sqlite3.Error as error:
-            return PlainTextResponse(f"500 the trace store: {error}\n", 500, dict(headers))
-        body = msgspec.json.encode(found)
-        return Response(body, headers={**headers, "content-type": "application/json"})
 
-    async def traces(request: Request) -> Response:
+class _Traces:
+    """One endpoint per path."""
+
+    def __init__(
+        self,
+        source: TraceSource,
+        drain: Callable[[], object],
+        headers: dict[str, str],
+        node: str,
+    ) -> None:
+        self._source = source
+        self._drain = drain
+        self._headers = headers
+        self._node = node
+
+    async def list(self, request: Request) -> Response:
+        return await self._asked(lambda: _json(listed(self._found(request))), _JSON)
+
+    async def one(self, request: Request) -> Response:
+        def view() -> bytes:
+            base_id, spans = self._spans(request)
+            return _json({"base_id": base_id, "spans": shown(spans)})
+
+        return await self._asked(view, _JSON)
+
+    async def list_page(self, request: Request) -> Response:
+        def view() -> bytes:
+            found = self._found(request)
+            return trace_page.listing(self._node, request.query_params, found)
+
+        return await self._asked(view, trace_page.HEADERS)
+
+    async def one_page(self, request: Request) -> Response:
+        def view() -> bytes:
+            return trace_page.waterfall(self._node, *self._spans(request))
+
+        return await self._asked(view, trace_page.HEADERS)
+
+    async def _asked(self, view: Callable[[], bytes], headers: Mapping[str, str]) -> Response:
+        """What is made of the store's answer, which is waited for in a thread."""
+        self._drain()
         try:
-            query = query_of(request.query_params)
+            body = await asyncio.to_thread(view)
         except BadQuery as error:
-            return PlainTextResponse(f"400 {error}\n", 400, dict(headers))
-        return await asked(lambda: listed(source.find(query)))
+            return PlainTextResponse(f"400 {error}\n", 400, self._headers)
+        except sqlite3.Error as error:
+            return PlainTextResponse(f"500 the trace store: {error}\n", 500, self._headers)
+        return Response(body, headers={**self._headers, **headers})
 
-    async def trace(request: Request) -> Response:
-        text = request.path_params["base_id"]
-        id = id_of(text)
-        if id is None:
-            return PlainTextResponse(f"400 {text!r} is no UUID\n", 400, dict(headers))
-        return await asked(
-            lambda: {"base_id": str(uuid.UUID(bytes=id)), "spans": shown(source.spans(id))}
-        )
+    def _found(self, request: Request) -> Sequence[Trace]:
+        return self._source.find(query_of(request.query_params))
 
-    return {"/api/v1/traces": traces, "/api/v1/traces/{base_id}": trace}
+    def _spans(self, request: Request) -> tuple[str, Sequence[Span]]:
+        id = id_of(request.path_params["base_id"])
+        return str(uuid.UUID(bytes=id)), self._source.spans(id)
+
+
+def _json(found: object) -> bytes:
+    return msgspec.json.encode(found)
 
 
 def query_of(parameters: Mapping[str, str]) -> Query:
@@ -99,15 +141,15 @@ def _number(parameters: Mapping[str, str], name: str) -> float | None:
     return found
 
 
-def id_of(text: str) -> bytes | None:
-    """The 16 bytes of a base id; None: it is none."""
+def id_of(text: str) -> bytes:
+    """The 16 bytes of a base id. Raises BadQuery."""
     try:
         return uuid.UUID(text).bytes
     except ValueError:
-        return None
+        raise BadQuery(f"{text!r} is no UUID") from None
 
 
-def listed(traces: list[Trace]) -> list[dict[str, object]]:
+def listed(traces: Sequence[Trace]) -> list[dict[str, object]]:
     """One dictionary per trace."""
     return [
         {
@@ -125,7 +167,7 @@ def listed(traces: list[Trace]) -> list[dict[str, object]]:
     ]
 
 
-def shown(spans: list[Span]) -> list[dict[str, object]]:
+def shown(spans: Sequence[Span]) -> list[dict[str, object]]:
     """One dictionary per span, each before those below it."""
     return [_shown(node) for node in walk(tree(spans))]
 
@@ -150,14 +192,3 @@ def _shown(node: Node) -> dict[str, object]:
         "start_info": span.start_info,
         "stop_info": span.stop_info,
     }
-
-
-def iso(unix_ns: int | None) -> str | None:
-    """As OSProfiler writes times: UTC, with microseconds. No later than a calendar goes."""
-    if unix_ns is None:
-        return None
-    try:
-        when = _EPOCH + timedelta(microseconds=unix_ns // 1000)
-    except OverflowError:
-        when = datetime.max
-    return when.strftime("%Y-%m-%dT%H:%M:%S.%f")

@@ -243,6 +243,10 @@ def test_a_trace_over_http_while_it_runs_and_after(node: Node) -> None:
     emitter.end()
     assert [trace["base_id"] for trace in asked(node, error=1, service="nova")] == [BASE]
     assert asked(node, service="glance") == []
+    assert f'href="/traces/{BASE}"' in node.get("/traces?error=1").decode()
+    assert BASE not in node.get("/traces?service=glance").decode()
+    assert "DBError" in node.get(f"/traces/{BASE}").decode()
+    assert 'href="/traces"' in node.get("/").decode()
     assert asked(node, min_duration_seconds=3600) == []
 
 
