@@ -14,6 +14,7 @@ from osprofiler.tests.functional import test_driver as functional
 
 from shmetrics.hooks.osprofiler.sites import NoCollectors
 from tests.collector.node import Node
+from tests.emitter.recording import dropped
 from tests.servers.redis import Redis
 
 from .conftest import without_times
@@ -46,11 +47,12 @@ def test_osprofilers_own_functional_tests(shm: Node, name: str) -> None:
     assert result.testsRun == 1
 
 
-def both(redis: Redis) -> tuple[Any, Any]:
+OF = {"project": "cloud", "service": "nova", "host": "h"}
+
+
+def both(redis: Redis, of: dict[str, str] = OF) -> tuple[Any, Any]:
     """Our driver and Redis's; what OSProfiler says from now on goes to both."""
-    ours, theirs = (
-        get_driver(url, project="cloud", service="nova", host="h") for url in ("shm://", redis.url)
-    )
+    ours, theirs = (get_driver(url, **of) for url in ("shm://", redis.url))
 
     def notify(info: dict[str, Any]) -> None:
         ours.notify(info)
@@ -81,6 +83,20 @@ def test_the_report_is_redis_s_apart_from_times(shm: Node, redis: Redis) -> None
     found, wanted = ours.get_report(base_id), theirs.get_report(base_id)
     assert without_times(found) == without_times(json.loads(json.dumps(wanted)))
     assert found["stats"]["db"]["count"] == 3
+
+
+def test_a_driver_that_is_told_no_project_says_none(shm: Node, redis: Redis) -> None:
+    ours, theirs = both(redis, {})
+    base_id = profiler.init(KEY).get_base_id()
+    with profiler.Trace("wsgi"):
+        pass
+    assert without_times(ours.get_report(base_id)) == without_times(theirs.get_report(base_id))
+
+
+def test_what_is_no_notification_is_counted_and_nothing_is_raised(shm: Node) -> None:
+    before = dropped().get("bad_value", 0)
+    get_driver("shm://").notify({"name": "wsgi-start"})
+    assert dropped()["bad_value"] == before + 1
 
 
 def test_listing_is_redis_s_apart_from_times(shm: Node, redis: Redis) -> None:

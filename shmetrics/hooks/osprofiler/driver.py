@@ -40,9 +40,12 @@ class Shm(base.Driver):
     def notify(self, info: dict[str, Any], **kwargs: Any) -> None:
         """Record what OSProfiler says: a dictionary with `name` (of a span, and -start or -stop),
         `base_id`, `parent_id`, `trace_id` and `info`. Its time is that of the record."""
-        name, _, what = info["name"].rpartition("-")
+        name, _, what = str(info.get("name", "")).rpartition("-")
         record = self._spans.stop if what == "stop" else self._spans.start
-        record(name, info["trace_id"], info["base_id"], info["parent_id"], info.get("info"))
+        id, base_id, parent_id = (
+            str(info.get(id, "")) for id in ("trace_id", "base_id", "parent_id")
+        )
+        record(name, id, base_id, parent_id, info.get("info"))
 
     # ---- reports ----------------------------------------------------------------------------
 
@@ -103,8 +106,8 @@ def events_of(base_id: str, span: dict[str, Any]) -> list[dict[str, Any]]:
             "trace_id": span["trace_id"],
             "parent_id": span["parent_id"],
             "timestamp": span[when],
-            "project": span["project"],
-            "service": span["service"],
+            "project": span["project"] or None,
+            "service": span["service"] or None,
         }
         if span[f"{what}_info"]:
             event["info"] = span[f"{what}_info"]
