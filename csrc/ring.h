@@ -46,12 +46,18 @@ static inline struct shm_record *shm_ring_slot(const struct shm_ring *ring)
     return ring->head != ring->limit ? &ring->slots[ring->head & ring->mask] : NULL;
 }
 
+/* Makes n filled slots exist, all at once. */
+static inline void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
+{
+    ring->head += n;
+    /* Pairs with the acquire in shm_ring_waiting. */
+    atomic_store_explicit(ring->shared_head, ring->head, memory_order_release);
+}
+
 /* Makes the filled slot exist. */
 static inline void shm_ring_publish(struct shm_ring *ring)
 {
-    ring->head++;
-    /* Pairs with the acquire in shm_ring_waiting. */
-    atomic_store_explicit(ring->shared_head, ring->head, memory_order_release);
+    shm_ring_publish_run(ring, 1);
 }
 
 enum shm_refresh {
@@ -66,7 +72,7 @@ static inline enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
     uint64_t capacity = shm_ring_capacity(ring);
     if (capacity == 0)
         return SHM_REFRESH_FULL;
-    /* Pairs with the release in shm_ring_release. */
+    /* Pairs with the release in shm_ring_release_run. */
     ring->tail = atomic_load_explicit(ring->shared_tail, memory_order_acquire);
     uint64_t used = ring->head - ring->tail;
     if (used >= capacity)
@@ -97,14 +103,6 @@ static inline enum shm_refresh shm_ring_reserve(struct shm_ring *ring, uint64_t 
 static inline struct shm_record *shm_ring_reserved(const struct shm_ring *ring, uint64_t i)
 {
     return &ring->slots[(ring->head + i) & ring->mask];
-}
-
-/* Makes n filled slots exist, all at once. */
-static inline void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
-{
-    ring->head += n;
-    /* Pairs with the acquire in shm_ring_waiting. */
-    atomic_store_explicit(ring->shared_head, ring->head, memory_order_release);
 }
 
 /* Starts the producer's end at the lane's current head. */
@@ -144,7 +142,7 @@ static inline void shm_ring_open_reader(struct shm_ring_reader *reader,
 /* How many records wait. More than there are slots: the head cannot be believed. */
 static inline uint64_t shm_ring_waiting(const struct shm_ring_reader *reader)
 {
-    /* Pairs with the release in shm_ring_publish. */
+    /* Pairs with the release in shm_ring_publish_run. */
     return atomic_load_explicit(reader->shared_head, memory_order_acquire) - reader->tail;
 }
 
@@ -173,10 +171,7 @@ static inline void shm_ring_release_run(struct shm_ring_reader *reader, uint64_t
 /* Gives the oldest slot back. */
 static inline void shm_ring_release(struct shm_ring_reader *reader)
 {
-    /* Pairs with the acquire of tail in shm_ring_refresh: the slot may be overwritten. */
-    atomic_store_explicit(reader->shared_tail, reader->tail + 1, memory_order_release);
-    atomic_signal_fence(memory_order_seq_cst);
-    reader->tail++; /* second: if the store faults, nothing was given back */
+    shm_ring_release_run(reader, 1);
 }
 
 #endif

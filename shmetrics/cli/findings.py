@@ -42,6 +42,8 @@ _MENDS = {
     "foreign_call": "the service ends a call in another process than began it",
     "untracked_call": "raise lane.open_calls; these calls were counted, but not listed while open",
     "no_memory": "the service was out of memory",
+    "span": "starts and stops of spans found no room in their ring, or came before its process had "
+    "one; see lane.records",
     "bad_exemplar": "the events count; their exemplars are no trace_id of 32 digits with a span_id "
     "of 16, or have other labels",
 }

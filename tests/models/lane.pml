@@ -97,7 +97,7 @@ inline fill() {
     lane[l].ring[head % CAPACITY].value = bits;
 }
 
-inline shm_ring_publish() {
+inline shm_ring_publish_run() {
     d_step {
         head = PLUS(head, 1);
         /* C: atomic_store_explicit(ring->shared_head, ring->head, memory_order_release) */
@@ -192,9 +192,9 @@ proctype emitter(byte l) {
 #endif
             if
 #ifdef HEAD_FIRST
-            :: room -> shm_ring_publish(); head = SINCE(head, 1); fill(); head = PLUS(head, 1)
+            :: room -> shm_ring_publish_run(); head = SINCE(head, 1); fill(); head = PLUS(head, 1)
 #else
-            :: room -> fill(); shm_ring_publish()
+            :: room -> fill(); shm_ring_publish_run()
 #endif
             :: else ->
                 shm_spill_begin();
@@ -318,9 +318,9 @@ inline shm_ring_read() {
     assert(record.kind == record.value);
 }
 
-inline shm_ring_release() {
+inline shm_ring_release_run() {
     d_step {
-        /* C: atomic_store_explicit(reader->shared_tail, reader->tail + 1, memory_order_release)
+        /* C: atomic_store_explicit(reader->shared_tail, reader->tail + n, memory_order_release)
          * C: atomic_signal_fence(memory_order_seq_cst) */
         lane[l].tail = PLUS(tail[l], 1);
         tail[l] = PLUS(tail[l], 1)
@@ -348,7 +348,7 @@ inline drain_ring() {
         /* C: shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail) */
         shm_undo_record();
         /* C: shm_ring_release(&drain->ring) */
-        shm_ring_release();
+        shm_ring_release_run();
         waiting--
     :: else -> break
     od

@@ -41,8 +41,6 @@ LEFT_OUT = {
     "shm_append_series": "a fence against signal handlers: tests/emitter/test_interruptions.py",
     "shm_define_family": "the same",
     "shm_define": "the same",
-    "shm_ring_publish_run": "as shm_ring_publish, for several slots at once",
-    "shm_ring_release_run": "as shm_ring_release, for several slots at once",
     "report": "as count_taken, for other counts",
     "shm_drain_give_up": "one store, after the last pass",
 }

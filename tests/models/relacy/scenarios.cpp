@@ -6,7 +6,7 @@
  *   scenarios NAME ITERATIONS [FUNCTION OBJECT]
  *
  * Exit status 0: every execution was right. 1: one was not, and is described. With a function and an
- * object, as in `shm_ring_publish ring->shared_head`, the order of that operation is relaxed.
+ * object, as in `shm_ring_publish_run ring->shared_head`, the order of that operation is relaxed.
  */
 #include "lane.hpp"
 
