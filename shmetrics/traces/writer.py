@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections import deque
@@ -103,6 +102,8 @@ class TraceWriter:
     def _do(self, work: Work) -> None:
         try:
             work(self.store)
-        except (sqlite3.Error, OSError) as error:  # a full disk: what comes later may fit again
+        except Exception as error:
+            # A full disk: what comes later may fit again. Or an info that cannot be kept; its batch
+            # is of one lane, and those of others go on.
             self.failures += 1
             self._seldom.warning("trace store", f"{self.store.path}: not written: {error}")

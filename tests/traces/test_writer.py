@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from shmetrics.traces.reader import Reader
@@ -97,6 +98,20 @@ def test_a_store_that_cannot_be_written_is_said_and_tried_again(
     (line,) = caplog.messages
     assert str(path) in line
     assert "disk is full" in line
+    reader.close()
+
+
+def test_what_cannot_be_kept_stops_nobody_else(tmp_path: Path) -> None:
+    """MessagePack has forms that JSON has not, and an emitter can write any."""
+    path = tmp_path / "traces.db"
+    writer = TraceWriter(TraceStore(path))
+    writer.add(lambda: whole(1, info={"x": msgspec.msgpack.Ext(1, b"x")}), 2, 1)
+    writer.add(lambda: whole(2), 2, 1)
+    assert writer.settle(SECONDS)
+    writer.close()
+    reader = Reader(path)
+    assert [span.id for span in reader.spans(id_of(1000))] == [id_of(2)]
+    assert writer.failures == 1
     reader.close()
 
 
