@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP requests by the library `requests`: a span each, and the trace goes along in headers.
+
+OSProfiler has the same, which says nothing of a request that fails: its span stays open, and
+whatever the service does next is below it. Where a service turns that on, it gets this one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from osprofiler import profiler
+from osprofiler import requests as theirs
+from requests.adapters import HTTPAdapter
+
+from shmetrics.hooks.failures import failed
+from shmetrics.hooks.headers import headers
+from shmetrics.hooks.span import Span
+
+__all__ = ["disable", "enable"]
+
+SOURCE = "requests"
+PORTS = {"http": 80, "https": 443}
+
+_undo: list[Callable[[], None]] = []
+
+
+def enable(arguments: bool) -> None:
+    """From now on, requests of active traces are spans. *arguments*: whether query strings are
+    kept."""
+    if _undo:
+        return
+    before, their_send = HTTPAdapter.send, theirs.send
+    plain = theirs._FUNC if before is their_send else before
+    on = threading.Event()
+    on.set()
+    traced = _traced(plain, on, arguments)
+
+    def undo() -> None:
+        on.clear()  # where somebody has kept it
+        theirs.send = their_send
+        if HTTPAdapter.send is traced:
+            HTTPAdapter.send = before  # type: ignore[method-assign]
+
+    theirs.send = HTTPAdapter.send = traced  # type: ignore[method-assign]
+    _undo.append(undo)
+
+
+def disable() -> None:
+    """Put back what was there."""
+    while _undo:
+        _undo.pop()()
+
+
+def _traced(plain: Any, on: threading.Event, arguments: bool) -> Any:
+    def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
+        active = profiler.get() if on.is_set() else None
+        if active is None:
+            return plain(self, request, *args, **kwargs)
+        name, info = _about(request, arguments)
+        span = Span(SOURCE, active, name, {"requests": info})
+        said = headers()
+        before = {name: request.headers.get(name) for name in said}
+        request.headers.update(said)
+        try:
+            response = plain(self, request, *args, **kwargs)
+        except BaseException as error:
+            span.fail_as(error)
+            raise
+        finally:
+            # It may be sent again when this trace has gone.
+            for name, value in before.items():
+                if value is None:
+                    request.headers.pop(name, None)
+                else:
+                    request.headers[name] = value
+        span.stop({"requests": {"status_code": response.status_code}})
+        return response
+
+    return send
+
+
+def _about(request: Any, arguments: bool) -> tuple[str, dict[str, Any]]:
+    """The name of a request's span, and what is to be known of it."""
+    try:
+        url = urlsplit(request.url)
+        info = {
+            "method": request.method,
+            "path": url.path,
+            "hostname": url.hostname,
+            "port": url.port or PORTS.get(url.scheme, ""),
+            "scheme": url.scheme,
+        }
+        return url.scheme, info | ({"query": url.query} if arguments else {})
+    except Exception as error:
+        failed(SOURCE, error)
+        return "http", {}

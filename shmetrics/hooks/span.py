@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A span of the trace that is active here, and the stay of a trace that came from elsewhere.
+
+OSProfiler keeps a stack of spans, and its stop() ends the topmost, whichever that is. Here each
+span knows its own, so that what was left open within it, by a call that raised, ends with it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final, NamedTuple
+
+from oslo_utils import reflection
+from osprofiler import profiler
+
+from shmetrics.hooks.failures import failed
+
+__all__ = ["Carried", "Span", "Visit", "exemplar_of"]
+
+#: Characters of an error's text that are worth keeping.
+LONGEST_MESSAGE: Final = 1000
+
+#: Spans left open within one: more than that are not looked for.
+MOST_LEFT_OPEN: Final = 1000
+
+
+class Carried(NamedTuple):
+    """A trace as it came from elsewhere: believed, and signed with *hmac_key*, one of ours."""
+
+    hmac_key: str
+    base_id: str
+    parent_id: str
+
+
+class _Telling(threading.local):
+    now = False
+
+
+# Whether this thread is saying a start or a stop. A notifier may do what makes spans itself: one
+# that talks HTTP would never come to an end.
+_telling = _Telling()
+
+
+class Span:
+    """A span of *source*, begun. Nothing of it raises."""
+
+    __slots__ = ("_active", "_id", "_source")
+
+    def __init__(self, source: str, active: Any, name: str, info: dict[str, Any]) -> None:
+        self._source = source
+        self._active = active
+        self._id = ""
+        if _telling.now:
+            return
+        _telling.now = True
+        try:
+            active.start(name, info=info)
+            self._id = active.get_id()
+        except Exception as error:
+            failed(source, error)
+        finally:
+            _telling.now = False
+
+    def stop(self, info: dict[str, Any] | None = None) -> None:
+        """It ends, and with it what was begun in it. Only the first stop counts."""
+        own, self._id = self._id, ""
+        if not own:
+            return
+        active = self._active
+        _telling.now = True
+        try:
+            for _ in range(MOST_LEFT_OPEN):
+                top = active.get_id()
+                active.stop(info if top == own else None)
+                if top in (own, active.get_id()):
+                    break
+        except Exception as error:
+            failed(self._source, error)
+        finally:
+            _telling.now = False
+
+    def fail(self, etype: str, message: str) -> None:
+        """It ends with an error: the name of its class, and what it says."""
+        self.stop({"etype": etype, "message": message[:LONGEST_MESSAGE]})
+
+    def fail_as(self, error: BaseException) -> None:
+        """It ends with this error, as OSProfiler names it."""
+        try:
+            self.fail(reflection.get_class_name(error), str(error))
+        except Exception:  # an error that cannot even be written
+            self.fail(type(error).__name__, "")
+
+
+class Visit:
+    """The stay of a trace in this thread or greenlet, with one span around all of it."""
+
+    __slots__ = ("_active", "span")
+
+    def __init__(self, source: str, carried: Carried, name: str, info: dict[str, Any]) -> None:
+        leave_nothing()
+        self._active: Any = profiler.init(
+            carried.hmac_key, base_id=carried.base_id, parent_id=carried.parent_id
+        )
+        self.span = Span(source, self._active, name, info)
+
+    def end(self) -> None:
+        """The span ends if it has not, and this thread forgets the trace."""
+        self.span.stop()
+        if profiler.get() is self._active:
+            profiler.clean()
+
+
+def leave_nothing() -> None:
+    """Forget a trace that somebody has left behind in this thread, where new work begins."""
+    if profiler.get() is not None:
+        profiler.clean()
+
+
+def exemplar_of(active: Any) -> dict[str, str]:
+    """The span that a profiler is at, as an event's exemplar."""
+    return exemplar(active.get_base_id(), active.get_id())
+
+
+def exemplar(base_id: str, span_id: str) -> dict[str, str]:
+    """A trace and a span of it, both UUIDs, as an event's exemplar."""
+    return {"trace_id": base_id, "span_id": span_id.replace("-", "")[16:]}

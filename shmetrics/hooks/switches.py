@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `[profiler]` of a service's configuration switches on, and off again.
+
+Nothing is on by default, and nothing is loaded for what is off. `setup` does what can be done from
+outside; the WSGI middleware and the oslo.messaging driver ask it what is theirs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from typing import Any, Final
+
+__all__ = ["OFF", "Switches", "is_set_up", "setup", "teardown"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What is on. Spans need `[profiler] enabled`; the metrics of databases do not."""
+
+    wsgi: bool = False
+    rpc: bool = False
+    requests: bool = False
+    classes: tuple[str, ...] = ()
+    statements: bool = False
+    transactions: bool = False
+    redis: bool = False
+    mongodb: bool = False
+    parameters: bool = False
+    arguments: bool = False
+    hmac_keys: tuple[str, ...] = field(default=(), repr=False)
+
+    def __bool__(self) -> bool:
+        """Whether anything is on from which spans or metrics come."""
+        return any(
+            (
+                self.wsgi,
+                self.rpc,
+                self.requests,
+                self.classes,
+                self.statements,
+                self.transactions,
+                self.redis,
+                self.mongodb,
+            )
+        )
+
+
+OFF: Final = Switches()
+
+_lock: Final = threading.RLock()  # a notifier may be one that makes a driver of oslo.messaging
+_undo: Final[dict[str, Callable[[], object]]] = {}
+_is_set_up = False
+
+
+def is_set_up() -> bool:
+    """Whether spans are to be made: between `setup` and `teardown`."""
+    return _is_set_up
+
+
+def setup(conf: Any, service: str = "", project: str = "", host: str = "") -> Switches:
+    """Turn on what *conf*, of oslo.config, switches on, and return it. Never raises: what cannot
+    be is said in one line of the log each.
+
+    *service*, *project* and *host* are what spans are of, unless a notifier is set already.
+    What is on already stays as it is; each service has one configuration.
+    """
+    try:
+        found = _read(conf)
+        if not found:
+            return OFF
+        if find_spec("osprofiler") is None:
+            _LOG.warning("[profiler]: nothing is traced without OSProfiler; pip install osprofiler")
+            return OFF
+        with _lock:
+            return _set_up(conf, found, service, project, host)
+    except Exception as error:
+        _LOG.warning("[profiler]: nothing is traced: %r", error)
+        return OFF
+
+
+def teardown() -> None:
+    """Put everything back as it was. Never raises."""
+    global _is_set_up
+    with _lock:
+        _is_set_up = False
+        while _undo:
+            name, undo = _undo.popitem()
+            try:
+                undo()
+            except Exception as error:
+                _LOG.warning("[profiler] %s cannot be turned off: %r", name, error)
+
+
+def _read(conf: Any) -> Switches:
+    from shmetrics.hooks import options
+
+    options.register(conf)
+    said = conf.profiler
+    spans = bool(said.enabled)
+    return Switches(
+        wsgi=spans and said.trace_wsgi,
+        rpc=spans and said.trace_rpc,
+        requests=spans and said.trace_requests,
+        classes=tuple(said.trace_classes) if spans else (),
+        statements=said.trace_sqlalchemy,
+        transactions=said.trace_transactions,
+        redis=said.trace_redis,
+        mongodb=said.trace_mongodb,
+        parameters=said.trace_sql_parameters,
+        arguments=said.trace_arguments,
+    )
+
+
+def _set_up(conf: Any, found: Switches, service: str, project: str, host: str) -> Switches:
+    global _is_set_up
+    from osprofiler import _utils, opts
+
+    opts.set_defaults(conf)
+    _is_set_up = True
+    if conf.profiler.enabled and "connection_string" not in _undo:
+        _undo["connection_string"] = _set_notifier(conf, service, project, host)
+    for name, module, wanted in _sources(found):
+        if name not in _undo:
+            _undo[name] = _enable(name, module, wanted)
+    return replace(found, hmac_keys=tuple(_utils.split(conf.profiler.hmac_keys or "")))
+
+
+def _enable(name: str, module: str, wanted: dict[str, Any]) -> Callable[[], object]:
+    """Turn a source on; what turns it off."""
+    try:
+        source = importlib.import_module(module)
+        source.enable(**wanted)
+    except Exception as error:
+        _LOG.warning("[profiler] %s: %r", name, error)
+        return _nothing
+    disable: Callable[[], object] = source.disable
+    return disable
+
+
+def _nothing() -> None: ...
+
+
+def _sources(found: Switches) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Each source that is on and can be turned on from outside: its switch, its module, and what
+    its enable() is told."""
+    arguments = {"arguments": found.arguments}
+    if found.statements or found.transactions:
+        yield (
+            "trace_sqlalchemy" if found.statements else "trace_transactions",
+            "shmetrics.hooks.sqlalchemy",
+            {
+                "statements": found.statements,
+                "transactions": found.transactions,
+                "parameters": found.parameters,
+            },
+        )
+    if found.redis:
+        yield "trace_redis", "shmetrics.hooks.redis", arguments
+    if found.mongodb:
+        yield "trace_mongodb", "shmetrics.hooks.mongodb", arguments
+    if found.requests:
+        yield "trace_requests", "shmetrics.hooks.requests", arguments
+    if found.classes:
+        yield "trace_classes", "shmetrics.hooks.classes", {**arguments, "names": found.classes}
+
+
+def _set_notifier(conf: Any, service: str, project: str, host: str) -> Callable[[], object]:
+    """Have OSProfiler tell what `connection_string` names, unless it was told already whom to tell.
+    What puts that back."""
+    from osprofiler import notifier
+    from osprofiler.drivers import base
+
+    from shmetrics.emitter.process import process_name
+    from shmetrics.hooks.osprofiler import driver as _ours  # noqa: F401 - now OSProfiler finds it
+
+    before = notifier.get()
+    if before is not notifier._noop_notifier:
+        return _nothing
+    connection_string = conf.profiler.connection_string
+    try:
+        # Not by notifier.create: it would keep this one, and give it to a service that says more.
+        tell = base.get_driver(
+            connection_string,
+            context={},
+            project=project or getattr(conf, "project", None) or "",
+            service=service or process_name(),
+            host=host or getattr(conf, "host", None) or socket.gethostname(),
+            conf=conf,
+        ).notify
+    except Exception as error:
+        # It may have a password.
+        safe = f"{connection_string.partition(':')[0]}://..."
+        why = repr(error).replace(connection_string, safe)
+        _LOG.warning("[profiler] connection_string: no driver for %s: %s", safe, why)
+        return _nothing
+    notifier.set(tell)
+
+    def restore() -> None:
+        if notifier.get() is tell:
+            notifier.set(before)
+
+    return restore
