@@ -42,6 +42,24 @@ def collector() -> Iterator[None]:
 
 
 @contextmanager
+def collector_on_this_core() -> Iterator[None]:
+    """The same, both on one core: what it has drained is still in the caches of who writes next."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    with collector_process():
+        yield
+
+
+@contextmanager
+def collector_on_another_core() -> Iterator[None]:
+    """The same, on two cores: every line that it has read has to be asked back."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[-1]})  # the collector inherits it
+    with collector_process():
+        os.sched_setaffinity(0, {cores[0]})
+        yield
+
+
+@contextmanager
 def collector_process(config: str = "") -> Iterator[int]:
     """The same, and its pid. config: text of its configuration file."""
     with no_collector():
