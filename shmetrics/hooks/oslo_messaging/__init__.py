@@ -18,6 +18,7 @@ oslo.messaging loads the part before the first ``+``, this package loads the par
 `_messages`    what is done for each message, compiled: its call opened and ended
 `sending`      what goes out by RPC: the real ``send`` with a call around it
 `listener`     wraps the callback through which messages come in
+`tracing`      spans of RPC, and the trace on its way in a message, where it is switched on
 `labels`       raw values of a target or message to label values
 `endpoint`     which endpoint a message will be dispatched to
 `raised`       the name under which an exception is counted

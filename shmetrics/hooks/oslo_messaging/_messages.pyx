@@ -75,6 +75,19 @@ cdef class Recorder(dict):
             failed(error)
         return opened
 
+    def start_of(self, exemplar, *raw):
+        """The same for a call that belongs to a trace; None is that it does not."""
+        opened = None
+        try:
+            key = self._key(*raw)
+            call = self.get(key)
+            if call is None:
+                call = self._kept(key)
+            opened = call, call.start() if exemplar is None else call.start(exemplar)
+        except Exception as error:
+            failed(error)
+        return opened
+
     cdef tuple opened(self, tuple key):
         cdef PyObject *kept = PyDict_GetItemWithError(self, key)
         call = <object>kept if kept != NULL else self._kept(key)
@@ -236,6 +249,34 @@ cdef class Request(Incoming):
             raise
 
 
+cdef class TracedRequest(Request):
+    """One that may belong to a trace. What is done for it begins in the thread that acknowledges
+    it, and ends with it, also where nobody answers."""
+
+    cdef object _work
+
+    def acknowledge(self, *args, **kwargs):
+        result = Request.acknowledge(self, *args, **kwargs)
+        if self._work is not None:
+            self._work.begin()
+        return result
+
+    def reply(self, reply=None, failure=None, *args, **kwargs):
+        if failure is not None:
+            self._finish(name_of_failure(failure), failure)
+        return Request.reply(self, reply, failure, *args, **kwargs)
+
+    cdef int _end(self, exception=None) except -1:
+        self._finish(exception, None)
+        return Request._end(self, exception)
+
+    cdef int _finish(self, exception, failure) except -1:
+        work, self._work = self._work, None
+        if work is not None:
+            work.end(exception, failure)
+        return 0
+
+
 cdef class Notification(Incoming):
     """A notification: acknowledged or requeued once its endpoints have seen it."""
 
@@ -256,6 +297,13 @@ def request(Recorder calls not None):
         return Request(real, opened)
 
     return wrap
+
+
+def traced_request(real, tuple opened, work):
+    """A message whose call has begun. work: has begin(), and end(exception, failure)."""
+    cdef TracedRequest made = TracedRequest(real, opened)
+    made._work = work
+    return made
 
 
 def notification(Recorder calls not None):

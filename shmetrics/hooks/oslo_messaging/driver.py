@@ -8,6 +8,7 @@ was given, so that a parameter that oslo.messaging adds one day needs nothing he
 
 from typing import Any
 
+from shmetrics.hooks import switches
 from shmetrics.hooks.oslo_messaging import instruments
 from shmetrics.hooks.oslo_messaging._messages import Recorder, end, rpc_sent_key
 from shmetrics.hooks.oslo_messaging.failures import failed
@@ -33,11 +34,12 @@ class Driver(Proxy):
     construction raise, and `InvalidTransportURL` if *url* names no real driver.
     """
 
-    __slots__ = ("_shm_exchange", "_shm_families", "_shm_notifications", "send")
+    __slots__ = ("_shm_exchange", "_shm_families", "_shm_notifications", "_shm_tracing", "send")
 
     _shm_exchange: Any
     _shm_families: instruments.Instruments
     _shm_notifications: Recorder
+    _shm_tracing: Any
     send: Send
 
     def __init__(self, conf: Any, url: Any, *args: Any, **kwargs: Any) -> None:
@@ -49,7 +51,11 @@ class Driver(Proxy):
         calls = Recorder(
             rpc_sent_key, lambda key: families.rpc_client(rpc_sent_labels(key, exchange))
         )
-        object.__setattr__(self, "send", sender(self._shm_real, calls))
+        send = sender(self._shm_real, calls)
+        self._shm_tracing = tracing(conf)
+        if self._shm_tracing is not None:
+            send = self._shm_tracing.sender(self._shm_real, calls, send)
+        object.__setattr__(self, "send", send)
         self._shm_notifications = Recorder(
             notification_sent_key,
             lambda key: families.notification_client(notification_sent_labels(key, exchange)),
@@ -71,7 +77,7 @@ class Driver(Proxy):
         real = self._shm_real.listen(target, *args, **kwargs)
         instrument = self._shm_families.rpc_server
         try:
-            return rpc_listener(real, instrument, target, self._shm_exchange)
+            return rpc_listener(real, instrument, target, self._shm_exchange, self._shm_tracing)
         except Exception as error:
             failed(error)
             return real
@@ -87,3 +93,18 @@ class Driver(Proxy):
         except Exception as error:
             failed(error)
             return real
+
+
+def tracing(conf: Any) -> Any:
+    """What this configuration wants done for traces, None if that is nothing. Whatever else it
+    switches on in `[profiler]` is on from now on."""
+    found = switches.setup(conf)
+    if not found.rpc:
+        return None
+    try:
+        from shmetrics.hooks.oslo_messaging.tracing import Tracing
+
+        return Tracing(found)
+    except Exception as error:
+        failed(error)
+        return None

@@ -15,7 +15,8 @@ __all__ = ["Call", "Instruments", "NoCall", "load"]
 
 
 class Call(Protocol):
-    """A series of a call family, as the emitter gives it."""
+    """A series of a call family, as the emitter gives it. That of a trace is started with an
+    exemplar."""
 
     def start(self) -> Any: ...
 
@@ -32,7 +33,7 @@ _NOTIFICATION_SERVER: Final = ("exchange", "topic", "priority", "event_type", "p
 class NoCall:
     """A call that records nothing."""
 
-    def start(self) -> None: ...
+    def start(self, exemplar: Mapping[str, str] | None = None) -> None: ...
 
     def end(self, token: None, exception: str | None = None) -> None: ...
 

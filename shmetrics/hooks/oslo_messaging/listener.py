@@ -44,15 +44,19 @@ class Listener(Proxy):
         return self._shm_real.start(on_incoming, *args, **kwargs)
 
 
-def rpc_listener(real: Any, instrument: Instrument, target: Any, default_exchange: Any) -> Listener:
-    """Measure what *real* receives for the RPC server that listens on *target*."""
+def rpc_listener(
+    real: Any, instrument: Instrument, target: Any, default_exchange: Any, tracing: Any = None
+) -> Listener:
+    """Measure what *real* receives for the RPC server that listens on *target*. *tracing*: what
+    goes on with the traces of messages, if these are traced."""
 
     def wrapping(callback: Any) -> Callable[[Any], Incoming]:
         def make(key: Any) -> Any:
             endpoint = endpoint_name(callback, *key)
             return instrument(rpc_received_labels(key, target, default_exchange, endpoint))
 
-        return request(Recorder(rpc_received_key, make))
+        calls = Recorder(rpc_received_key, make)
+        return request(calls) if tracing is None else tracing.requests(calls, target)
 
     return Listener(real, wrapping)
 
