@@ -9,12 +9,14 @@ import socketserver
 import threading
 import wsgiref.simple_server
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from osprofiler import profiler
+from paste.deploy import loadapp
 
 from shmetrics.hooks import headers, switches, wsgi
 from tests.collector.node import Node
@@ -331,3 +333,31 @@ def test_concurrent_requests_to_a_server_do_not_mix(shm: Node, configured: Confi
 
 class Threaded(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
     """A thread per request, which server_close() waits for."""
+
+
+PIPELINE = """
+[filter:traces]
+paste.filter_factory = shmetrics.hooks.wsgi:factory
+
+[app:app]
+paste.app_factory = tests.sources.test_wsgi:make
+
+[pipeline:main]
+pipeline = traces app
+"""
+
+
+def make(global_conf: Any, **local_conf: str) -> Any:
+    return hello
+
+
+@pytest.mark.parametrize("is_on", [False, True])
+def test_a_pipeline_of_pastedeploy(
+    shm: Node, configured: Configured, tmp_path: Path, is_on: bool
+) -> None:
+    file = tmp_path / "api-paste.ini"
+    file.write_text(PIPELINE)
+    configured(**WSGI | {"trace_wsgi": is_on})
+    base_id = new_id()
+    ask(loadapp(f"config:{file}"), signed(base_id=base_id))
+    assert names(spans(shm, base_id)) == (["wsgi", "db"] if is_on else [])
