@@ -19,12 +19,13 @@ def lacking() -> str:
 
 
 class Redis:
-    """Runs until stop()."""
+    """Runs until stop(). options: more of redis-server's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._port = ReservedPort()
         command = ["redis-server", "--port", str(self._port.number), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
+        command += options
         self._process = ServerProcess(command, folder / "redis.log")
         self._process.ready_when(self._answers, START_SECONDS)
 

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Redis: commands and pipelines of redis-py's clients, of clusters and of asyncio too.
+
+redis-py's events are about connections, and what it offers to OpenTelemetry tells of a command when
+it is over, for metrics alone. So this is around the methods through which all commands go, which
+are public and have been there since redis-py 4. A command is one operation, with its retries and
+its wait for a connection; a pipeline is one, `PIPELINE`, whatever it sends. What a subscriber is
+sent is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from shmetrics.hooks import telling
+from shmetrics.hooks.operations import Operation, Operations, harmless
+from shmetrics.hooks.patch import Patch
+from shmetrics.hooks.redis_commands import COMMANDS, CREDENTIALS, command_of
+
+__all__ = ["disable", "enable"]
+
+SOURCE: Final = "redis"
+
+PIPELINE: Final = "PIPELINE"
+
+#: Commands of a pipeline that its span names.
+MOST_NAMED: Final = 100
+
+_enabled: _Enabled | None = None
+
+
+def enable(arguments: bool) -> None:
+    """Commands and pipelines from now on, of clients that are there and of those to come;
+    arguments: spans say those of commands, and the messages of errors. Raises what makes it
+    impossible, such as ImportError."""
+    global _enabled
+    disable()
+    _enabled = _Enabled(arguments)
+
+
+def disable() -> None:
+    """No more of it; what is under way ends as it would have. Never raises."""
+    global _enabled
+    enabled, _enabled = _enabled, None
+    if enabled is not None:
+        enabled.undo()
+
+
+class _Enabled:
+    """What is in force."""
+
+    def __init__(self, arguments: bool) -> None:
+        self._arguments = arguments
+        self._operations = Operations(
+            SOURCE, "Commands of Redis", ("operation",), "redis", arguments
+        )
+        self._is_over = False
+        self._patches = []
+        methods = [*self._methods()]
+        telling.begin(SOURCE)
+        for owner, name, begin in methods:
+            around = _around_async if ".asyncio" in owner.__module__ else _around
+            self._patches.append(Patch(owner, name, around(begin)))
+
+    def undo(self) -> None:
+        """As it was before."""
+        self._is_over = True
+        for patch in reversed(self._patches):
+            harmless(SOURCE)(patch.undo)()
+        telling.end(SOURCE)
+
+    def _methods(self) -> Iterator[tuple[Any, str, Callable[..., Operation | None]]]:
+        """Class, method, and what begins an operation out of its arguments."""
+        from redis import asyncio, client, cluster
+
+        command = harmless(SOURCE)(self._command)
+        pipeline = harmless(SOURCE)(self._pipeline)
+        for module in (client, asyncio.client):
+            yield module.Redis, "execute_command", command
+            # A pipeline that watches a key sends some commands at once.
+            yield module.Pipeline, "immediate_execute_command", command
+            yield module.Pipeline, "execute", pipeline
+        for clusters in (cluster, asyncio.cluster):
+            yield clusters.RedisCluster, "execute_command", command
+            yield clusters.ClusterPipeline, "execute", pipeline
+
+    def _command(self, client: Any, args: tuple[Any, ...]) -> Operation | None:
+        if self._is_over:
+            return None
+        name = args[0]
+        command = name if type(name) is str and name in COMMANDS else command_of(name)
+        return self._operations.begin((command,), self._said, command, args)
+
+    def _pipeline(self, pipeline: Any, args: tuple[Any, ...]) -> Operation | None:
+        if self._is_over or not len(pipeline):
+            return None  # nothing is sent
+        return self._operations.begin((PIPELINE,), self._said_by, pipeline)
+
+    # ---- what spans say ---------------------------------------------------------------------
+
+    def _said(self, command: str, args: tuple[object, ...]) -> dict[str, Any]:
+        said: dict[str, Any] = {"command": command}
+        if self._arguments and command not in CREDENTIALS:
+            said["arguments"] = [_text(argument) for argument in args[1 : MOST_NAMED + 1]]
+        return {"redis": said}
+
+    def _said_by(self, pipeline: Any) -> dict[str, Any]:
+        # A cluster's pipeline has its commands elsewhere in each version.
+        sent = getattr(pipeline, "command_stack", None) or ()
+        commands = [self._said(command_of(args[0]), args)["redis"] for args in _first(sent)]
+        if not self._arguments:
+            commands = [said["command"] for said in commands]
+        return {"redis": {"command": PIPELINE, "count": len(pipeline), "commands": commands}}
+
+
+def _first(sent: Any) -> Iterator[tuple[object, ...]]:
+    """The arguments of the first commands of a pipeline."""
+    for each in sent[:MOST_NAMED]:
+        args = each[0] if isinstance(each, tuple) else each.args
+        if args:
+            yield tuple(args)
+
+
+def _text(value: object) -> object:
+    """Bytes as the text that they mostly are."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _around(begin: Callable[..., Operation | None]) -> Callable[..., Callable[..., Any]]:
+    """Around a method: the operation that begin() makes of its arguments, until it returns."""
+
+    def around(method: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(self: Any, *args: Any, **kwargs: Any) -> Any:
+            begun = begin(self, args)
+            if begun is None:
+                return method(self, *args, **kwargs)
+            try:
+                result = method(self, *args, **kwargs)
+            except BaseException as error:
+                begun.end(error)
+                raise
+            begun.end()
+            return result
+
+        return operation
+
+    return around
+
+
+def _around_async(begin: Callable[..., Operation | None]) -> Callable[..., Callable[..., Any]]:
+    """The same around a method that is awaited."""
+
+    def around(method: Callable[..., Any]) -> Callable[..., Any]:
+        async def operation(self: Any, *args: Any, **kwargs: Any) -> Any:
+            begun = begin(self, args)
+            if begun is None:
+                return await method(self, *args, **kwargs)
+            try:
+                result = await method(self, *args, **kwargs)
+            except BaseException as error:
+                begun.end(error)
+                raise
+            begun.end()
+            return result
+
+        return operation
+
+    return around
