@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MongoDB: the commands of pymongo's clients, as its monitoring tells them, of asyncio too.
+
+pymongo copies its list of listeners into each client that is made, so that enable() is for clients
+made later. A listener that such a client has stays there, and after disable() does nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+from shmetrics.hooks import telling
+from shmetrics.hooks.operations import Operation, Operations, harmless
+
+__all__ = ["disable", "enable"]
+
+SOURCE: Final = "mongodb"
+
+#: Commands that have begun and of whose end nothing was heard, as where their task was cancelled:
+#: with more than that the one that began first is taken to be over.
+MOST_OPEN: Final = 1000
+
+#: Characters of a command that a span says.
+LONGEST_COMMAND: Final = 3000
+
+#: The commands that are told apart: those that a driver or a service sends.
+_COMMANDS: Final = """
+abortTransaction aggregate bulkWrite buildInfo collMod collStats commitTransaction count create
+createIndexes createUser dbStats delete distinct drop dropDatabase dropIndexes dropUser
+endSessions explain find findAndModify getLastError getMore getParameter hello insert isMaster
+killCursors killOp listCollections listDatabases listIndexes ping refreshSessions
+renameCollection replSetGetStatus saslContinue saslStart serverStatus startSession update
+validate whatsmyuri
+"""
+COMMANDS: Final = frozenset(_COMMANDS.split())
+
+_enabled: _Enabled | None = None
+
+
+def enable(arguments: bool) -> None:
+    """Commands of the clients that are made from now on; arguments: spans say the commands
+    themselves, and the messages of errors. Raises what makes it impossible, such as
+    ImportError."""
+    global _enabled
+    disable()
+    _enabled = _Enabled(arguments)
+
+
+def disable() -> None:
+    """No more of it. Never raises."""
+    global _enabled
+    enabled, _enabled = _enabled, None
+    if enabled is not None:
+        enabled.undo()
+
+
+class _Enabled:
+    """What is in force."""
+
+    def __init__(self, arguments: bool) -> None:
+        from pymongo import monitoring
+
+        self._arguments = arguments
+        self._operations = Operations(
+            SOURCE, "Commands of MongoDB", ("operation", "database"), "mongodb", arguments
+        )
+        self._open: dict[int, Operation] = {}
+        self._lock = threading.Lock()
+        self._is_over = False
+        enabled = self
+
+        class Listener(monitoring.CommandListener):
+            @harmless(SOURCE)
+            def started(self, event: monitoring.CommandStartedEvent) -> None:
+                enabled._started(event)
+
+            @harmless(SOURCE)
+            def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+                enabled._ended(event.request_id)
+
+            @harmless(SOURCE)
+            def failed(self, event: monitoring.CommandFailedEvent) -> None:
+                enabled._failed(event)
+
+        self._listener = Listener()
+        telling.begin(SOURCE)
+        monitoring.register(self._listener)
+
+    def undo(self) -> None:
+        """As it was before, but for clients that have the listener."""
+        self._is_over = True
+        telling.end(SOURCE)
+        harmless(SOURCE)(self._unregister)()
+
+    def _unregister(self) -> None:
+        from pymongo import monitoring
+
+        # pymongo has a way to register and none back.
+        monitoring._LISTENERS.command_listeners.remove(self._listener)
+
+    # ---- events -----------------------------------------------------------------------------
+
+    def _started(self, event: Any) -> None:
+        if self._is_over:
+            return
+        name = event.command_name
+        operation = self._operations.begin(
+            (name if name in COMMANDS else "other", event.database_name), self._said, event
+        )
+        with self._lock:
+            self._open[event.request_id] = operation
+            oldest = next(iter(self._open)) if len(self._open) > MOST_OPEN else None
+            forgotten = None if oldest is None else self._open.pop(oldest)
+        if forgotten is not None:
+            forgotten.end()
+
+    def _failed(self, event: Any) -> None:
+        """failure: what the server answered, or what pymongo says of an exception of its own."""
+        failure = event.failure
+        info = {"message": str(failure.get("errmsg"))} if self._arguments else {}
+        self._ended(event.request_id, failure.get("errtype") or "OperationFailure", info)
+
+    def _ended(
+        self, request_id: int, error: str | None = None, info: dict[str, Any] | None = None
+    ) -> None:
+        operation = self._open.pop(request_id, None)
+        if operation is not None:
+            operation.end(error, info)
+
+    def _said(self, event: Any) -> dict[str, Any]:
+        command, name = event.command, event.command_name
+        said = {"command": name, "database": event.database_name}
+        collection = command.get("collection" if name == "getMore" else name)
+        if isinstance(collection, str):
+            said["collection"] = collection
+        if self._arguments:
+            said["statement"] = str(command)[:LONGEST_COMMAND]
+        return {"mongodb": said}
