@@ -20,6 +20,7 @@
 #define SHM_MAX_OPEN_CALLS 4096u
 #define SHM_NO_SLOT UINT32_MAX
 #define SHM_ATTEND_NS UINT64_C(1000000000)
+#define SHM_ATTEND_SOON_NS UINT64_C(10000000) /* while an answer is on its way */
 
 /* What a definition takes of a lane. */
 struct shm_room {
@@ -195,6 +196,12 @@ static SHM_APART enum shm_emit shm_attend_now(struct shm_producer *p)
         return SHM_EMITTED;
     p->attend_at_ns = now_ns + SHM_ATTEND_NS;
     return SHM_ATTENTION;
+}
+
+/* The collector has been asked, and may answer at any moment. */
+static inline void shm_attend_soon(struct shm_producer *p)
+{
+    p->attend_at_ns = shm_clock_coarse_ns() + SHM_ATTEND_SOON_NS;
 }
 
 static inline enum shm_emit shm_attend(struct shm_producer *p)

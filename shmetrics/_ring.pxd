@@ -182,6 +182,7 @@ cdef extern from "process.h" nogil:
     void shm_process_init(bint disabled) noexcept
     int shm_process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd) noexcept
     void shm_process_detach() noexcept
+    void shm_attend_soon(shm_producer *producer) noexcept
 
 
 cdef extern from "wait.h" nogil:

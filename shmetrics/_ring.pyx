@@ -178,6 +178,11 @@ def process_detach():
     shm_process_detach()
 
 
+def process_attend_soon():
+    """Has attention called again by the first event after 10 ms, instead of after a second."""
+    shm_attend_soon(shm_process_producer())
+
+
 def process_status():
     """State of this process's producer, and what its lane has counted so far."""
     cdef shm_producer *producer = shm_process_producer()

@@ -25,6 +25,10 @@ def process_epoch() -> int:
     return 0
 
 
+def process_attend_soon() -> None:
+    pass
+
+
 def process_status() -> dict[str, Any]:
     return {"state": "none", "disabled": True, "closed": False, "attention_errors": 0}
 

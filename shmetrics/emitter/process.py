@@ -2,7 +2,8 @@
 """The process's lane: when to ask for one, and what to do with the answer.
 
 All of it runs on the slow path of a record, at most once a second. The first time it may wait 50 ms
-for the collector's answer; after that it never waits. A forked child starts over.
+for the collector's answer; after that it never waits. While an answer is on its way it is looked
+for every 10 ms, for the first second. A forked child starts over.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from shmetrics.emitter import label_rules
 from shmetrics.registration import client, protocol
 
 FIRST_WAIT_NS = 50_000_000
+# Until there is a lane, spans are lost: a late answer should not cost a whole second of them.
+SOON_FOR_NS = 1_000_000_000
 
 
 def process_name() -> str:
@@ -89,13 +92,18 @@ class Registration:
             self.last_problem = f"no collector: {error}"
             return
         if answer is None:
-            self._attempt = attempt
-            self.last_problem = "no collector: connected, and no answer yet"
+            self._keep(attempt)
         elif isinstance(answer, client.Grant):
             self._attach(attempt.epoch, answer)
         else:
             attempt.close()
             self.last_problem = f"refused ({answer.result.name.lower()}): {answer.text}"
+
+    def _keep(self, attempt: client.Attempt) -> None:
+        self._attempt = attempt
+        self.last_problem = "no collector: connected, and no answer yet"
+        if attempt.age_ns() < SOON_FOR_NS:
+            _ring.process_attend_soon()
 
     def _attach(self, epoch: int, grant: client.Grant) -> None:
         try:

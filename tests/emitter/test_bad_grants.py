@@ -67,13 +67,13 @@ pause("asked")
 from shmetrics.emitter.process import registration
 opened = len(os.listdir("/proc/self/fd"))
 registration.attend()
+assert len(os.listdir("/proc/self/fd")) == opened - 1  # the connection
 status = shmetrics.status()
 assert not status["connected"], status
 assert status["problem"].startswith(os.environ["PROBLEM"]), status
 for n in range(10_000):
     jobs.inc()
 assert shmetrics.status()["recorded"] == 10_001, status
-assert len(os.listdir("/proc/self/fd")) == opened - 1  # the connection
 """
 
 

@@ -264,6 +264,40 @@ assert status["recorded"] == 0 and status["dropped"] == {}, status
     assert found.names("jobs") == set()
 
 
+def test_a_late_answer_is_looked_for_soon(node: Node) -> None:
+    """Without a lane spans are lost: an answer after 100 ms should not cost a second of them."""
+    node.start()
+    node.freeze()
+    emitter = node.emitter(
+        WATCH
+        + """
+import time
+from shmetrics.emitter.spans import Spans
+
+id = "0123456789abcdef0123456789abcdef"
+times = []
+watched = attend
+def attend_at():
+    times.append(time.monotonic())
+    watched()
+_ring.process_init(False, attend_at)
+spans = Spans()
+while len(times) < 6:
+    spans.start("db", id, id, id)
+pause("asked")
+assert min(after - before for before, after in zip(times, times[1:])) < 0.9, times
+assert [sum(wait) for wait in waits[1:]] == [0] * (len(waits) - 1), waits
+while not shmetrics.status()["connected"]:
+    spans.start("db", id, id, id)
+"""
+    )
+    emitter.until("asked")
+    node.thaw()
+    emitter.go()
+    emitter.end()
+    assert node.samples().value("shmetrics_registrations_total", result="granted") == 1
+
+
 def test_a_socket_of_somebody_else_does_no_harm(node: Node) -> None:
     """Whatever it answers: here nothing, then rubbish, then the end."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
