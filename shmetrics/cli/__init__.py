@@ -30,6 +30,9 @@ _EXTRAS = {
         "collector",
     ),
     **dict.fromkeys(("oslo_config", "oslo_messaging"), "oslo"),
+    "osprofiler": "traces",
+    "opentelemetry": "otlp",
+    **dict.fromkeys(("google", "grpc"), "otlp-grpc"),
 }
 
 # As a shell reports a program that the signal has ended.

@@ -96,6 +96,13 @@ class Agent:
         self.trace_failures = counter(
             "trace_store_failures", "Batches of spans that could not be written"
         )
+        self.forwarded = counter("forwarded_spans", "Spans passed on, by destination", "to")
+        self.forward_lost = counter(
+            "forward_lost", "Spans not passed on, by destination and reason", "to", "reason"
+        )
+        self.forward_retries = counter(
+            "forward_retries", "Batches that had to be sent once more, by destination", "to"
+        )
         self.expired = counter("series_expired", "Series removed because they were idle")
         self.drain_seconds = seconds("drain_seconds", "Time of one pass over all lanes")
         self.scrape_seconds = seconds("scrape_seconds", "Time to answer one scrape")

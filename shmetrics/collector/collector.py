@@ -165,6 +165,8 @@ class Collector:
         self.drain()
         self._lanes.retire_abandoned()
         self._lanes.close()
+        if self._spans is not None:
+            self._spans.close()
         self.store.close()
 
     # ---- what is there ----------------------------------------------------------------------

@@ -27,6 +27,7 @@ from shmetrics.collector.occupancy import LaneLimits
 from shmetrics.collector.stock import Listener, Receiver
 from shmetrics.collector.tracing import Tracing
 from shmetrics.config import Config
+from shmetrics.forward.forwarding import Forwarding
 from shmetrics.label_rules.rule import Rule, encode
 from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
@@ -160,7 +161,8 @@ class Daemon:
             config.max_age_seconds,
             config.max_spans_per_trace,
         )
-        return Tracing(Path(config.path or self._directory.traces), limits, agent)
+        path = Path(config.path or self._directory.traces)
+        return Tracing(path, limits, agent, Forwarding(to.wanted() for to in config.forward))
 
     def _open_registration(self, agent: Agent) -> RegistrationServer:
         config = self._config.registration

@@ -54,11 +54,18 @@ class SpanRecords(NamedTuple):
 class Spans:
     """Takes the spans out of the lanes as they are drained."""
 
-    def __init__(self, put: Callable[[SpanRecords], None], ended: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        put: Callable[[SpanRecords], None],
+        ended: Callable[[int], None],
+        close: Callable[[], object] = lambda: None,
+    ) -> None:
         """put is given what there is; ended, after the last of it, the lane whose process is
-        gone."""
+        gone; close is called after the last of all, while what comes of it can still be
+        counted."""
         self._put = put
         self.ended = ended
+        self.close = close
         self._buffer = _drain.SpanBuffer(BUFFER_BYTES)
 
     @property

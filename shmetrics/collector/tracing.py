@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces in the collector: spans out of the lanes into the trace store, and the counts of both."""
+"""Traces in the collector: spans out of the lanes into the trace store, and from there to others;
+and the counts of all that."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.spans import SpanRecords, Spans, events
+from shmetrics.forward.forwarding import Forwarding
 from shmetrics.traces.store import Limits
 from shmetrics.traces.traces import Traces
 
@@ -14,15 +16,23 @@ from shmetrics.traces.traces import Traces
 class Tracing:
     """What the daemon opens and closes."""
 
-    def __init__(self, path: Path, limits: Limits, agent: Agent) -> None:
-        self.traces = Traces(path, limits)
-        self.spans = Spans(self._take, self.traces.lane_ended)
+    def __init__(self, path: Path, limits: Limits, agent: Agent, forwarding: Forwarding) -> None:
+        """Takes the forwarding over."""
+        self._forwarding = forwarding
+        has_others = bool(forwarding.forwarders)
+        self.traces = Traces(path, limits, ended=forwarding.put if has_others else None)
+        self.spans = Spans(self._take, self.traces.lane_ended, self._end)
         self._agent = agent
         self._told: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
-        """Writes what waits."""
+        """Writes what waits, and then has it passed on."""
         self.traces.close()
+        self._forwarding.close()
+
+    def _end(self) -> None:
+        self.close()
+        self.count()
 
     def _take(self, taken: SpanRecords) -> None:
         self.traces.add(lambda: events(taken), taken.n, len(taken.records))
@@ -33,10 +43,16 @@ class Tracing:
             self._agent.spans_lost.labels(reason).inc(self._more("lost", reason, total))
         for limit, total in self.traces.expired().items():
             self._agent.traces_expired.labels(limit).inc(self._more("expired", limit, total))
-        failures = self._more("failures", "", self.traces.failures())
-        self._agent.trace_failures.inc(failures)
+        self._agent.trace_failures.inc(self._more("failures", total=self.traces.failures()))
+        for other in self._forwarding.forwarders:
+            to = other.name
+            self._agent.forwarded.labels(to).inc(self._more("forwarded", to, other.sent))
+            self._agent.forward_retries.labels(to).inc(self._more("retries", to, other.retries))
+            for reason, total in other.lost.copy().items():
+                more = self._more(to, reason, total)
+                self._agent.forward_lost.labels(to, reason).inc(more)
 
-    def _more(self, what: str, why: str, total: int) -> int:
-        more = total - self._told.get((what, why), 0)
-        self._told[what, why] = total
+    def _more(self, what: str, which: str = "", total: int = 0) -> int:
+        more = total - self._told.get((what, which), 0)
+        self._told[what, which] = total
         return more

@@ -6,23 +6,24 @@ from __future__ import annotations
 import inspect
 import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
-from shmetrics.config import described
-from shmetrics.config.labels import EXAMPLE, LabelRule
+from shmetrics.config import described, forward, labels
 from shmetrics.config.options import Config
 from shmetrics.config.section import Section
 
 WIDTH = 96
 
+# Of tables of which there may be many there is none by default; then these are shown.
+_EXAMPLES = {labels.LabelRule: labels.EXAMPLE, forward.Forward: forward.EXAMPLE}
+
 
 def commented(config: Config) -> str:
     """TOML that loads as just this configuration."""
-    lines = _table(config, "") + _label_rules(config)
-    return "\n".join(lines) + "\n"
+    return "\n".join(_table(config, "")).rstrip("\n") + "\n"
 
 
 def _table(section: Section, name: str) -> list[str]:
@@ -34,25 +35,27 @@ def _table(section: Section, name: str) -> list[str]:
         lines += [f"{option.name} = {_toml(getattr(section, option.name), option.octal)}", ""]
     for inner in described.tables(type(section)):
         lines += _table(getattr(section, inner), f"{name}.{inner}".lstrip("."))
+    for many, kind in described.lists(type(section)).items():
+        lines += _tables(getattr(section, many), kind, f"{name}.{many}".lstrip("."))
     return lines
 
 
-def _label_rules(config: Config) -> list[str]:
-    """One table after the other; if there is none, an example that does nothing."""
-    meaning = inspect.cleandoc(LabelRule.__doc__ or "").replace("\n", " ")
-    lines = _comment(meaning if config.labels else f"{meaning} For example:")
-    mark = "" if config.labels else "# "
-    for rule in config.labels or [EXAMPLE]:
-        lines += ["", f"{mark}[[labels]]"]
-        lines += [f"{mark}{name} = {_toml(value)}" for name, value in _said(rule)]
-    return lines
+def _tables(sections: Sequence[Section], kind: type[Section], name: str) -> list[str]:
+    """One after the other; if there is none, an example that does nothing."""
+    meaning = inspect.cleandoc(kind.__doc__ or "").replace("\n", " ")
+    lines = _comment(meaning if sections else f"{meaning} For example:")
+    mark = "" if sections else "# "
+    for section in sections or [_EXAMPLES[kind]]:
+        lines += ["", f"{mark}[[{name}]]"]
+        lines += [f"{mark}{option} = {_toml(value)}" for option, value in _said(section)]
+    return [*lines, ""]
 
 
 def _said(section: Section) -> Iterator[tuple[str, Any]]:
     """The options that differ from their defaults."""
     for field in msgspec.structs.fields(section):
         value = getattr(section, field.name)
-        if value not in (field.default, []):  # which has no default, but a factory
+        if value not in (field.default, [], {}):  # which have no default, but a factory
             yield field.encode_name, value
 
 

@@ -18,6 +18,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from shmetrics.config import address
+from shmetrics.config.forward import MOST_DESTINATIONS, Forward
 from shmetrics.config.labels import LabelRule
 from shmetrics.config.section import Section
 from shmetrics.label_rules.rule import MAX_RULES
@@ -247,6 +248,15 @@ class Traces(Section, frozen=True, kw_only=True):
     max_spans_per_trace: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Spans of one trace.")
     ] = 10_000
+    forward: Annotated[list[Forward], Meta(max_length=MOST_DESTINATIONS)] = field(
+        default_factory=list
+    )
+
+    def __post_init__(self) -> None:
+        names = [one.destination.name for one in self.forward]
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                raise ValueError(f"forward[{at}].to: {name!r} is there already")
 
 
 class Web(Section, frozen=True, kw_only=True):

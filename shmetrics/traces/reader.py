@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from shmetrics.traces import schema
 
 _decode = msgspec.json.Decoder().decode
+
+Row: TypeAlias = tuple[Any, ...]  # of the table of spans
 
 
 class Query(NamedTuple):
@@ -111,10 +113,11 @@ class Reader:
         rows = self._db.execute(
             "SELECT * FROM spans WHERE trace = ? ORDER BY coalesce(start_ns, stop_ns), id", (trace,)
         )
-        return [_span(*row) for row in rows]
+        return [span_of(row) for row in rows]
 
 
-def _span(*row: Any) -> Span:
+def span_of(row: Row) -> Span:
+    """A row of the table of spans, with its infos read."""
     span = Span(*row)
     return span._replace(
         start_info=_info(row[9]),

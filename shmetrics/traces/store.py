@@ -10,18 +10,21 @@ import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shmetrics.traces import schema
-from shmetrics.traces.assembly import SpanKey, rows_of
+from shmetrics.traces.assembly import STOP_NS, SpanKey, rows_of
 from shmetrics.traces.event import SpanEvent
+from shmetrics.traces.reader import Row
 
 log = logging.getLogger(__name__)
 
 # What a span takes beside its info, about: so that many small ones are not for nothing.
 SPAN_BYTES = 256
+
+_FIND = "SELECT * FROM spans WHERE trace = ? AND id = ?"
 
 _PUT = """
 INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -69,13 +72,17 @@ class TraceStore:
         path: Path,
         limits: Limits = Limits(),  # noqa: B008
         unix_ns: Callable[[], int] = time.time_ns,
+        ended: Callable[[Sequence[Row]], None] | None = None,
     ) -> None:
-        """Raises ForeignFile, sqlite3.Error or OSError."""
+        """ended: is given the rows of spans that will not change any more, once they are written:
+        they have stopped, or their process is gone. Raises ForeignFile, sqlite3.Error or
+        OSError."""
         self.path = path
         self.lost = 0  # spans beyond what a trace may have
         self.expired: Counter[str] = Counter()  # traces that were let go, by limit
         self._limits = limits
         self._unix_ns = unix_ns
+        self._ended = ended
         self._db = schema.connect_to_write(path)
 
     def close(self) -> None:
@@ -106,6 +113,11 @@ class TraceStore:
                 [(n, trace) for trace, n in per_trace.items()],
             )
         self.lost += len(lost)
+        self._tell_ended(key for key, row in rows.items() if row[STOP_NS] is not None)
+
+    def _tell_ended(self, keys: Iterable[SpanKey]) -> None:
+        if self._ended is not None:
+            self._ended([self._db.execute(_FIND, key).fetchone() for key in keys])
 
     def _beyond(self, rows: Collection[SpanKey]) -> list[SpanKey]:
         """Those that their traces may not have any more."""
@@ -125,11 +137,12 @@ class TraceStore:
     def lane_ended(self, lane: int) -> None:
         """The process of this lane is gone: what of its spans is open will not stop."""
         with _Transaction(self._db):
-            of_lane = "lane = ? AND stop_ns IS NULL"
-            query = self._db.execute(f"SELECT DISTINCT trace FROM spans WHERE {of_lane}", (lane,))
-            touched = {trace for (trace,) in query}
+            of_lane = "lane = ? AND stop_ns IS NULL AND NOT has_died"
+            query = self._db.execute(f"SELECT trace, id FROM spans WHERE {of_lane}", (lane,))
+            died: list[SpanKey] = query.fetchall()
             self._db.execute(f"UPDATE spans SET has_died = 1 WHERE {of_lane}", (lane,))
-            self._sum_up(touched)
+            self._sum_up({trace for trace, _ in died})
+        self._tell_ended(died)
 
     def _sum_up(self, traces: Iterable[bytes]) -> None:
         self._db.executemany(_SUM_UP, [(trace,) for trace in traces])

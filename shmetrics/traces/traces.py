@@ -10,13 +10,13 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from shmetrics.seldom import Seldom
 from shmetrics.traces.event import SpanEvent
-from shmetrics.traces.reader import Query, Reader, Span, Trace
+from shmetrics.traces.reader import Query, Reader, Row, Span, Trace
 from shmetrics.traces.schema import ForeignFile
 from shmetrics.traces.store import Limits, TraceStore
 from shmetrics.traces.writer import TraceWriter
@@ -37,8 +37,11 @@ class Traces:
         path: Path,
         limits: Limits = Limits(),  # noqa: B008
         monotonic: Callable[[], float] = time.monotonic,
+        ended: Callable[[Sequence[Row]], None] | None = None,
     ) -> None:
+        """ended: is told of spans that have, by the thread that writes; see TraceStore."""
         self.path = path
+        self._ended = ended
         self._limits = limits
         self._monotonic = monotonic
         self._writer: TraceWriter | None = None
@@ -47,10 +50,9 @@ class Traces:
         self._seldom = Seldom(log)
 
     def close(self) -> None:
-        """Writes what waits."""
+        """Writes what waits. What became of it can still be asked."""
         if self._writer is not None:
             self._writer.close()
-            self._writer = None
 
     # ---- what comes in ----------------------------------------------------------------------
 
@@ -80,14 +82,14 @@ class Traces:
 
     def _open(self) -> TraceStore:
         try:
-            return TraceStore(self.path, self._limits)
+            return TraceStore(self.path, self._limits, ended=self._ended)
         except ForeignFile as error:
             aside = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%dT%H%M%S')}")
             self.path.rename(aside)
             for ending in ("-wal", "-shm"):  # of that file
                 self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
             log.error("%s; kept as %s, traces begin anew", error, aside)
-            return TraceStore(self.path, self._limits)
+            return TraceStore(self.path, self._limits, ended=self._ended)
 
     # ---- what became of it ------------------------------------------------------------------
 

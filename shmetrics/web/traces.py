@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from shmetrics.traces.reader import Query, Span, Trace
+from shmetrics.traces.times import iso
 from shmetrics.traces.tree import Node, tree, walk
 from shmetrics.web import trace_page
-from shmetrics.web.iso import iso
 
 MOST_TRACES = 10_000
 

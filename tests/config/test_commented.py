@@ -37,6 +37,14 @@ DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
             ]
         ),
         config.Config(store=config.Store(native_histograms=False)),
+        config.Config(
+            traces=config.Traces(
+                forward=[
+                    config.Forward(to="otlp+https://h/x", headers={"A-b": 'q"'}, batch_spans=7),
+                    config.Forward(to="messaging://", transport_url="rabbit://h"),
+                ]
+            )
+        ),
     ],
 )
 def test_it_loads_as_it_was(tmp_path: Path, wanted: config.Config) -> None:
@@ -55,6 +63,16 @@ def test_the_example_of_a_label_rule_is_one(tmp_path: Path) -> None:
     ]
 
 
+def test_the_example_of_a_destination_is_one(tmp_path: Path) -> None:
+    lines = config.commented(config.Config()).splitlines()
+    at = lines.index("# [[traces.forward]]")
+    path = tmp_path / "shmetrics.toml"
+    path.write_text("\n".join(line.removeprefix("# ") for line in lines[at : lines.index("", at)]))
+    assert config.load(str(path)).traces.forward == [
+        config.Forward(to="otlp+http://127.0.0.1:4318/v1/traces")
+    ]
+
+
 ALL_TABLES = [
     name
     for name in config.Config.__struct_fields__
@@ -66,7 +84,7 @@ def test_every_option_is_explained() -> None:
     lines = config.commented(config.Config()).splitlines()
     options = [at for at, line in enumerate(lines) if " = " in line and line[0] != "#"]
     sections = [config.Config(), *(getattr(config.Config(), name) for name in ALL_TABLES)]
-    tables = len(ALL_TABLES) + len(["labels"])  # of which there are none, but an example
+    tables = len(ALL_TABLES) + len(["labels", "forward"])  # of these there are but examples
     assert len(options) + tables == sum(len(one.__struct_fields__) for one in sections)
     for at in options:
         assert lines[at - 1].startswith("# "), lines[at]

@@ -21,8 +21,9 @@ def lacking() -> str:
 class Redis:
     """Runs until stop(). options: more of redis-server's."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self._port = ReservedPort()
+    def __init__(self, folder: Path, *options: str, port: ReservedPort | None = None) -> None:
+        """port: taken over."""
+        self._port = port or ReservedPort()
         command = ["redis-server", "--port", str(self._port.number), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
         command += options

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of a destination that traces are passed on to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta, field
+
+from shmetrics.config.section import Section
+from shmetrics.forward import destination
+from shmetrics.forward.destination import Destination
+
+if TYPE_CHECKING:
+    from shmetrics.forward.forwarding import Wanted
+
+MOST_DESTINATIONS = 16
+_KIB = 1024
+_MIB = 1024 * _KIB
+
+
+class Forward(Section, frozen=True, kw_only=True):
+    """Where spans are passed on to once they have ended: an OTLP receiver (Jaeger, Tempo, an
+    OpenTelemetry collector), or a back-end of OSProfiler's. By default there is none."""
+
+    to: Annotated[
+        str,
+        Meta(
+            description="otlp+http://host:4318/v1/traces, otlp+grpc://host:4317, otlp+https and "
+            "otlp+grpcs with TLS; or a connection string of OSProfiler: redis://, mongodb://, "
+            "elasticsearch://, messaging:// and others."
+        ),
+    ]
+    headers: Annotated[
+        dict[str, str], Meta(description="What is sent along to an OTLP receiver, as its tenant.")
+    ] = field(default_factory=dict)
+    ca_file: Annotated[
+        str,
+        Meta(description="Who vouches for a receiver with TLS. Empty: whom the system trusts."),
+    ] = ""
+    transport_url: Annotated[
+        str, Meta(description="The broker of messaging://: rabbit://user:password@host:5672/.")
+    ] = ""
+    batch_spans: Annotated[
+        int, Meta(ge=1, le=100_000, description="Spans that are sent at a time, at most.")
+    ] = 1000
+    batch_seconds: Annotated[
+        float, Meta(ge=0.01, le=60, description="How long a span waits for others.")
+    ] = 1.0
+    timeout_seconds: Annotated[
+        float, Meta(ge=0.1, le=60, description="How long an answer is waited for.")
+    ] = 10.0
+    give_up_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86400,
+            description="How long a batch is tried again where nobody answers. Others wait.",
+        ),
+    ] = 300.0
+    max_waiting_bytes: Annotated[
+        int,
+        Meta(ge=64 * _KIB, le=1 << 40, description="Memory for spans that wait to be sent."),
+    ] = 16 * _MIB
+
+    def __post_init__(self) -> None:
+        try:
+            found = destination.parse(self.to)
+        except ValueError as error:
+            raise ValueError(f"to: {error}") from None
+        for name, value in self.headers.items():
+            # What HTTP takes for a header, and gRPC for metadata.
+            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"headers: {name!r} is no name of a header")
+            if not value.isascii() or not value.isprintable():
+                raise ValueError(f"headers.{name}: a value is printable ASCII")
+        is_otlp = found.is_http or found.is_grpc
+        for option in ("headers", "ca_file"):
+            if getattr(self, option) and not is_otlp:
+                raise ValueError(f"{option}: is for OTLP, which {found.name!r} is not")
+        if (found.scheme == "messaging") != bool(self.transport_url):
+            raise ValueError("transport_url: messaging:// takes one, and nothing else does")
+
+    @property
+    def destination(self) -> Destination:
+        """`to`, taken apart."""
+        return destination.parse(self.to)
+
+    def wanted(self) -> Wanted:
+        """The same, for whoever sends."""
+        from shmetrics.forward.forwarder import Limits
+        from shmetrics.forward.forwarding import Wanted
+
+        limits = Limits(
+            self.batch_spans, self.batch_seconds, self.max_waiting_bytes, self.give_up_seconds
+        )
+        return Wanted(
+            self.destination,
+            self.headers,
+            self.ca_file,
+            self.transport_url,
+            self.timeout_seconds,
+            limits,
+        )
+
+
+EXAMPLE = Forward(to="otlp+http://127.0.0.1:4318/v1/traces")

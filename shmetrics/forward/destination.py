@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where spans are passed on to, as a person writes it.
+
+======================================  =====================================================
+`otlp+http://host:4318/v1/traces`       an OTLP receiver; `otlp+https` with TLS
+`otlp+grpc://host:4317`                 the same over gRPC; `otlp+grpcs` with TLS
+`otlp://host:4318`                      as OSProfiler writes it: `otlp+http`
+`redis://…`, `mongodb://…`, …           a back-end of OSProfiler's, by its connection string
+======================================  =====================================================
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+#: Port and path where none is said (https://opentelemetry.io/docs/specs/otlp).
+OTLP_HTTP: Final = {"otlp": "http", "otlp+http": "http", "otlp+https": "https"}
+OTLP_GRPC: Final = {"otlp+grpc": "grpc", "otlp+grpcs": "grpcs"}
+HTTP_PORT, HTTP_PATH, GRPC_PORT = 4318, "/v1/traces", 4317
+
+
+class Destination(NamedTuple):
+    """text: as it was written. name: the same without user, password and what is behind a `?`."""
+
+    text: str
+    scheme: str
+    name: str
+
+    @property
+    def is_http(self) -> bool:
+        return self.scheme in OTLP_HTTP
+
+    @property
+    def is_grpc(self) -> bool:
+        return self.scheme in OTLP_GRPC
+
+
+class Receiver(NamedTuple):
+    """Where an OTLP receiver listens. credentials: `user:password`, or nothing."""
+
+    host: str
+    port: int
+    path: str
+    is_tls: bool
+    credentials: str
+
+
+def parse(text: str) -> Destination:
+    """Raises ValueError, with what it should have been."""
+    scheme, slashes, rest = text.partition("://")
+    if not slashes or not scheme or not scheme.replace("+", "").isalnum():
+        raise ValueError(
+            f"{text!r} is no destination; otlp+http://host:4318/v1/traces, otlp+grpc://host:4317 "
+            "and connection strings of OSProfiler are"
+        )
+    if scheme == "shm":
+        raise ValueError(f"{text!r} is where the spans come from")
+    authority, slash, path = rest.partition("?")[0].partition("/")
+    name = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    found = Destination(text, scheme, name)
+    if found.is_http or found.is_grpc:
+        receiver(found)
+    return found
+
+
+def receiver(destination: Destination) -> Receiver:
+    """The parts of an OTLP destination. Raises ValueError."""
+    parts = urlsplit(destination.text)
+    port = GRPC_PORT if destination.is_grpc else HTTP_PORT
+    try:
+        port = parts.port or port
+    except ValueError:
+        raise ValueError(f"{destination.name!r} has a port that is none") from None
+    if not parts.hostname:
+        raise ValueError(f"{destination.name!r} names no host")
+    if destination.is_grpc and parts.path not in ("", "/"):
+        raise ValueError(f"{destination.name!r} has a path; over gRPC there is none")
+    path = urlunsplit(("", "", parts.path, parts.query, "")) or HTTP_PATH
+    credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return Receiver(
+        parts.hostname,
+        port,
+        path,
+        destination.scheme in ("otlp+https", "otlp+grpcs"),
+        "" if credentials == ":" else credentials,
+    )

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A thread that passes spans on to one destination.
+
+Whoever brings spans never waits: what there is no room for is lost, and counted. A batch is tried
+again, with growing pauses, until it has arrived, was refused, or is too old; those behind it wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from shmetrics.forward.sender import Refused, Sender, TryAgain
+from shmetrics.seldom import Seldom
+from shmetrics.traces.reader import Row, span_of
+from shmetrics.traces.store import SPAN_BYTES
+
+log = logging.getLogger(__name__)
+
+#: gRPC receivers take 4 MiB, unless they are told otherwise, and a message is larger than its info.
+BATCH_BYTES: Final = 1024 * 1024
+LONGEST_PAUSE_SECONDS: Final = 60.0
+
+
+class Limits(NamedTuple):
+    """How spans are put together, and how long they wait."""
+
+    batch_spans: int = 1000
+    batch_seconds: float = 1.0  # and then what there is goes
+    waiting_bytes: int = 16 * 1024 * 1024
+    give_up_seconds: float = 300.0  # since a batch was tried first
+    pause_seconds: float = 1.0  # before the second try; then twice as long, and so on
+
+
+class Forwarder:
+    """Passes on what it is given, in that order. The counts are for everybody to read."""
+
+    def __init__(self, name: str, sender: Sender, limits: Limits = Limits()) -> None:  # noqa: B008
+        """Takes the sender over, and begins."""
+        self.name = name
+        self.sent = 0  # spans that have arrived
+        self.retries = 0  # batches that have to be sent once more
+        self.lost: Counter[str] = Counter()  # spans that will not arrive, by reason
+        self._sender = sender
+        self._limits = limits
+        self._waiting: deque[tuple[Row, int]] = deque()  # and its bytes
+        self._waiting_bytes = 0
+        self._since = 0.0  # that the first of them waits
+        self._in_hand = 0  # spans that left the queue and have not been counted yet
+        self._changed = threading.Condition()
+        self._deadline: float | None = None  # once it is closing
+        self._is_abandoned = False
+        self._seldom = Seldom(log)
+        self._thread = threading.Thread(target=self._run, name="shmetrics-forward", daemon=True)
+        self._thread.start()
+
+    def put(self, rows: Iterable[Row]) -> None:
+        """Has these spans passed on, rows of the trace store. Does not wait."""
+        with self._changed:
+            for row in rows:
+                n_bytes = SPAN_BYTES + len(row[9] or "") + len(row[10] or "")
+                if self._deadline is not None:
+                    self.lost["stopped"] += 1
+                elif self._waiting_bytes + n_bytes > self._limits.waiting_bytes:
+                    self.lost["queue"] += 1
+                else:
+                    if not self._waiting:
+                        self._since = time.monotonic()
+                    self._waiting.append((row, n_bytes))
+                    self._waiting_bytes += n_bytes
+            self._changed.notify_all()
+
+    def stop(self, deadline: float) -> None:
+        """From now on it takes nothing more. What is there has until this moment of
+        time.monotonic() to arrive; the rest is lost."""
+        with self._changed:
+            self._deadline = deadline
+            self._changed.notify_all()
+
+    def join(self) -> None:
+        """Waits for that."""
+        assert self._deadline is not None, "stop() comes first"
+        self._thread.join(max(self._deadline - time.monotonic(), 0))
+        with self._changed:
+            # A sender may hang a little longer; what it has in hand then counts as lost.
+            self._is_abandoned = True
+            if left := len(self._waiting) + self._in_hand:
+                self.lost["stopped"] += left
+            self._waiting.clear()
+            self._waiting_bytes = self._in_hand = 0
+
+    # ---- in the thread ----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while rows := self._next():
+            self._deliver([span_of(row) for row in rows])
+        self._sender.close()
+
+    def _next(self) -> list[Row]:
+        """The next batch; nothing: that was all."""
+        with self._changed:
+            while not self._is_due():
+                if self._deadline is not None:
+                    return []
+                left = self._since + self._limits.batch_seconds - time.monotonic()
+                self._changed.wait(left if self._waiting else None)
+            batch: list[Row] = []
+            batch_bytes = 0
+            while self._waiting and len(batch) < self._limits.batch_spans:
+                row, n_bytes = self._waiting[0]
+                if batch and batch_bytes + n_bytes > BATCH_BYTES:
+                    break
+                self._waiting.popleft()
+                batch.append(row)
+                batch_bytes += n_bytes
+            self._waiting_bytes -= batch_bytes
+            self._in_hand = len(batch)
+            return batch
+
+    def _is_due(self) -> bool:
+        if not self._waiting:
+            return False
+        return (
+            len(self._waiting) >= self._limits.batch_spans
+            or self._waiting_bytes >= BATCH_BYTES
+            or self._deadline is not None
+            or time.monotonic() >= self._since + self._limits.batch_seconds
+        )
+
+    def _deliver(self, spans: Sequence[Any]) -> None:
+        """Until each of them has arrived, or is lost."""
+        until = time.monotonic() + self._limits.give_up_seconds
+        pause = self._limits.pause_seconds
+        while spans:
+            try:
+                n_refused = min(max(self._sender.send(spans), 0), len(spans))
+            except TryAgain as problem:
+                self._count(problem.n_sent)
+                spans = spans[problem.n_sent :]
+                # Not all of the destination's clients at once.
+                wanted = max(pause * random.uniform(0.5, 1.0), problem.after_seconds)
+                reason = self._wait(min(wanted, LONGEST_PAUSE_SECONDS), until)
+                self._warn(str(problem))
+                if reason:
+                    self._count(0, reason, len(spans))
+                    return
+                pause *= 2
+            except Refused as problem:
+                self._warn(f"refused: {problem}")
+                self._count(0, "refused", len(spans))
+                return
+            except Exception as error:
+                # A mistake of ours, or of a driver's: these spans would meet it again.
+                self._warn(f"{type(error).__name__}: {error}")
+                self._count(0, "failed", len(spans))
+                return
+            else:
+                if n_refused:
+                    self._warn(f"{n_refused} of {len(spans)} spans were refused")
+                self._count(len(spans) - n_refused, "refused", n_refused)
+                return
+
+    def _wait(self, seconds: float, until: float) -> str:
+        """Waits before the next try; says why there is none, if so."""
+        again_at = time.monotonic() + seconds
+        if again_at > until:
+            return "gave_up"
+        with self._changed:
+            self.retries += 1
+            while (now := time.monotonic()) < again_at:
+                if self._deadline is not None and again_at > self._deadline:
+                    return "stopped"
+                self._changed.wait(again_at - now)
+        return ""
+
+    def _count(self, n_sent: int, reason: str = "", n_lost: int = 0) -> None:
+        with self._changed:
+            if self._is_abandoned:
+                return
+            self._in_hand -= n_sent + n_lost
+            self.sent += n_sent
+            if n_lost:
+                self.lost[reason] += n_lost
+
+    def _warn(self, why: str) -> None:
+        self._seldom.warning("", f"{self.name}: spans are not passed on: {' '.join(why.split())}")

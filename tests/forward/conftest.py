@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Spans to pass on, and receivers for them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from shmetrics.forward.destination import parse
+from shmetrics.forward.forwarder import Limits
+from shmetrics.forward.forwarding import Wanted
+from shmetrics.traces.reader import Row, Span, span_of
+from tests.servers.otlp import GrpcReceiver, HttpReceiver
+
+SECONDS = 60.0
+
+
+def id_of(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def row(number: int = 1, **more: Any) -> Row:
+    """A span as the store has it: of 10 ns, whole, at the top of its trace, of nova."""
+    said: dict[str, Any] = {
+        "trace": id_of(1000),
+        "id": id_of(number),
+        "parent": id_of(1000),
+        "name": "rpc",
+        "service": "nova",
+        "project": "p",
+        "host": "h",
+        "start_ns": 1_600_000_000_000_000_000,
+        "stop_ns": 1_600_000_000_000_000_010,
+        "start_info": None,
+        "stop_info": None,
+        "exception": None,
+        "is_cut": 0,
+        "has_died": 0,
+        "lane": 1,
+        **more,
+    }
+    for info in ("start_info", "stop_info"):
+        if isinstance(said[info], dict):
+            said[info] = msgspec.json.encode(said[info]).decode()
+    return tuple(said.values())
+
+
+def span(number: int = 1, **more: Any) -> Span:
+    return span_of(row(number, **more))
+
+
+def wanted(to: str, **limits: Any) -> Wanted:
+    """A destination that is sent to at once, and tried again soon."""
+    at_once = {"batch_seconds": 0.0, "pause_seconds": 0.01, **limits}
+    return Wanted(parse(to), {}, "", "", 10.0, Limits(**at_once))
+
+
+@dataclasses.dataclass
+class Script:
+    """A sender that does as it is told, and takes what comes then."""
+
+    does: deque[Exception | int] = dataclasses.field(default_factory=deque)
+    taken: list[Span] = dataclasses.field(default_factory=list)
+    sizes: list[int] = dataclasses.field(default_factory=list)  # of batches
+    is_closed: bool = False
+
+    def send(self, spans: Sequence[Span]) -> int:
+        self.sizes.append(len(spans))
+        done = self.does.popleft() if self.does else 0
+        if isinstance(done, Exception):
+            self.taken += spans[: getattr(done, "n_sent", 0)]
+            raise done
+        self.taken += spans
+        return done
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.fixture
+def http() -> Iterator[HttpReceiver]:
+    receiver = HttpReceiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def grpc_receiver() -> Iterator[GrpcReceiver]:
+    receiver = GrpcReceiver()
+    yield receiver
+    receiver.close()

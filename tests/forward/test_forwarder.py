@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that passes on: batches, second tries, what is given up, and its end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shmetrics.forward import forwarder as module
+from shmetrics.forward.forwarder import Forwarder, Limits
+from shmetrics.forward.sender import Refused, TryAgain
+from shmetrics.traces.reader import Span
+from shmetrics.traces.store import SPAN_BYTES
+from tests.servers.processes import until
+
+from .conftest import SECONDS, Script, row
+
+AT_ONCE: dict[str, Any] = {"batch_seconds": 0.0, "pause_seconds": 0.001}
+
+
+def ended(forwarder: Forwarder, seconds: float = SECONDS) -> None:
+    forwarder.stop(time.monotonic() + seconds)
+    forwarder.join()
+
+
+def soon(forwarder: Forwarder, n: int) -> None:
+    """Waits until so many spans have been sent or lost."""
+    until(
+        lambda: forwarder.sent + forwarder.lost.total() == n,
+        lambda: f"{forwarder.sent} sent, {forwarder.lost}",
+        SECONDS,
+    )
+
+
+def test_all_arrive_in_their_order() -> None:
+    sender = Script()
+    forwarder = Forwarder("to", sender, Limits(**AT_ONCE))
+    for number in range(1, 101):
+        forwarder.put([row(number)])
+    soon(forwarder, 100)
+    ended(forwarder)
+    assert [span.id[-1] for span in sender.taken] == list(range(1, 101))
+    assert (forwarder.sent, forwarder.lost, sender.is_closed) == (100, {}, True)
+
+
+def test_spans_go_together() -> None:
+    """No more than so many at a time, and what is short of that waits."""
+    sender = Script()
+    forwarder = Forwarder("to", sender, Limits(batch_spans=10, batch_seconds=SECONDS))
+    forwarder.put(row(number) for number in range(25))
+    soon(forwarder, 20)
+    ended(forwarder)
+    assert sender.sizes == [10, 10, 5]
+
+
+def test_a_span_waits_no_longer_than_it_is_said() -> None:
+    sender = Script()
+    forwarder = Forwarder("to", sender, Limits(batch_spans=10, batch_seconds=0.05))
+    forwarder.put([row()])
+    soon(forwarder, 1)
+    ended(forwarder)
+
+
+def test_large_spans_make_small_batches() -> None:
+    sender = Script()
+    forwarder = Forwarder("to", sender, Limits(batch_seconds=SECONDS))
+    forwarder.put(row(n, start_info={"x": "x" * (module.BATCH_BYTES // 3)}) for n in range(5))
+    ended(forwarder)
+    assert sender.sizes == [2, 2, 1]
+
+
+def test_what_is_temporary_is_tried_again() -> None:
+    sender = Script(deque([TryAgain("down"), TryAgain("down", n_sent=2), TryAgain("down")]))
+    forwarder = Forwarder("to", sender, Limits(batch_spans=5, **AT_ONCE))
+    forwarder.put(row(number) for number in range(5))
+    soon(forwarder, 5)
+    ended(forwarder)
+    assert [span.id[-1] for span in sender.taken] == [0, 1, 2, 3, 4]
+    assert (sender.sizes, forwarder.retries, forwarder.lost) == ([5, 5, 3, 3], 3, {})
+
+
+def test_pauses_grow_and_the_receiver_s_own_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = []
+
+    def waited(self: Forwarder, seconds: float, until: float) -> str:
+        pauses.append(seconds)
+        return ""
+
+    monkeypatch.setattr(Forwarder, "_wait", waited)
+    down = [TryAgain("down")] * 4 + [TryAgain("full", after_seconds=50)]
+    sender = Script(deque([*down, TryAgain("full", after_seconds=5000)]))
+    forwarder = Forwarder("to", sender, Limits(batch_seconds=0.0, pause_seconds=1.0))
+    forwarder.put([row()])
+    soon(forwarder, 1)
+    ended(forwarder)
+    for pause, most in zip(pauses, (1, 2, 4, 8), strict=False):
+        assert most / 2 <= pause <= most
+    assert pauses[4:] == [50, module.LONGEST_PAUSE_SECONDS]
+
+
+def test_what_is_too_old_is_given_up_and_the_next_goes() -> None:
+    sender = Script(deque([TryAgain("down", n_sent=1)]))
+    limits = Limits(batch_spans=3, batch_seconds=0.0, give_up_seconds=0.0)
+    forwarder = Forwarder("to", sender, limits)
+    forwarder.put(row(number) for number in range(3))
+    soon(forwarder, 3)
+    forwarder.put([row(9)])
+    soon(forwarder, 4)
+    ended(forwarder)
+    assert (forwarder.sent, forwarder.lost) == (2, {"gave_up": 2})
+
+
+@pytest.mark.parametrize(
+    ("done", "sent", "lost"),
+    [
+        (Refused("400"), 0, {"refused": 3}),
+        (2, 1, {"refused": 2}),
+        (-1, 3, {}),
+        (7, 0, {"refused": 3}),
+        (KeyError("a driver's own mistake"), 0, {"failed": 3}),
+    ],
+)
+def test_what_is_refused_is_counted_and_not_tried_again(
+    done: Exception | int, sent: int, lost: dict[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = Script(deque([done]))
+    with caplog.at_level(logging.WARNING):
+        forwarder = Forwarder("to", sender, Limits(batch_spans=3, **AT_ONCE))
+        forwarder.put(row(number) for number in range(3))
+        soon(forwarder, 3)
+        forwarder.put([row(9)])
+        soon(forwarder, 4)
+        ended(forwarder)
+    assert (forwarder.sent, dict(forwarder.lost)) == (sent + 1, lost)
+    assert len(caplog.messages) == (1 if lost else 0)
+    assert all(line.startswith("to: ") for line in caplog.messages)
+
+
+class Stuck(Script):
+    """Hangs in the middle of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Event(), threading.Event()
+
+    def send(self, spans: Sequence[Span]) -> int:
+        self.begun.set()
+        assert self.go.wait(SECONDS)
+        return super().send(spans)
+
+
+def test_whoever_brings_spans_never_waits_and_what_has_no_room_is_counted() -> None:
+    sender = Stuck()
+    forwarder = Forwarder("to", sender, Limits(**AT_ONCE, waiting_bytes=10 * SPAN_BYTES))
+    forwarder.put([row()])
+    assert sender.begun.wait(SECONDS)
+    forwarder.put(row(number) for number in range(15))
+    assert forwarder.lost == {"queue": 5}
+    sender.go.set()
+    soon(forwarder, 16)
+    ended(forwarder)
+    assert (forwarder.sent, forwarder.lost) == (11, {"queue": 5})
+
+
+def test_a_stop_ends_in_time_whatever_hangs() -> None:
+    """What hangs is counted as lost, once, even if it arrives after all."""
+    sender = Stuck()
+    forwarder = Forwarder("to", sender, Limits(batch_spans=2, **AT_ONCE))
+    forwarder.put(row(number) for number in range(5))
+    assert sender.begun.wait(SECONDS)
+    ended(forwarder, 0.05)
+    forwarder.put([row()])
+    assert (forwarder.sent, forwarder.lost) == (0, {"stopped": 6})
+    sender.go.set()
+    until(lambda: sender.is_closed, lambda: "not closed", SECONDS)
+    assert (forwarder.sent, forwarder.lost) == (0, {"stopped": 6})
+
+
+def test_a_stop_does_not_wait_out_a_long_pause() -> None:
+    sender = Script(deque([TryAgain("full", after_seconds=50)]))
+    forwarder = Forwarder("to", sender, Limits(batch_spans=2, batch_seconds=0.0))
+    forwarder.put(row(number) for number in range(3))
+    until(lambda: forwarder.retries, lambda: "no retry", SECONDS)
+    forwarder.stop(time.monotonic() + 1)
+    forwarder.join()
+    # Those in hand are lost at once; those behind them are tried.
+    assert (forwarder.sent, forwarder.lost) == (1, {"stopped": 2})
+
+
+outcomes = st.lists(
+    st.just(0)
+    | st.integers(0, 3)
+    | st.builds(TryAgain, st.just("down"), n_sent=st.integers(0, 1))
+    | st.just(Refused("no")),
+    max_size=12,
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(outcomes, st.lists(st.integers(0, 4), max_size=6), st.integers(1, 3))
+def test_each_span_is_sent_or_lost_once(
+    outcomes: list[Exception | int], puts: list[int], batch_spans: int
+) -> None:
+    sender = Script(deque(outcomes))
+    forwarder = Forwarder("to", sender, Limits(batch_spans=batch_spans, **AT_ONCE))
+    for n in puts:
+        forwarder.put(row(number) for number in range(n))
+    ended(forwarder)
+    assert forwarder.sent + forwarder.lost.total() == sum(puts)
