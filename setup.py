@@ -22,7 +22,7 @@ generated = ["-Wno-conversion", "-Wno-sign-conversion", "-Wno-unused-parameter",
 instrument = [f"-fsanitize={sanitize}", "-g", "-O1", "-fno-omit-frame-pointer"] if sanitize else []
 
 # Each module has what it calls of csrc/, and none a second copy of anything that has state.
-# The last has nothing of it: it is there for speed alone.
+# The messages have nothing of it: they are compiled for speed alone.
 MODULES = {
     "_ring": ["process"],
     "_scale": ["scale"],
@@ -30,6 +30,7 @@ MODULES = {
     "_text": ["decimal", "number", "text"],
     "_proto": ["native", "proto", "proto_exemplar"],
     "hooks.oslo_messaging._messages": [],
+    "hooks.osprofiler._profiler": ["ids"],
 }
 
 # Beside the packages, where Python looks for it when it starts: see _shmetrics_osprofiler.py.

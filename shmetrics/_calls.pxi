@@ -63,11 +63,24 @@ cdef class OpenCall:
         raise TypeError("a call is made by its series")
 
 
+cdef bint (*_current)(shm_trace *trace) noexcept
+_current = NULL
+
+
+cdef int calls_belong_to(bint (*current)(shm_trace *trace) noexcept) except -1:
+    """From now on a call that is given no trace belongs to the one that current() knows. NULL: to
+    none. current: asked when a call begins; false if there is no trace."""
+    global _current
+    _current = current
+    return 0
+
+
 cdef inline int _begin(OpenCall call) except -1:
+    cdef bint traced = call.traced or (_current != NULL and _current(&call.call.trace))
     if call.series is not None and shm_emit_call_start(
             shm_process_producer(), &call.series.series, &call.call) == SHM_ATTENTION:
         _attend()
-    call.call.traced = call.traced
+    call.call.traced = traced
     return 0
 
 

@@ -45,6 +45,7 @@ cdef extern from "layout.h" nogil:
 
     cdef struct shm_trace:
         uint8_t id[16]
+        uint8_t span[8]
 
     cdef struct shm_span:
         uint8_t kind
@@ -204,3 +205,7 @@ cdef extern from "counts.h" nogil:
 
 cdef int check_attach(int code) except -1
 cdef dict counts_dict(const shm_counts *counts)
+
+# For what is compiled and records many spans: see _spans.pxi and _calls.pxi.
+cdef int record_span(object series, shm_span *span, object info) except -1
+cdef int calls_belong_to(bint (*current)(shm_trace *trace) noexcept) except -1

@@ -12,6 +12,7 @@ one module, because there is one producer.
 """
 
 cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_Clear
 from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, PyObject

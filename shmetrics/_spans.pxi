@@ -66,47 +66,81 @@ cdef bint _id(uint8_t *to, object id) except -1:
     return found
 
 
+cdef int _pack(shm_info *packed, unsigned char *to, dict info) except -1:
+    packed.at = to
+    packed.end = to + SHM_SPAN_INFO_MAX_BYTES
+    packed.is_cut = False
+    if info:
+        _put_members(packed, info, True, _DEPTH)
+    return 0
+
+
+def pack_info(dict info):
+    """What is known of a span, made ready for record_span: for what is said again and again."""
+    cdef unsigned char to[SHM_SPAN_INFO_MAX_BYTES]
+    cdef shm_info packed
+    _pack(&packed, to, info)
+    return PyBytes_FromStringAndSize(<char *>to, packed.at - to)
+
+
 cdef class SpanSeries(Series):
     """Spans of one name, of one service. Ids are texts: UUIDs, as OSProfiler makes them."""
 
     def start(self, id, trace, parent, dict info=None):
         """A span begins. parent: the span around it, or the trace itself. info: what is known of
         it; what there is no room for is cut."""
-        self._record(SHM_KIND_SPAN_START, id, trace, parent, info)
+        self._read(SHM_KIND_SPAN_START, id, trace, parent, info)
 
     def stop(self, id, trace, parent, dict info=None):
         """It ends."""
-        self._record(SHM_KIND_SPAN_STOP, id, trace, parent, info)
+        self._read(SHM_KIND_SPAN_STOP, id, trace, parent, info)
 
-    cdef int _record(self, int kind, object id, object trace, object parent,
-                     dict about) except -1:
+    cdef int _read(self, int kind, object id, object trace, object parent, dict info) except -1:
         cdef shm_span span
-        cdef unsigned char bytes[SHM_SPAN_INFO_MAX_BYTES]
-        cdef shm_info info
-        cdef int cause = SHM_DROP_BAD_VALUE
         cdef bint sound = False
-        info.at = bytes
-        info.end = bytes + SHM_SPAN_INFO_MAX_BYTES
-        info.is_cut = False
+        span.kind = <uint8_t>kind
         try:
             sound = _id(span.id, id) and _id(span.trace, trace) and _id(span.parent, parent)
-            if sound and about:
-                sound = _put_members(&info, about, True, _DEPTH)
-        except MemoryError:
-            sound = False
-            cause = SHM_DROP_NO_MEMORY
         except Exception:
-            sound = False
-        if not sound:
-            shm_count_drop(shm_process_producer(), cause, 1)
+            pass
+        if sound:
+            self._say(&span, info)
+        else:
+            shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
+        return 0
+
+    cdef int _say(self, shm_span *span, dict info) except -1:
+        cdef unsigned char to[SHM_SPAN_INFO_MAX_BYTES]
+        cdef shm_info packed
+        cdef int lost = -1
+        try:
+            _pack(&packed, to, info)
+        except MemoryError:
+            lost = SHM_DROP_NO_MEMORY
+        except Exception:
+            lost = SHM_DROP_BAD_VALUE
+        if lost >= 0:
+            shm_count_drop(shm_process_producer(), lost, 1)
             return 0
-        span.kind = <uint8_t>kind
-        span.flags = SHM_FLAG_CUT if info.is_cut else 0
-        cdef uint32_t info_bytes = <uint32_t>(info.at - bytes)
-        if shm_emit_span(shm_process_producer(), &self.series, &span, bytes,
+        span.flags = SHM_FLAG_CUT if packed.is_cut else 0
+        return self._record(span, to, <uint32_t>(packed.at - to))
+
+    cdef int _record(self, shm_span *span, const unsigned char *info,
+                     uint32_t info_bytes) except -1:
+        if shm_emit_span(shm_process_producer(), &self.series, span, info,
                          info_bytes) == SHM_ATTENTION:
             _attend()
-            if shm_emit_span(shm_process_producer(), &self.series, &span, bytes,
+            if shm_emit_span(shm_process_producer(), &self.series, span, info,
                              info_bytes) == SHM_ATTENTION:
                 shm_count_drop(shm_process_producer(), SHM_DROP_SPAN, 1)
         return 0
+
+
+cdef int record_span(object series, shm_span *span, object info) except -1:
+    """What begins or ends in a span whose kind and ids are known. series: its SpanSeries. info: a
+    dictionary, what pack_info() made of one, or None. Raises TypeError for others."""
+    cdef SpanSeries its = series
+    if type(info) is bytes:
+        span.flags = 0
+        return its._record(span, <const unsigned char *><char *>info, <uint32_t>len(<bytes>info))
+    return its._say(span, info)

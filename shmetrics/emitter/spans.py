@@ -27,14 +27,14 @@ class Spans:
 
     def __init__(self, service: str = "", project: str = "", host: str = "") -> None:
         self._rest = (service, project, host)
-        self._series: dict[str, _ring.SpanSeries] = {}
+        self.series: dict[str, _ring.SpanSeries] = {}  # those that there are, by name
 
     def start(
         self, name: str, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
     ) -> None:
         """A span of this name begins. Never raises, never waits; what is lost is counted."""
         try:
-            series = self._series.get(name) or self._new(name)
+            series = self.series.get(name) or self.new_series(name)
             series.start(id, trace, parent, info)
         except Exception:
             _ring.process_count_drop(_ring.DROP_BAD_LABELS)
@@ -44,12 +44,13 @@ class Spans:
     ) -> None:
         """It ends."""
         try:
-            series = self._series.get(name) or self._new(name)
+            series = self.series.get(name) or self.new_series(name)
             series.stop(id, trace, parent, info)
         except Exception:
             _ring.process_count_drop(_ring.DROP_BAD_LABELS)
 
-    def _new(self, name: str) -> _ring.SpanSeries:
+    def new_series(self, name: str) -> _ring.SpanSeries:
+        """The spans of a name that is not in `series`; from now on it is, if there is room."""
         payload = _ROOM.payload((name, *self._rest))
         series = _ring.SpanSeries(_FAMILY, payload)
-        return series if payload is None else self._series.setdefault(name, series)
+        return series if payload is None else self.series.setdefault(name, series)

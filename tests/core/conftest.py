@@ -74,6 +74,10 @@ void shim_counts(struct shim *, struct shm_counts *);
 
 bool shm_trace_read(struct shm_trace *, const char *, size_t);
 bool shm_span_read(struct shm_trace *, const char *, size_t);
+struct shm_ids { uint64_t high; uint64_t low; };
+uint64_t shm_scatter_62(uint64_t);
+void shm_id_next(struct shm_ids *, uint8_t *);
+void shm_id_text(char *, const uint8_t *);
 bool shm_exemplars_open(struct shm_exemplars *, uint32_t);
 void shm_exemplars_close(struct shm_exemplars *);
 void shm_exemplars_put(struct shm_exemplars *, const struct shm_exemplar *);
@@ -113,7 +117,8 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ffi.cdef(DECLARATIONS)
     ffi.set_source(
         "shm_core",
-        '#include "shim.h"\n#include "counts.h"\n#include "trace.h"\n#include "emit_span.h"',
+        '#include "shim.h"\n#include "counts.h"\n#include "trace.h"\n#include "emit_span.h"\n'
+        '#include "ids.h"',
         sources=[
             *(str(ROOT / "tests/core/shim.c"), str(ROOT / "csrc/exemplars.c")),
             *map(str, DRAIN),

@@ -11,6 +11,7 @@ import pytest
 from osprofiler import notifier, profiler
 
 import shmetrics
+import shmetrics.osprofiler
 from shmetrics import _ring
 from shmetrics.hooks.osprofiler import driver
 from tests.collector.node import Node, node
@@ -20,9 +21,23 @@ from tests.servers.redis import Redis, lacking
 __all__ = ["driver", "node"]
 
 
+def leave_as_found() -> None:
+    """Nothing of OSProfiler's is left behind."""
+    profiler.clean()
+    shmetrics.osprofiler.uninstall()
+    notifier.set(notifier._noop_notifier)
+    notifier.clear_notifier_cache()
+
+
+@pytest.fixture(autouse=True)
+def left_as_found() -> Iterator[None]:
+    yield
+    leave_as_found()
+
+
 @pytest.fixture
 def shm(node: Node, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    """A collector that this process records for. Nothing of OSProfiler's is left behind."""
+    """A collector that this process records for."""
     monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(node.runtime_dir))
     node.start()
     _ring.process_detach()
@@ -34,9 +49,7 @@ def shm(node: Node, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
 
     until(registered, lambda: str(shmetrics.status()), 30)
     yield node
-    profiler.clean()
-    notifier.set(notifier._noop_notifier)
-    notifier.clear_notifier_cache()
+    leave_as_found()
     _ring.process_detach()
 
 
@@ -63,3 +76,9 @@ def without_times(found: Any) -> Any:
             parts.sort(key=lambda part: str(part["trace_id"]))
         return parts
     return found
+
+
+@pytest.fixture
+def compiled(left_as_found: None) -> None:
+    """The compiled profiler in the place of OSProfiler's own."""
+    assert shmetrics.osprofiler.install()

@@ -121,7 +121,7 @@ def test_a_service_that_tells_its_name_later_is_heard(shm: Node, configured: Con
     switches.setup(configured(**TRACED, trace_rpc=True))
     ours = notifier.get()
     theirs = notifier.create("shm://", service="nova-compute")
-    assert theirs.__self__._spans._rest[0] == "nova-compute"  # type: ignore[attr-defined]
+    assert theirs.__self__.spans._rest[0] == "nova-compute"  # type: ignore[attr-defined]
     notifier.set(theirs)
     switches.teardown()
     assert notifier.get() is theirs is not ours

@@ -30,7 +30,7 @@ class Shm(base.Driver):
         **kwargs: Any,
     ) -> None:
         super().__init__(connection_str, project=project, service=service, host=host, **kwargs)
-        self._spans = Spans(service or "", project or "", host or "")
+        self.spans = Spans(service or "", project or "", host or "")
         self._sites = Sites(connection_str)
 
     @classmethod
@@ -41,7 +41,7 @@ class Shm(base.Driver):
         """Record what OSProfiler says: a dictionary with `name` (of a span, and -start or -stop),
         `base_id`, `parent_id`, `trace_id` and `info`. Its time is that of the record."""
         name, _, what = str(info.get("name", "")).rpartition("-")
-        record = self._spans.stop if what == "stop" else self._spans.start
+        record = self.spans.stop if what == "stop" else self.spans.start
         id, base_id, parent_id = (
             str(info.get(id, "")) for id in ("trace_id", "base_id", "parent_id")
         )

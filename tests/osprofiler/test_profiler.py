@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled profiler: OSProfiler's own tests of its own, and the two side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import sys
+import unittest
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from osprofiler import notifier, profiler
+
+import shmetrics.osprofiler
+from shmetrics.hooks.osprofiler import installation
+from tests.osprofiler.both import Heard, both, numbered
+
+
+@pytest.mark.parametrize("module", ["test_profiler", "test_web", "test_sqlalchemy"])
+def test_osprofilers_own_unit_tests(compiled: None, module: str) -> None:
+    name = f"osprofiler.tests.unit.{module}"
+    sys.modules.pop(name, None)  # what it decorates when it is imported is to be ours
+    tests = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(name))
+    result = unittest.TestResult()
+    tests.run(result)
+    assert not [*result.errors, *result.failures]
+    assert result.testsRun > 5
+
+
+# ---- side by side -------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(["wsgi", "rpc", "db-1", ""])
+INFOS = st.none() | st.dictionaries(
+    st.sampled_from(["host", "path", "db"]), st.sampled_from(["", "ü", 7, None])
+)
+IDS = st.none() | st.sampled_from(["", "1", "7a6f1d2c-0000-4000-8000-000000000000", "7A6F" * 8])
+STEPS = st.one_of(
+    st.tuples(st.just("start"), NAMES, INFOS),
+    st.tuples(st.just("stop"), INFOS),
+    st.tuples(st.just("init"), IDS, IDS),
+    st.tuples(st.just("clean")),
+    st.tuples(st.just("trace"), NAMES, INFOS, st.booleans()),
+)
+
+
+def walk(steps: list[tuple[Any, ...]]) -> tuple[Any, list[Any]]:
+    """What is heard of these steps, and where in its trace the profiler is after each."""
+    heard = Heard()
+    places: list[dict[str, Any]] = []
+    for what, *args in steps:
+        if what == "init":
+            profiler.init("key", *args)
+        elif what == "clean":
+            profiler.clean()
+        elif what == "start":
+            profiler.start(args[0], info=args[1] and dict(args[1]))
+        elif what == "stop":
+            profiler.stop(info=args[0] and dict(args[0]))
+        else:
+            info = args[1] and dict(args[1])
+            with contextlib.suppress(ValueError), profiler.Trace(args[0], info):
+                if args[2]:
+                    raise ValueError(args[0])
+        if at := profiler.get():
+            ids = {"base_id": at.get_base_id(), "trace_id": at.get_id()}
+            ids |= {"parent_id": at.get_parent_id(), "timestamp": ""}
+            places.append({**ids, "what": what, "depth": len(at._trace_stack)})
+    return numbered(heard), numbered(places)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_whatever_is_done_the_same_is_heard(steps: list[tuple[Any, ...]]) -> None:
+    theirs, ours = both(lambda: walk(steps))
+    assert ours == theirs
+
+
+class Odd(Exception):
+    """Not one of the builtins: it has its module in its name."""
+
+
+def work(a: Any, *, fails: Exception | None = None) -> Any:
+    if fails:
+        raise fails
+    return a
+
+
+FLAGS = st.fixed_dictionaries({"hide_args": st.booleans(), "hide_result": st.booleans()})
+FAILS = st.sampled_from([None, ValueError("no", 1), Odd(), KeyError("k")])
+
+
+@given(flags=FLAGS, info=INFOS, fails=FAILS, inits=st.booleans())
+def test_decorated_functions_say_the_same(
+    flags: dict[str, bool], info: dict[str, Any] | None, fails: Exception | None, inits: bool
+) -> None:
+    def act() -> Any:
+        heard = Heard()
+        traced = profiler.trace("rpc", info=info, **flags)(work)
+        if inits:
+            profiler.init("key")
+        said = []
+        for argument in (1, {"x": "ü"}):
+            try:
+                said.append(traced(argument, fails=fails))
+            except Exception as error:
+                said.append(error)
+        times = work.__dict__.pop("__traced__")
+        # To OSProfiler a function's info is one dictionary: only the last call's is still as said.
+        return said, times, traced.__name__, len(heard), numbered(heard)[-2:]
+
+    theirs, ours = both(act)
+    assert ours == theirs
+
+
+def test_what_was_said_of_a_call_does_not_change_with_the_next(compiled: None) -> None:
+    heard = Heard()
+    traced = profiler.trace("rpc")(lambda x: x)
+    profiler.init("key")
+    traced(1)
+    traced(2)
+    args = [call["info"]["function"]["args"] for call in heard if call["name"] == "rpc-start"]
+    assert args == ["(1,)", "(2,)"]
+
+
+class Traced(metaclass=profiler.TracedMeta):
+    __trace_args__ = {"name": "meta", "hide_args": True}  # noqa: RUF012
+
+    def method(self) -> int:
+        return 1
+
+
+def test_classes_are_traced_whether_decorated_before_or_after(compiled: None) -> None:
+    heard = Heard()
+
+    @profiler.trace_cls("cls", hide_args=True)
+    class Later:
+        def method(self) -> int:
+            return 2
+
+    profiler.init("key")
+    assert (Traced().method(), Later().method()) == (1, 2)
+    names = ["meta-start", "meta-stop", "cls-start", "cls-stop"]
+    assert [payload["name"] for payload in heard] == names
+    with pytest.raises(ValueError, match="traced"):
+        profiler.trace_cls("again", allow_multiple_trace=False)(Later)
+
+
+def test_a_profiler_that_was_given_a_start_of_its_own_is_asked(compiled: None) -> None:
+    class Mine(profiler._Profiler):
+        said: list[Any] = []  # noqa: RUF012
+
+        def start(self, name: str, info: dict[str, Any] | None = None) -> None:
+            self.said.append((name, info))
+            super().start(name, info)
+
+    mine = Mine("key")
+    mine.start("a", {"b": 1})
+    assert mine.said == [("a", {"b": 1, "host": mine._host})]
+    assert list(mine._name) == ["a"]
+    altered = profiler.init("key")
+    called: list[Any] = []
+    altered.start = lambda *args, **kwargs: called.append((args, kwargs))  # type: ignore[method-assign]
+    profiler.start("x", info=None)
+    assert called == [(("x",), {"info": None})]
+
+
+def test_what_is_put_on_the_stacks_is_on_them(compiled: None) -> None:
+    heard = Heard()
+    mine = profiler._Profiler("key", base_id="1", parent_id="2")
+    mine._trace_stack.append("3")
+    mine._name.append("rpc")
+    assert (mine.get_parent_id(), mine.get_id()) == ("2", "3")
+    mine.stop()
+    assert [(one["name"], one["trace_id"]) for one in heard] == [("rpc-stop", "3")]
+    mine._trace_stack.append("4")
+    assert mine._trace_stack.pop() == "4"
+    assert list(mine._trace_stack) == ["1", "2"]
+    with pytest.raises(IndexError):
+        mine._trace_stack.pop()
+
+
+def test_a_notifier_that_fails_leaves_no_span_open(compiled: None) -> None:
+    def fails(payload: dict[str, Any]) -> None:
+        raise OSError("no storage")
+
+    Heard()
+    mine = profiler.init("key", "1", "2")
+    mine.start("rpc")
+    notifier.set(fails)
+    with pytest.raises(OSError, match="no storage"):
+        mine.stop()
+    assert list(mine._trace_stack) == ["1", "2"]
+
+
+def test_many_open_spans_are_let_go(compiled: None) -> None:
+    profiler.init("key")
+    for _ in range(200_000):
+        profiler.start("x")
+    profiler.clean()
+
+
+# ---- in its place and out of it -----------------------------------------------------------------
+
+
+def public() -> dict[str, Any]:
+    return {name: getattr(profiler, name) for name in installation.NAMES}
+
+
+def test_all_is_put_back() -> None:
+    before = public()
+    assert shmetrics.osprofiler.install()
+    assert shmetrics.osprofiler.install()
+    meanwhile = public()
+    assert not set(map(id, before.values())) & set(map(id, meanwhile.values()))
+    shmetrics.osprofiler.uninstall()
+    shmetrics.osprofiler.uninstall()
+    assert public() == before
+
+
+def test_what_was_decorated_meanwhile_uses_osprofilers_own_afterwards() -> None:
+    shmetrics.osprofiler.install()
+    block, traced = profiler.Trace("block"), profiler.trace("function")(work)
+    shmetrics.osprofiler.uninstall()
+    heard = Heard()
+    profiler.init("key")
+    with block:
+        traced(1)
+    profiler.clean()
+    names = ["block-start", "function-start", "function-stop", "block-stop"]
+    assert [payload["name"] for payload in heard] == names
+
+
+def test_where_it_cannot_be_loaded_osprofiler_is_left_and_it_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = public()
+    monkeypatch.setattr(installation, "refusal", "it needs the GIL")
+    monkeypatch.setattr(installation, "_has_warned", False)
+    with caplog.at_level(logging.WARNING):
+        assert not shmetrics.osprofiler.install()
+        assert not shmetrics.osprofiler.install()
+    assert public() == before
+    (said,) = caplog.messages
+    assert "it needs the GIL" in said
+    assert shmetrics.osprofiler.current_trace() is None
