@@ -105,9 +105,8 @@ class _Enabled:
         if self._is_over:
             return
         name = event.command_name
-        operation = self._operations.begin(
-            (name if name in COMMANDS else "other", event.database_name), self._said, event
-        )
+        labels = (name if name in COMMANDS else "other", event.database_name)
+        operation = Operation(self._operations, labels, self._said, event)
         with self._lock:
             self._open[event.request_id] = operation
             oldest = next(iter(self._open)) if len(self._open) > MOST_OPEN else None

@@ -38,7 +38,7 @@ def harmless(source: str) -> Callable[[Callable[P, R]], Callable[P, R | None]]:
 class Operations:
     """The operations of one library, or one kind of them.
 
-    metric: what its families are called. labels: their names; begin() is given the values, and
+    metric: what its families are called. labels: their names; each operation has the values, and
     `process` is added. span: the name of its spans. says_data: whether these may have what is not
     the service's own, such as the message of an error, which quotes values.
     """
@@ -46,39 +46,46 @@ class Operations:
     def __init__(
         self, metric: str, documentation: str, labels: tuple[str, ...], span: str, says_data: bool
     ) -> None:
-        self._calls = Calls(metric, documentation, (*labels, "process"))
-        self._process = (process_name(),)
-        self._span = span
+        self.calls = Calls(metric, documentation, (*labels, "process"))
+        self.process = (process_name(),)
         self.metric = metric
+        self.span = span
         self.says_data = says_data
 
-    def begin(
+
+class Operation:
+    """One of them, from its making to end(); or until it is forgotten, since then nobody can end
+    it.
+
+    labels: their values. info: what its span says, made of what is said here, if a trace is active.
+    within: the operation that this one is a part of. A notifier that fails costs the span only.
+    """
+
+    __slots__ = ("_call", "_of", "_series", "_span")
+
+    def __init__(
         self,
+        of: Operations,
         labels: tuple[object, ...],
         info: Callable[..., dict[str, Any]],
         *said: object,
         within: Operation | None = None,
-    ) -> Operation:
-        """One begins. info: what its span says of it, made of what is said here if there is one.
-        within: the operation that this one is a part of."""
-        series = self._calls.child(labels + self._process, "")
-        trace = current()
-        if trace is None:
-            return Operation(self, series, series.start(), None)
-        span = Detached(trace, self._span, info(*said), None if within is None else within.span)
-        return Operation(self, series, series.start(span.exemplar), span)
-
-
-class Operation:
-    """One of them, until end(); or until it is forgotten, since then nobody can end it."""
-
-    __slots__ = ("_call", "_of", "_series", "span")
-
-    def __init__(self, of: Operations, series: Any, call: Any, span: Detached | None) -> None:
+    ) -> None:
+        self._series: Any = None
         self._of = of
+        self._span: Detached | None = None
+        exemplar = None
+        trace = current()
+        if trace is not None:
+            try:
+                around = None if within is None else within._span
+                self._span = span = Detached(trace, of.span, info(*said), around)
+                exemplar = span.exemplar
+            except Exception as error:
+                failed(of.metric, error)
+        series = of.calls.child(labels + of.process, "")
+        self._call = series.start(exemplar)
         self._series = series
-        self._call = call
-        self.span = span
 
     def end(
         self, error: BaseException | str | None = None, info: dict[str, Any] | None = None
@@ -93,8 +100,8 @@ class Operation:
                 series.end(self._call, type(error).__name__)
             else:
                 series.end(self._call, error)
-            if self.span is not None:
-                self.span.stop({**(info or {}), **described(error, self._of.says_data)})
+            if self._span is not None:
+                self._span.stop({**(info or {}), **described(error, self._of.says_data)})
         except Exception as problem:
             failed(self._of.metric, problem)
 

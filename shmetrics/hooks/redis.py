@@ -90,12 +90,12 @@ class _Enabled:
             return None
         name = args[0]
         command = name if type(name) is str and name in COMMANDS else command_of(name)
-        return self._operations.begin((command,), self._said, command, args)
+        return Operation(self._operations, (command,), self._said, command, args)
 
     def _pipeline(self, pipeline: Any, args: tuple[Any, ...]) -> Operation | None:
         if self._is_over or not len(pipeline):
             return None  # nothing is sent
-        return self._operations.begin((PIPELINE,), self._said_by, pipeline)
+        return Operation(self._operations, (PIPELINE,), self._said_by, pipeline)
 
     # ---- what spans say ---------------------------------------------------------------------
 

@@ -136,7 +136,8 @@ class _Enabled:
     def _before(
         self, conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
     ) -> None:
-        operation = self._statements.begin(
+        operation = Operation(
+            self._statements,
             (operation_of(statement), conn.dialect.name, conn.engine.url.database),
             self._info,
             statement,
@@ -166,8 +167,8 @@ class _Enabled:
     # ---- transactions -----------------------------------------------------------------------
 
     def _begin(self, conn: Any, xid: object = None) -> None:
-        operation = self._transactions.begin((conn.dialect.name, conn.engine.url.database), dict)
-        setattr(conn, _TRANSACTION, operation)
+        labels = (conn.dialect.name, conn.engine.url.database)
+        setattr(conn, _TRANSACTION, Operation(self._transactions, labels, dict))
 
     def _ending(self, outcome: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Around the methods of a transaction that end it."""

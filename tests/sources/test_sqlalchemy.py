@@ -177,20 +177,36 @@ def test_a_statement_within_another_one_is_told_apart(heard: Heard, engine: sa.E
     assert heard[-1]["trace_id"] == heard[0]["trace_id"]
 
 
-def test_our_own_errors_stay_here(
-    heard: Heard, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[tuple[str, BaseException]] = []
-    monkeypatch.setattr("shmetrics.hooks.operations.failed", lambda *what: said.append(what))
-
+def test_our_own_errors_stay_here(shm: Node, engine: sa.Engine) -> None:
     def notify(info: dict[str, Any]) -> None:
         raise ConnectionError("no storage")
 
     notifier.set(notify)
+    profiler.init(KEY)
     sqlalchemy.enable(True, True, False)
     with engine.begin() as conn:
         assert conn.execute(SELECT).all() == []
-    assert {source for source, _ in said} == {"sqlalchemy"}
+    failures = counted(shm, "osprofiler_source_failures_total", "source", "cause")
+    assert failures == {
+        ("sqlalchemy", "ConnectionError"): 1,
+        ("sqlalchemy_transaction", "ConnectionError"): 1,
+    }
+    assert counted(shm, "sqlalchemy_invocation_end_total", "operation") == {("SELECT",): 1}
+
+
+def test_a_connection_on_which_nothing_can_be_kept_works(
+    shm: Node, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise TypeError
+
+    sqlalchemy.enable(True, True, False)
+    monkeypatch.setattr("shmetrics.hooks.sqlalchemy._taken", refuse)
+    monkeypatch.setattr("shmetrics.hooks.sqlalchemy.operation_of", refuse)
+    with engine.begin() as conn:
+        assert conn.execute(SELECT).all() == []
+    failures = counted(shm, "osprofiler_source_failures_total", "source", "cause")
+    assert failures == {("sqlalchemy", "TypeError"): 3}  # before, after, and at the commit
 
 
 # ---- transactions -------------------------------------------------------------------------------
@@ -212,6 +228,14 @@ def test_a_transaction_ends_when_the_database_has_committed(
         pass
     assert before == ["db.transaction-start"]
     assert heard.names() == ["db.transaction-start", "db.transaction-stop"]
+
+
+def test_an_open_transaction_is_in_flight(shm: Node, engine: sa.Engine) -> None:
+    sqlalchemy.enable(False, True, False)
+    with engine.begin():
+        open_now = counted(shm, "shmetrics_rpc_in_flight", "side")
+    assert open_now == {("transaction",): 1}
+    assert not counted(shm, "shmetrics_rpc_in_flight", "side")
 
 
 def test_how_a_transaction_ended(heard: Heard, engine: sa.Engine) -> None:
