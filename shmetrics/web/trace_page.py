@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import uuid
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -69,12 +69,16 @@ def waterfall(node: str, base_id: str, spans: Sequence[Span]) -> bytes:
         missing = '<div class="table"><p>There is no such trace, or it was let go.</p></div>'
         return _document(node, base_id, links, missing)
     begin_ns, end_ns = _extent(spans)
-    rows = "".join(_bar(node_, depth, begin_ns, end_ns) for node_, depth in _some(tree(spans)))
+    colours = colours_of(span.service for span in spans)
+    rows = "".join(
+        _bar(one, depth, colours[one.span.service], begin_ns, end_ns)
+        for one, depth in _some(tree(spans))
+    )
     left_off = len(spans) - MOST_SPANS
     more = f"<p>and {number(left_off)} more, in the JSON</p>" if left_off > 0 else ""
     body = (
         f"<h2>{escape(base_id)} <small>{number(len(spans))} spans, "
-        f"{seconds((end_ns - begin_ns) / 1e9)}</small></h2>{_legend(spans)}"
+        f"{seconds((end_ns - begin_ns) / 1e9)}</small></h2>{_legend(colours)}"
         '<div class="table waterfall"><table><thead><tr><th>span</th><th>when</th>'
         f'<th class="n">duration</th></tr></thead><tbody>{rows}</tbody></table>{more}</div>'
     )
@@ -147,42 +151,45 @@ def _some(top: Sequence[Node]) -> Iterator[tuple[Node, int]]:
         left.extend((child, depth + 1) for child in reversed(node.children))
 
 
-def colour_of(service: str) -> int:
-    """The same for a service on every page."""
-    return zlib.crc32(service.encode()) % COLOURS
+def colours_of(services: Iterable[str]) -> dict[str, int]:
+    """The same for a service on every page, but where that is another's already."""
+    found: dict[str, int] = {}
+    for service in sorted(set(services)):
+        own = zlib.crc32(service.encode()) % COLOURS
+        nearest = ((own + n) % COLOURS for n in range(COLOURS))
+        found[service] = next((one for one in nearest if one not in found.values()), own)
+    return found
 
 
-def _legend(spans: Sequence[Span]) -> str:
-    services = sorted({span.service for span in spans})
-    return "<p>" + " ".join(f"{_swatch(one)} {escape(one)}" for one in services) + "</p>"
+def _legend(colours: Mapping[str, int]) -> str:
+    return "<p>" + " ".join(f"{_swatch(c)} {escape(name)}" for name, c in colours.items()) + "</p>"
 
 
-def _swatch(service: str) -> str:
-    kind = f"c{colour_of(service)}"
-    return f'<svg width="10" height="10"><rect class="{kind}" width="10" height="10"/></svg>'
+def _swatch(colour: int) -> str:
+    return f'<svg width="10" height="10"><rect class="c{colour}" width="10" height="10"/></svg>'
 
 
-def _bar(node: Node, depth: int, begin_ns: int, end_ns: int) -> str:
+def _bar(node: Node, depth: int, colour: int, begin_ns: int, end_ns: int) -> str:
     span = node.span
     start_ns = span.start_ns if span.start_ns is not None else span.stop_ns or begin_ns
     stop_ns = span.stop_ns if span.stop_ns is not None else end_ns
     scale = _WIDTH / (end_ns - begin_ns)
     x = (start_ns - begin_ns) * scale
     width = max((stop_ns - start_ns) * scale, 2)
-    kinds = [f"c{colour_of(span.service)}"]
+    kinds = [f"c{colour}"]
     kinds += ["open"] if span.stop_ns is None else []
     kinds += ["failed"] if span.exception else []
     has_both = span.start_ns is not None and span.stop_ns is not None
     took = seconds((stop_ns - start_ns) / 1e9) if has_both else escape(node.state.value)
     return (
-        f"<tr><td>{_details(node, depth)}</td>"
+        f"<tr><td>{_details(node, depth, colour)}</td>"
         f'<td><svg class="bar" viewBox="0 0 {_WIDTH} 14" preserveAspectRatio="none">'
         f'<rect class="{" ".join(kinds)}" x="{min(x, _WIDTH - 2):.1f}" width="{width:.1f}" '
         f'height="14"/></svg></td><td class="n">{took}</td></tr>'
     )
 
 
-def _details(node: Node, depth: int) -> str:
+def _details(node: Node, depth: int, colour: int) -> str:
     span = node.span
     indent = f'<svg width="{min(depth, 40) * 14}" height="1"></svg>'
     notes = [span.exception] if span.exception else []
@@ -194,6 +201,6 @@ def _details(node: Node, depth: int) -> str:
     note = f' <small class="bad">{escape(", ".join(notes))}</small>' if notes else ""
     text = escape(json.dumps(known, indent=1, ensure_ascii=False))
     return (
-        f"<details><summary>{indent}{_swatch(span.service)} {escape(span.service)} "
+        f"<details><summary>{indent}{_swatch(colour)} {escape(span.service)} "
         f"<b>{escape(span.name)}</b>{note}</summary><pre>{text}</pre></details>"
     )

@@ -27,6 +27,8 @@ def work():
         rpc.end(rpc.start(), "KeyError" if n % 2 else None)
         level.set(n)
 
+while not shmetrics.status()["connected"]:  # the collector's answer may take its time
+    level.set(0)
 pause("registered")
 work()
 pause("full")
@@ -44,7 +46,6 @@ def at_full_load(node: Node) -> list[Emitter]:
     emitters = [node.emitter(FULL_LOAD) for _ in range(PROCESSES)]
     for emitter in emitters:
         emitter.until("registered")
-    node.until_lanes(PROCESSES)
     node.freeze()
     for emitter in emitters:
         emitter.go()

@@ -139,6 +139,13 @@ def test_the_list_keeps_what_it_was_narrowed_by() -> None:
 
 
 def test_a_service_has_its_colour_on_every_page() -> None:
-    found = {trace_page.colour_of(f"service-{number}") for number in range(100)}
-    assert found == set(range(trace_page.COLOURS))
-    assert trace_page.colour_of("nova") == trace_page.colour_of("nova")
+    alone = {name: trace_page.colours_of([name])[name] for name in map(str, range(100))}
+    assert set(alone.values()) == set(range(trace_page.COLOURS))
+    assert trace_page.colours_of(["nova", "nova"]) == trace_page.colours_of(["nova"])
+
+
+def test_services_of_one_page_share_no_colour_while_there_are_enough() -> None:
+    names = [f"service-{number}" for number in range(trace_page.COLOURS + 1)]
+    found = trace_page.colours_of(names[:-1])
+    assert set(found.values()) == set(range(trace_page.COLOURS))
+    assert set(trace_page.colours_of(names)) == set(names)
