@@ -108,7 +108,8 @@ def test_a_thousand_spans_in_a_browser(node: Node, page: Page) -> None:
     page.goto(f"{node.url}/traces?service=api")
     page.locator("input[name=min_duration_seconds]").fill("0.0001")
     page.locator("input[type=submit]").click()
-    assert "service=api" in page.url and "min_duration_seconds=0.0001" in page.url
+    assert "service=api" in page.url
+    assert "min_duration_seconds=0.0001" in page.url
     kept(page, "traces.png")
     page.locator(f"a[href='/traces/{base}']").click()
 
@@ -123,10 +124,12 @@ def test_a_thousand_spans_in_a_browser(node: Node, page: Page) -> None:
     )
     around: list[tuple[float, float, float]] = []
     for left, right, indent, height in boxes:
-        assert right > left and height > 10
+        assert right > left
+        assert height > 10
         around = [outer for outer in around if outer[2] < indent]
-        if around:  # what is below lies within; a pixel and a half for what is too short to be seen
-            assert around[-1][0] - 1.5 <= left and right <= around[-1][1] + 1.5
+        if around:  # what is below lies within, but for what is too short to be seen
+            assert around[-1][0] - 1.5 <= left
+            assert right <= around[-1][1] + 1.5
         around.append((left, right, indent))
     fills = {bars.nth(n).evaluate("bar => getComputedStyle(bar).fill") for n in range(12)}
     assert len(fills) == 3  # a colour for each service
