@@ -7,7 +7,6 @@ span knows its own, so that what was left open within it, by a call that raised,
 
 from __future__ import annotations
 
-import threading
 from typing import Any, Final, NamedTuple
 
 from oslo_utils import reflection
@@ -32,15 +31,6 @@ class Carried(NamedTuple):
     parent_id: str
 
 
-class _Telling(threading.local):
-    now = False
-
-
-# Whether this thread is saying a start or a stop. A notifier may do what makes spans itself: one
-# that talks HTTP would never come to an end.
-_telling = _Telling()
-
-
 class Span:
     """A span of *source*, begun. Nothing of it raises."""
 
@@ -50,16 +40,11 @@ class Span:
         self._source = source
         self._active = active
         self._id = ""
-        if _telling.now:
-            return
-        _telling.now = True
         try:
             active.start(name, info=info)
             self._id = active.get_id()
         except Exception as error:
             failed(source, error)
-        finally:
-            _telling.now = False
 
     def stop(self, info: dict[str, Any] | None = None) -> None:
         """It ends, and with it what was begun in it. Only the first stop counts."""
@@ -67,7 +52,6 @@ class Span:
         if not own:
             return
         active = self._active
-        _telling.now = True
         try:
             for _ in range(MOST_LEFT_OPEN):
                 top = active.get_id()
@@ -76,8 +60,6 @@ class Span:
                     break
         except Exception as error:
             failed(self._source, error)
-        finally:
-            _telling.now = False
 
     def fail(self, etype: str, message: str) -> None:
         """It ends with an error: the name of its class, and what it says."""
