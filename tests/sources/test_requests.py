@@ -21,6 +21,7 @@ from .conftest import KEY, TRACED, Configured, names, spans
 
 REQUESTS = TRACED | {"trace_requests": True}
 STOCK = HTTPAdapter.send
+OSPROFILERS = theirs.send
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -155,13 +156,14 @@ def test_a_service_that_turns_osprofilers_own_on_gets_this_one(
     theirs.enable()
     switches.setup(configured(**REQUESTS))
     theirs.enable()
+    assert HTTPAdapter.send is not OSPROFILERS
     base_id = profiler.init(KEY).get_base_id()
     requests.get(f"{server.url}/a", timeout=20)
     profiler.clean()
     assert names(spans(shm, base_id)) == ["http"]
     switches.teardown()
     theirs.enable()
-    assert HTTPAdapter.send is theirs.send
+    assert HTTPAdapter.send is OSPROFILERS
     HTTPAdapter.send = STOCK  # type: ignore[method-assign]
 
 

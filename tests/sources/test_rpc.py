@@ -341,14 +341,19 @@ class Message:
 
 def received(conf: Any, *traces: object) -> list[Any]:
     """Messages with these traces, as a server gets them from the hook."""
+    wrap = wrapping(conf)
+    return [wrap(Message(trace)) for trace in traces]
+
+
+def wrapping(conf: Any) -> Callable[[Any], Any]:
+    """What the hook makes of each message."""
     from shmetrics.hooks.oslo_messaging._messages import Recorder, rpc_received_key
     from shmetrics.hooks.oslo_messaging.instruments import NoCall
 
     calls = Recorder(rpc_received_key, lambda key: NoCall())
-    wrap = tracing.Tracing(switches.setup(conf)).requests(
+    return tracing.Tracing(switches.setup(conf)).requests(
         calls, oslo_messaging.Target(topic="compute")
     )
-    return [wrap(Message(trace)) for trace in traces]
 
 
 BASE = new_id()
@@ -419,3 +424,14 @@ def test_nothing_stays_after_teardown(shm: Node, configured: Configured, serve: 
     notifier.set(notifier._noop_notifier)
     assert endpoint.seen == [None]
     assert told == []
+
+
+def test_a_server_that_is_there_still_goes_on_without_after_teardown(
+    shm: Node, configured: Configured
+) -> None:
+    wrap = wrapping(configured(**RPC))
+    switches.teardown()
+    message = wrap(Message(signed(base_id=new_id())))
+    message.acknowledge()
+    assert profiler.get() is None
+    message.reply()
