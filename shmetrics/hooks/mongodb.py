@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-from shmetrics.hooks import telling
 from shmetrics.hooks.operations import Operation, Operations, harmless
 
 __all__ = ["disable", "enable"]
@@ -84,13 +83,11 @@ class _Enabled:
                 enabled._failed(event)
 
         self._listener = Listener()
-        telling.begin(SOURCE)
         monitoring.register(self._listener)
 
     def undo(self) -> None:
         """As it was before, but for clients that have the listener."""
         self._is_over = True
-        telling.end(SOURCE)
         harmless(SOURCE)(self._unregister)()
 
     def _unregister(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from shmetrics import Calls
 from shmetrics.emitter.process import process_name
-from shmetrics.hooks.detached import Detached
+from shmetrics.hooks import detached
 from shmetrics.hooks.failures import failed
 from shmetrics.hooks.telling import current
 
@@ -73,13 +73,13 @@ class Operation:
     ) -> None:
         self._series: Any = None
         self._of = of
-        self._span: Detached | None = None
+        self._span: detached.Span | None = None
         exemplar = None
         trace = current()
         if trace is not None:
             try:
                 around = None if within is None else within._span
-                self._span = span = Detached(trace, of.span, info(*said), around)
+                self._span = span = detached.begin(trace, of.span, info(*said), around)
                 exemplar = span.exemplar
             except Exception as error:
                 failed(of.metric, error)

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from shmetrics.hooks import telling
 from shmetrics.hooks.operations import Operation, Operations, harmless
 from shmetrics.hooks.patch import Patch
 from shmetrics.hooks.redis_commands import COMMANDS, CREDENTIALS, command_of
@@ -57,9 +56,7 @@ class _Enabled:
         )
         self._is_over = False
         self._patches = []
-        methods = [*self._methods()]
-        telling.begin(SOURCE)
-        for owner, name, begin in methods:
+        for owner, name, begin in [*self._methods()]:
             around = _around_async if ".asyncio" in owner.__module__ else _around
             self._patches.append(Patch(owner, name, around(begin)))
 
@@ -68,7 +65,6 @@ class _Enabled:
         self._is_over = True
         for patch in reversed(self._patches):
             harmless(SOURCE)(patch.undo)()
-        telling.end(SOURCE)
 
     def _methods(self) -> Iterator[tuple[Any, str, Callable[..., Operation | None]]]:
         """Class, method, and what begins an operation out of its arguments."""

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from osprofiler import requests as theirs
 from requests.adapters import HTTPAdapter
 
-from shmetrics.hooks import telling
 from shmetrics.hooks.failures import failed
 from shmetrics.hooks.headers import headers
 from shmetrics.hooks.span import Span
+from shmetrics.hooks.telling import current
 
 __all__ = ["disable", "enable"]
 
@@ -41,13 +41,11 @@ def enable(arguments: bool) -> None:
 
     def undo() -> None:
         on.clear()  # where somebody has kept it
-        telling.end(SOURCE)
         theirs.send = their_send
         if HTTPAdapter.send is traced:
             HTTPAdapter.send = before  # type: ignore[method-assign]
 
     theirs.send = HTTPAdapter.send = traced  # type: ignore[method-assign]
-    telling.begin(SOURCE)
     _undo.append(undo)
 
 
@@ -59,7 +57,7 @@ def disable() -> None:
 
 def _traced(plain: Any, on: threading.Event, arguments: bool) -> Any:
     def send(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        active = telling.current() if on.is_set() else None
+        active = current() if on.is_set() else None
         if active is None:
             return plain(self, request, *args, **kwargs)
         name, info = _about(request, arguments)

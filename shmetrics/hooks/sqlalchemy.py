@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from shmetrics.hooks import telling
 from shmetrics.hooks.operations import Operation, Operations, harmless
 from shmetrics.hooks.patch import Patch
 
@@ -90,8 +89,6 @@ class _Enabled:
             "db.transaction",
             parameters,
         )
-        telling.begin(SOURCE)
-        self._undo.append(lambda: telling.end(SOURCE))
         if statements:
             self._silence_osprofiler()
             self._listen(Engine, "before_cursor_execute", self._before)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from osprofiler import notifier, profiler
 
+from shmetrics.hooks.osprofiler import installation
 from tests.collector.node import Node
 from tests.collector.samples import Labels
 
@@ -65,8 +66,18 @@ class Heard(list[dict[str, Any]]):
         return [each["name"] for each in self]
 
 
+@pytest.fixture(params=[False, True], ids=["osprofiler", "compiled"])
+def compiled(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """With OSProfiler's own profiler, and with the compiled one in its place."""
+    if request.param:
+        assert installation.install()
+    yield request.param
+    profiler.clean()
+    installation.uninstall()
+
+
 @pytest.fixture
-def heard() -> Iterator[Heard]:
+def heard(compiled: bool) -> Iterator[Heard]:
     """From now on; a trace is active in this thread."""
     heard = Heard()
     notifier.set(heard.append)
@@ -78,7 +89,7 @@ def heard() -> Iterator[Heard]:
 
 def stack() -> list[str]:
     """OSProfiler's, of this thread."""
-    return [*profiler.get()._trace_stack]  # type: ignore[union-attr]
+    return [str(id) for id in profiler.get()._trace_stack]  # type: ignore[union-attr]
 
 
 def kept(node: Node, base_id: str) -> list[dict[str, Any]]:

@@ -18,9 +18,9 @@ from tests.collector.node import Node, node
 from tests.osprofiler.conftest import shm
 from tests.servers.mongodb import MongoDB
 
-from .heard import KEY, Heard, bytes_of, counted, heard, kept, stack
+from .heard import KEY, Heard, bytes_of, compiled, counted, heard, kept, stack
 
-__all__ = ["heard", "node", "shm"]
+__all__ = ["compiled", "heard", "node", "shm"]
 
 SECRET = "a-very-secret-value"
 
@@ -62,7 +62,7 @@ def test_it_is_off_until_it_is_enabled(node: Node, server: MongoDB) -> None:
     assert not node.samples().names("mongodb")
 
 
-def test_commands_are_spans_and_calls(shm: Node, server: MongoDB) -> None:
+def test_commands_are_spans_and_calls(shm: Node, server: MongoDB, compiled: bool) -> None:
     notifier.set(get_driver("shm://", service="zaqar").notify)
     hook.enable(False)
     trace: Any = profiler.init(KEY)

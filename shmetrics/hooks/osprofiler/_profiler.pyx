@@ -30,6 +30,7 @@ from cpython.ref cimport Py_DECREF, Py_REFCNT
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
+from posix.unistd cimport getpid
 
 from shmetrics._ring cimport (
     SHM_KIND_SPAN_START,
@@ -259,6 +260,21 @@ cdef class _Profiler:
         """The innermost span ends. If there is none, nothing happens."""
         self._stop(info)
 
+    def aside(self, name, info, within=None):
+        """A span that begins here, below the innermost one, and becomes the innermost of no
+        context: it may end whenever and wherever it likes. within: another such span that contains
+        it, if nothing else has begun in between. See shmetrics/hooks/detached.py."""
+        cdef _Aside aside = _Aside.__new__(_Aside)
+        cdef _Span around = self._here()
+        if type(within) is _Aside and (<_Aside>within).span.around is around:
+            around = (<_Aside>within).span
+        aside.profiler = self
+        aside.pid = getpid()
+        aside.span = _new_span(around, None)
+        aside.span.name = name
+        self._tell(aside.span, False, info)
+        return aside
+
     @property
     def _trace_stack(self):
         cdef _Span span = self._here()
@@ -362,6 +378,22 @@ cdef class _Profiler:
             "info": {"host": self._host} if info is None else info,
         })
         return 0
+
+
+@cython.final
+cdef class _Aside:
+    """A span that is in the chain of no context."""
+
+    cdef _Profiler profiler
+    cdef _Span span
+    cdef int pid
+
+    exemplar = None  # a call that is measured knows the trace in which it begins
+
+    def stop(self, info=None):
+        """It ends. A forked child says nothing of what its parent has begun."""
+        if self.pid == getpid():
+            self.profiler._tell(self.span, True, info)
 
 
 # ---- the functions of osprofiler.profiler -------------------------------------------------------
