@@ -96,6 +96,9 @@ class Agent:
         self.trace_failures = counter(
             "trace_store_failures", "Batches of spans that could not be written"
         )
+        self.clock_steps = counter(
+            "clock_steps", "Times that the wall clock was set while spans came"
+        )
         self.forwarded = counter("forwarded_spans", "Spans passed on, by destination", "to")
         self.forward_lost = counter(
             "forward_lost", "Spans not passed on, by destination and reason", "to", "reason"

@@ -7,7 +7,6 @@ info says is the emitter's own; if it is no map, there is none.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +14,7 @@ import msgspec
 import numpy as np
 
 from shmetrics import _drain, _ring
+from shmetrics.collector.wall_clock import WallClock
 from shmetrics.traces.event import SpanEvent, SpanOf
 
 _names, _formats, _offsets = zip(*_ring.SPAN_FIELDS, strict=True)
@@ -67,11 +67,17 @@ class Spans:
         self.ended = ended
         self.close = close
         self._buffer = _drain.SpanBuffer(BUFFER_BYTES)
+        self._clock = WallClock()
 
     @property
     def lost(self) -> int:
         """Spans that the buffer between two drains had no room for."""
         return self._buffer.lost
+
+    @property
+    def clock_steps(self) -> int:
+        """How often the wall clock was set between two drains with spans."""
+        return self._clock.steps
 
     def keep_from(self, drain: _drain.LaneDrain) -> None:
         """From now on, those of this lane are taken."""
@@ -81,8 +87,7 @@ class Spans:
         """Hands on what the lane's drain has brought."""
         records, n = self._buffer.take()
         if n:
-            now = time.monotonic_ns(), time.time_ns()
-            self._put(SpanRecords(records, n, spans_of, lane, *now))
+            self._put(SpanRecords(records, n, spans_of, lane, *self._clock.now()))
 
 
 def events(taken: SpanRecords) -> Iterator[SpanEvent]:

@@ -44,6 +44,7 @@ class Tracing:
         for limit, total in self.traces.expired().items():
             self._agent.traces_expired.labels(limit).inc(self._more("expired", limit, total))
         self._agent.trace_failures.inc(self._more("failures", total=self.traces.failures()))
+        self._agent.clock_steps.inc(self._more("steps", total=self.spans.clock_steps))
         for other in self._forwarding.forwarders:
             to = other.name
             self._agent.forwarded.labels(to).inc(self._more("forwarded", to, other.sent))

@@ -40,6 +40,11 @@ class Trace(NamedTuple):
     name: str
     service: str
 
+    @property
+    def duration_ns(self) -> int:
+        """Never less than nothing, though somebody may have set the clock meanwhile."""
+        return max(self.stop_ns - self.start_ns, 0)
+
 
 class Span(NamedTuple):
     """One span as it was heard of: start or stop may be missing, their infos are {} then."""
@@ -59,6 +64,13 @@ class Span(NamedTuple):
     is_cut: bool
     has_died: bool
     lane: int
+
+    @property
+    def duration_ns(self) -> int | None:
+        """None: it has not begun or not ended, as far as was heard. Never less than nothing."""
+        if self.start_ns is None or self.stop_ns is None:
+            return None
+        return max(self.stop_ns - self.start_ns, 0)
 
 
 _FIRST = """

@@ -124,7 +124,7 @@ def _row(trace: Trace) -> page.Row:
         when,
         f'<a href="/traces/{base_id}">{escape(trace.name)} <small>{base_id[:8]}</small></a>',
         escape(trace.service),
-        seconds((trace.stop_ns - trace.start_ns) / 1e9),
+        seconds(trace.duration_ns / 1e9),
         number(trace.spans),
         number(trace.open),
         errors,
@@ -179,8 +179,8 @@ def _bar(node: Node, depth: int, colour: int, begin_ns: int, end_ns: int) -> str
     kinds = [f"c{colour}"]
     kinds += ["open"] if span.stop_ns is None else []
     kinds += ["failed"] if span.exception else []
-    has_both = span.start_ns is not None and span.stop_ns is not None
-    took = seconds((stop_ns - start_ns) / 1e9) if has_both else escape(node.state.value)
+    duration_ns = span.duration_ns
+    took = escape(node.state.value) if duration_ns is None else seconds(duration_ns / 1e9)
     return (
         f"<tr><td>{_details(node, depth, colour)}</td>"
         f'<td><svg class="bar" viewBox="0 0 {_WIDTH} 14" preserveAspectRatio="none">'

@@ -157,7 +157,7 @@ def listed(traces: Sequence[Trace]) -> list[dict[str, object]]:
             "name": trace.name,
             "service": trace.service,
             "started": iso(trace.start_ns),
-            "duration_seconds": (trace.stop_ns - trace.start_ns) / 1e9,
+            "duration_seconds": trace.duration_ns / 1e9,
             "spans": trace.spans,
             "open": trace.open,
             "errors": trace.errors,
@@ -174,7 +174,6 @@ def shown(spans: Sequence[Span]) -> list[dict[str, object]]:
 
 def _shown(node: Node) -> dict[str, object]:
     span = node.span
-    has_both = span.start_ns is not None and span.stop_ns is not None
     return {
         "trace_id": str(uuid.UUID(bytes=span.id)),
         "parent_id": str(uuid.UUID(bytes=span.parent)),
@@ -184,7 +183,7 @@ def _shown(node: Node) -> dict[str, object]:
         "host": span.host,
         "started": iso(span.start_ns),
         "finished": iso(span.stop_ns),
-        "duration_seconds": (span.stop_ns - span.start_ns) / 1e9 if has_both else None,  # type: ignore[operator]
+        "duration_seconds": None if span.duration_ns is None else span.duration_ns / 1e9,
         "exception": span.exception,
         "state": node.state.value,
         "is_orphan": node.is_orphan,

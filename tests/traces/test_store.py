@@ -125,6 +125,15 @@ def test_what_comes_twice_is_there_once(opened: Opened) -> None:
     assert [trace.spans for trace in reader.find()] == [1]
 
 
+def test_a_clock_that_is_set_back_makes_no_span_end_before_it_began(opened: Opened) -> None:
+    store, reader = opened()
+    start, stop = whole(1)
+    store.add([start, stop._replace(unix_ns=start.unix_ns - 3600 * 10**9)])
+    (span,) = reader.spans(id_of(1000))
+    (trace,) = reader.find()
+    assert (span.duration_ns, trace.duration_ns) == (0, 0)
+
+
 def test_an_error_is_that_of_the_stop(opened: Opened) -> None:
     store, reader = opened()
     store.add(whole(1, info=FAILED))
