@@ -112,6 +112,7 @@ def test_mischief_harms_no_metric(node: Node, what: str) -> None:
 def settled(node: Node, what: str) -> None:
     """Until the trace store says what is to be expected of it."""
     if what == "traces":
+
         def expired() -> float:
             return counted(node.samples(), "shmetrics_traces_expired_total", limit="traces")
 
