@@ -43,7 +43,7 @@ trace_redis = true
 class Cloud:
     """The two services, running; they are asked at *port*."""
 
-    def __init__(self, node: Node, folder: Path, broker: str, redis_url: str) -> None:
+    def __init__(self, node: Node, folder: Path, broker: str, redis_url: str, *more: str) -> None:
         file = folder / "cloud.conf"
         file.write_text(CONFIG.format(broker=broker, key=KEY))
         env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(node.runtime_dir)}
@@ -51,7 +51,7 @@ class Cloud:
         for role in ("worker", "api"):
             log = folder / f"{role}.log"
             command = [sys.executable, str(CHAIN), str(file), role, redis_url]
-            service = ServerProcess([*command, f"sqlite:///{folder}/names.db"], log, env)
+            service = ServerProcess([*command, f"sqlite:///{folder}/names.db", *more], log, env)
             self._services.append(service)
             service.ready_when(lambda log=log: "ready" in log.read_text(), 60)  # type: ignore[misc]
         self.port = int(log.read_text().split("ready ")[1].split()[0])
@@ -70,10 +70,16 @@ class Cloud:
         return [service.stop() for service in self._services]
 
 
-@pytest.fixture
-def cloud(node: Node, tmp_path: Path, rabbitmq: RabbitMQ, redis: Redis) -> Iterator[Cloud]:
+@pytest.fixture(params=["too"])
+def cloud(
+    request: pytest.FixtureRequest,
+    node: Node,
+    tmp_path: Path,
+    rabbitmq: RabbitMQ,
+    redis: Redis,
+) -> Iterator[Cloud]:
     node.start()
-    found = Cloud(node, tmp_path, rabbitmq.url, redis.url)
+    found = Cloud(node, tmp_path, rabbitmq.url, redis.url, *request.param.split())
     yield found
     assert found.stop() == [0, 0]
 
@@ -136,3 +142,25 @@ def test_a_request_is_one_tree_and_the_report_is_redis_s(
         assert shown(node, base_id, "shm://") == shown(node, base_id, redis.url)
     listed = json.loads(node.get("/api/v1/traces"))
     assert {trace["base_id"] for trace in listed} == {good, bad}
+
+
+@pytest.mark.parametrize("cloud", [""], indirect=True)
+def test_straight_into_the_lane_it_is_the_same_tree(node: Node, cloud: Cloud) -> None:
+    good = new_id()
+    assert cloud.ask("kept", signed(base_id=good)) == (200, "kept kept")
+    found = json.dumps(shown(node, good, "shm://"))
+    assert outline(spans(node, good)) == TREE
+    assert [found.count(f'"name": "{name}"') for name in ("wsgi", "rpc", "db", "redis")] == [
+        1,
+        2,
+        2,
+        1,
+    ]
+
+
+def test_a_forged_request_is_served_and_traced_nowhere(node: Node, cloud: Cloud) -> None:
+    forged, good = new_id(), new_id()
+    assert cloud.ask("kept", signed("somebody's own", base_id=forged)) == (200, "kept kept")
+    assert cloud.ask("kept", signed(base_id=good)) == (200, "kept kept")
+    listed = json.loads(node.get("/api/v1/traces"))
+    assert {trace["base_id"] for trace in listed} == {good}
