@@ -56,7 +56,7 @@ setup(
                 include_dirs=["csrc"],
                 depends=sorted(
                     str(path)
-                    for pattern in ("csrc/*.h", "shmetrics/*.pxi")
+                    for pattern in ("csrc/*.h", "shmetrics/**/*.pxi")
                     for path in Path().glob(pattern)
                 ),
                 extra_compile_args=[*flags, *generated, *(instrument or ["-O2"])],

@@ -63,6 +63,44 @@ def blocks(call: Any) -> Timer:
     return timer
 
 
+def spans(profiler: Any) -> Timer:
+    """A span around nothing."""
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            with profiler.Trace("rpc"):
+                pass
+        return perf_counter() - begun
+
+    return timer
+
+
+def calls(function: Callable[[object], object]) -> Timer:
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            function(1)
+        return perf_counter() - begun
+
+    return timer
+
+
+def nothings() -> Timer:
+    """The loop alone."""
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            pass
+        return perf_counter() - begun
+
+    return timer
+
+
 def labelled_blocks(call_for: Callable[..., Any]) -> Timer:
     """The same, and the labels are looked up for each call."""
     labels = LABELS

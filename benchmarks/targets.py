@@ -132,6 +132,18 @@ TARGETS = (
         most=0.002,
         sure=True,
     ),
+    Target("a span, to OSProfiler's own, no-op", "span/compiled", "span/noop", least=15),
+    Target("a span, to OSProfiler's own, Redis", "span/compiled", "span/redis", least=40),
+    Target("OSProfiler's own with `shm://`, to Redis", "span/shm", "span/redis", least=5),
+    Target(
+        "a span where there is no trace, to OSProfiler's own",
+        "resting/compiled",
+        "resting/own",
+        least=10,
+    ),
+    Target(
+        "the same, more than no feature", "resting/compiled", most=150e-9, above="resting/floor"
+    ),
     Target("storing one record in C", "ring-1/lane", most=3e-9),
     Target("draining one record in C", "core/observe-drain", most=15e-9),
     Target(

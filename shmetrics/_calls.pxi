@@ -14,37 +14,6 @@ cdef class _ExceptionSeries:
         _set_text(&self.series, text)
 
 
-cdef class _Itself:
-    """What an open call has for __enter__ and __exit__: itself, and it knows which one is meant.
-
-    `with` looks both up at once and then calls them. If they were methods it would make two objects
-    to bind them, which takes longer than all that is recorded.
-    """
-
-    def __get__(self, instance, owner):
-        return self if instance is None else instance
-
-    def __call__(self, OpenCall call, *args):
-        return call(*args)
-
-
-cdef extern from *:
-    """
-    /* Has instances of a type called through the vectorcallfunc at offset in each of them: with
-     * their arguments where they are, and no tuple made of them (PEP 590). */
-    static void shm_call_through(PyObject *type, Py_ssize_t offset)
-    {
-        ((PyTypeObject *)type)->tp_call = PyVectorcall_Call;
-        ((PyTypeObject *)type)->tp_vectorcall_offset = offset;
-        ((PyTypeObject *)type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
-    }
-    """
-    void shm_call_through(object type, Py_ssize_t offset) noexcept
-    Py_ssize_t PyVectorcall_NARGS(size_t n_args_f) noexcept
-
-ctypedef object (*vectorcall)(PyObject *, PyObject *const *, size_t, PyObject *)
-
-
 @cython.final
 @cython.no_gc  # its series knows of no open call: there is no cycle
 @cython.freelist(64)

@@ -228,6 +228,7 @@ cdef int _attend() except -1:
     return 0
 
 
+include "_vectorcall.pxi"
 include "_series.pxi"
 include "_calls.pxi"
 include "_spans.pxi"

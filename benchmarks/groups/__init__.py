@@ -18,6 +18,7 @@ from benchmarks.groups import (
     scaling,
     scrape,
     spill,
+    traces,
 )
 
 GROUPS = {
@@ -29,6 +30,9 @@ GROUPS = {
         busy.BUSY,
         hook.SEND,
         hook.CALL,
+        traces.SPAN,
+        traces.RESTING,
+        traces.DECORATED,
         rabbit.RABBIT,
         rabbit.AFTER,
         imports.SECONDS,

@@ -167,6 +167,59 @@ def test_a_profiler_that_was_given_a_start_of_its_own_is_asked(compiled: None) -
     assert called == [(("x",), {"info": None})]
 
 
+def test_a_block_is_made_and_entered_in_any_way(compiled: None) -> None:
+    heard = Heard()
+    profiler.init("key")
+
+    class Derived(profiler.Trace):
+        def __init__(self, what: str) -> None:
+            super().__init__(f"derived {what}", info={"a": 1})
+
+        def __enter__(self) -> None:
+            assert super().__enter__() is None
+            inner.append(profiler.get())
+
+        def __call__(self) -> str:
+            return "called"
+
+    inner: list[Any] = []
+    ways = [
+        profiler.Trace("a"),
+        profiler.Trace("b", {"i": 1}),
+        profiler.Trace("c", info={"i": 2}),
+        profiler.Trace(info={"i": 3}, name="d"),
+        profiler.Trace(name="e"),
+        profiler.Trace("f", info=None),
+        Derived("g"),
+    ]
+    for way in ways:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(way)
+        with way:
+            pass
+    assert len(inner) == 2
+    assert Derived("h")() == "called"
+    found = [(one["name"][:-6], one["info"].get("i")) for one in heard[::4]]
+    names = ["a", "b", "c", "d", "e", "f", "derived g"]
+    assert found == list(zip(names, [None, 1, 2, 3, None, None, None], strict=True))
+    assert len(heard) == 4 * len(ways)
+
+
+@pytest.mark.parametrize("args", [(), ("a", {}, 1)])
+@pytest.mark.parametrize("keywords", [{}, {"name": "a", "x": 1}, {"info": {}}])
+def test_a_block_that_is_made_wrongly_is_a_type_error(
+    compiled: None, args: Any, keywords: Any
+) -> None:
+    with pytest.raises(TypeError):
+        profiler.Trace(*args, **keywords)
+
+
+def test_a_block_is_no_function(compiled: None) -> None:
+    block: Any = profiler.Trace("a")
+    with pytest.raises(TypeError, match="not called"):
+        block(1)
+
+
 def test_what_is_put_on_the_stacks_is_on_them(compiled: None) -> None:
     heard = Heard()
     mine = profiler._Profiler("key", base_id="1", parent_id="2")

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+# The trace of one request, and what its spans tell. Part of _profiler.pyx.
+
+cdef class _Profiler:
+    """A request's trace, and where in it each of the contexts is that take part."""
+
+    cdef dict __dict__
+    cdef bint _is_altered  # it may have a start() of another's: a subclass's, or a test's
+    cdef public object hmac_key
+    cdef public object _host
+    cdef object _about_host  # what every start and stop says, made ready for the lane
+    cdef _Span _trace
+    cdef _Span _last  # where it was last: for those who have it from another context
+
+    def __cinit__(self):
+        global _n_profilers
+        _n_profilers += 1
+        self._is_altered = type(self) is not _Profiler
+
+    def __dealloc__(self):
+        global _n_profilers
+        _n_profilers -= 1
+
+    def __init__(self, hmac_key, base_id=None, parent_id=None):
+        self.hmac_key = hmac_key
+        self._host = socket.gethostname()
+        self._about_host = pack_info({"host": self._host})
+        self._trace = _new_span(None, base_id or None)
+        self._last = _new_span(self._trace, parent_id or _text(self._trace))
+
+    def __setattr__(self, name, value):
+        self._is_altered = True
+        PyObject_GenericSetAttr(self, name, value)
+
+    cdef _Span _at(self, bint *is_ours):
+        """Where this context is. is_ours: it knows that itself, being one of ours."""
+        cdef _Span span = _value(_innermost)
+        is_ours[0] = span is not None and span.trace is self._trace
+        return span if is_ours[0] else self._last
+
+    cdef _Span _here(self):
+        cdef bint is_ours
+        return self._at(&is_ours)
+
+    cdef int _go(self, _Span to, bint is_ours) except -1:
+        self._last = to
+        if is_ours:
+            PyContextVar_Set(_innermost, to)
+        return 0
+
+    # ---- what OSProfiler's has ------------------------------------------------------------------
+
+    def get_shorten_id(self, uuid_id):
+        """The 64 bits of an id by which some storages know it, in hexadecimal digits."""
+        return format(_utils.shorten_id(uuid_id), "x")
+
+    def get_base_id(self):
+        """The id of the trace."""
+        return _text(self._trace)
+
+    def get_parent_id(self):
+        """The id of what is around the innermost span."""
+        return _text(self._here().around)
+
+    def get_id(self):
+        """The id of the innermost span."""
+        return _text(self._here())
+
+    def start(self, name, info=None):
+        """A span begins, and is the innermost one. info: what is known of it, a dictionary."""
+        self._start(name, info)
+
+    def stop(self, info=None):
+        """The innermost span ends. If there is none, nothing happens."""
+        self._stop(info)
+
+    def aside(self, name, info, within=None):
+        """A span that begins here, below the innermost one, and becomes the innermost of no
+        context: it may end whenever and wherever it likes. within: another such span that contains
+        it, if nothing else has begun in between. See shmetrics/hooks/detached.py."""
+        cdef _Aside aside = _Aside.__new__(_Aside)
+        cdef _Span around = self._here()
+        if type(within) is _Aside and (<_Aside>within).span.around is around:
+            around = (<_Aside>within).span
+        aside.profiler = self
+        aside.pid = getpid()
+        aside.span = _new_span(around, None)
+        aside.span.name = name
+        self._tell(aside.span, False, info)
+        return aside
+
+    @property
+    def _trace_stack(self):
+        cdef _Span span = self._here()
+        cdef list ids = []
+        while span is not None:
+            ids.append(_text(span))
+            span = span.around
+        return Stack(reversed(ids), self._enter, self._leave)
+
+    @property
+    def _name(self):
+        cdef _Span span = self._here()
+        cdef list names = []
+        while span is not None:
+            if span.is_named:
+                names.append(span.name)
+            span = span.around
+        return Stack(reversed(names), self._give_name, self._take_name)
+
+    def _enter(self, text):
+        cdef bint is_ours
+        self._go(_new_span(self._at(&is_ours), text), is_ours)
+
+    def _leave(self):
+        cdef bint is_ours
+        cdef _Span around = self._at(&is_ours).around
+        if around is self._trace:
+            raise IndexError("the trace itself is not left")
+        self._go(around, is_ours)
+
+    def _give_name(self, name):
+        cdef _Span span = self._here()
+        span.name = name
+        span.is_named = True
+
+    def _take_name(self):
+        cdef _Span span = self._here()
+        span.is_named = False
+
+    # ---- how ------------------------------------------------------------------------------------
+
+    cdef int _start(self, object name, object info) except -1:
+        cdef bint is_ours
+        cdef _Span span = _new_span(self._at(&is_ours), None)
+        span.name = name
+        span.is_named = True
+        self._go(span, is_ours)
+        return self._tell(span, False, info)
+
+    cdef int _stop(self, object info) except -1:
+        cdef bint is_ours
+        cdef _Span span = self._at(&is_ours)
+        if span.is_named:
+            try:
+                self._tell(span, True, info)
+            finally:
+                self._go(span.around, is_ours)
+        return 0
+
+    cdef int _tell(self, _Span span, bint ends, object info) except -1:
+        """Says that a span begins or ends, to whoever is to be told."""
+        if info:
+            info["host"] = self._host
+        else:
+            info = None
+        if not _look_for_sink():
+            self._notify(span, ends, info)
+        elif _spans is not None:
+            self._record(span, ends, info)
+        elif not _is_deaf:
+            self._notify(span, ends, info)
+        return 0
+
+    cdef int _record(self, _Span span, bint ends, object info) except -1:
+        """Into the lane. Never raises: what cannot be kept is counted."""
+        cdef shm_span record
+        cdef bint kept = False
+        record.kind = <uint8_t>(SHM_KIND_SPAN_STOP if ends else SHM_KIND_SPAN_START)
+        memcpy(record.id, span.id, sizeof(record.id))
+        memcpy(record.trace, span.trace.id, sizeof(record.trace))
+        memcpy(record.parent, span.around.id, sizeof(record.parent))
+        try:
+            if span.is_sound and span.trace.is_sound and span.around.is_sound:
+                if info is None:
+                    info = self._about_host
+                elif type(info) is not dict:
+                    info = dict(info)
+                record_span(_series_of(span.name), &record, info)
+                kept = True
+        except Exception:
+            pass
+        if not kept:
+            process_count_drop(DROP_BAD_VALUE)
+        return 0
+
+    cdef int _notify(self, _Span span, bint ends, object info) except -1:
+        """To OSProfiler's notifier, as OSProfiler does."""
+        now = _in_profiler["timeutils"].utcnow()
+        _in_profiler["notifier"].notify({
+            "name": f"{span.name}-{'stop' if ends else 'start'}",
+            "base_id": _text(span.trace),
+            "trace_id": _text(span),
+            "parent_id": _text(span.around),
+            "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S.%f"),
+            "info": {"host": self._host} if info is None else info,
+        })
+        return 0
+
+
+@cython.final
+cdef class _Aside:
+    """A span that is in the chain of no context."""
+
+    cdef _Profiler profiler
+    cdef _Span span
+    cdef int pid
+
+    exemplar = None  # a call that is measured knows the trace in which it begins
+
+    def stop(self, info=None):
+        """It ends. A forked child says nothing of what its parent has begun."""
+        if self.pid == getpid():
+            self.profiler._tell(self.span, True, info)
