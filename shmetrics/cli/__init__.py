@@ -18,7 +18,7 @@ from typing import NoReturn
 import shmetrics
 from shmetrics.errors import ShmetricsError
 
-COMMANDS = ("collector", "lanes", "trace", "top", "check", "demo")
+COMMANDS = ("collector", "lanes", "trace", "notifications", "top", "check", "demo")
 
 # What may be missing, by the name it is imported by, and the extra that brings it.
 _EXTRAS = {

@@ -33,7 +33,6 @@ from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.registration.silent import MAX_SILENT
-from shmetrics.traces.store import Limits as TraceLimits
 from shmetrics.web.counts import Counts
 from shmetrics.web.front import Front
 
@@ -155,14 +154,9 @@ class Daemon:
         config = self._config.traces
         if not config.enabled:
             return None
-        limits = TraceLimits(
-            config.max_traces,
-            config.max_bytes,
-            config.max_age_seconds,
-            config.max_spans_per_trace,
-        )
         path = Path(config.path or self._directory.traces)
-        return Tracing(path, limits, agent, Forwarding(to.wanted() for to in config.forward))
+        forwarding = Forwarding(to.wanted() for to in config.forward)
+        return Tracing(path, config.limits(), agent, forwarding)
 
     def _open_registration(self, agent: Agent) -> RegistrationServer:
         config = self._config.registration

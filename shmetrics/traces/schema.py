@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Final
 
 #: "shmt", in the header of the file (https://www.sqlite.org/fileformat.html, application id).
 APPLICATION_ID: Final = 0x73686D74
 VERSION: Final = 1
+#: Two may write: the collector, and who takes notifications off the bus. Each waits for the other.
+BUSY_SECONDS: Final = 30.0
 
 _SCHEMA: Final = f"""
 BEGIN;
@@ -60,21 +65,17 @@ class ForeignFile(Exception):
 
 
 def connect_to_write(path: Path) -> sqlite3.Connection:
-    """The one connection that writes; makes the file if there is none. Raises ForeignFile, and
+    """A connection that writes; makes the file if there is none. Raises ForeignFile, and
     sqlite3.Error or OSError if it cannot be opened."""
-    is_new = not path.exists() or path.stat().st_size == 0
-    if is_new:
-        path.touch(mode=0o600)
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    if not path.exists() or path.stat().st_size == 0:
+        _make(path)
+    connection = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         # Readers see the last commit, and never wait for the one at hand. What the system has not
         # written yet when the machine stops is lost, and nothing else: these are traces, no totals.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        if is_new:
-            connection.executescript(_SCHEMA)
-        else:
-            check(connection, path)
+        check(connection, path)
     except sqlite3.DatabaseError as error:
         connection.close()
         if isinstance(error, sqlite3.OperationalError) and "not a database" not in str(error):
@@ -84,6 +85,24 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """Others may read and write it as soon as it is there, so it comes whole, and once."""
+    made = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+    made.touch(mode=0o600)
+    try:
+        connection = sqlite3.connect(made, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_SCHEMA)
+        connection.close()
+        if path.exists() and path.stat().st_size == 0:
+            made.replace(path)
+        else:
+            with contextlib.suppress(FileExistsError):  # another's
+                path.hardlink_to(made)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:

@@ -111,6 +111,11 @@ class Traces:
         """Batches that could not be written."""
         return 0 if self._writer is None else self._writer.failures
 
+    def settle(self, seconds: float) -> bool:
+        """Waits until all that was brought is written; False if that took longer than this, or
+        there is nothing to write to."""
+        return self._writer is not None and self._writer.settle(seconds)
+
     # ---- what is asked ----------------------------------------------------------------------
 
     def find(self, query: Query) -> list[Trace]:

@@ -90,12 +90,13 @@ def _state(span: Span) -> State:
 
 
 def _mark_stops_missing(top: list[Node]) -> None:
-    """In one lane nothing outlasts what is around it."""
+    """In one lane nothing outlasts what is around it. Of what came another way nobody knows which
+    process it is of."""
     for node in walk(top):
         for child in node.children:
             if (
                 child.state is State.OPEN
                 and node.state is not State.OPEN
-                and child.span.lane == node.span.lane
+                and child.span.lane == node.span.lane != 0
             ):
                 child.state = State.STOP_MISSING

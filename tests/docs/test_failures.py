@@ -40,7 +40,7 @@ def test_the_named_counts_are_there() -> None:
     agent = Agent("")
     families = {metric.name.removeprefix("shmetrics_") for metric in agent.registry.collect()}
     families |= {count.name for count in agent.counts}
-    families |= {"rpc_abandoned", "one log line"}
+    families |= {"rpc_abandoned", "profiler_notifications", "one log line"}
     families |= {"osprofiler_source_refused", "osprofiler_source_failures"}
     for row in ROWS:
         counted = row.split("|")[4].partition(", for")[0].partition(", by")[0]

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -316,3 +317,45 @@ def test_a_kill_in_the_middle_of_a_batch_leaves_a_whole_store(tmp_path: Path) ->
     assert {(trace.spans, trace.open) for trace in traces} == {(100, 0)}
     reader.close()
     store.close()
+
+
+def test_a_file_with_nothing_in_it_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    path.touch()
+    store = TraceStore(path)
+    store.add(whole(1))
+    store.close()
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_whoever_makes_it_first_others_find_it_whole(tmp_path: Path) -> None:
+    """There was a moment with a file and nothing in it; who read then found no table."""
+    path = tmp_path / "traces.db"
+    found: list[object] = []
+    barrier = threading.Barrier(9)
+
+    def write(number: int) -> None:
+        barrier.wait(60)
+        store = TraceStore(path)
+        store.add(whole(number))
+        store.close()
+
+    def read() -> None:
+        barrier.wait(60)
+        while len(found) < 1000:
+            if path.exists():
+                reader = Reader(path)
+                found.append(reader.spans(id_of(1000)))
+                reader.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(1, 9)]
+    threads.append(threading.Thread(target=read))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reader = Reader(path)
+    assert {span.id for span in reader.spans(id_of(1000))} == {id_of(n) for n in range(1, 9)}
+    assert len(found) == 1000
+    reader.close()
+    assert {file.name for file in tmp_path.glob("traces.db.*")} == set()

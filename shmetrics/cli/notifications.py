@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`shmetrics notifications`: OSProfiler's notifications from the bus, into the node's traces."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shmetrics.cli.collector import file_arguments
+from shmetrics.errors import ConfigError
+
+if TYPE_CHECKING:
+    from shmetrics.traces.traces import Traces
+
+SUMMARY = "keep the traces that OSProfiler's messaging:// driver sends over the bus, until SIGTERM"
+LONGEST_LINE = 500
+LATE = "not_written"
+EXAMPLE = "shmetrics notifications --transport-url rabbit://user:password@broker:5672/"
+URL_VARIABLE = "SHMETRICS_TRANSPORT_URL"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's flags."""
+    parser.add_argument(
+        "--transport-url",
+        metavar="URL",
+        default=os.environ.get(URL_VARIABLE, ""),
+        help=f"the broker, as oslo.messaging has it; default: ${URL_VARIABLE}, where other users "
+        "do not see its password",
+    )
+    parser.add_argument(
+        "--topic",
+        action="append",
+        help="listen to this topic; may be given more than once; default: profiler, as OSProfiler "
+        "sends",
+    )
+    parser.add_argument(
+        "--exchange",
+        action="append",
+        help="listen in this exchange, a service's control_exchange (nova, cinder); may be given "
+        "more than once; default: openstack",
+    )
+    parser.add_argument(
+        "--pool",
+        default="shmetrics",
+        help="name of the queue. Each pool gets a copy of every notification, so that nobody else "
+        "misses one; listeners with the same pool share them; default: shmetrics",
+    )
+    parser.add_argument(
+        "--runtime-dir",
+        metavar="DIR",
+        help="the collector's, whose traces these become; default: as an emitter finds it",
+    )
+    file_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns when it has been told to stop, and all that it took is written."""
+    import signal
+    import sys
+    import threading
+    import warnings
+
+    from shmetrics import config, runtime_dir
+    from shmetrics.traces.traces import Traces
+
+    if not options.transport_url:
+        raise ConfigError(f"--transport-url: say which broker, or set ${URL_VARIABLE}")
+    flags = {"--runtime-dir": options.runtime_dir} if options.runtime_dir else {}
+    wanted = config.load(options.config, options.oslo_config, flags)
+    if not wanted.traces.enabled:
+        raise ConfigError(f"{options.config}: traces.enabled: false; there is nowhere to keep them")
+    try:
+        directory = wanted.runtime_dir or runtime_dir.find()
+    except runtime_dir.Distrusted as error:
+        raise ConfigError(f"{error}; use a directory of one's own") from None
+    path = Path(wanted.traces.path or os.path.join(directory, "traces.db"))
+    _check(path)
+    os.environ[runtime_dir.VARIABLE] = directory  # where what is counted here goes
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries, about each other
+    from shmetrics.notifications.listener import Endpoint, Listener
+
+    _log_in_lines()
+    logging.getLogger("stevedore").setLevel(logging.CRITICAL)  # what it says is raised, too
+    traces = Traces(path, wanted.traces.limits())
+    endpoint = Endpoint(traces)
+    topics, exchanges = options.topic or ["profiler"], options.exchange or ["openstack"]
+    listener = Listener(options.transport_url, topics, exchanges, options.pool, endpoint)
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+
+    def start() -> None:
+        listener.start()
+        print(f"shmetrics notifications is listening: {', '.join(topics)} to {path}", flush=True)
+
+    threading.Thread(target=start, daemon=True).start()  # a broker may keep it waiting
+    told.wait()
+    listener.stop()
+    traces.close()
+    print(f"shmetrics notifications: {_summary(endpoint.results, traces)}", flush=True)
+    return 0
+
+
+def _log_in_lines() -> None:
+    """What libraries say goes to stderr, a line each, whatever they would show of their stacks."""
+
+    class Line(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            error = record.exc_info[1] if record.exc_info else None
+            why = f": {type(error).__name__}: {error}" if error else ""
+            text = " ".join(f"{record.getMessage()}{why}".split())
+            return f"shmetrics: {record.levelname}: {text[:LONGEST_LINE]}"
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Line())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+def _check(path: Path) -> None:
+    """Whether traces can be written there, as far as can be seen. Raises ConfigError."""
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent}: no such directory; a collector makes it when it starts")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError(f"{path}: not ours to write; run this as the collector's user")
+
+
+def _summary(results: Mapping[str, int], traces: Traces) -> str:
+    refused = sorted((name, n) for name, n in results.items() if name not in ("taken", LATE))
+    why = ", ".join(f"{name} {n}" for name, n in refused)
+    said = f"{results.get('taken', 0)} taken, {sum(n for _, n in refused)} refused"
+    lost = results.get(LATE, 0) + traces.failures() + traces.lost()["spans_per_trace"]
+    return f"{said}{f' ({why})' if why else ''}, {lost} not kept"
