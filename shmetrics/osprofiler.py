@@ -8,6 +8,6 @@ See docs/osprofiler.md.
 """
 
 from shmetrics.hooks.osprofiler.installation import current_trace, install, uninstall
-from shmetrics.hooks.switches import setup
+from shmetrics.hooks.switches import setup, teardown
 
-__all__ = ["current_trace", "install", "setup", "uninstall"]
+__all__ = ["current_trace", "install", "setup", "teardown", "uninstall"]
