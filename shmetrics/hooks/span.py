@@ -53,11 +53,14 @@ class Span:
             return
         active = self._active
         try:
+            top = active.get_id()
+            if top != own and own not in active._trace_stack:
+                return  # somebody else has stopped it
             for _ in range(MOST_LEFT_OPEN):
-                top = active.get_id()
                 active.stop(info if top == own else None)
-                if top in (own, active.get_id()):
+                if top == own:
                     break
+                top = active.get_id()
         except Exception as error:
             failed(self._source, error)
 
