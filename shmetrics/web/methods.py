@@ -7,6 +7,7 @@ by topic and method. A notification's method is its event_type.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -24,7 +25,8 @@ _METHOD_LABELS = ("method", "event_type")
 
 class Method(msgspec.Struct):
     """Totals since the store began. bounds, buckets: of the durations, not cumulated, the last
-    bucket without a bound. family: `oslo_messaging_rpc_client` and its like."""
+    bucket without a bound. family: `oslo_messaging_rpc_client` and its like. trace: the newest that
+    is known in the slowest bucket of which one is known."""
 
     family: str
     topic: str
@@ -37,6 +39,7 @@ class Method(msgspec.Struct):
     buckets: list[int] = []
     in_flight: int = 0
     oldest_seconds: float = 0.0
+    trace: str | None = None
 
 
 def side_of(family: str) -> str:
@@ -86,7 +89,20 @@ def _family(family: str, starts: Table, by_name: dict[str, Table]) -> dict[Key, 
             row.seconds = float(seconds[at])
             row.bounds = list(durations.bounds)
             row.buckets = buckets[at].tolist()
+        for at, trace in _slowest_traces(durations.exemplars, places).items():
+            rows[keys[at]].trace = trace
     return rows
+
+
+def _slowest_traces(
+    exemplars: np.ndarray[Any, Any], places: np.ndarray[Any, Any]
+) -> dict[int, str]:
+    """By place: the newest trace of the slowest bucket."""
+    order = np.lexsort((exemplars["stamp_ns"], exemplars["bucket"]))
+    return {
+        int(places[row]): str(uuid.UUID(bytes=bytes(trace)))
+        for row, trace in exemplars[["row", "trace"]][order].tolist()
+    }
 
 
 def _groups(series: Series, n: int) -> tuple[list[Key], np.ndarray[Any, Any]]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from html import escape
 from typing import Any, TypeVar
 
@@ -46,6 +47,7 @@ def render(
     """The whole page. calls: the oldest first. has_traces: there are pages for them."""
     node = ", ".join(constant_labels.values())
     good, why = ready
+    method = partial(_method, has_traces)
     main = "".join(
         (
             f"<header><h1>shmetrics</h1><small>{escape(node)} · {shmetrics.__version__}</small>"
@@ -54,7 +56,7 @@ def render(
             '<a href="/api/v1/lanes">lanes</a><a href="/api/v1/calls">calls</a>',
             '<a href="/traces">traces</a></nav></header>' if has_traces else "</nav></header>",
             _figures(methods, lanes, calls),
-            section("Methods", "since the store began", _METHODS, _method, _busiest(methods)),
+            section("Methods", "since the store began", _METHODS, method, _busiest(methods)),
             section("Open calls", "the oldest first", _CALLS, _call, calls),
             section("Lanes", "one per process", _LANES, _lane, lanes),
         )
@@ -102,11 +104,11 @@ _LANES = (
 )
 
 
-def _method(method: Method) -> Row:
+def _method(has_traces: bool, method: Method) -> Row:
     return (
         escape(side_of(method.family)),
         escape(method.topic),
-        escape(method.method),
+        escape(method.method) + (_trace(method) if has_traces else ""),
         number(method.started),
         f'<span class="bad">{number(method.failed)}</span>' if method.failed else "0",
         number(method.in_flight),
@@ -114,6 +116,11 @@ def _method(method: Method) -> Row:
         seconds(quantile(0.5, method.bounds, method.buckets)),
         seconds(quantile(0.99, method.bounds, method.buckets)),
     )
+
+
+def _trace(method: Method) -> str:
+    """A link to what a slow one of them was."""
+    return f' <a href="/traces/{method.trace}">trace</a>' if method.trace else ""
 
 
 def _call(call: Mapping[str, Any]) -> Row:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.collector.node import Node
+from tests.collector.samples import OPENMETRICS
 from tests.osprofiler.conftest import redis, without_times
 from tests.servers.processes import ServerProcess
 from tests.servers.rabbitmq import RabbitMQ
@@ -156,6 +157,18 @@ def test_straight_into_the_lane_it_is_the_same_tree(node: Node, cloud: Cloud) ->
         2,
         1,
     ]
+
+
+def test_the_figures_of_a_method_point_at_a_trace(node: Node, cloud: Cloud) -> None:
+    good = new_id()
+    assert cloud.ask("kept", signed(base_id=good)) == (200, "kept kept")
+    known = json.loads(node.get("/api/v1/methods"))
+    traces = {row["family"].rpartition("rpc_")[2]: row["trace"] for row in known}
+    assert (traces["client"], traces["server"]) == (good, good)
+    assert f'href="/traces/{good}"' in node.get("/").decode()
+    hexadecimal = good.replace("-", "")
+    assert f'trace_id="{hexadecimal}"' in node.get("/metrics", OPENMETRICS).decode()
+    assert json.loads(node.get(f"/api/v1/traces/{hexadecimal}"))["base_id"] == good
 
 
 def test_a_forged_request_is_served_and_traced_nowhere(node: Node, cloud: Cloud) -> None:

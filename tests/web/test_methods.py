@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Label sets summed up to methods, and quantiles out of buckets."""
 
+import uuid
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.exposition.table import Series, Table
+from shmetrics.exposition.table import EXEMPLAR, Series, Table
 from shmetrics.web.methods import Method, quantile, side_of, summarize
 
 FAMILY = "oslo_messaging_rpc_client"
@@ -72,6 +74,20 @@ def test_a_notifications_method_is_its_event_type() -> None:
 def test_a_series_that_came_after_the_numbers_is_left_out(rpc_tables: list[Table]) -> None:
     rpc_tables[0].series.append(("late", "late", "late"))
     assert [row.topic for row in summarize(rpc_tables, [])] == ["compute", "network"]
+
+
+def test_the_newest_trace_of_the_slowest_bucket_is_the_method_s(rpc_tables: list[Table]) -> None:
+    durations = next(table for table in rpc_tables if table.kind == "histogram")
+    exemplars = np.zeros(5, EXEMPLAR)
+    for at, (row, bucket, stamp_ns, number) in enumerate(
+        [(0, 0, 9, 1), (0, 2, 5, 2), (1, 1, 8, 3), (1, 2, 6, 4), (2, 0, 1, 5)]
+    ):
+        exemplars[at] = row, bucket, 0.5, stamp_ns, list(uuid.UUID(int=number).bytes), [0] * 8
+    rpc_tables[rpc_tables.index(durations)] = replace(durations, exemplars=exemplars)
+    processes = [values[:2] for values in durations.series.values]
+    assert processes == [("compute", "build"), ("compute", "build"), ("network", "plug")]
+    found = {row.method: row.trace for row in summarize(rpc_tables, [])}
+    assert found == {"build": str(uuid.UUID(int=4)), "plug": str(uuid.UUID(int=5))}
 
 
 def test_quantiles_by_hand() -> None:
