@@ -65,12 +65,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     except ImportError as error:
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            return _internal(error)
-        return _fail(f"{error.name} is not installed; pip install 'shmetrics[{extra}]'", 1)
+        text = missing(error)
+        return _fail(text, 1) if text else _internal(error)
     except Exception as error:
         return _internal(error)
+
+
+def missing(error: ImportError) -> str:
+    """What is to be installed; nothing, if it is none of ours to know."""
+    extra = _EXTRAS.get((error.name or "").partition(".")[0])
+    return f"{error.name} is not installed; pip install 'shmetrics[{extra}]'" if extra else ""
 
 
 def _fail(text: str, status: int) -> int:

@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     found += [findings.Finding(True, f"{path}: every option is valid") for path in files]
     if wanted.web_config:
         found += findings.web_config(wanted)
+    found += findings.destinations(wanted)
     if not files or options.runtime_dir or os.path.exists(directory):
         found += findings.directory(directory)
         found += findings.room(directory, wanted.lane.total_bytes)

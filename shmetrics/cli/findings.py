@@ -125,6 +125,23 @@ def web_config(config: Config) -> Iterator[Finding]:
             yield Finding(False, f"{secret}: everybody on this node has access; chmod o= {secret}")
 
 
+def destinations(config: Config) -> Iterator[Finding]:
+    """Whether spans can be passed on as it is wanted, as far as is seen without sending any."""
+    from shmetrics.cli import missing
+    from shmetrics.forward.forwarding import sender_of
+
+    for forward in config.traces.forward:
+        name = forward.destination.name
+        try:
+            sender_of(forward.wanted()).close()
+        except ImportError as error:
+            yield Finding(False, f"{name}: {missing(error)}")
+        except ShmetricsError as error:
+            yield Finding(False, str(error))
+        else:
+            yield Finding(True, f"{name}: spans are passed on to it")
+
+
 def collector(path: str, http_config: str = "") -> Iterator[Finding]:
     """Whether a collector serves there, and what it says of itself and its lanes."""
     try:

@@ -64,7 +64,7 @@ def _span(span: Span) -> proto.Span:
         span_id=short(span.id),
         parent_span_id=b"" if span.parent == span.trace else short(span.parent),
         name=span.name,
-        kind=_KINDS.get(span.name, proto.Span.SPAN_KIND_INTERNAL),
+        kind=_kind(span),
         start_time_unix_nano=start_ns or 0,
         end_time_unix_nano=max(stop_ns or 0, start_ns or 0),
     )
@@ -76,6 +76,14 @@ def _span(span: Span) -> proto.Span:
     if span.exception is not None:
         _fail(made, span.exception, str(span.stop_info.get("message", "")))
     return made
+
+
+def _kind(span: Span) -> proto.Span.SpanKind.ValueType:
+    """Who shows a map of services looks for a client and a server that is below it."""
+    about = span.start_info.get("rpc")
+    if isinstance(about, dict):  # the driver's; only who sends a message knows of what type it is
+        return _CLIENT if "call_type" in about else _SERVER
+    return _KINDS.get(span.name, proto.Span.SPAN_KIND_INTERNAL)
 
 
 def short(id: bytes) -> bytes:

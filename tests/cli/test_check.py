@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from shmetrics import config
 from shmetrics.cli import findings, site
 from shmetrics.cli.findings import Finding
 from shmetrics.config.address import Address
@@ -161,6 +163,23 @@ def test_an_address() -> None:
     assert findings.address(Address("127.0.0.1", 0)) == Finding(
         True, "127.0.0.1:0: free to listen on"
     )
+
+
+def test_destinations_of_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "shmetrics.toml"
+    to = ("otlp://h", "otlp+grpc://h", "redis://:secret@h", "nosuch://h")
+    path.write_text("\n".join(f"[[traces.forward]]\nto = '{one}'" for one in to))
+    monkeypatch.setitem(sys.modules, "grpc", None)  # as if it was not installed
+    monkeypatch.delitem(sys.modules, "shmetrics.forward.otlp_grpc", raising=False)
+    found = list(findings.destinations(config.load(str(path))))
+    assert found[:1] + found[2:3] == [
+        Finding(True, "otlp://h: spans are passed on to it"),
+        Finding(True, "redis://h: spans are passed on to it"),
+    ]
+    assert wrong(found) == [
+        "otlp+grpc://h: grpc is not installed; pip install 'shmetrics[otlp-grpc]'",
+        "nosuch://h: OSProfiler has no driver 'nosuch'",
+    ]
 
 
 def test_lanes_that_wait_for_a_collector(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -85,6 +86,24 @@ def test_what_fails_is_tried_again_from_there(
     assert caplog.messages == []
     logging.getLogger("osprofiler.drivers.sqlalchemy_driver").error("of somebody else")
     assert caplog.messages == ["of somebody else"]
+
+
+def test_what_another_thread_says_is_its_own(
+    kept: type[Kept], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Elsewhere(Kept):
+        @classmethod
+        def get_name(cls) -> str:
+            return "elsewhere"
+
+        def notify(self, info: dict[str, Any], **_: Any) -> None:
+            logger = logging.getLogger("osprofiler.drivers.sqlalchemy_driver")
+            thread = threading.Thread(target=logger.error, args=("of somebody else",))
+            thread.start()
+            thread.join()
+
+    assert Backend(parse("elsewhere://")).send([span()]) == 0
+    assert set(caplog.messages) == {"of somebody else"}
 
 
 @pytest.mark.parametrize(

@@ -149,12 +149,15 @@ def test_a_resource_for_each_service_and_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
+    ("name", "info", "kind"),
     [
-        ("wsgi", proto.Span.SPAN_KIND_SERVER),
-        ("db", proto.Span.SPAN_KIND_CLIENT),
-        ("rpc", proto.Span.SPAN_KIND_INTERNAL),
+        ("wsgi", {}, proto.Span.SPAN_KIND_SERVER),
+        ("db", {"db": {}}, proto.Span.SPAN_KIND_CLIENT),
+        ("rpc", {"rpc": {"call_type": "cast", "method": "build"}}, proto.Span.SPAN_KIND_CLIENT),
+        ("rpc", {"rpc": {"method": "build"}}, proto.Span.SPAN_KIND_SERVER),
+        ("rpc", {"function": {"name": "build"}}, proto.Span.SPAN_KIND_INTERNAL),
+        ("rpc", {"rpc": "text"}, proto.Span.SPAN_KIND_INTERNAL),
     ],
 )
-def test_kinds(name: str, kind: int) -> None:
-    assert made(name=name).kind == kind
+def test_kinds(name: str, info: dict[str, Any], kind: int) -> None:
+    assert made(name=name, start_info=info).kind == kind

@@ -95,10 +95,11 @@ def test_nobody_there() -> None:
     port.release()
 
 
-def test_a_receiver_that_does_not_answer_is_not_waited_for(http: HttpReceiver) -> None:
+@pytest.mark.parametrize("scheme", ["otlp+http", "otlp+https"])
+def test_a_receiver_that_does_not_answer_is_not_waited_for(scheme: str) -> None:
     silent = ReservedPort()
     silent._socket.listen()
-    to = f"otlp+http://127.0.0.1:{silent.number}"
+    to = f"{scheme}://127.0.0.1:{silent.number}"
     found = problem(sender_of(wanted(to)._replace(timeout_seconds=0.1)))
     assert isinstance(found, TryAgain)
     assert "timed out" in str(found)

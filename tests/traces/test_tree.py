@@ -88,6 +88,8 @@ def test_states() -> None:
         span(6, 1, stop=None, lane=2),
         span(7, stop=None),
         span(8, 7, stop=None),
+        span(9, stop=5, lane=0),  # came another way, and may be of another process
+        span(10, 9, stop=None, lane=0),
     ]
     states = {int.from_bytes(node.span.id, "big"): node.state for node in walk(tree(spans))}
     assert states == {
@@ -99,6 +101,8 @@ def test_states() -> None:
         6: State.OPEN,
         7: State.OPEN,
         8: State.OPEN,
+        9: State.DONE,
+        10: State.OPEN,
     }
 
 
