@@ -113,6 +113,21 @@ def test_calls_need_no_trace(shm: Node, engine: sa.Engine) -> None:
     assert not shm.samples().counted("osprofiler_source_failures_total")
 
 
+def test_calls_need_no_osprofiler(node: Node) -> None:
+    node.start()
+    node.run(
+        """
+        sys.modules["osprofiler"] = None  # as where it is not installed
+        import sqlalchemy
+        from shmetrics.hooks import sqlalchemy as ours
+        ours.enable(True, True, False)
+        with sqlalchemy.create_engine("sqlite://").begin() as conn:
+            conn.execute(sqlalchemy.text("SELECT 1"))
+        """
+    )
+    assert counted(node, "sqlalchemy_invocation_end_total", "operation") == {("SELECT",): 1}
+
+
 @pytest.mark.parametrize("asked", [False, True])
 def test_values_are_kept_only_if_asked_for(shm: Node, engine: sa.Engine, asked: bool) -> None:
     notifier.set(get_driver("shm://").notify)
