@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several destinations: none waits for another, not even at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from shmetrics.forward import forwarding as module
+from shmetrics.forward.forwarding import Forwarding, Wanted
+from shmetrics.forward.sender import Sender
+from tests.servers.processes import until
+
+from .conftest import SECONDS, Script, row, wanted
+from .test_forwarder import Stuck
+
+
+def test_one_that_hangs_takes_no_time_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck, well = Stuck(), Script()
+    senders: dict[str, Sender] = {"otlp://stuck": stuck, "otlp://well": well}
+
+    def sender_of(one: Wanted) -> Sender:
+        return senders[one.to.name]
+
+    monkeypatch.setattr(module, "sender_of", sender_of)
+    found = Forwarding(wanted(name, batch_seconds=SECONDS) for name in senders)
+    found.put([row(1), row(2)])
+    found.close(seconds=0.5)
+    assert [one.sent for one in found.forwarders] == [0, 2]
+    assert [dict(one.lost) for one in found.forwarders] == [{"stopped": 2}, {}]
+    stuck.go.set()
+    until(lambda: stuck.is_closed, lambda: "not closed", SECONDS)
