@@ -36,7 +36,11 @@ cdef class _Itself:
             return self
         if shm_is_called_through(instance):
             return instance
-        return lambda *args: self(instance, *args)  # a derived type's, with a __call__ of its own
+        return _bound(self, instance)  # of a derived type, which has a __call__ of its own
 
     def __call__(self, block, *args):
         return PyVectorcall_Call(block, args, NULL)
+
+
+def _bound(itself, block):
+    return lambda *args: itself(block, *args)
