@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shmetrics.traces import schema
-from shmetrics.traces.assembly import STOP_NS, SpanKey, rows_of
+from shmetrics.traces.assembly import START_NS, STOP_NS, SpanKey, rows_of
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Row
 
@@ -113,11 +113,16 @@ class TraceStore:
                 [(n, trace) for trace, n in per_trace.items()],
             )
         self.lost += len(lost)
-        self._tell_ended(key for key, row in rows.items() if row[STOP_NS] is not None)
-
-    def _tell_ended(self, keys: Iterable[SpanKey]) -> None:
         if self._ended is not None:
-            self._ended([self._db.execute(_FIND, key).fetchone() for key in keys])
+            stopped = [(key, row) for key, row in rows.items() if row[STOP_NS] is not None]
+            # What a batch says all of needs not be read again.
+            self._ended(
+                [self._find(key) if row[START_NS] is None else tuple(row) for key, row in stopped]
+            )
+
+    def _find(self, key: SpanKey) -> Row:
+        found: Row = self._db.execute(_FIND, key).fetchone()
+        return found
 
     def _beyond(self, rows: Collection[SpanKey]) -> list[SpanKey]:
         """Those that their traces may not have any more."""
@@ -142,7 +147,8 @@ class TraceStore:
             died: list[SpanKey] = query.fetchall()
             self._db.execute(f"UPDATE spans SET has_died = 1 WHERE {of_lane}", (lane,))
             self._sum_up({trace for trace, _ in died})
-        self._tell_ended(died)
+        if self._ended is not None:
+            self._ended([self._find(key) for key in died])
 
     def _sum_up(self, traces: Iterable[bytes]) -> None:
         self._db.executemany(_SUM_UP, [(trace,) for trace in traces])
