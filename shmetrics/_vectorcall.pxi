@@ -11,13 +11,8 @@ cdef extern from *:
         ((PyTypeObject *)type)->tp_vectorcall_offset = offset;
         ((PyTypeObject *)type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
     }
-    static int shm_is_called_through(PyObject *instance)
-    {
-        return Py_TYPE(instance)->tp_call == PyVectorcall_Call;
-    }
     """
     void shm_call_through(object type, Py_ssize_t offset) noexcept
-    bint shm_is_called_through(object instance) noexcept
     object PyVectorcall_Call(object called, tuple args, PyObject *keywords)
     Py_ssize_t PyVectorcall_NARGS(size_t n_args_f) noexcept
 
@@ -32,15 +27,7 @@ cdef class _Itself:
     """
 
     def __get__(self, instance, owner):
-        if instance is None:
-            return self
-        if shm_is_called_through(instance):
-            return instance
-        return _bound(self, instance)  # of a derived type, which has a __call__ of its own
+        return self if instance is None else instance
 
     def __call__(self, block, *args):
         return PyVectorcall_Call(block, args, NULL)
-
-
-def _bound(itself, block):
-    return lambda *args: itself(block, *args)

@@ -8,8 +8,25 @@ cdef extern from *:
     {
         ((PyTypeObject *)type)->tp_vectorcall = make;
     }
+    /* No: it is of a derived type, which has a __call__ of its own. */
+    static int shm_is_called_through(PyObject *instance)
+    {
+        return Py_TYPE(instance)->tp_call == PyVectorcall_Call;
+    }
     """
+    bint shm_is_called_through(object instance) noexcept
     void shm_make_through(object type, vectorcall make) noexcept
+
+
+def _bound(itself, block):
+    return lambda *args: itself(block, *args)
+
+
+cdef class _ItselfOrBound(_Itself):
+    def __get__(self, instance, owner):
+        if instance is None or shm_is_called_through(instance):
+            return self if instance is None else instance
+        return _bound(self, instance)
 
 
 @cython.freelist(16)
@@ -20,8 +37,8 @@ cdef class Trace:
     cdef public object _name
     cdef public object _info
 
-    __enter__ = _Itself()
-    __exit__ = _Itself()
+    __enter__ = _ItselfOrBound()
+    __exit__ = _ItselfOrBound()
 
     def __cinit__(self, *_, **__):
         self.called = _entered_or_left
