@@ -36,10 +36,6 @@ cdef extern from "layout.h" nogil:
     const size_t SHM_AT_TRACE "offsetof(struct shm_record, trace.id)"
     const size_t SHM_AT_SPAN "offsetof(struct shm_record, trace.span)"
 
-    const size_t SHM_AT_N_INFO "offsetof(struct shm_span, n_info)"
-    const size_t SHM_AT_SPAN_ID "offsetof(struct shm_span, id)"
-    const size_t SHM_AT_SPAN_TRACE "offsetof(struct shm_span, trace)"
-    const size_t SHM_AT_SPAN_PARENT "offsetof(struct shm_span, parent)"
     const size_t SHM_AT_INFO_SIZE "offsetof(struct shm_span_info, size_bytes)"
     const size_t SHM_AT_INFO_BYTES "offsetof(struct shm_span_info, bytes)"
 

@@ -100,17 +100,9 @@ RECORD_FIELDS = (
     ("span", "V8", SHM_AT_SPAN),
 )
 
-# The same of a span's record, and of the slots of info behind it.
-SPAN_FIELDS = (
-    ("kind", "u1", SHM_AT_KIND),
-    ("flags", "u1", SHM_AT_FLAGS),
-    ("n_info", "<u2", SHM_AT_N_INFO),
-    ("series", "<u4", SHM_AT_SERIES),
-    ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
-    ("id", "V16", SHM_AT_SPAN_ID),
-    ("trace", "V16", SHM_AT_SPAN_TRACE),
-    ("parent", "V16", SHM_AT_SPAN_PARENT),
-)
+# The same of a span's record, for the module struct (the offsets of shm_span are asserted in
+# layout.h): kind, flags, slots of info behind it, series, stamp, id, trace, parent.
+SPAN_FORMAT = "=BBHIQ16s16s16s"
 INFO_SIZE_AT = SHM_AT_INFO_SIZE
 INFO_BYTES_AT = SHM_AT_INFO_BYTES
 KIND_SPAN_START = SHM_KIND_SPAN_START
