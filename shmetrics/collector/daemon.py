@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,10 @@ from shmetrics.web.counts import Counts
 from shmetrics.web.front import Front
 
 log = logging.getLogger(__name__)
+
+# How long a thread may go on in Python while another waits for its turn. In Python's 5 ms a ring is
+# full at a million events per second, and the thread that writes traces may be busy for seconds.
+SWITCH_SECONDS = 0.0001
 
 
 class WebCounts(Counts):
@@ -255,4 +260,5 @@ def run(config: Config, ready: Callable[[str], None]) -> None:
         notify("READY=1")
 
     memory.give_back()
+    sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(_run(config, announce))

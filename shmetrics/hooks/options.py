@@ -72,8 +72,8 @@ _OURS: Final = [
     cfg.BoolOpt(
         "trace_arguments",
         default=False,
-        help="Whether arguments of RPC, of methods and of commands are kept, and the query strings "
-        "of HTTP. They may be secrets.",
+        help="Whether arguments of RPC, of methods and of commands are kept, the query strings of "
+        "HTTP, and what errors say. They may be secrets.",
     ),
 ]
 

@@ -61,7 +61,7 @@ def _traced(plain: Any, on: threading.Event, arguments: bool) -> Any:
         if active is None:
             return plain(self, request, *args, **kwargs)
         name, info = _about(request, arguments)
-        span = Span(SOURCE, active, name, {"requests": info})
+        span = Span(SOURCE, active, name, {"requests": info}, arguments)
         said = headers()
         before = {name: request.headers.get(name) for name in said}
         request.headers.update(said)

@@ -34,10 +34,14 @@ class Carried(NamedTuple):
 class Span:
     """A span of *source*, begun. Nothing of it raises."""
 
-    __slots__ = ("_active", "_id", "_source")
+    __slots__ = ("_active", "_id", "_quotes", "_source")
 
-    def __init__(self, source: str, active: Any, name: str, info: dict[str, Any]) -> None:
+    def __init__(
+        self, source: str, active: Any, name: str, info: dict[str, Any], quotes: bool
+    ) -> None:
+        """quotes: whether it may say what its error says, which often has arguments in it."""
         self._source = source
+        self._quotes = quotes
         self._active = active
         self._id = ""
         try:
@@ -65,8 +69,9 @@ class Span:
             failed(self._source, error)
 
     def fail(self, etype: str, message: str) -> None:
-        """It ends with an error: the name of its class, and what it says."""
-        self.stop({"etype": etype, "message": message[:LONGEST_MESSAGE]})
+        """It ends with an error: the name of its class, and what it says if that is wanted."""
+        says = {"message": message[:LONGEST_MESSAGE]} if self._quotes else {}
+        self.stop({"etype": etype, **says})
 
     def fail_as(self, error: BaseException) -> None:
         """It ends with this error, as OSProfiler names it."""
@@ -81,12 +86,14 @@ class Visit:
 
     __slots__ = ("_active", "span")
 
-    def __init__(self, source: str, carried: Carried, name: str, info: dict[str, Any]) -> None:
+    def __init__(
+        self, source: str, carried: Carried, name: str, info: dict[str, Any], quotes: bool
+    ) -> None:
         leave_nothing()
         self._active: Any = profiler.init(
             carried.hmac_key, base_id=carried.base_id, parent_id=carried.parent_id
         )
-        self.span = Span(source, self._active, name, info)
+        self.span = Span(source, self._active, name, info, quotes)
 
     def end(self) -> None:
         """The span ends if it has not, and this thread forgets the trace."""

@@ -84,7 +84,8 @@ class Middleware:
             active = profiler.get()
             if active is not None and active.get_base_id() == carried.base_id:
                 return None  # a second middleware in one pipeline
-            return Visit(SOURCE, carried, SOURCE, {"request": self._info(environ)})
+            info = {"request": self._info(environ)}
+            return Visit(SOURCE, carried, SOURCE, info, self._arguments)
         except Exception as error:
             failed(SOURCE, error)
             return None

@@ -46,8 +46,8 @@ class Worker:
             connection.execute(sqlalchemy.text("CREATE TABLE IF NOT EXISTS names (name TEXT)"))
             connection.execute(sqlalchemy.text("INSERT INTO names VALUES (:name)"), {"name": name})
         self._redis.set("name", name)
-        if name == "refused":
-            raise ValueError("no such name")
+        if name == "refused":  # and says with which parameters
+            raise sqlalchemy.exc.StatementError("no", "INSERT", {"name": name}, ValueError(name))
         return f"kept {name}"
 
 

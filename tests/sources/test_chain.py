@@ -125,19 +125,20 @@ def test_a_request_is_one_tree_and_the_report_is_redis_s(
     assert cloud.ask("first", {}) == (200, "kept first")  # connects, and has no trace
     good, bad = new_id(), new_id()
     assert cloud.ask("secret", signed(base_id=good)) == (200, "kept secret")
-    assert cloud.ask("refused", signed(base_id=bad)) == (500, "ValueError")
+    assert cloud.ask("refused", signed(base_id=bad)) == (500, "RemoteError")
     assert cloud.ask("last", {}) == (200, "kept last")
 
     assert outline(spans(node, good)) == TREE
     assert {span["state"] for span in spans(node, good)} == {"done"}
-    assert "secret" not in str(spans(node, good)).replace("/secret", "")  # the path is its own
+    for base_id, name in ((good, "secret"), (bad, "refused")):
+        assert name not in str(spans(node, base_id)).replace(f"/{name}", "")  # the path is its own
     assert outline(spans(node, bad)) == TREE
     failed = {
         span["start_info"]["rpc"].get("call_type", "served"): span["stop_info"]["etype"]
         for span in spans(node, bad)
         if span["name"] == "rpc"
     }
-    assert failed == {"call": "ValueError", "served": "ValueError"}
+    assert failed == {"call": "StatementError", "served": "StatementError"}
 
     for base_id in (good, bad):
         assert shown(node, base_id, "shm://") == shown(node, base_id, redis.url)

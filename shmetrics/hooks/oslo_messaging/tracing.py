@@ -57,7 +57,8 @@ class Tracing:
                 return plain(target, ctxt, message, *args, **kwargs)
             wait_for_reply = args[0] if args else kwargs.get("wait_for_reply")
             timeout = args[1] if len(args) > 1 else kwargs.get("timeout")
-            span = Span(SOURCE, active, SOURCE, self._sent(target, message, wait_for_reply))
+            info = self._sent(target, message, wait_for_reply)
+            span = Span(SOURCE, active, SOURCE, info, self._arguments)
             opened = calls.start_of(_here(active), target, message, wait_for_reply, timeout)
             try:
                 reply = real.send(target, ctxt, _with_trace(message), *args, **kwargs)
@@ -93,7 +94,8 @@ class Tracing:
             carried = self._came(real)
             here = carried and exemplar(carried.base_id, carried.parent_id)
             info = self._received(real, target) if carried else {}
-            return traced_request(real, calls.start_of(here, real), Work(carried, info))
+            work = Work(carried, info, self._arguments)
+            return traced_request(real, calls.start_of(here, real), work)
 
         return wrap
 
@@ -128,11 +130,12 @@ class Tracing:
 class Work:
     """What a server does for one message, if that belongs to a trace. Nothing of it raises."""
 
-    __slots__ = ("_carried", "_info", "_visit")
+    __slots__ = ("_carried", "_info", "_quotes", "_visit")
 
-    def __init__(self, carried: Carried | None, info: dict[str, Any]) -> None:
+    def __init__(self, carried: Carried | None, info: dict[str, Any], quotes: bool) -> None:
         self._carried = carried
         self._info = info
+        self._quotes = quotes
         self._visit: Visit | None = None
 
     def begin(self) -> None:
@@ -141,7 +144,7 @@ class Work:
         try:
             leave_nothing()
             if self._carried is not None:
-                self._visit = Visit(SOURCE, self._carried, SOURCE, self._info)
+                self._visit = Visit(SOURCE, self._carried, SOURCE, self._info, self._quotes)
         except Exception as error:
             failed(SOURCE, error)
 
