@@ -144,6 +144,13 @@ TARGETS = (
     Target(
         "the same, more than no feature", "resting/compiled", most=150e-9, above="resting/floor"
     ),
+    Target("assembling and storing a span: 50,000 per second", "kept/kept", most=20e-6),
+    Target(
+        "draining metrics while spans are written, to no spans",
+        "drain-beside/beside",
+        "drain-beside/alone",
+        most=1.1,
+    ),
     Target("storing one record in C", "ring-1/lane", most=3e-9),
     Target("draining one record in C", "core/observe-drain", most=15e-9),
     Target(

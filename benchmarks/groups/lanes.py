@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -21,9 +22,10 @@ PROCESSES = 32
 
 
 def processor_s(pid: int) -> float:
-    """How long a process has run on any core. The kernel counts in nanoseconds there."""
-    with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
-        return int(file.read().split()[0]) / 1e9
+    """How long the threads of a process have run on any core. The kernel counts in nanoseconds
+    there, for each thread."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def hold_lanes(count: int, opened: ExitStack) -> None:
