@@ -25,7 +25,7 @@ FOUND = 66  # what each is told to exit with
 TEXT = ("text", "number", "decimal")
 WHOLE = (
     *("drain", "entries", "exemplars", "scale", "state"),
-    *("recovery", "contained", "guard", "process"),
+    *("recovery", "contained", "guard", "process", "ids"),
 )
 
 

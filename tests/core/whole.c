@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include "contained.h"
+#include "ids.h"
 #include "process.h"
 
 #define NODE_PRODUCER (shm_process_producer())
@@ -169,6 +170,31 @@ static void make_mistake(const char *which)
     free(bytes);
 }
 
+/* A child makes others than its parent, and as text they are what they are. */
+static void make_ids(void)
+{
+    uint8_t ours[SHM_ID_BYTES], theirs[SHM_ID_BYTES], next[SHM_ID_BYTES];
+    char text[SHM_ID_TEXT_BYTES];
+    int ends[2];
+    expect(shm_ids_init() && pipe(ends) == 0, "ids");
+    shm_new_id(ours);
+    pid_t child = fork();
+    if (child == 0) {
+        shm_new_id(theirs);
+        _exit(write(ends[1], theirs, sizeof theirs) == sizeof theirs ? 0 : 1);
+    }
+    int status;
+    expect(child > 0 && waitpid(child, &status, 0) == child && status == 0, "a child with ids");
+    expect(read(ends[0], theirs, sizeof theirs) == sizeof theirs, "its id");
+    shm_new_id(next);
+    expect(memcmp(ours, next, sizeof ours) != 0 && memcmp(theirs, next, sizeof theirs) != 0,
+           "an id that was there before");
+    shm_id_text(text, ours);
+    expect(text[8] == '-' && text[14] == '4', "the text of an id");
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(int n, char **words)
 {
     static struct node node;
@@ -188,6 +214,7 @@ int main(int n, char **words)
     retire(&collector, &node);
     cut_short(&node);
     keep_exemplars();
+    make_ids();
     if (n > 1)
         make_mistake(words[1]);
     puts("whole");
