@@ -3,6 +3,8 @@
 
 import json
 import os
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import yaml
 
 from tests.servers.collector import Collector
 from tests.web.authority import PASSWORD, TLS, Authority, hashed, write
+
+TRACE = "00000000-0000-0000-0000-000000000001"
 
 
 @pytest.fixture
@@ -66,6 +70,26 @@ def test_commands_come_in_with_a_file(
     assert f"{secured.url}: draining, ready, 0 lanes" in command("check", *way_in).out
     env = {"SHMETRICS_HTTP_CONFIG": str(folder / "http.yml")}
     assert command("lanes", "--runtime-dir", str(runtime_dir), env=env).status == 0
+
+
+@pytest.mark.parametrize("path", ["/traces", f"/traces/{TRACE}", f"/api/v1/traces/{TRACE}"])
+def test_traces_are_behind_the_same_door(
+    runtime_dir: Path, tmp_path: Path, path: str, command: Any
+) -> None:
+    users = write(tmp_path / "web.yml", {"basic_auth_users": {"alice": hashed()}})
+    users.chmod(0o600)
+    collector = Collector(runtime_dir, tmp_path / "log", ["--web-config", str(users)])
+    try:
+        with pytest.raises(urllib.error.HTTPError) as found:
+            urllib.request.urlopen(collector.url + path, timeout=20)
+        with found.value as error:
+            assert (error.code, error.read()) == (401, b"401 user and password, please\n")
+        trace = ["trace", "show", TRACE, "--runtime-dir", str(runtime_dir)]
+        assert "401" in command(*trace).err
+        way_in = str(write(tmp_path / "http.yml", {"basic_auth": credentials()["basic_auth"]}))
+        assert command(*trace, "--http-config", way_in)[:2] == (0, "no such trace\n")
+    finally:
+        assert collector.stop() == 0
 
 
 def wrong(folder: Path, part: str, **without: None) -> str:
