@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The traces of a node, for whoever brings spans and whoever asks: store, writer and readers.
 
-There is no file and no thread before there is a span.
+There is no file and no thread before there is a span, or a store of earlier ones, in which what is
+too old has to go.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class Traces:
         self._retry_at = 0.0
         self._unopened = 0
         self._seldom = Seldom(log)
+        if self._is_there():
+            self._opened()
 
     def close(self) -> None:
         """Writes what waits. What became of it can still be asked."""
@@ -66,10 +69,16 @@ class Traces:
 
     def lane_ended(self, lane: int) -> None:
         """The process of this lane is gone."""
-        if self._writer is not None or self.path.exists():
+        if self._writer is not None or self._is_there():
             writer = self._opened()
             if writer is not None:
                 writer.lane_ended(lane)
+
+    def _is_there(self) -> bool:
+        try:
+            return self.path.exists()
+        except OSError:  # it cannot be told; the first span will say why
+            return False
 
     def _opened(self) -> TraceWriter | None:
         if self._writer is None and self._monotonic() >= self._retry_at:
