@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
-from shmetrics.hooks.operations import Operation, Operations, harmless
+from shmetrics.hooks.tracing.operations import Operation, Operations, harmless
 
 __all__ = ["disable", "enable"]
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from shmetrics.hooks.operations import Operation, Operations, harmless
-from shmetrics.hooks.patch import Patch
 from shmetrics.hooks.redis_commands import COMMANDS, CREDENTIALS, command_of
+from shmetrics.hooks.tracing.operations import Operation, Operations, harmless
+from shmetrics.hooks.tracing.patch import Patch
 
 __all__ = ["disable", "enable"]
 

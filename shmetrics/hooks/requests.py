@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 from osprofiler import requests as theirs
 from requests.adapters import HTTPAdapter
 
-from shmetrics.hooks.failures import failed
-from shmetrics.hooks.headers import headers
-from shmetrics.hooks.span import Span
-from shmetrics.hooks.telling import current
+from shmetrics.hooks.tracing.failures import failed
+from shmetrics.hooks.tracing.headers import headers
+from shmetrics.hooks.tracing.span import Span
+from shmetrics.hooks.tracing.telling import current
 
 __all__ = ["disable", "enable"]
 

@@ -16,8 +16,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from shmetrics.hooks.operations import Operation, Operations, harmless
-from shmetrics.hooks.patch import Patch
+from shmetrics.hooks.tracing.operations import Operation, Operations, harmless
+from shmetrics.hooks.tracing.patch import Patch
 
 __all__ = ["disable", "enable"]
 

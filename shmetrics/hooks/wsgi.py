@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
-from shmetrics.hooks import switches
-from shmetrics.hooks.failures import failed
+from shmetrics.hooks.tracing import switches
+from shmetrics.hooks.tracing.failures import failed
 
 if TYPE_CHECKING:
-    from shmetrics.hooks.span import Carried, Visit
+    from shmetrics.hooks.tracing.span import Carried, Visit
 
 __all__ = ["factory", "middleware"]
 
@@ -50,7 +50,7 @@ class Middleware:
     """An application whose requests may belong to traces."""
 
     def __init__(self, application: Application, found: switches.Switches) -> None:
-        from shmetrics.hooks import headers
+        from shmetrics.hooks.tracing import headers
 
         self._application = application
         self._read = headers.read
@@ -78,7 +78,7 @@ class Middleware:
     def _visit(self, carried: Carried, environ: Environ) -> Visit | None:
         from osprofiler import profiler
 
-        from shmetrics.hooks.span import Visit
+        from shmetrics.hooks.tracing.span import Visit
 
         try:
             active = profiler.get()

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
 from oslo_config import cfg
 from osprofiler import _utils, notifier, profiler
 
-from shmetrics.hooks import switches
+from shmetrics.hooks.tracing import switches
 from tests.collector.node import Node, node
 from tests.osprofiler.conftest import shm
 

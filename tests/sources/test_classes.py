@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from osprofiler import profiler
 
-from shmetrics.hooks import switches
+from shmetrics.hooks.tracing import switches
 from tests.collector.node import Node
 
 from .conftest import KEY, TRACED, Configured, names, new_id, spans

@@ -14,7 +14,7 @@ from osprofiler import notifier, profiler
 from osprofiler import requests as theirs
 from requests.adapters import HTTPAdapter
 
-from shmetrics.hooks import headers, switches
+from shmetrics.hooks.tracing import headers, switches
 from tests.collector.node import Node
 
 from .conftest import KEY, TRACED, Configured, names, spans

@@ -12,8 +12,8 @@ import oslo_messaging
 import pytest
 from osprofiler import notifier, profiler
 
-from shmetrics.hooks import headers, switches
 from shmetrics.hooks.oslo_messaging import tracing
+from shmetrics.hooks.tracing import headers, switches
 from tests.collector.node import Node
 from tests.collector.samples import OPENMETRICS
 from tests.servers.processes import until

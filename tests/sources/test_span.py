@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from osprofiler import notifier, profiler
 
-from shmetrics.hooks.span import Span
+from shmetrics.hooks.tracing.span import Span
 
 from .conftest import KEY, new_id
 

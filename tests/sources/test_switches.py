@@ -13,7 +13,7 @@ import pytest
 from oslo_config import cfg
 from osprofiler import notifier, opts
 
-from shmetrics.hooks import options, switches
+from shmetrics.hooks.tracing import options, switches
 from tests.collector.node import Node
 
 from .conftest import TRACED, Configured
@@ -45,7 +45,7 @@ def enabled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]
         def disable(self) -> None:
             seen.append((self.name, {}))
 
-    monkeypatch.setattr("shmetrics.hooks.switches.importlib.import_module", Source)
+    monkeypatch.setattr("shmetrics.hooks.tracing.switches.importlib.import_module", Source)
     return seen
 
 
@@ -176,7 +176,7 @@ import sys, warnings, logging
 warnings.simplefilter("ignore")
 logging.basicConfig(format="%(message)s")
 from oslo_config import cfg
-from shmetrics.hooks import switches
+from shmetrics.hooks.tracing import switches
 {hidden}
 conf = cfg.ConfigOpts()
 conf(["--config-file", sys.argv[1]], project="x")

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from osprofiler import notifier, profiler
 from paste.deploy import loadapp
 
-from shmetrics.hooks import headers, switches, wsgi
+from shmetrics.hooks import wsgi
+from shmetrics.hooks.tracing import headers, switches
 from tests.collector.node import Node
 
 from .conftest import KEY, TRACED, Configured, names, new_id, refused, signed, spans

@@ -8,7 +8,6 @@ was given, so that a parameter that oslo.messaging adds one day needs nothing he
 
 from typing import Any
 
-from shmetrics.hooks import switches
 from shmetrics.hooks.oslo_messaging import instruments
 from shmetrics.hooks.oslo_messaging._messages import Recorder, end, rpc_sent_key
 from shmetrics.hooks.oslo_messaging.failures import failed
@@ -23,6 +22,7 @@ from shmetrics.hooks.oslo_messaging.proxy import Proxy
 from shmetrics.hooks.oslo_messaging.raised import name_of_raised
 from shmetrics.hooks.oslo_messaging.real import real_driver
 from shmetrics.hooks.oslo_messaging.sending import Send, sender
+from shmetrics.hooks.tracing import switches
 
 __all__ = ["Driver"]
 

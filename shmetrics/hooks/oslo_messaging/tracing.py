@@ -16,8 +16,6 @@ from typing import Any, Final
 
 from osprofiler import profiler
 
-from shmetrics.hooks import headers, switches
-from shmetrics.hooks.failures import failed, refused
 from shmetrics.hooks.oslo_messaging._messages import (
     Incoming,
     Recorder,
@@ -26,7 +24,9 @@ from shmetrics.hooks.oslo_messaging._messages import (
 )
 from shmetrics.hooks.oslo_messaging.raised import name_of_raised
 from shmetrics.hooks.oslo_messaging.sending import Send
-from shmetrics.hooks.span import Carried, Span, Visit, exemplar, exemplar_of, leave_nothing
+from shmetrics.hooks.tracing import headers, switches
+from shmetrics.hooks.tracing.failures import failed, refused
+from shmetrics.hooks.tracing.span import Carried, Span, Visit, exemplar, exemplar_of, leave_nothing
 
 __all__ = ["KEY", "Tracing"]
 

@@ -100,7 +100,7 @@ def teardown() -> None:
 
 
 def _read(conf: Any) -> Switches:
-    from shmetrics.hooks import options
+    from shmetrics.hooks.tracing import options
 
     options.register(conf)
     said = conf.profiler

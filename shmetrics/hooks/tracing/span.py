@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from oslo_utils import reflection
 from osprofiler import profiler
 
-from shmetrics.hooks.failures import failed
+from shmetrics.hooks.tracing.failures import failed
 
 __all__ = ["Carried", "Span", "Visit", "exemplar_of"]
 

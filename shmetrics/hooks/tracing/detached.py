@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
-from shmetrics.hooks.telling import tell
+from shmetrics.hooks.tracing.telling import tell
 
 
 class Span(Protocol):

@@ -24,8 +24,8 @@ from typing import Any, Final
 
 from osprofiler import web
 
-from shmetrics.hooks.failures import failed, refused
-from shmetrics.hooks.span import Carried
+from shmetrics.hooks.tracing.failures import failed, refused
+from shmetrics.hooks.tracing.span import Carried
 
 __all__ = ["headers", "read"]
 

@@ -10,9 +10,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from shmetrics import Calls
 from shmetrics.emitter.process import process_name
-from shmetrics.hooks import detached
-from shmetrics.hooks.failures import failed
-from shmetrics.hooks.telling import current
+from shmetrics.hooks.tracing import detached
+from shmetrics.hooks.tracing.failures import failed
+from shmetrics.hooks.tracing.telling import current
 
 P = ParamSpec("P")
 R = TypeVar("R")
