@@ -92,6 +92,9 @@ class Agent:
         self.spans_lost = counter(
             "spans_lost", "Starts and stops of spans that were not kept, by reason", "reason"
         )
+        self.spans_cut = counter(
+            "spans_cut", "Starts and stops of spans whose info was too long to be kept whole"
+        )
         self.traces_expired = counter("traces_expired", "Traces let go, by limit", "limit")
         self.trace_failures = counter(
             "trace_store_failures", "Batches of spans that could not be written"

@@ -41,6 +41,7 @@ class Tracing:
         """Adds to the agent's counts what there is since the last time."""
         for reason, total in {**self.traces.lost(), "buffer": self.spans.lost}.items():
             self._agent.spans_lost.labels(reason).inc(self._more("lost", reason, total))
+        self._agent.spans_cut.inc(self._more("cut", total=self.traces.cut()))
         for limit, total in self.traces.expired().items():
             self._agent.traces_expired.labels(limit).inc(self._more("expired", limit, total))
         self._agent.trace_failures.inc(self._more("failures", total=self.traces.failures()))

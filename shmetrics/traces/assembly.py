@@ -26,12 +26,14 @@ LATEST_NS: Final = 2**63 - 1
 _encode = msgspec.json.Encoder().encode
 
 
-def rows_of(events: Iterable[SpanEvent]) -> dict[SpanKey, list[Any]]:
+def rows_of(events: Iterable[SpanEvent]) -> tuple[dict[SpanKey, list[Any]], int]:
     """A row for each span that the events are about, by trace and span, in the order in which they
-    were heard of first."""
+    were heard of first; and how many events did not say all that was to be said."""
     rows: dict[SpanKey, list[Any]] = {}
+    n_cut = 0
     for event in events:
         is_start, id, trace, parent, *of, unix_ns, info, is_cut, lane = event
+        n_cut += is_cut
         row = rows.get((trace, id))
         if row is None:
             rows[trace, id] = row = [
@@ -47,7 +49,7 @@ def rows_of(events: Iterable[SpanEvent]) -> dict[SpanKey, list[Any]]:
                 row[what] = _encode(info).decode()
                 if not is_start:
                     row[EXCEPTION] = _exception(info)
-    return rows
+    return rows, n_cut
 
 
 def _exception(info: dict[str, Any]) -> str | None:

@@ -79,6 +79,7 @@ class TraceStore:
         OSError."""
         self.path = path
         self.lost = 0  # spans beyond what a trace may have
+        self.cut = 0  # starts and stops of which not all that was to be said was kept
         self.expired: Counter[str] = Counter()  # traces that were let go, by limit
         self._limits = limits
         self._unix_ns = unix_ns
@@ -93,7 +94,7 @@ class TraceStore:
 
     def add(self, events: Iterable[SpanEvent]) -> None:
         """Takes them all, or none. It may have had some of them before."""
-        rows = rows_of(events)
+        rows, n_cut = rows_of(events)
         if not rows:
             return
         with _Transaction(self._db):
@@ -113,6 +114,7 @@ class TraceStore:
                 [(n, trace) for trace, n in per_trace.items()],
             )
         self.lost += len(lost)
+        self.cut += n_cut
         if self._ended is not None:
             stopped = [(key, row) for key, row in rows.items() if row[STOP_NS] is not None]
             # What a batch says all of needs not be read again.
