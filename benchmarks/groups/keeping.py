@@ -145,18 +145,19 @@ def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
             from shmetrics.collector.agent import Agent
             from shmetrics.collector.collector import Collector, Settings
             from shmetrics.collector.daemon import SWITCH_SECONDS
-            from shmetrics.collector.spans import Spans, events
+            from shmetrics.collector.spans import Spans
             from shmetrics.traces.store import Limits
             from shmetrics.traces.traces import Traces
 
             sys.setswitchinterval(SWITCH_SECONDS)
             directory = opened.enter_context(node.directory())
             taken: list[Any] = []
+            spans = Spans(taken.append, lambda lane: None)
             collector = Collector(
                 directory,
                 Settings(),
                 Agent("benchmark"),
-                spans=Spans(taken.append, lambda lane: None),
+                spans=spans,
             )
             opened.callback(collector.close)
             node.own_lane(collector)
@@ -170,7 +171,7 @@ def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
                 for _ in range(loops):
                     if beside_spans and traces.settle(0):
                         for _ in range(100):
-                            traces.add(lambda: events(taken[0]), taken[0].n, 1)
+                            traces.add(lambda: spans.events(taken[0]), taken[0].n, 1)
                     observe(world.BURST_RECORDS)
                     begun = time.perf_counter()
                     collector.drain()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shmetrics.collector.agent import Agent
-from shmetrics.collector.spans import SpanRecords, Spans, events
+from shmetrics.collector.spans import SpanRecords, Spans
 from shmetrics.forward.forwarding import Forwarding
 from shmetrics.traces.store import Limits
 from shmetrics.traces.traces import Traces
@@ -35,11 +35,12 @@ class Tracing:
         self.count()
 
     def _take(self, taken: SpanRecords) -> None:
-        self.traces.add(lambda: events(taken), taken.n, len(taken.records))
+        self.traces.add(lambda: self.spans.events(taken), taken.n, len(taken.records))
 
     def count(self) -> None:
         """Adds to the agent's counts what there is since the last time."""
-        for reason, total in {**self.traces.lost(), "buffer": self.spans.lost}.items():
+        spans = {"buffer": self.spans.lost, "series_per_lane": self.spans.nameless}
+        for reason, total in {**self.traces.lost(), **spans}.items():
             self._agent.spans_lost.labels(reason).inc(self._more("lost", reason, total))
         self._agent.spans_cut.inc(self._more("cut", total=self.traces.cut()))
         for limit, total in self.traces.expired().items():

@@ -19,7 +19,7 @@ from shmetrics import _ring
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector
 from shmetrics.collector.directory import Directory
-from shmetrics.collector.spans import SpanRecords, Spans, events
+from shmetrics.collector.spans import SpanRecords, Spans
 from shmetrics.emitter import spans as emitter_spans
 from shmetrics.traces.event import SpanEvent
 from tests.collector.loopback import SMALL, Loopback
@@ -46,7 +46,7 @@ class Traced(Loopback):
     def events(self) -> list[SpanEvent]:
         """What was said since the last time."""
         self.collector.drain()
-        found = [event for taken in self.taken for event in events(taken)]
+        found = [event for taken in self.taken for event in self.spans.events(taken)]
         self.taken.clear()
         return found
 
@@ -320,6 +320,13 @@ def test_what_a_trace_may_not_have_is_counted(node: Node) -> None:
     assert len(asked(node, f"/{BASE}")["spans"]) == 1
     (trace,) = asked(node)
     assert trace["lost"] == 1
+
+
+def test_names_beyond_what_a_lane_may_have_are_counted(node: Node) -> None:
+    node.start("[store]\nmax_series_per_lane = 1\n")
+    record(node)
+    until(lambda: lost(node, "series_per_lane") == 2, lambda: str(node.samples()), 30)
+    assert [span["name"] for span in asked(node, f"/{BASE}")["spans"]] == ["wsgi"]
 
 
 def test_what_is_no_trace_store_is_set_aside(node: Node) -> None:
