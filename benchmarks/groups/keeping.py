@@ -26,6 +26,8 @@ SPANS = 50_000
 # More than half a ring, so that the collector is woken within the burst.
 AFTER_KICK = 64
 PATIENCE_S = 120.0
+# Between two bursts: a million events per second.
+PAUSE_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def waiting(rate: int) -> Callable[[], AbstractContextManager[Timer]]:
             def timer(loops: int) -> float:
                 seconds = 0.0
                 for _ in range(loops):
-                    time.sleep(0.002)
+                    time.sleep(PAUSE_S)
                     observe(world.BURST_RECORDS + AFTER_KICK)
                     begun = time.perf_counter()
                     while _ring.process_status()["waiting"] > AFTER_KICK:
@@ -165,17 +167,29 @@ def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
             traces = Traces(Path(directory.path, "traces.db"), Limits())
             opened.callback(traces.close)
             observe = a_histogram(shmetrics)
+            has_begun = False
+
+            def written() -> Iterator[Any]:
+                return spans.events(taken[0])
+
+            def is_writing() -> bool:
+                return has_begun and not traces.settle(0)
 
             def timer(loops: int) -> float:
+                nonlocal has_begun
                 seconds = 0.0
                 for _ in range(loops):
-                    if beside_spans and traces.settle(0):
+                    if beside_spans and not is_writing():
                         for _ in range(100):
-                            traces.add(lambda: spans.events(taken[0]), taken[0].n, 1)
+                            traces.add(written, taken[0].n, 1)
+                        has_begun = True
+                    time.sleep(PAUSE_S)
                     observe(world.BURST_RECORDS)
                     begun = time.perf_counter()
                     collector.drain()
                     seconds += time.perf_counter() - begun
+                if beside_spans and not is_writing():
+                    raise RuntimeError("nothing was written meanwhile")
                 return seconds
 
             yield timer
