@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from oslo_config import cfg
-from osprofiler import notifier, opts
+from osprofiler import notifier, opts, profiler
 
+from shmetrics.hooks.osprofiler import _profiler
 from shmetrics.hooks.tracing import options, switches
 from tests.collector.node import Node
 
@@ -66,6 +67,17 @@ def test_each_switch_turns_on_its_own(
     assert len(enabled) == (0 if name in ("trace_wsgi", "trace_rpc") else 1)
     switches.teardown()
     assert len(enabled) == (0 if name in ("trace_wsgi", "trace_rpc") else 2)
+
+
+def test_the_compiled_profiler_is_switched_on_and_off(shm: Node, configured: Configured) -> None:
+    own: object = profiler.Trace
+    assert not switches.setup(configured(compiled_profiler=True))  # without enabled
+    assert profiler.Trace is own
+    assert switches.setup(configured(**TRACED, compiled_profiler=True)).compiled
+    now: object = profiler.Trace
+    assert now is _profiler.Trace
+    switches.teardown()
+    assert profiler.Trace is own
 
 
 def test_without_enabled_there_are_metrics_and_no_spans(

@@ -36,6 +36,11 @@ _SHARED: Final = [
 
 _OURS: Final = [
     cfg.BoolOpt(
+        "compiled_profiler",
+        default=False,
+        help="Whether compiled code takes the place of OSProfiler's profiler.",
+    ),
+    cfg.BoolOpt(
         "trace_wsgi",
         default=False,
         help="Whether shmetrics.hooks.wsgi, in the pipeline of an API, takes traces from the "

@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 class Switches:
     """What is on. Spans need `[profiler] enabled`; the metrics of databases do not."""
 
+    compiled: bool = False
     wsgi: bool = False
     rpc: bool = False
     requests: bool = False
@@ -38,9 +39,10 @@ class Switches:
     hmac_keys: tuple[str, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> bool:
-        """Whether anything is on from which spans or metrics come."""
+        """Whether anything is on."""
         return any(
             (
+                self.compiled,
                 self.wsgi,
                 self.rpc,
                 self.requests,
@@ -106,6 +108,7 @@ def _read(conf: Any) -> Switches:
     said = conf.profiler
     spans = bool(said.enabled)
     return Switches(
+        compiled=spans and said.compiled_profiler,
         wsgi=spans and said.trace_wsgi,
         rpc=spans and said.trace_rpc,
         requests=spans and said.trace_requests,
@@ -123,10 +126,15 @@ def _set_up(conf: Any, found: Switches, service: str, project: str, host: str) -
     global _is_set_up
     from osprofiler import _utils, opts
 
+    from shmetrics.hooks.osprofiler import installation
+
     opts.set_defaults(conf)
     _is_set_up = True
     if conf.profiler.enabled and "connection_string" not in _undo:
         _undo["connection_string"] = _set_notifier(conf, service, project, host)
+    if found.compiled and "compiled_profiler" not in _undo:
+        installation.install()
+        _undo["compiled_profiler"] = installation.uninstall
     for name, module, wanted in _sources(found):
         if name not in _undo:
             _undo[name] = _enable(name, module, wanted)
