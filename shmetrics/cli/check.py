@@ -6,8 +6,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from shmetrics.cli import site
 from shmetrics.cli.collector import file_arguments
+from shmetrics.client import site
 
 SUMMARY = "say what is wrong with a configuration or a runtime directory, and how to mend it"
 EXAMPLE = "shmetrics check --config /etc/shmetrics.toml"

@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from shmetrics.cli import site, top
+from shmetrics.cli import top
 from shmetrics.cli.processes import Processes
+from shmetrics.client import site
 
 if TYPE_CHECKING:
     from shmetrics.cli.rates import Rate

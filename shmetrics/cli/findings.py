@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import shmetrics
 from shmetrics import runtime_dir
-from shmetrics.cli import site
 from shmetrics.cli.columns import printable
+from shmetrics.client import site
 from shmetrics.errors import ShmetricsError
 
 if TYPE_CHECKING:

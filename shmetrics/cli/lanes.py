@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 
-from shmetrics.cli import site
 from shmetrics.cli.columns import table
+from shmetrics.client import site
 
 SUMMARY = "show which processes are connected, and what they have recorded"
 EXAMPLE = "shmetrics lanes --json | jq '.[] | select(.dropped > 0)'"

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from shmetrics.cli import site
 from shmetrics.cli.columns import printable, table
+from shmetrics.client import site
 
 if TYPE_CHECKING:
     from rich.table import Table

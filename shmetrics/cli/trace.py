@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from shmetrics.cli import site
 from shmetrics.cli.columns import printable, table
+from shmetrics.client import site
 from shmetrics.web.figures import seconds
 
 SUMMARY = "show which traces there are, or one of them"

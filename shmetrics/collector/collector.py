@@ -13,7 +13,7 @@ from shmetrics import _ring
 from shmetrics.collector import tables
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.directory import Directory
-from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.families import Families
 from shmetrics.collector.family import Family
 from shmetrics.collector.gauges import Gauges, GaugeValue, labels_of
 from shmetrics.collector.idle import Idle
@@ -21,6 +21,7 @@ from shmetrics.collector.inflight import InFlight, label_of, side_of
 from shmetrics.collector.kicks import Kicks
 from shmetrics.collector.lane import Lane, LaneState
 from shmetrics.collector.lanes import Lanes, Rules
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.log import StoreDamaged, StoreError, StoreFull
 from shmetrics.collector.spans import Spans
 from shmetrics.collector.store import Store

@@ -18,11 +18,11 @@ from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.descriptors import lanes_that_fit
 from shmetrics.collector.directory import Directory, half_of_file_system
-from shmetrics.collector.families import Limits
 from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.kicks import LoopKicks
 from shmetrics.collector.lane_files import Sizes
 from shmetrics.collector.lanes import Rules
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.manager import beat_seconds, notify
 from shmetrics.collector.occupancy import LaneLimits
 from shmetrics.collector.stock import Listener, Receiver

@@ -7,7 +7,6 @@ import itertools
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from shmetrics import _ring
 from shmetrics.collector import definitions, exponential
@@ -16,29 +15,11 @@ from shmetrics.collector.exemplars import Exemplars
 from shmetrics.collector.exponential import Exponential
 from shmetrics.collector.family import Family
 from shmetrics.collector.histograms import CallFamily, HistogramFamily
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.log import Entry, Kind, StoreDamaged, StoreFull
 from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition, decode_definition, encode_definition
 from shmetrics.label_rules.rule import Rule, Ruling
-
-
-class Limits(NamedTuple):
-    """What bounds the memory of the families."""
-
-    series_per_family: int = 20_000
-    label_bytes: int = 1024
-    families: int = 2000
-    families_per_lane: int = 500
-    series_per_lane: int = 20_000
-    exemplars: int = 20_000
-    native_histograms: bool = True  # whether new families have buckets that take room for it
-
-    def allow(self, values: tuple[str, ...]) -> bool:
-        """Whether these label values are short enough to have a series."""
-        return all(
-            len(value) <= self.label_bytes and len(value.encode()) <= self.label_bytes
-            for value in values
-        )
 
 
 class Families:

@@ -13,21 +13,18 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from shmetrics import _drain, _ring
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.log import Entry, Kind, StoreFull
 from shmetrics.collector.shown import Shown
 from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.exposition.table import Series
 from shmetrics.label_rules.rule import Ruling
-
-if TYPE_CHECKING:
-    from shmetrics.collector.families import Limits
 
 OVERFLOW = _ring.OVERFLOW_VALUE
 OVERFLOW_ROW = 0

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from shmetrics import config
-from shmetrics.cli import findings, site
+from shmetrics.cli import findings
 from shmetrics.cli.findings import Finding
+from shmetrics.client import site
 from shmetrics.config.address import Address
 from tests.servers.collector import Collector
 

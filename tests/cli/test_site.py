@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 
-from shmetrics.cli import site
+from shmetrics.client import site
 
 
 def announce(directory: Path, url: str) -> None:

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.families import Families
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.store import Store
 
 MIB = 1 << 20

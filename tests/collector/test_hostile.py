@@ -16,9 +16,9 @@ import pytest
 import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
-from shmetrics.collector.families import Limits
 from shmetrics.collector.lane_files import Sizes
 from shmetrics.collector.lanes import DEFINITIONS_PER_LANE, Rules
+from shmetrics.collector.limits import Limits
 from shmetrics.dictionary import encode_strings
 from shmetrics.registration.protocol import Hello
 from shmetrics.registration.verdict import Granted

@@ -15,9 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
-from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.families import Families
 from shmetrics.collector.family import Family
 from shmetrics.collector.idle import Idle
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.log import Log
 from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics import _ring
-from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.families import Families
 from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.inflight import InFlight
 from shmetrics.collector.lane import OpenCall
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition
 from tests.collector.loopback import MIB

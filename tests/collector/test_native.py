@@ -13,7 +13,7 @@ import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
 from shmetrics.collector.exponential import covering
-from shmetrics.collector.families import Limits
+from shmetrics.collector.limits import Limits
 from shmetrics.exposition.table import Table
 from tests.collector.loopback import MIB, Loopback
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shmetrics import _ring
-from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.families import Families
 from shmetrics.collector.family import OVERFLOW, Family
 from shmetrics.collector.histograms import CallFamily
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.log import StoreError, StoreFull
 from shmetrics.collector.store import HEADER_BYTES, Store
 from shmetrics.dictionary import Definition

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from shmetrics import rpc
-from shmetrics.collector.families import Families, Limits
+from shmetrics.collector.families import Families
 from shmetrics.collector.histograms import CallFamily
+from shmetrics.collector.limits import Limits
 from shmetrics.collector.stock import Receiver
 from shmetrics.collector.store import Store
 

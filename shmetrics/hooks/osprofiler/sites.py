@@ -8,7 +8,7 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from shmetrics.cli import site
+from shmetrics.client import site
 from shmetrics.errors import ShmetricsError
 
 

@@ -12,7 +12,7 @@ import urllib.request
 from typing import Any, NamedTuple
 
 from shmetrics import runtime_dir
-from shmetrics.cli.opener import Opener
+from shmetrics.client.opener import Opener
 from shmetrics.errors import ShmetricsError
 
 INFO_NAME = "collector.json"
