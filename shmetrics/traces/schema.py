@@ -69,7 +69,9 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
     sqlite3.Error or OSError if it cannot be opened."""
     if not path.exists() or path.stat().st_size == 0:
         _make(path)
-    connection = sqlite3.connect(path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     try:
         # Readers see the last commit, and never wait for the one at hand. What the system has not
         # written yet when the machine stops is lost, and nothing else: these are traces, no totals.

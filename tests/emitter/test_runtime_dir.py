@@ -15,7 +15,8 @@ from shmetrics import runtime_dir
 from tests.collector.node import Node
 
 NOBODY = 65534
-SERVICE = 54321  # a user that this machine does not have, and so no directory of it either
+# A user that this machine does not have, nor another run of these tests; and so no directory of it.
+SERVICE = 50_000 + os.getpid() % 10_000
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 
 

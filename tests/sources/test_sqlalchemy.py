@@ -66,8 +66,10 @@ def test_it_is_off_until_it_is_enabled(node: Node) -> None:
         said = []
         osprofiler.notifier.set(said.append)
         osprofiler.profiler.init("key")
-        with sqlalchemy.create_engine("sqlite://").begin() as conn:
+        engine = sqlalchemy.create_engine("sqlite://")
+        with engine.begin() as conn:
             conn.execute(sqlalchemy.text("SELECT 1"))
+        engine.dispose()
         assert not said and not sqlalchemy.engine.Engine._has_events
         """
     )
@@ -121,8 +123,10 @@ def test_calls_need_no_osprofiler(node: Node) -> None:
         import sqlalchemy
         from shmetrics.hooks import sqlalchemy as ours
         ours.enable(True, True, False)
-        with sqlalchemy.create_engine("sqlite://").begin() as conn:
+        engine = sqlalchemy.create_engine("sqlite://")
+        with engine.begin() as conn:
             conn.execute(sqlalchemy.text("SELECT 1"))
+        engine.dispose()
         """
     )
     assert counted(node, "sqlalchemy_invocation_end_total", "operation") == {("SELECT",): 1}
@@ -339,10 +343,12 @@ def test_a_transaction_outlives_the_span_around_it(heard: Heard, engine: sa.Engi
 def test_a_child_says_nothing_of_its_parent_s_transaction(node: Node, compiled: bool) -> None:
     said = node.run(
         f"""
+        import warnings
         import sqlalchemy
         from osprofiler import notifier, profiler
         from shmetrics import osprofiler
         from shmetrics.hooks import sqlalchemy as ours
+        warnings.simplefilter("ignore")  # eventlet, which OSProfiler imports, warns of forks
         if {compiled}:
             osprofiler.install()
         heard = []
