@@ -133,7 +133,8 @@ def settled(node: Node, what: str) -> None:
     until(lambda: found() == (n, too_many), lambda: str(found()), 30)
     if what == "megabyte":
         assert all(span["is_cut"] for span in spans(node))
-        assert node.samples().value("shmetrics_spans_cut_total") == 200
+        cut = "shmetrics_spans_cut_total"
+        until(lambda: node.samples().value(cut) == 200, lambda: str(node.samples()), 30)
         assert len(json.dumps(spans(node))) < 100 * 10_000
     if what == "circle":
         assert [span["is_orphan"] for span in spans(node)].count(True) == 1
