@@ -86,9 +86,14 @@ class _Enabled:
         monitoring.register(self._listener)
 
     def undo(self) -> None:
-        """As it was before, but for clients that have the listener."""
+        """As it was before, but for clients that have the listener. What has begun ends here: its
+        clients tell nobody any more, and it would end whenever it is collected as garbage."""
         self._is_over = True
         harmless(SOURCE)(self._unregister)()
+        with self._lock:
+            begun, self._open = self._open, {}
+        for operation in begun.values():
+            operation.end()
 
     def _unregister(self) -> None:
         from pymongo import monitoring

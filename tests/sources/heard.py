@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -83,6 +84,7 @@ def heard(compiled: bool) -> Iterator[Heard]:
     notifier.set(heard.append)
     profiler.init(KEY)
     yield heard
+    gc.collect()  # what a test has left open ends here, and is not heard by the next
     profiler.clean()
     notifier.set(notifier._noop_notifier)
 

@@ -170,3 +170,5 @@ def test_commands_that_never_end_are_bounded(
         )
         listener.started(started)
     assert [span.stop_info is None for span in heard.spans()] == [False] * 2 + [True] * 3
+    hook.disable()  # and not when it is collected as garbage, among the spans of something else
+    assert all(span.stop_info is not None for span in heard.spans())
