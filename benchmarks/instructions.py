@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -34,6 +35,12 @@ CORE = {
     "call": ("emit", "spill", "drain"),
 }
 # Which compiled functions do the work of a method, by their names in the extension.
+SPAN = (
+    "__pyx_f_*profiler*new_trace",
+    "__pyx_tp_descr_get_*ItselfOrBound",
+    "__pyx_f_*profiler*entered_or_left",
+    "__pyx_tp_dealloc_*profiler*Trace",
+)
 METHODS = {
     "inc": ("__pyx_pw_*CounterSeries*inc",),
     "observe": ("__pyx_pw_*HistogramSeries*observe",),
@@ -43,6 +50,8 @@ METHODS = {
         "__pyx_f_*entered_or_left",
         "__pyx_tp_dealloc_*OpenCall",
     ),
+    "span": SPAN,
+    "resting": SPAN,
 }
 
 Counts = dict[str, float]
@@ -79,14 +88,22 @@ def core_counts() -> Iterator[tuple[str, float]]:
 
 
 def method_counts() -> Iterator[tuple[str, float]]:
-    """Per call of a compiled method, the ring having room. What comes once is subtracted."""
-    for method, functions in METHODS.items():
-        command = [sys.executable, "-m", "benchmarks.methods", method]
-        once, twice = (
-            sum(count(function, [*command, str(n * EVENTS)]) for function in functions)
-            for n in (1, 2)
-        )
-        yield f"{method}, from Python", (twice - once) / EVENTS
+    """Per method or block from Python, the ring having room. What comes once is subtracted."""
+    command = [sys.executable, "-m", "benchmarks.methods"]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # they do not disturb what is counted
+        found = {
+            method: [
+                [
+                    pool.submit(count, each, [*command, method, str(n * EVENTS)])
+                    for each in functions
+                ]
+                for n in (1, 2)
+            ]
+            for method, functions in METHODS.items()
+        }
+        for method, counts in found.items():
+            once, twice = (sum(each.result() for each in runs) for runs in counts)
+            yield f"{method}, from Python", (twice - once) / EVENTS
 
 
 def toolchain() -> dict[str, str]:

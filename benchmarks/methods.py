@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m benchmarks.methods inc|observe|call TIMES`: does it so often, in a lane with room.
+"""`python -m benchmarks.methods METHOD TIMES`: does it so often, in a lane with room.
+
+METHOD: inc, observe, call; span, one that is recorded, and resting, the same where no trace is.
 
 For a program that counts instructions from outside; see instructions.py.
 """
@@ -7,22 +9,43 @@ For a program that counts instructions from outside; see instructions.py.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
-from benchmarks import world
+from benchmarks import operations, world
+from benchmarks.contender import Timer
+from benchmarks.groups import instruments, traces
+
+Make = Callable[[Any], Timer]
+
+
+def span(_: Any) -> Timer:
+    profiler = traces.profiler(True, "shm://")
+    profiler.init("key")
+    return operations.spans(profiler)
+
+
+def resting(_: Any) -> Timer:
+    return operations.spans(traces.profiler(True, ""))
+
+
+MAKES: dict[str, tuple[Make, int]] = {  # and the slots that one takes; 0: no lane is needed
+    "inc": (instruments.a_counter, 1),
+    "observe": (instruments.a_histogram, 1),
+    "call": (instruments.shmetrics_rpc, 2),
+    "span": (span, traces.SLOTS),
+    "resting": (resting, 0),
+}
 
 
 def main() -> None:
-    operation, times = sys.argv[1], int(sys.argv[2])
+    make, slots = MAKES[sys.argv[1]]
+    times = int(sys.argv[2])
     with world.collector():
         import shmetrics
-        from benchmarks.groups import instruments
 
-        make = {
-            "inc": instruments.a_counter,
-            "observe": instruments.a_histogram,
-            "call": instruments.shmetrics_rpc,
-        }[operation]
-        world.in_bursts(make(shmetrics), 2)(times)
+        timer = make(shmetrics)
+        (world.in_bursts(timer, slots) if slots else timer)(times)
 
 
 if __name__ == "__main__":
