@@ -26,7 +26,9 @@ instrument = [f"-fsanitize={sanitize}", "-g", "-O1", "-fno-omit-frame-pointer"] 
 MODULES = {
     "_ring": ["process"],
     "_scale": ["scale"],
-    "_drain": ["contained", "drain", "entries", "exemplars", "guard", "recovery", "state"],
+    "_drain": [
+        *("contained", "drain", "entries", "exemplars", "guard", "recovery", "state", "totals"),
+    ],
     "_text": ["decimal", "number", "text"],
     "_proto": ["native", "proto", "proto_exemplar"],
     "hooks.oslo_messaging._messages": [],

@@ -38,7 +38,7 @@ def build() -> None:
         subprocess.run(cython, check=True)
         include = f"-I{sysconfig.get_path('include')}"
         _compile("-shared", "-fPIC", include, f"-I{core}", generated, "-o", _EXTENSION)
-    drain = [core / f"{part}.c" for part in ("drain", "entries", "recovery", "scale")]
+    drain = [core / f"{part}.c" for part in ("drain", "totals", "entries", "recovery", "scale")]
     programs = (
         (RINGS, [HERE / "rings.c"]),
         (CLOCKS, [HERE / "clocks.c"]),

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "clock.h"
+#include "totals.h"
 
 enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
                                struct shm_undo *undo, uint64_t *cells, uint64_t n_cells)
@@ -27,11 +28,6 @@ void shm_drain_close(struct shm_drain *drain)
 
 /* ---- records ---------------------------------------------------------------------------- */
 
-static uint64_t plus(uint64_t bits, double value)
-{
-    return shm_bits(shm_value(bits) + value);
-}
-
 static enum shm_drained plan_end(const struct shm_drain *drain, const struct shm_target *target,
                                  const struct shm_record *record, struct shm_plan *plan)
 {
@@ -52,7 +48,7 @@ static enum shm_drained plan_end(const struct shm_drain *drain, const struct shm
     if (thrown->type != SHM_TYPE_EXCEPTION)
         return SHM_BROKEN_KIND;
     if (thrown->cells)
-        shm_plan_set(plan, thrown->cells, plus(*thrown->cells, 1.0));
+        shm_plan_set(plan, thrown->cells, shm_plus(*thrown->cells, 1.0));
     return SHM_DRAINED;
 }
 
@@ -68,7 +64,7 @@ static enum shm_drained plan_record(const struct shm_drain *drain, const struct 
         if (!isfinite(record->value) || record->value < 0.0)
             return SHM_BROKEN_VALUE;
         if (cells)
-            shm_plan_set(plan, cells, plus(*cells, record->value));
+            shm_plan_set(plan, cells, shm_plus(*cells, record->value));
         return SHM_DRAINED;
     case SHM_KIND_OBSERVE:
         if (target->type != SHM_TYPE_HISTOGRAM)
@@ -78,7 +74,7 @@ static enum shm_drained plan_record(const struct shm_drain *drain, const struct 
         if (cells) {
             uint32_t bucket =
                 SHM_HISTOGRAM_BUCKETS + shm_scale_place(target->scale, record->value);
-            shm_plan_set(plan, &cells[SHM_CELL_SUM], plus(cells[SHM_CELL_SUM], record->value));
+            shm_plan_set(plan, &cells[SHM_CELL_SUM], shm_plus(cells[SHM_CELL_SUM], record->value));
             shm_plan_set(plan, &cells[bucket], cells[bucket] + 1);
         }
         return SHM_DRAINED;
@@ -176,6 +172,8 @@ static enum shm_drained take_span(struct shm_drain *drain, const struct shm_targ
     return SHM_DRAINED;
 }
 
+/* Apart from the pass, so that its loop has all registers. */
+__attribute__((noinline))
 static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
 {
     struct moment now = {0, 0};
@@ -204,7 +202,7 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
         if (result != SHM_DRAINED)
             return result;
         if (!target->cells && drain->tally.unbound)
-            shm_plan_set(&plan, drain->tally.unbound, plus(*drain->tally.unbound, 1.0));
+            shm_plan_set(&plan, drain->tally.unbound, shm_plus(*drain->tally.unbound, 1.0));
         shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);
         shm_ring_release(&drain->ring);
         drain->taken[record.kind]++;
@@ -231,7 +229,7 @@ static void count_taken(struct shm_drain *drain)
     for (uint32_t kind = 0; kind < SHM_KINDS; kind++) {
         uint64_t *into = drain->tally.events[kind];
         if (into && drain->taken[kind] > 0)
-            shm_plan_set(&plan, into, plus(*into, (double)drain->taken[kind]));
+            shm_plan_set(&plan, into, shm_plus(*into, (double)drain->taken[kind]));
         drain->taken[kind] = 0;
     }
     shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_REPORT, drain->lane.lane_id,
@@ -240,141 +238,7 @@ static void count_taken(struct shm_drain *drain)
     shm_undo_done(drain->undo);
 }
 
-/* ---- totals in the lane ------------------------------------------------------------------- */
-
-enum gain {
-    GAIN_COUNT, /* a whole number, into a whole number */
-    GAIN_ADDED, /* a whole number, into a double */
-    GAIN_TOTAL, /* a double that never falls */
-    GAIN_SUM,   /* a double that may */
-    GAIN_STATE, /* a double that may be anything */
-};
-
-/* Takes what one cell of the lane has gained into a cell of the store, or nowhere. tally: a counter
- * of the store that is told how much that was, or NULL. */
-static bool take_told(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_t *into,
-                      uint64_t *tally)
-{
-    _Atomic uint64_t *seen_cell = &drain->lane.seen[cell];
-    uint64_t now = atomic_load_explicit(&drain->lane.cells[cell], memory_order_relaxed);
-    uint64_t seen = atomic_load_explicit(seen_cell, memory_order_relaxed);
-    if (now == seen)
-        return true;
-    double gained = gain < GAIN_TOTAL ? (double)(now - seen) : shm_value(now) - shm_value(seen);
-    if (gain < GAIN_TOTAL && now < seen)
-        return false;
-    if ((gain == GAIN_TOTAL || gain == GAIN_SUM) && !isfinite(gained))
-        return false;
-    if (gain == GAIN_TOTAL && gained < 0.0)
-        return false;
-    if (into) {
-        struct shm_plan plan = {.n = 0};
-        shm_plan_set(&plan, into, gain == GAIN_COUNT ? *into + (now - seen) : plus(*into, gained));
-        if (tally)
-            shm_plan_set(&plan, tally, plus(*tally, gained));
-        shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_CELL, drain->lane.lane_id, cell,
-                       seen);
-    }
-    atomic_store_explicit(seen_cell, now, memory_order_relaxed);
-    shm_undo_done(drain->undo);
-    return true;
-}
-
-static bool take(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_t *into)
-{
-    return take_told(drain, gain, cell, into, NULL);
-}
-
-static bool take_counts(struct shm_drain *drain, uint32_t cell, uint64_t *into, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        if (!take(drain, GAIN_COUNT, cell + i, into ? into + i : NULL))
-            return false;
-    return true;
-}
-
-/* What nobody shows still counts as lost. A counter's events cannot be told from their amounts; a
- * call's buckets and exceptions come with its end. */
-static bool fold_unbound(struct shm_drain *drain, const struct shm_target *target)
-{
-    uint32_t cell = target->lane_cell;
-    uint64_t *into = drain->tally.unbound;
-    uint32_t n = shm_cells_of(target->type, target->n_bounds);
-    switch (target->type) {
-    case SHM_TYPE_COUNTER:
-        return take(drain, GAIN_TOTAL, cell, into);
-    case SHM_TYPE_EXCEPTION:
-        return take(drain, GAIN_ADDED, cell, NULL);
-    case SHM_TYPE_HISTOGRAM:
-        if (!take(drain, GAIN_SUM, cell + SHM_CELL_SUM, NULL))
-            return false;
-        for (uint32_t i = SHM_HISTOGRAM_BUCKETS; i < n; i++)
-            if (!take(drain, GAIN_ADDED, cell + i, into))
-                return false;
-        return true;
-    case SHM_TYPE_CALLS:
-        return take(drain, GAIN_ADDED, cell + SHM_CELL_STARTS, into) &&
-               take(drain, GAIN_ADDED, cell + SHM_CELL_ENDS, into) &&
-               take_counts(drain, cell + SHM_CELL_DURATION, NULL, n - SHM_CELL_DURATION);
-    default:
-        return true;
-    }
-}
-
-/* Of what was spilled only the classic bucket is known. */
-static bool fold_buckets(struct shm_drain *drain, const struct shm_scale *scale, uint32_t cell,
-                         uint64_t *counts)
-{
-    for (uint32_t i = 0; i <= scale->n_classic; i++)
-        if (!take_told(drain, GAIN_COUNT, cell + i, counts + scale->coarse_at + i, scale->coarse))
-            return false;
-    return true;
-}
-
-static bool fold_cells(struct shm_drain *drain, const struct shm_target *target)
-{
-    uint32_t cell = target->lane_cell;
-    uint64_t *into = target->cells;
-    switch (target->type) {
-    case SHM_TYPE_COUNTER:
-        return take(drain, GAIN_TOTAL, cell, into);
-    case SHM_TYPE_EXCEPTION:
-        return take(drain, GAIN_ADDED, cell, into);
-    case SHM_TYPE_HISTOGRAM:
-        return take(drain, GAIN_SUM, cell + SHM_CELL_SUM, into) &&
-               fold_buckets(drain, target->scale, cell + SHM_HISTOGRAM_BUCKETS,
-                            into + SHM_HISTOGRAM_BUCKETS);
-    case SHM_TYPE_CALLS:
-        return take_counts(drain, cell, into, SHM_CALLS_BUCKETS) &&
-               fold_buckets(drain, target->scale, cell + SHM_CALLS_BUCKETS,
-                            into + SHM_CALLS_BUCKETS);
-    default: /* gauges are read where they are */
-        return true;
-    }
-}
-
-static bool fold(struct shm_drain *drain, const struct shm_target *target)
-{
-    if (target->lane_cell == SHM_NO_CELLS)
-        return true;
-    return target->cells ? fold_cells(drain, target) : fold_unbound(drain, target);
-}
-
-static enum shm_drained drain_cells(struct shm_drain *drain)
-{
-    for (uint32_t i = 1; i < drain->n_targets; i++)
-        if (!fold(drain, &drain->targets[i]))
-            return SHM_BROKEN_CELLS;
-    return SHM_DRAINED;
-}
-
-static enum shm_drained drain_counters(struct shm_drain *drain)
-{
-    for (uint32_t i = drain->first_counter; i > 0; i = drain->targets[i].next_counter)
-        if (!fold(drain, &drain->targets[i]))
-            return SHM_BROKEN_CELLS;
-    return SHM_DRAINED;
-}
+/* ---- a pass ------------------------------------------------------------------------------ */
 
 enum shm_drained shm_drain_pass(struct shm_drain *drain)
 {
@@ -394,9 +258,9 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     shm_undo_done(drain->undo); /* a tail that its emitter moves back names nothing any more */
     count_taken(drain);
     if (found == SHM_DRAINED && spilled != drain->spilled)
-        found = drain_cells(drain);
+        found = shm_take_totals(drain);
     else if (found == SHM_DRAINED && added != drain->added)
-        found = drain_counters(drain);
+        found = shm_take_counters(drain);
     if (found == SHM_DRAINED) {
         drain->spilled = spilled;
         drain->added = added;
@@ -404,88 +268,8 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     return found;
 }
 
-/* ---- what the lane counts itself ---------------------------------------------------------- */
-
-/* Hours of nothing else, at full speed. More since the last time is no count, and would drown those
- * of all other lanes: a double has no room for both. */
-#define MOST_REPORTED (UINT64_C(1) << 40)
-
-static bool report(struct shm_drain *drain, uint32_t what, uint64_t now, uint64_t *into)
-{
-    _Atomic uint64_t *reported = &drain->lane.header->reported.counts[what];
-    uint64_t seen = atomic_load_explicit(reported, memory_order_relaxed);
-    if (now <= seen) /* an emitter that turns its counts back gains nothing */
-        return false;
-    if (into && now - seen <= MOST_REPORTED) {
-        struct shm_plan plan = {.n = 0};
-        shm_plan_set(&plan, into, plus(*into, (double)(now - seen)));
-        shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_REPORT, drain->lane.lane_id,
-                       what, seen);
-    }
-    atomic_store_explicit(reported, now, memory_order_relaxed);
-    shm_undo_done(drain->undo);
-    return true;
-}
-
-bool shm_drain_report(struct shm_drain *drain, uint32_t what, uint64_t now, uint64_t cell)
-{
-    if (what >= SHM_REPORTS || (cell != SHM_NO_CELL && cell >= drain->n_cells))
-        return false;
-    return report(drain, what, now, cell == SHM_NO_CELL ? NULL : &drain->cells[cell]);
-}
-
-uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t what)
-{
-    return atomic_load_explicit(&drain->lane.header->reported.counts[what], memory_order_relaxed);
-}
-
-void shm_drain_report_counts(struct shm_drain *drain)
-{
-    const struct shm_producer_line *producer = &drain->lane.header->producer;
-    report(drain, SHM_REPORT_ADDED, atomic_load_explicit(&producer->added, memory_order_relaxed),
-           drain->tally.events[SHM_KIND_ADD]);
-    report(drain, SHM_REPORT_SPILLED,
-           atomic_load_explicit(&producer->spilled, memory_order_relaxed), drain->tally.spilled);
-    report(drain, SHM_REPORT_OVERFLOWED,
-           atomic_load_explicit(&producer->overflowed, memory_order_relaxed),
-           drain->tally.overflowed);
-    for (uint32_t i = 0; i < SHM_DROPS; i++)
-        report(drain, SHM_REPORT_DROPPED + i,
-               atomic_load_explicit(&producer->dropped[i], memory_order_relaxed),
-               drain->tally.dropped[i]);
-}
-
 void shm_drain_give_up(struct shm_drain *drain)
 {
     atomic_store_explicit(&drain->lane.header->consumer.state, SHM_LANE_CLOSED,
                           memory_order_relaxed);
-}
-
-/* ---- a lane's last words ----------------------------------------------------------------- */
-
-bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell)
-{
-    if (series >= drain->n_targets || cell >= drain->n_cells)
-        return false;
-    const struct shm_target *target = &drain->targets[series];
-    if (target->type != SHM_TYPE_GAUGE || target->lane_cell == SHM_NO_CELLS)
-        return false;
-    return take(drain, GAIN_STATE, target->lane_cell + SHM_CELL_VALUE, &drain->cells[cell]);
-}
-
-bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell)
-{
-    if (slot >= drain->lane.n_calls || cell >= drain->n_cells)
-        return false;
-    _Atomic uint32_t *open = &drain->lane.calls[slot].series;
-    uint32_t series = atomic_load_explicit(open, memory_order_relaxed);
-    if (series == 0)
-        return false;
-    struct shm_plan plan = {.n = 0};
-    shm_plan_set(&plan, &drain->cells[cell], plus(drain->cells[cell], 1.0));
-    shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_CALL, drain->lane.lane_id, slot,
-                   series);
-    atomic_store_explicit(open, 0, memory_order_relaxed);
-    shm_undo_done(drain->undo);
-    return true;
 }

@@ -63,6 +63,12 @@ static inline double shm_value(uint64_t bits)
     return value;
 }
 
+/* A double that is kept as its bits, and this much more. */
+static inline uint64_t shm_plus(uint64_t bits, double value)
+{
+    return shm_bits(shm_value(bits) + value);
+}
+
 /* One writer per cell, so a load and a store are enough. Relaxed: the consumer learns of the
  * change through a release that comes after it. */
 static inline void shm_cell_count(_Atomic uint64_t *cell, uint64_t n)

@@ -4,6 +4,7 @@
 #define shm_undo_record(undo, cells, plan, tail) shm_plan_apply(plan)
 #include "kill_collector.c"
 #include "../../csrc/drain.c"
+#include "../../csrc/totals.c"
 #include "../../csrc/entries.c"
 #include "../../csrc/scale.c"
 #include "../../csrc/state.c"

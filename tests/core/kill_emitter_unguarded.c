@@ -2,6 +2,7 @@
 /* The control: the same with intents that nobody finishes. */
 #include "kill_emitter.c"
 #include "../../csrc/drain.c"
+#include "../../csrc/totals.c"
 #include "../../csrc/entries.c"
 #include "../../csrc/scale.c"
 #include "../../csrc/state.c"

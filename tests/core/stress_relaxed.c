@@ -5,6 +5,7 @@
 #include "shim.c"
 #include "stress.c"
 #include "../../csrc/drain.c"
+#include "../../csrc/totals.c"
 #include "../../csrc/entries.c"
 #include "../../csrc/scale.c"
 #include "../../csrc/state.c"

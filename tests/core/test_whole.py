@@ -24,7 +24,7 @@ FOUND = 66  # what each is told to exit with
 # Programs, with their sources: together all of csrc/.
 TEXT = ("text", "number", "decimal")
 WHOLE = (
-    *("drain", "entries", "exemplars", "scale", "state"),
+    *("drain", "totals", "entries", "exemplars", "scale", "state"),
     *("recovery", "contained", "guard", "process", "ids"),
 )
 

@@ -32,11 +32,11 @@ C_TARGETS = {
     # name: flags of the core, sources of the core, sources of the target by how they are compiled
     "drain": (
         _TRACED,
-        ("drain", "entries", "scale", "state", "recovery", "contained", "guard"),
+        ("drain", "totals", "entries", "scale", "state", "recovery", "contained", "guard"),
         ("emitter",),
         ("traced",),
     ),
-    "entries": (_GUIDED, ("drain", "entries", "scale"), (), ()),
+    "entries": (_GUIDED, ("drain", "totals", "entries", "scale"), (), ()),
     "numbers": (_GUIDED, ("text", "number", "decimal"), (), ()),
 }
 PYTHON_TARGETS = (

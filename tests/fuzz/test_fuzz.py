@@ -83,7 +83,7 @@ CONTROLS = {
         "        shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);",
     ),
     "what is seen is noted before it is taken": Mutation(
-        "drain.c",
+        "totals.c",
         "    if (into) {\n        struct shm_plan plan",
         "    atomic_store_explicit(seen_cell, now, memory_order_relaxed);\n"
         "    if (into) {\n        struct shm_plan plan",

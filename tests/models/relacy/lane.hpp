@@ -33,6 +33,7 @@ static inline void *model_memcpy(void *to, const void *from, size_t n)
 #include "emit.h"
 
 #include "drain.c"
+#include "totals.c"
 #include "entries.c"
 #include "scale.c"
 #include "state.c"
