@@ -212,6 +212,8 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
     return SHM_DRAINED;
 }
 
+static_assert(SHM_KINDS <= SHM_UNDO_CHANGES, "a pass may take events of every kind");
+
 /* Counts what was taken from the ring since the last time. Once for a whole pass: for each record it
  * would be a fifth of the work. How many they were is exact whatever happens; of which kinds, nobody
  * knows when a collector was killed in between. */

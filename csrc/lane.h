@@ -9,7 +9,7 @@
 
 #include "layout.h"
 
-/* What the maker of a lane chooses. records is a power of two, or 0 for a lane without a ring
+/* What the maker of a lane chooses. records is a power of two and not 1, or 0 for a lane without a ring
  * (every event then goes to the cells). */
 struct shm_lane_sizes {
     uint32_t records;
@@ -29,7 +29,7 @@ struct shm_lane {
     struct shm_record *ring;
     uint64_t lane_id;
     uint64_t size_bytes;
-    uint64_t records; /* 0 or a power of two */
+    uint64_t records; /* 0, or a power of two and not 1 */
     uint32_t dictionary_bytes;
     uint32_t n_cells;
     uint32_t n_calls;
@@ -90,7 +90,8 @@ static inline enum shm_attach shm_lane_attach(void *base, uint64_t size_bytes,
     }
     uint64_t records = parts[4].size_bytes / SHM_RECORD_BYTES;
     if (record_bytes != SHM_RECORD_BYTES || at > size_bytes ||
-        parts[2].size_bytes != parts[3].size_bytes || (records & (records - 1)) != 0)
+        parts[2].size_bytes != parts[3].size_bytes || (records & (records - 1)) != 0 ||
+        records == 1)
         return SHM_ATTACH_BAD_PARTS;
 
     unsigned char *bytes = base;

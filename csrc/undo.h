@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SHM_UNDO_CHANGES 6u
+#define SHM_UNDO_CHANGES 8u
 
 enum shm_undo_kind {
     SHM_UNDO_NONE = 0,
@@ -43,7 +43,7 @@ struct shm_undo {
     uint64_t zero;
     struct shm_change changes[SHM_UNDO_CHANGES];
 };
-static_assert(sizeof(struct shm_undo) == 144, "undo entry");
+static_assert(sizeof(struct shm_undo) == 176, "undo entry");
 
 /* What an event will change: computed and checked before anything is touched. */
 struct shm_plan {

@@ -56,6 +56,39 @@ def test_what_was_dropped_and_spilled_while_no_collector_ran_is_shown(node: Node
     service.end()
 
 
+def test_one_pass_takes_events_of_every_kind(node: Node) -> None:
+    """Their counts change together, and there once was room for six of seven."""
+    node.start("tick_seconds = 60")
+    node.run(
+        """
+        import uuid
+        from shmetrics.emitter.spans import Spans
+        exemplar = {"trace_id": "ab" * 16, "span_id": "cd" * 8}
+        jobs = shmetrics.Counter("jobs", "Jobs", ["queue"]).labels("fast")
+        size = shmetrics.Histogram("size", "Sizes")
+        call = shmetrics.Calls("rpc", "RPC", ["server"]).child(("one",))
+        spans = Spans("nova", "cloud", "host-17")
+        jobs.inc(0)  # it has no ring before that
+        jobs.inc(exemplar=exemplar)
+        size.observe(1)
+        with call():
+            pass
+        id, base = (str(uuid.UUID(int=n)) for n in (1, 2))
+        spans.start("db", id, base, base, {"db": "SELECT"})
+        spans.stop("db", id, base, base)
+        """
+    )
+    found = node.samples()
+    counted = found.counted("shmetrics_events_total")
+    assert {dict(labels)["kind"]: n for labels, n in counted.items() if n} == {
+        **dict.fromkeys(("observe", "call_start", "call_end"), 1),
+        **dict.fromkeys(("span_start", "span_stop", "span_info"), 1),
+        "add": 2,
+    }
+    assert found.value("jobs_total", queue="fast") == 1
+    assert found.value("size_count") == 1
+
+
 def test_what_is_dropped_and_spilled_across_a_dozen_kills_is_counted_to_the_unit(
     node: Node,
 ) -> None:

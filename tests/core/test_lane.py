@@ -126,7 +126,7 @@ def bucket(value: float) -> int:
 class LaneMachine(RuleBasedStateMachine):
     """Events in any order, drains at any moment; after each drain all totals are exact."""
 
-    @initialize(power=st.integers(0, 6))
+    @initialize(power=st.integers(1, 6))
     def make(self, power: int) -> None:
         self.lane = Lane(1 << power)
         self.counters = [self.lane.series(COUNTER) for _ in range(2)]

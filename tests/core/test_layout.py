@@ -116,6 +116,15 @@ def test_memory_smaller_than_a_lane_is_refused() -> None:
         open_drain(bytearray(new_lane()[:-8]))
 
 
+def test_a_lane_with_a_ring_of_one_is_refused() -> None:
+    """After a kill the last whole record and the half of a next one would be the same slot."""
+    sizes = (1, *SIZES[1:])
+    memory = bytearray(_drain.lane_bytes(*sizes))
+    _drain.lane_format(memory, 5, *sizes)
+    with pytest.raises(LaneRefused, match="bad_parts"):
+        open_drain(memory)
+
+
 def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Path) -> None:
     file = tmp_path / "lane"
     file.write_bytes(bytes(new_lane()))

@@ -144,7 +144,7 @@ class OverflowMachine(RuleBasedStateMachine):
     """
 
     @initialize(
-        power=st.integers(-1, 5),
+        power=st.integers(0, 5),
         words=st.integers(0, 120),
         n_cells=st.integers(0, 90),
         n_labels=st.integers(0, 3),
@@ -152,8 +152,8 @@ class OverflowMachine(RuleBasedStateMachine):
     )
     def make(self, power: int, words: int, n_cells: int, n_labels: int, values: list[str]) -> None:
         self.dictionary_bytes, self.n_cells = 8 * words, n_cells
-        self.node = Node(1 << power if power >= 0 else 0, 8 * words, n_cells)
-        self.private = power < 0
+        self.node = Node(1 << power if power else 0, 8 * words, n_cells)
+        self.private = power == 0
         self.n_labels = n_labels
         self.family = {
             type: self.node.family(type, name, n_labels)
@@ -234,7 +234,7 @@ class OverflowMachine(RuleBasedStateMachine):
                 self.count(EXCEPTION, (OVERFLOW,) * (self.n_labels + 1), 1)
 
     @precondition(lambda self: self.private)
-    @rule(words=st.integers(0, 200), n_cells=st.integers(0, 150), power=st.integers(0, 5))
+    @rule(words=st.integers(0, 200), n_cells=st.integers(0, 150), power=st.integers(1, 5))
     def register(self, words: int, n_cells: int, power: int) -> None:
         """From private memory into a lane, which is larger, or smaller and may not do."""
         producer = self.node.producer

@@ -22,7 +22,7 @@ def _use_core(core: Any) -> None:
 class RingMachine(RuleBasedStateMachine):
     """Pushes and pops as they come; the deque is the truth."""
 
-    @initialize(power=st.integers(0, 7))
+    @initialize(power=st.integers(1, 7))
     def make(self, power: int) -> None:
         self.capacity = 1 << power
         self.shim = _core.lib.shim_new(self.capacity, 64, 8, 4)

@@ -70,7 +70,7 @@ acts = st.lists(st.one_of(st.none(), emits), max_size=60)  # None: a drain
 
 
 @settings(max_examples=300)
-@given(st.integers(0, 5), acts)
+@given(st.integers(1, 5), acts)
 def test_a_span_comes_out_whole_or_cut_or_is_counted(
     core: Any, power: int, acts: list[tuple[int, int] | None]
 ) -> None:

@@ -8,7 +8,9 @@
  *   - every answer is one of those that drain.h names, and no memory is touched but the lane and the store
  *     (AddressSanitizer; the lane lies between two pages that fault);
  *   - folding a lane changes its own cells of the store, and of the lane the collector's parts only;
- *   - the neighbour, and a first emitter that kept the contract, are counted exactly.
+ *   - the neighbour, and a first emitter that kept the contract, are counted exactly;
+ *   - of their spans each is taken as it was recorded and in their order, and all of them but for those
+ *     that were dropped, found no room, or were in the hands of a collector that was killed.
  */
 #define _GNU_SOURCE
 #include "emitter.h"
@@ -45,6 +47,10 @@ static struct node {
     bool is_restarted;
     bool is_torn;  /* the file of an emitter that had kept the contract, and not spilled, was cut */
     struct totals before[TYPES][2];
+    struct {
+        uint32_t last; /* number of the last span that was taken */
+        uint64_t n;    /* taken or lost for want of room, as long as no collector was killed */
+    } spans[LANES];
 } node;
 
 static struct {
@@ -161,6 +167,53 @@ static void begin_work(enum actor actor, int lane)
     now.stores = 0;
 }
 
+/* Spans that were taken, and whatever their emitter did: whole ones, each as large as it says. */
+static void check_spans(int i)
+{
+    static unsigned char info[EMITTER_INFO_SLOTS * SHM_SPAN_INFO_BYTES];
+    struct held *held = &node.lanes[i];
+    struct shm_spans *spans = &held->spans;
+    const unsigned char *at = spans->bytes;
+    const unsigned char *end = at + spans->used_bytes;
+    bool honest = i == NEIGHBOUR || node.honest;
+    uint64_t n = 0;
+    MUST(spans->used_bytes <= spans->size_bytes, "more spans than there is room for");
+    for (; at < end; n++) {
+        struct shm_span span;
+        struct shm_span made;
+        uint32_t number;
+        uint32_t info_bytes = 0;
+        memcpy(&span, at, sizeof span);
+        at += sizeof span;
+        MUST(span.kind == SHM_KIND_SPAN_START || span.kind == SHM_KIND_SPAN_STOP, "not a span");
+        MUST(span.n_info <= SHM_SPAN_INFO_SLOTS && span.n_info * sizeof span <= (size_t)(end - at),
+             "a span that says too much");
+        memcpy(&number, span.trace, sizeof number);
+        emitter_make_span(number, &made, info, &info_bytes);
+        MUST(!honest || (number > node.spans[i].last && number <= node.emitters[i].spans),
+             "a span that nobody recorded, or twice");
+        MUST(!honest || memcmp(span.id, made.id, sizeof span.id) == 0, "a span that was changed");
+        MUST(!honest || (span.flags & SHM_FLAG_CUT) != 0 == (span.n_info == 0 && info_bytes > 0),
+             "a span that was cut, and does not say so");
+        for (uint32_t slot = 0; slot < span.n_info; slot++) {
+            struct shm_span_info said;
+            memcpy(&said, at, sizeof said);
+            at += sizeof said;
+            MUST(said.kind == SHM_KIND_SPAN_INFO && said.size_bytes <= SHM_SPAN_INFO_BYTES,
+                 "what is said of a span cannot be read");
+            const unsigned char *part = info + slot * SHM_SPAN_INFO_BYTES;
+            MUST(!honest || memcmp(said.bytes, part, said.size_bytes) == 0,
+                 "what is said of a span was changed");
+        }
+        if (honest)
+            node.spans[i].last = number;
+    }
+    MUST(n == spans->n, "another number of spans");
+    node.spans[i].n += n + spans->lost;
+    spans->used_bytes = 0;
+    spans->n = spans->lost = 0;
+}
+
 static void drain_all(void)
 {
     for (int i = 0; i < LANES; i++) {
@@ -171,6 +224,8 @@ static void drain_all(void)
             held_drain(held);
         MUST(held->drain.ring.tail - before <= held->drain.lane.records,
              "a pass was longer than the ring");
+        now.actor = NOBODY;
+        check_spans(i);
     }
     now.actor = NOBODY;
 }
@@ -241,6 +296,13 @@ static void emit(int lane, const struct event *event)
     begin_work(EMITTER, lane);
     emitter_expect(&node.emitters[lane], event);
     emitter_emit(&node.emitters[lane], event);
+    now.actor = NOBODY;
+}
+
+static void emit_span(int lane)
+{
+    begin_work(EMITTER, lane);
+    emitter_span(&node.emitters[lane]);
     now.actor = NOBODY;
 }
 
@@ -417,7 +479,8 @@ static bool is_whole(void)
         for (uint32_t i = SHM_HISTOGRAM_BUCKETS; i < series->n_cells && observes; i++)
             events += cells[i];
     }
-    return node.emitters[VICTIM].adds > 0 || events == victim->drain.ring.tail - SHM_INDEX_START;
+    return node.emitters[VICTIM].adds > 0 || node.emitters[VICTIM].spans > 0 ||
+           events == victim->drain.ring.tail - SHM_INDEX_START;
 }
 
 /* How many records of these lanes were taken from their rings, and how many adds needed none. */
@@ -441,9 +504,18 @@ static double tallied(void)
     return found;
 }
 
+/* Every span was taken, or counted as dropped by its emitter. */
+static bool are_spans_complete(int i)
+{
+    const struct shm_header *header = node.lanes[i].drain.lane.header;
+    uint64_t dropped = atomic_load(&header->producer.dropped[SHM_DROP_SPAN]);
+    return node.is_restarted || node.spans[i].n + dropped == node.emitters[i].spans;
+}
+
 static void check(void)
 {
     store_check(&node.store);
+    MUST(are_spans_complete(NEIGHBOUR), "spans of the neighbour are missing");
     MUST(is_exact(NEIGHBOUR, node.emitters[NEIGHBOUR].totals), "the neighbour is not exact");
     MUST(tallied() >= taken_from(NEIGHBOUR, LANES), "the neighbour's events left the tally");
     MUST(!node.is_torn || node.is_restarted || is_whole(), "half an event was folded");
@@ -454,6 +526,7 @@ static void check(void)
     MUST(node.lanes[VICTIM].is_open, "a lane that kept the contract was set aside");
     MUST(done || undone, "a lane that kept the contract is not exact");
     MUST(tallied() == taken_from(VICTIM, LANES), "the tally is not exact");
+    MUST(are_spans_complete(VICTIM), "spans are missing");
     if (node.is_dead)
         check_remains(done ? node.emitters[VICTIM].totals : node.before);
 }
@@ -462,7 +535,7 @@ static void check(void)
 
 static void begin(struct program *program)
 {
-    static const uint32_t records[] = {8, 0, 1, 2, 16};
+    static const uint32_t records[] = {8, 0, 4, 2, 16};
     uint8_t shape = 0;
     take_bytes(program, &shape, 1);
     struct shm_lane_sizes sizes[LANES] = {{records[shape % 5], 0, shape & 64 ? 9 : 40, 10},
@@ -473,6 +546,7 @@ static void begin(struct program *program)
     now.stores_left = 0;
     node.honest = !(shape & 64); /* or there are too few cells to be exact */
     node.is_dead = node.in_doubt = node.is_torn = node.is_restarted = false;
+    memset(node.spans, 0, sizeof node.spans);
     store_begin(&node.store);
     for (int i = 0; i < LANES; i++) {
         struct held *held = &node.lanes[i];
@@ -491,13 +565,23 @@ static void begin(struct program *program)
     }
 }
 
+#define SPANS_FROM 224u /* of 256 kinds of steps */
+
 static void step(struct program *program)
 {
-    uint32_t what = take_below(program, 16);
+    uint32_t raw = take_below(program, 256);
+    uint32_t what = raw % 16;
     bool lives = !node.is_dead;
     uint32_t bytes;
     uint32_t left;
     struct event event;
+    if (raw >= SPANS_FROM) {
+        if (raw % 4 == 0)
+            emit_span(NEIGHBOUR);
+        else if (lives)
+            emit_span(VICTIM);
+        return;
+    }
     node.honest &= what < 10 || what == 14;
     switch (what) {
     case 0:

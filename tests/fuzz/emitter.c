@@ -45,6 +45,15 @@ void emitter_begin(struct emitter *emitter, const struct shm_lane *lane)
     memset(emitter->calls, 0, sizeof emitter->calls);
     memset(emitter->totals, 0, sizeof emitter->totals);
     emitter->adds = 0;
+    emitter->spans = 0;
+    emitter->span_family = (struct shm_family){
+        .type = SHM_TYPE_SPANS,
+        .text = (const unsigned char *)&family_text + sizeof family_text.bounds,
+        .text_bytes = (uint32_t)(sizeof family_text - 4 - sizeof family_text.bounds)};
+    emitter->span_series = (struct shm_series){.type = SHM_TYPE_SPANS,
+                                               .family = &emitter->span_family,
+                                               .text = (const unsigned char *)series_text,
+                                               .text_bytes = sizeof series_text};
     for (int type = 0; type < TYPES; type++) {
         uint32_t n_bounds = bounds_of(type);
         const unsigned char *text = (const unsigned char *)&family_text;
@@ -125,6 +134,26 @@ void emitter_expect(struct emitter *emitter, const struct event *event)
         if (event->throws)
             emitter->totals[THROWN][event->series].value += 1.0;
     }
+}
+
+void emitter_make_span(uint32_t number, struct shm_span *span, unsigned char *info,
+                       uint32_t *info_bytes)
+{
+    *span = (struct shm_span){.kind = number % 2 ? SHM_KIND_SPAN_START : SHM_KIND_SPAN_STOP};
+    memset(span->id, (int)(number & 0xff), sizeof span->id);
+    memcpy(span->trace, &number, sizeof number);
+    *info_bytes = number * 41 % (EMITTER_INFO_SLOTS * SHM_SPAN_INFO_BYTES + 1);
+    for (uint32_t i = 0; i < *info_bytes; i++)
+        info[i] = (unsigned char)(number + i);
+}
+
+void emitter_span(struct emitter *emitter)
+{
+    unsigned char info[EMITTER_INFO_SLOTS * SHM_SPAN_INFO_BYTES];
+    struct shm_span span;
+    uint32_t info_bytes;
+    emitter_make_span(++emitter->spans, &span, info, &info_bytes);
+    shm_emit_span(&emitter->producer, &emitter->span_series, &span, info, info_bytes);
 }
 
 void emitter_record(struct emitter *emitter, const struct shm_record *record)

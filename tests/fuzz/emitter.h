@@ -3,10 +3,11 @@
 #ifndef EMITTER_H
 #define EMITTER_H
 
-#include "emit.h"
+#include "emit_span.h"
 
 #define EMITTER_BOUNDS 2u
 #define EMITTER_CALLS 4u /* of each series, open at a time */
+#define EMITTER_INFO_SLOTS 4u /* at most, of what is said about a span */
 
 enum { COUNTER, GAUGE, HISTOGRAM, CALLS, THROWN, TYPES };
 
@@ -23,6 +24,9 @@ struct emitter {
     struct shm_call calls[2][EMITTER_CALLS];
     struct totals totals[TYPES][2];
     uint64_t adds;
+    struct shm_family span_family;
+    struct shm_series span_series;
+    uint32_t spans; /* emitted, recorded or dropped: the last one's number */
 };
 
 struct event {
@@ -42,6 +46,11 @@ void emitter_emit(struct emitter *emitter, const struct event *event);
 
 /* Counts it in the twin: before or after, and not at all if it must not count. */
 void emitter_expect(struct emitter *emitter, const struct event *event);
+
+/* The next span, by its number: what it says, and the bytes of info, are made of that. */
+void emitter_span(struct emitter *emitter);
+void emitter_make_span(uint32_t number, struct shm_span *span, unsigned char *info,
+                       uint32_t *info_bytes);
 
 /* What an emitter without manners publishes. */
 void emitter_record(struct emitter *emitter, const struct shm_record *record);

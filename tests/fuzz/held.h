@@ -11,6 +11,8 @@
 #define HELD_BOUNDS 2048u
 #define HELD_FINE (2 * HELD_BOUNDS + HELD_IDS) /* and an infinite one behind each family's */
 
+#define HELD_SPANS 12u /* slots that are taken before somebody has to look */
+
 struct held_series {
     uint16_t type; /* SHM_TYPE_NONE: not bound yet */
     uint32_t n_bounds;
@@ -38,6 +40,8 @@ struct held {
     double bounds[HELD_BOUNDS];
     uint32_t n_fine;
     double fine[HELD_FINE];
+    struct shm_spans spans; /* taken, and not yet looked at */
+    unsigned char span_bytes[HELD_SPANS * SHM_RECORD_BYTES];
     /* What a restart keeps, as the store's log does: */
     struct held_series series[HELD_IDS];
     uint32_t abandoned; /* cell of the store that counts calls that will never end */
@@ -58,6 +62,8 @@ static inline void held_open(struct held *held)
     held->is_there = found == SHM_ATTACH_OK && held->drain.lane.lane_id == held->number;
     held->is_open = held->is_there;
     held->drain.tally = store_tally(store);
+    held->spans = (struct shm_spans){.bytes = held->span_bytes, .size_bytes = sizeof held->span_bytes};
+    held->drain.spans = &held->spans;
     if (held->is_there)
         MUST(shm_contained_recover(&held->drain), "the undo entry is damaged");
 }

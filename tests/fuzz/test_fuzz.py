@@ -63,6 +63,17 @@ CONTROLS = {
     "the exception of a record is believed": Mutation(
         "drain.c", "if (record->exception >= drain->n_targets)", "if (record->exception > 1u << 20)"
     ),
+    "a span says how many slots are published": Mutation(
+        "drain.c", " ||\n        span.n_info >= waiting)", ")"
+    ),
+    "what is said of a span is read twice": Mutation(
+        "drain.c",
+        "memcpy(to + i * SHM_RECORD_BYTES, &info, sizeof info);",
+        "shm_ring_read_ahead(&drain->ring, i, (void *)(to + i * SHM_RECORD_BYTES));",
+    ),
+    "there is always room for a span": Mutation(
+        "spans.h", "if (spans->size_bytes - spans->used_bytes < n_bytes)", "if (n_bytes == 0)"
+    ),
     "the size of an entry is read twice": Mutation(
         "entries.c",
         "memcpy(buffer, &header, sizeof header);",
