@@ -109,6 +109,7 @@ class Traces:
         return {
             "no_store": self._unopened,
             "queue": 0 if writer is None else writer.lost,
+            "not_written": 0 if writer is None else writer.unwritten,
             "spans_per_trace": 0 if writer is None else writer.store.lost,
         }
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from shmetrics.seldom import Seldom
 from shmetrics.traces.event import SpanEvent
@@ -20,7 +20,16 @@ log = logging.getLogger(__name__)
 MOST_BYTES: Final = 64 * 1024 * 1024
 EXPIRE_SECONDS: Final = 10.0
 
-Work = Callable[[TraceStore], None]
+
+class Work(NamedTuple):
+    """Something to be done with the store."""
+
+    do: Callable[[TraceStore], None]
+    n: int = 0  # events that it keeps
+    n_bytes: int = 0  # that they take meanwhile
+
+
+EXPIRE: Final = Work(TraceStore.expire)
 
 
 class TraceWriter:
@@ -30,9 +39,10 @@ class TraceWriter:
         """Takes the store over, and begins."""
         self.lost = 0  # events that were given and could not wait
         self.failures = 0  # batches that could not be written
+        self.unwritten = 0  # events in them
         self.store = store  # its counts are for everybody, its methods for the thread
         self._most_bytes = most_bytes
-        self._waiting: deque[tuple[Work, int]] = deque()  # and its bytes
+        self._waiting: deque[Work] = deque()
         self._waiting_bytes = 0
         self._changed = threading.Condition()
         self._is_closing = False
@@ -44,12 +54,12 @@ class TraceWriter:
 
     def add(self, events: Callable[[], Iterable[SpanEvent]], n: int, n_bytes: int) -> None:
         """Has n events written, which are made when it comes to it. Does not wait."""
-        if not self._put(lambda store: store.add(events()), n_bytes):
+        if not self._put(Work(lambda store: store.add(events()), n, n_bytes)):
             self.lost += n
 
     def lane_ended(self, lane: int) -> None:
         """The process of this lane is gone."""
-        self._put(lambda store: store.lane_ended(lane), 0)
+        self._put(Work(lambda store: store.lane_ended(lane)))
 
     def settle(self, seconds: float) -> bool:
         """Waits until all that was given is written; False if that took longer than this."""
@@ -67,12 +77,12 @@ class TraceWriter:
 
     # ---- in the thread ----------------------------------------------------------------------
 
-    def _put(self, work: Work, n_bytes: int) -> bool:
+    def _put(self, work: Work) -> bool:
         with self._changed:
-            if self._waiting_bytes + n_bytes > self._most_bytes:
+            if self._waiting_bytes + work.n_bytes > self._most_bytes:
                 return False
-            self._waiting.append((work, n_bytes))
-            self._waiting_bytes += n_bytes
+            self._waiting.append(work)
+            self._waiting_bytes += work.n_bytes
             self._changed.notify_all()
             return True
 
@@ -92,18 +102,19 @@ class TraceWriter:
                 left = self._expire_at - time.monotonic()
                 if left <= 0:
                     self._expire_at = time.monotonic() + EXPIRE_SECONDS
-                    return TraceStore.expire
+                    return EXPIRE
                 self._changed.wait(left)
-            work, n_bytes = self._waiting.popleft()
-            self._waiting_bytes -= n_bytes
+            work = self._waiting.popleft()
+            self._waiting_bytes -= work.n_bytes
             self._is_busy = True
             return work
 
     def _do(self, work: Work) -> None:
         try:
-            work(self.store)
+            work.do(self.store)
         except Exception as error:
             # A full disk: what comes later may fit again. Or an info that cannot be kept; its batch
             # is of one lane, and those of others go on.
             self.failures += 1
+            self.unwritten += work.n
             self._seldom.warning("trace store", f"{self.store.path}: not written: {error}")
