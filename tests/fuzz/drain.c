@@ -16,6 +16,7 @@
 #include "emitter.h"
 #include "guard.h"
 #include "held.h"
+#include "taken.h"
 #include "traced.h"
 
 #include <setjmp.h>
@@ -47,10 +48,7 @@ static struct node {
     bool is_restarted;
     bool is_torn;  /* the file of an emitter that had kept the contract, and not spilled, was cut */
     struct totals before[TYPES][2];
-    struct {
-        uint32_t last; /* number of the last span that was taken */
-        uint64_t n;    /* taken or lost for want of room, as long as no collector was killed */
-    } spans[LANES];
+    struct taken spans[LANES];
 } node;
 
 static struct {
@@ -167,53 +165,6 @@ static void begin_work(enum actor actor, int lane)
     now.stores = 0;
 }
 
-/* Spans that were taken, and whatever their emitter did: whole ones, each as large as it says. */
-static void check_spans(int i)
-{
-    static unsigned char info[EMITTER_INFO_SLOTS * SHM_SPAN_INFO_BYTES];
-    struct held *held = &node.lanes[i];
-    struct shm_spans *spans = &held->spans;
-    const unsigned char *at = spans->bytes;
-    const unsigned char *end = at + spans->used_bytes;
-    bool honest = i == NEIGHBOUR || node.honest;
-    uint64_t n = 0;
-    MUST(spans->used_bytes <= spans->size_bytes, "more spans than there is room for");
-    for (; at < end; n++) {
-        struct shm_span span;
-        struct shm_span made;
-        uint32_t number;
-        uint32_t info_bytes = 0;
-        memcpy(&span, at, sizeof span);
-        at += sizeof span;
-        MUST(span.kind == SHM_KIND_SPAN_START || span.kind == SHM_KIND_SPAN_STOP, "not a span");
-        MUST(span.n_info <= SHM_SPAN_INFO_SLOTS && span.n_info * sizeof span <= (size_t)(end - at),
-             "a span that says too much");
-        memcpy(&number, span.trace, sizeof number);
-        emitter_make_span(number, &made, info, &info_bytes);
-        MUST(!honest || (number > node.spans[i].last && number <= node.emitters[i].spans),
-             "a span that nobody recorded, or twice");
-        MUST(!honest || memcmp(span.id, made.id, sizeof span.id) == 0, "a span that was changed");
-        MUST(!honest || (span.flags & SHM_FLAG_CUT) != 0 == (span.n_info == 0 && info_bytes > 0),
-             "a span that was cut, and does not say so");
-        for (uint32_t slot = 0; slot < span.n_info; slot++) {
-            struct shm_span_info said;
-            memcpy(&said, at, sizeof said);
-            at += sizeof said;
-            MUST(said.kind == SHM_KIND_SPAN_INFO && said.size_bytes <= SHM_SPAN_INFO_BYTES,
-                 "what is said of a span cannot be read");
-            const unsigned char *part = info + slot * SHM_SPAN_INFO_BYTES;
-            MUST(!honest || memcmp(said.bytes, part, said.size_bytes) == 0,
-                 "what is said of a span was changed");
-        }
-        if (honest)
-            node.spans[i].last = number;
-    }
-    MUST(n == spans->n, "another number of spans");
-    node.spans[i].n += n + spans->lost;
-    spans->used_bytes = 0;
-    spans->n = spans->lost = 0;
-}
-
 static void drain_all(void)
 {
     for (int i = 0; i < LANES; i++) {
@@ -225,7 +176,8 @@ static void drain_all(void)
         MUST(held->drain.ring.tail - before <= held->drain.lane.records,
              "a pass was longer than the ring");
         now.actor = NOBODY;
-        check_spans(i);
+        taken_check(&node.spans[i], &held->spans, node.emitters[i].spans,
+                    i == NEIGHBOUR || node.honest);
     }
     now.actor = NOBODY;
 }

@@ -398,12 +398,12 @@ inline take_told(cell) {
     fi
 }
 
-inline drain_counters() {
+inline shm_take_counters() {
     take_told(2);
 }
 
 /* But for counters, which come next. */
-inline drain_cells() {
+inline shm_take_totals() {
     take_told(0);
     take_told(1)
 }
@@ -426,16 +426,16 @@ inline shm_drain_pass() {
     spilled = lane[l].spilled;
     /* C: found = drain_ring(drain, waiting)
      * C: count_taken(drain)
-     * C: found = drain_cells(drain)
-     * C: found = drain_counters(drain) */
+     * C: found = shm_take_totals(drain)
+     * C: found = shm_take_counters(drain) */
     drain_ring();
     count_taken();
     if
-    :: spilled != folded[l] -> drain_cells()
+    :: spilled != folded[l] -> shm_take_totals()
     :: else
     fi;
     if
-    :: spilled != folded[l] || added != looked[l] -> drain_counters()
+    :: spilled != folded[l] || added != looked[l] -> shm_take_counters()
     :: else
     fi;
     folded[l] = spilled;
