@@ -166,6 +166,7 @@ static_assert(offsetof(struct shm_record, trace) == 32, "record.trace");
  * texts for keys. Ids are bytes in the order in which people write them as hexadecimal digits.
  */
 #define SHM_FLAG_CUT 2u /* not all that was to be said about the span is here */
+#define SHM_FLAG_HOST 4u /* the host of its series was said as well, as "host": no slot has it */
 
 #define SHM_SPAN_INFO_BYTES 56u
 #define SHM_SPAN_INFO_SLOTS 64u /* at most, behind one record */

@@ -59,6 +59,7 @@ INFO_SIZE_AT: Final[int]
 INFO_BYTES_AT: Final[int]
 KIND_SPAN_START: Final[int]
 FLAG_CUT: Final[int]
+FLAG_HOST: Final[int]
 
 class Counts(TypedDict):
     lane: int
@@ -119,9 +120,8 @@ class CallSeries(Series):
     def start(self, exemplar: dict[str, str] | None = None) -> OpenCall: ...
     def end(self, call: OpenCall, exception: str | None = None) -> None: ...
 
-def pack_info(info: dict[str, Any]) -> bytes: ...
-
 class SpanSeries(Series):
+    def __init__(self, family: Family, text: bytes | None, host: str = "") -> None: ...
     def start(
         self, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
     ) -> None: ...

@@ -12,7 +12,6 @@ one module, because there is one producer.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_Clear
 from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, PyObject
@@ -107,6 +106,7 @@ INFO_SIZE_AT = SHM_AT_INFO_SIZE
 INFO_BYTES_AT = SHM_AT_INFO_BYTES
 KIND_SPAN_START = SHM_KIND_SPAN_START
 FLAG_CUT = SHM_FLAG_CUT
+FLAG_HOST = SHM_FLAG_HOST
 
 _ATTACH_REASONS = {
     SHM_ATTACH_NOT_READY: "not_ready",

@@ -75,16 +75,14 @@ cdef int _pack(shm_info *packed, unsigned char *to, dict info) except -1:
     return 0
 
 
-def pack_info(dict info):
-    """What is known of a span, made ready for record_span: for what is said again and again."""
-    cdef unsigned char to[SHM_SPAN_INFO_MAX_BYTES]
-    cdef shm_info packed
-    _pack(&packed, to, info)
-    return PyBytes_FromStringAndSize(<char *>to, packed.at - to)
-
-
 cdef class SpanSeries(Series):
-    """Spans of one name, of one service. Ids are texts: UUIDs, as OSProfiler makes them."""
+    """Spans of one name, of one service, on one host. Ids are texts: UUIDs, as OSProfiler makes
+    them. Most spans say that host and nothing else, for which no slot is taken."""
+
+    cdef str _host
+
+    def __init__(self, Family family, bytes text, host=""):
+        self._host = str(host)
 
     def start(self, id, trace, parent, dict info=None):
         """A span begins. parent: the span around it, or the trace itself. info: what is known of
@@ -99,6 +97,7 @@ cdef class SpanSeries(Series):
         cdef shm_span span
         cdef bint sound = False
         span.kind = <uint8_t>kind
+        span.flags = 0
         try:
             sound = _id(span.id, id) and _id(span.trace, trace) and _id(span.parent, parent)
         except Exception:
@@ -113,6 +112,9 @@ cdef class SpanSeries(Series):
         cdef unsigned char to[SHM_SPAN_INFO_MAX_BYTES]
         cdef shm_info packed
         cdef int lost = -1
+        if info is not None and len(info) == 1 and self._is_at(info.get("host")):
+            span.flags |= SHM_FLAG_HOST
+            info = None
         try:
             _pack(&packed, to, info)
         except MemoryError:
@@ -122,8 +124,12 @@ cdef class SpanSeries(Series):
         if lost >= 0:
             shm_count_drop(shm_process_producer(), lost, 1)
             return 0
-        span.flags = SHM_FLAG_CUT if packed.is_cut else 0
+        if packed.is_cut:
+            span.flags |= SHM_FLAG_CUT
         return self._record(span, to, <uint32_t>(packed.at - to))
+
+    cdef bint _is_at(self, object host) except -1:
+        return type(host) is str and <str>host == self._host
 
     cdef int _record(self, shm_span *span, const unsigned char *info,
                      uint32_t info_bytes) except -1:
@@ -138,9 +144,12 @@ cdef class SpanSeries(Series):
 
 cdef int record_span(object series, shm_span *span, object info) except -1:
     """What begins or ends in a span whose kind and ids are known. series: its SpanSeries. info: a
-    dictionary, what pack_info() made of one, or None. Raises TypeError for others."""
+    dictionary; or a host, of which nothing more is known. Raises TypeError for others."""
     cdef SpanSeries its = series
-    if type(info) is bytes:
-        span.flags = 0
-        return its._record(span, <const unsigned char *><char *>info, <uint32_t>len(<bytes>info))
-    return its._say(span, info)
+    span.flags = 0
+    if type(info) is not str:
+        return its._say(span, info)
+    if its._is_at(info):
+        span.flags = SHM_FLAG_HOST
+        return its._record(span, NULL, 0)
+    return its._say(span, {"host": info})

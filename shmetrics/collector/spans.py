@@ -99,6 +99,8 @@ class Spans:
                 self.nameless += 1
                 continue
             info, is_sound = _info(records, begin, at) if n_info else ({}, True)
+            if flags & _ring.FLAG_HOST:
+                info["host"] = of.host
             is_cut = bool(flags & _ring.FLAG_CUT) or not is_sound
             said = (kind == _ring.KIND_SPAN_START, id, trace, parent, *of, when_ns(stamp_ns), info)
             yield _new(SpanEvent, (*said, is_cut, lane))  # its own way of being made takes a µs

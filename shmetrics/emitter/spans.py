@@ -52,5 +52,5 @@ class Spans:
     def new_series(self, name: str) -> _ring.SpanSeries:
         """The spans of a name that is not in `series`; from now on it is, if there is room."""
         payload = _ROOM.payload((name, *self._rest))
-        series = _ring.SpanSeries(_FAMILY, payload)
+        series = _ring.SpanSeries(_FAMILY, payload, self._rest[-1])
         return series if payload is None else self.series.setdefault(name, series)

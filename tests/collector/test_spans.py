@@ -85,6 +85,28 @@ def test_a_span_begins_and_ends(traced: Traced) -> None:
     assert start.lane > 0
 
 
+@pytest.mark.parametrize(
+    ("info", "slots"),
+    [
+        ({}, 0),
+        ({"host": "h"}, 0),
+        ({"host": "g"}, 1),
+        ({"host": None}, 1),
+        ({"hosts": "h"}, 1),
+        ({"host": "h", "n": 1}, 1),
+    ],
+)
+def test_the_host_of_its_series_alone_takes_no_slot(
+    traced: Traced, info: dict[str, Any], slots: int
+) -> None:
+    spans = emitter_spans.Spans("nova", "p", "h")
+    spans.start("rpc", ID, TRACE, PARENT, info)
+    spans.stop("rpc", ID, TRACE, PARENT, info)
+    traced.collector.drain()
+    assert sum(len(taken.records) for taken in traced.taken) == 2 * (1 + slots) * 64
+    assert [(event.info, event.is_cut) for event in traced.events()] == [(info, False)] * 2
+
+
 scalars = (
     st.none()
     | st.booleans()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import uuid
@@ -89,6 +90,30 @@ def test_the_report_is_that_of_osprofilers_own_profiler(
     assert compiled == theirs
     assert theirs["stats"]["db"]["count"] == 2
     assert len(told) == 14  # by OSProfiler's own alone
+
+
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("host", [socket.gethostname(), "another"])
+def test_a_span_with_nothing_to_say_is_two_records(shm: Node, host: str, is_compiled: bool) -> None:
+    """The host that OSProfiler says each time takes no slot if it is that of the driver."""
+    if is_compiled:
+        shmetrics.osprofiler.install()
+    made = get_driver("shm://", service="nova", host=host)
+    notifier.set(made.notify)
+    base_id = profiler.init(KEY).get_base_id()
+    with profiler.Trace("db"):
+        pass
+    (span,) = made.get_report(base_id)["children"]
+    assert {event["info"]["host"] for event in raw(span)} == {socket.gethostname()}
+    taken = shm.samples()
+    slots = taken.counted("shmetrics_events_total").get((("kind", "span_info"),), 0)
+    assert slots == (0 if host == socket.gethostname() else 2)
+    assert taken.value("shmetrics_events_total", kind="span_start") == 1
+
+
+def raw(span: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was said of a span of a report."""
+    return [value for key, value in span["info"].items() if key.startswith("meta.raw_payload")]
 
 
 def test_another_notifier_is_heeded_at_once(shm: Node, compiled: None) -> None:

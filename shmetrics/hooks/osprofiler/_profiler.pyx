@@ -17,7 +17,7 @@ from oslo_utils import reflection, uuidutils
 from osprofiler import _utils, notifier
 from osprofiler import profiler as theirs
 
-from shmetrics._ring import DROP_BAD_VALUE, pack_info, process_count_drop
+from shmetrics._ring import DROP_BAD_VALUE, process_count_drop
 from shmetrics.hooks.osprofiler.sink import sink_of
 from shmetrics.hooks.osprofiler.stack import Stack
 

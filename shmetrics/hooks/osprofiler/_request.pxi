@@ -8,7 +8,6 @@ cdef class _Profiler:
     cdef bint _is_altered  # it may have a start() of another's: a subclass's, or a test's
     cdef public object hmac_key
     cdef public object _host
-    cdef object _about_host  # what every start and stop says, made ready for the lane
     cdef _Span _trace
     cdef _Span _last  # where it was last: for those who have it from another context
 
@@ -24,7 +23,6 @@ cdef class _Profiler:
     def __init__(self, hmac_key, base_id=None, parent_id=None):
         self.hmac_key = hmac_key
         self._host = socket.gethostname()
-        self._about_host = pack_info({"host": self._host})
         self._trace = _new_span(None, base_id or None)
         self._last = _new_span(self._trace, parent_id or _text(self._trace))
 
@@ -173,7 +171,7 @@ cdef class _Profiler:
         try:
             if span.is_sound and span.trace.is_sound and span.around.is_sound:
                 if info is None:
-                    info = self._about_host
+                    info = str(self._host)
                 elif type(info) is not dict:
                     info = dict(info)
                 record_span(_series_of(span.name), &record, info)
