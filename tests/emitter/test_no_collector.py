@@ -15,6 +15,7 @@ from shmetrics import _drain, _ring
 from shmetrics.errors import LaneRefused
 from tests.collector.loopback import Loopback
 from tests.collector.node import Node
+from tests.servers.processes import until
 
 # Counts what the registration waits for, per attempt, in nanoseconds.
 WATCH = """
@@ -206,7 +207,11 @@ pause("connected")
     node.thaw()
     emitter.go()
     emitter.until("connected")
-    assert [lane["pid"] for lane in node.lanes()] == [emitter.pid]
+
+    def pids() -> list[int]:
+        return [lane["pid"] for lane in node.lanes()]
+
+    until(lambda: pids() == [emitter.pid], lambda: f"{pids()}", 30)  # the child's has to be retired
     assert node.samples().value("jobs_total") == 1 + 10 + 10
     assert node.samples().value("shmetrics_registrations_total", result="granted") == 2
     emitter.go()
