@@ -75,7 +75,7 @@ cdef class _Profiler:
     def aside(self, name, info, within=None):
         """A span that begins here, below the innermost one, and becomes the innermost of no
         context: it may end whenever and wherever it likes. within: another such span that contains
-        it, if nothing else has begun in between. See shmetrics/hooks/detached.py."""
+        it, if nothing else has begun in between. See shmetrics/hooks/tracing/detached.py."""
         cdef _Aside aside = _Aside.__new__(_Aside)
         cdef _Span around = self._here()
         if type(within) is _Aside and (<_Aside>within).span.around is around:
