@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import uuid
 from typing import Any
 
@@ -17,11 +14,12 @@ from osprofiler.drivers.base import get_driver
 import shmetrics.osprofiler
 from shmetrics import rpc
 from shmetrics.hooks.osprofiler import driver
-from tests.collector.node import ROOT, Node
+from tests.collector.node import Node
 from tests.collector.samples import OPENMETRICS
 from tests.collector.test_exemplars import shown
 from tests.emitter.recording import dropped
 from tests.osprofiler.both import both
+from tests.osprofiler.process import said_by
 
 from .conftest import without_times
 
@@ -229,18 +227,7 @@ show(1000)
 @pytest.mark.parametrize("fork", ["python", "c"])
 def test_ids_are_uuids_and_nobody_else_s(fork: str) -> None:
     """Of a process, its child and another process: no short id of one comes twice."""
-    said = ""
-    for _ in range(2):
-        ran = subprocess.run(
-            [sys.executable, "-c", IDS, fork],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stderr
-        said += ran.stdout
+    said = said_by(IDS, fork) + said_by(IDS, fork)
     ids = [uuid.UUID(line) for line in said.split()]
     assert [str(id) for id in ids] == said.split()
     assert {(id.version, id.variant) for id in ids} == {(4, uuid.RFC_4122)}

@@ -18,6 +18,7 @@ from osprofiler import notifier, profiler
 import shmetrics.osprofiler
 from shmetrics.hooks.osprofiler import installation
 from tests.osprofiler.both import Heard, both, numbered
+from tests.osprofiler.process import said_by
 
 
 @pytest.mark.parametrize("module", ["test_profiler", "test_web", "test_sqlalchemy"])
@@ -165,6 +166,48 @@ def test_a_profiler_that_was_given_a_start_of_its_own_is_asked(compiled: None) -
     altered.start = lambda *args, **kwargs: called.append((args, kwargs))  # type: ignore[method-assign]
     profiler.start("x", info=None)
     assert called == [(("x",), {"info": None})]
+
+
+REPLACED = """
+import ctypes, sys
+from unittest import mock
+
+if sys.version_info >= (3, 12):  # where there are so many who may watch dictionaries
+    watch = ctypes.PYFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4)(lambda *_: 0)
+    try:
+        while int(sys.argv[1]):
+            ctypes.pythonapi.PyDict_AddWatcher(watch)
+    except RuntimeError:
+        pass
+import shmetrics.osprofiler
+from osprofiler import notifier, profiler
+
+assert shmetrics.osprofiler.install()
+heard = []
+profiler.init("key")
+for replaced in (
+    "profiler.start", "profiler.stop", "notifier.notify", "profiler.uuidutils.generate_uuid",
+):
+    with profiler.Trace("before"):
+        pass
+    with mock.patch(f"osprofiler.{replaced}") as replacement:
+        with profiler.Trace("meanwhile"):
+            pass
+        assert replacement.called, replaced
+    called = replacement.call_count
+    with profiler.Trace("after"):
+        notifier.set(heard.append)
+    assert replacement.call_count == called and len(heard) == 1, replaced
+    notifier.set(notifier._noop_notifier)
+    heard.clear()
+"""
+
+
+@pytest.mark.parametrize("is_crowded", [False, True])
+def test_what_is_replaced_is_heard_of_at_once(is_crowded: bool) -> None:
+    """Although it is only looked up when something has changed. is_crowded: Python has nobody left
+    who could watch for that."""
+    said_by(REPLACED, str(int(is_crowded)))
 
 
 def test_a_block_is_made_and_entered_in_any_way(compiled: None) -> None:

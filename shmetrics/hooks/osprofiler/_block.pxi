@@ -49,7 +49,8 @@ cdef class Trace:
 
 
 cdef int _enter(Trace trace) except -1:
-    if _is(_in_profiler, "start", _our_start):
+    _look()
+    if _start_is_ours:
         _begin(trace._name, trace._info)
     else:
         theirs.start(trace._name, info=trace._info)
@@ -63,7 +64,8 @@ cdef int _leave(object raised, object error) except -1:
             "etype": reflection.get_class_name(raised),
             "message": error.args[0] if error.args else None,
         }
-    if _is(_in_profiler, "stop", _our_stop):
+    _look()
+    if _stop_is_ours:
         _end(info)
     else:
         theirs.stop(info=info)

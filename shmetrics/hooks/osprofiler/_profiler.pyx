@@ -8,7 +8,7 @@ what runs at the same time is never mixed: a thread, a greenlet and an asyncio t
 each, and a task goes on from where it was made, whatever becomes of that place meanwhile.
 
 Ids are 16 bytes until somebody wants to read one. What of OSProfiler's may have been replaced (its
-functions, its notifier, by a test for example) is looked up in its modules each time.
+functions, its notifier, by a test for example) is heard of at once.
 """
 
 import socket
@@ -44,46 +44,10 @@ from shmetrics._ring cimport (
 
 include "../../_vectorcall.pxi"
 
-# ---- what may have been replaced ----------------------------------------------------------------
+cdef object _our_start = None  # and _our_stop: this module's functions, below
+cdef object _our_stop = None
 
-cdef dict _in_profiler = theirs.__dict__
-cdef dict _in_notifier = notifier.__dict__
-cdef dict _in_uuidutils = uuidutils.__dict__
-cdef object _their_notify = notifier.notify
-cdef object _their_uuid = uuidutils.generate_uuid
-
-
-cdef inline bint _is(dict module, str name, object expected) except -1:
-    return PyDict_GetItemWithError(module, name) == <PyObject *>expected
-
-
-# ---- where spans go -----------------------------------------------------------------------------
-
-# What was chosen for this notifier: see `sink`. _spans are None where it is not our own.
-cdef object _notifier = None
-cdef object _spans = None
-cdef dict _series = None
-cdef bint _is_deaf = False
-
-
-cdef bint _look_for_sink() except -1:
-    """Has the above be for the notifier that is set. False: notify() itself was replaced."""
-    global _notifier, _spans, _series, _is_deaf
-    cdef PyObject *found = PyDict_GetItemWithError(_in_notifier, "__notifier")
-    if found == NULL or not _is(_in_notifier, "notify", _their_notify):
-        return False
-    if found != <PyObject *>_notifier:
-        _notifier = <object>found
-        _spans, _is_deaf = sink_of(_notifier)
-        _series = None if _spans is None else _spans.series
-    return True
-
-
-cdef object _series_of(object name):
-    cdef PyObject *found = PyDict_GetItemWithError(_series, name)
-    return <object>found if found != NULL else _spans.new_series(str(name))
-
-
+include "_replaced.pxi"
 include "_span.pxi"
 
 # ---- where a context is -------------------------------------------------------------------------
@@ -175,8 +139,8 @@ def stop(info=None):
     _end(info)
 
 
-cdef object _our_start = start
-cdef object _our_stop = stop
+_our_start = start
+_our_stop = stop
 
 
 include "_block.pxi"
@@ -186,8 +150,8 @@ include "_block.pxi"
 
 def is_resting():
     """Whether a span that begins here would go nowhere: this context has no profiler."""
-    return ((_n_profilers == 0 or _value(_profiler) is None)
-            and _is(_in_profiler, "start", _our_start) and _is(_in_profiler, "stop", _our_stop))
+    _look()
+    return (_n_profilers == 0 or _value(_profiler) is None) and _start_is_ours and _stop_is_ours
 
 
 def current_trace():

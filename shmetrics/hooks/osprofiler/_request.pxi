@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The trace of one request, and what its spans tell. Part of _profiler.pyx.
 
+cdef object _series_of(object name):
+    cdef PyObject *found = PyDict_GetItemWithError(_series, name)
+    return <object>found if found != NULL else _spans.new_series(str(name))
+
+
 cdef class _Profiler:
     """A request's trace, and where in it each of the contexts is that take part."""
 
@@ -120,6 +125,7 @@ cdef class _Profiler:
     def _give_name(self, name):
         cdef _Span span = self._here()
         span.name = name
+        span.series = None
         span.is_named = True
 
     def _take_name(self):
@@ -152,7 +158,8 @@ cdef class _Profiler:
             info["host"] = self._host
         else:
             info = None
-        if not _look_for_sink():
+        _look()
+        if not _notify_is_theirs:
             self._notify(span, ends, info)
         elif _spans is not None:
             self._record(span, ends, info)
@@ -174,7 +181,9 @@ cdef class _Profiler:
                     info = str(self._host)
                 elif type(info) is not dict:
                     info = dict(info)
-                record_span(_series_of(span.name), &record, info)
+                if span.series is None:
+                    span.series = _series_of(span.name)
+                record_span(span.series, &record, info)
                 kept = True
         except Exception:
             pass

@@ -23,6 +23,7 @@ cdef class _Span:
     cdef bint is_named
     cdef object text  # of its id: as it was given, or None until it is wanted
     cdef object name
+    cdef object series  # in the lane, of that name; None until it has been there
     cdef _Span around
     cdef _Span trace  # the outermost; None for itself
 
@@ -58,7 +59,8 @@ cdef _Span _new_span(_Span around, object text):
     span.around = around
     if around is not None:
         span.trace = around if around.trace is None else around.trace
-    if text is None and _is(_in_uuidutils, "generate_uuid", _their_uuid):
+    _look()
+    if text is None and _ids_are_theirs:
         shm_new_id(span.id)
         span.is_sound = True
     else:
