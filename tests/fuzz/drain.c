@@ -13,9 +13,11 @@
  *     that were dropped, found no room, or were in the hands of a collector that was killed.
  */
 #define _GNU_SOURCE
+#include "counted.h"
 #include "emitter.h"
 #include "guard.h"
 #include "held.h"
+#include "mischief.h"
 #include "taken.h"
 #include "traced.h"
 
@@ -156,6 +158,19 @@ void on_store(unsigned char *at, size_t n_bytes)
         longjmp(now.killed, 1);
 }
 
+static void set_trap(struct program *program)
+{
+    struct trap *trap = &now.traps[now.n_traps++ % TRAPS];
+    if (now.n_traps > TRAPS)
+        now.n_traps = TRAPS;
+    trap->left = 1 + take_below(program, 300);
+    trap->pages = (uint8_t)take_below(program, 6);
+    trap->cuts = trap->pages < 3;
+    trap->offset = trap->cuts ? 0 : (uint16_t)take_below(program, 65535);
+    trap->value = trap->cuts ? 0 : take_value(program, trap->offset / 8);
+    node.honest &= trap->cuts;
+}
+
 /* ---- the collector ----------------------------------------------------------------------- */
 
 static void begin_work(enum actor actor, int lane)
@@ -273,131 +288,11 @@ static void emit_and_die(const struct event *event, uint32_t n)
     node.is_dead = true;
 }
 
-/* ---- an emitter without manners ------------------------------------------------------------ */
-
-/* Some place in the victim's lane that means something. */
-static unsigned char *take_place(struct program *program)
-{
-    const struct shm_lane *lane = &node.emitters[VICTIM].producer.lane;
-    struct shm_header *header = lane->header;
-    const struct {
-        void *at;
-        size_t bytes;
-    } parts[] = {
-        {&header->producer, sizeof header->producer},
-        {&header->consumer, 32},
-        {&header->identity, sizeof header->identity},
-        {&header->intent, 128},
-        {lane->calls, lane->n_calls * sizeof *lane->calls},
-        {lane->dictionary, node.emitters[VICTIM].producer.dictionary_end + 64},
-        {(void *)lane->cells, lane->n_cells * SHM_CELL_BYTES},
-        {(void *)lane->seen, lane->n_cells * SHM_CELL_BYTES},
-        {lane->ring, lane->records * SHM_RECORD_BYTES},
-    };
-    uint32_t part = take_below(program, 9);
-    uint32_t words = (uint32_t)(parts[part].bytes / 4);
-    uint32_t word = take_below(program, words ? words : 1);
-    unsigned char *at = (unsigned char *)parts[part].at + 4u * word;
-    unsigned char *last = node.lanes[VICTIM].memory.base + node.lanes[VICTIM].memory.size_bytes - 8;
-    return at < last ? at : last;
-}
-
-static void patch(struct program *program)
-{
-    unsigned char *at = take_place(program);
-    uint64_t old;
-    memcpy(&old, at, sizeof old);
-    uint64_t value = take_value(program, old);
-    memcpy(at, &value, take_below(program, 4) == 0 ? 4 : 8);
-}
-
-static void publish_record(struct program *program)
-{
-    struct shm_record record = {.kind = (uint8_t)take_below(program, SHM_KINDS + 1)};
-    uint64_t bits = take_value(program, 0x3ff0000000000000);
-    record.series = take_below(program, 16);
-    record.value = shm_value(bits);
-    record.exception = take_below(program, 16);
-    record.duration_ns = take_value(program, 0);
-    emitter_record(&node.emitters[VICTIM], &record);
-}
-
-static void publish_entry(struct program *program)
-{
-    const struct shm_producer *producer = &node.emitters[VICTIM].producer;
-    unsigned char payload[128];
-    struct shm_entry entry = {
-        .kind = (uint16_t)take_below(program, 5),
-        .type = (uint16_t)take_below(program, 8),
-        .of = take_below(program, 8),
-    };
-    uint32_t n = take_below(program, sizeof payload);
-    take_bytes(program, payload, n);
-    entry.id = entry.kind == SHM_ENTRY_FAMILY ? producer->families + 1 : producer->series + 1;
-    uint8_t lies = (uint8_t)take_below(program, 8);
-    if (lies & 1)
-        entry.id += (uint32_t)take_value(program, 0);
-    if (lies & 2)
-        entry.size_bytes = (uint32_t)take_value(program, n);
-    if (lies & 4)
-        entry.of = (uint32_t)take_value(program, 0);
-    emitter_entry(&node.emitters[VICTIM], &entry, payload, n);
-}
-
-static void set_trap(struct program *program)
-{
-    struct trap *trap = &now.traps[now.n_traps++ % TRAPS];
-    if (now.n_traps > TRAPS)
-        now.n_traps = TRAPS;
-    trap->left = 1 + take_below(program, 300);
-    trap->pages = (uint8_t)take_below(program, 6);
-    trap->cuts = trap->pages < 3;
-    trap->offset = trap->cuts ? 0 : (uint16_t)take_below(program, 65535);
-    trap->value = trap->cuts ? 0 : take_value(program, trap->offset / 8);
-    node.honest &= trap->cuts;
-}
-
 /* ---- what was counted -------------------------------------------------------------------- */
 
-static double value_of(const struct held *held, uint32_t cell)
+static bool is_lane_exact(int lane, struct totals (*totals)[2])
 {
-    return cell ? shm_value(held->store->cells[cell]) : 0.0;
-}
-
-/* A row of the emitter's bounds, one more between them: see held_scale. */
-static bool is_filled(const uint64_t *counts, const uint64_t *wanted)
-{
-    const uint64_t *coarse = counts + EMITTER_BOUNDS + 2;
-    return counts[0] + coarse[0] == wanted[0] && counts[1] + counts[2] + coarse[1] == wanted[1] &&
-           counts[3] + coarse[2] == wanted[2];
-}
-
-static bool is_counted(const struct held *held, const struct shm_series *series, int type,
-                       const struct totals *totals)
-{
-    const struct held_series *bound = &held->series[series->id];
-    const uint64_t *cells = &held->store->cells[bound->cell];
-    if (series->id == 0 || bound->cell == 0) /* nothing of it has been seen yet */
-        return totals->value == 0.0 && totals->cells[SHM_CELL_STARTS] == 0 &&
-               totals->cells[SHM_HISTOGRAM_BUCKETS] == 0;
-    if (type == COUNTER || type == THROWN)
-        return value_of(held, bound->cell) == totals->value;
-    if (type == HISTOGRAM)
-        return value_of(held, bound->cell) == totals->value &&
-               is_filled(cells + SHM_HISTOGRAM_BUCKETS, totals->cells + SHM_HISTOGRAM_BUCKETS);
-    return memcmp(cells, totals->cells, SHM_CALLS_BUCKETS * 8) == 0 &&
-           is_filled(cells + SHM_CALLS_BUCKETS, totals->cells + SHM_CALLS_BUCKETS);
-}
-
-static bool is_exact(int lane, struct totals (*totals)[2])
-{
-    bool exact = true;
-    for (int type = 0; type < TYPES; type++)
-        for (int i = 0; i < 2; i++)
-            if (type != GAUGE)
-                exact &= is_counted(&node.lanes[lane], &node.emitters[lane].series[type][i], type,
-                                    &totals[type][i]);
-    return exact;
+    return is_exact(&node.lanes[lane], &node.emitters[lane], totals);
 }
 
 /* A dead process's gauges and open calls. */
@@ -468,13 +363,13 @@ static void check(void)
 {
     store_check(&node.store);
     MUST(are_spans_complete(NEIGHBOUR), "spans of the neighbour are missing");
-    MUST(is_exact(NEIGHBOUR, node.emitters[NEIGHBOUR].totals), "the neighbour is not exact");
+    MUST(is_lane_exact(NEIGHBOUR, node.emitters[NEIGHBOUR].totals), "the neighbour is not exact");
     MUST(tallied() >= taken_from(NEIGHBOUR, LANES), "the neighbour's events left the tally");
     MUST(!node.is_torn || node.is_restarted || is_whole(), "half an event was folded");
     if (!node.honest)
         return;
-    bool done = is_exact(VICTIM, node.emitters[VICTIM].totals);
-    bool undone = node.in_doubt && is_exact(VICTIM, node.before);
+    bool done = is_lane_exact(VICTIM, node.emitters[VICTIM].totals);
+    bool undone = node.in_doubt && is_lane_exact(VICTIM, node.before);
     MUST(node.lanes[VICTIM].is_open, "a lane that kept the contract was set aside");
     MUST(done || undone, "a lane that kept the contract is not exact");
     MUST(tallied() == taken_from(VICTIM, LANES), "the tally is not exact");
@@ -527,6 +422,7 @@ static void step(struct program *program)
     uint32_t bytes;
     uint32_t left;
     struct event event;
+    struct emitter *victim = &node.emitters[VICTIM];
     if (raw >= SPANS_FROM) {
         if (raw % 4 == 0)
             emit_span(NEIGHBOUR);
@@ -572,15 +468,15 @@ static void step(struct program *program)
     case 10:
     case 11:
         if (lives)
-            patch(program);
+            patch(program, victim, &node.lanes[VICTIM].memory);
         break;
     case 12:
         if (lives)
-            publish_record(program);
+            publish_record(program, victim);
         break;
     case 13:
         if (lives)
-            publish_entry(program);
+            publish_entry(program, victim);
         break;
     case 14:
         set_trap(program);
