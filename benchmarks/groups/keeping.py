@@ -183,8 +183,8 @@ def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
                     if beside_spans and is_idle():
                         for _ in range(100):
                             traces.add(written, taken[0].n, 1)
-                    time.sleep(PAUSE_S)
                     observe(world.BURST_RECORDS)
+                    time.sleep(PAUSE_S)  # as a collector: its turn among the threads begins here
                     begun = time.perf_counter()
                     collector.drain()
                     seconds += time.perf_counter() - begun
