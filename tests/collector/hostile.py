@@ -48,10 +48,12 @@ class LaneFile:
         return int(number)
 
     def put(self, at: int, number: int) -> None:
-        struct.pack_into("=Q", self.memory, at, number & (2**64 - 1))
+        # At once: struct.pack_into() clears the bytes before it writes them, and a collector that
+        # looks in between sees an index that goes back.
+        self.memory[at : at + 8] = struct.pack("=Q", number & (2**64 - 1))
 
     def put_double(self, at: int, number: float) -> None:
-        struct.pack_into("=d", self.memory, at, number)
+        self.memory[at : at + 8] = struct.pack("=d", number)
 
     def entry(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
         """Appends an entry to the dictionary."""
