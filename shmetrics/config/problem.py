@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -63,6 +62,8 @@ def _table(parts: list[str], schema: type[msgspec.Struct]) -> type[msgspec.Struc
 
 
 def _known(parts: list[str], name: str, schema: type[msgspec.Struct]) -> str:
+    import difflib  # for mistakes only: a collector that runs has no use for it
+
     names = [field.encode_name for field in msgspec.structs.fields(_table(parts, schema))]
     near = difflib.get_close_matches(name, names, 1)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from shmetrics.traces import schema
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _decode = msgspec.json.Decoder().decode
 

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of the trace store: what is in it, and how it is opened."""
+"""The file of the trace store: what is in it, and how it is opened.
+
+SQLite is loaded when there is a trace: a node that has none is spared its megabyte.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import threading
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import sqlite3
 
 #: "shmt", in the header of the file (https://www.sqlite.org/fileformat.html, application id).
 APPLICATION_ID: Final = 0x73686D74
@@ -67,6 +72,8 @@ class ForeignFile(Exception):
 def connect_to_write(path: Path) -> sqlite3.Connection:
     """A connection that writes; makes the file if there is none. Raises ForeignFile, and
     sqlite3.Error or OSError if it cannot be opened."""
+    import sqlite3
+
     if not path.exists() or path.stat().st_size == 0:
         _make(path)
     connection = sqlite3.connect(
@@ -91,6 +98,8 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
 
 def _make(path: Path) -> None:
     """Others may read and write it as soon as it is there, so it comes whole, and once."""
+    import sqlite3
+
     made = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
     made.touch(mode=0o600)
     try:
@@ -109,6 +118,8 @@ def _make(path: Path) -> None:
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection for one reader. Raises sqlite3.Error."""
+    import sqlite3
+
     uri = path.absolute().as_uri() + "?mode=ro"
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 

@@ -7,17 +7,19 @@ One thread writes. Readers have connections of their own (`Reader`); neither wai
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shmetrics.traces import schema
 from shmetrics.traces.assembly import START_NS, STOP_NS, SpanKey, rows_of
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Row
+
+if TYPE_CHECKING:
+    import sqlite3
 
 log = logging.getLogger(__name__)
 

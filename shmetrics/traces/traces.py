@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -82,6 +81,8 @@ class Traces:
 
     def _opened(self) -> TraceWriter | None:
         if self._writer is None and self._monotonic() >= self._retry_at:
+            import sqlite3
+
             try:
                 self._writer = TraceWriter(self._open())
             except (OSError, sqlite3.Error) as error:

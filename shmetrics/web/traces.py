@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sqlite3
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
@@ -91,6 +90,8 @@ class _Traces:
 
     async def _asked(self, view: Callable[[], bytes], headers: Mapping[str, str]) -> Response:
         """What is made of the store's answer, which is waited for in a thread."""
+        import sqlite3  # see shmetrics/traces/schema.py
+
         self._drain()
         try:
             body = await asyncio.to_thread(view)

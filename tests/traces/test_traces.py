@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from shmetrics.traces.reader import Query
@@ -42,3 +44,9 @@ def test_what_cannot_be_there_is_no_error_yet(tmp_path: Path) -> None:
     traces.add(lambda: whole(1), 2, 1)
     assert traces.lost()["no_store"] == 2
     traces.close()
+
+
+def test_sqlite_is_not_loaded_before_there_is_a_trace() -> None:
+    program = "import shmetrics.collector.daemon, sys; print('sqlite3' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert said.stdout == b"False\n"
