@@ -35,6 +35,7 @@ HEADLINE = (
     ("`Histogram.observe()`", "observe/room", "observe/multiprocess", MULTIPROCESS),
     ("an RPC: start, end, duration", "rpc/room", "rpc/multiprocess", MULTIPROCESS),
     ("an RPC at the driver", "hook/hook", "hook/stock", "oslo.messaging's own metrics"),
+    ("a span of a trace", "span/compiled", "span/noop", "OSProfiler, which stores nothing"),
     ("the text of a scrape", "scrape/text", "scrape/prometheus", "prometheus_client"),
     ("import", "import-time/shmetrics", "import-time/prometheus", "prometheus_client"),
 )

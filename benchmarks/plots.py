@@ -45,11 +45,14 @@ ROW_IN = 0.29
 Plot = Callable[[Summary], Figure | None]
 
 
+_OURS, _THEIRS = "shmetrics|^compiled", "prometheus_client|stock|OSProfiler"
+
+
 def colour(part: Part, row: Row) -> str:
     """Ours, another library, or something for scale."""
-    if row.key == part.floor or not re.search("shmetrics|prometheus_client|stock", row.title):
+    if row.key == part.floor or not re.search("|".join((_OURS, _THEIRS)), row.title):
         return FLOOR
-    return OURS if "shmetrics" in row.title else THEIRS
+    return OURS if re.search(_OURS, row.title) else THEIRS
 
 
 def quantity(unit: Unit) -> FuncFormatter:
@@ -179,6 +182,7 @@ BY_MANY = (
 PLOTS: dict[str, Plot] = {
     "event": comparison("inc", "observe", "rpc"),
     "hook": comparison("hook"),
+    "span": comparison("span", "resting"),
     "scrape": comparison("scrape", "http"),
     "memory": comparison("memory"),
     "spill": curve(
