@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from oslo_config import cfg
 
 from shmetrics import config
 from shmetrics.errors import ConfigError
@@ -31,6 +32,7 @@ def test_all_options(tmp_path: Path) -> None:
 
 
 def test_its_defaults_are_those_of_oslo_metrics(tmp_path: Path) -> None:
+    cfg.CONF.reset()  # once somebody has had options parsed, no module may add one
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # eventlet warns of itself when it is imported
         from oslo_metrics.__main__ import oslo_metrics_configs
