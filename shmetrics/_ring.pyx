@@ -145,8 +145,8 @@ cdef uint64_t _attention_errors = 0
 def process_init(bint disabled, attention):
     """Has to be called once before anything is recorded.
 
-    attention: called without arguments, at most once a second and only from a slow path, while
-    the process has no lane of its own or the collector has closed it.
+    attention: called without arguments, only from a slow path, while the process has no lane of its
+    own or the collector has closed it; once a second, or sooner after process_attend_soon().
     """
     global _attention
     _attention = attention

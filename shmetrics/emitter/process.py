@@ -2,8 +2,9 @@
 """The process's lane: when to ask for one, and what to do with the answer.
 
 All of it runs on the slow path of a record, at most once a second. The first time it may wait 50 ms
-for the collector's answer; after that it never waits. While an answer is on its way it is looked
-for every 10 ms, for the first second. A forked child starts over.
+for the collector's answer; after that it never waits. For the first second that something may come
+of it, it looks every 10 ms: for an answer on its way, or for room in the queue of those who ask.
+A forked child starts over.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import atexit
 import contextlib
 import os
 import sys
+import time
 
 from shmetrics import runtime_dir
 from shmetrics.binding import refusal
@@ -20,7 +22,8 @@ from shmetrics.emitter import label_rules
 from shmetrics.registration import client, protocol
 
 FIRST_WAIT_NS = 50_000_000
-# Until there is a lane, spans are lost: a late answer should not cost a whole second of them.
+# Until there is a lane, spans are lost: a late answer should not cost a whole second of them. And
+# where a flood keeps the queue full, who asks but once a second may ask for minutes.
 SOON_FOR_NS = 1_000_000_000
 
 
@@ -35,6 +38,14 @@ def process_name() -> str:
         return "python"
 
 
+def _why_none(error: Exception) -> str:
+    if isinstance(error, PermissionError):
+        return f"no collector for this user: {error.strerror}; see allow_uids"
+    if isinstance(error, BlockingIOError):
+        return "no collector: too many processes ask for one at this moment"
+    return f"no collector: {error}"
+
+
 class Registration:
     """This process's way to a lane."""
 
@@ -43,6 +54,7 @@ class Registration:
         self._attempt: client.Attempt | None = None
         self._waited_epoch = -1
         self._busy_epoch = -1
+        self._hopeful_since_ns: int | None = None
 
     def attend(self) -> None:
         """Called by the binding. Never waits, but the first time in a process."""
@@ -52,7 +64,9 @@ class Registration:
         self._busy_epoch = epoch  # and no mere flag: a child forked by another thread is not busy
         try:
             first = self._waited_epoch != epoch
-            self._waited_epoch = epoch
+            if first:
+                self._waited_epoch = epoch
+                self._hopeful_since_ns = None
             self._try(FIRST_WAIT_NS if first else 0)
         finally:
             self._busy_epoch = -1
@@ -82,27 +96,35 @@ class Registration:
                     os.path.join(runtime_dir.find(), runtime_dir.SOCKET_NAME),
                     protocol.Hello(_ring.LAYOUT_VERSION, 0, process_name()),
                 )
+                self._hopeful_since_ns = None  # a step ahead
             answer = attempt.answer(wait_ns)
-        except PermissionError as error:
-            self.last_problem = f"no collector for this user: {error.strerror}; see allow_uids"
-            return
         except (OSError, protocol.ProtocolError) as error:
             if attempt is not None:
                 attempt.close()
-            self.last_problem = f"no collector: {error}"
+            self.last_problem = _why_none(error)
+            self._look_again(soon=isinstance(error, BlockingIOError))
             return
         if answer is None:
-            self._keep(attempt)
-        elif isinstance(answer, client.Grant):
+            self._attempt = attempt
+            self.last_problem = "no collector: connected, and no answer yet"
+            self._look_again(soon=True)
+            return
+        self._look_again(soon=False)
+        if isinstance(answer, client.Grant):
             self._attach(attempt.epoch, answer)
         else:
             attempt.close()
             self.last_problem = f"refused ({answer.result.name.lower()}): {answer.text}"
 
-    def _keep(self, attempt: client.Attempt) -> None:
-        self._attempt = attempt
-        self.last_problem = "no collector: connected, and no answer yet"
-        if attempt.age_ns() < SOON_FOR_NS:
+    def _look_again(self, soon: bool) -> None:
+        """In 10 ms, if that has been worth it for less than a second. Otherwise in a second."""
+        if not soon:
+            self._hopeful_since_ns = None
+            return
+        now_ns = time.monotonic_ns()
+        if self._hopeful_since_ns is None:
+            self._hopeful_since_ns = now_ns
+        if now_ns - self._hopeful_since_ns < SOON_FOR_NS:
             _ring.process_attend_soon()
 
     def _attach(self, epoch: int, grant: client.Grant) -> None:

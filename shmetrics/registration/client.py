@@ -11,7 +11,6 @@ import _socket
 import contextlib
 import os
 import struct
-import time
 from typing import NamedTuple
 
 from shmetrics.binding import ring as _ring
@@ -43,7 +42,6 @@ class Attempt:
     def __init__(self, path: str, hello: protocol.Hello) -> None:
         """Connects and asks, without waiting. Raises OSError if nobody listens there."""
         self.epoch = _ring.process_epoch()
-        self._asked_ns = time.monotonic_ns()
         self._connection = protocol.Connection()
         kind = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
         self._socket = _socket.socket(_socket.AF_UNIX, kind)
@@ -59,10 +57,6 @@ class Attempt:
 
     def close(self) -> None:
         self._socket.close()
-
-    def age_ns(self) -> int:
-        """For how long it has been."""
-        return time.monotonic_ns() - self._asked_ns
 
     def answer(self, wait_ns: int) -> Grant | protocol.Answer | None:
         """The grant, a refusal, or None if there is no answer within wait_ns.

@@ -16,7 +16,7 @@ NEIGHBOUR = """
 import time
 jobs = shmetrics.Histogram("jobs", "Jobs", buckets=(1,))
 jobs.observe(0)
-while not shmetrics.status()["connected"]:  # it asks again once a second
+while not shmetrics.status()["connected"]:  # it asks again
     time.sleep(0.05)
     jobs.observe(0)
 pause("ready")
@@ -87,7 +87,7 @@ def flooded(node: Node, floods: list[Emitter]) -> None:
         flood.go()
     neighbour.go()
     for n in range(3):
-        # Who finds no way in at first asks again, once a second.
+        # Who finds no way in at first asks again.
         node.run(
             """
             import time

@@ -136,6 +136,7 @@ def test_a_storm_while_nobody_accepts(node: Node) -> None:
         + """
 jobs.labels("parent").inc()
 pause("connected")
+shmetrics.emitter.process.FIRST_WAIT_NS = 50_000_000  # as a service's: nobody will answer
 assert storm(["quit"] * 600, 60) == "-" * 600
 pause("over")
 jobs.labels("parent").inc()

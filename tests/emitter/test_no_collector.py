@@ -351,6 +351,50 @@ def test_a_socket_of_somebody_else_does_no_harm(node: Node) -> None:
         connection.close()
 
 
+def test_room_in_a_full_queue_is_looked_for_soon_and_not_for_ever(node: Node) -> None:
+    """A flood leaves a gap now and then, and who looks once a second does not see one."""
+    kind = socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK
+    with (
+        socket.socket(socket.AF_UNIX, kind) as listening,
+        socket.socket(socket.AF_UNIX, kind) as first,
+        socket.socket(socket.AF_UNIX, kind) as second,
+    ):
+        path = str(node.runtime_dir / "register.sock")
+        listening.bind(path)
+        listening.listen(0)  # one may wait
+        first.connect(path)
+        with pytest.raises(BlockingIOError):
+            second.connect(path)
+        emitter = node.emitter(
+            """
+            import types
+            from shmetrics import _ring
+            from shmetrics.emitter import process
+            now_ns, soon = 0, []
+            process.time = types.SimpleNamespace(monotonic_ns=lambda: now_ns)
+            _ring.process_attend_soon = lambda: soon.append(now_ns)
+
+            def problem_at(ns):
+                global now_ns
+                now_ns = ns
+                process.registration.attend()
+                return shmetrics.status()["problem"]
+
+            shmetrics.Counter("jobs", "Jobs").inc()
+            for ns in (10, 999_999_999, 1_000_000_000, 2_000_000_000):
+                assert "too many processes" in problem_at(ns), problem_at(ns)
+            assert soon == [0, 10, 999_999_999], soon
+            pause("full")
+            assert "no answer yet" in problem_at(3_000_000_000), problem_at(now_ns)
+            assert soon[3:] == [3_000_000_000], soon
+            """
+        )
+        emitter.until("full")
+        listening.accept()[0].close()
+        emitter.go()
+        emitter.end()
+
+
 @pytest.mark.parametrize("name", ["", "not/there", "x" * 200, "\N{SNOWMAN}", "file"])
 def test_no_runtime_directory_is_too_odd(node: Node, name: str, tmp_path: Path) -> None:
     (node.runtime_dir / "file").write_text("")
