@@ -110,7 +110,7 @@ TARGETS = (
     Target(
         "a whole RPC, to prometheus_client multiprocess", "rpc/room", "rpc/multiprocess", least=40
     ),
-    Target("a whole RPC, to the same block, two clocks", "rpc/room", "rpc/clocks", most=1.25),
+    Target("a whole RPC, to the same block, two clocks", "turns/call", "turns/clocks", most=1.25),
     Target(
         "the driver hook, to stock metrics enabled",
         "hook/hook",

@@ -103,7 +103,7 @@ def register(timer: Timer) -> Timer:
     return timer
 
 
-def _wait_for_room() -> None:
+def wait_for_room() -> None:
     """Until the collector has taken so much that another burst fits."""
     from shmetrics import _ring
 
@@ -127,7 +127,7 @@ def in_bursts(timer: Timer, records_per_loop: int) -> Timer:
         while loops > 0:
             seconds += timer(min(loops, burst))
             loops -= burst
-            _wait_for_room()
+            wait_for_room()
         return seconds
 
     return bursts

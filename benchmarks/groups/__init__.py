@@ -20,6 +20,7 @@ from benchmarks.groups import (
     scrape,
     spill,
     traces,
+    turns,
 )
 
 GROUPS = {
@@ -28,6 +29,8 @@ GROUPS = {
         instruments.INC,
         instruments.OBSERVE,
         instruments.RPC,
+        turns.TURNS,
+        turns.ONE_CORE,
         busy.BUSY,
         hook.SEND,
         hook.CALL,

@@ -167,16 +167,6 @@ RPC = Group(
         Contender("floor", "an ordinary block, empty", on_floor(CALL)),
         *contenders(CALL)[1:],
         Contender(
-            "one-core",
-            "shmetrics, ring with room, the collector on the same core",
-            ours(CALL, world.collector_on_this_core, bursts=True),
-        ),
-        Contender(
-            "two-cores",
-            "shmetrics, ring with room, the collector on another core",
-            ours(CALL, world.collector_on_another_core, bursts=True),
-        ),
-        Contender(
             "labels",
             "shmetrics via labels, ring with room",
             ours(LABELLED_CALL, world.collector, bursts=True),
