@@ -5,7 +5,7 @@ register.sock   where emitters ask for a lane
 collector.json  who holds the directory, and where it serves: for the commands
 lock            locked by that collector as long as it lives
 store           the node's totals
-traces.db       its traces, once there are any
+traces.db       its traces, once there are any; beside it how much is not written yet
 lanes/          one file per emitting process
 """
 

@@ -20,7 +20,10 @@ class Tracing:
         """Takes the forwarding over."""
         self._forwarding = forwarding
         has_others = bool(forwarding.forwarders)
-        self.traces = Traces(path, limits, ended=forwarding.put if has_others else None)
+        pending = path.with_name(f"{path.name}.pending")
+        self.traces = Traces(
+            path, limits, ended=forwarding.put if has_others else None, pending=pending
+        )
         self.spans = Spans(self._take, self.traces.lane_ended, self._end)
         self._agent = agent
         self._told: dict[tuple[str, str], int] = {}

@@ -16,6 +16,7 @@ from typing import Final
 
 from shmetrics.seldom import Seldom
 from shmetrics.traces.event import SpanEvent
+from shmetrics.traces.pending import Pending
 from shmetrics.traces.reader import Query, Reader, Row, Span, Trace
 from shmetrics.traces.schema import ForeignFile
 from shmetrics.traces.store import Limits, TraceStore
@@ -38,12 +39,16 @@ class Traces:
         limits: Limits = Limits(),  # noqa: B008
         monotonic: Callable[[], float] = time.monotonic,
         ended: Callable[[Sequence[Row]], None] | None = None,
+        pending: Path | None = None,
     ) -> None:
-        """ended: is told of spans that have, by the thread that writes; see TraceStore."""
+        """ended: is told of spans that have, by the thread that writes; see TraceStore. pending:
+        where to note what a kill would lose; what an earlier one has lost is counted."""
         self.path = path
         self._ended = ended
         self._limits = limits
         self._monotonic = monotonic
+        self._pending_path = pending
+        self._pending: Pending | None = None
         self._writer: TraceWriter | None = None
         self._retry_at = 0.0
         self._unopened = 0
@@ -55,6 +60,8 @@ class Traces:
         """Writes what waits. What became of it can still be asked."""
         if self._writer is not None:
             self._writer.close()
+        if self._pending is not None:
+            self._pending.close()
 
     # ---- what comes in ----------------------------------------------------------------------
 
@@ -84,11 +91,18 @@ class Traces:
             import sqlite3
 
             try:
-                self._writer = TraceWriter(self._open())
+                self._writer = self._begin()
             except (OSError, sqlite3.Error) as error:
                 self._retry_at = self._monotonic() + RETRY_SECONDS
                 self._seldom.warning("open", f"{self.path}: no traces are kept: {error}")
         return self._writer
+
+    def _begin(self) -> TraceWriter:
+        if self._pending_path is None:
+            return TraceWriter(self._open())
+        if self._pending is None:
+            self._pending = Pending(self._pending_path)
+        return TraceWriter(self._open(), note=self._pending.note)
 
     def _open(self) -> TraceStore:
         try:
@@ -109,6 +123,7 @@ class Traces:
         writer = self._writer
         return {
             "no_store": self._unopened,
+            "killed": 0 if self._pending is None else self._pending.left_behind,
             "queue": 0 if writer is None else writer.lost,
             "not_written": 0 if writer is None else writer.unwritten,
             "spans_per_trace": 0 if writer is None else writer.store.lost,

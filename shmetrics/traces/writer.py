@@ -35,8 +35,14 @@ EXPIRE: Final = Work(TraceStore.expire)
 class TraceWriter:
     """Writes what it is given, in that order."""
 
-    def __init__(self, store: TraceStore, most_bytes: int = MOST_BYTES) -> None:
-        """Takes the store over, and begins."""
+    def __init__(
+        self,
+        store: TraceStore,
+        most_bytes: int = MOST_BYTES,
+        note: Callable[[int], None] = lambda n: None,
+    ) -> None:
+        """Takes the store over, and begins. note is told how many events are pending, given and not
+        written, whenever that changes."""
         self.lost = 0  # events that were given and could not wait
         self.failures = 0  # batches that could not be written
         self.unwritten = 0  # events in them
@@ -44,6 +50,8 @@ class TraceWriter:
         self._most_bytes = most_bytes
         self._waiting: deque[Work] = deque()
         self._waiting_bytes = 0
+        self._pending = 0
+        self._note = note
         self._changed = threading.Condition()
         self._is_closing = False
         self._is_busy = False
@@ -83,12 +91,20 @@ class TraceWriter:
                 return False
             self._waiting.append(work)
             self._waiting_bytes += work.n_bytes
+            self._is_pending(work.n)
             self._changed.notify_all()
             return True
+
+    def _is_pending(self, more: int) -> None:
+        if more:
+            self._pending += more
+            self._note(self._pending)
 
     def _run(self) -> None:
         while (work := self._next()) is not None:
             self._do(work)
+            with self._changed:
+                self._is_pending(-work.n)
         self.store.close()
 
     def _next(self) -> Work | None:

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
+import struct
 import urllib.error
 import urllib.parse
 import uuid
@@ -342,6 +345,29 @@ def test_what_a_trace_may_not_have_is_counted(node: Node) -> None:
     assert len(asked(node, f"/{BASE}")["spans"]) == 1
     (trace,) = asked(node)
     assert trace["lost"] == 1
+
+
+def test_what_a_kill_loses_is_counted(node: Node) -> None:
+    """Here all that two processes have said: another has the file, and the writer waits for it."""
+    path, pending = node.runtime_dir / "traces.db", node.runtime_dir / "traces.db.pending"
+    node.start()
+    record(node)
+    assert len(asked(node, f"/{BASE}")["spans"]) == 2
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        record(node)
+        record(node)
+        all_of_it = struct.pack("=Q", 8)
+        until(lambda: pending.read_bytes() == all_of_it, lambda: str(pending.read_bytes()), 30)
+        node.kill()
+    node.start()
+    assert lost(node, "killed") == 8
+    record(node)
+    assert len(asked(node, f"/{BASE}")["spans"]) == 2
+    node.stop()
+    assert not pending.exists()
+    node.start()
+    assert lost(node, "killed") == 8
 
 
 def test_names_beyond_what_a_lane_may_have_are_counted(node: Node) -> None:
