@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.servers.collector import Collector
+from tests.servers.patience import PATIENT
 
 EMITTER = (
     "import sys, shmetrics; c = shmetrics.Counter('jobs_total', 'Jobs done');"
@@ -28,7 +29,7 @@ def emitter(collector: Collector) -> Iterator[subprocess.Popen[str]]:
         "SHMETRICS_PROCESS": "nova-compute",
     }
     with subprocess.Popen(
-        [sys.executable, "-c", EMITTER],
+        [sys.executable, "-c", PATIENT + EMITTER],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

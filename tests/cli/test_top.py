@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.servers.collector import Collector
+from tests.servers.patience import PATIENT
 
 SERVICE = """
 import sys, time
@@ -39,7 +40,7 @@ while True:
 def service(collector: Collector) -> Iterator[None]:
     """A process that calls, fails and hangs."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVICE],
+        [sys.executable, "-c", PATIENT + SERVICE],
         env={**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)},
         stdout=subprocess.PIPE,
     )

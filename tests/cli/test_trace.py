@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.servers.collector import Collector
+from tests.servers.patience import PATIENT
 
 BASE, OUTER, INNER, LOST = (str(uuid.UUID(int=number)) for number in range(100, 104))
 REQUEST = f"""
@@ -32,7 +33,7 @@ def service(collector: Collector) -> Iterator[None]:
     """A request that is under way."""
     env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)}
     with subprocess.Popen(
-        [sys.executable, "-c", REQUEST],
+        [sys.executable, "-c", PATIENT + REQUEST],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -19,6 +19,7 @@ import pytest
 
 from tests.collector.samples import Samples, parse
 from tests.servers.collector import Collector
+from tests.servers.patience import PATIENT
 from tests.servers.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,13 +33,6 @@ import shmetrics
 def pause(word):
     print(word, flush=True)
     sys.stdin.readline()
-"""
-
-# And where a collector will answer. A service waits for that no longer than 50 ms, in which a busy
-# machine may not have come to it; a test that looks at a lane should not find that there is none.
-PATIENT = """
-import shmetrics.emitter.process
-shmetrics.emitter.process.FIRST_WAIT_NS = 30_000_000_000
 """
 
 CONFIG = """

@@ -12,6 +12,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers.collector import Collector
+from tests.servers.patience import PATIENT
 from tests.servers.processes import until
 
 EVENTLET = """
@@ -82,7 +83,7 @@ UNREADABLE = """
 
 def run(script: str, collector: Collector) -> Any:
     ran = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
+        [sys.executable, "-c", PATIENT + textwrap.dedent(script)],
         env={**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)},
         capture_output=True,
         text=True,

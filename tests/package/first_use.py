@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 PATIENCE_S = 60
@@ -40,9 +41,12 @@ def record() -> None:
             raise KeyError("instance")
     except KeyError:
         pass
-    status = shmetrics.status()
-    if not status["connected"]:
-        sys.exit(f"not connected to the collector: {status}")
+    deadline = time.monotonic() + PATIENCE_S
+    while not shmetrics.status()["connected"]:  # it waits 50 ms for a lane, and then asks again
+        if time.monotonic() > deadline:
+            sys.exit(f"not connected to the collector: {shmetrics.status()}")
+        time.sleep(0.05)
+        jobs.inc(0)
 
 
 def missing(exposition: str) -> list[str]:

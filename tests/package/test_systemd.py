@@ -27,6 +27,7 @@ from shmetrics.config import Config, load
 from shmetrics.registration.silent import MAX_SILENT
 from tests.collector.node import Emitter
 from tests.collector.samples import Samples, parse
+from tests.servers.patience import PATIENT
 from tests.servers.processes import ServerProcess, until
 
 from .conftest import ROOT
@@ -242,7 +243,7 @@ jobs.inc(10)
 def test_a_collector_without_privileges_needs_nothing_that_its_unit_forbids(folder: Path) -> None:
     """It serves another user's process, across a restart."""
     collector = Confined(folder, "first")
-    service = Emitter(EMIT, {"SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)})
+    service = Emitter(PATIENT + EMIT, {"SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)})
     try:
         service.until("registered")
         assert collector.samples().value("jobs_total") == 1
