@@ -53,8 +53,8 @@ def head(first: str, *columns: str) -> Iterator[str]:
     yield line("---", *("--:" for _ in columns))
 
 
-def differs(found: Difference, one: Figures, unit: Unit) -> str:
-    share = found.median / one.median
+def differs(found: Difference, unit: Unit) -> str:
+    share = found.times - 1
     return f"{amount(found.median, unit)} ({span(found.low, found.high, unit)}), {share:+.2%}"
 
 
@@ -71,7 +71,7 @@ def cells(part: Part, row: Row, found: Figures) -> Iterator[str]:
     if floor:
         yield times(found.median / floor.median)
     if any(other.difference for other in part.rows):
-        yield differs(row.difference, one, part.unit) if row.difference and one else ""
+        yield differs(row.difference, part.unit) if row.difference else ""
 
 
 def table(part: Part) -> Iterator[str]:

@@ -37,11 +37,13 @@ class Figures:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more than the contender `one`, in pairs: the median, and its 95 % interval."""
+    """How much more than the contender `one`, in pairs: the median, and its 95 % interval. times:
+    how many times as much as `one`, in pairs as well."""
 
     median: float
     low: float
     high: float
+    times: float
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,10 @@ def difference(one: pyperf.Benchmark, other: pyperf.Benchmark) -> Difference:
     )
     middle = statistics.median(found for run in pairs for found in run)
     low, high = medians[int(0.025 * RESAMPLES)], medians[int(0.975 * RESAMPLES) - 1]
-    return Difference(short(middle), short(low), short(high))
+    times = statistics.median(
+        theirs / ours for ours, theirs in zip(one.get_values(), other.get_values(), strict=True)
+    )
+    return Difference(short(middle), short(low), short(high), short(times))
 
 
 def part(group: Group, results: Results, failures: Failures, absent: str = "") -> Part:

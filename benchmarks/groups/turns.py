@@ -44,7 +44,7 @@ def turns(key: str, where: str, around: Callable[[], AbstractContextManager[None
         "Bursts of a thousand, one of each in turn, in one process and beside one collector: while "
         "that drains, the processor gives less to whoever else is on it, whether they record or "
         "not, and by turns both have the same of it.",
-        "call",
+        "clocks",
         (
             Contender("clocks", "floor: the same block, two clocks", clocks),
             Contender("call", "shmetrics, ring with room", call),

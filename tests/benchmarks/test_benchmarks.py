@@ -130,7 +130,7 @@ def test_processes_that_disagree_make_an_interval_wide() -> None:
     """However many values each of them has: here they say -1, 0 and 1."""
     one = result(*((5.0,) * 100 for _ in range(3)))
     other = result(*((5.0 + more,) * 100 for more in (-1.0, 0.0, 1.0)))
-    assert summary.difference(one, other) == summary.Difference(0.0, -1.0, 1.0)
+    assert summary.difference(one, other) == summary.Difference(0.0, -1.0, 1.0, 1.0)
 
 
 def test_contenders_measured_together_take_turns() -> None:

@@ -74,8 +74,16 @@ def test_a_verdict(target: Target, found: Summary, met: bool | None, median: str
 )
 def test_the_verdict_of_a_difference(low: float, median: float, high: float, met: bool) -> None:
     target = Target("", "g/ours", "g/than", most=0.002, sure=True)
-    found = summary(difference=Difference(median, low, high), ours=1 + median, than=1)
+    found = summary(difference=Difference(median, low, high, 1 + median), ours=1 + median, than=1)
     assert verdict(target, found).met is met
+
+
+def test_a_ratio_in_pairs_is_that_of_most_pairs() -> None:
+    """A machine that changes its pace meanwhile makes the ratio of the medians anything."""
+    target = Target("", "g/ours", "g/than", most=1.25, paired=True)
+    found = summary(difference=Difference(20.0, 19.0, 21.0, 1.2), ours=140, than=100)
+    said = verdict(target, found)
+    assert (said.met, said.median, said.best) == (True, "1.20 times", "1.40 times")
 
 
 def test_the_table_says_what_was_not_measured() -> None:
