@@ -143,7 +143,7 @@ class Daemon:
             )
             opened.callback(self.collector.close)
             if tracing is not None:
-                tracing.count()  # what a kill has lost: at once, or another kill would lose that too
+                tracing.count()  # what a kill has lost: before another one loses that, too
             traces = None if tracing is None else tracing.traces
             self._front = Front(self.collector, config, WebCounts(agent), traces)
             self._web = self._front.server
