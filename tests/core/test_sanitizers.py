@@ -30,7 +30,7 @@ def compile_and_run(
     )
     environment = {**os.environ, "TSAN_OPTIONS": f"exitcode={RACE}"}
     return subprocess.run(
-        [str(program)], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [str(program)], env=environment, capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -75,7 +75,7 @@ def test_the_core_suite_under_address_and_undefined_sanitizers() -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,  # a minute or two, on a machine that does nothing else
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
