@@ -152,8 +152,8 @@ static enum shm_drained take_span(struct shm_drain *drain, const struct shm_targ
         span.n_info >= waiting)
         return SHM_BROKEN_KIND;
     *slots = 1u + span.n_info;
-    size_t n_bytes = *slots * SHM_RECORD_BYTES;
-    unsigned char *to = drain->spans ? shm_spans_room(drain->spans, n_bytes) : NULL;
+    unsigned char *to = drain->spans ? shm_spans_room(drain->spans, span.n_info) : NULL;
+    uint16_t info_bytes = 0;
     for (uint64_t i = 1; i < *slots; i++) {
         struct shm_record slot;
         struct shm_span_info info;
@@ -162,13 +162,11 @@ static enum shm_drained take_span(struct shm_drain *drain, const struct shm_targ
         if (info.kind != SHM_KIND_SPAN_INFO || info.size_bytes > SHM_SPAN_INFO_BYTES)
             return SHM_BROKEN_KIND;
         if (to)
-            memcpy(to + i * SHM_RECORD_BYTES, &info, sizeof info);
+            memcpy(to + info_bytes, info.bytes, info.size_bytes);
+        info_bytes = (uint16_t)(info_bytes + info.size_bytes);
     }
-    if (to) {
-        memcpy(to, &span, sizeof span);
-        drain->spans->used_bytes += n_bytes;
-        drain->spans->n++;
-    }
+    if (to)
+        shm_spans_put(drain->spans, &span, info_bytes);
     return SHM_DRAINED;
 }
 

@@ -9,6 +9,7 @@ from shmetrics._ring import Counts
 from shmetrics._scale import Scale
 
 UNDO_BYTES: Final[int]
+TAKEN_SPAN_FORMAT: Final[str]
 
 def cells_of(type: int, n_bounds: int) -> int: ...
 def lane_bytes(records: int, dictionary_bytes: int, cells: int, calls: int) -> int: ...

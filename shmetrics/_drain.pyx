@@ -15,6 +15,9 @@ from shmetrics._ring import DROP_NAMES, KIND_NAMES
 from shmetrics.errors import BrokenLane
 
 UNDO_BYTES = sizeof(shm_undo)
+# For the module struct, struct shm_taken_span: kind, flags, bytes of info behind it, series, stamp,
+# id, trace, parent. That these are its offsets is asserted in spans.h and layout.h.
+TAKEN_SPAN_FORMAT = "=BBHIQ16s16s16s"
 
 _BROKEN_REASONS = {
     SHM_BROKEN_HEAD: "head",
@@ -113,8 +116,8 @@ cdef class SpanBuffer:
         return self.spans.lost
 
     def take(self):
-        """Their records and slots of info, as bytes of csrc/layout.h, and how many they are; and
-        there is room again."""
+        """All of them, each with its info behind it, as bytes of csrc/spans.h, and how many they
+        are; and there is room again."""
         cdef tuple taken = (self.spans.bytes[:self.spans.used_bytes], self.spans.n)
         self.spans.used_bytes = self.spans.n = 0
         return taken

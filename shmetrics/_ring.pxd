@@ -37,9 +37,6 @@ cdef extern from "layout.h" nogil:
     const size_t SHM_AT_TRACE "offsetof(struct shm_record, trace.id)"
     const size_t SHM_AT_SPAN "offsetof(struct shm_record, trace.span)"
 
-    const size_t SHM_AT_INFO_SIZE "offsetof(struct shm_span_info, size_bytes)"
-    const size_t SHM_AT_INFO_BYTES "offsetof(struct shm_span_info, bytes)"
-
     cdef struct shm_trace:
         uint8_t id[16]
         uint8_t span[8]

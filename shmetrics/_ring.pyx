@@ -99,11 +99,6 @@ RECORD_FIELDS = (
     ("span", "V8", SHM_AT_SPAN),
 )
 
-# The same of a span's record, for the module struct (the offsets of shm_span are asserted in
-# layout.h): kind, flags, slots of info behind it, series, stamp, id, trace, parent.
-SPAN_FORMAT = "=BBHIQ16s16s16s"
-INFO_SIZE_AT = SHM_AT_INFO_SIZE
-INFO_BYTES_AT = SHM_AT_INFO_BYTES
 KIND_SPAN_START = SHM_KIND_SPAN_START
 FLAG_CUT = SHM_FLAG_CUT
 FLAG_HOST = SHM_FLAG_HOST

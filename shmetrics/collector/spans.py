@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spans on their way from the lanes to whoever puts traces together.
 
-The drain has checked their records: each has as many slots of info behind it as it says. What the
+The drain has checked their records: each has as many bytes of info behind it as it says. What the
 info says is the emitter's own; if it is no map, there is none.
 """
 
@@ -17,13 +17,15 @@ from shmetrics import _drain, _ring
 from shmetrics.collector.wall_clock import WallClock
 from shmetrics.traces.event import SpanEvent, SpanOf
 
-_SPAN: Final = struct.Struct(_ring.SPAN_FORMAT)
-_INFO_SIZE: Final = struct.Struct("=H")
+_SPAN: Final = struct.Struct(_drain.TAKEN_SPAN_FORMAT)
+# Looked up once for the loop over events.
+_unpack: Final = _SPAN.unpack_from
 _new: Final = tuple.__new__
+_START, _CUT, _HOST = _ring.KIND_SPAN_START, _ring.FLAG_CUT, _ring.FLAG_HOST
 # Of what is between two drains: 4 ms of nothing but spans.
 BUFFER_BYTES: Final = 4 * 1024 * 1024
 
-_DECODER: Final = msgspec.msgpack.Decoder(dict[str, Any])
+_decode: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class SpanRecords(NamedTuple):
@@ -39,10 +41,6 @@ class SpanRecords(NamedTuple):
     lane: int
     monotonic_ns: int
     unix_ns: int
-
-    def when_ns(self, stamp_ns: int) -> int:
-        """What the wall clock said at this stamp; it can say anything, but not the future."""
-        return self.unix_ns - max(self.monotonic_ns - stamp_ns, 0)
 
 
 class Spans:
@@ -86,34 +84,30 @@ class Spans:
 
     def events(self, taken: SpanRecords) -> Iterator[SpanEvent]:
         """What the records say. For another thread than that of the drain."""
-        records, spans_of, lane, when_ns = taken.records, taken.spans_of, taken.lane, taken.when_ns
+        records, _, spans_of, lane, now_ns, now_unix_ns = taken
+        booted_unix_ns = now_unix_ns - now_ns
         at, end = 0, len(records)
         while at < end:
-            kind, flags, n_info, series, stamp_ns, id, trace, parent = _SPAN.unpack_from(
-                records, at
-            )
-            begin = at + _ring.RECORD_BYTES
-            at = begin + n_info * _ring.RECORD_BYTES
+            kind, flags, info_bytes, series, stamp_ns, id, trace, parent = _unpack(records, at)
+            info_at = at + _SPAN.size
+            at = info_at + info_bytes
             of = spans_of.get(series)
             if of is None:  # its lane has more series than it may
                 self.nameless += 1
                 continue
-            info, is_sound = _info(records, begin, at) if n_info else ({}, True)
-            if flags & _ring.FLAG_HOST:
+            info, is_sound = _info(records[info_at:at]) if info_bytes else ({}, True)
+            if flags & _HOST:
                 info["host"] = of.host
-            is_cut = bool(flags & _ring.FLAG_CUT) or not is_sound
-            said = (kind == _ring.KIND_SPAN_START, id, trace, parent, *of, when_ns(stamp_ns), info)
-            yield _new(SpanEvent, (*said, is_cut, lane))  # its own way of being made takes a µs
+            # A stamp can be anything, but not of the future.
+            unix_ns = booted_unix_ns + min(stamp_ns, now_ns)
+            is_cut = flags & _CUT != 0 or not is_sound
+            said = kind == _START, id, trace, parent, *of, unix_ns, info, is_cut, lane
+            yield _new(SpanEvent, said)  # its own way of being made takes a µs
 
 
-def _info(records: bytes, begin: int, end: int) -> tuple[dict[str, Any], bool]:
-    """The map in these slots, and whether it is one."""
-    parts = []
-    for slot in range(begin, end, _ring.RECORD_BYTES):
-        (size_bytes,) = _INFO_SIZE.unpack_from(records, slot + _ring.INFO_SIZE_AT)
-        bytes_at = slot + _ring.INFO_BYTES_AT
-        parts.append(records[bytes_at : bytes_at + size_bytes])
+def _info(said: bytes) -> tuple[dict[str, Any], bool]:
+    """The map that these bytes are, and whether they are one."""
     try:
-        return _DECODER.decode(b"".join(parts)), True
+        return _decode(said), True
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return {}, False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _decode = msgspec.json.Decoder().decode
 
-Row: TypeAlias = tuple[Any, ...]  # of the table of spans
+Row: TypeAlias = tuple[Any, ...]  # a span, in the columns of SPANS
 
 
 class Query(NamedTuple):
@@ -76,12 +76,18 @@ class Span(NamedTuple):
 
 
 _FIRST = """
-FROM spans WHERE trace = traces.id ORDER BY coalesce(start_ns, stop_ns), id LIMIT 1
+FROM spans WHERE trace = n ORDER BY coalesce(spans.start_ns, spans.stop_ns), spans.id LIMIT 1
 """
 _TRACES = f"""
 SELECT id, start_ns, stop_ns, spans, open, errors, lost,
     (SELECT name {_FIRST}), (SELECT service {_FIRST})
 FROM traces
+"""
+#: Every row of the table of spans, with the id of its trace for its number.
+SPANS = """
+SELECT traces.id, spans.id, parent, name, service, project, host, spans.start_ns, spans.stop_ns,
+    start_info, stop_info, exception, is_cut, has_died, lane
+FROM spans JOIN traces ON n = trace
 """
 
 
@@ -108,7 +114,7 @@ class Reader:
         if query.failed:
             wanted.append(("errors > ?", 0))
         if query.service is not None:
-            of_service = "id IN (SELECT trace FROM services WHERE service = ?)"
+            of_service = "n IN (SELECT trace FROM services WHERE service = ?)"
             wanted.append((of_service, query.service))
         where = " WHERE " + " AND ".join(part for part, _ in wanted) if wanted else ""
         values = [value for _, value in wanted]
@@ -124,14 +130,13 @@ class Reader:
 
     def spans(self, trace: bytes) -> list[Span]:
         """The spans of a trace, in the order of their beginning."""
-        rows = self._db.execute(
-            "SELECT * FROM spans WHERE trace = ? ORDER BY coalesce(start_ns, stop_ns), id", (trace,)
-        )
+        order = "coalesce(spans.start_ns, spans.stop_ns), spans.id"
+        rows = self._db.execute(f"{SPANS} WHERE traces.id = ? ORDER BY {order}", (trace,))
         return [span_of(row) for row in rows]
 
 
 def span_of(row: Row) -> Span:
-    """A row of the table of spans, with its infos read."""
+    """The span of a row, with its infos read."""
     span = Span(*row)
     return span._replace(
         start_info=_info(row[9]),

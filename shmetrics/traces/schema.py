@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file of the trace store: what is in it, and how it is opened.
 
+Traces are numbered as they come, and all that is of them is kept by that number: what a batch
+brings then lies together, and to write it changes few pages. By their own ids, which are random, it
+would change a page per trace in each table, and writing pages would take longer than all else.
+
 SQLite is loaded when there is a trace: a node that has none is spared its megabyte.
 """
 
@@ -17,14 +21,26 @@ if TYPE_CHECKING:
 
 #: "shmt", in the header of the file (https://www.sqlite.org/fileformat.html, application id).
 APPLICATION_ID: Final = 0x73686D74
-VERSION: Final = 1
+VERSION: Final = 2
 #: Two may write: the collector, and who takes notifications off the bus. Each waits for the other.
 BUSY_SECONDS: Final = 30.0
 
 _SCHEMA: Final = f"""
 BEGIN;
+CREATE TABLE traces (
+    n INTEGER PRIMARY KEY,       -- in the order in which they were heard of
+    id BLOB NOT NULL UNIQUE,
+    start_ns INTEGER NOT NULL DEFAULT 0,
+    stop_ns INTEGER NOT NULL DEFAULT 0,      -- of what was heard last
+    spans INTEGER NOT NULL DEFAULT 0,
+    open INTEGER NOT NULL DEFAULT 0,
+    errors INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,         -- spans beyond the limit
+    info_bytes INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX traces_by_start ON traces (start_ns);
 CREATE TABLE spans (
-    trace BLOB NOT NULL,
+    trace INTEGER NOT NULL,      -- its n
     id BLOB NOT NULL,
     parent BLOB NOT NULL,
     name TEXT NOT NULL,
@@ -42,20 +58,9 @@ CREATE TABLE spans (
     PRIMARY KEY (trace, id)
 ) WITHOUT ROWID;
 CREATE INDEX open_spans ON spans (lane) WHERE stop_ns IS NULL;
-CREATE TABLE traces (
-    id BLOB PRIMARY KEY,
-    start_ns INTEGER NOT NULL,
-    stop_ns INTEGER NOT NULL,    -- of what was heard last
-    spans INTEGER NOT NULL,
-    open INTEGER NOT NULL,
-    errors INTEGER NOT NULL,
-    lost INTEGER NOT NULL,       -- spans beyond the limit
-    info_bytes INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX traces_by_start ON traces (start_ns);
 CREATE TABLE services (
     service TEXT NOT NULL,
-    trace BLOB NOT NULL,
+    trace INTEGER NOT NULL,
     PRIMARY KEY (service, trace)
 ) WITHOUT ROWID;
 CREATE INDEX services_by_trace ON services (trace);

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics.traces import schema
-from shmetrics.traces.assembly import START_NS, STOP_NS, SpanKey, rows_of
+from shmetrics.traces.assembly import SERVICE, START_NS, STOP_NS, SpanRow, assemble
 from shmetrics.traces.event import SpanEvent
-from shmetrics.traces.reader import Row
+from shmetrics.traces.reader import SPANS, Row
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # What a span takes beside its info, about: so that many small ones are not for nothing.
 SPAN_BYTES = 256
 
-_FIND = "SELECT * FROM spans WHERE trace = ? AND id = ?"
+_FIND = f"{SPANS} WHERE n = ? AND spans.id = ?"
 
 _PUT = """
 INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -41,19 +41,16 @@ ON CONFLICT (trace, id) DO UPDATE SET
 
 # Made anew from its spans whenever one has changed: right whatever came twice, or in what order.
 _SUM_UP = f"""
-INSERT INTO traces
-SELECT trace,
-    min(coalesce(start_ns, stop_ns)),
-    max(coalesce(stop_ns, start_ns)),
-    count(*),
-    sum(stop_ns IS NULL AND NOT has_died),
-    count(exception),
-    0,
-    sum({SPAN_BYTES} + coalesce(length(start_info), 0) + coalesce(length(stop_info), 0))
-FROM spans WHERE trace = ? GROUP BY trace
-ON CONFLICT (id) DO UPDATE SET
-    start_ns = excluded.start_ns, stop_ns = excluded.stop_ns, spans = excluded.spans,
-    open = excluded.open, errors = excluded.errors, info_bytes = excluded.info_bytes
+UPDATE traces SET (start_ns, stop_ns, spans, open, errors, info_bytes) = (
+    SELECT
+        min(coalesce(start_ns, stop_ns)),
+        max(coalesce(stop_ns, start_ns)),
+        count(*),
+        sum(stop_ns IS NULL AND NOT has_died),
+        count(exception),
+        sum({SPAN_BYTES} + coalesce(length(start_info), 0) + coalesce(length(stop_info), 0))
+    FROM spans WHERE trace = n
+) WHERE n = ?
 """
 
 
@@ -96,66 +93,75 @@ class TraceStore:
 
     def add(self, events: Iterable[SpanEvent]) -> None:
         """Takes them all, or none. It may have had some of them before."""
-        rows, n_cut = rows_of(events)
-        if not rows:
+        traces, n_cut = assemble(events)
+        if not traces:
             return
+        lost: Counter[int] = Counter()
         with _Transaction(self._db):
-            lost = self._beyond(rows)
-            for key in lost:
-                del rows[key]
-            self._db.executemany(_PUT, rows.values())
-            touched = {trace for trace, _ in rows}
-            self._sum_up(touched)
-            self._db.executemany(
-                "INSERT OR IGNORE INTO services VALUES (?, ?)",
-                {(row[4], row[0]) for row in rows.values()},
-            )
-            per_trace = Counter(trace for trace, _ in lost)
-            self._db.executemany(
-                "UPDATE traces SET lost = lost + ? WHERE id = ?",
-                [(n, trace) for trace, n in per_trace.items()],
-            )
-        self.lost += len(lost)
+            numbers = {}
+            for trace, spans in traces.items():
+                n, n_had = self._known(trace)
+                numbers[trace] = n
+                lost[n] = self._let_go(spans, n, n_had)
+            rows = [
+                (numbers[trace], *row) for trace, spans in traces.items() for row in spans.values()
+            ]
+            self._db.executemany(_PUT, rows)
+            self._sum_up(numbers.values())
+            of_service = {(row[1 + SERVICE], row[0]) for row in rows}
+            self._db.executemany("INSERT OR IGNORE INTO services VALUES (?, ?)", of_service)
+            more_lost = [(more, n) for n, more in lost.items() if more]
+            self._db.executemany("UPDATE traces SET lost = lost + ? WHERE n = ?", more_lost)
+        self.lost += lost.total()
         self.cut += n_cut
         if self._ended is not None:
-            stopped = [(key, row) for key, row in rows.items() if row[STOP_NS] is not None]
             # What a batch says all of needs not be read again.
             self._ended(
-                [self._find(key) if row[START_NS] is None else tuple(row) for key, row in stopped]
+                [
+                    (trace, *row) if row[START_NS] is not None else self._find(numbers[trace], id)
+                    for trace, spans in traces.items()
+                    for id, row in spans.items()
+                    if row[STOP_NS] is not None
+                ]
             )
 
-    def _find(self, key: SpanKey) -> Row:
-        found: Row = self._db.execute(_FIND, key).fetchone()
+    def _find(self, n: int, id: bytes) -> Row:
+        found: Row = self._db.execute(_FIND, (n, id)).fetchone()
         return found
 
-    def _beyond(self, rows: Collection[SpanKey]) -> list[SpanKey]:
-        """Those that their traces may not have any more."""
+    def _known(self, trace: bytes) -> tuple[int, int]:
+        """The number of a trace, which it has from now on, and how many spans there are of it."""
+        found = self._db.execute("SELECT n, spans FROM traces WHERE id = ?", (trace,)).fetchone()
+        if found is None:
+            found = self._db.execute("INSERT INTO traces (id) VALUES (?)", (trace,)).lastrowid, 0
+        n, n_spans = found
+        return n, n_spans
+
+    def _let_go(self, spans: dict[bytes, SpanRow], n: int, n_had: int) -> int:
+        """Takes out those that their trace may not have any more, and says how many."""
         most = self._limits.spans_per_trace
-        found: list[SpanKey] = []
-        for trace, n in Counter(trace for trace, _ in rows).items():
-            had = self._db.execute("SELECT spans FROM traces WHERE id = ?", (trace,)).fetchone()
-            n_had = 0 if had is None else had[0]
-            if n_had + n <= most:
-                continue
-            query = self._db.execute("SELECT id FROM spans WHERE trace = ?", (trace,))
-            known = {id for (id,) in query}
-            new = [key for key in rows if key[0] == trace and key[1] not in known]
-            found += new[max(most - n_had, 0) :]
-        return found
+        if n_had + len(spans) <= most:
+            return 0
+        query = self._db.execute("SELECT id FROM spans WHERE trace = ?", (n,))
+        new = spans.keys() - {id for (id,) in query}
+        beyond = [id for id in spans if id in new][max(most - n_had, 0) :]
+        for id in beyond:
+            del spans[id]
+        return len(beyond)
 
     def lane_ended(self, lane: int) -> None:
         """The process of this lane is gone: what of its spans is open will not stop."""
         with _Transaction(self._db):
             of_lane = "lane = ? AND stop_ns IS NULL AND NOT has_died"
             query = self._db.execute(f"SELECT trace, id FROM spans WHERE {of_lane}", (lane,))
-            died: list[SpanKey] = query.fetchall()
+            died: list[tuple[int, bytes]] = query.fetchall()
             self._db.execute(f"UPDATE spans SET has_died = 1 WHERE {of_lane}", (lane,))
-            self._sum_up({trace for trace, _ in died})
+            self._sum_up({n for n, _ in died})
         if self._ended is not None:
-            self._ended([self._find(key) for key in died])
+            self._ended([self._find(*key) for key in died])
 
-    def _sum_up(self, traces: Iterable[bytes]) -> None:
-        self._db.executemany(_SUM_UP, [(trace,) for trace in traces])
+    def _sum_up(self, traces: Iterable[int]) -> None:
+        self._db.executemany(_SUM_UP, [(n,) for n in traces])
 
     # ---- what goes --------------------------------------------------------------------------
 
@@ -163,33 +169,33 @@ class TraceStore:
         """Lets the oldest traces go, as far as there is more than the limits allow."""
         limits = self._limits
         oldest_ns = self._unix_ns() - int(limits.age_seconds * 1e9)
-        query = "SELECT id FROM traces WHERE stop_ns < ?"
+        query = "SELECT n FROM traces WHERE stop_ns < ?"
         self._drop("age", self._db.execute(query, (oldest_ns,)).fetchall())
         (n,) = self._db.execute("SELECT count(*) FROM traces").fetchone()
         if n > limits.traces:
-            query = "SELECT id FROM traces ORDER BY start_ns LIMIT ?"
+            query = "SELECT n FROM traces ORDER BY start_ns LIMIT ?"
             self._drop("traces", self._db.execute(query, (n - limits.traces,)).fetchall())
         (n_bytes,) = self._db.execute("SELECT coalesce(sum(info_bytes), 0) FROM traces").fetchone()
         if n_bytes > limits.bytes:
-            self._drop("bytes", self._largest(n_bytes - limits.bytes))
+            self._drop("bytes", self._oldest(n_bytes - limits.bytes))
 
-    def _largest(self, excess_bytes: int) -> list[tuple[bytes]]:
+    def _oldest(self, excess_bytes: int) -> list[tuple[int]]:
         """So many of the oldest that at least these bytes are gone."""
-        found: list[tuple[bytes]] = []
-        for id, n_bytes in self._db.execute("SELECT id, info_bytes FROM traces ORDER BY start_ns"):
+        found: list[tuple[int]] = []
+        for n, n_bytes in self._db.execute("SELECT n, info_bytes FROM traces ORDER BY start_ns"):
             if excess_bytes <= 0:
                 break
-            found.append((id,))
+            found.append((n,))
             excess_bytes -= n_bytes
         return found
 
-    def _drop(self, limit: str, traces: list[tuple[Any]]) -> None:
+    def _drop(self, limit: str, traces: list[tuple[int]]) -> None:
         if not traces:
             return
         with _Transaction(self._db):
             self._db.executemany("DELETE FROM spans WHERE trace = ?", traces)
             self._db.executemany("DELETE FROM services WHERE trace = ?", traces)
-            self._db.executemany("DELETE FROM traces WHERE id = ?", traces)
+            self._db.executemany("DELETE FROM traces WHERE n = ?", traces)
         self.expired[limit] += len(traces)
 
 

@@ -47,18 +47,16 @@ class Spans:
         self.buffer.used_bytes = 0
         at = 0
         while at < len(data):
-            kind, flags, n_info, series = struct.unpack_from("=BBHI", data, at)
+            kind, flags, info_bytes, series = struct.unpack_from("=BBHI", data, at)
             id, trace, parent = struct.unpack_from("16s16s16s", data, at + 16)
             assert (series, id, parent) == (self.series.id, trace, trace)
-            info = b""
-            for slot in range(at + 64, at + 64 * (1 + n_info), 64):
-                slot_kind, size = struct.unpack_from("=BxH", data, slot)
-                assert slot_kind == INFO
-                info += data[slot + 8 : slot + 8 + size]
+            at += 64
+            info = data[at : at + info_bytes]
+            assert len(info) == info_bytes
+            at += info_bytes
             number = int.from_bytes(id, "big")
             assert number not in self.found
             self.found[number] = kind, info, bool(flags & CUT)
-            at += 64 * (1 + n_info)
 
     def dropped(self) -> int:
         counts = self.lane.counts()
@@ -105,7 +103,7 @@ def test_there_is_room_for_a_span_that_fills_the_ring(core: Any) -> None:
 
 
 def test_what_the_buffer_has_no_room_for_is_counted_and_nothing_else_stops(core: Any) -> None:
-    spans = Spans(core, 64, buffer_bytes=3 * 64)
+    spans = Spans(core, 64, buffer_bytes=65 + 64)
     histogram = spans.lane.series(HISTOGRAM)
     spans.emit(1, START, b"x")
     spans.emit(2, STOP, b"x")

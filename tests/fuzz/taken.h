@@ -12,24 +12,11 @@ struct taken {
     uint64_t n;    /* taken, or lost for want of room */
 };
 
-/* Each slot of what is said is the emitter's; info: all of that, or NULL if it need not be. */
-static inline void taken_check_info(const unsigned char *at, uint32_t n_slots,
-                                    const unsigned char *info)
+/* One that the emitter recorded, after the last one, with all that was said about it, or nothing. */
+static inline void taken_check_honest(struct taken *taken, const struct shm_taken_span *span,
+                                      const unsigned char *said, uint32_t emitted)
 {
-    for (uint32_t slot = 0; slot < n_slots; slot++) {
-        struct shm_span_info said;
-        memcpy(&said, at + slot * sizeof said, sizeof said);
-        MUST(said.kind == SHM_KIND_SPAN_INFO && said.size_bytes <= SHM_SPAN_INFO_BYTES,
-             "what is said of a span cannot be read");
-        MUST(!info || memcmp(said.bytes, info + slot * SHM_SPAN_INFO_BYTES, said.size_bytes) == 0,
-             "what is said of a span was changed");
-    }
-}
-
-/* One that the emitter recorded, after the last one. */
-static inline void taken_check_honest(struct taken *taken, const struct shm_span *span,
-                                      uint32_t emitted, unsigned char *info)
-{
+    static unsigned char info[EMITTER_INFO_SLOTS * SHM_SPAN_INFO_BYTES];
     struct shm_span made;
     uint32_t number;
     uint32_t info_bytes;
@@ -39,8 +26,9 @@ static inline void taken_check_honest(struct taken *taken, const struct shm_span
     MUST(span->kind == made.kind && memcmp(span->id, made.id, sizeof made.id) == 0,
          "a span that was changed");
     bool is_cut = (span->flags & SHM_FLAG_CUT) != 0;
-    MUST(span->n_info == (is_cut ? 0 : shm_info_slots(info_bytes)) && (!is_cut || info_bytes > 0),
+    MUST(span->info_bytes == (is_cut ? 0 : info_bytes) && (!is_cut || info_bytes > 0),
          "a span that says too much or too little");
+    MUST(memcmp(said, info, span->info_bytes) == 0, "what is said of a span was changed");
     taken->last = number;
 }
 
@@ -49,21 +37,19 @@ static inline void taken_check_honest(struct taken *taken, const struct shm_span
 static inline void taken_check(struct taken *taken, struct shm_spans *spans, uint32_t emitted,
                                bool honest)
 {
-    static unsigned char info[EMITTER_INFO_SLOTS * SHM_SPAN_INFO_BYTES];
     const unsigned char *at = spans->bytes;
     const unsigned char *end = at + spans->used_bytes;
     uint64_t n = 0;
     MUST(spans->used_bytes <= spans->size_bytes, "more spans than there is room for");
     for (; at < end; n++) {
-        struct shm_span span;
+        struct shm_taken_span span;
         memcpy(&span, at, sizeof span);
         at += sizeof span;
         MUST(span.kind == SHM_KIND_SPAN_START || span.kind == SHM_KIND_SPAN_STOP, "not a span");
-        MUST(span.n_info * sizeof span <= (size_t)(end - at), "a span that says more than there is");
+        MUST(span.info_bytes <= (size_t)(end - at), "a span that says more than there is");
         if (honest)
-            taken_check_honest(taken, &span, emitted, info);
-        taken_check_info(at, span.n_info, honest ? info : NULL);
-        at += span.n_info * sizeof span;
+            taken_check_honest(taken, &span, at, emitted);
+        at += span.info_bytes;
     }
     MUST(n == spans->n, "another number of spans");
     taken->n += n + spans->lost;

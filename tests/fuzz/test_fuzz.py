@@ -68,11 +68,15 @@ CONTROLS = {
     ),
     "what is said of a span is read twice": Mutation(
         "drain.c",
-        "memcpy(to + i * SHM_RECORD_BYTES, &info, sizeof info);",
-        "shm_ring_read_ahead(&drain->ring, i, (void *)(to + i * SHM_RECORD_BYTES));",
+        "if (to)\n            memcpy(to + info_bytes, info.bytes, info.size_bytes);",
+        "if (to) {\n"
+        "            shm_ring_read_ahead(&drain->ring, i, &slot);\n"
+        "            memcpy(&info, &slot, sizeof info);\n"
+        "            memcpy(to + info_bytes, info.bytes, info.size_bytes);\n"
+        "        }",
     ),
     "there is always room for a span": Mutation(
-        "spans.h", "if (spans->size_bytes - spans->used_bytes < n_bytes)", "if (n_bytes == 0)"
+        "spans.h", "if (spans->size_bytes - spans->used_bytes < most_bytes)", "if (most_bytes == 0)"
     ),
     "the size of an entry is read twice": Mutation(
         "entries.c",
