@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process's lane: when to ask for one, and what to do with the answer.
 
-All of it runs on the slow path of a record, at most once a second. The first time it may wait 50 ms
-for the collector's answer; after that it never waits. For the first second that something may come
-of it, it looks every 10 ms: for an answer on its way, or for room in the queue of those who ask.
-A forked child starts over.
+All of it runs on the slow path of a record. The first time it may wait 50 ms for the collector's
+answer; after that it never waits. It comes back once a second, but every 10 ms for the first second
+in which something may come of that: an answer on its way, or room in the queue of those who ask. A
+forked child starts over.
 """
 
 from __future__ import annotations

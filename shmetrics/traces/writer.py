@@ -91,11 +91,11 @@ class TraceWriter:
                 return False
             self._waiting.append(work)
             self._waiting_bytes += work.n_bytes
-            self._is_pending(work.n)
+            self._count_pending(work.n)
             self._changed.notify_all()
             return True
 
-    def _is_pending(self, more: int) -> None:
+    def _count_pending(self, more: int) -> None:
         if more:
             self._pending += more
             self._note(self._pending)
@@ -104,7 +104,7 @@ class TraceWriter:
         while (work := self._next()) is not None:
             self._do(work)
             with self._changed:
-                self._is_pending(-work.n)
+                self._count_pending(-work.n)
         self.store.close()
 
     def _next(self) -> Work | None:
