@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -112,20 +112,26 @@ class TraceStore:
             self._db.executemany("INSERT OR IGNORE INTO services VALUES (?, ?)", of_service)
             more_lost = [(more, n) for n, more in lost.items() if more]
             self._db.executemany("UPDATE traces SET lost = lost + ? WHERE n = ?", more_lost)
+            stopped = [] if self._ended is None else self._stopped(traces, numbers)
         self.lost += lost.total()
         self.cut += n_cut
         if self._ended is not None:
-            # What a batch says all of needs not be read again.
-            self._ended(
-                [
-                    (trace, *row) if row[START_NS] is not None else self._find(numbers[trace], id)
-                    for trace, spans in traces.items()
-                    for id, row in spans.items()
-                    if row[STOP_NS] is not None
-                ]
-            )
+            self._ended(stopped)
+
+    def _stopped(
+        self, traces: Mapping[bytes, Mapping[bytes, SpanRow]], numbers: Mapping[bytes, int]
+    ) -> list[Row]:
+        """Of these spans those that have stopped. What a batch says all of needs not be read
+        again."""
+        return [
+            (trace, *row) if row[START_NS] is not None else self._find(numbers[trace], id)
+            for trace, spans in traces.items()
+            for id, row in spans.items()
+            if row[STOP_NS] is not None
+        ]
 
     def _find(self, n: int, id: bytes) -> Row:
+        """A span that is there: for the rest of a transaction nobody else can let it go."""
         found: Row = self._db.execute(_FIND, (n, id)).fetchone()
         return found
 
@@ -157,8 +163,9 @@ class TraceStore:
             died: list[tuple[int, bytes]] = query.fetchall()
             self._db.execute(f"UPDATE spans SET has_died = 1 WHERE {of_lane}", (lane,))
             self._sum_up({n for n, _ in died})
+            rows = [] if self._ended is None else [self._find(*key) for key in died]
         if self._ended is not None:
-            self._ended([self._find(*key) for key in died])
+            self._ended(rows)
 
     def _sum_up(self, traces: Iterable[int]) -> None:
         self._db.executemany(_SUM_UP, [(n,) for n in traces])
@@ -167,36 +174,42 @@ class TraceStore:
 
     def expire(self) -> None:
         """Lets the oldest traces go, as far as there is more than the limits allow."""
-        limits = self._limits
-        oldest_ns = self._unix_ns() - int(limits.age_seconds * 1e9)
-        query = "SELECT n FROM traces WHERE stop_ns < ?"
-        self._drop("age", self._db.execute(query, (oldest_ns,)).fetchall())
-        (n,) = self._db.execute("SELECT count(*) FROM traces").fetchone()
-        if n > limits.traces:
-            query = "SELECT n FROM traces ORDER BY start_ns LIMIT ?"
-            self._drop("traces", self._db.execute(query, (n - limits.traces,)).fetchall())
-        (n_bytes,) = self._db.execute("SELECT coalesce(sum(info_bytes), 0) FROM traces").fetchone()
-        if n_bytes > limits.bytes:
-            self._drop("bytes", self._oldest(n_bytes - limits.bytes))
+        gone: Counter[str] = Counter()
+        # All at once: the number of a trace that another process has let go may be a new one's.
+        with _Transaction(self._db):
+            gone["age"] = self._drop(self._too_old())
+            gone["traces"] = self._drop(self._too_many())
+            gone["bytes"] = self._drop(self._too_large())
+        self.expired += gone
 
-    def _oldest(self, excess_bytes: int) -> list[tuple[int]]:
-        """So many of the oldest that at least these bytes are gone."""
-        found: list[tuple[int]] = []
-        for n, n_bytes in self._db.execute("SELECT n, info_bytes FROM traces ORDER BY start_ns"):
-            if excess_bytes <= 0:
+    def _too_old(self) -> list[int]:
+        oldest_ns = self._unix_ns() - int(self._limits.age_seconds * 1e9)
+        return self._numbers("SELECT n FROM traces WHERE stop_ns < ?", oldest_ns)
+
+    def _too_many(self) -> list[int]:
+        (n_traces,) = self._db.execute("SELECT count(*) FROM traces").fetchone()
+        excess = max(n_traces - self._limits.traces, 0)
+        return self._numbers("SELECT n FROM traces ORDER BY start_ns LIMIT ?", excess)
+
+    def _too_large(self) -> list[int]:
+        """So many of the oldest that the bytes beyond the limit are gone with them."""
+        (n_bytes,) = self._db.execute("SELECT coalesce(sum(info_bytes), 0) FROM traces").fetchone()
+        found: list[int] = []
+        for n, info_bytes in self._db.execute("SELECT n, info_bytes FROM traces ORDER BY start_ns"):
+            if n_bytes <= self._limits.bytes:
                 break
-            found.append((n,))
-            excess_bytes -= n_bytes
+            found.append(n)
+            n_bytes -= info_bytes
         return found
 
-    def _drop(self, limit: str, traces: list[tuple[int]]) -> None:
-        if not traces:
-            return
-        with _Transaction(self._db):
-            self._db.executemany("DELETE FROM spans WHERE trace = ?", traces)
-            self._db.executemany("DELETE FROM services WHERE trace = ?", traces)
-            self._db.executemany("DELETE FROM traces WHERE n = ?", traces)
-        self.expired[limit] += len(traces)
+    def _numbers(self, query: str, value: int) -> list[int]:
+        return [n for (n,) in self._db.execute(query, (value,))]
+
+    def _drop(self, traces: list[int]) -> int:
+        """Lets these go, and says how many they are."""
+        for table, column in (("spans", "trace"), ("services", "trace"), ("traces", "n")):
+            self._db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(n,) for n in traces])
+        return len(traces)
 
 
 class _Transaction:
@@ -209,4 +222,9 @@ class _Transaction:
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # some errors have ended it already
+                self._db.execute("ROLLBACK")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -238,6 +239,27 @@ def test_a_batch_that_fails_leaves_nothing_behind(opened: Opened) -> None:
     assert reader.find() == []
     store.add(whole(3))
     assert [trace.spans for trace in reader.find()] == [1]
+
+
+@pytest.mark.parametrize("n_spans", [2, 9000])
+def test_a_disk_that_was_full_is_written_to_again(opened: Opened, n_spans: int) -> None:
+    """Many spans do not wait in memory for the end of their batch. SQLite then gives up all of it
+    by itself, and what was said was that there is nothing to roll back."""
+    store, reader = opened()
+    store.add(whole(1))
+    many = [
+        one for number in range(2, 2 + n_spans) for one in whole(number, info={"x": "y" * 1000})
+    ]
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        for _ in range(3):
+            with pytest.raises(sqlite3.Error, match="disk"):
+                store.add(many)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    store.add(whole(200_000))
+    assert {span.id for span in reader.spans(id_of(1000))} == {id_of(1), id_of(200_000)}
 
 
 def test_a_time_beyond_all_times_is_kept_as_the_last(opened: Opened) -> None:
