@@ -52,10 +52,21 @@ def assemble(events: Iterable[SpanEvent]) -> tuple[dict[bytes, dict[bytes, SpanR
         if row[when] is None:
             row[when] = unix_ns if 0 <= unix_ns <= LATEST_NS else min(max(unix_ns, 0), LATEST_NS)
             if info:
-                row[what] = _encode(info).decode()
+                row[what] = text = _json(info)
+                if text is None and not is_cut:
+                    row[IS_CUT] = True
+                    n_cut += 1
                 if not is_start:
                     row[EXCEPTION] = _exception(info)
     return traces, n_cut
+
+
+def _json(info: dict[str, Any]) -> str | None:
+    """None: something in it has no form in JSON. In MessagePack anything can be a key."""
+    try:
+        return _encode(info).decode()
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
+        return None
 
 
 def _exception(info: dict[str, Any]) -> str | None:

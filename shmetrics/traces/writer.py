@@ -8,7 +8,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final, NamedTuple, TypeAlias
 
 from shmetrics.seldom import Seldom
 from shmetrics.traces.event import SpanEvent
@@ -21,15 +22,18 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 EXPIRE_SECONDS: Final = 10.0
 
 
-class Work(NamedTuple):
-    """Something to be done with the store."""
+#: Events in one transaction. Many lanes bring a few each, and a commit costs as much as ten spans.
+MOST_EVENTS: Final = 10_000
 
-    do: Callable[[TraceStore], None]
-    n: int = 0  # events that it keeps
-    n_bytes: int = 0  # that they take meanwhile
+Work: TypeAlias = Callable[[TraceStore], None]
 
 
-EXPIRE: Final = Work(TraceStore.expire)
+class Events(NamedTuple):
+    """What is to be written: made when it comes to it."""
+
+    make: Callable[[], Iterable[SpanEvent]]
+    n: int
+    n_bytes: int  # that they take until then
 
 
 class TraceWriter:
@@ -48,7 +52,7 @@ class TraceWriter:
         self.unwritten = 0  # events in them
         self.store = store  # its counts are for everybody, its methods for the thread
         self._most_bytes = most_bytes
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[Events | Work] = deque()
         self._waiting_bytes = 0
         self._pending = 0
         self._note = note
@@ -62,12 +66,20 @@ class TraceWriter:
 
     def add(self, events: Callable[[], Iterable[SpanEvent]], n: int, n_bytes: int) -> None:
         """Has n events written, which are made when it comes to it. Does not wait."""
-        if not self._put(Work(lambda store: store.add(events()), n, n_bytes)):
-            self.lost += n
+        with self._changed:
+            if self._waiting_bytes + n_bytes > self._most_bytes:
+                self.lost += n
+                return
+            self._waiting.append(Events(events, n, n_bytes))
+            self._waiting_bytes += n_bytes
+            self._count_pending(n)
+            self._changed.notify_all()
 
     def lane_ended(self, lane: int) -> None:
         """The process of this lane is gone."""
-        self._put(Work(lambda store: store.lane_ended(lane)))
+        with self._changed:
+            self._waiting.append(lambda store: store.lane_ended(lane))
+            self._changed.notify_all()
 
     def settle(self, seconds: float) -> bool:
         """Waits until all that was given is written; False if that took longer than this."""
@@ -85,52 +97,57 @@ class TraceWriter:
 
     # ---- in the thread ----------------------------------------------------------------------
 
-    def _put(self, work: Work) -> bool:
-        with self._changed:
-            if self._waiting_bytes + work.n_bytes > self._most_bytes:
-                return False
-            self._waiting.append(work)
-            self._waiting_bytes += work.n_bytes
-            self._count_pending(work.n)
-            self._changed.notify_all()
-            return True
-
     def _count_pending(self, more: int) -> None:
         if more:
             self._pending += more
             self._note(self._pending)
 
     def _run(self) -> None:
-        while (work := self._next()) is not None:
-            self._do(work)
+        while (found := self._next()) is not None:
+            work, n = found
+            self._do(work, n)
             with self._changed:
-                self._count_pending(-work.n)
+                self._count_pending(-n)
         self.store.close()
 
-    def _next(self) -> Work | None:
-        """What is to be done now; None: nothing any more."""
+    def _next(self) -> tuple[Work, int] | None:
+        """What is to be done now, and how many events it keeps; None: nothing any more."""
         with self._changed:
             self._is_busy = False
             self._changed.notify_all()
-            while not self._waiting:
+            while (left := self._expire_at - time.monotonic()) > 0 and not self._waiting:
                 if self._is_closing:
                     return None
-                left = self._expire_at - time.monotonic()
-                if left <= 0:
-                    self._expire_at = time.monotonic() + EXPIRE_SECONDS
-                    return EXPIRE
                 self._changed.wait(left)
-            work = self._waiting.popleft()
-            self._waiting_bytes -= work.n_bytes
+            if left <= 0:  # however much waits: or under load nothing would ever go
+                return self._expire, 0
             self._is_busy = True
-            return work
+            first = self._waiting.popleft()
+            return self._batch(first) if isinstance(first, Events) else (first, 0)
 
-    def _do(self, work: Work) -> None:
+    def _expire(self, store: TraceStore) -> None:
         try:
-            work.do(self.store)
+            store.expire()
+        finally:
+            self._expire_at = time.monotonic() + EXPIRE_SECONDS
+
+    def _batch(self, first: Events) -> tuple[Work, int]:
+        """The first, and with it what waits behind it, up to something else that is to be done."""
+        batch, n = [first], first.n
+        while self._waiting and isinstance(more := self._waiting[0], Events):
+            if n + more.n > MOST_EVENTS:
+                break
+            self._waiting.popleft()
+            batch.append(more)
+            n += more.n
+        self._waiting_bytes -= sum(events.n_bytes for events in batch)
+        return lambda store: store.add(chain.from_iterable(each.make() for each in batch)), n
+
+    def _do(self, work: Work, n: int) -> None:
+        try:
+            work(self.store)
         except Exception as error:
-            # A full disk: what comes later may fit again. Or an info that cannot be kept; its batch
-            # is of one lane, and those of others go on.
+            # A full disk: what comes later may fit again.
             self.failures += 1
-            self.unwritten += work.n
+            self.unwritten += n
             self._seldom.warning("trace store", f"{self.store.path}: not written: {error}")

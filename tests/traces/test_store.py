@@ -16,6 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -229,6 +230,19 @@ def test_a_reader_sees_what_was_committed_and_waits_for_nobody(opened: Opened) -
     store._db.execute("DELETE FROM spans")
     assert len(reader.spans(id_of(1000))) == 1
     store._db.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("odd", [msgspec.msgpack.Ext(1, b"x"), {None: 1}, "\ud800", object()])
+def test_what_json_has_no_form_for_is_let_go_and_nothing_beside_it(
+    opened: Opened, odd: object
+) -> None:
+    """MessagePack has more, and an emitter can write anything."""
+    store, reader = opened()
+    bad = event(False, 1, info={"odd": odd, "etype": "ValueError"})
+    store.add([event(True, 1, info={"a": 1}), bad, *whole(2)])
+    first, second = sorted(reader.spans(id_of(1000)), key=lambda span: span.id)
+    assert (first.start_info, first.stop_info, first.exception) == ({"a": 1}, {}, "ValueError")
+    assert (first.is_cut, second.is_cut, store.cut) == (True, False, 1)
 
 
 def test_a_batch_that_fails_leaves_nothing_behind(opened: Opened) -> None:

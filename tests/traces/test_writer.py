@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
 import threading
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
 
+from shmetrics.traces import writer as writer_module
+from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Reader
 from shmetrics.traces.store import Limits, TraceStore
-from shmetrics.traces.writer import TraceWriter
+from shmetrics.traces.writer import MOST_EVENTS, TraceWriter
 
 from .conftest import event, id_of, whole
 
@@ -91,6 +93,7 @@ def test_a_store_that_cannot_be_written_is_said_and_tried_again(
     with caplog.at_level(logging.WARNING):
         for number in (1, 2, 3):
             writer.add(lambda number=number: whole(number), 2, 1)  # type: ignore[misc]
+            assert writer.settle(SECONDS)
         writer.close()
     reader = Reader(path)
     assert [span.id for span in reader.spans(id_of(1000))] == [id_of(3)]
@@ -101,18 +104,56 @@ def test_a_store_that_cannot_be_written_is_said_and_tried_again(
     reader.close()
 
 
-def test_what_cannot_be_kept_stops_nobody_else(tmp_path: Path) -> None:
-    """MessagePack has forms that JSON has not, and an emitter can write any."""
+def test_what_waits_together_is_written_together(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
-    writer = TraceWriter(TraceStore(path))
-    writer.add(lambda: whole(1, info={"x": msgspec.msgpack.Ext(1, b"x")}), 2, 1)
-    writer.add(lambda: whole(2), 2, 1)
+    store, begun, held = TraceStore(path), threading.Event(), threading.Event()
+    commits: list[str] = []
+    writer = TraceWriter(store)
+
+    def slow() -> list[object]:
+        begun.set()
+        held.wait(SECONDS)
+        return []
+
+    writer.add(slow, 1, 1)  # type: ignore[arg-type]
+    assert begun.wait(SECONDS)
+    store._db.set_trace_callback(lambda said: commits.append(said) if said == "COMMIT" else None)
+    for number in range(1, 101):
+        writer.add(lambda number=number: whole(number, lane=number % 7), 2, 1)  # type: ignore[misc]
+    writer.lane_ended(1)
+    writer.add(lambda: [event(True, 200)], 1, 1)
+    writer.add(lambda: [event(True, 201)], MOST_EVENTS, 1)
+    held.set()
     assert writer.settle(SECONDS)
+    # The hundred, the end of a lane, what was brought after it, and what is a batch by itself.
+    assert len(commits) == 4
     writer.close()
     reader = Reader(path)
-    assert [span.id for span in reader.spans(id_of(1000))] == [id_of(2)]
-    assert (writer.failures, writer.unwritten) == (1, 2)
+    assert len(reader.spans(id_of(1000))) == 102
     reader.close()
+
+
+def test_what_is_too_much_goes_while_more_and_more_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went when nothing waited, and so never where spans came faster than they are written."""
+    monkeypatch.setattr(writer_module, "EXPIRE_SECONDS", 0.001)
+    store = TraceStore(tmp_path / "traces.db", Limits(traces=1), unix_ns=lambda: 0)
+    writer = TraceWriter(store)
+    has_gone = threading.Event()
+    numbers = itertools.count(1)
+
+    def one_more() -> list[SpanEvent]:
+        number = next(numbers)
+        if store.expired["traces"] < 10:
+            writer.add(one_more, 2, 1)
+        else:
+            has_gone.set()
+        return whole(number, trace=1000 + number, at=number)
+
+    writer.add(one_more, 2, 1)
+    assert has_gone.wait(SECONDS)
+    writer.close()
 
 
 def test_what_is_too_much_goes_by_itself(tmp_path: Path) -> None:
