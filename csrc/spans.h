@@ -23,8 +23,20 @@ struct shm_taken_span {
     uint8_t parent[16];
 };
 static_assert(sizeof(struct shm_taken_span) == sizeof(struct shm_span), "taken_span");
+static_assert(offsetof(struct shm_taken_span, flags) == offsetof(struct shm_span, flags),
+              "taken_span.flags");
 static_assert(offsetof(struct shm_taken_span, info_bytes) == offsetof(struct shm_span, n_info),
               "taken_span.info_bytes");
+static_assert(offsetof(struct shm_taken_span, series) == offsetof(struct shm_span, series),
+              "taken_span.series");
+static_assert(offsetof(struct shm_taken_span, stamp_ns) == offsetof(struct shm_span, stamp_ns),
+              "taken_span.stamp_ns");
+static_assert(offsetof(struct shm_taken_span, id) == offsetof(struct shm_span, id),
+              "taken_span.id");
+static_assert(offsetof(struct shm_taken_span, trace) == offsetof(struct shm_span, trace),
+              "taken_span.trace");
+static_assert(offsetof(struct shm_taken_span, parent) == offsetof(struct shm_span, parent),
+              "taken_span.parent");
 static_assert(SHM_SPAN_INFO_SLOTS * SHM_SPAN_INFO_BYTES <= UINT16_MAX, "taken_span.info_bytes");
 
 struct shm_spans {

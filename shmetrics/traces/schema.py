@@ -3,7 +3,7 @@
 
 Traces are numbered as they come, and all that is of them is kept by that number: what a batch
 brings then lies together, and to write it changes few pages. By their own ids, which are random, it
-would change a page per trace in each table, and writing pages would take longer than all else.
+would change a page per trace in each table, and a span would cost half as much again.
 
 SQLite is loaded when there is a trace: a node that has none is spared its megabyte.
 """

@@ -22,8 +22,9 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 EXPIRE_SECONDS: Final = 10.0
 
 
-#: Events in one transaction. Many lanes bring a few each, and a commit costs as much as ten spans.
-MOST_EVENTS: Final = 10_000
+#: Of what is written in one transaction, and is in memory meanwhile beside what waits. Many lanes
+#: bring a few spans each, and a commit costs as much as ten.
+BATCH_BYTES: Final = 1024 * 1024
 
 Work: TypeAlias = Callable[[TraceStore], None]
 
@@ -133,14 +134,15 @@ class TraceWriter:
 
     def _batch(self, first: Events) -> tuple[Work, int]:
         """The first, and with it what waits behind it, up to something else that is to be done."""
-        batch, n = [first], first.n
+        batch, n_bytes = [first], first.n_bytes
         while self._waiting and isinstance(more := self._waiting[0], Events):
-            if n + more.n > MOST_EVENTS:
+            n_bytes += more.n_bytes
+            if n_bytes > BATCH_BYTES:
                 break
             self._waiting.popleft()
             batch.append(more)
-            n += more.n
         self._waiting_bytes -= sum(events.n_bytes for events in batch)
+        n = sum(events.n for events in batch)
         return lambda store: store.add(chain.from_iterable(each.make() for each in batch)), n
 
     def _do(self, work: Work, n: int) -> None:

@@ -16,7 +16,7 @@ from shmetrics.traces import writer as writer_module
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Reader
 from shmetrics.traces.store import Limits, TraceStore
-from shmetrics.traces.writer import MOST_EVENTS, TraceWriter
+from shmetrics.traces.writer import BATCH_BYTES, TraceWriter
 
 from .conftest import event, id_of, whole
 
@@ -122,7 +122,7 @@ def test_what_waits_together_is_written_together(tmp_path: Path) -> None:
         writer.add(lambda number=number: whole(number, lane=number % 7), 2, 1)  # type: ignore[misc]
     writer.lane_ended(1)
     writer.add(lambda: [event(True, 200)], 1, 1)
-    writer.add(lambda: [event(True, 201)], MOST_EVENTS, 1)
+    writer.add(lambda: [event(True, 201)], 1, BATCH_BYTES)
     held.set()
     assert writer.settle(SECONDS)
     # The hundred, the end of a lane, what was brought after it, and what is a batch by itself.
