@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from unicodedata import category
+
+from shmetrics.web.figures import NARROW_SPACE
 
 
 def printable(text: object) -> str:
-    """What a stranger named something, without what a terminal would obey. Spaces may be of any
-    width: a narrow one is between a number and its unit."""
-    return "".join(c if c.isprintable() or category(c) == "Zs" else "?" for c in str(text))
+    """What a stranger named something, without what a terminal would obey."""
+    return "".join(c if c.isprintable() or c == NARROW_SPACE else "?" for c in str(text))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

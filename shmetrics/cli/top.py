@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from shmetrics.cli.columns import printable, table
 from shmetrics.client import site
+from shmetrics.web.figures import seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -127,14 +128,10 @@ def _rich(title: str, rates: list[Rate], most_rows: int) -> Table:
 
 
 def _cells(rate: Rate) -> tuple[str, ...]:
-    from shmetrics.web.figures import seconds
-
-    durations = (rate.oldest_seconds, rate.p50, rate.p99)
-    oldest, p50, p99 = (seconds(value).replace("\u202f", " ") for value in durations)
     return (
         *(rate.side, rate.topic, rate.method),
         f"{rate.per_second:.1f}",
         str(rate.in_flight),
-        *(oldest, p50, p99),
+        *map(seconds, (rate.oldest_seconds, rate.p50, rate.p99)),
         f"{rate.errors_per_second:.1f}",
     )
