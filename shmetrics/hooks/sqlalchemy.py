@@ -25,9 +25,9 @@ SOURCE: Final = "sqlalchemy"
 
 #: The first words that are told apart.
 _WORDS: Final = """
-ALTER ANALYZE BEGIN CALL COMMIT COPY CREATE DELETE DROP EXEC EXECUTE EXPLAIN GRANT INSERT LOCK
-MERGE PRAGMA RELEASE REPLACE REVOKE ROLLBACK SAVEPOINT SELECT SET SHOW TRUNCATE UPDATE USE
-VACUUM VALUES WITH
+ALTER ANALYZE BEGIN CALL COMMIT COPY CREATE DELETE DESCRIBE DROP EXEC EXECUTE EXPLAIN GRANT INSERT
+LOCK MERGE PRAGMA PREPARE RELEASE REPLACE REVOKE ROLLBACK SAVEPOINT SELECT SET SHOW TRUNCATE UPDATE
+USE VACUUM VALUES WITH XA
 """
 WORDS: Final = frozenset(_WORDS.split())
 # Behind spaces, parentheses and comments. A comment can be read in one way only, for speed.
@@ -173,7 +173,7 @@ class _Enabled:
 
         def around(method: Callable[..., Any]) -> Callable[..., Any]:
             def ending(transaction: Any, *args: Any, **kwargs: Any) -> Any:
-                operation = _of(transaction)
+                operation = _of(transaction)  # until it has ended: XA COMMIT is a statement in it
                 if operation is None:
                     return method(transaction, *args, **kwargs)
                 try:
@@ -193,7 +193,7 @@ class _Enabled:
 def _of(transaction: Any) -> Operation | None:
     """The operation that a transaction is, if it still is one: the connection may have another."""
     conn = transaction.connection
-    return _taken(conn, _TRANSACTION) if conn.get_transaction() is transaction else None
+    return getattr(conn, _TRANSACTION, None) if conn.get_transaction() is transaction else None
 
 
 def _taken(holder: Any, name: str) -> Operation | None:

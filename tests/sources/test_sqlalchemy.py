@@ -224,6 +224,7 @@ def test_a_connection_on_which_nothing_can_be_kept_works(
     sqlalchemy.enable(True, True, False)
     monkeypatch.setattr("shmetrics.hooks.sqlalchemy._taken", refuse)
     monkeypatch.setattr("shmetrics.hooks.sqlalchemy.operation_of", refuse)
+    monkeypatch.setattr(sa.Connection, "get_transaction", refuse)
     with engine.begin() as conn:
         assert conn.execute(SELECT).all() == []
     failures = counted(shm, "osprofiler_source_failures_total", "source", "cause")
@@ -321,6 +322,30 @@ def test_a_savepoint_is_a_statement_of_its_transaction(heard: Heard, engine: sa.
     assert savepoint.start_info["db"]["statement"].startswith("SAVEPOINT")
     assert release.start_info["db"]["statement"].startswith("RELEASE")
     assert savepoint.parent == release.parent == transaction.id
+
+
+def test_what_a_commit_in_two_phases_says_is_a_statement_of_its_transaction(
+    heard: Heard, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As MySQL's dialect does it; XA COMMIT was shown beside its transaction. What comes after it
+    is not in it."""
+
+    def saying(statement: str) -> Any:
+        return lambda conn, *_, **__: conn.exec_driver_sql(statement)
+
+    for name in ("do_begin_twophase", "do_prepare_twophase", "do_commit_twophase"):
+        monkeypatch.setattr(engine.dialect, name, saying(f"SELECT '{name}'"))
+    sqlalchemy.enable(True, True, False)
+    with engine.connect() as conn:
+        transaction = conn.begin_twophase()
+        transaction.prepare()
+        transaction.commit()
+        sqlalchemy.enable(True, False, False)
+        conn.execute(SELECT)
+    (outer,) = heard.spans("db.transaction")
+    *within, after = heard.spans("db")
+    assert [span.parent for span in within] == [outer.id] * 3
+    assert after.parent == outer.parent
 
 
 def test_a_transaction_outlives_the_span_around_it(heard: Heard, engine: sa.Engine) -> None:

@@ -58,7 +58,8 @@ class Operation:
     it.
 
     labels: their values. info: what its span says, made of what is said here, if a trace is active.
-    within: the operation that this one is a part of. A notifier that fails costs the span only.
+    within: the operation that this one is a part of, unless that has ended. A notifier that fails
+    costs the span only.
     """
 
     __slots__ = ("_call", "_of", "_series", "_span")
@@ -93,6 +94,7 @@ class Operation:
         """It is over, with this error, or one of which only the name of its class is known. info:
         what its span says. Never raises; the second time it does nothing."""
         series, self._series = self._series, None
+        span, self._span = self._span, None  # nothing is within it any more
         if series is None:
             return
         try:
@@ -100,8 +102,8 @@ class Operation:
                 series.end(self._call, type(error).__name__)
             else:
                 series.end(self._call, error)
-            if self._span is not None:
-                self._span.stop({**(info or {}), **described(error, self._of.says_data)})
+            if span is not None:
+                span.stop({**(info or {}), **described(error, self._of.says_data)})
         except Exception as problem:
             failed(self._of.metric, problem)
 
