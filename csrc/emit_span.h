@@ -29,7 +29,7 @@ static inline void shm_fill_info(struct shm_producer *p, const unsigned char *in
     }
 }
 
-/* span: kind, ids and flags; its stamp, series and n_info are filled in here. info: what is known
+/* span: kind, ids, flags and stamp; its series and n_info are filled in here. info: what is known
  * about it, in at most SHM_SPAN_INFO_MAX_BYTES of MessagePack.
  *
  * SHM_ATTENTION: it is neither recorded nor counted. Look after the registration, and try again: it may
@@ -54,7 +54,6 @@ static inline enum shm_emit shm_emit_span(struct shm_producer *p, struct shm_ser
     }
     struct shm_span *slot = (struct shm_span *)(void *)shm_ring_reserved(&p->ring, 0);
     *slot = *span;
-    slot->stamp_ns = shm_clock_ns();
     slot->series = s->id;
     slot->n_info = (uint16_t)n_info;
     if (is_cut)

@@ -44,6 +44,7 @@ cdef extern from "layout.h" nogil:
     cdef struct shm_span:
         uint8_t kind
         uint8_t flags
+        uint64_t stamp_ns
         uint8_t id[16]
         uint8_t trace[16]
         uint8_t parent[16]
@@ -139,6 +140,10 @@ cdef extern from "emit.h" nogil:
     int shm_emit_call_start(shm_producer *producer, shm_series *series, shm_call *call) noexcept
     int shm_emit_call_end(shm_producer *producer, shm_series *series, shm_call *call,
                           shm_series *exception) noexcept
+
+
+cdef extern from "clock.h" nogil:
+    uint64_t shm_clock_ns() noexcept
 
 
 cdef extern from "emit_span.h" nogil:

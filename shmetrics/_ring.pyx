@@ -207,11 +207,16 @@ def wait_readable(int fd, uint64_t wait_ns):
 cdef int _attend() except -1:
     """Looks after the registration. Only what the host itself raised (an interrupt) gets out."""
     global _attention_errors
+    cdef bint holds
     if _attention is not None:
+        holds = _hold_spans()
         try:
             _attention()
         except Exception:
             _attention_errors += 1
+        finally:
+            if holds:
+                _say_spans()
     return 0
 
 

@@ -153,6 +153,7 @@ void emitter_span(struct emitter *emitter)
     struct shm_span span;
     uint32_t info_bytes;
     emitter_make_span(++emitter->spans, &span, info, &info_bytes);
+    span.stamp_ns = shm_clock_ns();
     shm_emit_span(&emitter->producer, &emitter->span_series, &span, info, info_bytes);
 }
 
