@@ -207,10 +207,10 @@ def wait_readable(int fd, uint64_t wait_ns):
 cdef int _attend() except -1:
     """Looks after the registration. Only what the host itself raised (an interrupt) gets out."""
     global _attention_errors
-    cdef bint holds
+    cdef bint holds = False
     if _attention is not None:
-        holds = _hold_spans()
         try:
+            holds = _hold_spans()
             _attention()
         except Exception:
             _attention_errors += 1
@@ -224,3 +224,4 @@ include "_vectorcall.pxi"
 include "_series.pxi"
 include "_calls.pxi"
 include "_spans.pxi"
+include "_held.pxi"
