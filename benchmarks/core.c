@@ -32,6 +32,7 @@ static struct shm_producer producer;
 static struct shm_family family;
 static struct shm_series series[SERIES];
 static struct shm_undo undo;
+static struct shm_ledger ledger;
 static uint64_t cells[(SERIES + 1) * CELLS_PER_SERIES]; /* the last ones: the collector's own */
 static double bounds[BOUNDS];
 static double fine[BOUNDS + NATIVE + 1];
@@ -127,7 +128,6 @@ static void open_node(struct shm_drain *drain)
     shm_lane_format(memory, 3, &sizes);
     if (shm_lane_attach(memory, lane_bytes, &lane) != SHM_ATTACH_OK)
         fail("no lane");
-    producer.kick_fd = -1;
     shm_producer_begin(&producer, &lane, 1);
     for (uint32_t i = 0; i < BOUNDS; i++)
         bounds[i] = 0.0001 * (double)(1u << i);
@@ -145,8 +145,8 @@ static void open_node(struct shm_drain *drain)
                                         .family = &family,
                                         .text = text,
                                         .text_bytes = sizeof text};
-    if (shm_drain_open(drain, memory, lane_bytes, &undo, cells, sizeof cells / sizeof cells[0]) !=
-            SHM_ATTACH_OK ||
+    if (shm_drain_open(drain, memory, lane_bytes, &ledger, &undo, cells,
+                       sizeof cells / sizeof cells[0]) != SHM_ATTACH_OK ||
         !shm_recover(drain))
         fail("no lane to drain");
     for (uint32_t kind = 0; kind < SHM_KINDS; kind++)

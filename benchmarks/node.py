@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -68,8 +67,4 @@ def own_lane(collector: Any) -> None:
     shmetrics.status()  # from now on this process can record
     peer = Peer(os.getpid(), os.getuid(), os.getgid())
     granted = collector.grant(peer, Hello(_ring.LAYOUT_VERSION, 0, "service"))
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    _ring.process_attach(
-        _ring.process_epoch(), granted.lane_fd, os.dup(granted.kick_fd), ours.detach()
-    )
+    _ring.process_attach(_ring.process_epoch(), _ring.Descriptor(granted.lane_fd))

@@ -17,11 +17,12 @@
     CONTAIN(guard, drain, (drain)->lane.header, (drain)->lane.size_bytes, failed)
 
 enum shm_attach shm_contained_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
-                                   struct shm_undo *undo, uint64_t *cells, uint64_t n_cells)
+                                   struct shm_ledger *ledger, struct shm_undo *undo,
+                                   uint64_t *cells, uint64_t n_cells)
 {
-    *drain = (struct shm_drain){.undo = undo};
+    *drain = (struct shm_drain){.ledger = ledger, .undo = undo};
     CONTAIN(guard, drain, base, size_bytes, SHM_ATTACH_NOT_A_LANE)
-    enum shm_attach found = shm_drain_open(drain, base, size_bytes, undo, cells, n_cells);
+    enum shm_attach found = shm_drain_open(drain, base, size_bytes, ledger, undo, cells, n_cells);
     shm_guard_leave(&guard);
     return found;
 }

@@ -9,7 +9,8 @@
 /* As their namesakes; a lane that was cut short is SHM_ATTACH_NOT_A_LANE, SHM_BROKEN_CUT_SHORT or
  * nothing at all. What was half folded when that showed is undone. */
 enum shm_attach shm_contained_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
-                                   struct shm_undo *undo, uint64_t *cells, uint64_t n_cells);
+                                   struct shm_ledger *ledger, struct shm_undo *undo,
+                                   uint64_t *cells, uint64_t n_cells);
 bool shm_contained_recover(struct shm_drain *drain);
 enum shm_drained shm_contained_pass(struct shm_drain *drain);
 enum shm_drained shm_contained_entry(struct shm_drain *drain, struct shm_entry *entry,

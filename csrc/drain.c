@@ -9,10 +9,11 @@
 #include "totals.h"
 
 enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
-                               struct shm_undo *undo, uint64_t *cells, uint64_t n_cells)
+                               struct shm_ledger *ledger, struct shm_undo *undo, uint64_t *cells,
+                               uint64_t n_cells)
 {
     *drain = (struct shm_drain){
-        .n_targets = 1, .undo = undo, .cells = cells, .n_cells = n_cells};
+        .n_targets = 1, .ledger = ledger, .undo = undo, .cells = cells, .n_cells = n_cells};
     enum shm_attach found = shm_lane_attach(base, size_bytes, &drain->lane);
     if (found == SHM_ATTACH_OK)
         shm_ring_open_reader(&drain->ring, drain->lane.ring, drain->lane.records,
@@ -217,13 +218,14 @@ static_assert(SHM_KINDS <= SHM_UNDO_CHANGES, "a pass may take events of every ki
  * knows when a collector was killed in between. */
 static void count_taken(struct shm_drain *drain)
 {
-    _Atomic uint64_t *reported = &drain->lane.header->reported.counts[SHM_REPORT_TAKEN];
+    _Atomic uint64_t *reported = &drain->ledger->counts[SHM_REPORT_TAKEN];
     uint64_t seen = atomic_load_explicit(reported, memory_order_relaxed);
     uint64_t now = drain->ring.tail - SHM_INDEX_START;
     struct shm_plan plan = {.n = 0};
-    if (now <= seen) /* less: the emitter can write there, and gains nothing */
+    if (now <= seen) /* less: the emitter has moved its tail back, and gains nothing */
         return;
-    drain->taken[0] = now - seen;
+    /* A tail that its emitter moved while no collector ran counts nothing. */
+    drain->taken[0] = now - seen <= SHM_REPORT_MOST ? now - seen : 0;
     for (uint32_t kind = 1; kind < SHM_KINDS; kind++)
         drain->taken[0] -= drain->taken[kind] < drain->taken[0] ? drain->taken[kind] : drain->taken[0];
     for (uint32_t kind = 0; kind < SHM_KINDS; kind++) {

@@ -17,6 +17,7 @@
 
 #include "exemplars.h"
 #include "lane.h"
+#include "ledger.h"
 #include "ring.h"
 #include "scale.h"
 #include "spans.h"
@@ -75,6 +76,7 @@ struct shm_drain {
     uint64_t taken[SHM_KINDS]; /* by this pass, not yet in the tally */
     struct shm_exemplars *exemplars; /* NULL: none are kept */
     struct shm_spans *spans;         /* NULL: none are taken */
+    struct shm_ledger *ledger;       /* of this lane; the emitter does not have it */
     /* the store: its undo entry, its cells */
     struct shm_undo *undo;
     uint64_t *cells;
@@ -94,9 +96,11 @@ struct shm_gauge_copy {
     uint64_t stamp_ns;
 };
 
-/* Starts at the tail that the lane's consumer line holds. cells and undo are the store's. */
+/* Starts at the tail that the lane's consumer line holds. ledger: the lane's. cells and undo are the
+ * store's. */
 enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
-                               struct shm_undo *undo, uint64_t *cells, uint64_t n_cells);
+                               struct shm_ledger *ledger, struct shm_undo *undo, uint64_t *cells,
+                               uint64_t n_cells);
 void shm_drain_close(struct shm_drain *drain);
 
 /* One pass: records, then totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
@@ -124,7 +128,7 @@ bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cel
 bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
 
 /* Adds to a cell of the store, or to none (SHM_NO_CELL), by how much `now` is more than what this
- * report of the lane says; then the report says `now`. False: there is nothing to add. Like all
+ * report of the ledger says; then the report says `now`. False: there is nothing to add. Like all
  * that is folded, it happens once, however often the collector is killed at it. */
 #define SHM_NO_CELL UINT64_MAX
 bool shm_drain_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell);

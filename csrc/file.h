@@ -3,18 +3,30 @@
 #ifndef SHM_FILE_H
 #define SHM_FILE_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* leases are Linux's */
+#endif
+
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
-/* 1 if a process has the lane: the kernel drops the emitter's lock with its mapping. 0 if none has,
- * -1 and errno if that cannot be said. */
+/* 1 if anybody but the caller has the lane's file open, or mapped, or on its way through a socket;
+ * 0 if nobody has, -1 and errno if that cannot be said.
+ *
+ * A write lease (fcntl(2), F_SETLEASE) is granted only then. That is the kernel's own count of who
+ * has the file, which nobody can lower but by letting go: a lock could be given back by a process that
+ * goes on writing. The lease is returned at once. Should somebody open the file in that moment, the
+ * kernel tells the holder so by a signal: by SIGURG, which is ignored unless it is asked for. */
 static inline int shm_file_is_held(int fd)
 {
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0)
-        return errno == EWOULDBLOCK ? 1 : -1;
-    return flock(fd, LOCK_UN) == 0 ? 0 : -1;
+    if (fcntl(fd, F_SETSIG, SIGURG) != 0)
+        return -1;
+    if (fcntl(fd, F_SETLEASE, F_WRLCK) != 0)
+        return errno == EAGAIN ? 1 : -1;
+    return fcntl(fd, F_SETLEASE, F_UNLCK) == 0 ? 0 : -1;
 }
 
 /* 1 if the file is larger than size_bytes, or has more memory than that and slack_bytes (which a

@@ -13,8 +13,6 @@
  *    768 +--------------------------------------------------------------+
  *        | intent     the spilling event that is under way              |  written by the emitter only
  *   1024 +--------------------------------------------------------------+
- *        | reported   what of the lane's own counts is in the store     |  written by the collector only
- *   1280 +--------------------------------------------------------------+
  *        | (room for later parts, zero)                                 |
  *   4096 +--------------------------------------------------------------+
  *        | calls      open-call slots: which calls hang, since when     |  emitter
@@ -352,38 +350,17 @@ static_assert(offsetof(struct shm_intent, start_ns) == 24, "intent.start_ns");
 static_assert(offsetof(struct shm_intent, series) == 32, "intent.series");
 static_assert(offsetof(struct shm_intent, changes) == 40, "intent.changes");
 
-enum shm_report {
-    SHM_REPORT_SPILLED = 0,     /* of producer.spilled */
-    SHM_REPORT_ENTRIES = 1,     /* dictionary entries whose fate has been counted */
-    SHM_REPORT_QUARANTINED = 2, /* 1: counted as quarantined */
-    SHM_REPORT_RETIRED = 3,     /* 1: counted as retired */
-    SHM_REPORT_TAKEN = 4,       /* records taken from the ring and counted by kind */
-    SHM_REPORT_OVERFLOWED = 5,  /* of producer.overflowed */
-    SHM_REPORT_ADDED = 6,       /* of producer.added */
-    SHM_REPORT_DROPPED = 8,     /* and those behind it: of producer.dropped */
-    SHM_REPORTS = 32
-};
-static_assert(SHM_REPORT_DROPPED + SHM_DROPS <= SHM_REPORTS, "a report for every cause");
-
-/* How much of what the lane counts is counted in the store as well. */
-struct shm_reported_line {
-    _Atomic uint64_t counts[SHM_REPORTS];
-};
-static_assert(sizeof(struct shm_reported_line) == 256, "reported");
-
 struct shm_header {
     struct shm_identity identity;
     struct shm_producer_line producer;
     struct shm_consumer_line consumer;
     struct shm_intent intent;
-    struct shm_reported_line reported;
-    uint8_t zero[SHM_HEADER_BYTES - 5u * 256u];
+    uint8_t zero[SHM_HEADER_BYTES - 4u * 256u];
 };
 static_assert(sizeof(struct shm_header) == SHM_HEADER_BYTES, "header");
 static_assert(offsetof(struct shm_header, producer) == 256, "header.producer");
 static_assert(offsetof(struct shm_header, consumer) == 512, "header.consumer");
 static_assert(offsetof(struct shm_header, intent) == 768, "header.intent");
-static_assert(offsetof(struct shm_header, reported) == 1024, "header.reported");
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "atomics in shared memory must not be locks");

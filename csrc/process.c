@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-static struct shm_producer first = {.kick_fd = -1};
-struct shm_process shm_process = {.producer = &first, .connection_fd = -1};
+static struct shm_producer first;
+struct shm_process shm_process = {.producer = &first};
 
 /* Changes of lane are whole: no fork comes in between, neither of another thread, which waits for
  * the lock, nor out of a signal handler of this one. */
@@ -35,21 +35,11 @@ static const struct shm_lane_sizes private_sizes = {
     .calls = SHM_DEFAULT_CALLS,
 };
 
-static void close_descriptors(struct shm_process *self, struct shm_producer *producer)
-{
-    if (producer->kick_fd >= 0)
-        close(producer->kick_fd);
-    if (self->connection_fd >= 0)
-        close(self->connection_fd);
-    producer->kick_fd = -1;
-    self->connection_fd = -1;
-}
-
 static void no_lane(struct shm_process *self)
 {
     self->state = SHM_PROCESS_NONE;
     self->base = NULL;
-    self->size_bytes = 0;
+    self->mapped_bytes = 0;
 }
 
 static bool map_private(struct shm_process *self, struct shm_producer *producer)
@@ -65,7 +55,7 @@ static bool map_private(struct shm_process *self, struct shm_producer *producer)
         return false;
     }
     self->base = base;
-    self->size_bytes = size_bytes;
+    self->mapped_bytes = size_bytes;
     self->state = SHM_PROCESS_PRIVATE;
     atomic_store_explicit(&lane.header->consumer.state, SHM_LANE_PRIVATE, memory_order_relaxed);
     shm_producer_begin(producer, &lane, ++self->last_generation);
@@ -104,7 +94,6 @@ static struct shm_producer *new_producer(struct shm_process *self, const struct 
     fresh->disabled = old->disabled;
     fresh->epoch = old->epoch + 1;
     fresh->generation = ++self->last_generation; /* no series has it */
-    fresh->kick_fd = -1;
     return fresh;
 }
 
@@ -116,9 +105,9 @@ static void after_fork_in_child(void)
     struct shm_process *self = &shm_process;
     struct shm_producer *old = shm_process_producer();
     bool kept = self->base &&
-                mmap(self->base, self->size_bytes, PROT_READ | PROT_WRITE,
+                mmap(self->base, self->mapped_bytes, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == MAP_FAILED;
-    close_descriptors(self, old);
+    old->kicks = NULL;
     no_lane(self);
     struct shm_producer *fresh = kept ? NULL : new_producer(self, old);
     if (fresh)
@@ -141,50 +130,48 @@ void shm_process_init(bool disabled)
         producer->disabled = true; /* without it a child could write to its parent's lane */
 }
 
-static enum shm_attach attach(struct shm_process *self, int lane_fd, int kick_fd, int connection_fd)
+static enum shm_attach attach(struct shm_process *self, struct shm_descriptor *granted)
 {
     struct shm_producer *producer = shm_process_producer();
     struct stat file;
-    if (fstat(lane_fd, &file) != 0 || file.st_size < (off_t)SHM_HEADER_BYTES ||
-        (uint64_t)file.st_size > SHM_LANE_MAX_BYTES)
+    if (!shm_descriptor_is_ours(granted) || fstat(granted->fd, &file) != 0 ||
+        file.st_size < (off_t)SHM_HEADER_BYTES || (uint64_t)file.st_size > SHM_LANE_MAX_BYTES)
         return SHM_ATTACH_NOT_A_LANE;
     uint64_t size_bytes = (uint64_t)file.st_size;
-    void *base = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-                      lane_fd, 0);
+    uint64_t mapped_bytes = shm_mapping_bytes(size_bytes);
+    void *base = shm_map_lane(granted->fd, size_bytes);
     if (base == MAP_FAILED)
         return SHM_ATTACH_NOT_A_LANE;
     struct shm_lane lane;
     enum shm_attach found = shm_lane_attach(base, size_bytes, &lane);
     if (found != SHM_ATTACH_OK) {
-        munmap(base, size_bytes);
+        munmap(base, mapped_bytes);
         return found;
     }
     void *old_base = self->base;
-    uint64_t old_size_bytes = self->size_bytes;
+    uint64_t old_mapped_bytes = self->mapped_bytes;
     if (self->state != SHM_PROCESS_PRIVATE) {
         shm_producer_begin(producer, &lane, ++self->last_generation);
     } else if (!shm_producer_move(producer, &lane)) {
-        munmap(base, size_bytes);
+        munmap(base, mapped_bytes);
         return SHM_ATTACH_TOO_SMALL;
     }
-    close_descriptors(self, producer);
-    producer->kick_fd = kick_fd;
-    self->connection_fd = connection_fd;
+    producer->kicks = (unsigned char *)base + shm_kick_offset(size_bytes);
     self->base = base;
-    self->size_bytes = size_bytes;
+    self->mapped_bytes = mapped_bytes;
     self->state = SHM_PROCESS_REGISTERED;
     if (old_base)
-        munmap(old_base, old_size_bytes);
-    close(lane_fd); /* the mapping keeps the open file description, and with it the lock */
+        munmap(old_base, old_mapped_bytes);
+    shm_descriptor_close(granted); /* the mapping is all that is needed, and all that is kept */
     return SHM_ATTACH_OK;
 }
 
-enum shm_attach shm_process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd)
+enum shm_attach shm_process_attach(uint32_t epoch, struct shm_descriptor *lane)
 {
     sigset_t before;
     begin_change(&before);
     enum shm_attach found = epoch == shm_process_producer()->epoch
-                                ? attach(&shm_process, lane_fd, kick_fd, connection_fd)
+                                ? attach(&shm_process, lane)
                                 : SHM_ATTACH_FOREIGN;
     end_change(&before);
     return found;
@@ -198,8 +185,8 @@ void shm_process_detach(void)
     sigset_t before;
     begin_change(&before);
     if (self->base)
-        munmap(self->base, self->size_bytes);
-    close_descriptors(self, producer);
+        munmap(self->base, self->mapped_bytes);
+    producer->kicks = NULL;
     no_lane(self);
     producer->ring = (struct shm_ring){0};
     producer->lane = (struct shm_lane){0};

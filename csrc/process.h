@@ -16,6 +16,7 @@
 #ifndef SHM_PROCESS_H
 #define SHM_PROCESS_H
 
+#include "descriptor.h"
 #include "producer.h"
 
 /* Sizes of a lane when nobody says otherwise; also those of the private one. A collector gives no
@@ -35,8 +36,7 @@ struct shm_process {
     struct shm_producer *_Atomic producer; /* the one of this process, which is not its parent's */
     enum shm_process_state state;
     void *base; /* of the current lane's mapping */
-    uint64_t size_bytes;
-    int connection_fd; /* stays open: its end tells the collector of a death at once */
+    uint64_t mapped_bytes;
     uint32_t last_generation;
 };
 
@@ -51,11 +51,10 @@ static inline struct shm_producer *shm_process_producer(void)
 /* Has to be called once, before the first event. */
 void shm_process_init(bool disabled);
 
-/* Maps a granted lane and goes on in it, taking what is in the private one along. The descriptors
- * are taken over: lane_fd is closed once mapped, the others when the lane ends or the process
- * forks. Returns SHM_ATTACH_OK; on anything else nothing changed and no descriptor was taken.
+/* Maps a granted lane and goes on in it, taking what is in the private one along. Then no descriptor
+ * of ours is left: the lane's is closed. Returns SHM_ATTACH_OK; on anything else nothing changed.
  * epoch: the producer's when the lane was asked for. A child that was forked since does not get it. */
-enum shm_attach shm_process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd);
+enum shm_attach shm_process_attach(uint32_t epoch, struct shm_descriptor *lane);
 
 /* Leaves the lane. The next event starts a private one. */
 void shm_process_detach(void);

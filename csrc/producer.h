@@ -10,9 +10,9 @@
 #define SHM_PRODUCER_H
 
 #include <stdbool.h>
-#include <unistd.h>
 
 #include "clock.h"
+#include "kick.h"
 #include "lane.h"
 #include "ring.h"
 #include "spill.h"
@@ -38,7 +38,7 @@ struct shm_producer {
     uint32_t cells_used;
     uint64_t dictionary_end;
     struct shm_room reserved; /* for overflow series that are not defined yet */
-    int kick_fd; /* -1 if none */
+    void *kicks; /* the page that the collector watches; NULL if none */
     bool disabled;
     uint64_t attend_at_ns;
     uint64_t homeless; /* events for which not even private memory could be had */
@@ -209,14 +209,6 @@ static inline enum shm_emit shm_attend(struct shm_producer *p)
     return SHM_USUAL(shm_lane_state(p) == SHM_LANE_OPEN) ? SHM_EMITTED : shm_attend_now(p);
 }
 
-static inline void shm_kick(const struct shm_producer *p)
-{
-    static const uint64_t one = 1;
-    if (p->kick_fd >= 0 && write(p->kick_fd, &one, sizeof one) < 0) {
-        /* The counter is at its limit or the collector is gone; its tick will find the records. */
-    }
-}
-
 /* A slot, if need be after looking where the collector is. NULL: the ring is full. */
 static inline struct shm_record *shm_slot(struct shm_producer *p)
 {
@@ -224,7 +216,7 @@ static inline struct shm_record *shm_slot(struct shm_producer *p)
     if (!slot) {
         enum shm_refresh found = shm_ring_refresh(&p->ring);
         if (found == SHM_REFRESH_KICK)
-            shm_kick(p);
+            shm_kick(p->kicks);
         if (found != SHM_REFRESH_FULL)
             slot = shm_ring_slot(&p->ring);
     }
@@ -236,7 +228,7 @@ static inline bool shm_slots(struct shm_producer *p, uint64_t n)
 {
     enum shm_refresh found = shm_ring_reserve(&p->ring, n);
     if (found == SHM_REFRESH_KICK)
-        shm_kick(p);
+        shm_kick(p->kicks);
     return found != SHM_REFRESH_FULL;
 }
 

@@ -16,9 +16,8 @@ bool shm_recover(struct shm_drain *drain)
         counts = undo->seen == atomic_load_explicit(&drain->lane.calls[undo->index].series,
                                                     memory_order_relaxed);
     else if (undo->kind == SHM_UNDO_REPORT && undo->index < SHM_REPORTS)
-        counts = undo->seen ==
-                 atomic_load_explicit(&drain->lane.header->reported.counts[undo->index],
-                                      memory_order_relaxed);
+        counts = undo->seen == atomic_load_explicit(&drain->ledger->counts[undo->index],
+                                                    memory_order_relaxed);
     if (counts)
         return shm_undo_restore(undo, drain->cells, drain->n_cells);
     undo->kind = SHM_UNDO_NONE;

@@ -140,17 +140,13 @@ enum shm_drained shm_take_counters(struct shm_drain *drain)
 
 /* ---- what the lane counts itself ---------------------------------------------------------- */
 
-/* Hours of nothing else, at full speed. More since the last time is no count, and would drown those
- * of all other lanes: a double has no room for both. */
-#define MOST_REPORTED (UINT64_C(1) << 40)
-
 static bool report(struct shm_drain *drain, uint32_t what, uint64_t now, uint64_t *into)
 {
-    _Atomic uint64_t *reported = &drain->lane.header->reported.counts[what];
+    _Atomic uint64_t *reported = &drain->ledger->counts[what];
     uint64_t seen = atomic_load_explicit(reported, memory_order_relaxed);
     if (now <= seen) /* an emitter that turns its counts back gains nothing */
         return false;
-    if (into && now - seen <= MOST_REPORTED) {
+    if (into && now - seen <= SHM_REPORT_MOST) {
         struct shm_plan plan = {.n = 0};
         shm_plan_set(&plan, into, shm_plus(*into, (double)(now - seen)));
         shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_REPORT, drain->lane.lane_id,
@@ -170,7 +166,7 @@ bool shm_drain_report(struct shm_drain *drain, uint32_t what, uint64_t now, uint
 
 uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t what)
 {
-    return atomic_load_explicit(&drain->lane.header->reported.counts[what], memory_order_relaxed);
+    return atomic_load_explicit(&drain->ledger->counts[what], memory_order_relaxed);
 }
 
 void shm_drain_report_counts(struct shm_drain *drain)

@@ -26,7 +26,7 @@ enum shm_undo_kind {
     SHM_UNDO_RECORD = 1, /* counts while the lane's tail is index */
     SHM_UNDO_CELL = 2,   /* counts while the lane's seen[index] is seen */
     SHM_UNDO_CALL = 3,   /* counts while the lane's calls[index] is of series seen */
-    SHM_UNDO_REPORT = 4, /* counts while the lane's reported.counts[index] is seen */
+    SHM_UNDO_REPORT = 4, /* counts while the lane's ledger says seen at index */
 };
 
 struct shm_change {

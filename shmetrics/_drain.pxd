@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What csrc/ offers the collector.
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 
 from shmetrics._ring cimport shm_counts, shm_entry, shm_lane
 from shmetrics._scale cimport shm_scale
@@ -10,6 +10,22 @@ from shmetrics._scale cimport shm_scale
 cdef extern from "file.h" nogil:
     int shm_file_is_held(int fd) noexcept
     int shm_file_has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes) noexcept
+
+
+cdef extern from "watch.h" nogil:
+    const int SHM_WATCH_MOST, SHM_WATCH_OVERFLOW
+
+    int shm_watch_open() noexcept
+    int shm_watch_add(int fd, const char *path) noexcept
+    int shm_watch_remove(int fd, int watch) noexcept
+    int shm_watch_read(int fd, int32_t *watches) noexcept
+
+
+cdef extern from "ledger.h" nogil:
+    const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
+
+    cdef struct shm_ledger:
+        pass
 
 
 cdef extern from "undo.h" nogil:
@@ -78,8 +94,8 @@ cdef extern from "drain.h" nogil:
 
 
 cdef extern from "contained.h" nogil:
-    int shm_contained_open(shm_drain *drain, void *base, uint64_t size_bytes, shm_undo *undo,
-                           uint64_t *cells, uint64_t n_cells) noexcept
+    int shm_contained_open(shm_drain *drain, void *base, uint64_t size_bytes, shm_ledger *ledger,
+                           shm_undo *undo, uint64_t *cells, uint64_t n_cells) noexcept
     bint shm_contained_recover(shm_drain *drain) noexcept
     int shm_contained_pass(shm_drain *drain) noexcept
     int shm_contained_entry(shm_drain *drain, shm_entry *entry, unsigned char *buffer) noexcept

@@ -3,7 +3,7 @@
 """The binding of csrc/ for the collector: lanes made, and drained into the store."""
 
 from cpython.exc cimport PyErr_SetFromErrno
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from shmetrics._ring cimport check_attach, counts_dict, shm_cells_of, shm_counts, shm_entry
@@ -15,6 +15,11 @@ from shmetrics._ring import DROP_NAMES, KIND_NAMES
 from shmetrics.errors import BrokenLane
 
 UNDO_BYTES = sizeof(shm_undo)
+LEDGER_BYTES = sizeof(shm_ledger)
+REPORT_ENTRIES = SHM_REPORT_ENTRIES
+REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
+REPORT_RETIRED = SHM_REPORT_RETIRED
+WATCH_OVERFLOW = SHM_WATCH_OVERFLOW
 # For the module struct, struct shm_taken_span: kind, flags, bytes of info behind it, series, stamp,
 # id, trace, parent. That these are its offsets is asserted in spans.h and layout.h.
 TAKEN_SPAN_FORMAT = "=BBHIQ16s16s16s"
@@ -130,7 +135,7 @@ cdef bint _said(int answer) except -1:
 
 
 def is_held(int fd):
-    """Whether a process has the lane of this file. Raises OSError."""
+    """Tell whether anybody has the file of this descriptor, but for the descriptor. Raises OSError."""
     return _said(shm_file_is_held(fd))
 
 
@@ -140,10 +145,41 @@ def has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes):
     return _said(shm_file_has_grown(fd, size_bytes, slack_bytes))
 
 
+cdef int _done(int answer) except -1:
+    if answer < 0:
+        PyErr_SetFromErrno(OSError)
+    return answer
+
+
+def watch_open():
+    """Return a descriptor that can be read once a watched file is modified. Raises OSError."""
+    return _done(shm_watch_open())
+
+
+def watch_add(int fd, bytes path not None):
+    """Watch a file; return the watch's number, which no other one has. Raises OSError."""
+    return _done(shm_watch_add(fd, path))
+
+
+def watch_remove(int fd, int watch):
+    """Watch it no more. Raises OSError."""
+    _done(shm_watch_remove(fd, watch))
+
+
+def watch_read(int fd):
+    """Return the watches of some files that were modified since; a file may be there twice.
+
+    WATCH_OVERFLOW is among them if others were modified of which nothing is known. Raises OSError.
+    """
+    cdef int32_t found[1024]
+    cdef int n = _done(shm_watch_read(fd, found))
+    return [found[i] for i in range(n)]
+
+
 cdef class LaneDrain:
     """The consumer's end of one lane: a writable mapping of its file, and the store to drain into.
 
-    undo: UNDO_BYTES of the store, the same for all lanes. cells: all cells of the store.
+    ledger: LEDGER_BYTES that only collectors have, of this lane. undo: UNDO_BYTES of the store, the same for all lanes. cells: all cells of the store.
 
     Raises LaneRefused if the mapping is no lane, and BrokenLane from any method once the lane
     breaks the contract.
@@ -151,23 +187,27 @@ cdef class LaneDrain:
 
     cdef shm_drain drain_
     cdef unsigned char[::1] _memory
+    cdef unsigned char[::1] _ledger
     cdef unsigned char[::1] _undo
     cdef uint64_t[::1] _cells
     cdef ExemplarTable _exemplars
     cdef SpanBuffer _spans
     cdef set _kept
 
-    def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] undo not None,
-                  uint64_t[::1] cells not None):
+    def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] ledger not None,
+                  unsigned char[::1] undo not None, uint64_t[::1] cells not None):
+        if <size_t>ledger.shape[0] != sizeof(shm_ledger):
+            raise ValueError("ledger is not LEDGER_BYTES long")
         if <size_t>undo.shape[0] != sizeof(shm_undo):
             raise ValueError("undo is not UNDO_BYTES long")
         self._memory = memory
+        self._ledger = ledger
         self._undo = undo
         self._cells = cells
         self._kept = set()
         check_attach(shm_contained_open(
-            &self.drain_, &memory[0], <uint64_t>memory.shape[0], <shm_undo *>&undo[0],
-            &cells[0], <uint64_t>cells.shape[0]))
+            &self.drain_, &memory[0], <uint64_t>memory.shape[0], <shm_ledger *>&ledger[0],
+            <shm_undo *>&undo[0], &cells[0], <uint64_t>cells.shape[0]))
 
     def __dealloc__(self):
         shm_drain_close(&self.drain_)
@@ -274,7 +314,7 @@ cdef class LaneDrain:
             &self.drain_, <uint32_t>report, now, SHM_NO_CELL if cell < 0 else <uint64_t>cell)
 
     def reported(self, int report):
-        """What the report says; an emitter can write anything there."""
+        """Return what the ledger says."""
         return shm_contained_reported(&self.drain_, <uint32_t>report)
 
     def finish(self):

@@ -21,7 +21,6 @@ cdef extern from "layout.h" nogil:
     const int SHM_FLAG_CUT, SHM_FLAG_HOST
     const int SHM_ENTRY_FAMILY, SHM_ENTRY_SERIES, SHM_ENTRY_EXCEPTION
     const int SHM_LANE_CLOSED
-    const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
     const int SHM_DROPS, SHM_DROP_BAD_VALUE, SHM_DROP_BAD_LABELS, SHM_DROP_NO_MEMORY
     const int SHM_DROP_BAD_EXEMPLAR, SHM_DROP_SPAN
     const uint32_t SHM_CELL_STARTS, SHM_CELL_ENDS, SHM_CELL_DURATION, SHM_CALLS_BUCKETS
@@ -169,6 +168,22 @@ cdef extern from "info.h" nogil:
     void shm_info_close(unsigned char *opened, uint16_t n_members) noexcept
 
 
+cdef extern from "descriptor.h" nogil:
+    cdef struct shm_descriptor:
+        int fd
+
+    shm_descriptor shm_descriptor_of(int fd) noexcept
+    bint shm_descriptor_is_ours(const shm_descriptor *descriptor) noexcept
+    void shm_descriptor_close(shm_descriptor *descriptor) noexcept
+
+
+cdef extern from "ask.h" nogil:
+    int shm_ask(shm_descriptor *connection, const char *path, const void *hello,
+                size_t n_bytes) noexcept
+    Py_ssize_t shm_ask_answer(const shm_descriptor *connection, void *answer, size_t n_bytes,
+                              shm_descriptor *lane) noexcept
+
+
 cdef extern from "process.h" nogil:
     const uint32_t SHM_DEFAULT_RECORDS, SHM_DEFAULT_DICTIONARY_BYTES
     const uint32_t SHM_DEFAULT_CELLS, SHM_DEFAULT_CALLS
@@ -180,7 +195,7 @@ cdef extern from "process.h" nogil:
     shm_process_struct shm_process
     shm_producer *shm_process_producer() noexcept
     void shm_process_init(bint disabled) noexcept
-    int shm_process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd) noexcept
+    int shm_process_attach(uint32_t epoch, shm_descriptor *lane) noexcept
     void shm_process_detach() noexcept
     void shm_attend_soon(shm_producer *producer) noexcept
 

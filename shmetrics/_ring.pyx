@@ -12,12 +12,14 @@ one module, because there is one producer.
 """
 
 cimport cython
-from cpython.exc cimport PyErr_Clear
+from cpython.exc cimport PyErr_Clear, PyErr_SetFromErrno
 from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport INT64_MAX
 from libc.string cimport memcpy
+
+from os import strerror
 
 from shmetrics.errors import LaneRefused
 
@@ -58,10 +60,6 @@ DEFAULT_RECORDS = SHM_DEFAULT_RECORDS
 DEFAULT_DICTIONARY_BYTES = SHM_DEFAULT_DICTIONARY_BYTES
 DEFAULT_CELLS = SHM_DEFAULT_CELLS
 DEFAULT_CALLS = SHM_DEFAULT_CALLS
-
-REPORT_ENTRIES = SHM_REPORT_ENTRIES
-REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
-REPORT_RETIRED = SHM_REPORT_RETIRED
 
 DROP_BAD_VALUE = SHM_DROP_BAD_VALUE
 DROP_BAD_LABELS = SHM_DROP_BAD_LABELS
@@ -153,12 +151,63 @@ def process_epoch():
     return shm_process_producer().epoch
 
 
-def process_attach(uint32_t epoch, int lane_fd, int kick_fd, int connection_fd):
-    """Goes on in a granted lane; takes the three descriptors over. Raises LaneRefused.
+cdef class Descriptor:
+    """A descriptor of ours, as long as nobody has put another file in its place: see descriptor.h."""
+
+    cdef shm_descriptor descriptor
+
+    def __cinit__(self, int fd):
+        """Takes over what was just opened."""
+        self.descriptor = shm_descriptor_of(fd)
+
+    def __dealloc__(self):
+        shm_descriptor_close(&self.descriptor)
+
+    def fileno(self):
+        """Return the number; -1 if it is closed."""
+        return self.descriptor.fd
+
+    def is_ours(self):
+        """Tell whether the number still is that of the file that it was made for."""
+        return shm_descriptor_is_ours(&self.descriptor)
+
+    def close(self):
+        """Close it, unless it is not ours any more."""
+        shm_descriptor_close(&self.descriptor)
+
+
+def ask(bytes path not None, bytes hello not None):
+    """Connect to the collector that listens at path, and send it a hello. Never waits.
+
+    Returns the connection. Raises OSError.
+    """
+    cdef Descriptor connection = Descriptor.__new__(Descriptor, -1)
+    errno = shm_ask(&connection.descriptor, path, <const char *>hello, <size_t>len(hello))
+    if errno:
+        raise OSError(errno, strerror(errno))
+    return connection
+
+
+def answer(Descriptor connection not None, size_t most_bytes):
+    """Receive what a collector answers, of at most 4096 bytes: the message, empty if the connection
+    has ended, and the descriptor of a lane, or None. Never waits. Raises OSError."""
+    cdef unsigned char message[4096]
+    cdef Descriptor lane = Descriptor.__new__(Descriptor, -1)
+    if most_bytes > sizeof(message):
+        raise ValueError(f"{most_bytes} bytes of an answer")
+    cdef Py_ssize_t size = shm_ask_answer(
+        &connection.descriptor, message, most_bytes, &lane.descriptor)
+    if size < 0:
+        PyErr_SetFromErrno(OSError)
+    return (<char *>message)[:size], None if lane.descriptor.fd < 0 else lane
+
+
+def process_attach(uint32_t epoch, Descriptor lane not None):
+    """Go on in a granted lane; its descriptor is closed then. Raises LaneRefused.
 
     epoch: process_epoch() when the lane was asked for.
     """
-    check_attach(shm_process_attach(epoch, lane_fd, kick_fd, connection_fd))
+    check_attach(shm_process_attach(epoch, &lane.descriptor))
 
 
 def process_detach():
@@ -193,14 +242,14 @@ def process_count_drop(int cause):
         shm_count_drop(shm_process_producer(), cause, 1)
 
 
-def wait_readable(int fd, uint64_t wait_ns):
-    """True once fd can be read; False when wait_ns are over. Other threads run meanwhile.
+def wait_readable(Descriptor connection not None, uint64_t wait_ns):
+    """True once it can be read; False when wait_ns are over. Other threads run meanwhile.
 
     Here and not in Python, where eventlet and gevent replace what could wait.
     """
     cdef bint readable
     with nogil:
-        readable = shm_wait_readable(fd, wait_ns)
+        readable = shm_wait_readable(connection.descriptor.fd, wait_ns)
     return readable
 
 

@@ -33,10 +33,6 @@ def process_status() -> dict[str, Any]:
     return {"state": "none", "disabled": True, "closed": False, "attention_errors": 0}
 
 
-def wait_readable(fd: int, wait_ns: int) -> bool:
-    return False
-
-
 def texts(values: tuple[object, ...], none: str) -> tuple[str, ...]:
     return ()
 

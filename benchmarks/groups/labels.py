@@ -113,9 +113,8 @@ def granted(count: int, opened: ExitStack) -> list[Any]:
         answer = attempt.answer(wait_ns=10_000_000_000)
         if not isinstance(answer, Grant):
             raise RuntimeError(f"no lane: {answer}")
-        opened.callback(os.close, answer.kick_fd)
-        opened.callback(os.close, answer.connection_fd)
-        found.append(LaneFile(answer.lane_fd))
+        opened.callback(answer.lane.close)
+        found.append(LaneFile(os.dup(answer.lane.fileno())))
         opened.callback(found[-1].close)
     return found
 

@@ -42,8 +42,7 @@ def hold_lanes(count: int, opened: ExitStack) -> None:
         attempt = Attempt(path, Hello(_ring.LAYOUT_VERSION, 0, "service"))
         found = attempt.answer(wait_ns=1_000_000_000)
         if isinstance(found, Grant):
-            for descriptor in found.descriptors:
-                opened.callback(os.close, descriptor)
+            opened.callback(found.lane.close)
             count -= 1
         else:  # too many in this second
             attempt.close()

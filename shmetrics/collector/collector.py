@@ -12,6 +12,7 @@ from typing import NamedTuple
 from shmetrics import _ring
 from shmetrics.collector import tables
 from shmetrics.collector.agent import Agent
+from shmetrics.collector.deaths import Deaths
 from shmetrics.collector.directory import Directory
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import Family
@@ -64,6 +65,7 @@ class Collector:
         settings: Settings,
         agent: Agent,
         kicks: Kicks | None = None,
+        deaths: Deaths | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         spans: Spans | None = None,
     ) -> None:
@@ -74,15 +76,15 @@ class Collector:
         self._monotonic_ns = monotonic_ns
         self._stopping = ""
         try:
-            self._open(directory, settings, kicks or Kicks())
+            self._open(directory, settings, kicks or Kicks(), deaths or Deaths())
         except StoreDamaged as error:
             aside = set_aside(directory.store)
             log.error("%s; kept as %s, totals begin anew", error, aside)
-            self._open(directory, settings, kicks or Kicks())
+            self._open(directory, settings, kicks or Kicks(), deaths or Deaths())
         self._lanes.catch_up()
         self.tick()
 
-    def _open(self, directory: Directory, settings: Settings, kicks: Kicks) -> None:
+    def _open(self, directory: Directory, settings: Settings, kicks: Kicks, deaths: Deaths) -> None:
         self.store = Store(directory.store, settings.store_bytes)
         try:
             self.families = Families(
@@ -105,6 +107,7 @@ class Collector:
             self.agent,
             settings.rules,
             kicks,
+            deaths,
             self._in_flight.abandon,
             self._spans,
         )

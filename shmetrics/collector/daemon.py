@@ -16,10 +16,11 @@ from shmetrics import rpc, runtime_dir
 from shmetrics.collector import memory
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
+from shmetrics.collector.deaths import LoopDeaths
 from shmetrics.collector.descriptors import lanes_that_fit
 from shmetrics.collector.directory import Directory, half_of_file_system
 from shmetrics.collector.histograms import CallFamily
-from shmetrics.collector.kicks import LoopKicks
+from shmetrics.collector.kicks import Kicks, LoopKicks
 from shmetrics.collector.lane_files import Sizes
 from shmetrics.collector.lanes import Rules
 from shmetrics.collector.limits import Limits
@@ -131,14 +132,16 @@ class Daemon:
             agent = Agent(shmetrics.__version__)
             self._directory = open_directory(config)
             opened.callback(self._directory.close)
-            kicks = LoopKicks(self._loop)
+            kicks = self._open_kicks()
             opened.callback(kicks.close)
+            deaths = LoopDeaths(self._loop, self._ended)
+            opened.callback(deaths.close)
             settings = settings_of(config, self._directory.lanes)
             self._tracing = tracing = self._open_tracing(agent)
             if tracing is not None:
                 opened.callback(tracing.close)
             self.collector = Collector(
-                *(self._directory, settings, agent, kicks),
+                *(self._directory, settings, agent, kicks, deaths),
                 spans=None if tracing is None else tracing.spans,
             )
             opened.callback(self.collector.close)
@@ -156,6 +159,16 @@ class Daemon:
             self._registration = self._open_registration(agent)
             opened.callback(self._registration.close)
             self._opened = opened.pop_all()
+
+    def _open_kicks(self) -> Kicks:
+        try:
+            return LoopKicks(self._loop)
+        except OSError as error:
+            log.warning(
+                "no kicks (%s): lanes are drained at ticks only; see fs.inotify.max_user_instances",
+                error.strerror,
+            )
+            return Kicks()
 
     def _open_tracing(self, agent: Agent) -> Tracing | None:
         config = self._config.traces
@@ -197,7 +210,7 @@ class Daemon:
         return listener
 
     def _ended(self, lane_id: int, tries: int = 10) -> None:
-        """A dying process's connection ends just before the kernel drops its lane's lock."""
+        """The kernel tells of a death just before it lets go of the files that were mapped."""
         if not self.collector.ended(lane_id) and tries:
             self._loop.call_later(0.01, self._ended, lane_id, tries - 1)
 

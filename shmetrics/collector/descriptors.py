@@ -8,7 +8,7 @@ import resource
 
 log = logging.getLogger(__name__)
 
-PER_LANE = 4  # its file, its mapping, its kick, its process's connection
+PER_LANE = 4  # its file, its mapping, its ledger, its process; in protocol 1 its kick as well
 OWN = 64  # the store, logs, sockets, and what libraries open
 
 

@@ -18,7 +18,7 @@ import os
 import stat
 from pathlib import Path
 
-from shmetrics import runtime_dir
+from shmetrics import _drain, runtime_dir
 from shmetrics.errors import ShmetricsError
 from shmetrics.unix_socket import give_to_group
 
@@ -61,6 +61,7 @@ class Directory:
             raise self._unusable(error) from None
         try:
             self._lock()
+            self._try_a_lease()
         except OSError as error:
             os.close(self._fd)
             raise self._unusable(error) from None
@@ -108,6 +109,16 @@ class Directory:
             ) from None
         os.truncate(self._fd, 0)
         os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+
+    def _try_a_lease(self) -> None:
+        """Whether a lane is still somebody's is asked by leases. Raises DirectoryError."""
+        try:
+            _drain.is_held(self._fd)
+        except OSError as error:
+            raise DirectoryError(
+                f"{self.path}: no leases on files there ({error.strerror}); choose a --runtime-dir "
+                "on tmpfs, and see fs.leases-enable"
+            ) from None
 
     def _unusable(self, error: OSError) -> DirectoryError:
         where = error.filename or self.path

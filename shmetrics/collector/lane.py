@@ -9,7 +9,7 @@ import os
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from shmetrics import _drain, _ring
+from shmetrics import _drain
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.gauges import Gauges, GaugeValue, of_one_process
@@ -65,8 +65,9 @@ class Lane:
         # Its emitter may have made it larger, or smaller: what is not there is no lane.
         self.size_bytes = min(file.size_bytes, os.fstat(fd).st_size)
         self._memory = mmap.mmap(fd, self.size_bytes)
+        self._ledger = file.ledger()
         store = families.store
-        self._drain = _drain.LaneDrain(self._memory, store.undo, store.cells)
+        self._drain = _drain.LaneDrain(self._memory, self._ledger, store.undo, store.cells)
         if str(self._drain.lane_id) != file.path.stem:
             raise LaneRefused("lane_id")  # its emitter can write what it likes there
         if not self._drain.recover():
@@ -75,7 +76,7 @@ class Lane:
         families.exemplars.keep_from(self._drain)
         if spans is not None:
             spans.keep_from(self._drain)
-        quarantined = self._drain.reported(_ring.REPORT_QUARANTINED)
+        quarantined = self._drain.reported(_drain.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
         who = f"{self.owner.process} (pid {self.owner.pid})"
         self.meanings = Meanings(who, self._drain, families, gauges, agent)
@@ -94,10 +95,11 @@ class Lane:
         self.meanings.forget()
         del self._drain, self.meanings
         self._memory.close()
+        self._ledger.close()
         os.close(self._fd)
 
     def is_abandoned(self) -> bool:
-        """True if no process has the lane any more."""
+        """True if nobody but us has the lane any more."""
         return not _drain.is_held(self._fd)
 
     def cut_back(self) -> bool:
@@ -129,7 +131,7 @@ class Lane:
         self.state = LaneState.QUARANTINED
         self._drain.give_up()
         if for_good:
-            self._drain.report(_ring.REPORT_QUARANTINED, 1, self._agent.quarantined.cell(reason))
+            self._drain.report(_drain.REPORT_QUARANTINED, 1, self._agent.quarantined.cell(reason))
         else:
             self._agent.quarantined.labels(reason).inc()
 
@@ -170,4 +172,4 @@ class Lane:
 
     def retire(self) -> None:
         """Counts that there is nothing left of it."""
-        self._drain.report(_ring.REPORT_RETIRED, 1, self._agent.retired.cell())
+        self._drain.report(_drain.REPORT_RETIRED, 1, self._agent.retired.cell())

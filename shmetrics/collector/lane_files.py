@@ -3,17 +3,18 @@
 
 N.lane     the lane itself, which its emitter has too
 N.json     whose it is and how large: what the emitter cannot change
+N.ledger   how much of what the lane says of itself is counted: nor this
 N.new      a lane that is not made yet, and that no emitter has
 N.broken   a lane that could not be taken up again; kept, as it may hold totals: the newest few
 
-The collector can be killed between any two steps. A lane gets its name last, when all of it and its
-N.json are there, and loses it first: whatever has no N.lane, and is not set aside, holds nothing.
+The collector can be killed between any two steps. A lane gets its name last, when all of it and
+what belongs to it are there, and loses it first: whatever has no N.lane, and is not set aside,
+holds nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import mmap
 import os
@@ -25,6 +26,7 @@ from shmetrics import _drain, _ring
 
 LANE = ".lane"
 OWNER = ".json"
+LEDGER = ".ledger"
 NEW = ".new"
 BROKEN = ".broken"
 MOST_BROKEN = 8  # and those that a process still has
@@ -55,6 +57,11 @@ class LaneFile(NamedTuple):
     owner: Owner
     size_bytes: int
 
+    def ledger(self) -> mmap.mmap:
+        """Maps the lane's ledger. Raises OSError, or ValueError if it is not whole."""
+        with self.path.with_suffix(LEDGER).open("rb+") as file:
+            return mmap.mmap(file.fileno(), _drain.LEDGER_BYTES)
+
 
 class LaneFiles:
     """All that is in the directory of lanes."""
@@ -65,9 +72,10 @@ class LaneFiles:
         self._aside: dict[Path, int] = {}  # with their sizes
         for path in directory.glob(f"*{NEW}"):
             path.unlink()
-        for path in directory.glob(f"*{OWNER}"):
-            if not (path.with_suffix(LANE).exists() or path.with_suffix(BROKEN).exists()):
-                path.unlink()
+        for suffix in (OWNER, LEDGER):
+            for path in directory.glob(f"*{suffix}"):
+                if not (path.with_suffix(LANE).exists() or path.with_suffix(BROKEN).exists()):
+                    path.unlink()
         for path in directory.glob(f"*{BROKEN}"):
             self._aside[path] = path.stat().st_size
 
@@ -83,7 +91,6 @@ class LaneFiles:
         """Makes a lane, every byte of it allocated; its file, and a descriptor for its emitter.
 
         Raises OSError. A page that is not there would kill the emitter at its first write to it.
-        The file is locked through that descriptor: the lock lives as long as the emitter does.
         """
         path = self.directory / f"{lane_id}{LANE}"
         found = LaneFile(path, owner, _drain.lane_bytes(*sizes))
@@ -91,6 +98,7 @@ class LaneFiles:
             path.with_suffix(OWNER).write_text(
                 json.dumps({**owner._asdict(), "size_bytes": found.size_bytes})
             )
+            path.with_suffix(LEDGER).write_bytes(bytes(_drain.LEDGER_BYTES))
             fd = _make(path.with_suffix(NEW), lane_id, sizes)
             try:
                 path.with_suffix(NEW).rename(path)
@@ -98,8 +106,8 @@ class LaneFiles:
                 os.close(fd)
                 raise
         except BaseException:
-            path.with_suffix(NEW).unlink(missing_ok=True)
-            path.with_suffix(OWNER).unlink(missing_ok=True)
+            for suffix in (NEW, LEDGER, OWNER):
+                path.with_suffix(suffix).unlink(missing_ok=True)
             raise
         return found, fd
 
@@ -112,7 +120,8 @@ class LaneFiles:
     def remove(self, path: Path) -> None:
         """Removes a lane that is drained."""
         path.unlink(missing_ok=True)
-        path.with_suffix(OWNER).unlink(missing_ok=True)
+        for suffix in (LEDGER, OWNER):
+            path.with_suffix(suffix).unlink(missing_ok=True)
 
     def set_aside(self, path: Path) -> None:
         """Keeps a lane that cannot be taken up, out of the way."""
@@ -169,7 +178,6 @@ def _make(path: Path, lane_id: int, sizes: Sizes) -> int:
         os.posix_fallocate(fd, 0, size_bytes)
         with mmap.mmap(fd, size_bytes) as memory:
             _drain.lane_format(memory, lane_id, *sizes)
-        fcntl.flock(fd, fcntl.LOCK_EX)
     except BaseException:
         os.close(fd)
         raise

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from shmetrics import _drain
 from shmetrics.collector.agent import Agent
+from shmetrics.collector.deaths import Deaths
 from shmetrics.collector.families import Families
 from shmetrics.collector.gauges import Gauges
 from shmetrics.collector.kicks import Kick, Kicks
@@ -22,7 +23,7 @@ from shmetrics.collector.occupancy import LaneLimits, Occupancy
 from shmetrics.collector.spans import Spans
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.registration.peer import Peer
-from shmetrics.registration.protocol import Hello, Result
+from shmetrics.registration.protocol import WITH_EVENTFD, Hello, Result
 from shmetrics.registration.verdict import Granted, Refused
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Lanes:
         agent: Agent,
         rules: Rules,
         kicks: Kicks,
+        deaths: Deaths,
         on_abandoned: Callable[[Lane], None],
         spans: Spans | None = None,
     ) -> None:
@@ -62,6 +64,7 @@ class Lanes:
         self._agent = agent
         self._rules = rules
         self._kicks = kicks
+        self._deaths = deaths
         self._on_abandoned = on_abandoned
         self._spans = spans
         self._lanes: dict[int, Lane] = {}
@@ -103,18 +106,20 @@ class Lanes:
         lane_id = self._families.store.next_lane_id()
         owner = Owner(hello.process or "unknown", peer.pid, peer.uid)
         try:
-            kick = Kick(self._kicks, lambda: self._kicked(lane_id), lambda: self._muted(lane_id))
+            lane_fd = self._create(lane_id, owner, sizes)
             try:
-                lane_fd = self._create(lane_id, owner, sizes)
+                kick_fd = self._eventfd(lane_id, hello)
             except BaseException:
-                kick.close()
+                os.close(lane_fd)  # then the lane is nobody's, and retired
                 raise
         except OSError as error:
             what = "no room for a lane" if error.errno == errno.ENOSPC else "no lane can be made"
             where = self._files.directory
             return Refused(Result.NO_SPACE, f"{what} in {where}: {error.strerror}")
-        self._kick_of[lane_id] = kick
-        return Granted(lane_id, lane_fd, kick.fd)
+        return Granted(lane_id, lane_fd, kick_fd)
+
+    def _eventfd(self, lane_id: int, hello: Hello) -> int | None:
+        return self._kick_of[lane_id].eventfd() if hello.protocol == WITH_EVENTFD else None
 
     def _sizes(self, wanted_records: int) -> Sizes:
         sizes = self._rules.sizes
@@ -134,14 +139,19 @@ class Lanes:
         return lane_fd
 
     def _add(self, file: LaneFile) -> None:
-        # Not the descriptor that is handed over: that one has the lock.
+        # Not the descriptor that is handed over: whether anybody has another one is to be seen.
         fd = os.open(file.path, os.O_RDWR | os.O_CLOEXEC)
         try:
             lane = Lane(file, fd, self._families, self._gauges, self._agent, self._spans)
         except BaseException:
             os.close(fd)
             raise
-        self._lanes[lane.lane_id] = lane
+        lane_id = lane.lane_id
+        self._lanes[lane_id] = lane
+        self._kick_of[lane_id] = Kick(
+            self._kicks, file.path, lambda: self._kicked(lane_id), lambda: self._muted(lane_id)
+        )
+        self._deaths.watch(lane_id, lane.owner.pid)
         self._occupancy.add(lane.owner.uid, lane.size_bytes)
 
     def reopen(self) -> None:
@@ -231,7 +241,7 @@ class Lanes:
         self._occupancy.lane_bytes -= self._files.prune()
 
     def ended(self, lane_id: int) -> bool:
-        """A connection ended: if its process did, retires the lane. False if it lives, as yet."""
+        """A process ended: retires its lane. False if somebody has that as yet."""
         lane = self._lanes.get(lane_id)
         if lane is None:
             return True
@@ -260,9 +270,8 @@ class Lanes:
         del self._lanes[lane_id]
 
     def _let_go(self, lane: Lane) -> None:
-        kick = self._kick_of.pop(lane.lane_id, None)
-        if kick is not None:
-            kick.close()
+        self._deaths.forget(lane.lane_id)
+        self._kick_of.pop(lane.lane_id).close()
         lane.close()
 
     def close(self) -> None:

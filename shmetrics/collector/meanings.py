@@ -209,4 +209,4 @@ class Meanings:
 
     def _fate(self, cell: int = -1) -> bool:
         """Counts what became of the entry at hand. False: an earlier collector has."""
-        return self._drain.report(_ring.REPORT_ENTRIES, self._entries, cell)
+        return self._drain.report(_drain.REPORT_ENTRIES, self._entries, cell)

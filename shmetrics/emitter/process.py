@@ -129,11 +129,10 @@ class Registration:
 
     def _attach(self, epoch: int, grant: client.Grant) -> None:
         try:
-            _ring.process_attach(epoch, *grant.descriptors)
+            _ring.process_attach(epoch, grant.lane)
             self.last_problem = ""
         except Exception as error:
-            for descriptor in grant.descriptors:
-                os.close(descriptor)
+            grant.lane.close()
             self.last_problem = f"the lane could not be used: {error}"
             return
         try:

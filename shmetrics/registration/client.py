@@ -1,36 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emitter's end of a registration: a socket that never waits longer than it is told to.
+"""The emitter's end of a registration: a connection that never waits longer than it is told to.
 
-It is the bare type of the `_socket` module: eventlet and gevent replace `socket.socket` and what
-can wait for it by something that runs other greenlets, and a record must not do that.
+It is no socket of Python's: eventlet and gevent replace `socket.socket` and what can wait for it by
+something that runs other greenlets, and a record must not do that. And a socket of Python's closes
+its number whatever file the service has put there (see csrc/descriptor.h).
 """
 
 from __future__ import annotations
 
-import _socket
-import contextlib
 import os
-import struct
 from typing import NamedTuple
 
 from shmetrics.binding import ring as _ring
 from shmetrics.registration import protocol
 
-_DESCRIPTORS = struct.Struct(f"={protocol.GRANT_DESCRIPTORS}i")
-_ANCILLARY_BYTES = _socket.CMSG_SPACE(_DESCRIPTORS.size)
+TYPE_CHECKING = False  # what typing has under this name, without importing it
+if TYPE_CHECKING:
+    from shmetrics._ring import Descriptor
 
 
 class Grant(NamedTuple):
-    """What a collector gave: three descriptors that are now the caller's, and what it said."""
+    """What a collector gave: a lane's file that is now the caller's, and what it said."""
 
-    lane_fd: int
-    kick_fd: int
-    connection_fd: int
+    lane: Descriptor
     text: str = ""
-
-    @property
-    def descriptors(self) -> tuple[int, int, int]:
-        return self.lane_fd, self.kick_fd, self.connection_fd
 
 
 class Attempt:
@@ -42,67 +35,48 @@ class Attempt:
     def __init__(self, path: str, hello: protocol.Hello) -> None:
         """Connects and asks, without waiting. Raises OSError if nobody listens there."""
         self.epoch = _ring.process_epoch()
-        self._connection = protocol.Connection()
-        kind = _socket.SOCK_SEQPACKET | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
-        self._socket = _socket.socket(_socket.AF_UNIX, kind)
-        try:
-            self._socket.setblocking(False)
-            self._socket.connect(path)
-            with contextlib.suppress(BrokenPipeError):  # turned away already; the answer says why
-                self._socket.send(protocol.encode_hello(hello))
-            self._connection.advance(protocol.Event.HELLO)
-        except BaseException:
-            self._socket.close()
-            raise
+        self._conversation = protocol.Connection()
+        self._connection = _ring.ask(os.fsencode(path), protocol.encode_hello(hello))
+        self._conversation.advance(protocol.Event.HELLO)
 
     def close(self) -> None:
-        self._socket.close()
+        """Ends the connection, if the number is still ours."""
+        self._connection.close()
 
     def answer(self, wait_ns: int) -> Grant | protocol.Answer | None:
         """The grant, a refusal, or None if there is no answer within wait_ns.
 
-        Raises OSError or ProtocolError if the connection is of no more use.
+        With an answer the connection has done its work, and is closed. Raises OSError or
+        ProtocolError if it is of no more use.
         """
-        if not _ring.wait_readable(self._socket.fileno(), wait_ns):
+        if not _ring.wait_readable(self._connection, wait_ns):
             return None
         if self.epoch != _ring.process_epoch():  # a signal handler forked meanwhile
             raise ConnectionAbortedError("the connection is another process's")
-        message, ancillary = self._receive()
-        descriptors = _descriptors(ancillary)
+        message, lane = _ring.answer(self._connection, protocol.ANSWER_MAX_BYTES)
         try:
-            if not message:
-                self._connection.advance(protocol.Event.END)
-                raise ConnectionResetError("the collector closed the connection")
-            answer = protocol.decode_answer(message)
-            if answer.result is not protocol.Result.GRANTED:
-                self._connection.advance(protocol.Event.REFUSAL)
-                return answer
-            if len(descriptors) != protocol.GRANT_DESCRIPTORS:
-                raise protocol.ProtocolError("a grant without its descriptors")
-            self._connection.advance(protocol.Event.GRANT)
-            lane_fd, kick_fd = descriptors
-            descriptors = ()
-            return Grant(lane_fd, kick_fd, self._socket.detach(), answer.text)
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            answer = self._understand(message, lane is not None)
+            granted = None if answer.result is not protocol.Result.GRANTED else lane
+        except BaseException:
+            if lane is not None:
+                lane.close()
+            raise
+        self.close()
+        if granted is not None:
+            return Grant(granted, answer.text)
+        if lane is not None:
+            lane.close()
+        return answer
 
-    def _receive(self) -> tuple[bytes, list[tuple[int, int, bytes]]]:
-        for last in (False, True):
-            try:
-                message, ancillary, _, _ = self._socket.recvmsg(
-                    protocol.ANSWER_MAX_BYTES, _ANCILLARY_BYTES, _socket.MSG_CMSG_CLOEXEC
-                )
-                break
-            except ConnectionResetError:  # closed before it read all; what it said comes next
-                if last:
-                    raise
-        return message, ancillary
-
-
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> tuple[int, ...]:
-    for level, kind, data in ancillary:
-        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-            usable = len(data) - len(data) % 4
-            return struct.unpack(f"={usable // 4}i", data[:usable])
-    return ()
+    def _understand(self, message: bytes, has_lane: bool) -> protocol.Answer:
+        if not message:
+            self._conversation.advance(protocol.Event.END)
+            raise ConnectionResetError("the collector closed the connection")
+        answer = protocol.decode_answer(message)
+        if answer.result is not protocol.Result.GRANTED:
+            self._conversation.advance(protocol.Event.REFUSAL)
+        elif not has_lane:
+            raise protocol.ProtocolError("a grant without its descriptor")
+        else:
+            self._conversation.advance(protocol.Event.GRANT)
+        return answer

@@ -6,10 +6,12 @@ One SOCK_SEQPACKET connection per emitter, one message in each direction, host b
     hello   "SHMR" | protocol u16 | layout u16 | records u32 | name bytes u16 | 0 u16 | name
     answer  "SHMR" | protocol u16 | layout u16 | result u16 | text bytes u16 | lane id u64 | text
 
-records is the wanted capacity of the ring, 0 for the collector's choice. With a grant come two
-descriptors: the lane's file, and an eventfd to kick the collector with. Its text is what the
-process is to know of the collector's label rules. After it the connection stays open and silent;
-its end tells the collector that the process is gone.
+records is the wanted capacity of the ring, 0 for the collector's choice. With a grant comes the
+descriptor of the lane's file. Its text is what the process is to know of the collector's label
+rules. After an answer both sides close the connection: the process keeps no descriptor.
+
+A collector answers in the protocol that it was asked in. In protocol 1 a second descriptor came
+with a grant, an eventfd to kick the collector with, and the process kept it and the connection.
 
 Anything else that arrives is a protocol error of the other side, and ends the connection.
 """
@@ -20,11 +22,12 @@ import struct
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+WITH_EVENTFD = 1  # the protocol of those who kick with a descriptor
+PROTOCOLS = frozenset({WITH_EVENTFD, PROTOCOL_VERSION})
 MESSAGE_MAX_BYTES = 1024  # of a hello
 ANSWER_MAX_BYTES = 4096
 NAME_MAX_BYTES = 255
-GRANT_DESCRIPTORS = 2
 
 _MAGIC = b"SHMR"
 _HELLO = struct.Struct("=4sHHIHH")
@@ -54,6 +57,7 @@ class Hello(NamedTuple):
     layout_version: int
     records: int
     process: str
+    protocol: int = PROTOCOL_VERSION
 
 
 class Answer(NamedTuple):
@@ -71,7 +75,7 @@ class State(Enum):
 
     CONNECTED = "connected"  # nothing said yet
     ASKED = "asked"  # hello is out
-    GRANTED = "granted"  # the lane is the emitter's
+    GRANTED = "granted"  # the lane is the emitter's; the connection has done its work
     CLOSED = "closed"  # refused, gone, or broken
 
 
@@ -93,8 +97,6 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.ASKED, Event.REFUSAL): State.CLOSED,
     (State.ASKED, Event.GARBAGE): State.CLOSED,
     (State.ASKED, Event.END): State.CLOSED,
-    (State.GRANTED, Event.GARBAGE): State.CLOSED,
-    (State.GRANTED, Event.END): State.CLOSED,
 }
 
 
@@ -132,7 +134,7 @@ def encode_hello(hello: Hello) -> bytes:
     shown = "".join(c if c.isprintable() else "?" for c in hello.process)
     name = _cut(shown, NAME_MAX_BYTES)
     return (
-        _HELLO.pack(_MAGIC, PROTOCOL_VERSION, hello.layout_version, hello.records, len(name), 0)
+        _HELLO.pack(_MAGIC, hello.protocol, hello.layout_version, hello.records, len(name), 0)
         + name
     )
 
@@ -144,22 +146,23 @@ def decode_hello(message: bytes) -> Hello:
     magic, protocol, layout, records, name_bytes, zero = _HELLO.unpack_from(message)
     if magic != _MAGIC:
         raise ProtocolError("hello does not begin with SHMR")
-    if protocol != PROTOCOL_VERSION:
-        raise ProtocolError(f"protocol {protocol}, this side speaks {PROTOCOL_VERSION}")
+    if protocol not in PROTOCOLS:
+        raise ProtocolError(f"protocol {protocol}, this side speaks up to {PROTOCOL_VERSION}")
     if zero != 0 or name_bytes > NAME_MAX_BYTES:
         raise ProtocolError("hello with a field out of range")
     name = _text(message[_HELLO.size :], name_bytes)
     if not name.isprintable():
         raise ProtocolError("process name with unprintable characters")
-    return Hello(layout, records, name)
+    return Hello(layout, records, name, protocol)
 
 
-def encode_answer(answer: Answer) -> bytes:
+def encode_answer(answer: Answer, protocol: int = WITH_EVENTFD) -> bytes:
+    """protocol: of the hello; one that all understand where there was none."""
     text = _cut(answer.text, TEXT_MAX_BYTES)
     return (
         _ANSWER.pack(
             _MAGIC,
-            PROTOCOL_VERSION,
+            protocol,
             answer.layout_version,
             answer.result,
             len(text),
@@ -174,7 +177,7 @@ def decode_answer(message: bytes) -> Answer:
     if len(message) < _ANSWER.size:
         raise ProtocolError(f"answer of {len(message)} bytes, {_ANSWER.size} are needed")
     magic, protocol, layout, result, text_bytes, lane_id = _ANSWER.unpack_from(message)
-    if magic != _MAGIC or protocol != PROTOCOL_VERSION:
+    if magic != _MAGIC or protocol not in PROTOCOLS:
         raise ProtocolError("answer in another protocol")
     text = _text(message[_ANSWER.size :], text_bytes)
     try:

@@ -42,7 +42,6 @@ class _Client:
         self.socket = sock
         self.peer = peer
         self.connection = Connection()
-        self.lane_id: int | None = None
         self.timeout: asyncio.TimerHandle | None = None
 
 
@@ -55,19 +54,20 @@ class Server:
         access: Access,
         admit: Admit,
         grant: Grant,
-        on_end: Callable[[int], None],
+        on_gone: Callable[[int], None],
         on_result: Callable[[str], None],
         text: str = "",
     ) -> None:
-        """admit decides about a connection before it is listened to, grant about a hello; on_end
-        is told the id of a lane whose emitter is gone. text: what is said with each grant.
+        """admit decides about a connection before it is listened to, grant about a hello; on_gone
+        is told the id of a lane whose emitter was gone before it got it. text: what is said with
+        each grant.
 
         Raises ShmetricsError, one line, if there can be no socket at path.
         """
         self._path = path
         self._admit = admit
         self._grant = grant
-        self._on_end = on_end
+        self._on_gone = on_gone
         self._on_result = on_result
         self._text = text
         self._clients: set[_Client] = set()
@@ -182,18 +182,13 @@ class Server:
 
     def _ended(self, client: _Client) -> None:
         client.connection.advance(Event.END)
-        lane_id = client.lane_id
         self._forget(client)
-        if lane_id is not None:
-            self._on_end(lane_id)
 
     def _malformed(self, client: _Client, why: str) -> None:
         if client.connection.state is State.CONNECTED:
-            self._send(client, Answer(Result.MALFORMED, _ring.LAYOUT_VERSION, 0, why), [])
-        lane_id = client.lane_id
+            refused = Refused(Result.MALFORMED, why)
+            self._send(client, _refusal(refused), [])
         self._drop(client, "malformed", why)
-        if lane_id is not None:
-            self._on_end(lane_id)
 
     def _said(self, client: _Client, message: bytes) -> None:
         try:
@@ -208,13 +203,14 @@ class Server:
             self._refuse(client, hello, found)
             return
         answer = Answer(Result.GRANTED, _ring.LAYOUT_VERSION, found.lane_id, self._text)
-        sent = self._send(client, answer, [found.lane_fd, found.kick_fd])
+        descriptors = [fd for fd in (found.lane_fd, found.kick_fd) if fd is not None]
+        sent = self._send(client, protocol.encode_answer(answer, hello.protocol), descriptors)
         os.close(found.lane_fd)
-        client.lane_id = found.lane_id
         client.connection.advance(Event.GRANT)
+        self._forget(client)
         self._on_result("granted" if sent else "gone")
         if not sent:
-            self._ended(client)
+            self._on_gone(found.lane_id)
 
     def _decide(self, peer: Peer, hello: Hello) -> Granted | Refused:
         if hello.layout_version != _ring.LAYOUT_VERSION:
@@ -240,12 +236,12 @@ class Server:
         )
         self._on_result(result)
 
-    def _send(self, client: _Client, answer: Answer, descriptors: list[int]) -> bool:
+    def _send(self, client: _Client, answer: bytes, descriptors: list[int]) -> bool:
         rights = (
             [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         )
         try:
-            client.socket.sendmsg([protocol.encode_answer(answer)], rights)
+            client.socket.sendmsg([answer], rights)
         except OSError:
             return False  # gone before the answer
         return True

@@ -11,11 +11,12 @@ from shmetrics.registration.protocol import Hello, Result
 
 
 class Granted(NamedTuple):
-    """A lane for a peer. lane_fd is closed once it is sent; kick_fd stays the collector's."""
+    """A lane for a peer. lane_fd is closed once it is sent; kick_fd, for those who ask in the
+    protocol that has one, stays the collector's."""
 
     lane_id: int
     lane_fd: int
-    kick_fd: int
+    kick_fd: int | None = None
 
 
 class Refused(NamedTuple):

@@ -14,7 +14,6 @@ from shmetrics.dictionary import Definition, encode_definition, encode_strings
 VERSION_AT, LANE_ID_AT, PARTS_AT = 8, 16, 32
 HEAD_AT, DICTIONARY_END_AT, SPILLED_AT, GAUGE_WRITES_AT, CALLS_HIGH_AT = 256, 264, 272, 280, 288
 ADDED_AT, DROPPED_AT, TAIL_AT, STATE_AT = 304, 320, 512, 640
-QUARANTINED_AT = 1024 + 8 * _ring.REPORT_QUARANTINED
 PARTS = ("calls", "dictionary", "cells", "seen", "ring")
 
 ADD, OBSERVE, CALL_START, CALL_END = 1, 2, 3, 4

@@ -14,7 +14,7 @@ from typing import Any
 Work = Callable[[], object]
 
 TRACED = ("lane_files.py", "lanes.py")
-EVENTS = ("open", "os.rename", "os.remove", "os.truncate", "fcntl.flock", "mmap.__new__")
+EVENTS = ("open", "os.rename", "os.remove", "os.truncate", "mmap.__new__")
 
 
 class _Steps:

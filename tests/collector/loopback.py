@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,16 +47,16 @@ class Loopback:
         granted = self.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 0, "loopback"))
         assert isinstance(granted, Granted)
         shmetrics.status()  # from now on this process can record
-        ours, theirs = socket.socketpair()
-        theirs.close()
-        _ring.process_attach(
-            _ring.process_epoch(), granted.lane_fd, os.dup(granted.kick_fd), ours.detach()
-        )
+        _ring.process_attach(_ring.process_epoch(), _ring.Descriptor(granted.lane_fd))
         return granted.lane_id
 
     def restart(self) -> None:
         """Another collector takes over; this process keeps its lane."""
         self.release()
+        self.reopen()
+
+    def reopen(self) -> None:
+        """A collector comes, where there is none."""
         self.directory, self.collector = open_collector(self.path, self._settings)
 
     def release(self) -> None:

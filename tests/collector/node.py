@@ -72,8 +72,12 @@ class Emitter:
 
     def go(self) -> None:
         """Lets a paused program go on."""
+        self.tell("")
+
+    def tell(self, line: str) -> None:
+        """Writes a line to its standard input."""
         pipe = self._pipe(self._process.stdin)
-        pipe.write("\n")
+        pipe.write(line + "\n")
         pipe.flush()
 
     def signal(self, number: int) -> None:
@@ -144,6 +148,10 @@ class Node:
     def log(self) -> str:
         """What the newest collector has said."""
         return self.log_path.read_text()
+
+    @property
+    def has_collector(self) -> bool:
+        return self._collector is not None
 
     @property
     def url(self) -> str:

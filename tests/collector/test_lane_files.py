@@ -80,19 +80,22 @@ def test_what_may_hold_totals_is_never_removed(loopback: Loopback) -> None:
     before = loopback.samples().value("shmetrics_quota_used", quota="lane_bytes")
     for _ in range(2):
         loopback.restart()
-        assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane", "2.broken"]
+        assert sorted(path.name for path in lanes.iterdir()) == [
+            *("1.json", "1.lane", "1.ledger", "2.broken", "2.ledger"),
+        ]
         found = loopback.samples()
         assert found.value("shmetrics_quarantined_total", reason="unreadable") == 1
         assert found.value("shmetrics_quota_used", quota="lane_bytes") == before
     lane.close()
-    (lanes / "2.broken").unlink()
+    for name in ("2.broken", "2.ledger"):
+        (lanes / name).unlink()
     loopback.collector.tick()
 
 
 def test_leftovers_of_a_kill_are_removed(loopback: Loopback) -> None:
     lanes = loopback.path / "lanes"
     loopback.directory.close()
-    for name in ("7.json", "8.json", "8.new", "9.new"):
+    for name in ("7.json", "7.ledger", "8.json", "8.ledger", "8.new", "9.new"):
         (lanes / name).write_text("{")
     (lanes / "5.broken").write_bytes(bytes(4096))
     (lanes / "5.json").write_text("{}")
@@ -101,6 +104,7 @@ def test_leftovers_of_a_kill_are_removed(loopback: Loopback) -> None:
     assert sorted(path.name for path in lanes.iterdir()) == [
         "1.json",
         "1.lane",
+        "1.ledger",
         "5.broken",
         "5.json",
     ]
@@ -133,7 +137,7 @@ def test_of_what_is_set_aside_only_the_newest_stay(loopback: Loopback) -> None:
     living.pop(2).close()
     loopback.collector.tick()
     assert not (lanes / "2.broken").exists()
-    for path in [*lanes.glob("*.broken"), *(lanes / f"{n}.json" for n in left[1:])]:
+    for path in [path for n in left[1:] for path in lanes.glob(f"{n}.*")]:
         path.unlink()
 
 
@@ -187,6 +191,6 @@ def test_a_lane_that_was_set_aside_cannot_grow_either(loopback: Loopback) -> Non
     loopback.collector.tick()
     assert aside.stat().st_size == size
     lane.close()
-    aside.unlink()
-    aside.with_suffix(".json").unlink()
+    for suffix in (".broken", ".json", ".ledger"):
+        aside.with_suffix(suffix).unlink()
     loopback.collector.tick()

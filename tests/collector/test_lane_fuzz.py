@@ -7,7 +7,6 @@ The lanes are those that a real emitter wrote: this process, through the instrum
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -89,7 +88,7 @@ def lanes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _ring.process_detach()
         assert loopback.attach() == lane_id
         record(name)
-        for suffix in (".lane", ".json"):
+        for suffix in (".lane", ".json", ".ledger"):
             shutil.copy(loopback.directory.lanes / f"{lane_id}{suffix}", folder)
     _ring.process_detach()
     loopback.release()
@@ -115,7 +114,8 @@ def scale_of(bounds: tuple[float, ...]) -> Scale | None:
 def drain(memory: bytearray) -> None:
     """As a collector does it, into cells that are watched."""
     store = np.zeros(1 << 16, np.uint64)
-    lane = _drain.LaneDrain(memory, bytearray(_drain.UNDO_BYTES), store)
+    ledger, undo = bytearray(_drain.LEDGER_BYTES), bytearray(_drain.UNDO_BYTES)
+    lane = _drain.LaneDrain(memory, ledger, undo, store)
     guard = np.uint64(0x5AFE)
     store[-1] = store[0] = guard
     types: list[tuple[int, tuple[float, ...]]] = []
@@ -172,8 +172,7 @@ def node(lanes: Path, victim: bytes | bytearray) -> Iterator[Directory]:
             shutil.copy(path, directory.lanes)
         (directory.lanes / "1.lane").write_bytes(victim)
         for path in directory.lanes.glob("*.lane"):
-            emitter = held.enter_context(path.open("rb"))
-            fcntl.flock(emitter, fcntl.LOCK_EX)
+            held.enter_context(path.open("rb"))
         yield directory
 
 
@@ -198,8 +197,7 @@ def test_a_collector_that_finds_anything_keeps_serving(
     expected_of_neighbour(found)
     is_open = found.value("shmetrics_lanes", state="open") == 2
     counted = found.sum("shmetrics_quarantined_total") == 1
-    if not any(memory[hostile.QUARANTINED_AT :][:8]):  # or else it says that it was counted before
-        assert is_open != counted
+    assert is_open != counted
     assert ("reason", "internal") not in {
         pair for labels in found.of("shmetrics_quarantined_total") for pair in labels
     }

@@ -36,7 +36,8 @@ static unsigned char *attach(uint32_t epoch, uint64_t *size_bytes)
         node_fail("no file", steps);
     unsigned char *lane = mmap(NULL, *size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     shm_lane_format(lane, 1, &sizes);
-    if (shm_process_attach(epoch, fd, -1, -1) != SHM_ATTACH_OK && !is_child)
+    struct shm_descriptor granted = shm_descriptor_of(fd);
+    if (shm_process_attach(epoch, &granted) != SHM_ATTACH_OK && !is_child)
         node_fail("could not attach", steps);
     return lane;
 }
@@ -97,11 +98,12 @@ static void end_child(int extra)
     struct shm_drain drain;
     if (!childs_lane)
         childs_lane = attach(shm_process_producer()->epoch, &childs_bytes);
-    if (shm_process.state != SHM_PROCESS_REGISTERED || shm_process.size_bytes != childs_bytes)
+    if (shm_process.state != SHM_PROCESS_REGISTERED ||
+        shm_process.mapped_bytes != shm_mapping_bytes(childs_bytes))
         node_fail("the child's lane is not the process's", steps);
     record(AFTERWARDS);
-    if (shm_drain_open(&drain, childs_lane, childs_bytes, &node.undo, node.cells, NODE_CELLS) !=
-        SHM_ATTACH_OK)
+    if (shm_drain_open(&drain, childs_lane, childs_bytes, &node.ledger, &node.undo, node.cells,
+                       NODE_CELLS) != SHM_ATTACH_OK)
         node_fail("no lane in the child", steps);
     check(&node, &drain, IN_HANDLER + AFTERWARDS, extra);
     _exit(0);
@@ -197,7 +199,7 @@ int main(void)
     stepping = 0;
     if (is_child)
         end_child(-1);
-    if (shm_drain_open(&drain, lane, size_bytes, &node.undo, node.cells, NODE_CELLS) !=
+    if (shm_drain_open(&drain, lane, size_bytes, &node.ledger, &node.undo, node.cells, NODE_CELLS) !=
         SHM_ATTACH_OK)
         node_fail("no lane", steps);
     while (i < 12) /* into the ring */

@@ -35,6 +35,7 @@ static_assert(NODE_DROPPED + SHM_DROPS <= NODE_CELLS, "cells for everything");
 struct node {
     struct shm_undo undo;
     uint64_t cells[NODE_CELLS];
+    struct shm_ledger ledger;
     _Alignas(4096) unsigned char lane[32768];
 };
 
@@ -123,7 +124,6 @@ static inline struct node *node_new(uint32_t records, uint32_t dictionary_bytes)
         node_fail("no memory", 0);
     shm_lane_format(node->lane, 3, &sizes);
     shm_lane_attach(node->lane, sizeof node->lane, &lane);
-    NODE_PRODUCER->kick_fd = -1;
     shm_producer_begin(NODE_PRODUCER, &lane, 1);
     node_define();
     return node;
@@ -158,8 +158,8 @@ static inline void node_emit(uint32_t i)
 /* A collector begins: what it does with every lane that it finds. */
 static inline void node_open(struct node *node, struct shm_drain *drain, unsigned long step)
 {
-    if (shm_drain_open(drain, node->lane, sizeof node->lane, &node->undo, node->cells,
-                       NODE_CELLS) != SHM_ATTACH_OK)
+    if (shm_drain_open(drain, node->lane, sizeof node->lane, &node->ledger, &node->undo,
+                       node->cells, NODE_CELLS) != SHM_ATTACH_OK)
         node_fail("no lane", step);
     for (uint32_t kind = 0; kind < SHM_KINDS; kind++)
         drain->tally.events[kind] = node->cells + NODE_EVENTS + kind;

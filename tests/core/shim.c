@@ -18,7 +18,8 @@ static void open_drain(struct shim *shim, unsigned char *memory, uint64_t size_b
 {
     shim->memory = memory;
     shim->size_bytes = size_bytes;
-    shm_drain_open(&shim->drain, memory, size_bytes, &shim->undo, shim->cells, SHIM_CELLS);
+    shm_drain_open(&shim->drain, memory, size_bytes, &shim->ledger, &shim->undo, shim->cells,
+                   SHIM_CELLS);
 }
 
 struct shim *shim_new(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls)
@@ -27,7 +28,6 @@ struct shim *shim_new(uint32_t records, uint32_t dictionary_bytes, uint32_t cell
     struct shm_lane lane;
     struct shim *shim = calloc(1, sizeof *shim);
     unsigned char *memory = new_lane(&sizes, &lane);
-    shim->producer.kick_fd = -1;
     shm_producer_begin(&shim->producer, &lane, 1);
     shim->cells = calloc(SHIM_CELLS, sizeof *shim->cells);
     open_drain(shim, memory, lane.size_bytes);

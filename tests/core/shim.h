@@ -12,6 +12,7 @@ struct shim {
     struct shm_producer producer;
     struct shm_drain drain;
     struct shm_undo undo;
+    struct shm_ledger ledger;
     uint64_t *cells;
 };
 

@@ -46,7 +46,9 @@ def open_drain(
 ) -> _drain.LaneDrain:
     if cells is None:
         cells = np.zeros(1, np.uint64)
-    return _drain.LaneDrain(memory, bytearray(_drain.UNDO_BYTES), cells)
+    return _drain.LaneDrain(
+        memory, bytearray(_drain.LEDGER_BYTES), bytearray(_drain.UNDO_BYTES), cells
+    )
 
 
 def put(memory: mmap.mmap, at: int, value: int) -> None:
@@ -178,9 +180,10 @@ def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None
     other = new_lane(5)
     with file.open("r+b") as opened:
         memory = mmap.mmap(opened.fileno(), 0)
-        drain = _drain.LaneDrain(memory, undo, cells)
+        drain = _drain.LaneDrain(memory, bytearray(_drain.LEDGER_BYTES), undo, cells)
         fill(memory, drain, 0, 2)
-        fill(other, _drain.LaneDrain(other, undo, cells), 1, 3)
+        ledger = bytearray(_drain.LEDGER_BYTES)
+        fill(other, _drain.LaneDrain(other, ledger, undo, cells), 1, 3)
         opened.truncate(0)
         with pytest.raises(BrokenLane, match="cut_short"):
             drain.drain()

@@ -45,7 +45,7 @@ static int grant(struct collector *collector, struct node *node)
         mmap(NULL, collector->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     shm_lane_format(collector->memory, 3, &sizes);
     expect(shm_contained_open(&collector->drain, collector->memory, collector->size_bytes,
-                              &node->undo, node->cells, NODE_CELLS) == SHM_ATTACH_OK,
+                              &node->ledger, &node->undo, node->cells, NODE_CELLS) == SHM_ATTACH_OK,
            "no lane");
     expect(shm_contained_recover(&collector->drain), "the undo entry is damaged");
     return fd;
@@ -203,9 +203,8 @@ int main(int n, char **words)
     shm_process_init(false);
     record(0, EVENTS / 2); /* on its own */
     int fd = grant(&collector, &node);
-    expect(shm_process_attach(shm_process_producer()->epoch, fd, eventfd(0, EFD_NONBLOCK), -1) ==
-               SHM_ATTACH_OK,
-           "attach");
+    struct shm_descriptor granted = shm_descriptor_of(fd);
+    expect(shm_process_attach(shm_process_producer()->epoch, &granted) == SHM_ATTACH_OK, "attach");
     record(EVENTS / 2, EVENTS); /* more than the ring holds */
     fork_and_record();
     expect(drain(&collector, &node) == SHM_DRAINED, "drain");

@@ -25,10 +25,10 @@ from shmetrics.emitter.process import registration
 waits = []
 wait_readable, attend_ = _ring.wait_readable, registration.attend
 
-def watched_wait(fd, wait_ns):
-    assert not os.get_blocking(fd)
+def watched_wait(connection, wait_ns):
+    assert not os.get_blocking(connection.fileno())
     waits[-1].append(wait_ns)
-    return wait_readable(fd, wait_ns)
+    return wait_readable(connection, wait_ns)
 
 def attend():
     waits.append([])
@@ -434,9 +434,10 @@ def test_a_lane_too_small_for_what_waits_is_not_taken(loopback: Loopback, name: 
     os.truncate(small, _drain.lane_bytes(*sizes))
     with mmap.mmap(small, 0) as memory:
         _drain.lane_format(memory, 77, *sizes)
+    granted = _ring.Descriptor(small)
     with pytest.raises(LaneRefused, match="too_small"):
-        _ring.process_attach(_ring.process_epoch(), small, -1, -1)
-    os.close(small)
+        _ring.process_attach(_ring.process_epoch(), granted)
+    granted.close()
     counter.labels("0" + "x" * 200).inc()
     loopback.attach()
     assert len(loopback.samples().of(f"{name}_total")) == 40

@@ -121,9 +121,7 @@ static bool may_write(const struct held *held, const unsigned char *at)
     size_t offset = (size_t)(at - held->memory.base);
     bool is_seen = at >= (unsigned char *)lane->seen && at < (unsigned char *)lane->ring;
     bool is_consumer = (offset >= offsetof(struct shm_header, consumer) &&
-                        offset < offsetof(struct shm_header, intent)) ||
-                       (offset >= offsetof(struct shm_header, reported) &&
-                        offset < offsetof(struct shm_header, zero));
+                        offset < offsetof(struct shm_header, intent));
     if (now.actor == EMITTER)
         return offset >= sizeof(struct shm_identity) && !is_consumer && !is_seen;
     if (now.actor == ENDING) /* an event is finished in the name of the dead */
@@ -151,6 +149,14 @@ void on_store(unsigned char *at, size_t n_bytes)
              "somebody else's cell was written to");
     }
     shared |= at >= undo && at < undo + sizeof node.store.undo;
+    for (int i = 0; i < LANES; i++) {
+        unsigned char *ledger = (unsigned char *)&node.lanes[i].ledger;
+        if (at >= ledger && at < ledger + sizeof node.lanes[i].ledger) {
+            shared = true;
+            MUST(now.actor == COLLECTOR && now.lane == &node.lanes[i],
+                 "a ledger was written to by whom it does not belong to");
+        }
+    }
     MUST(++now.stores < STORES_MAX, "this has no end");
     if (is_watched(at))
         spring_all(NULL, n_bytes);
@@ -405,6 +411,7 @@ static void begin(struct program *program)
         }
         memory_format(&held->memory, held->number, sizes[i], &lane);
         emitter_begin(&node.emitters[i], &lane);
+        memset(&held->ledger, 0, sizeof held->ledger);
         memset(held->series, 0, sizeof held->series);
         memset(held->gauges, 0, sizeof held->gauges);
         held->abandoned = 0;

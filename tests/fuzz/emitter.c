@@ -40,7 +40,6 @@ void emitter_begin(struct emitter *emitter, const struct shm_lane *lane)
 {
     struct shm_producer *producer = &emitter->producer;
     emitter_now_ns = UINT64_C(1000000000);
-    producer->kick_fd = -1;
     producer->homeless = 0;
     memset(emitter->calls, 0, sizeof emitter->calls);
     memset(emitter->totals, 0, sizeof emitter->totals);

@@ -58,12 +58,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
     uint32_t end = (uint32_t)(program.end - program.at);
     struct shm_lane_sizes sizes = {0, (end + 7) & ~7u, 0, 0};
     struct shm_undo undo = {0};
+    struct shm_ledger ledger = {0};
     struct shm_drain drain;
     unsigned char *base = calloc(1, shm_lane_bytes(&sizes));
     struct known *families = calloc(end / sizeof(struct shm_entry) + 2, sizeof *families);
     MUST(base && families, "no memory");
     shm_lane_format(base, 1, &sizes);
-    MUST(shm_drain_open(&drain, base, shm_lane_bytes(&sizes), &undo, NULL, 0) == SHM_ATTACH_OK,
+    MUST(shm_drain_open(&drain, base, shm_lane_bytes(&sizes), &ledger, &undo, NULL, 0) ==
+             SHM_ATTACH_OK,
          "no lane");
     take_bytes(&program, drain.lane.dictionary, end);
 

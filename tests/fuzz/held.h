@@ -43,6 +43,7 @@ struct held {
     struct shm_spans spans; /* taken, and not yet looked at */
     unsigned char span_bytes[HELD_SPANS * SHM_RECORD_BYTES];
     /* What a restart keeps, as the store's log does: */
+    struct shm_ledger ledger;
     struct held_series series[HELD_IDS];
     uint32_t abandoned; /* cell of the store that counts calls that will never end */
     uint32_t gauges[HELD_IDS]; /* cells that take dead gauges' values */
@@ -56,8 +57,8 @@ static inline void held_open(struct held *held)
     held->n_bounds = 0;
     held->n_fine = 0;
     enum shm_attach found =
-        shm_contained_open(&held->drain, held->memory.base, held->memory.size_bytes, &store->undo,
-                           store->cells, STORE_CELLS);
+        shm_contained_open(&held->drain, held->memory.base, held->memory.size_bytes, &held->ledger,
+                           &store->undo, store->cells, STORE_CELLS);
     MUST(found >= SHM_ATTACH_OK && found <= SHM_ATTACH_BAD_PARTS, "unknown answer of an open");
     held->is_there = found == SHM_ATTACH_OK && held->drain.lane.lane_id == held->number;
     held->is_open = held->is_there;

@@ -25,12 +25,13 @@ from shmetrics.registration.protocol import (
 ALLOWED = {
     "connected": {"hello": "asked", "garbage": "closed", "end": "closed"},
     "asked": {"grant": "granted", "refusal": "closed", "garbage": "closed", "end": "closed"},
-    "granted": {"garbage": "closed", "end": "closed"},
+    "granted": {},
     "closed": {},
 }
 
 uint16 = st.integers(0, 2**16 - 1)
-hellos = st.builds(Hello, uint16, st.integers(0, 2**32 - 1), st.text())
+protocols = st.sampled_from(sorted(protocol.PROTOCOLS))
+hellos = st.builds(Hello, uint16, st.integers(0, 2**32 - 1), st.text(), protocols)
 answers = st.builds(
     Answer, st.sampled_from(Result), uint16, st.integers(0, 2**64 - 1), st.text(max_size=200)
 )
@@ -122,7 +123,7 @@ def changed(at: int, new: bytes) -> bytes:
 REFUSED = {
     "hello of 3 bytes, 16 are needed": b"SHM",
     "hello does not begin with SHMR": changed(0, b"HTTP"),
-    "protocol 2, this side speaks 1": changed(4, struct.pack("=H", 2)),
+    "protocol 3, this side speaks up to 2": changed(4, struct.pack("=H", 3)),
     "hello with a field out of range": changed(14, b"\1"),
     "text of 4 bytes where 5 were announced": changed(12, b"\5"),
     "text of 4 bytes where 3 were announced": changed(12, b"\3"),
@@ -142,7 +143,7 @@ def test_an_answer_in_an_unknown_tongue_is_refused() -> None:
     for message, why in (
         (answer[:5], "answer of 5 bytes, 20 are needed"),
         (b"HTTP" + answer[4:], "answer in another protocol"),
-        (answer[:4] + b"\2" + answer[5:], "answer in another protocol"),
+        (answer[:4] + b"\3" + answer[5:], "answer in another protocol"),
         (answer[:8] + b"\x63" + answer[9:], "unknown result 99"),
         (answer + b"!", "text of 1 bytes where 0 were announced"),
     ):

@@ -9,6 +9,7 @@ Whatever it defines has one of a few names, so that the store stays as large as 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import random
 import socket
@@ -36,9 +37,9 @@ class Intruder:
         self.path = path
         self.rng = random.Random(seed)
         grant = self._grant()
-        self.kick_fd = grant.kick_fd
-        self.lane_fd = os.dup(grant.lane_fd)
-        self.lane = LaneFile(grant.lane_fd)
+        self.lane_fd = os.dup(grant.lane.fileno())
+        self.lane = LaneFile(os.dup(grant.lane.fileno()))
+        grant.lane.close()
         for definition in (JOBS, SIZE, RPC):
             self.lane.series(definition.type, self.lane.family(definition), "fast")
         for _ in range(10):
@@ -141,9 +142,10 @@ def falling_totals(intruder: Intruder) -> None:
 
 
 def flood_of_kicks(intruder: Intruder) -> None:
-    while intruder.busy():
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_write(intruder.kick_fd, 1)
+    with mmap.mmap(intruder.lane_fd, 0) as lane:
+        page = len(lane) // mmap.PAGESIZE * mmap.PAGESIZE
+        while intruder.busy():
+            lane.madvise(mmap.MADV_REMOVE, page)
 
 
 def flood_of_registrations(intruder: Intruder) -> None:

@@ -71,8 +71,6 @@ struct memory {
             zero(dropped);
         zero(header.intent.spilled);
         zero(header.consumer.state);
-        for (auto &count : header.reported.counts)
-            zero(count);
         producer.head.store(SHM_INDEX_START, rl::mo_relaxed, RL_INFO);
         header.consumer.tail.store(SHM_INDEX_START, rl::mo_relaxed, RL_INFO);
         for (auto &call : calls) {
@@ -111,6 +109,7 @@ struct node {
     shm_producer producer = {};
     shm_drain drain = {};
     shm_undo undo = {};
+    shm_ledger ledger = {};
     shm_scale scale = {};
     uint64_t cells[CELLS] = {};
 
@@ -130,13 +129,15 @@ struct node {
         series.family = &family;
         series.text = no_text;
         series.text_bytes = sizeof no_text;
-        producer.kick_fd = -1;
         shm_producer_begin(&producer, &lane, 1);
     }
 
     void open(const shm_lane &lane)
     {
         drain.n_targets = 1;
+        for (auto &count : ledger.counts)
+            count.store(0, rl::mo_relaxed, RL_INFO);
+        drain.ledger = &ledger;
         drain.undo = &undo;
         drain.cells = cells;
         drain.n_cells = CELLS;

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kick: how an emitter wakes its collector, without a descriptor.
+ *
+ * An emitter maps one page more than its lane's file has. Nothing is there, and nothing is ever
+ * written there; but whoever has a file mapped may punch a hole in it, through the mapping
+ * (madvise(2), MADV_REMOVE), and that is a modification, of which those are told who watch the file
+ * (inotify(7), see watch.h), even though nothing has changed.
+ *
+ * So an emitter needs no descriptor once its lane is mapped: there is none that the service could
+ * close, or put another file in the place of, or that a forked child would have to give up. And its
+ * kick reaches its own lane's watcher, and nobody else.
+ */
+#ifndef SHM_KICK_H
+#define SHM_KICK_H
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static inline uint64_t shm_page_bytes(void)
+{
+    return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Where the page of kicks begins, from the beginning of a lane of this size. */
+static inline uint64_t shm_kick_offset(uint64_t lane_bytes)
+{
+    uint64_t page_bytes = shm_page_bytes();
+    return (lane_bytes + page_bytes - 1) / page_bytes * page_bytes;
+}
+
+/* How much of the address space an emitter's mapping of such a lane takes. */
+static inline uint64_t shm_mapping_bytes(uint64_t lane_bytes)
+{
+    return shm_kick_offset(lane_bytes) + shm_page_bytes();
+}
+
+/* Maps a lane for its emitter, shm_mapping_bytes() long. Returns MAP_FAILED and errno if that cannot
+ * be done. */
+static inline void *shm_map_lane(int fd, uint64_t lane_bytes)
+{
+    return mmap(NULL, shm_mapping_bytes(lane_bytes), PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_POPULATE, fd, 0);
+}
+
+/* Wakes the collector. page: where the page of kicks is mapped; NULL: nobody is woken. A kick that
+ * fails is a late one: the collector's tick finds the records. */
+static inline void shm_kick(void *page)
+{
+    if (!page)
+        return;
+    int before = errno; /* the service's */
+    uint64_t bytes = shm_page_bytes();
+    /* EINVAL: the service has all its memory locked. This page has none. */
+    if (madvise(page, bytes, MADV_REMOVE) != 0 && errno == EINVAL && munlock(page, bytes) == 0)
+        (void)madvise(page, bytes, MADV_REMOVE);
+    errno = before;
+}
+
+#endif
