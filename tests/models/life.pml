@@ -2,11 +2,11 @@
 /*
  * Whose lane it is, for spin: a process counts on its own, asks for a lane and moves into it, forks at
  * any point, in the middle of a record too, and ends or is killed; its child does the same. The collector
- * makes lanes, knows the dead by their locks, retires their lanes, and is killed now and then.
+ * makes lanes, knows by leases which of them are nobody's, retires these, and is killed now and then.
  *
- * A lane is one number here, the events published in it; lane.pml and calls.pml take that apart. A lock
- * belongs to an open file description, and lasts as long as anybody holds that: the collector until it is
- * sent, the message on its way, whoever has it mapped.
+ * A lane is one number here, the events published in it; lane.pml and calls.pml take that apart. A lease
+ * is granted while nobody has another open file description of the lane: the collector until it is sent,
+ * the message on its way, whoever has it mapped.
  *
  * Shown for every execution:
  *   - nobody writes to a lane but the process that it was made for, and nobody once it is retired;
@@ -24,7 +24,7 @@
 #define KILLS 1 /* of the collector */
 #define NO_LANE 255
 
-/* Who holds a lane's open file description. */
+/* Who holds the open file description that a lane is handed over by. */
 #define MAPPED(process) (1 << (process))
 #define SENT(process) (4 << (process))
 #define COLLECTOR 16
@@ -82,9 +82,9 @@ inline attach() {
 }
 
 inline after_fork_in_child() {
-    /* C: mmap(self->base, self->size_bytes, PROT_READ | PROT_WRITE,
+    /* C: mmap(self->base, self->mapped_bytes, PROT_READ | PROT_WRITE,
      *        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0)
-     * C: close_descriptors(self, old)
+     * C: old->kicks = NULL
      * C: no_lane(self)
      * C: atomic_store_explicit(&self->producer, fresh, memory_order_relaxed)
      * C: old->disabled = true */
@@ -152,11 +152,11 @@ end:        false
 /* ---- the collector ---------------------------------------------------------------------- */
 
 #ifdef DEAD_BY_CONNECTION
-#define LOCKED(lane) !gone[file[lane].owner] && file[lane].owner == PARENT
+#define HELD(lane) !gone[file[lane].owner] && file[lane].owner == PARENT
 #else
-#define LOCKED(lane) (file[lane].holders != 0)
+#define HELD(lane) (file[lane].holders != 0)
 #endif
-#define ABANDONED(lane) (file[lane].made && !file[lane].retired && !(LOCKED(lane)))
+#define ABANDONED(lane) (file[lane].made && !file[lane].retired && !(HELD(lane)))
 
 inline retire(lane) {
     atomic { /* the last drain: lane.pml */
@@ -178,7 +178,7 @@ end:    do
             d_step {
                 file[f].made = true;
                 file[f].owner = who;
-#ifndef WITHOUT_LOCK
+#ifndef ONLY_MAPPED
                 file[f].holders = COLLECTOR
 #endif
             };
@@ -186,7 +186,7 @@ end:    do
                 file[f].holders = file[f].holders & ~COLLECTOR;
                 if
                 :: !gone[who] ->
-#ifndef WITHOUT_LOCK
+#ifndef ONLY_MAPPED
                     file[f].holders = file[f].holders | SENT(who);
 #endif
                     answers[who]!f

@@ -57,8 +57,8 @@ WRONG = [
     ("calls", "WITHOUT_UNDO"),
     ("life", "KEEP_LANE"),  # the child goes on in its parent's lane
     ("life", "KEEP_MAPPING"),  # or forgets it, and leaves it mapped
-    ("life", "WITHOUT_LOCK"),
-    ("life", "DEAD_BY_CONNECTION"),  # instead of by the lock
+    ("life", "ONLY_MAPPED"),  # what is on its way counts as nobody's
+    ("life", "DEAD_BY_CONNECTION"),  # instead of by a lease
 ]
 
 

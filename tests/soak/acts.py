@@ -125,6 +125,21 @@ async def storms(scene: Scene) -> None:
         scene.crew.storm(rng.choice(TOPICS), CHILDREN)
 
 
+async def daemons(scene: Scene) -> None:
+    async for rng in _times(scene, "daemon"):
+        scene.crew.daemon(rng.choice(TOPICS))
+
+
+async def rewrites(scene: Scene) -> None:
+    """The web configuration, in place and in pieces, as editors and careless scripts do it. Whoever
+    asks without a password between them is sent away."""
+    async for rng in _times(scene, "web configuration rewritten"):
+        for _ in scene.web_file.rewrite(rng):
+            life = scene.answering
+            if life is not None:
+                scene.turned_away += await life.turns_away()
+
+
 async def intruders(scene: Scene) -> None:
     """Every kind, again and again."""
     kinds = sorted(KINDS)

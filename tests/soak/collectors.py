@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 from tests.collector.samples import Samples, parse
 from tests.soak.account import Wrong
+from tests.soak.web_file import AUTHORIZATION
 
 PATIENCE_SECONDS = 60
 _READY = re.compile(r"ready: (http://\S+)")
@@ -23,7 +25,9 @@ _READY = re.compile(r"ready: (http://\S+)")
 class Life:
     """One collector, from its start to its end."""
 
-    def __init__(self, runtime_dir: Path, folder: Path, number: int, config: str) -> None:
+    def __init__(
+        self, runtime_dir: Path, folder: Path, number: int, config: str, web_file: Path
+    ) -> None:
         self.number = number
         self.log_path = folder / f"collector-{number}.log"
         self.doomed = False  # what happens to it from now on is our doing
@@ -33,6 +37,7 @@ class Life:
         config_path.write_text(config)
         command = [sys.executable, "-m", "shmetrics", "collector", "--config", str(config_path)]
         command += ["--runtime-dir", str(runtime_dir), "--listen", "127.0.0.1:0"]
+        command += ["--web-config", str(web_file)]
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -97,7 +102,9 @@ class Life:
     async def scrape(self) -> Samples:
         """Raises OSError if it is killed meanwhile, and Wrong if it fails by itself."""
         try:
-            body = await asyncio.to_thread(_get, self.url + "/metrics")
+            body = await asyncio.to_thread(
+                _get, self.url + "/metrics", {"Authorization": AUTHORIZATION}
+            )
         except OSError as error:  # of urllib, and of http.client
             self.check()
             if self.doomed:
@@ -105,12 +112,25 @@ class Life:
             raise Wrong(f"collector {self.number} does not answer: {error}") from None
         return parse(body.decode())
 
+    async def turns_away(self) -> bool:
+        """Asks without a password. Raises Wrong if there is an answer; False if it is killed."""
+        try:
+            await asyncio.to_thread(_get, self.url + "/metrics", {})
+        except urllib.error.HTTPError as error:
+            if error.code == 401:
+                return True
+            raise Wrong(f"collector {self.number} answers {error.code}, not 401") from None
+        except OSError:
+            return False  # frozen, killed or about to end: the scrapes look after that
+        raise Wrong(f"collector {self.number} answers without a password")
 
-def _get(url: str) -> bytes:
+
+def _get(url: str, headers: dict[str, str]) -> bytes:
     import http.client
 
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS + 120) as response:
+        request = urllib.request.Request(url, headers=headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS + 120) as response:
             body: bytes = response.read()
     except http.client.HTTPException as error:
         raise ConnectionError(str(error)) from None

@@ -81,6 +81,13 @@ class Crew:
         command = [first, topic, f"{self._seed}/{name}", str(self._runtime_dir), str(self._graves)]
         return self._start(name, ["tests.soak.storm", *command, *others], accounts)
 
+    def daemon(self, topic: str) -> Member:
+        name = self._name("daemon")
+        accounts = [self._account(f"{name}-{n}", topic) for n in range(2)]
+        first, other = (str(account.path) for account in accounts)
+        command = [first, topic, f"{self._seed}/{name}", other]
+        return self._start(name, ["tests.soak.daemon", *command], accounts)
+
     def intruder(self, kind: str) -> Member:
         name = self._name(kind)
         command = [kind, f"{self._seed}/{name}", str(self._runtime_dir)]

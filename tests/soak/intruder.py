@@ -9,6 +9,7 @@ Whatever it defines has one of a few names, so that the store stays as large as 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import mmap
 import os
 import random
@@ -167,6 +168,19 @@ def silent_connections(intruder: Intruder) -> None:
             time.sleep(0.005)
 
 
+def unlocked(intruder: Intruder) -> None:
+    """Gives back every lock there may be, closes what it was given, and goes on: it has a mapping."""
+    fcntl.flock(intruder.lane_fd, fcntl.LOCK_UN)
+    fcntl.lockf(intruder.lane_fd, fcntl.LOCK_UN)
+    listed = f"/proc/self/fd/{intruder.lane_fd}"
+    while intruder.busy():
+        intruder.record()
+        fcntl.flock(intruder.lane_fd, fcntl.LOCK_UN)
+        assert not os.readlink(listed).endswith(" (deleted)"), "retired, and still mapped"
+        time.sleep(0.005)
+    os.close(intruder.lane_fd)
+
+
 def many_series(intruder: Intruder) -> None:
     """And long ones; the dictionary's end is where they end."""
     family = intruder.lane.family(hostile.BUSY)
@@ -192,6 +206,7 @@ KINDS: dict[str, Callable[[Intruder], None]] = {
         changing_records,
         falling_totals,
         flood_of_kicks,
+        unlocked,
         flood_of_registrations,
         silent_connections,
         many_series,

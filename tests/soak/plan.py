@@ -14,6 +14,8 @@ PER_MINUTE = {
     "emitter killed": 50,
     "emitter ended": 5,
     "fork storm": 2,
+    "daemon": 5,
+    "web configuration rewritten": 300,
     "intruder": 5,
 }
 CALM = 0.2  # the part of the time in which no collector ends, at the end

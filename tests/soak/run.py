@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Coroutine
 
-from shmetrics.collector.lane_files import BROKEN, MOST_BROKEN, OWNER
+from shmetrics.collector.lane_files import BROKEN, LEDGER, MOST_BROKEN, OWNER
 from tests.soak import acts, growth
 from tests.soak.account import Wrong
 from tests.soak.book import Column
@@ -29,6 +29,8 @@ async def run(scene: Scene) -> None:
         acts.emitters(scene, staff),
         acts.endings(scene, staff),
         acts.storms(scene),
+        acts.daemons(scene),
+        acts.rewrites(scene),
         acts.intruders(scene),
         acts.scrapes(scene, staff),
         progress(scene),
@@ -135,5 +137,5 @@ def _lanes(scene: Scene) -> list[str]:
     names = {path.name for path in scene.lanes_dir.iterdir()}
     aside = {name.removesuffix(BROKEN) for name in names if name.endswith(BROKEN)}
     if len(aside) <= MOST_BROKEN:
-        names -= {stem + suffix for stem in aside for suffix in (BROKEN, OWNER)}
+        names -= {stem + suffix for stem in aside for suffix in (BROKEN, LEDGER, OWNER)}
     return sorted(names)

@@ -17,6 +17,7 @@ from tests.soak.collectors import Life
 from tests.soak.crew import Crew
 from tests.soak.growth import Growth
 from tests.soak.plan import Plan
+from tests.soak.web_file import WebFile
 
 PATIENCE_SECONDS = 180
 
@@ -34,6 +35,8 @@ class Scene:
         (folder / "graves").mkdir()
         self.audit = Audit(folder / "graves")
         self.crew = Crew(self.runtime_dir, folder, self.audit, str(plan.seed))
+        self.web_file = WebFile(folder / "web.yml")
+        self.turned_away = 0
         self.growth = Growth()
         self.done: Counter[str] = Counter()
         self.intruders: Counter[str] = Counter()
@@ -78,7 +81,8 @@ class Scene:
         """The collector there is, or a new one."""
         if self._life is None:
             self._lives += 1
-            self._life = Life(self.runtime_dir, self._folder, self._lives, config)
+            number, path = self._lives, self.web_file.path
+            self._life = Life(self.runtime_dir, self._folder, number, config, path)
         return self._life
 
     async def ready(self, config: str) -> Life:

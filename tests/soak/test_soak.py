@@ -32,6 +32,7 @@ def test_a_short_soak_is_exact_to_the_unit(tmp_path: Path) -> None:
         assert times >= wanted >= 1, what
     assert found["events"] > found["spilled"] > 0
     assert found["totals_exact"] > 100
+    assert found["turned_away"] > 10
     assert "seed 3: exact to the unit, nobody harmed" in done.stdout
 
 
