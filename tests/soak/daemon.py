@@ -4,7 +4,7 @@
     python -m tests.soak.daemon BOOK TOPIC SEED CHILD_BOOK
 
 It emits, closes all that it does not know, and opens files and sockets of its own under the numbers
-that are free then; its child does the same in a session of its own, and its grandchild is the daemon,
+that are free then. Its child does the same in a session of its own; its grandchild is the daemon,
 without standard streams. All three go on emitting, and look after their files.
 """
 

@@ -169,7 +169,7 @@ def silent_connections(intruder: Intruder) -> None:
 
 
 def unlocked(intruder: Intruder) -> None:
-    """Gives back every lock there may be, closes what it was given, and goes on: it has a mapping."""
+    """Gives back every lock that there may be, and goes on: it has a mapping."""
     fcntl.flock(intruder.lane_fd, fcntl.LOCK_UN)
     fcntl.lockf(intruder.lane_fd, fcntl.LOCK_UN)
     listed = f"/proc/self/fd/{intruder.lane_fd}"
