@@ -291,11 +291,94 @@ def test_a_notifier_that_fails_leaves_no_span_open(compiled: None) -> None:
     assert list(mine._trace_stack) == ["1", "2"]
 
 
-def test_many_open_spans_are_let_go(compiled: None) -> None:
-    profiler.init("key")
-    for _ in range(200_000):
+MILLION = 1_000_000
+
+LET_GO = f"""
+import sys, threading, warnings
+from contextvars import copy_context
+
+warnings.simplefilter("ignore")  # eventlet warns of itself when it is imported
+import shmetrics.osprofiler
+from osprofiler import profiler
+assert shmetrics.osprofiler.install()
+
+def open_spans():
+    mine = profiler.init("key")
+    for _ in range({MILLION}):
         profiler.start("x")
+    return mine
+
+def cleaned():
+    open_spans()
     profiler.clean()
+
+def ended_by_its_thread():
+    open_spans()
+
+def forgotten_with_its_context():
+    copy_context().run(open_spans)
+
+def held_by_the_profiler_alone():
+    mine = open_spans()
+    profiler.clean()
+    del mine
+
+def stopped():
+    open_spans()
+    for _ in range({MILLION}):
+        profiler.stop()
+
+def begun_in_contexts_that_branch_off():
+    profiler.init("key")
+    kept = []
+    for n in range({MILLION}):
+        profiler.start("x")
+        if n % 10 == 0:
+            kept.append(copy_context())
+            kept[-1].run(profiler.start, "y")
+    profiler.clean()
+    del kept[::2]
+    kept.clear()
+
+def beside_the_chain():
+    aside = open_spans().aside("db", None)
+    profiler.clean()
+    within = profiler._Profiler("key").aside("db", None, within=aside)
+    del aside
+
+def on_the_stack():
+    mine = profiler.init("key")
+    for n in range({MILLION}):
+        mine._trace_stack.append("7") if n < 10 else profiler.start("x")
+    profiler.clean()
+
+def run():
+    globals()[sys.argv[1]]()
+    print("let go")
+
+threading.stack_size(256 * 1024)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "cleaned",
+        "ended_by_its_thread",
+        "forgotten_with_its_context",
+        "held_by_the_profiler_alone",
+        "stopped",
+        "begun_in_contexts_that_branch_off",
+        "beside_the_chain",
+        "on_the_stack",
+    ],
+)
+def test_a_million_open_spans_are_let_go_on_a_small_stack(way: str) -> None:
+    """Whoever held them last. A stack of that size has a quarter of a byte for each."""
+    assert said_by(LET_GO, way) == "let go\n"
 
 
 # ---- in its place and out of it -----------------------------------------------------------------

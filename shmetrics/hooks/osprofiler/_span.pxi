@@ -28,7 +28,8 @@ cdef class _Span:
     cdef _Span trace  # the outermost; None for itself
 
     def __dealloc__(self):
-        # One after the other, and not each inside the one that lets it go: there may be many.
+        # One after the other, and not each inside the one that lets it go: there may be a million.
+        # A span that nobody else holds has its chain taken off before it goes itself.
         cdef _Span around = self.around
         cdef _Span further
         self.around = None
@@ -36,6 +37,7 @@ cdef class _Span:
             further = around.around
             around.around = None
             around = further
+            further = None  # or it would be held twice, and would be nobody's alone
 
 
 cdef int _read_id(_Span span) except -1:
