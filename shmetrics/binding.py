@@ -4,6 +4,10 @@
 It has one producer per process and counts on the GIL. An interpreter without the GIL would write
 wrong numbers and is refused here; a second interpreter of a process cannot even load it. Neither
 may hurt the service: everything is there to be called, does nothing, and says so once.
+
+A build without the GIL turns it on for good when the compiled part is loaded, and then warns of it.
+Where warnings are errors that ends the import, with the GIL on; the second attempt has nothing to
+warn of.
 """
 
 from __future__ import annotations
@@ -21,21 +25,31 @@ def without_gil() -> bool:
     return enabled is not None and not enabled()
 
 
+def say(what: str) -> None:
+    """One line in the log of the service."""
+    if os.environ.get("SHMETRICS_DISABLE") != "1":
+        import logging
+
+        logging.getLogger("shmetrics").warning("%s", what)
+
+
 if TYPE_CHECKING:
     from shmetrics import _ring as ring
 else:
     try:
-        from shmetrics import _ring as ring
-    except Exception as error:  # not only ImportError: that the GIL is turned on is a warning
+        try:
+            from shmetrics import _ring as ring
+        except RuntimeWarning as warning:
+            from shmetrics import _ring as ring
+
+            say(str(warning))
+    except Exception as error:
         refusal = f"its compiled part cannot be loaded ({error})"
     if not refusal and without_gil():
         refusal = "it needs the GIL: start Python without PYTHON_GIL=0 and -X gil=0"
     if refusal:
         from shmetrics import nothing as ring
 
-        if os.environ.get("SHMETRICS_DISABLE") != "1":
-            import logging
-
-            logging.getLogger("shmetrics").warning("shmetrics does not measure here: %s", refusal)
+        say(f"shmetrics does not measure here: {refusal}")
 
 __all__ = ["refusal", "ring", "without_gil"]

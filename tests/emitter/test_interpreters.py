@@ -84,19 +84,79 @@ def test_without_the_gil_it_refuses_to_record(node: Node) -> None:
     assert has_nothing(node)
 
 
+# Python turns the GIL on when it has found an extension, and warns before that is run: once.
+WARNED = """
+import sys, warnings
+from importlib.machinery import PathFinder
+
+warned = []
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name != "shmetrics._ring":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        create = spec.loader.create_module
+
+        def create_and_warn(spec):
+            if not warned:
+                warned.append(spec.name)
+                warnings.warn("The GIL has been enabled to load 'shmetrics._ring'", RuntimeWarning)
+            return create(spec)
+
+        spec.loader.create_module = create_and_warn
+        return spec
+
+sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-W", "error"], ["-W", "ignore"]])
+def test_a_warning_that_the_gil_is_on_now_keeps_nothing_from_being_recorded(
+    node: Node, options: list[str]
+) -> None:
+    """As a build without the GIL warns; an ordinary one plays it."""
+    said = run(
+        WARNED + "import shmetrics\nshmetrics.Counter('jobs', 'Jobs').inc()\nassert warned\n"
+        "assert shmetrics.status()['connected']\n",
+        node,
+        *options,
+    )
+    assert said.count("The GIL has been enabled") == (options != ["-W", "ignore"])
+    assert REFUSED not in said
+    node.until_no_lane()
+    assert node.samples().value("jobs_total") == 1
+
+
+def test_a_compiled_part_that_warns_for_ever_is_refused(node: Node) -> None:
+    """An extension that is not the one that was built, say: nothing has turned anything on."""
+    said = run(
+        WARNED.replace("if not warned", "if True")
+        + SERVICE(root=str(ROOT), ending="assert 'cannot be loaded' in status['problem']"),
+        node,
+        "-W",
+        "error::RuntimeWarning",
+    )
+    assert said.count(REFUSED) == 1
+    assert has_nothing(node)
+
+
 FREE_THREADED = os.environ.get("SHMETRICS_TEST_FREE_THREADED", "")
 
 
 @pytest.mark.skipif(
     not FREE_THREADED, reason="SHMETRICS_TEST_FREE_THREADED names no python with shmetrics"
 )
-@pytest.mark.parametrize("gil", ["0", "1"])
-def test_a_free_threaded_build(node: Node, gil: str) -> None:
-    """With the GIL off it refuses; with the GIL on it records."""
+@pytest.mark.parametrize("warnings", ["default", "error"])
+@pytest.mark.parametrize("gil", ["0", "1", ""])
+def test_a_free_threaded_build(node: Node, gil: str, warnings: str) -> None:
+    """With the GIL off for good it refuses; with the GIL on, or turned on by it, it records."""
     node.start()
     program = "import shmetrics; shmetrics.Counter('jobs', 'Jobs').inc(); shmetrics.status()"
+    options = ["-W", warnings] + (["-X", f"gil={gil}"] if gil else [])
     done = subprocess.run(
-        [FREE_THREADED, "-X", f"gil={gil}", "-c", program],
+        [FREE_THREADED, *options, "-c", program],
         env=os.environ | {"SHMETRICS_RUNTIME_DIR": str(node.runtime_dir)},
         capture_output=True,
         text=True,
