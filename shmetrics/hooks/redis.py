@@ -2,15 +2,19 @@
 """Redis: commands and pipelines of redis-py's clients, of clusters and of asyncio too.
 
 redis-py's events are about connections, and what it offers to OpenTelemetry tells of a command when
-it is over, for metrics alone. So this is around the methods through which all commands go, which
-are public and have been there since redis-py 4. A command is one operation, with its retries and
-its wait for a connection; a pipeline is one, `PIPELINE`, whatever it sends. What a subscriber is
-sent is none.
+it is over, for metrics alone. So this is around the methods through which all commands go, as they
+have been since redis-py 4. A command is one operation, with its retries and its wait for a
+connection; a pipeline is one, `PIPELINE`, whatever it sends. What a subscriber is sent is none.
+
+Clients of Sentinel and of several databases hand their commands to such a client, and so do the
+modules of Redis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any, Final
 
 from shmetrics.hooks.redis_commands import COMMANDS, CREDENTIALS, command_of
@@ -25,6 +29,9 @@ PIPELINE: Final = "PIPELINE"
 
 #: Commands of a pipeline that its span names.
 MOST_NAMED: Final = 100
+
+#: What a pipeline calls the commands that wait in it.
+_QUEUES: Final = ("command_queue", "_command_queue", "command_stack", "_command_stack")
 
 _enabled: _Enabled | None = None
 
@@ -68,30 +75,43 @@ class _Enabled:
 
     def _methods(self) -> Iterator[tuple[Any, str, Callable[..., Operation | None]]]:
         """Class, method, and what begins an operation out of its arguments."""
-        from redis import asyncio, client, cluster
-
         command = harmless(SOURCE)(self._command)
         pipeline = harmless(SOURCE)(self._pipeline)
-        for module in (client, asyncio.client):
-            yield module.Redis, "execute_command", command
-            # A pipeline that watches a key sends some commands at once.
-            yield module.Pipeline, "immediate_execute_command", command
-            yield module.Pipeline, "execute", pipeline
-        for clusters in (cluster, asyncio.cluster):
-            yield clusters.RedisCluster, "execute_command", command
-            yield clusters.ClusterPipeline, "execute", pipeline
+        for prefix in ("redis.", "redis.asyncio."):
+            client = _module(f"{prefix}client")
+            cluster = _module(f"{prefix}cluster")
+            methods = [
+                (client, "Redis", "execute_command", command),
+                (client, "PubSub", "execute_command", command),
+                # A pipeline that watches a key sends some commands at once.
+                (client, "Pipeline", "immediate_execute_command", command),
+                (client, "Pipeline", "execute", pipeline),
+                (cluster, "RedisCluster", "execute_command", command),
+                (cluster, "TransactionStrategy", "_immediate_execute_command", command),
+                (cluster, "ClusterPipeline", "execute", pipeline),
+            ]
+            if prefix == "redis.":  # that of asyncio hands all to a PubSub
+                methods.append((cluster, "ClusterPubSub", "execute_command", command))
+            for module, owner, name, begin in methods:
+                if hasattr(module, owner):
+                    yield getattr(module, owner), name, begin
 
     def _command(self, client: Any, args: tuple[Any, ...]) -> Operation | None:
         if self._is_over:
             return None
         name = args[0]
         command = name if type(name) is str and name in COMMANDS else command_of(name)
-        return Operation(self._operations, (command,), self._said, command, args)
+        quotes = command not in CREDENTIALS
+        return Operation(self._operations, (command,), self._said, command, args, quotes=quotes)
 
     def _pipeline(self, pipeline: Any, args: tuple[Any, ...]) -> Operation | None:
-        if self._is_over or not len(pipeline):
+        queued = _found(pipeline, *_QUEUES) or ()
+        if self._is_over or not (queued or _found(pipeline, "watching", "_watching")):
             return None  # nothing is sent
-        return Operation(self._operations, (PIPELINE,), self._said_by, pipeline)
+        quotes = self._arguments and all(
+            command_of(sent[0]) not in CREDENTIALS for sent in _sent(queued)
+        )
+        return Operation(self._operations, (PIPELINE,), self._said_by, queued, quotes=quotes)
 
     # ---- what spans say ---------------------------------------------------------------------
 
@@ -101,18 +121,41 @@ class _Enabled:
             said["arguments"] = [_text(argument) for argument in args[1 : MOST_NAMED + 1]]
         return {"redis": said}
 
-    def _said_by(self, pipeline: Any) -> dict[str, Any]:
-        # A cluster's pipeline has its commands elsewhere in each version.
-        sent = getattr(pipeline, "command_stack", None) or ()
-        commands = [self._said(command_of(args[0]), args)["redis"] for args in _first(sent)]
+    def _said_by(self, queued: Sequence[Any]) -> dict[str, Any]:
+        commands: list[Any] = [
+            self._said(command_of(args[0]), args)["redis"] for args in _sent(queued[:MOST_NAMED])
+        ]
         if not self._arguments:
             commands = [said["command"] for said in commands]
-        return {"redis": {"command": PIPELINE, "count": len(pipeline), "commands": commands}}
+        return {"redis": {"command": PIPELINE, "count": len(queued), "commands": commands}}
 
 
-def _first(sent: Any) -> Iterator[tuple[object, ...]]:
-    """The arguments of the first commands of a pipeline."""
-    for each in sent[:MOST_NAMED]:
+def _module(name: str) -> ModuleType | None:
+    """None: this redis-py does not have it yet. Raises ImportError if there is none at all."""
+    import redis  # noqa: F401
+
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        return None
+
+
+def _found(pipeline: Any, *names: str) -> Any:
+    """The first of these that says anything. A cluster's pipeline may have a strategy for all it
+    does; what it then has itself is empty."""
+    for holder in (getattr(pipeline, "_execution_strategy", None), pipeline):
+        for name in names:
+            found = getattr(holder, name, None)
+            if found:
+                return found
+    return None
+
+
+def _sent(queued: Sequence[Any]) -> Iterator[tuple[object, ...]]:
+    """The arguments of each of these commands."""
+    for each in queued:
         args = each[0] if isinstance(each, tuple) else each.args
         if args:
             yield tuple(args)

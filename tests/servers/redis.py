@@ -21,18 +21,33 @@ def lacking() -> str:
 class Redis:
     """Runs until stop(). options: more of redis-server's."""
 
-    def __init__(self, folder: Path, *options: str, port: ReservedPort | None = None) -> None:
-        """port: taken over."""
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        port: ReservedPort | None = None,
+        configuration: str = "",
+    ) -> None:
+        """port: taken over. configuration: the text of a file, which a sentinel writes on."""
         self._port = port or ReservedPort()
-        command = ["redis-server", "--port", str(self._port.number), "--bind", "127.0.0.1"]
+        command = ["redis-server"]
+        if configuration:
+            file = folder / "redis.conf"
+            file.write_text(configuration)
+            command.append(str(file))
+        command += ["--port", str(self._port.number), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
         command += options
         self._process = ServerProcess(command, folder / "redis.log")
         self._process.ready_when(self._answers, START_SECONDS)
 
     @property
+    def port(self) -> int:
+        return self._port.number
+
+    @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._port.number}"
+        return f"redis://127.0.0.1:{self.port}"
 
     def _answers(self) -> bool:
         try:

@@ -58,11 +58,12 @@ class Operation:
     it.
 
     labels: their values. info: what its span says, made of what is said here, if a trace is active.
-    within: the operation that this one is a part of, unless that has ended. A notifier that fails
-    costs the span only.
+    within: the operation that this one is a part of, unless that has ended. quotes: whether it may
+    say what its error says; not if that quotes what is never said. A notifier that fails costs the
+    span only.
     """
 
-    __slots__ = ("_call", "_of", "_series", "_span")
+    __slots__ = ("_call", "_of", "_quotes", "_series", "_span")
 
     def __init__(
         self,
@@ -71,7 +72,9 @@ class Operation:
         info: Callable[..., dict[str, Any]],
         *said: object,
         within: Operation | None = None,
+        quotes: bool = True,
     ) -> None:
+        self._quotes = quotes and of.says_data
         self._series: Any = None
         self._of = of
         self._span: detached.Span | None = None
@@ -103,7 +106,7 @@ class Operation:
             else:
                 series.end(self._call, error)
             if span is not None:
-                span.stop({**(info or {}), **described(error, self._of.says_data)})
+                span.stop({**(info or {}), **described(error, self._quotes)})
         except Exception as problem:
             failed(self._of.metric, problem)
 
