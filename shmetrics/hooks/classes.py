@@ -2,23 +2,31 @@
 """Classes whose public methods are traced because the configuration names them.
 
 A class is changed once its module is there: at once, or when the service loads it. Nothing is
-loaded for it here.
+loaded for it here. OSProfiler has a decorator for classes, which says what errors say.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from osprofiler import profiler
+from oslo_utils import reflection
+
+from shmetrics.hooks.tracing.failures import failed
+from shmetrics.hooks.tracing.patch import Patch
+from shmetrics.hooks.tracing.span import Span
+from shmetrics.hooks.tracing.telling import current
 
 __all__ = ["disable", "enable"]
+
+SOURCE = "classes"
 
 _LOG = logging.getLogger(__name__)
 
@@ -96,25 +104,64 @@ class _Finder:
 
 
 def trace(class_: Any, arguments: bool) -> Callable[[], None]:
-    """Trace the public methods of a class by OSProfiler's decorator; what takes it back."""
+    """Trace the public methods of a class; what takes it back."""
     if not inspect.isclass(class_):
         raise TypeError(f"{class_!r} is no class")
-    before = dict(vars(class_))
-    functions = [member for _, member in inspect.getmembers(class_, inspect.isfunction)]
-    traced_times = [getattr(function, "__traced__", None) for function in functions]
-    profiler.trace_cls(class_.__name__, hide_args=not arguments)(class_)
+    patches = [
+        Patch(class_, name, _around(class_.__name__, arguments))
+        for name, _ in inspect.getmembers(class_, inspect.isfunction)
+        if not name.startswith("_")
+        and not isinstance(inspect.getattr_static(class_, name), staticmethod)
+    ]
 
     def undo() -> None:
-        for name, value in list(vars(class_).items()):
-            if value is not before.get(name):
-                if name in before:
-                    setattr(class_, name, before[name])
-                elif hasattr(value, "__wrapped__"):
-                    delattr(class_, name)
-        for function, times in zip(functions, traced_times, strict=True):
-            if times is None:
-                function.__dict__.pop("__traced__", None)
-            else:
-                function.__dict__["__traced__"] = times
+        for patch in patches:
+            patch.undo()
 
     return undo
+
+
+def _around(name: str, arguments: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Around a method: a span of this name for each of its calls, if a trace is active. One that is
+    awaited ends once it has been."""
+
+    def around(method: Callable[..., Any]) -> Callable[..., Any]:
+        @contextlib.contextmanager
+        def span(active: Any, args: Any, kwargs: Any) -> Iterator[None]:
+            about = _about(method, (args, kwargs) if arguments else ())
+            begun = Span(SOURCE, active, name, about, arguments)
+            try:
+                yield
+            except BaseException as error:
+                begun.fail_as(error)
+                raise
+            begun.stop()
+
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            active = current() if _undo else None
+            if active is None:
+                return method(*args, **kwargs)
+            with span(active, args, kwargs):
+                return method(*args, **kwargs)
+
+        async def traced_async(*args: Any, **kwargs: Any) -> Any:
+            active = current() if _undo else None
+            if active is None:
+                return await method(*args, **kwargs)
+            with span(active, args, kwargs):
+                return await method(*args, **kwargs)
+
+        return traced_async if inspect.iscoroutinefunction(method) else traced
+
+    return around
+
+
+def _about(method: Callable[..., Any], arguments: Sequence[object]) -> dict[str, Any]:
+    """What is known of a call, as OSProfiler's decorator says it. arguments: args and kwargs, or
+    nothing if they are not to be kept."""
+    try:
+        said = zip(("args", "kwargs"), map(str, arguments), strict=False)
+        return {"function": {"name": reflection.get_callable_name(method), **dict(said)}}
+    except Exception as error:  # arguments that cannot be written
+        failed(SOURCE, error)
+        return {}

@@ -34,6 +34,13 @@ validate whatsmyuri
 """
 COMMANDS: Final = frozenset(_COMMANDS.split())
 
+#: Those that have a collection under their own name. Others have there what may be a value.
+_OF_COLLECTIONS: Final = """
+aggregate collMod collStats count create createIndexes delete distinct drop dropIndexes find
+findAndModify insert killCursors listIndexes renameCollection update validate
+"""
+OF_COLLECTIONS: Final = frozenset(_OF_COLLECTIONS.split())
+
 _enabled: _Enabled | None = None
 
 
@@ -131,8 +138,9 @@ class _Enabled:
 
     def _said(self, event: Any) -> dict[str, Any]:
         command, name = event.command, event.command_name
-        said = {"command": name, "database": event.database_name}
-        collection = command.get("collection" if name == "getMore" else name)
+        said = {"command": name if name in COMMANDS else "other", "database": event.database_name}
+        of = "collection" if name == "getMore" else name
+        collection = command.get(of) if of in OF_COLLECTIONS | {"collection"} else None
         if isinstance(collection, str):
             said["collection"] = collection
         if self._arguments:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP requests by the library `requests`: a span each, and the trace goes along in headers.
 
-OSProfiler has the same, which says nothing of a request that fails: its span stays open, and
-whatever the service does next is below it. Where a service turns that on, it gets this one.
+OSProfiler has the same, which keeps query strings, and says nothing of a request that fails: its
+span stays open, and whatever the service does next is below it. Where a service turns that on it
+gets this one, and where it has been on, also below somebody else's, it says nothing any more.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from shmetrics.hooks.tracing.failures import failed
 from shmetrics.hooks.tracing.headers import headers
 from shmetrics.hooks.tracing.span import Span
+from shmetrics.hooks.tracing.stead import Silent, Stead
 from shmetrics.hooks.tracing.telling import current
 
 __all__ = ["disable", "enable"]
@@ -34,10 +36,9 @@ def enable(arguments: bool) -> None:
     if _undo:
         return
     before, their_send = HTTPAdapter.send, theirs.send
-    plain = theirs._FUNC if before is their_send else before
     on = threading.Event()
     on.set()
-    traced = _traced(plain, on, arguments)
+    traced = _traced(before, on, arguments)
 
     def undo() -> None:
         on.clear()  # where somebody has kept it
@@ -47,6 +48,7 @@ def enable(arguments: bool) -> None:
 
     theirs.send = HTTPAdapter.send = traced  # type: ignore[method-assign]
     _undo.append(undo)
+    _undo.append(Stead(theirs, Silent()).undo)
 
 
 def disable() -> None:

@@ -119,11 +119,15 @@ class _Enabled:
 
     def _silence_osprofiler(self) -> None:
         """OSProfiler's own listeners make a second span of each statement, with its parameters.
-        Engines to which a service adds them from now on do not get them."""
+        Those that engines have say nothing any more; and engines to which a service adds them from
+        now on do not get them, which has them as they were once this is over."""
         try:
             from osprofiler import sqlalchemy as theirs
+
+            from shmetrics.hooks.tracing.stead import Silent, Stead
         except ImportError:
             return
+        self._undo.append(Stead(theirs, Silent()).undo)
         if not theirs._DISABLED:
             theirs.disable()
             self._undo.append(theirs.enable)

@@ -8,10 +8,14 @@ In a pipeline of PasteDeploy::
 
     [filter:traces]
     paste.filter_factory = shmetrics.hooks.wsgi:factory
+
+OSProfiler's own middleware may be in the same pipeline, before or behind it, or alone. It keeps
+query strings and what errors say, and does so no more than this one.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -28,6 +32,36 @@ Environ: TypeAlias = dict[str, Any]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 
 SOURCE = "wsgi"
+
+
+def limit(arguments: bool) -> Callable[[], None]:
+    """From now on OSProfiler's own middleware says no more than this one; what takes that back.
+    *arguments*: whether query strings and what errors say are kept. Never raises."""
+    if arguments:
+        return lambda: None
+    try:
+        from osprofiler import profiler, web
+
+        from shmetrics.hooks.tracing.span import Span
+        from shmetrics.hooks.tracing.stead import Silent, Stead
+    except Exception as error:
+        failed(SOURCE, error)
+        return lambda: None
+
+    class Discreet(Silent):
+        @contextlib.contextmanager
+        def Trace(self, name: str, info: Any = None) -> Iterator[None]:  # noqa: N802
+            request = dict((info or {}).get("request") or {})
+            request.pop("query", None)
+            span = Span(SOURCE, profiler.get(), name, {"request": request}, quotes=False)
+            try:
+                yield
+            except BaseException as error:
+                span.fail_as(error)
+                raise
+            span.stop()
+
+    return Stead(web, Discreet()).undo
 
 
 def middleware(application: Application, conf: Any = None) -> Application:

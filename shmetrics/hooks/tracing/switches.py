@@ -135,6 +135,10 @@ def _set_up(conf: Any, found: Switches, service: str, project: str, host: str) -
     if found.compiled and "compiled_profiler" not in _undo:
         installation.install()
         _undo["compiled_profiler"] = installation.uninstall
+    if found.wsgi and "trace_wsgi" not in _undo:
+        from shmetrics.hooks import wsgi
+
+        _undo["trace_wsgi"] = wsgi.limit(found.arguments)
     for name, module, wanted in _sources(found):
         if name not in _undo:
             _undo[name] = _enable(name, module, wanted)
@@ -204,9 +208,10 @@ def _set_notifier(conf: Any, service: str, project: str, host: str) -> Callable[
             conf=conf,
         ).notify
     except Exception as error:
-        # It may have a password.
+        # It may have a password, and its error any part of that.
         safe = f"{connection_string.partition(':')[0]}://..."
-        why = repr(error).replace(connection_string, safe)
+        may_quote = "@" in connection_string or "?" in connection_string
+        why = type(error).__name__ if may_quote else repr(error)
         _LOG.warning("[profiler] connection_string: no driver for %s: %s", safe, why)
         return _nothing
     notifier.set(tell)
