@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import metadata
+from urllib.parse import urlsplit
 
 from .snippets import ROOT, Snippet
 
@@ -79,6 +80,22 @@ def _osprofiler(words: list[str]) -> None:
     assert not unknown, f"osprofiler {words[:2]} has no {unknown}"
 
 
+def _nova_manage(words: list[str]) -> None:
+    """A URL in it is a template that gives each node its own again, as Nova fills it in."""
+    if "--transport-url" not in words:
+        return
+    template = words[words.index("--transport-url") + 1]
+    for own in (
+        "rabbit://user:password@broker:5672/",
+        "shmetrics+rabbit://user:p%40ssword@broker:5672/cell1",
+        "shmetrics+rabbit://u:p@one:5672,v:q@two:5672/cell1",
+    ):
+        url = urlsplit(own)
+        names = ("scheme", "username", "password", "hostname", "port")
+        said = {name: getattr(url, name) for name in names}
+        assert template.format(**said, path=url.path.lstrip("/")) == own
+
+
 def _path(words: list[str]) -> None:
     for word in words:
         assert os.path.exists(ROOT / word), f"no such file: {word}"
@@ -101,6 +118,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "shmetrics": _shmetrics,
     "cat": _path,
     "less": _path,
+    "nova-manage": _nova_manage,
     "install": _install,
     "gunicorn": _anything,
     "curl": _anything,
