@@ -54,6 +54,8 @@ KIND_SPAN_START: Final[int]
 FLAG_CUT: Final[int]
 FLAG_HOST: Final[int]
 
+families: Final[dict[tuple[object, ...], Any]]
+
 class Counts(TypedDict):
     lane: int
     recorded: int

@@ -131,6 +131,10 @@ cdef dict counts_dict(const shm_counts *counts):
 
 # ---- the emitting process ----------------------------------------------------------------------
 
+# The families of this process, by shape: whoever makes one again looks for it here. As long as the
+# producer, because this module is loaded once in a process, even where all others are loaded again.
+families = {}
+
 cdef object _attention = None
 cdef uint64_t _attention_errors = 0
 

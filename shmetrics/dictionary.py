@@ -12,6 +12,7 @@ header, in csrc/layout.h, says how many bounds there are; at most seven zero byt
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import NamedTuple
 
 _NUMBER = struct.Struct("=I")
@@ -32,6 +33,14 @@ class Definition(NamedTuple):
     mode: str
     label_names: tuple[str, ...]
     bounds: tuple[float, ...]
+
+    def shape(self) -> tuple[object, ...]:
+        """What makes two definitions those of one family: all but the help. It can be looked up.
+
+        The bounds are bytes in it: one that is no number would not be equal to itself.
+        """
+        bounds = array("d", self.bounds).tobytes()
+        return self.type, self.name, self.unit, self.mode, self.label_names, bounds
 
 
 def encode_strings(strings: tuple[str, ...]) -> bytes:

@@ -15,7 +15,7 @@ from shmetrics.emitter.children import CallsChild
 from shmetrics.emitter.instruments import Calls
 from shmetrics.emitter.process import process_name
 
-_THIS = object()
+_THIS: object = ...  # the same even if this module is loaded again
 _this_process = cache(process_name)
 
 

@@ -8,12 +8,12 @@ that contradicts another process's is refused, and counted, by the collector.
 
 from __future__ import annotations
 
-from array import array
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from shmetrics.binding import ring as _ring
-from shmetrics.dictionary import Definition, encode_definition
+from shmetrics.dictionary import Definition
 from shmetrics.emitter.blocks import Block
 from shmetrics.emitter.children import (
     NOTHING,
@@ -23,8 +23,7 @@ from shmetrics.emitter.children import (
     GaugeChild,
     HistogramChild,
 )
-from shmetrics.emitter.label_rules import Ruled
-from shmetrics.emitter.room import Room
+from shmetrics.emitter.family import Family, family_of
 
 # oslo.metrics's bounds in seconds, and six below them for what a local call takes.
 DEFAULT_BUCKETS = (
@@ -47,7 +46,7 @@ def full_name(name: str, namespace: str, subsystem: str, unit: str) -> str:
 def text_of(value: object) -> str:
     """What the value says; what says nothing is empty, and the collector refuses it in words."""
     try:
-        return str(value)
+        return str.__str__(str(value))  # and no class of texts that are looked up in their own way
     except Exception:
         return ""
 
@@ -60,20 +59,24 @@ def texts_of(values: Iterable[object]) -> tuple[str, ...]:
         return ("",)
 
 
-def finite_bounds(buckets: Iterable[float | str]) -> array[float]:
+def finite_bounds(buckets: Iterable[float | str]) -> tuple[float, ...]:
     """The bounds without infinity, which every histogram has anyway.
 
     What is no number becomes a bound that the collector refuses, in words.
     """
     try:
-        bounds = array("d", map(float, buckets))
+        bounds = tuple(map(float, buckets))
     except Exception:
-        bounds = array("d", [float("nan")])
-    return array("d", (bound for bound in bounds if bound != float("inf")))
+        bounds = (math.nan,)
+    return tuple([bound for bound in bounds if bound != math.inf])
 
 
 class Instrument(Generic[Child]):
-    """A family: name, documentation, label names; labels() gives the child that records."""
+    """A family: name, documentation, label names; labels() gives the child that records.
+
+    One that is made again with the same name and shape is of the same family, and shares its
+    children.
+    """
 
     _type = _ring.TYPE_NONE
     _recording: tuple[str, ...] = ()
@@ -88,29 +91,26 @@ class Instrument(Generic[Child]):
         mode: str = "",
         buckets: Iterable[float | str] = (),
     ) -> None:
-        self._label_names = texts_of(labelnames)
-        bounds = finite_bounds(buckets)
-        self.definition = Definition(
+        definition = Definition(
             self._type,
             name,
             text_of(documentation),
             unit,
             mode,
-            self._label_names,
-            tuple(bounds),
+            texts_of(labelnames),
+            finite_bounds(buckets),
         )
-        self._family = _ring.Family(self._type, bounds, encode_definition(self.definition))
-        self._room = Room()
-        self._ruled = Ruled(self.definition)
-        self._overflow: Child = self._make(None)
-        self._children: dict[tuple[str, ...], Child] = {}
+        self._family: Family[Child] = family_of(definition, self._make)
+        self.definition: Definition = self._family.definition
+        self._label_names = self.definition.label_names
         if not self._label_names:
             # The instrument is its own only child: its methods are the compiled ones.
             child = self.labels()
             for method in self._recording:
                 setattr(self, method, getattr(child, method))
 
-    def _make(self, payload: bytes | None) -> Child:
+    @staticmethod
+    def _make(family: Family[Child], payload: bytes | None) -> Child:
         raise NotImplementedError
 
     def labels(self, *labelvalues: object, **labelkwargs: object) -> Child:
@@ -133,20 +133,12 @@ class Instrument(Generic[Child]):
     def child(self, values: tuple[object, ...], none: str = "None") -> Child:
         """What labels() does with them, none being what None says; and what fails is raised."""
         key = _ring.texts(values, none)
-        child = self._children.get(key)
-        return self._new(key) if child is None else child
-
-    def _new(self, key: tuple[str, ...]) -> Child:
-        if len(key) != len(self._label_names):
-            return self.wrong_labels()
-        key = self._ruled(key)
-        child = self._children.get(key)
+        child = self._family.children.get(key)
         if child is not None:
             return child
-        payload = self._room.payload(key)
-        if payload is None:
-            return self._overflow
-        return self._children.setdefault(key, self._make(payload))
+        if len(key) != len(self._label_names):
+            return self.wrong_labels()
+        return self._family.new_child(key)
 
     def wrong_labels(self, cause: int = _ring.DROP_BAD_LABELS) -> Child:
         """Counts that there is no child; what is returned takes everything and keeps nothing."""
@@ -178,8 +170,9 @@ class Counter(Instrument[CounterChild]):
         base = full_name(name, namespace, subsystem, unit)
         super().__init__(base, documentation, labelnames, unit=unit)
 
-    def _make(self, payload: bytes | None) -> CounterChild:
-        return CounterChild(self._family, payload)
+    @staticmethod
+    def _make(family: Family[CounterChild], payload: bytes | None) -> CounterChild:
+        return CounterChild(family.ring, payload)
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """Adds amount, which must not be negative.
@@ -218,7 +211,6 @@ class Gauge(Instrument[GaugeChild]):
         multiprocess_mode: str = "all",
     ) -> None:
         unit, mode = text_of(unit), text_of(multiprocess_mode)
-        self._with_stamp = mode in ("mostrecent", "livemostrecent")
         super().__init__(
             full_name(text_of(name), namespace, subsystem, unit),
             documentation,
@@ -227,8 +219,9 @@ class Gauge(Instrument[GaugeChild]):
             mode=mode,
         )
 
-    def _make(self, payload: bytes | None) -> GaugeChild:
-        return GaugeChild(self._family, payload, self._with_stamp)
+    @staticmethod
+    def _make(family: Family[GaugeChild], payload: bytes | None) -> GaugeChild:
+        return GaugeChild(family.ring, payload, family.definition.mode.endswith("mostrecent"))
 
     def set(self, value: float) -> None:
         """The gauge is value."""
@@ -282,8 +275,9 @@ class Histogram(Instrument[HistogramChild]):
             buckets=buckets,
         )
 
-    def _make(self, payload: bytes | None) -> HistogramChild:
-        return HistogramChild(self._family, payload)
+    @staticmethod
+    def _make(family: Family[HistogramChild], payload: bytes | None) -> HistogramChild:
+        return HistogramChild(family.ring, payload)
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         """Takes one value. exemplar: as of Counter.inc()."""
@@ -313,11 +307,9 @@ class Calls(Instrument[CallsChild]):
     ) -> None:
         super().__init__(text_of(prefix), documentation, labelnames, buckets=buckets)
 
-    def _make(self, payload: bytes | None) -> CallsChild:
-        return CallsChild(self._family, payload, self._encode_exception)
-
-    def _encode_exception(self, class_name: str) -> bytes | None:
-        return self._room.payload((class_name,))
+    @staticmethod
+    def _make(family: Family[CallsChild], payload: bytes | None) -> CallsChild:
+        return CallsChild(family.ring, payload, lambda name: family.room.payload((name,)))
 
     def __call__(self) -> Any:
         """A context manager around one call of a family without labels."""

@@ -37,3 +37,8 @@ class Room:
         self.definitions += 1
         self.n_bytes = n_bytes
         return payload
+
+    def give_back(self, payload: bytes) -> None:
+        """Nothing is defined with this payload after all."""
+        self.definitions -= 1
+        self.n_bytes -= len(payload)

@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import Any
 
 from shmetrics.binding import ring as _ring
-from shmetrics.dictionary import Definition, encode_definition
-from shmetrics.emitter.room import Room
+from shmetrics.dictionary import Definition
+from shmetrics.emitter.family import Family, family_of
 
 # The family that every lane calls its spans by; the collector reads the labels in this order.
 LABELS = ("name", "service", "project", "host")
 _DEFINITION = Definition(_ring.TYPE_SPANS, "spans", "Spans of traces", "", "", LABELS, ())
-_FAMILY = _ring.Family(_ring.TYPE_SPANS, array("d"), encode_definition(_DEFINITION))
-_ROOM = Room()
+_FAMILY: Family[_ring.SpanSeries] = family_of(
+    _DEFINITION, lambda family, payload: _ring.SpanSeries(family.ring, payload)
+)
 
 
 class Spans:
@@ -51,6 +51,12 @@ class Spans:
 
     def new_series(self, name: str) -> _ring.SpanSeries:
         """The spans of a name that is not in `series`; from now on it is, if there is room."""
-        payload = _ROOM.payload((name, *self._rest))
-        series = _ring.SpanSeries(_FAMILY, payload, self._rest[-1])
-        return series if payload is None else self.series.setdefault(name, series)
+        values = (name, *self._rest)
+        series = _FAMILY.children.get(values)
+        if series is None:
+            payload = _FAMILY.room.payload(values)
+            series = _ring.SpanSeries(_FAMILY.ring, payload, self._rest[-1])
+            if payload is None:
+                return series
+            series = _FAMILY.children.setdefault(values, series)
+        return self.series.setdefault(name, series)

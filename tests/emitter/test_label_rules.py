@@ -60,7 +60,7 @@ grown = tracemalloc.get_traced_memory()[0]
 assert grown < 4_000_000, grown  # what was looked up last; all of them would be 60 MB
 status = shmetrics.status()
 assert status["overflowed"] == 0 and status["dropped"] == {}, status
-print(len(jobs._children))
+print(len(jobs._family.children))
         """
     )
     assert int(said) == series
@@ -106,7 +106,7 @@ others = shmetrics.Counter("others", "Others", ["server"])
 for counter in jobs, runs, others:
     for server in "a1", "a2", "b":
         counter.labels(server).inc()
-assert [len(counter._children) for counter in (jobs, runs, others)] == [1, 3, 3]
+assert [len(counter._family.children) for counter in (jobs, runs, others)] == [1, 3, 3]
         """
     )
     found = node.samples()
@@ -172,7 +172,7 @@ pid = os.fork()
 for n in range(2000):
     jobs.labels(f"compute-{n}").inc()
 assert shmetrics.status()["overflowed"] == 0
-assert list(jobs._children) == [("#0",)]
+assert list(jobs._family.children) == [("#0",)]
 if pid:
     assert os.waitpid(pid, 0)[1] == 0
         """
