@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from shmetrics.binding import ring as _ring
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -17,7 +18,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Block:
     """Calls enter() before and leave(exception class or None) after what it surrounds.
 
-    As a decorator it makes a new block per call, so that recursion and threads do not meet.
+    As a decorator it makes a new block per run, so that recursion, threads and tasks do not meet.
     """
 
     def __init__(
@@ -35,12 +36,16 @@ class Block:
         self._leave(self._state, kind)
 
     def __call__(self, function: Function) -> Function:
-        @functools.wraps(function)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            with Block(self._enter, self._leave):
-                return function(*args, **kwargs)
+        """The same callable, each run of it within a new block; what is none stays as it is, and
+        is counted."""
+        try:
+            from shmetrics.emitter.decorator import decorated  # loads much that few need
 
-        return wrapped  # type: ignore[return-value]
+            found: Function = decorated(function, lambda: Block(self._enter, self._leave))
+        except Exception:
+            _ring.process_count_drop(_ring.DROP_BAD_VALUE)
+            return function
+        return found
 
 
 def timer(take_seconds: Callable[[float], None]) -> Block:

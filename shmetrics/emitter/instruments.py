@@ -183,7 +183,11 @@ class Counter(Instrument[CounterChild]):
         self._only().inc(amount, exemplar)
 
     def count_exceptions(self, exception: Exceptions = Exception) -> Block:
-        """Counts the exceptions of this class that leave the block."""
+        """Counts the exceptions of this class that leave the block.
+
+        Cancellation, and the closing of a generator before its end, are no Exception: they count
+        where their class, or BaseException, is named.
+        """
         return self._only().count_exceptions(exception)
 
 
