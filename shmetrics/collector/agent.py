@@ -93,7 +93,9 @@ class Agent:
             "spans_lost", "Starts and stops of spans that were not kept, by reason", "reason"
         )
         self.spans_cut = counter(
-            "spans_cut", "Starts and stops of spans whose info was too long to be kept whole"
+            "spans_cut",
+            "Starts and stops of spans whose info was not kept whole, by reason",
+            "reason",
         )
         self.traces_expired = counter("traces_expired", "Traces let go, by limit", "limit")
         self.trace_failures = counter(

@@ -95,19 +95,22 @@ class Spans:
             if of is None:  # its lane has more series than it may
                 self.nameless += 1
                 continue
-            info, is_sound = _info(records[info_at:at]) if info_bytes else ({}, True)
+            info, cut = _info(records[info_at:at]) if info_bytes else ({}, "")
             if flags & _HOST:
                 info["host"] = of.host
             # A stamp can be anything, but not of the future.
             unix_ns = booted_unix_ns + min(stamp_ns, now_ns)
-            is_cut = flags & _CUT != 0 or not is_sound
-            said = kind == _START, id, trace, parent, *of, unix_ns, info, is_cut, lane
+            cut = "size" if flags & _CUT else cut
+            said = kind == _START, id, trace, parent, *of, unix_ns, info, cut, lane
             yield _new(SpanEvent, said)  # its own way of being made takes a µs
 
 
-def _info(said: bytes) -> tuple[dict[str, Any], bool]:
-    """The map that these bytes are, and whether they are one."""
+def _info(said: bytes) -> tuple[dict[str, Any], str]:
+    """The map that these bytes are, and why there is none if they are not; how much of it there may
+    be is judged where it is written."""
     try:
-        return _decode(said), True
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return {}, False
+        return _decode(said), ""
+    except RecursionError:
+        return {}, "depth"
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {}, "malformed"

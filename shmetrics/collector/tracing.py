@@ -45,7 +45,8 @@ class Tracing:
         spans = {"buffer": self.spans.lost, "series_per_lane": self.spans.nameless}
         for reason, total in {**self.traces.lost(), **spans}.items():
             self._agent.spans_lost.labels(reason).inc(self._more("lost", reason, total))
-        self._agent.spans_cut.inc(self._more("cut", total=self.traces.cut()))
+        for reason, total in self.traces.cut().items():
+            self._agent.spans_cut.labels(reason).inc(self._more("cut", reason, total))
         for limit, total in self.traces.expired().items():
             self._agent.traces_expired.labels(limit).inc(self._more("expired", limit, total))
         self._agent.trace_failures.inc(self._more("failures", total=self.traces.failures()))

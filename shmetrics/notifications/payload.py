@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from shmetrics.traces import info
 from shmetrics.traces.event import SpanEvent
 
 EVENT_PREFIX: Final = "profiler."  # of the event's type; then comes the service
@@ -39,7 +40,7 @@ def event_of(payload: object, publisher: object, now_ns: int) -> SpanEvent:
     unix_ns = _unix_ns(payload.get("timestamp"))
     if unix_ns > now_ns + AHEAD_NS:
         raise Refused("bad_time")
-    info, is_cut = _info(payload.get("info"))
+    known, cut = _info(payload.get("info"))
     return SpanEvent(
         what == "start",
         _id(payload.get("trace_id")),
@@ -50,8 +51,8 @@ def event_of(payload: object, publisher: object, now_ns: int) -> SpanEvent:
         _text(payload.get("project"), "bad_text"),
         _text(publisher, "bad_text"),
         unix_ns,
-        info,
-        is_cut,
+        known,
+        cut,
         lane=0,
     )
 
@@ -91,21 +92,18 @@ def _unix_ns(found: object) -> int:
     return unix_ns
 
 
-def _info(found: object) -> tuple[dict[str, Any], bool]:
-    """What is known, if it is not too much, and whether it was."""
+def _info(found: object) -> tuple[dict[str, Any], str]:
+    """What is known, if it is not too much, and why that is not all."""
     if found is None:
-        return {}, False
+        return {}, ""
     if not isinstance(found, dict):
         raise Refused("bad_info")
     try:
         size_bytes = len(msgspec.json.encode(found))
     except (TypeError, ValueError, OverflowError, RecursionError):
         raise Refused("bad_info") from None
-    if size_bytes <= MOST_INFO_BYTES:
-        return found, False
-    # OSProfiler's reports look for it, and for why a span failed.
-    return {
-        key: value[:LONGEST_TEXT]
-        for key in ("host", "etype", "message")
-        if isinstance(value := found.get(key), str)
-    }, True
+    if size_bytes > MOST_INFO_BYTES:
+        return dict(info.essence(found)), "size"
+    if info.is_deep(found):
+        return dict(info.essence(found)), "depth"
+    return found, ""

@@ -8,12 +8,12 @@ The first that says something is right.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final, TypeAlias
 
-import msgspec
-
 from shmetrics.traces.event import SpanEvent
+from shmetrics.traces.info import encode, failure
 
 #: The columns of the table of spans, in this order, but for the first, which is their trace.
 SpanRow: TypeAlias = list[Any]
@@ -23,17 +23,15 @@ START_NS, STOP_NS, START_INFO, STOP_INFO, EXCEPTION, IS_CUT = range(6, 12)
 #: The largest time that SQLite can hold.
 LATEST_NS: Final = 2**63 - 1
 
-_encode = msgspec.json.Encoder().encode
 
-
-def assemble(events: Iterable[SpanEvent]) -> tuple[dict[bytes, dict[bytes, SpanRow]], int]:
+def assemble(events: Iterable[SpanEvent]) -> tuple[dict[bytes, dict[bytes, SpanRow]], Counter[str]]:
     """The spans that the events are about, by trace and id, in the order in which they were heard
-    of first; and how many events did not say all that was to be said."""
+    of first; and how many events do not say all that was to be said, by reason."""
     traces: dict[bytes, dict[bytes, SpanRow]] = {}
-    n_cut = 0
+    n_cut: Counter[str] = Counter()
     for event in events:
         # Each by its name: to take some of them by index or as a list takes twice the time.
-        is_start, id, trace, parent, name, service, project, host, unix_ns, info, is_cut, lane = (
+        is_start, id, trace, parent, name, service, project, host, unix_ns, info, cut, lane = (
             event
         )
         spans = traces.get(trace)
@@ -43,33 +41,17 @@ def assemble(events: Iterable[SpanEvent]) -> tuple[dict[bytes, dict[bytes, SpanR
         if row is None:
             spans[id] = row = [
                 *(id, parent, name, service, project, host),
-                *(None, None, None, None, None, is_cut, False, lane),
+                *(None, None, None, None, None, False, False, lane),
             ]
-        elif is_cut:
-            row[IS_CUT] = True
-        n_cut += is_cut
         when, what = (START_NS, START_INFO) if is_start else (STOP_NS, STOP_INFO)
         if row[when] is None:
             row[when] = unix_ns if 0 <= unix_ns <= LATEST_NS else min(max(unix_ns, 0), LATEST_NS)
             if info:
-                row[what] = text = _json(info)
-                if text is None and not is_cut:
-                    row[IS_CUT] = True
-                    n_cut += 1
+                row[what], beyond = encode(info)
+                cut = cut or beyond
                 if not is_start:
-                    row[EXCEPTION] = _exception(info)
+                    row[EXCEPTION] = failure(info)
+        if cut:
+            row[IS_CUT] = True
+            n_cut[cut] += 1
     return traces, n_cut
-
-
-def _json(info: dict[str, Any]) -> str | None:
-    """None: something in it has no form in JSON. In MessagePack anything can be a key."""
-    try:
-        return _encode(info).decode()
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError):
-        return None
-
-
-def _exception(info: dict[str, Any]) -> str | None:
-    """The class of the exception that ended a span, as OSProfiler says it."""
-    etype = info.get("etype")
-    return None if etype is None else str(etype)

@@ -28,5 +28,5 @@ class SpanEvent(NamedTuple):
     host: str
     unix_ns: int  # when, by the node's wall clock
     info: dict[str, Any]  # what is known of it; {} if nothing
-    is_cut: bool  # not all that was to be said is in info
+    cut: str  # why not all that was to be said is in info; "" if it is
     lane: int  # of this node; 0: it came another way

@@ -6,14 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import msgspec
-
-from shmetrics.traces import schema
+from shmetrics.traces import info, schema
 
 if TYPE_CHECKING:
     import sqlite3
-
-_decode = msgspec.json.Decoder().decode
 
 Row: TypeAlias = tuple[Any, ...]  # a span, in the columns of SPANS
 
@@ -138,13 +134,15 @@ class Reader:
 def span_of(row: Row) -> Span:
     """The span of a row, with its infos read."""
     span = Span(*row)
+    start_info, is_start_whole = _info(row[9])
+    stop_info, is_stop_whole = _info(row[10])
     return span._replace(
-        start_info=_info(row[9]),
-        stop_info=_info(row[10]),
-        is_cut=bool(span.is_cut),
+        start_info=start_info,
+        stop_info=stop_info,
+        is_cut=bool(span.is_cut) or not (is_start_whole and is_stop_whole),
         has_died=bool(span.has_died),
     )
 
 
-def _info(text: str | None) -> dict[str, Any]:
-    return {} if text is None else dict(_decode(text))
+def _info(text: str | None) -> tuple[dict[str, Any], bool]:
+    return ({}, True) if text is None else info.decode(text)

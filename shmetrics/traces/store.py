@@ -78,7 +78,8 @@ class TraceStore:
         OSError."""
         self.path = path
         self.lost = 0  # spans beyond what a trace may have
-        self.cut = 0  # starts and stops of which not all that was to be said was kept
+        # Starts and stops of which not all that was to be said was kept, by reason.
+        self.cut: Counter[str] = Counter()
         self.expired: Counter[str] = Counter()  # traces that were let go, by limit
         self._limits = limits
         self._unix_ns = unix_ns

@@ -129,9 +129,9 @@ class Traces:
             "spans_per_trace": 0 if writer is None else writer.store.lost,
         }
 
-    def cut(self) -> int:
-        """Starts and stops of which not all that was to be said was kept."""
-        return 0 if self._writer is None else self._writer.store.cut
+    def cut(self) -> dict[str, int]:
+        """Starts and stops of which not all that was to be said was kept, by reason."""
+        return {} if self._writer is None else dict(self._writer.store.cut)
 
     def expired(self) -> dict[str, int]:
         """Traces that were let go, by the limit that they were beyond."""

@@ -134,7 +134,11 @@ def settled(node: Node, what: str) -> None:
     if what == "megabyte":
         assert all(span["is_cut"] for span in spans(node))
         cut = "shmetrics_spans_cut_total"
-        until(lambda: node.samples().value(cut) == 200, lambda: str(node.samples()), 30)
+        until(
+            lambda: counted(node.samples(), cut, reason="size") == 200,
+            lambda: str(node.samples()),
+            30,
+        )
         assert len(json.dumps(spans(node))) < 100 * 10_000
     if what == "circle":
         assert [span["is_orphan"] for span in spans(node)].count(True) == 1

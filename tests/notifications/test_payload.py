@@ -44,7 +44,7 @@ def test_what_osprofiler_says_is_taken() -> None:
         "node-1",
         1_600_000_000_000_123_000,
         GOOD["info"],
-        False,
+        "",
         0,
     )
 
@@ -108,13 +108,13 @@ def test_info_nested_without_end_is_not_kept() -> None:
     except Refused as refused:
         assert str(refused) == "bad_info"
     else:
-        assert (event.info, event.is_cut) == ({}, True)
+        assert (event.info, event.cut) == ({}, "size")
 
 
 def test_too_much_info_is_left_out_but_for_what_reports_need() -> None:
     much = {"host": "own", "etype": "E", "message": "m" * 10_000, "x": 1}
     event = event_of({**GOOD, "info": much}, "h", NOW_NS)
-    assert event.is_cut
+    assert event.cut == "size"
     assert event.info == {"host": "own", "etype": "E", "message": "m" * module.LONGEST_TEXT}
     fits = {"x": "y" * (module.MOST_INFO_BYTES - len('{"x":""}'))}
     assert event_of({**GOOD, "info": fits}, "h", NOW_NS).info == fits

@@ -30,7 +30,7 @@ def event(
 ) -> SpanEvent:
     """parent None: the trace itself."""
     around = trace if parent is None else parent
-    rest = {"name": "rpc", "service": "nova", "project": "p", "host": "h", "is_cut": False, **more}
+    rest = {"name": "rpc", "service": "nova", "project": "p", "host": "h", "cut": "", **more}
     return SpanEvent(
         is_start=is_start,
         id=id_of(id),

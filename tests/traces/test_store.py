@@ -50,7 +50,7 @@ class Twin:
             if one.info and f"{side}_seen" not in span:
                 span[f"{side}_info"] = one.info
             span[f"{side}_seen"] = True
-            span["is_cut"] = span.get("is_cut", False) or one.is_cut
+            span["is_cut"] = span.get("is_cut", False) or bool(one.cut)
         return found
 
     def lane_ended(self, lane: int) -> None:
@@ -72,7 +72,7 @@ events = st.builds(
     info=st.sampled_from([{}, FAILED, {"function": {"args": "(1, 2)"}}]),
     lane=st.integers(1, 2),
     service=st.sampled_from(["nova", "neutron"]),
-    is_cut=st.booleans(),
+    cut=st.sampled_from(["", "size"]),
 )
 acts = st.lists(st.lists(events, min_size=1, max_size=8) | st.integers(1, 2), max_size=12)
 
@@ -241,8 +241,9 @@ def test_what_json_has_no_form_for_is_let_go_and_nothing_beside_it(
     bad = event(False, 1, info={"odd": odd, "etype": "ValueError"})
     store.add([event(True, 1, info={"a": 1}), bad, *whole(2)])
     first, second = sorted(reader.spans(id_of(1000)), key=lambda span: span.id)
-    assert (first.start_info, first.stop_info, first.exception) == ({"a": 1}, {}, "ValueError")
-    assert (first.is_cut, second.is_cut, store.cut) == (True, False, 1)
+    failed = {"etype": "ValueError"}
+    assert (first.start_info, first.stop_info, first.exception) == ({"a": 1}, failed, "ValueError")
+    assert (first.is_cut, second.is_cut, store.cut) == (True, False, {"no_json": 1})
 
 
 def test_a_batch_that_fails_leaves_nothing_behind(opened: Opened) -> None:
