@@ -4,29 +4,28 @@
 from __future__ import annotations
 
 import base64
-import http.client
-import socket
 import ssl
-import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from shmetrics.exchange import Answer, Clock, Peer, exchange
 
 if TYPE_CHECKING:
     from shmetrics.config.http_file import Credentials
 
+_PORTS: Final = {"http": 80, "https": 443}
+
 
 class Opener:
-    """Opens URLs. A proxy from the environment is for the world outside; the collector is on this
-    node."""
+    """Asks URLs. Of a proxy in the environment it knows nothing: that is for the world outside, and
+    the collector is on this node. It goes nowhere else if it is told to, with its password."""
 
     def __init__(self, credentials: Credentials | None = None) -> None:
         self._headers = {}
-        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
-        if credentials is not None:
-            handlers.append(_Https(credentials.context, credentials.server_name))
-            if credentials.username:
-                pair = f"{credentials.username}:{credentials.password}".encode()
-                self._headers["authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-        self._opener = urllib.request.build_opener(*handlers)
+        self._credentials = credentials
+        if credentials is not None and credentials.username:
+            pair = f"{credentials.username}:{credentials.password}".encode()
+            self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
 
     @classmethod
     def of(cls, path: str) -> Opener:
@@ -35,33 +34,18 @@ class Opener:
 
         return cls(Credentials(path))
 
-    def open(self, url: str, timeout_seconds: float) -> Any:
-        """The answer, as urllib gives it. Raises OSError, and ValueError for what is no URL."""
-        request = urllib.request.Request(url, headers=self._headers)
-        return self._opener.open(request, timeout=timeout_seconds)
+    def get(self, url: str, clock: Clock, most_bytes: int) -> Answer:
+        """What is at a URL. Raises OSError, HTTPException, and ValueError for what is no URL."""
+        parts = urlsplit(url)
+        if parts.scheme not in _PORTS or not parts.hostname:
+            raise ValueError(f"{url!r} is no URL of a collector")
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        peer = self._peer(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme)
+        return exchange(peer, "GET", path, self._headers, clock, most_bytes=most_bytes)
 
-
-class _Https(urllib.request.HTTPSHandler):
-    """TLS where the certificate's name need not be that of the URL."""
-
-    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
-        super().__init__(context=context)
-        self._tls = context
-        self._server_name = server_name
-
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        def connect(host: str, **more: Any) -> http.client.HTTPSConnection:
-            return _Connection(host, self._tls, self._server_name, **more)
-
-        return self.do_open(connect, request)
-
-
-class _Connection(http.client.HTTPSConnection):
-    def __init__(self, host: str, context: ssl.SSLContext, server_name: str, **more: Any) -> None:
-        super().__init__(host, context=context, **more)
-        self._tls = context
-        self._server_name = server_name or self.host
-
-    def connect(self) -> None:
-        sock = socket.create_connection((self.host, self.port), self.timeout)
-        self.sock = self._tls.wrap_socket(sock, server_hostname=self._server_name)
+    def _peer(self, host: str, port: int, scheme: str) -> Peer:
+        if scheme == "http":
+            return Peer(host, port)
+        if self._credentials is None:
+            return Peer(host, port, ssl.create_default_context())
+        return Peer(host, port, self._credentials.context, self._credentials.server_name)

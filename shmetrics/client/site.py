@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import os
 import ssl
-import urllib.error
-import urllib.request
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from shmetrics import runtime_dir
 from shmetrics.client.opener import Opener
 from shmetrics.errors import ShmetricsError
+from shmetrics.exchange import Clock
 
 INFO_NAME = "collector.json"
 HTTP_CONFIG_VARIABLE = "SHMETRICS_HTTP_CONFIG"
-TIMEOUT_SECONDS = 10.0
+#: How long an answer may take in all, and how long nothing may come of it.
+TIMEOUT_SECONDS: Final = 60.0
+SILENT_SECONDS: Final = 10.0
+MOST_ANSWER_BYTES: Final = 256 * 1024 * 1024
 
 
 class Unreachable(ShmetricsError):
@@ -34,32 +37,37 @@ class Site(NamedTuple):
 
     def get(self, path: str) -> bytes:
         """The body at a path. Raises Unreachable."""
+        clock = Clock(TIMEOUT_SECONDS, SILENT_SECONDS)
         try:
-            with self.opener.open(self.url + path, TIMEOUT_SECONDS) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                text = " ".join(error.read(200).decode("utf-8", "replace").split())
-            mend = "; give a user and a password with --http-config" if error.code == 401 else ""
-            raise Unreachable(f"{self.url}{path}: {error.code}: {text}{mend}") from None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, ssl.SSLError):
-                text = getattr(reason, "verify_message", "") or str(reason.reason)
-                raise Unreachable(
-                    f"{self.url}: {text}; give ca_file and server_name, or a certificate of your "
-                    "own, with --http-config"
-                ) from None
-            text = getattr(reason, "strerror", None) or str(reason)
+            answer = self.opener.get(self.url + path, clock, MOST_ANSWER_BYTES)
+        except ssl.SSLError as error:
+            text = getattr(error, "verify_message", "") or str(error.reason)
+            raise Unreachable(
+                f"{self.url}: {text}; give ca_file and server_name, or a certificate of your "
+                "own, with --http-config"
+            ) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            text = getattr(error, "strerror", None) or str(error) or type(error).__name__
             who = f"the collector (pid {self.pid}) still" if self.pid else "its collector"
-            raise Unreachable(f"{self.url}: {text}; is {who} running?") from None
+            raise Unreachable(f"{self.url}: {_line(text)}; is {who} running?") from None
+        if answer.status // 100 != 2:
+            text = _line(answer.body[:200].decode("utf-8", "replace"))
+            mend = "; give a user and a password with --http-config" if answer.status == 401 else ""
+            raise Unreachable(f"{self.url}{path}: {answer.status}: {text}{mend}")
+        if not answer.is_whole:
+            raise Unreachable(f"{self.url}{path}: more than {MOST_ANSWER_BYTES} bytes")
+        return answer.body
 
     def get_json(self, path: str) -> Any:
         """The JSON at a path. Raises Unreachable."""
         try:
             return json.loads(self.get(path))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Unreachable(f"{self.url}{path}: this is not JSON: {error}") from None
+
+
+def _line(text: str) -> str:
+    return " ".join(text[:500].split())
 
 
 def at(url: str, http_config: str = "") -> Site:

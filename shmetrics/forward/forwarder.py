@@ -13,11 +13,11 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from shmetrics.forward.sender import Refused, Sender, TryAgain
 from shmetrics.seldom import Seldom
-from shmetrics.traces.reader import Row, span_of
+from shmetrics.traces.reader import Row, Span, span_of
 from shmetrics.traces.store import SPAN_BYTES
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: gRPC receivers take 4 MiB, unless they are told otherwise, and a message is larger than its info.
 BATCH_BYTES: Final = 1024 * 1024
 LONGEST_PAUSE_SECONDS: Final = 60.0
+#: Of what somebody says in the log about why spans do not arrive.
+LONGEST_REASON: Final = 300
 
 
 class Limits(NamedTuple):
@@ -63,7 +65,7 @@ class Forwarder:
         """Has these spans passed on, rows of the trace store. Does not wait."""
         with self._changed:
             for row in rows:
-                n_bytes = SPAN_BYTES + len(row[9] or "") + len(row[10] or "")
+                n_bytes = SPAN_BYTES + sum(len(text.encode()) for text in row[9:11] if text)
                 if self._deadline is not None:
                     self.lost["stopped"] += 1
                 elif self._waiting_bytes + n_bytes > self._limits.waiting_bytes:
@@ -79,7 +81,8 @@ class Forwarder:
         """From now on it takes nothing more. What is there has until this moment of
         time.monotonic() to arrive; the rest is lost."""
         with self._changed:
-            self._deadline = deadline
+            if self._deadline is None:  # who stops it twice does not wait twice
+                self._deadline = deadline
             self._changed.notify_all()
 
     def join(self) -> None:
@@ -109,18 +112,22 @@ class Forwarder:
                     return []
                 left = self._since + self._limits.batch_seconds - time.monotonic()
                 self._changed.wait(left if self._waiting else None)
-            batch: list[Row] = []
-            batch_bytes = 0
-            while self._waiting and len(batch) < self._limits.batch_spans:
-                row, n_bytes = self._waiting[0]
-                if batch and batch_bytes + n_bytes > BATCH_BYTES:
-                    break
-                self._waiting.popleft()
-                batch.append(row)
-                batch_bytes += n_bytes
-            self._waiting_bytes -= batch_bytes
-            self._in_hand = len(batch)
-            return batch
+            return self._taken(self._limits.batch_spans)
+
+    def _taken(self, most: int) -> list[Row]:
+        """The first of those that wait, which are in hand from now on."""
+        batch: list[Row] = []
+        batch_bytes = 0
+        while self._waiting and len(batch) < most:
+            row, n_bytes = self._waiting[0]
+            if batch and batch_bytes + n_bytes > BATCH_BYTES:
+                break
+            self._waiting.popleft()
+            batch.append(row)
+            batch_bytes += n_bytes
+        self._waiting_bytes -= batch_bytes
+        self._in_hand += len(batch)
+        return batch
 
     def _is_due(self) -> bool:
         if not self._waiting:
@@ -132,60 +139,115 @@ class Forwarder:
             or time.monotonic() >= self._since + self._limits.batch_seconds
         )
 
-    def _deliver(self, spans: Sequence[Any]) -> None:
+    def _deliver(self, spans: Sequence[Span]) -> None:
         """Until each of them has arrived, or is lost."""
-        until = time.monotonic() + self._limits.give_up_seconds
-        pause = self._limits.pause_seconds
+        patience = _Patience(self._limits, spans)
         while spans:
             try:
-                n_refused = min(max(self._sender.send(spans), 0), len(spans))
+                outcome = self._sender.send(spans)
             except TryAgain as problem:
-                self._count(problem.n_sent)
-                spans = spans[problem.n_sent :]
-                # Not all of the destination's clients at once.
-                wanted = max(pause * random.uniform(0.5, 1.0), problem.after_seconds)
-                reason = self._wait(min(wanted, LONGEST_PAUSE_SECONDS), until)
-                self._warn(str(problem))
-                if reason:
-                    self._count(0, reason, len(spans))
-                    return
-                pause *= 2
+                spans = self._left(problem, spans, patience)
             except Refused as problem:
                 self._warn(f"refused: {problem}")
-                self._count(0, "refused", len(spans))
+                self._count(len(spans), refused=len(spans))
                 return
             except Exception as error:
-                # A mistake of ours, or of a driver's: these spans would meet it again.
+                # A mistake of ours: these spans would meet it again.
                 self._warn(f"{type(error).__name__}: {error}")
-                self._count(0, "failed", len(spans))
+                self._count(len(spans), failed=len(spans))
                 return
             else:
+                n_done = len(spans) - len(outcome.left)
+                # A receiver can say what it likes.
+                n_refused = min(max(outcome.refused, 0), n_done - outcome.failed)
                 if n_refused:
                     self._warn(f"{n_refused} of {len(spans)} spans were refused")
-                self._count(len(spans) - n_refused, "refused", n_refused)
-                return
+                if outcome.failed:
+                    self._warn(f"{outcome.failed} of {len(spans)} cannot be said: {outcome.why}")
+                self._count(n_done, refused=n_refused, failed=outcome.failed)
+                spans = outcome.left
+                patience = _Patience(self._limits, spans)
 
-    def _wait(self, seconds: float, until: float) -> str:
-        """Waits before the next try; says why there is none, if so."""
+    def _left(
+        self, problem: TryAgain, spans: Sequence[Span], patience: _Patience
+    ) -> Sequence[Span]:
+        """What is to be sent next, after a pause; nothing: no more of these."""
+        left = spans if problem.left is None else problem.left
+        n_done = len(spans) - len(left)
+        self._count(n_done, failed=problem.failed)
+        self._warn(str(problem))
+        if n_done:  # somebody is there
+            patience.begin(left)
+        seconds = min(max(patience.pause(), problem.after_seconds), LONGEST_PAUSE_SECONDS)
+        kept = patience.kept(left, time.monotonic() + seconds)
+        n_late = len(left) - len(kept)
+        self._count(n_late, gave_up=n_late)
+        if kept and not self._wait(seconds):
+            self._count(len(kept), stopped=len(kept))
+            return []
+        if kept and problem.left is not None:
+            # What has come meanwhile goes along: whether that arrives tells what keeps these.
+            others = self._others(self._limits.batch_spans - len(kept))
+            patience.add(others)
+            kept += others
+        return kept
+
+    def _others(self, most: int) -> list[Span]:
+        with self._changed:
+            rows = self._taken(most)
+        return [span_of(row) for row in rows]
+
+    def _wait(self, seconds: float) -> bool:
+        """Waits before the next try; False: there is none, because of the end."""
         again_at = time.monotonic() + seconds
-        if again_at > until:
-            return "gave_up"
         with self._changed:
             self.retries += 1
             while (now := time.monotonic()) < again_at:
                 if self._deadline is not None and again_at > self._deadline:
-                    return "stopped"
+                    return False
                 self._changed.wait(again_at - now)
-        return ""
+        return True
 
-    def _count(self, n_sent: int, reason: str = "", n_lost: int = 0) -> None:
+    def _count(self, n: int, **lost: int) -> None:
+        """So many are done with: these are lost, by reason, and the others have arrived."""
         with self._changed:
             if self._is_abandoned:
                 return
-            self._in_hand -= n_sent + n_lost
-            self.sent += n_sent
-            if n_lost:
-                self.lost[reason] += n_lost
+            self._in_hand -= n
+            self.sent += n - sum(lost.values())
+            for reason, n_lost in lost.items():
+                if n_lost:
+                    self.lost[reason] += n_lost
 
     def _warn(self, why: str) -> None:
-        self._seldom.warning("", f"{self.name}: spans are not passed on: {' '.join(why.split())}")
+        said = " ".join(why[: 4 * LONGEST_REASON].split())[:LONGEST_REASON]
+        self._seldom.warning("", f"{self.name}: spans are not passed on: {said}")
+
+
+class _Patience:
+    """How long each span of a batch is tried, and how long the pauses are."""
+
+    def __init__(self, limits: Limits, spans: Sequence[Span]) -> None:
+        self._limits = limits
+        self.begin(spans)
+
+    def begin(self, spans: Sequence[Span]) -> None:
+        """All over again, for these."""
+        self._pause = self._limits.pause_seconds
+        self._give_up_at: dict[int, float] = {}  # by identity
+        self.add(spans)
+
+    def add(self, spans: Sequence[Span]) -> None:
+        """These as well, from now on."""
+        until = time.monotonic() + self._limits.give_up_seconds
+        self._give_up_at |= dict.fromkeys(map(id, spans), until)
+
+    def kept(self, spans: Sequence[Span], at: float) -> list[Span]:
+        """Those that are still tried at this time."""
+        return [span for span in spans if self._give_up_at[id(span)] >= at]
+
+    def pause(self) -> float:
+        """Seconds, each time twice as many; not the same for all of a destination's clients."""
+        seconds = self._pause * random.uniform(0.5, 1.0)
+        self._pause *= 2
+        return seconds

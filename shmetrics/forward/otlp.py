@@ -10,7 +10,6 @@ nothing but success and failure, and wait where they like.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2 as proto
 
 import shmetrics
+from shmetrics.forward.sender import Outcome
 from shmetrics.traces.reader import Span
 
 MOST_ATTRIBUTES: Final = 128  # as the SDKs have it
@@ -35,18 +35,31 @@ _KINDS: Final = {
 _ERROR_KEYS: Final = ("etype", "message")
 
 
-def request(spans: Sequence[Span]) -> ExportTraceServiceRequest:
-    """All of them, by the service and host that they are of."""
-    of: dict[tuple[str, str, str], list[Span]] = defaultdict(list)
-    for span in spans:
-        of[span.service, span.project, span.host].append(span)
+def request(spans: Sequence[Span]) -> tuple[ExportTraceServiceRequest, Outcome]:
+    """All of them, by the service and host that they are of; but for those of which none can be
+    made, which are told apart: others are not to pay for them."""
     message = ExportTraceServiceRequest()
-    for key, found in of.items():
-        resource = message.resource_spans.add(resource=_resource(*key))
-        scope = resource.scope_spans.add()
-        scope.scope.name, scope.scope.version = "shmetrics", shmetrics.__version__
-        scope.spans.extend(map(_span, found))
-    return message
+    scopes: dict[tuple[str, str, str], proto.ScopeSpans] = {}
+    outcome = Outcome()
+    for span in spans:
+        key = span.service, span.project, span.host
+        try:
+            made = _span(span)
+            if key not in scopes:
+                scopes[key] = _scope(message, _resource(*key))
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            outcome = outcome._replace(failed=outcome.failed + 1, why=why)
+        else:
+            scopes[key].spans.append(made)
+    return message, outcome
+
+
+def _scope(message: ExportTraceServiceRequest, resource: Resource) -> proto.ScopeSpans:
+    """Where spans of a resource belong."""
+    scope = message.resource_spans.add(resource=resource).scope_spans.add()
+    scope.scope.name, scope.scope.version = "shmetrics", shmetrics.__version__
+    return scope
 
 
 def _resource(service: str, project: str, host: str) -> Resource:
@@ -57,6 +70,8 @@ def _resource(service: str, project: str, host: str) -> Resource:
 
 
 def _span(span: Span) -> proto.Span:
+    if not any(span.trace) or not any(short(span.id)):
+        raise ValueError("an id of zeros, which OTLP calls invalid")
     start_ns = span.stop_ns if span.start_ns is None else span.start_ns
     stop_ns = start_ns if span.stop_ns is None else span.stop_ns
     made = proto.Span(

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceS
 
 from shmetrics.forward import otlp
 from shmetrics.forward.destination import Receiver
-from shmetrics.forward.sender import Refused, TryAgain
+from shmetrics.forward.sender import Outcome, Refused, TryAgain
 from shmetrics.traces.reader import Span
 
 _CODE = grpc.StatusCode
@@ -53,14 +53,17 @@ class OtlpGrpc:
             self._channel = grpc.insecure_channel(target)
         self._stub: Any = TraceServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
-    def send(self, spans: Sequence[Span]) -> int:
+    def send(self, spans: Sequence[Span]) -> Outcome:
+        message, outcome = otlp.request(spans)
+        if outcome.failed == len(spans):
+            return outcome
         try:
             answer = self._stub.Export(
-                otlp.request(spans), timeout=self._timeout_seconds, metadata=self._metadata
+                message, timeout=self._timeout_seconds, metadata=self._metadata
             )
         except grpc.RpcError as error:
             raise _problem(error) from None
-        return int(answer.partial_success.rejected_spans)
+        return outcome._replace(refused=int(answer.partial_success.rejected_spans))
 
     def close(self) -> None:
         self._channel.close()

@@ -18,9 +18,10 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from shmetrics.exchange import Answer, Clock, Peer, exchange
 from shmetrics.forward import otlp
 from shmetrics.forward.destination import Receiver
-from shmetrics.forward.sender import Refused, TryAgain
+from shmetrics.forward.sender import Outcome, Refused, TryAgain
 from shmetrics.traces.reader import Span
 
 MOST_ANSWER_BYTES: Final = 64 * 1024
@@ -38,39 +39,35 @@ class OtlpHttp:
         timeout_seconds: float = 10.0,
     ) -> None:
         """ca_file: who vouches for it; "": whom the system trusts. Raises OSError for that file."""
-        self._receiver = receiver
+        tls = ssl.create_default_context(cafile=ca_file or None) if receiver.is_tls else None
+        self._peer = Peer(receiver.host, receiver.port, tls)
+        self._path = receiver.path
         self._timeout_seconds = timeout_seconds
-        self._tls = ssl.create_default_context(cafile=ca_file or None) if receiver.is_tls else None
         self._headers = {**headers, "Content-Type": "application/x-protobuf"}
         if receiver.credentials:
             basic = base64.b64encode(receiver.credentials.encode()).decode()
             self._headers["Authorization"] = f"Basic {basic}"
 
-    def send(self, spans: Sequence[Span]) -> int:
-        body = otlp.request(spans).SerializeToString()
-        connection = self._connection()
-        try:
-            connection.request("POST", self._receiver.path, body, self._headers)
-            with connection.getresponse() as response:
-                answer = response.read(MOST_ANSWER_BYTES)
-        except (OSError, http.client.HTTPException) as error:
-            raise TryAgain(str(error) or type(error).__name__) from None
-        finally:
-            connection.close()
-        if response.status // 100 == 2:
-            return _refused(answer)
-        why = f"{response.status} {response.reason}"
-        if response.status in _TEMPORARY:
-            raise TryAgain(why, _after_seconds(response.headers.get("Retry-After", "")))
+    def send(self, spans: Sequence[Span]) -> Outcome:
+        message, outcome = otlp.request(spans)
+        if outcome.failed == len(spans):
+            return outcome
+        answer = self._answer(message.SerializeToString())
+        if answer.status // 100 == 2:
+            return outcome._replace(refused=_refused(answer.body))
+        why = f"{answer.status} {answer.reason}"
+        if answer.status in _TEMPORARY:
+            raise TryAgain(why, _after_seconds(answer.headers.get("Retry-After", "")))
         raise Refused(why)
 
-    def _connection(self) -> http.client.HTTPConnection:
-        where = self._receiver.host, self._receiver.port
-        if self._tls is not None:
-            return http.client.HTTPSConnection(
-                *where, timeout=self._timeout_seconds, context=self._tls
+    def _answer(self, body: bytes) -> Answer:
+        clock = Clock(self._timeout_seconds)
+        try:
+            return exchange(
+                self._peer, "POST", self._path, self._headers, clock, body, MOST_ANSWER_BYTES
             )
-        return http.client.HTTPConnection(*where, timeout=self._timeout_seconds)
+        except (OSError, http.client.HTTPException) as error:
+            raise TryAgain(str(error) or type(error).__name__) from None
 
     def close(self) -> None:
         """Nothing is open between two batches."""

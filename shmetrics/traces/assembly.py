@@ -31,9 +31,7 @@ def assemble(events: Iterable[SpanEvent]) -> tuple[dict[bytes, dict[bytes, SpanR
     n_cut: Counter[str] = Counter()
     for event in events:
         # Each by its name: to take some of them by index or as a list takes twice the time.
-        is_start, id, trace, parent, name, service, project, host, unix_ns, info, cut, lane = (
-            event
-        )
+        is_start, id, trace, parent, name, service, project, host, unix_ns, info, cut, lane = event
         spans = traces.get(trace)
         if spans is None:
             traces[trace] = spans = {}

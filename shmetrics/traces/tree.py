@@ -20,9 +20,10 @@ class State(Enum):
     PROCESS_DIED = "process died"
 
 
-@dataclass
+@dataclass(eq=False)
 class Node:
-    """A span and what it called, in the order of their beginning.
+    """A span and what it called, in the order of their beginning. Equal to itself alone: to compare
+    all that is below would take as many calls as it is deep.
 
     is_orphan: it names a parent that is not here, or that is below itself; so it is one of those at
     the top.
@@ -31,7 +32,7 @@ class Node:
     span: Span
     state: State
     is_orphan: bool = False
-    children: list[Node] = field(default_factory=list)
+    children: list[Node] = field(default_factory=list, repr=False)
 
 
 def tree(spans: Sequence[Span]) -> list[Node]:

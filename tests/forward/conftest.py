@@ -14,6 +14,7 @@ import pytest
 from shmetrics.forward.destination import parse
 from shmetrics.forward.forwarder import Limits
 from shmetrics.forward.forwarding import Wanted
+from shmetrics.forward.sender import Outcome, TryAgain
 from shmetrics.traces.reader import Row, Span, span_of
 from tests.servers.otlp import GrpcReceiver, HttpReceiver
 
@@ -61,22 +62,39 @@ def wanted(to: str, **limits: Any) -> Wanted:
 
 
 @dataclasses.dataclass
+class Part:
+    """So many of a batch arrive, and those behind them never will; the rest is tried again, or next
+    if there was no time for it."""
+
+    sent: int
+    failed: int = 0
+    no_time: bool = False
+
+
+@dataclasses.dataclass
 class Script:
     """A sender that does as it is told, and takes what comes then."""
 
-    does: deque[Exception | int] = dataclasses.field(default_factory=deque)
+    does: deque[Exception | Outcome | Part] = dataclasses.field(default_factory=deque)
     taken: list[Span] = dataclasses.field(default_factory=list)
     sizes: list[int] = dataclasses.field(default_factory=list)  # of batches
     is_closed: bool = False
 
-    def send(self, spans: Sequence[Span]) -> int:
+    def send(self, spans: Sequence[Span]) -> Outcome:
         self.sizes.append(len(spans))
-        done = self.does.popleft() if self.does else 0
+        done = self.does.popleft() if self.does else Outcome()
         if isinstance(done, Exception):
-            self.taken += spans[: getattr(done, "n_sent", 0)]
             raise done
-        self.taken += spans
-        return done
+        if isinstance(done, Outcome):
+            self.taken += spans
+            return done
+        sent = min(done.sent, len(spans))
+        failed = min(done.failed, len(spans) - sent)
+        self.taken += spans[:sent]
+        left = spans[sent + failed :]
+        if done.no_time:
+            return Outcome(failed=failed, why="odd", left=left)
+        raise TryAgain("down", left=left, failed=failed)
 
     def close(self) -> None:
         self.is_closed = True

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +18,12 @@ from hypothesis import strategies as st
 
 from shmetrics.forward import forwarder as module
 from shmetrics.forward.forwarder import Forwarder, Limits
-from shmetrics.forward.sender import Refused, TryAgain
+from shmetrics.forward.sender import Outcome, Refused, TryAgain
 from shmetrics.traces.reader import Span
 from shmetrics.traces.store import SPAN_BYTES
 from tests.servers.processes import until
 
-from .conftest import SECONDS, Script, row
+from .conftest import SECONDS, Part, Script, row
 
 AT_ONCE: dict[str, Any] = {"batch_seconds": 0.0, "pause_seconds": 0.001}
 
@@ -78,7 +80,7 @@ def test_large_spans_make_small_batches() -> None:
 
 
 def test_what_is_temporary_is_tried_again() -> None:
-    sender = Script(deque([TryAgain("down"), TryAgain("down", n_sent=2), TryAgain("down")]))
+    sender = Script(deque([TryAgain("down"), Part(2), TryAgain("down")]))
     forwarder = Forwarder("to", sender, Limits(batch_spans=5, **AT_ONCE))
     forwarder.put(row(number) for number in range(5))
     soon(forwarder, 5)
@@ -90,9 +92,9 @@ def test_what_is_temporary_is_tried_again() -> None:
 def test_pauses_grow_and_the_receiver_s_own_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = []
 
-    def waited(self: Forwarder, seconds: float, until: float) -> str:
+    def waited(self: Forwarder, seconds: float) -> bool:
         pauses.append(seconds)
-        return ""
+        return True
 
     monkeypatch.setattr(Forwarder, "_wait", waited)
     down = [TryAgain("down")] * 4 + [TryAgain("full", after_seconds=50)]
@@ -107,7 +109,7 @@ def test_pauses_grow_and_the_receiver_s_own_is_kept(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_is_too_old_is_given_up_and_the_next_goes() -> None:
-    sender = Script(deque([TryAgain("down", n_sent=1)]))
+    sender = Script(deque([Part(1)]))
     limits = Limits(batch_spans=3, batch_seconds=0.0, give_up_seconds=0.0)
     forwarder = Forwarder("to", sender, limits)
     forwarder.put(row(number) for number in range(3))
@@ -122,14 +124,16 @@ def test_what_is_too_old_is_given_up_and_the_next_goes() -> None:
     ("done", "sent", "lost"),
     [
         (Refused("400"), 0, {"refused": 3}),
-        (2, 1, {"refused": 2}),
-        (-1, 3, {}),
-        (7, 0, {"refused": 3}),
+        (Outcome(refused=2), 1, {"refused": 2}),
+        (Outcome(refused=-1), 3, {}),
+        (Outcome(refused=7), 0, {"refused": 3}),
+        (Outcome(failed=1, why="odd"), 2, {"failed": 1}),
+        (Outcome(refused=7, failed=1), 0, {"failed": 1, "refused": 2}),
         (KeyError("a driver's own mistake"), 0, {"failed": 3}),
     ],
 )
 def test_what_is_refused_is_counted_and_not_tried_again(
-    done: Exception | int, sent: int, lost: dict[str, int], caplog: pytest.LogCaptureFixture
+    done: Exception | Outcome, sent: int, lost: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     sender = Script(deque([done]))
     with caplog.at_level(logging.WARNING):
@@ -140,7 +144,7 @@ def test_what_is_refused_is_counted_and_not_tried_again(
         soon(forwarder, 4)
         ended(forwarder)
     assert (forwarder.sent, dict(forwarder.lost)) == (sent + 1, lost)
-    assert len(caplog.messages) == (1 if lost else 0)
+    assert len(caplog.messages) == (1 if lost else 0)  # one a minute
     assert all(line.startswith("to: ") for line in caplog.messages)
 
 
@@ -151,7 +155,7 @@ class Stuck(Script):
         super().__init__()
         self.begun, self.go = threading.Event(), threading.Event()
 
-    def send(self, spans: Sequence[Span]) -> int:
+    def send(self, spans: Sequence[Span]) -> Outcome:
         self.begun.set()
         assert self.go.wait(SECONDS)
         return super().send(spans)
@@ -196,9 +200,9 @@ def test_a_stop_does_not_wait_out_a_long_pause() -> None:
 
 
 outcomes = st.lists(
-    st.just(0)
-    | st.integers(0, 3)
-    | st.builds(TryAgain, st.just("down"), n_sent=st.integers(0, 1))
+    st.integers(-1, 3).map(Outcome)
+    | st.builds(Part, st.integers(0, 2), st.integers(0, 2), st.booleans())
+    | st.just(TryAgain("down"))
     | st.just(Refused("no")),
     max_size=12,
 )
@@ -207,7 +211,7 @@ outcomes = st.lists(
 @settings(max_examples=50, deadline=None)
 @given(outcomes, st.lists(st.integers(0, 4), max_size=6), st.integers(1, 3))
 def test_each_span_is_sent_or_lost_once(
-    outcomes: list[Exception | int], puts: list[int], batch_spans: int
+    outcomes: list[Exception | Outcome | Part], puts: list[int], batch_spans: int
 ) -> None:
     sender = Script(deque(outcomes))
     forwarder = Forwarder("to", sender, Limits(batch_spans=batch_spans, **AT_ONCE))
@@ -215,3 +219,71 @@ def test_each_span_is_sent_or_lost_once(
         forwarder.put(row(number) for number in range(n))
     ended(forwarder)
     assert forwarder.sent + forwarder.lost.total() == sum(puts)
+
+
+def test_what_has_come_meanwhile_goes_along_where_each_is_said_alone() -> None:
+    """One that does not arrive is known by others that do."""
+    sender = Script(deque([Part(1), Part(0)]))
+    forwarder = Forwarder("to", sender, Limits(batch_spans=3, batch_seconds=0.0, pause_seconds=0.3))
+    forwarder.put([row(1), row(2)])
+    until(lambda: forwarder.sent, lambda: "nothing", SECONDS)
+    forwarder.put(row(number) for number in range(3, 9))
+    soon(forwarder, 8)
+    ended(forwarder)
+    assert sender.sizes[0] == 2
+    assert sum(size == 3 for size in sender.sizes) >= 2
+    assert [span.id[-1] for span in sender.taken] == list(range(1, 9))
+
+
+def test_each_has_its_own_time_until_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def waited(self: Forwarder, seconds: float) -> bool:
+        if not now[0]:
+            self.put([row(2)])
+        now[0] += seconds
+        return True
+
+    monkeypatch.setattr(Forwarder, "_wait", waited)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(random, "uniform", lambda least, most: most)
+    monkeypatch.setattr(module, "LONGEST_PAUSE_SECONDS", 1.0)
+    sender = Script(deque([Part(0)] * 1000))
+    limits = Limits(batch_seconds=0.0, pause_seconds=1.0, give_up_seconds=10.0)
+    forwarder = Forwarder("to", sender, limits)
+    forwarder.put([row(1)])
+    soon(forwarder, 2)
+    ended(forwarder)
+    assert forwarder.lost == {"gave_up": 2}
+    assert sender.sizes == [1] + [2] * 10 + [1]
+
+
+def test_where_there_was_no_time_for_all_the_rest_goes_next() -> None:
+    sender = Script(deque([Part(2, 1, no_time=True)]))
+    forwarder = Forwarder("to", sender, Limits(batch_spans=5, **AT_ONCE))
+    forwarder.put(row(number) for number in range(1, 6))
+    soon(forwarder, 5)
+    ended(forwarder)
+    assert [span.id[-1] for span in sender.taken] == [1, 2, 4, 5]
+    assert (sender.sizes, forwarder.retries, forwarder.lost) == ([5, 2], 0, {"failed": 1})
+
+
+def test_who_is_stopped_twice_is_waited_for_once() -> None:
+    sender = Stuck()
+    forwarder = Forwarder("to", sender, Limits(**AT_ONCE))
+    forwarder.put([row()])
+    assert sender.begun.wait(SECONDS)
+    ended(forwarder, 0.05)
+    ended(forwarder, 2 * SECONDS)
+    assert forwarder.lost == {"stopped": 1}
+    sender.go.set()
+    until(lambda: sender.is_closed, lambda: "not closed", SECONDS)
+
+
+def test_bytes_that_wait_are_bytes() -> None:
+    """A receiver of gRPC takes so many of these, and not of characters."""
+    sender = Script()
+    forwarder = Forwarder("to", sender, Limits(batch_seconds=SECONDS))
+    forwarder.put(row(n, start_info={"x": "\u20ac" * (module.BATCH_BYTES // 9)}) for n in range(5))
+    ended(forwarder)
+    assert sender.sizes == [2, 2, 1]

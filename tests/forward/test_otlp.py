@@ -15,14 +15,24 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as proto
 from osprofiler import _utils
 
 from shmetrics.forward import otlp
+from shmetrics.forward.sender import Outcome
+from shmetrics.traces.info import DEEPEST
+from shmetrics.traces.reader import Span
 from tests.servers.otlp import attributes_of, spans_of
 
 from .conftest import id_of, span
 
 
 def made(**more: Any) -> proto.Span:
-    (found,) = spans_of([otlp.request([span(**more)])])
+    (found,) = spans_of([requested(span(**more))])
     return found
+
+
+def requested(*spans: Span) -> ExportTraceServiceRequest:
+    """What is made of spans of which all can be said."""
+    message, outcome = otlp.request(spans)
+    assert outcome == Outcome()
+    return message
 
 
 @given(st.uuids(), st.uuids(), st.uuids())
@@ -116,25 +126,26 @@ def test_whatever_is_known_makes_a_message(start: dict[str, Any], stop: dict[str
     def text(info: dict[str, Any]) -> str:
         return json.dumps(info)
 
-    request = otlp.request([span(start_info=text(start), stop_info=text(stop))])
+    request = requested(span(start_info=text(start), stop_info=text(stop)))
     assert ExportTraceServiceRequest.FromString(request.SerializeToString()) == request
 
 
 def test_depth_and_number_are_bounded() -> None:
+    depth = DEEPEST - 1
     deep: Any = "x"
-    for _ in range(500):
+    for _ in range(depth):
         deep = [deep]
     many = dict.fromkeys(map(str, range(300)))
-    request = otlp.request([span(start_info={"deep": deep, "many": many})])
+    request = requested(span(start_info={"deep": deep, "many": many}))
     (found,) = spans_of([ExportTraceServiceRequest.FromString(request.SerializeToString())])
     assert len(found.attributes) == otlp.MOST_ATTRIBUTES
     assert found.dropped_attributes_count == 301 - otlp.MOST_ATTRIBUTES
-    assert attributes_of(found)["deep"] == "[" * 500 + '"x"' + "]" * 500
+    assert attributes_of(found)["deep"] == "[" * depth + '"x"' + "]" * depth
 
 
 def test_a_resource_for_each_service_and_host() -> None:
-    request = otlp.request(
-        [span(1), span(2, host="other"), span(3), span(4, service="", project="", host="")]
+    request = requested(
+        *(span(1), span(2, host="other"), span(3), span(4, service="", project="", host=""))
     )
     found = [
         (attributes_of(one.resource), [each.span_id[-1] for each in one.scope_spans[0].spans])
@@ -161,3 +172,34 @@ def test_a_resource_for_each_service_and_host() -> None:
 )
 def test_kinds(name: str, info: dict[str, Any], kind: int) -> None:
     assert made(name=name, start_info=info).kind == kind
+
+
+def nested(depth: int) -> dict[str, Any]:
+    deep: Any = None
+    for _ in range(depth):
+        deep = [deep]
+    return {"x": deep}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"start_info": nested(100_000)},  # the reader would have let none of these by
+        {"start_info": {"x": "\ud800"}},
+        {"start_info": {"x": object()}},
+        {"name": "\ud800"},
+        {"service": "\ud800"},
+        {"start_ns": -1},
+        {"stop_ns": 2**64},
+        {"id": bytes(16)},
+        {"id": b"12345678" + bytes(8)},
+        {"trace": bytes(16)},
+    ],
+)
+def test_what_cannot_be_said_is_left_out_alone(bad: dict[str, Any]) -> None:
+    good = [span(number) for number in range(1, 6)]
+    odd = span(9)._replace(**bad)
+    message, outcome = otlp.request([*good[:2], odd, *good[2:], odd])
+    assert (outcome.refused, outcome.failed, bool(outcome.why)) == (0, 2, True)
+    assert [found.span_id for found in spans_of([message])] == [each.id[8:] for each in good]
+    assert len(message.resource_spans) == 1

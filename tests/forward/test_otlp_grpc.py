@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -14,7 +15,8 @@ from google.rpc.status_pb2 import Status
 
 from shmetrics.errors import ConfigError
 from shmetrics.forward.forwarding import sender_of
-from shmetrics.forward.sender import Refused, Sender, TryAgain
+from shmetrics.forward.sender import Outcome, Refused, Sender, TryAgain
+from tests.servers.misbehaving import Conversation, Misbehaving
 from tests.servers.otlp import GrpcReceiver, partial, spans_of
 from tests.servers.ports import ReservedPort
 
@@ -29,8 +31,8 @@ def sender(grpc_receiver: GrpcReceiver) -> Iterator[Sender]:
 
 
 def test_spans_arrive(grpc_receiver: GrpcReceiver, sender: Sender) -> None:
-    assert sender.send([span(1), span(2)]) == 0
-    assert sender.send([span(3)]) == 0
+    assert sender.send([span(1), span(2)]) == Outcome()
+    assert sender.send([span(3)]) == Outcome()
     found = spans_of(grpc_receiver.requests)
     assert [each.span_id for each in found] == [id_of(n)[8:] for n in (1, 2, 3)]
 
@@ -83,7 +85,7 @@ def test_what_is_temporary(grpc_receiver: GrpcReceiver, sender: Sender, code: st
     found = problem(sender)
     assert isinstance(found, TryAgain)
     assert (str(found), found.after_seconds) == (f"{code}: so it is", 7.5)
-    assert sender.send([span()]) == 0
+    assert sender.send([span()]) == Outcome()
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_a_receiver_that_is_full_is_tried_again_if_it_says_when(
 
 def test_what_a_receiver_did_not_take_is_known(grpc_receiver: GrpcReceiver, sender: Sender) -> None:
     grpc_receiver.answers.append(lambda context: partial(2))
-    assert sender.send([span(1), span(2), span(3)]) == 2
+    assert sender.send([span(1), span(2), span(3)]) == Outcome(refused=2)
 
 
 def test_nobody_there() -> None:
@@ -138,3 +140,63 @@ def test_a_receiver_that_does_not_answer_is_not_waited_for() -> None:
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"/no/ca\.pem: No such file"):
         sender_of(wanted("otlp+grpcs://h")._replace(ca_file="/no/ca.pem"))
+
+
+def test_what_cannot_be_said_keeps_nothing_else_back(grpc_receiver: GrpcReceiver) -> None:
+    sender = sender_of(wanted(grpc_receiver.url))
+    odd = span(9)._replace(name="\ud800")
+    assert sender.send([span(1), odd, span(2)])[:2] == (0, 1)
+    found = spans_of(grpc_receiver.requests)
+    assert [each.span_id for each in found] == [id_of(n)[8:] for n in (1, 2)]
+    assert sender.send([odd, odd])[:2] == (0, 2)
+    assert len(grpc_receiver.requests) == 1
+    sender.close()
+
+
+def test_whoever_keeps_the_call_open_is_left(grpc_receiver: GrpcReceiver) -> None:
+    go = threading.Event()
+
+    def takes_its_time(context: grpc.ServicerContext) -> Any:
+        go.wait(5.0)
+        return partial(0)
+
+    grpc_receiver.answers.append(takes_its_time)
+    sender = sender_of(wanted(grpc_receiver.url)._replace(timeout_seconds=0.3))
+    found = problem(sender)
+    go.set()
+    assert isinstance(found, TryAgain)
+    assert str(found).startswith("DEADLINE_EXCEEDED")
+    sender.close()
+
+
+def says_nothing(client: Conversation) -> None:
+    client.wait()
+
+
+def drips_pings(client: Conversation) -> None:
+    """HTTP/2's settings, and what keeps a connection alive."""
+    client.listen()
+    client.say(bytes(3) + b"\x04" + bytes(5))
+    while client.wait(0.02):
+        client.say(b"\0\0\x08\x06" + bytes(13))
+
+
+def drips_headers(client: Conversation) -> None:
+    """The beginning of an answer, of which more is to come."""
+    client.listen()
+    client.say(bytes(3) + b"\x04" + bytes(5))
+    client.listen()
+    client.say(b"\0\0\x01\x01\0\0\0\0\x01\x88")
+    while client.wait(0.02):
+        client.say(b"\0\0\0\x09\0\0\0\0\x01")
+
+
+@pytest.mark.parametrize("does", [says_nothing, drips_pings, drips_headers])
+def test_whoever_is_slow_is_left(does: Callable[[Conversation], None]) -> None:
+    server = Misbehaving(does)
+    sender = sender_of(wanted(f"otlp+grpc://127.0.0.1:{server.port}")._replace(timeout_seconds=0.5))
+    found = problem(sender)
+    assert isinstance(found, TryAgain)
+    assert str(found).startswith(("DEADLINE_EXCEEDED", "UNAVAILABLE"))
+    sender.close()
+    server.close()

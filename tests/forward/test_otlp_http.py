@@ -14,7 +14,8 @@ import trustme
 
 from shmetrics.errors import ConfigError
 from shmetrics.forward.forwarding import sender_of
-from shmetrics.forward.sender import Refused, Sender, TryAgain
+from shmetrics.forward.sender import Outcome, Refused, Sender, TryAgain
+from tests.servers.misbehaving import ANSWER, Conversation, Dripping, Misbehaving
 from tests.servers.otlp import HttpReceiver, hang_up, partial, say, spans_of
 from tests.servers.ports import ReservedPort
 
@@ -23,8 +24,8 @@ from .conftest import id_of, span, wanted
 
 def test_spans_arrive(http: HttpReceiver) -> None:
     sender = sender_of(wanted(http.url))
-    assert sender.send([span(1), span(2)]) == 0
-    assert sender.send([span(3)]) == 0
+    assert sender.send([span(1), span(2)]) == Outcome()
+    assert sender.send([span(3)]) == Outcome()
     assert [found.span_id for found in spans_of(http.requests)] == [id_of(n)[8:] for n in (1, 2, 3)]
 
 
@@ -49,7 +50,7 @@ def test_what_is_temporary(http: HttpReceiver, status: int) -> None:
     http.answers.append(lambda handler: say(handler, status, Retry_After="7"))
     found = problem(sender_of(wanted(http.url)))
     assert isinstance(found, TryAgain)
-    assert (found.after_seconds, found.n_sent) == (7, 0)
+    assert (found.after_seconds, found.left) == (7, None)
     assert str(status) in str(found)
 
 
@@ -84,7 +85,7 @@ def test_a_receiver_that_dies_in_the_middle(http: HttpReceiver) -> None:
     http.answers.append(hang_up)
     sender = sender_of(wanted(http.url))
     assert isinstance(problem(sender), TryAgain)
-    assert sender.send([span()]) == 0
+    assert sender.send([span()]) == Outcome()
 
 
 def test_nobody_there() -> None:
@@ -109,9 +110,9 @@ def test_a_receiver_that_does_not_answer_is_not_waited_for(scheme: str) -> None:
 def test_what_a_receiver_did_not_take_is_known(http: HttpReceiver) -> None:
     sender = sender_of(wanted(http.url))
     http.answers.append(lambda handler: say(handler, 200, partial(2).SerializeToString()))
-    assert sender.send([span(1), span(2), span(3)]) == 2
+    assert sender.send([span(1), span(2), span(3)]) == Outcome(refused=2)
     http.answers.append(lambda handler: say(handler, 200, b"fine, thank you"))
-    assert sender.send([span()]) == 0
+    assert sender.send([span()]) == Outcome()
 
 
 def test_a_receiver_with_tls_is_vouched_for(http: HttpReceiver, tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_receiver_with_tls_is_vouched_for(http: HttpReceiver, tmp_path: Path) 
     authority.issue_cert("127.0.0.1").configure_cert(context)
     http.serve_tls(context)
     known = wanted(http.url.replace("http", "https"))._replace(ca_file=str(ca_file))
-    assert sender_of(known).send([span()]) == 0
+    assert sender_of(known).send([span()]) == Outcome()
     assert len(http.requests) == 1
     found = problem(sender_of(known._replace(ca_file="")))
     assert isinstance(found, TryAgain)
@@ -132,3 +133,56 @@ def test_a_receiver_with_tls_is_vouched_for(http: HttpReceiver, tmp_path: Path) 
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"/no/ca\.pem: No such file"):
         sender_of(wanted("otlp+https://h")._replace(ca_file="/no/ca.pem"))
+
+
+def test_what_cannot_be_said_keeps_nothing_else_back(http: HttpReceiver) -> None:
+    sender = sender_of(wanted(http.url))
+    odd = span(9)._replace(name="\ud800")
+    assert sender.send([span(1), odd, span(2)])[:2] == (0, 1)
+    assert [found.span_id for found in spans_of(http.requests)] == [id_of(n)[8:] for n in (1, 2)]
+    assert sender.send([odd, odd])[:2] == (0, 2)
+    assert http.tries == 1
+
+
+@pytest.mark.parametrize("scheme", ["otlp+http", "otlp+https"])
+def test_a_receiver_that_drips_is_left(http: HttpReceiver, scheme: str, tmp_path: Path) -> None:
+    """In its answer, or in its handshake."""
+    ca_file = ""
+    if scheme == "otlp+https":
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(ca_file := str(tmp_path / "ca.pem"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        http.serve_tls(context)
+    slow = Dripping(http.port)
+    to = wanted(f"{scheme}://127.0.0.1:{slow.port}")._replace(ca_file=ca_file, timeout_seconds=0.3)
+    found = problem(sender_of(to))
+    assert isinstance(found, TryAgain)
+    assert "timed out" in str(found)
+    slow.close()
+
+
+def test_a_receiver_that_never_goes_on_is_left_before_its_time_is_over(http: HttpReceiver) -> None:
+    def goes_on(client: Conversation) -> None:
+        client.listen()
+        client.flood(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+        client.say(ANSWER)
+
+    endless = Misbehaving(goes_on)
+    found = problem(sender_of(wanted(f"otlp+http://127.0.0.1:{endless.port}")))
+    assert isinstance(found, TryAgain)
+    assert "no end" in str(found)
+    endless.close()
+
+
+def test_of_an_answer_without_end_enough_is_read() -> None:
+    def never_ends(client: Conversation) -> None:
+        client.listen()
+        client.say(b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.flood(b"1000\r\n" + b"x" * 4096 + b"\r\n")
+
+    endless = Misbehaving(never_ends)
+    found = problem(sender_of(wanted(f"otlp+http://127.0.0.1:{endless.port}")))
+    assert isinstance(found, Refused)
+    assert str(found) == "400 Bad"
+    endless.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import datetime, timezone
+from datetime import timezone
 from typing import Any
 
 import msgspec
@@ -62,7 +62,9 @@ def deepened(info: dict[str, Any], depth: int, form: str) -> dict[str, Any]:
     return {**info, **nested(depth, form)} if depth else info
 
 
-@given(infos, st.integers(0, 40) | st.sampled_from([900, 100_000]), st.sampled_from(["list", "map"]))
+@given(
+    infos, st.integers(0, 40) | st.sampled_from([900, 100_000]), st.sampled_from(["list", "map"])
+)
 def test_whatever_is_said_is_plain_json_and_bounded(
     info: dict[str, Any], depth: int, form: str
 ) -> None:

@@ -106,6 +106,16 @@ def test_states() -> None:
     }
 
 
-def test_a_thousand_spans_in_each_other() -> None:
-    spans = [span(1, start=0), *(span(i, i - 1, start=i) for i in range(2, 5001))]
-    assert len(list(walk(tree(spans)))) == 5000
+def test_a_hundred_thousand_spans_in_each_other() -> None:
+    """A line, one that ends in a circle, and a circle of them all."""
+    first, last = 10_000, 110_000
+    line = [span(first, start=0), *(span(i, i - 1, start=i) for i in range(first + 1, last))]
+    into_a_circle = [span(first, first + 1, start=0), *line[1:]]
+    circle = [span(first, last - 1, start=0), *line[1:]]
+    for spans in (line, into_a_circle, circle):
+        top = tree(spans)
+        assert [node.span.id for node in walk(top)] == [each.id for each in spans]
+        (first,) = top
+        assert first.is_orphan == (spans is not line)
+        assert repr(first)
+        assert first != tree(spans)[0]
