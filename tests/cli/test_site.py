@@ -4,7 +4,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 
 from shmetrics.client import site
+from tests.servers.misbehaving import ANSWER, Conversation, Misbehaving
 
 
 def announce(directory: Path, url: str) -> None:
@@ -96,3 +97,82 @@ def test_the_collector_refuses(tmp_path: Path, server: str) -> None:
 def test_the_answer_is_something_else(tmp_path: Path, server: str) -> None:
     announce(tmp_path, server)
     assert re.match(f"{server}/text: this is not JSON: ", message(tmp_path, "/text"))
+
+
+# ---- whoever answers in the collector's place ----------------------------------------------------
+
+
+def drips(client: Conversation) -> None:
+    client.listen()
+    client.drip(ANSWER)
+
+
+def goes_on(client: Conversation) -> None:
+    client.listen()
+    client.flood(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+    client.say(ANSWER)
+
+
+def never_ends(client: Conversation) -> None:
+    client.listen()
+    client.say(b"HTTP/1.1 200 OK\r\n\r\n")
+    client.flood(b"x" * 4096)
+
+
+def breaks_off(client: Conversation) -> None:
+    client.listen()
+    client.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}")
+
+
+def sends_elsewhere(client: Conversation) -> None:
+    client.listen()
+    client.say(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+
+
+def says_junk(client: Conversation) -> None:
+    client.listen()
+    client.say(b"\0\1\2\n" * 99)
+
+
+@pytest.mark.parametrize(
+    ("does", "what"),
+    [
+        (drips, r"timed out; is the collector \(pid 42\) still running\?$"),
+        (goes_on, "the answer has no end; is the collector"),
+        (never_ends, "more than 10000 bytes$"),
+        (breaks_off, "IncompleteRead"),
+        (sends_elsewhere, "/json: 302: $"),
+        (says_junk, "is the collector"),
+    ],
+)
+def test_whoever_misbehaves_is_said_in_a_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    does: Callable[[Conversation], None],
+    what: str,
+) -> None:
+    monkeypatch.setattr(site, "TIMEOUT_SECONDS", 0.5 if does is drips else 60.0)
+    monkeypatch.setattr(site, "MOST_ANSWER_BYTES", 10_000)
+    misbehaving = Misbehaving(does)
+    announce(tmp_path, f"http://127.0.0.1:{misbehaving.port}")
+    assert re.search(what, message(tmp_path))
+    misbehaving.close()
+
+
+def test_an_answer_that_is_nested_without_end_is_no_json(tmp_path: Path) -> None:
+    def nests(client: Conversation) -> None:
+        client.listen()
+        client.say(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000)
+
+    nesting = Misbehaving(nests)
+    announce(tmp_path, f"http://127.0.0.1:{nesting.port}")
+    assert "this is not JSON" in message(tmp_path)
+    nesting.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://h/", "http://", "nonsense", "http://h:x"]
+)
+def test_what_is_no_url_of_a_collector(tmp_path: Path, url: str) -> None:
+    announce(tmp_path, url)
+    assert message(tmp_path).startswith(f"{url}: ")

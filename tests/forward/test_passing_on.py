@@ -16,6 +16,7 @@ import pytest
 from shmetrics.hooks.osprofiler.driver import Shm
 from tests.collector.node import Node, node
 from tests.osprofiler.conftest import without_times
+from tests.servers.misbehaving import ANSWER, Conversation, Misbehaving
 from tests.servers.otlp import GrpcReceiver, HttpReceiver, attributes_of, say, spans_of
 from tests.servers.ports import ReservedPort
 from tests.servers.processes import until
@@ -149,6 +150,48 @@ def test_what_a_stop_leaves_behind_is_counted(node: Node) -> None:
     emitter.go()
     emitter.end()
     nobody.release()
+
+
+def test_a_receiver_that_drips_is_given_up_and_holds_up_nobody(
+    node: Node, http: HttpReceiver
+) -> None:
+    """Nor does it hold up the end."""
+
+    def drips(client: Conversation) -> None:
+        client.listen()
+        client.drip(ANSWER)
+
+    slow = Misbehaving(drips)
+    to = f"otlp+http://127.0.0.1:{slow.port}/v1/traces"
+    often = "timeout_seconds = 0.2\ngive_up_seconds = 0.5\n"
+    node.start(forwards(http.url, to) + often)
+    emitter = node.emitter(REQUEST)
+    emitter.until("done")
+    reaches(node, 2, "forwarded_spans", to=http.url)
+    reaches(node, 2, "forward_lost", to=to, reason="gave_up")
+    assert "spans are not passed on: timed out" in node.log
+    emitter.go()
+    emitter.end()
+    node.stop()
+    slow.close()
+
+
+def test_one_span_costs_no_other(node: Node, http: HttpReceiver) -> None:
+    """As one with an id that OTLP calls invalid."""
+    node.start(forwards(http.url))
+    odd = """
+    zeros = str(uuid.UUID(int=1 << 64))
+    api.start("wsgi", zeros, BASE, OUTER)
+    api.stop("wsgi", zeros, BASE, OUTER)
+    pause("done")
+"""
+    emitter = node.emitter(REQUEST.replace('    pause("done")\n', odd))
+    emitter.until("done")
+    assert [span.name for span in arrived(http, 2)] == ["db", "wsgi"]
+    reaches(node, 1, "forward_lost", to=http.url, reason="failed")
+    reaches(node, 2, "forwarded_spans", to=http.url)
+    emitter.go()
+    emitter.end()
 
 
 # ---- OSProfiler's back-ends ---------------------------------------------------------------------
