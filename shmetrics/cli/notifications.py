@@ -134,5 +134,5 @@ def _summary(results: Mapping[str, int], traces: Traces) -> str:
     refused = sorted((name, n) for name, n in results.items() if name not in ("taken", LATE))
     why = ", ".join(f"{name} {n}" for name, n in refused)
     said = f"{results.get('taken', 0)} taken, {sum(n for _, n in refused)} refused"
-    lost = results.get(LATE, 0) + traces.failures() + traces.lost()["spans_per_trace"]
+    lost = results.get(LATE, 0) + sum(traces.lost().values())
     return f"{said}{f' ({why})' if why else ''}, {lost} not kept"

@@ -101,6 +101,10 @@ class Agent:
         self.trace_failures = counter(
             "trace_store_failures", "Batches of spans that could not be written"
         )
+        self.traces_anew = counter(
+            "trace_store_anew",
+            "Times that traces began anew, because their file was damaged, another's or gone",
+        )
         self.clock_steps = counter(
             "clock_steps", "Times that the wall clock was set while spans came"
         )

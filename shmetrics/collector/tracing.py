@@ -50,6 +50,7 @@ class Tracing:
         for limit, total in self.traces.expired().items():
             self._agent.traces_expired.labels(limit).inc(self._more("expired", limit, total))
         self._agent.trace_failures.inc(self._more("failures", total=self.traces.failures()))
+        self._agent.traces_anew.inc(self._more("anew", total=self.traces.anew()))
         self._agent.clock_steps.inc(self._more("steps", total=self.spans.clock_steps))
         for other in self._forwarding.forwarders:
             to = other.name

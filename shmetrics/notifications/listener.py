@@ -22,7 +22,7 @@ from oslo_messaging.exceptions import MessagingException
 
 import shmetrics
 from shmetrics.errors import ConfigError
-from shmetrics.notifications.payload import EVENT_PREFIX, Refused, event_of
+from shmetrics.notifications.payload import EVENT_PREFIX, MOST_INFO_BYTES, Refused, event_of
 from shmetrics.traces.traces import Traces
 
 # Notifications in the process at a time; the broker would send all that it has.
@@ -52,7 +52,7 @@ class Endpoint:
             self._count(str(reason))
             return
         with self._lock:  # the traces are brought by one thread at a time
-            self._traces.add(lambda: [found], 1, 0)
+            self._traces.add(lambda: [found], 1, MOST_INFO_BYTES)
         is_written = self._traces.settle(WRITE_SECONDS)
         self._count("taken" if is_written else "not_written")
 

@@ -5,12 +5,18 @@ Traces are numbered as they come, and all that is of them is kept by that number
 brings then lies together, and to write it changes few pages. By their own ids, which are random, it
 would change a page per trace in each table, and a span would cost half as much again.
 
+It has a rollback journal, and no write-ahead log: that grows as long as somebody reads, and is
+mapped, so that who cuts it short ends whoever looks. A journal takes what a transaction changes of
+what was there, of each page once, and is gone with it.
+
 SQLite is loaded when there is a trace: a node that has none is spared its megabyte.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import os
 import threading
 from pathlib import Path
@@ -21,12 +27,18 @@ if TYPE_CHECKING:
 
 #: "shmt", in the header of the file (https://www.sqlite.org/fileformat.html, application id).
 APPLICATION_ID: Final = 0x73686D74
-VERSION: Final = 2
-#: Two may write: the collector, and who takes notifications off the bus. Each waits for the other.
+VERSION: Final = 3
+PAGE_BYTES: Final = 4096
+#: Of files that belong to a database.
+ENDINGS: Final = ("-journal", "-wal", "-shm")
+#: Two may write: the collector, and who takes notifications off the bus. Each waits for the other,
+#: and for who reads.
 BUSY_SECONDS: Final = 30.0
+#: How long who reads waits for a batch to be committed, and how long a question may take, as
+#: meanwhile nothing can be.
+READ_SECONDS: Final = 10.0
 
-_SCHEMA: Final = f"""
-BEGIN;
+_TABLES: Final = """
 CREATE TABLE traces (
     n INTEGER PRIMARY KEY,       -- in the order in which they were heard of
     id BLOB NOT NULL UNIQUE,
@@ -36,9 +48,8 @@ CREATE TABLE traces (
     open INTEGER NOT NULL DEFAULT 0,
     errors INTEGER NOT NULL DEFAULT 0,
     lost INTEGER NOT NULL DEFAULT 0,         -- spans beyond the limit
-    info_bytes INTEGER NOT NULL DEFAULT 0
+    heard_ns INTEGER NOT NULL DEFAULT 0      -- when that was, by the store's age
 );
-CREATE INDEX traces_by_start ON traces (start_ns);
 CREATE TABLE spans (
     trace INTEGER NOT NULL,      -- its n
     id BLOB NOT NULL,
@@ -57,13 +68,26 @@ CREATE TABLE spans (
     lane INTEGER NOT NULL,
     PRIMARY KEY (trace, id)
 ) WITHOUT ROWID;
-CREATE INDEX open_spans ON spans (lane) WHERE stop_ns IS NULL;
+CREATE INDEX open_spans ON spans (lane) WHERE stop_ns IS NULL AND NOT has_died;
 CREATE TABLE services (
     service TEXT NOT NULL,
     trace INTEGER NOT NULL,
     PRIMARY KEY (service, trace)
 ) WITHOUT ROWID;
 CREATE INDEX services_by_trace ON services (trace);
+CREATE TABLE age (
+    boot_ns INTEGER NOT NULL,    -- since the machine was started
+    age_ns INTEGER NOT NULL      -- of the store, then
+);
+INSERT INTO age VALUES (0, 0);
+"""
+
+# What makes the file small again has to be said before there is anything in it.
+_SCHEMA: Final = f"""
+PRAGMA page_size = {PAGE_BYTES};
+PRAGMA auto_vacuum = INCREMENTAL;
+BEGIN;
+{_TABLES}
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
@@ -71,7 +95,18 @@ COMMIT;
 
 
 class ForeignFile(Exception):
-    """This is no trace store, or one that this version cannot read; the text says which and why."""
+    """This is no trace store, or one that this version cannot read; the text says which and why.
+
+    is_damaged: it was one of ours.
+    """
+
+    def __init__(self, text: str, is_damaged: bool = False) -> None:
+        super().__init__(text)
+        self.is_damaged = is_damaged
+
+
+#: What damage has made of a text is no error: there is no more to be had.
+_text: Final = functools.partial(str, encoding="utf-8", errors="replace")
 
 
 def connect_to_write(path: Path) -> sqlite3.Connection:
@@ -79,17 +114,25 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
     sqlite3.Error or OSError if it cannot be opened."""
     import sqlite3
 
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "there is something that is no file", str(path))
     if not path.exists() or path.stat().st_size == 0:
         _make(path)
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
     try:
-        # Readers see the last commit, and never wait for the one at hand. What the system has not
-        # written yet when the machine stops is lost, and nothing else: these are traces, no totals.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
         check(connection, path)
+        # What is not written when the machine stops is lost, and nothing else.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        # A journal that is read back, and what a statement changes, need no other files; and what
+        # was let go need not be written over.
+        for setting in (
+            *("journal_mode = DELETE", "temp_store = MEMORY"),
+            *("cache_spill = OFF", "secure_delete = OFF"),
+        ):
+            connection.execute(f"PRAGMA {setting}").fetchall()
+        connection.text_factory = _text
     except sqlite3.DatabaseError as error:
         connection.close()
         if isinstance(error, sqlite3.OperationalError) and "not a database" not in str(error):
@@ -108,8 +151,10 @@ def _make(path: Path) -> None:
     made = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
     made.touch(mode=0o600)
     try:
+        for ending in ENDINGS:  # of one that is gone: what they say would be written into this one
+            path.with_name(path.name + ending).unlink(missing_ok=True)
         connection = sqlite3.connect(made, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = OFF")  # nobody has anything to lose yet
         connection.executescript(_SCHEMA)
         connection.close()
         if path.exists() and path.stat().st_size == 0:
@@ -122,21 +167,51 @@ def _make(path: Path) -> None:
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection for one reader. Raises sqlite3.Error."""
+    """A connection for one reader, who waits as long as a batch is committed. Raises
+    sqlite3.Error."""
     import sqlite3
 
     uri = path.absolute().as_uri() + "?mode=ro"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=READ_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.text_factory = _text
+    return connection
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
     """Raises ForeignFile if it is not one of ours, whole, and of this version."""
+    import sqlite3
+
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
         raise ForeignFile(f"{path}: another program's database")
     if version != VERSION:
         raise ForeignFile(f"{path}: trace store of version {version}, this is version {VERSION}")
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        is_ours = _said(connection) == _said_at_first()
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            raise
+        found, is_ours = str(error), False
     if found != "ok":
-        raise ForeignFile(f"{path}: damaged ({found})")
+        raise ForeignFile(f"{path}: damaged ({found})", is_damaged=True)
+    if not is_ours:
+        raise ForeignFile(f"{path}: damaged (not its tables)", is_damaged=True)
+
+
+def _said(connection: sqlite3.Connection) -> list[tuple[str | None, ...]]:
+    """What the database says of its tables."""
+    return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+@functools.cache
+def _said_at_first() -> list[tuple[str | None, ...]]:
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_TABLES)
+        return _said(connection)

@@ -1,29 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """The trace store: the spans of the node in one SQLite file, and which traces they make.
 
-One thread writes. Readers have connections of their own (`Reader`); neither waits for the other.
+One thread writes. Readers have connections of their own (`Reader`), and go on while a batch is
+made; while it is committed one waits for the other.
+
+How large the file is says SQLite, in pages; before a batch is written there is room for it, because
+others have been let go. What that takes is bounded as well, so nothing here changes more in one
+transaction than its journal has room for.
 """
 
 from __future__ import annotations
 
-import logging
-import time
+import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from shmetrics.traces import schema
-from shmetrics.traces.assembly import SERVICE, START_NS, STOP_NS, SpanRow, assemble
+from shmetrics.traces import age, schema
+from shmetrics.traces.assembly import (
+    SERVICE,
+    START_INFO,
+    START_NS,
+    STOP_INFO,
+    STOP_NS,
+    SpanRow,
+    assemble,
+)
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import SPANS, Row
+from shmetrics.traces.room import NoRoom, Room, pages
 
 if TYPE_CHECKING:
     import sqlite3
 
-log = logging.getLogger(__name__)
-
-# What a span takes beside its info, about: so that many small ones are not for nothing.
+# What a span takes beside its info, about.
 SPAN_BYTES = 256
 
 _FIND = f"{SPANS} WHERE n = ? AND spans.id = ?"
@@ -40,27 +51,53 @@ ON CONFLICT (trace, id) DO UPDATE SET
 """
 
 # Made anew from its spans whenever one has changed: right whatever came twice, or in what order.
-_SUM_UP = f"""
-UPDATE traces SET (start_ns, stop_ns, spans, open, errors, info_bytes) = (
+_SUM_UP = """
+UPDATE traces SET (start_ns, stop_ns, spans, open, errors, heard_ns) = (
     SELECT
         min(coalesce(start_ns, stop_ns)),
         max(coalesce(stop_ns, start_ns)),
         count(*),
         sum(stop_ns IS NULL AND NOT has_died),
         count(exception),
-        sum({SPAN_BYTES} + coalesce(length(start_info), 0) + coalesce(length(stop_info), 0))
+        ?
     FROM spans WHERE trace = n
 ) WHERE n = ?
 """
 
+_DROP = (
+    """DELETE FROM spans WHERE trace = ?1
+        AND id IN (SELECT id FROM spans WHERE trace = ?1 LIMIT ?2)""",
+    """DELETE FROM services WHERE trace = ?1
+        AND service IN (SELECT service FROM services WHERE trace = ?1 LIMIT ?2)""",
+)
+
+# Where a batch takes more pages than was foreseen, so much more is tried, and no more.
+UNFORESEEN, MORE_PAGES = 4, 64
+# Of the pages: what is let go with what has to be, and how many may be free in the end.
+SPARE_PART, FREE_PART = 16, 4
+# Traces that are looked for at a time.
+AT_ONCE = 256
+
+Traces: TypeAlias = Mapping[bytes, Mapping[bytes, SpanRow]]
+
 
 class Limits(NamedTuple):
-    """How much is kept. Of traces the oldest go first, and whole."""
+    """How much is kept. Of traces those go first that were heard of first, and whole."""
 
     traces: int = 100_000
-    bytes: int = 1 << 30  # of what was said, and SPAN_BYTES for each span
-    age_seconds: float = 7 * 24 * 3600.0
+    bytes: int = 1 << 30  # of all files, at any moment
+    age_seconds: float = 7 * 24 * 3600.0  # after the last that was heard, while the machine runs
     spans_per_trace: int = 10_000
+
+
+class Counts:
+    """What became of what a store was given, whichever file it was in."""
+
+    def __init__(self) -> None:
+        self.lost = 0  # spans beyond what a trace may have
+        # Starts and stops of which not all that was to be said was kept, by reason.
+        self.cut: Counter[str] = Counter()
+        self.expired: Counter[str] = Counter()  # traces that were let go, by limit
 
 
 class TraceStore:
@@ -70,65 +107,112 @@ class TraceStore:
         self,
         path: Path,
         limits: Limits = Limits(),  # noqa: B008
-        unix_ns: Callable[[], int] = time.time_ns,
+        boot_ns: Callable[[], int] = age.boot_ns,
         ended: Callable[[Sequence[Row]], None] | None = None,
+        counts: Counts | None = None,
     ) -> None:
         """ended: is given the rows of spans that will not change any more, once they are written:
-        they have stopped, or their process is gone. Raises ForeignFile, sqlite3.Error or
+        they have stopped, or their process is gone. boot_ns: what time is measured by, since the
+        machine was started. counts: to go on with. Raises ForeignFile, NoRoom, sqlite3.Error or
         OSError."""
         self.path = path
-        self.lost = 0  # spans beyond what a trace may have
-        # Starts and stops of which not all that was to be said was kept, by reason.
-        self.cut: Counter[str] = Counter()
-        self.expired: Counter[str] = Counter()  # traces that were let go, by limit
+        self.counts = Counts() if counts is None else counts
         self._limits = limits
-        self._unix_ns = unix_ns
+        self._boot_ns = boot_ns
         self._ended = ended
+        self._room = Room(path, limits.bytes)
         self._db = schema.connect_to_write(path)
+        try:
+            self._file = path.stat()
+            self._room.hold(self._db)
+            with _Transaction(self._db):
+                self._note_age()
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         """Lets go of the file."""
         self._db.close()
 
+    def is_there(self) -> bool:
+        """Whether its file is still the one that others find by its path."""
+        try:
+            return os.path.samestat(self.path.stat(), self._file)
+        except OSError:
+            return False
+
+    def _note_age(self) -> None:
+        now_ns = self._boot_ns()
+        self._born_ns = now_ns - age.age_ns(self._db, now_ns)
+
+    def _age_ns(self) -> int:
+        """How old the store is, by a clock that nobody sets."""
+        return self._boot_ns() - self._born_ns
+
     # ---- what comes in ----------------------------------------------------------------------
 
     def add(self, events: Iterable[SpanEvent]) -> None:
-        """Takes them all, or none. It may have had some of them before."""
+        """Takes them all, or none. It may have had some of them before. Raises sqlite3.Error; and
+        NoRoom or JournalFull, where fewer may have the room that these have not."""
         traces, n_cut = assemble(events)
         if not traces:
             return
-        lost: Counter[int] = Counter()
-        with _Transaction(self._db):
-            numbers = {}
-            for trace, spans in traces.items():
-                n, n_had = self._known(trace)
-                numbers[trace] = n
-                lost[n] = self._let_go(spans, n, n_had)
-            rows = [
-                (numbers[trace], *row) for trace, spans in traces.items() for row in spans.values()
-            ]
-            self._db.executemany(_PUT, rows)
-            self._sum_up(numbers.values())
-            of_service = {(row[1 + SERVICE], row[0]) for row in rows}
-            self._db.executemany("INSERT OR IGNORE INTO services VALUES (?, ?)", of_service)
-            more_lost = [(more, n) for n, more in lost.items() if more]
-            self._db.executemany("UPDATE traces SET lost = lost + ? WHERE n = ?", more_lost)
-            stopped = [] if self._ended is None else self._stopped(traces, numbers)
-        self.lost += lost.total()
-        self.cut += n_cut
+        lost, stopped = self._written(traces)
+        self.counts.lost += lost
+        self.counts.cut += n_cut
         if self._ended is not None:
             self._ended(stopped)
 
-    def _stopped(
-        self, traces: Mapping[bytes, Mapping[bytes, SpanRow]], numbers: Mapping[bytes, int]
-    ) -> list[Row]:
+    def _written(self, traces: Traces) -> tuple[int, list[Row]]:
+        import sqlite3
+
+        n_pages = _pages_of(traces)
+        if n_pages > self._room.pages // 4 and sum(map(len, traces.values())) > 1:
+            raise NoRoom(f"{n_pages} pages at a time, of {self._room.pages}")
+        for wanted in (n_pages, UNFORESEEN * n_pages + MORE_PAGES):
+            has_room = self._make_room(wanted)
+            try:
+                return self._write(traces)
+            except sqlite3.OperationalError as error:
+                if "full" not in str(error):
+                    raise
+                failed = error
+        if has_room:  # then it is the disk
+            raise failed
+        raise NoRoom(f"{wanted} pages, of {self._room.pages}")
+
+    def _write(self, traces: Traces) -> tuple[int, list[Row]]:
+        """How many spans their traces may not have, and the rows of those that have stopped."""
+        rows: list[Row] = []
+        lost: dict[int, int] = {}
+        ids: dict[int, bytes] = {}
+        with _Transaction(self._db):
+            for trace, spans in traces.items():
+                n, n_had = self._known(trace)
+                kept = self._kept(spans, n, n_had)
+                rows += [(n, *row) for row in kept]
+                lost[n] = len(spans) - len(kept)
+                ids[n] = trace
+            self._change(_PUT, rows)
+            self._sum_up(lost)
+            of_service = {(row[1 + SERVICE], row[0]) for row in rows}
+            self._change("INSERT OR IGNORE INTO services VALUES (?, ?)", list(of_service))
+            more_lost = [(more, n) for n, more in lost.items() if more]
+            self._change("UPDATE traces SET lost = lost + ? WHERE n = ?", more_lost)
+            stopped = [] if self._ended is None else self._stopped(rows, ids)
+        return sum(lost.values()), stopped
+
+    def _change(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
+        self._room.execute_many(self._db, statement, values)
+
+    def _stopped(self, rows: Iterable[Row], ids: Mapping[int, bytes]) -> list[Row]:
         """Of these spans those that have stopped. What a batch says all of needs not be read
-        again."""
+        again. ids: of the traces, by their numbers."""
         return [
-            (trace, *row) if row[START_NS] is not None else self._find(numbers[trace], id)
-            for trace, spans in traces.items()
-            for id, row in spans.items()
-            if row[STOP_NS] is not None
+            (ids[row[0]], *row[1:]) if row[1 + START_NS] is not None else self._find(row[0], row[1])
+            for row in rows
+            if row[1 + STOP_NS] is not None
         ]
 
     def _find(self, n: int, id: bytes) -> Row:
@@ -144,73 +228,130 @@ class TraceStore:
         n, n_spans = found
         return n, n_spans
 
-    def _let_go(self, spans: dict[bytes, SpanRow], n: int, n_had: int) -> int:
-        """Takes out those that their trace may not have any more, and says how many."""
+    def _kept(self, spans: Mapping[bytes, SpanRow], n: int, n_had: int) -> list[SpanRow]:
+        """Those of them that their trace may have."""
         most = self._limits.spans_per_trace
         if n_had + len(spans) <= most:
-            return 0
+            return list(spans.values())
         query = self._db.execute("SELECT id FROM spans WHERE trace = ?", (n,))
         new = spans.keys() - {id for (id,) in query}
-        beyond = [id for id in spans if id in new][max(most - n_had, 0) :]
-        for id in beyond:
-            del spans[id]
-        return len(beyond)
+        beyond = set([id for id in spans if id in new][max(most - n_had, 0) :])
+        return [row for id, row in spans.items() if id not in beyond]
 
     def lane_ended(self, lane: int) -> None:
         """The process of this lane is gone: what of its spans is open will not stop."""
+        while rows := self._end_some(lane):
+            if self._ended is not None:
+                self._ended(rows)
+
+    def _end_some(self, lane: int) -> list[Row]:
+        """The rows of some of its spans, which have died now; none: there is no other."""
+        of_lane = "lane = ? AND stop_ns IS NULL AND NOT has_died"
         with _Transaction(self._db):
-            of_lane = "lane = ? AND stop_ns IS NULL AND NOT has_died"
-            query = self._db.execute(f"SELECT trace, id FROM spans WHERE {of_lane}", (lane,))
-            died: list[tuple[int, bytes]] = query.fetchall()
-            self._db.execute(f"UPDATE spans SET has_died = 1 WHERE {of_lane}", (lane,))
+            query = f"SELECT trace, id FROM spans WHERE {of_lane} LIMIT ?"
+            died = self._db.execute(query, (lane, self._room.piece)).fetchall()
+            self._change("UPDATE spans SET has_died = 1 WHERE trace = ? AND id = ?", died)
             self._sum_up({n for n, _ in died})
-            rows = [] if self._ended is None else [self._find(*key) for key in died]
-        if self._ended is not None:
-            self._ended(rows)
+            return [self._find(*key) for key in died]
 
     def _sum_up(self, traces: Iterable[int]) -> None:
-        self._db.executemany(_SUM_UP, [(n,) for n in traces])
+        age_ns = self._age_ns()
+        self._change(_SUM_UP, [(age_ns, n) for n in traces])
 
     # ---- what goes --------------------------------------------------------------------------
 
     def expire(self) -> None:
-        """Lets the oldest traces go, as far as there is more than the limits allow."""
-        gone: Counter[str] = Counter()
-        # All at once: the number of a trace that another process has let go may be a new one's.
+        """Lets the oldest traces go, as far as there is more than the limits allow, and makes the
+        file smaller where much of it is free."""
         with _Transaction(self._db):
-            gone["age"] = self._drop(self._too_old())
-            gone["traces"] = self._drop(self._too_many())
-            gone["bytes"] = self._drop(self._too_large())
-        self.expired += gone
+            self._note_age()
+        self._drop("age", self._too_old)
+        self._drop("traces", self._too_many)
+        self._make_room(0)
+        n, n_free = pages(self._db)
+        if n > self._room.pages or FREE_PART * n_free > n:
+            self._shrink(n_free)
+
+    def _make_room(self, n_pages: int) -> bool:
+        """Lets the oldest go where there is no room for so many pages more, and some others with
+        them, so that it is not for each batch. Says whether there is room now."""
+        if self._n_available() < n_pages:
+            wanted = n_pages + self._room.pages // SPARE_PART
+            self._drop("bytes", lambda: self._too_large(wanted))
+        return self._n_available() >= n_pages
+
+    def _n_available(self) -> int:
+        """Pages that there may be, beside those in use."""
+        n, n_free = pages(self._db)
+        return self._room.pages - n + n_free
 
     def _too_old(self) -> list[int]:
-        oldest_ns = self._unix_ns() - int(self._limits.age_seconds * 1e9)
-        return self._numbers("SELECT n FROM traces WHERE stop_ns < ?", oldest_ns)
+        oldest_ns = self._age_ns() - int(self._limits.age_seconds * 1e9)
+        return self._numbers("WHERE heard_ns < ? ORDER BY n LIMIT ?", oldest_ns, AT_ONCE)
 
     def _too_many(self) -> list[int]:
         (n_traces,) = self._db.execute("SELECT count(*) FROM traces").fetchone()
         excess = max(n_traces - self._limits.traces, 0)
-        return self._numbers("SELECT n FROM traces ORDER BY start_ns LIMIT ?", excess)
+        return self._numbers("ORDER BY n LIMIT ?", min(excess, AT_ONCE))
 
-    def _too_large(self) -> list[int]:
-        """So many of the oldest that the bytes beyond the limit are gone with them."""
-        (n_bytes,) = self._db.execute("SELECT coalesce(sum(info_bytes), 0) FROM traces").fetchone()
-        found: list[int] = []
-        for n, info_bytes in self._db.execute("SELECT n, info_bytes FROM traces ORDER BY start_ns"):
-            if n_bytes <= self._limits.bytes:
-                break
-            found.append(n)
-            n_bytes -= info_bytes
-        return found
+    def _too_large(self, n_pages: int) -> Iterator[int]:
+        """One after the other, until so many pages are available."""
+        for n in self._numbers("ORDER BY n LIMIT ?", AT_ONCE):
+            if self._n_available() >= n_pages:
+                return
+            yield n
 
-    def _numbers(self, query: str, value: int) -> list[int]:
-        return [n for (n,) in self._db.execute(query, (value,))]
+    def _numbers(self, which: str, *values: int) -> list[int]:
+        return [n for (n,) in self._db.execute(f"SELECT n FROM traces {which}", values)]
 
-    def _drop(self, traces: list[int]) -> int:
-        """Lets these go, and says how many they are."""
-        for table, column in (("spans", "trace"), ("services", "trace"), ("traces", "n")):
-            self._db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(n,) for n in traces])
-        return len(traces)
+    def _drop(self, limit: str, some: Callable[[], Iterable[int]]) -> None:
+        """Lets traces go, as many at a time as the journal has room for, until there are none to
+        be. some: numbers of such, found anew for each transaction: that of a trace that another
+        process has let go may be a new one's."""
+        begun = True
+        while begun:
+            begun, n_gone = False, 0
+            with _Transaction(self._db):
+                for n in some():
+                    begun = True
+                    if not self._drop_one(n):
+                        break
+                    n_gone += 1
+            if n_gone:
+                self.counts.expired[limit] += n_gone
+
+    def _drop_one(self, n: int) -> bool:
+        """Lets a trace go; False if the journal is full before that is done."""
+        piece = self._room.piece
+        for statement in _DROP:
+            n_gone = piece
+            while n_gone == piece:
+                if self._room.is_journal_full():
+                    return False
+                n_gone = self._db.execute(statement, (n, piece)).rowcount
+        self._db.execute("DELETE FROM traces WHERE n = ?", (n,))
+        return True
+
+    def _shrink(self, n_free: int) -> None:
+        """Gives free pages back, as many at a time as the journal has room for."""
+        while n_free > 0:
+            with _Transaction(self._db):
+                while n_free > 0 and not self._room.is_journal_full():
+                    self._db.execute(f"PRAGMA incremental_vacuum({self._room.piece})").fetchall()
+                    n_free -= self._room.piece
+        self._room.hold(self._db)
+
+
+def _pages_of(traces: Traces) -> int:
+    """What these spans take in the database, about, if they are new."""
+    n_bytes = 0
+    for spans in traces.values():
+        for row in spans.values():
+            info_bytes = len(row[START_INFO] or "") + len(row[STOP_INFO] or "")
+            n_bytes += SPAN_BYTES + info_bytes
+            if info_bytes > schema.PAGE_BYTES // 8:  # then some of it has pages of its own
+                n_bytes += schema.PAGE_BYTES // 2
+    return n_bytes // schema.PAGE_BYTES + 2
 
 
 class _Transaction:

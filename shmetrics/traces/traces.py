@@ -7,27 +7,28 @@ too old has to go.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from shmetrics.seldom import Seldom
 from shmetrics.traces.event import SpanEvent
+from shmetrics.traces.keeper import RETRY_SECONDS, Keeper
 from shmetrics.traces.pending import Pending
 from shmetrics.traces.reader import Query, Reader, Row, Span, Trace
-from shmetrics.traces.schema import ForeignFile
-from shmetrics.traces.store import Limits, TraceStore
+from shmetrics.traces.store import Limits
 from shmetrics.traces.writer import TraceWriter
 
 log = logging.getLogger(__name__)
 
 #: How long a question waits for what was brought before it.
 SETTLE_SECONDS: Final = 1.0
-#: Until the next try to open a store that could not be opened.
-RETRY_SECONDS: Final = 10.0
+#: Errors of SQLite's about whoever else is at work, or has worked for too long.
+PATIENCE: Final = ("database is locked", "interrupted")
+
+Found = TypeVar("Found")
 
 
 class Traces:
@@ -44,8 +45,7 @@ class Traces:
         """ended: is told of spans that have, by the thread that writes; see TraceStore. pending:
         where to note what a kill would lose; what an earlier one has lost is counted."""
         self.path = path
-        self._ended = ended
-        self._limits = limits
+        self._keeper = Keeper(path, limits, ended)
         self._monotonic = monotonic
         self._pending_path = pending
         self._pending: Pending | None = None
@@ -54,7 +54,7 @@ class Traces:
         self._unopened = 0
         self._seldom = Seldom(log)
         if self._is_there():
-            self._opened()
+            self._begun()
 
     def close(self) -> None:
         """Writes what waits. What became of it can still be asked."""
@@ -67,7 +67,7 @@ class Traces:
 
     def add(self, events: Callable[[], Iterable[SpanEvent]], n: int, n_bytes: int) -> None:
         """Has n events kept. n_bytes: what they take until they are made."""
-        writer = self._opened()
+        writer = self._begun()
         if writer is not None:
             writer.add(events, n, n_bytes)
         else:
@@ -76,7 +76,7 @@ class Traces:
     def lane_ended(self, lane: int) -> None:
         """The process of this lane is gone."""
         if self._writer is not None or self._is_there():
-            writer = self._opened()
+            writer = self._begun()
             if writer is not None:
                 writer.lane_ended(lane)
 
@@ -86,87 +86,90 @@ class Traces:
         except OSError:  # it cannot be told; the first span will say why
             return False
 
-    def _opened(self) -> TraceWriter | None:
+    def _begun(self) -> TraceWriter | None:
         if self._writer is None and self._monotonic() >= self._retry_at:
-            import sqlite3
-
             try:
                 self._writer = self._begin()
-            except (OSError, sqlite3.Error) as error:
+            except OSError as error:
                 self._retry_at = self._monotonic() + RETRY_SECONDS
                 self._seldom.warning("open", f"{self.path}: no traces are kept: {error}")
         return self._writer
 
     def _begin(self) -> TraceWriter:
         if self._pending_path is None:
-            return TraceWriter(self._open())
-        if self._pending is None:
-            self._pending = Pending(self._pending_path)
-        return TraceWriter(self._open(), note=self._pending.note)
-
-    def _open(self) -> TraceStore:
-        try:
-            return TraceStore(self.path, self._limits, ended=self._ended)
-        except ForeignFile as error:
-            aside = self.path.with_name(f"{self.path.name}.{time.strftime('%Y%m%dT%H%M%S')}")
-            self.path.rename(aside)
-            for ending in ("-wal", "-shm"):  # of that file
-                self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
-            log.error("%s; kept as %s, traces begin anew", error, aside)
-            return TraceStore(self.path, self._limits, ended=self._ended)
+            return TraceWriter(self._keeper)
+        self._pending = Pending(self._pending_path)
+        return TraceWriter(self._keeper, note=self._pending.note)
 
     # ---- what became of it ------------------------------------------------------------------
 
     def lost(self) -> dict[str, int]:
         """Starts and stops that could not be kept, and spans that a trace may not have, by
         reason, since the beginning."""
-        writer = self._writer
+        writer, lost = self._writer, self._keeper.lost
         return {
-            "no_store": self._unopened,
+            "no_store": self._unopened + lost["no_store"],
+            "no_room": lost["no_room"],
             "killed": 0 if self._pending is None else self._pending.left_behind,
             "queue": 0 if writer is None else writer.lost,
-            "not_written": 0 if writer is None else writer.unwritten,
-            "spans_per_trace": 0 if writer is None else writer.store.lost,
+            "not_written": lost["not_written"] + (0 if writer is None else writer.unwritten),
+            "spans_per_trace": self._keeper.counts.lost,
         }
 
     def cut(self) -> dict[str, int]:
         """Starts and stops of which not all that was to be said was kept, by reason."""
-        return {} if self._writer is None else dict(self._writer.store.cut)
+        return dict(self._keeper.counts.cut)
 
     def expired(self) -> dict[str, int]:
         """Traces that were let go, by the limit that they were beyond."""
-        return {} if self._writer is None else dict(self._writer.store.expired)
+        return dict(self._keeper.counts.expired)
 
     def failures(self) -> int:
         """Batches that could not be written."""
-        return 0 if self._writer is None else self._writer.failures
+        return self._keeper.failures + (0 if self._writer is None else self._writer.failures)
+
+    def anew(self) -> int:
+        """How often the file was damaged, another program's or gone, and traces began anew."""
+        return self._keeper.anew
 
     def settle(self, seconds: float) -> bool:
         """Waits until all that was brought is written; False if that took longer than this, or
         there is nothing to write to."""
-        return self._writer is not None and self._writer.settle(seconds)
+        if self._writer is None:
+            return False
+        return self._writer.settle(seconds) and self._keeper.is_open
 
     # ---- what is asked ----------------------------------------------------------------------
 
     def find(self, query: Query) -> list[Trace]:
         """The traces that are wanted. Raises sqlite3.Error."""
-        with self._reader() as reader:
-            return [] if reader is None else reader.find(query)
+        return self._ask(lambda reader: reader.find(query))
 
     def spans(self, trace: bytes) -> list[Span]:
         """The spans of a trace; none if there is no such trace. Raises sqlite3.Error."""
-        with self._reader() as reader:
-            return [] if reader is None else reader.spans(trace)
+        return self._ask(lambda reader: reader.spans(trace))
 
-    @contextlib.contextmanager
-    def _reader(self) -> Iterator[Reader | None]:
-        if self._writer is not None:
+    def _ask(self, question: Callable[[Reader], list[Found]]) -> list[Found]:
+        """Asks once more where the store turns out to be damaged, and had to begin anew."""
+        import sqlite3
+
+        if self._writer is None:
+            return self._asked(question)
+        self._writer.settle(SETTLE_SECONDS)
+        try:
+            return self._asked(question)
+        except sqlite3.DatabaseError as error:
+            if str(error) in PATIENCE:
+                raise
+            self._writer.look()
             self._writer.settle(SETTLE_SECONDS)
+            return self._asked(question)
+
+    def _asked(self, question: Callable[[Reader], list[Found]]) -> list[Found]:
         if not self.path.exists():
-            yield None
-            return
+            return []
         reader = Reader(self.path)
         try:
-            yield reader
+            return question(reader)
         finally:
             reader.close()

@@ -13,20 +13,22 @@ from typing import Final, NamedTuple, TypeAlias
 
 from shmetrics.seldom import Seldom
 from shmetrics.traces.event import SpanEvent
-from shmetrics.traces.store import TraceStore
+from shmetrics.traces.keeper import Keeper
 
 log = logging.getLogger(__name__)
 
 #: Of what waits to be written. Beyond it what comes is lost, and counted.
 MOST_BYTES: Final = 64 * 1024 * 1024
+#: What each thing that waits takes beside what was brought: many lanes bring a few spans each.
+WAITING_BYTES: Final = 512
+LANE_BYTES: Final = 64
 EXPIRE_SECONDS: Final = 10.0
 
-
-#: Of what is written in one transaction, and is in memory meanwhile beside what waits. Many lanes
-#: bring a few spans each, and a commit costs as much as ten.
+#: Of what is taken at a time, and is in memory meanwhile beside what waits. A commit costs as much
+#: as ten spans.
 BATCH_BYTES: Final = 1024 * 1024
 
-Work: TypeAlias = Callable[[TraceStore], None]
+Work: TypeAlias = Callable[[Keeper], None]
 
 
 class Events(NamedTuple):
@@ -37,29 +39,36 @@ class Events(NamedTuple):
     n_bytes: int  # that they take until then
 
 
+class Lanes(NamedTuple):
+    """Those whose processes are gone, one after the other."""
+
+    lanes: list[int]
+
+
 class TraceWriter:
     """Writes what it is given, in that order."""
 
     def __init__(
         self,
-        store: TraceStore,
+        keeper: Keeper,
         most_bytes: int = MOST_BYTES,
         note: Callable[[int], None] = lambda n: None,
     ) -> None:
-        """Takes the store over, and begins. note is told how many events are pending, given and not
-        written, whenever that changes."""
-        self.lost = 0  # events that were given and could not wait
-        self.failures = 0  # batches that could not be written
-        self.unwritten = 0  # events in them
-        self.store = store  # its counts are for everybody, its methods for the thread
+        """Takes the keeper over, and begins. note is told how many events are pending, given and
+        not written, whenever that changes."""
+        self.lost = 0  # what was given and could not wait: starts and stops, and ends of lanes
+        self.failures = 0  # what was brought and is wrong in itself
+        self.unwritten = 0  # events in that
+        self.keeper = keeper  # its counts are for everybody, its methods for the thread
         self._most_bytes = most_bytes
-        self._waiting: deque[Events | Work] = deque()
+        self._waiting: deque[Events | Lanes] = deque()
         self._waiting_bytes = 0
         self._pending = 0
         self._note = note
         self._changed = threading.Condition()
         self._is_closing = False
         self._is_busy = False
+        self._is_doubted = False
         self._expire_at = 0.0
         self._seldom = Seldom(log)
         self._thread = threading.Thread(target=self._run, name="shmetrics-traces", daemon=True)
@@ -67,26 +76,43 @@ class TraceWriter:
 
     def add(self, events: Callable[[], Iterable[SpanEvent]], n: int, n_bytes: int) -> None:
         """Has n events written, which are made when it comes to it. Does not wait."""
+        n_bytes += WAITING_BYTES
         with self._changed:
-            if self._waiting_bytes + n_bytes > self._most_bytes:
-                self.lost += n
-                return
-            self._waiting.append(Events(events, n, n_bytes))
-            self._waiting_bytes += n_bytes
-            self._count_pending(n)
-            self._changed.notify_all()
+            if self._has_room(n_bytes, n):
+                self._waiting.append(Events(events, n, n_bytes))
+                self._count_pending(n)
+                self._changed.notify_all()
 
     def lane_ended(self, lane: int) -> None:
         """The process of this lane is gone."""
         with self._changed:
-            self._waiting.append(lambda store: store.lane_ended(lane))
+            last = self._waiting[-1] if self._waiting else None
+            lanes = last if isinstance(last, Lanes) else Lanes([])
+            if self._has_room(LANE_BYTES if lanes is last else WAITING_BYTES, 1):
+                if lanes is not last:
+                    self._waiting.append(lanes)
+                lanes.lanes.append(lane)
+                self._changed.notify_all()
+
+    def _has_room(self, n_bytes: int, n: int) -> bool:
+        """Takes the room; or counts so many as lost, if there is not so much."""
+        if self._waiting_bytes + n_bytes > self._most_bytes:
+            self.lost += n
+            return False
+        self._waiting_bytes += n_bytes
+        return True
+
+    def look(self) -> None:
+        """Somebody has met an error in the store: has it looked through, before all that waits."""
+        with self._changed:
+            self._is_doubted = True
             self._changed.notify_all()
 
     def settle(self, seconds: float) -> bool:
         """Waits until all that was given is written; False if that took longer than this."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not self._waiting and not self._is_busy, timeout=seconds
+                lambda: not (self._waiting or self._is_busy or self._is_doubted), timeout=seconds
             )
 
     def close(self) -> None:
@@ -109,28 +135,42 @@ class TraceWriter:
             self._do(work, n)
             with self._changed:
                 self._count_pending(-n)
-        self.store.close()
+        self.keeper.close()
 
     def _next(self) -> tuple[Work, int] | None:
         """What is to be done now, and how many events it keeps; None: nothing any more."""
         with self._changed:
             self._is_busy = False
             self._changed.notify_all()
-            while (left := self._expire_at - time.monotonic()) > 0 and not self._waiting:
+            while (left := self._expire_at - time.monotonic()) > 0 and not (
+                self._waiting or self._is_doubted
+            ):
                 if self._is_closing:
                     return None
                 self._changed.wait(left)
             if left <= 0:  # however much waits: or under load nothing would ever go
                 return self._expire, 0
             self._is_busy = True
+            if self._is_doubted:
+                self._is_doubted = False
+                return Keeper.look, 0
             first = self._waiting.popleft()
-            return self._batch(first) if isinstance(first, Events) else (first, 0)
+            return self._batch(first) if isinstance(first, Events) else (self._lanes(first), 0)
 
-    def _expire(self, store: TraceStore) -> None:
+    def _expire(self, keeper: Keeper) -> None:
         try:
-            store.expire()
+            keeper.expire()
         finally:
             self._expire_at = time.monotonic() + EXPIRE_SECONDS
+
+    def _lanes(self, ended: Lanes) -> Work:
+        self._waiting_bytes -= WAITING_BYTES + LANE_BYTES * (len(ended.lanes) - 1)
+
+        def end(keeper: Keeper) -> None:
+            for lane in ended.lanes:
+                keeper.lane_ended(lane)
+
+        return end
 
     def _batch(self, first: Events) -> tuple[Work, int]:
         """The first, and with it what waits behind it, up to something else that is to be done."""
@@ -143,13 +183,12 @@ class TraceWriter:
             batch.append(more)
         self._waiting_bytes -= sum(events.n_bytes for events in batch)
         n = sum(events.n for events in batch)
-        return lambda store: store.add(chain.from_iterable(each.make() for each in batch)), n
+        return lambda keeper: keeper.add(chain.from_iterable(each.make() for each in batch)), n
 
     def _do(self, work: Work, n: int) -> None:
         try:
-            work(self.store)
-        except Exception as error:
-            # A full disk: what comes later may fit again.
+            work(self.keeper)
+        except Exception as error:  # the keeper has none: what was brought is wrong in itself
             self.failures += 1
             self.unwritten += n
-            self._seldom.warning("trace store", f"{self.store.path}: not written: {error}")
+            self._seldom.warning("trace store", f"{self.keeper.path}: not written: {error}")

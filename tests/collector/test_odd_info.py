@@ -60,7 +60,7 @@ def known(*infos: bytes) -> tuple[list[Span], dict[str, int]]:
     for n, span in enumerate(found):
         if n % 2 == 0:
             assert (span.start_info, span.is_cut) == ({"a": 1} if n else {}, False)
-    return found, dict(store.cut)
+    return found, dict(store.counts.cut)
 
 
 class Strict(HTMLParser):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -24,7 +23,7 @@ from hypothesis import strategies as st
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Query, Reader
 from shmetrics.traces.schema import ForeignFile
-from shmetrics.traces.store import SPAN_BYTES, Limits, TraceStore
+from shmetrics.traces.store import Limits, TraceStore
 
 from .conftest import Opened, event, id_of, whole
 
@@ -158,7 +157,7 @@ def test_finding(opened: Opened) -> None:
     def found(**wanted: Any) -> list[int]:
         return [int.from_bytes(trace.id, "big") for trace in reader.find(Query(**wanted))]
 
-    assert found() == [1004, 1003, 1002, 1001, 1000]
+    assert found() == [1004, 1003, 1002, 1001, 1000]  # as they were heard of
     assert found(limit=2) == [1004, 1003]
     assert found(since_ns=100, until_ns=300) == [1002, 1001]
     assert found(service="s1") == [1003, 1001]
@@ -185,39 +184,20 @@ def test_a_trace_may_have_only_so_many_spans(opened: Opened) -> None:
     spans = reader.spans(id_of(1000))
     assert [(span.id, span.stop_ns) for span in spans] == [(id_of(n), 1) for n in (1, 2, 3)]
     (trace,) = reader.find()
-    assert (trace.spans, trace.lost, store.lost) == (3, 3, 3)
+    assert (trace.spans, trace.lost, store.counts.lost) == (3, 3, 3)
 
 
-def test_the_oldest_go_first_and_whole(opened: Opened) -> None:
-    store, reader = opened(Limits(traces=2), unix_ns=lambda: 0)
+def test_the_first_that_were_heard_of_go_first_and_whole(opened: Opened) -> None:
+    """Whatever they say of their times."""
+    store, reader = opened(Limits(traces=2))
     for number in (3, 1, 2):
-        store.add(
-            whole(1, trace=1000 + number, at=number) + whole(2, trace=1000 + number, at=number)
-        )
+        at = 10**18 // number
+        store.add(whole(1, trace=1000 + number, at=at) + whole(2, trace=1000 + number, at=at))
     store.expire()
-    assert [trace.id for trace in reader.find()] == [id_of(1003), id_of(1002)]
-    assert reader.spans(id_of(1001)) == []
+    assert [trace.id for trace in reader.find()] == [id_of(1002), id_of(1001)]
+    assert reader.spans(id_of(1003)) == []
     assert [len(reader.find(Query(service="nova")))] == [2]
-    assert store.expired == {"traces": 1}
-
-
-def test_what_is_too_old_goes(opened: Opened) -> None:
-    now = [10 * 10**9]
-    store, reader = opened(Limits(age_seconds=5), unix_ns=lambda: now[0])
-    store.add(whole(1, trace=1000, at=4 * 10**9) + whole(1, trace=1001, at=6 * 10**9))
-    store.expire()
-    assert [trace.id for trace in reader.find()] == [id_of(1001)]
-    assert store.expired == {"age": 1}
-
-
-def test_what_takes_too_much_goes(opened: Opened) -> None:
-    one_bytes = SPAN_BYTES + 2 * len(json.dumps({"a": "x" * 1000}, separators=(",", ":")))
-    store, reader = opened(Limits(bytes=2 * one_bytes), unix_ns=lambda: 0)
-    for number in range(4):
-        store.add(whole(1, trace=1000 + number, at=number, info={"a": "x" * 1000}))
-    store.expire()
-    assert [trace.id for trace in reader.find()] == [id_of(1003), id_of(1002)]
-    assert store.expired == {"bytes": 2}
+    assert store.counts.expired == {"traces": 1}
 
 
 # ---- the file -----------------------------------------------------------------------------------
@@ -243,7 +223,7 @@ def test_what_json_has_no_form_for_is_let_go_and_nothing_beside_it(
     first, second = sorted(reader.spans(id_of(1000)), key=lambda span: span.id)
     failed = {"etype": "ValueError"}
     assert (first.start_info, first.stop_info, first.exception) == ({"a": 1}, failed, "ValueError")
-    assert (first.is_cut, second.is_cut, store.cut) == (True, False, {"no_json": 1})
+    assert (first.is_cut, second.is_cut, store.counts.cut) == (True, False, {"no_json": 1})
 
 
 def test_a_batch_that_fails_leaves_nothing_behind(opened: Opened) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shmetrics.traces import age
 from shmetrics.traces.reader import Query
 from shmetrics.traces.store import Limits, TraceStore
 from shmetrics.traces.traces import Traces
@@ -28,10 +29,10 @@ def test_there_is_no_file_before_there_is_a_span(tmp_path: Path) -> None:
 
 def test_what_is_too_old_goes_though_nothing_new_comes(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
-    store = TraceStore(path)
-    store.add(whole(1))  # of 1970
+    store = TraceStore(path, boot_ns=lambda: 0)
+    store.add(whole(1))
     store.close()
-    traces = Traces(path, Limits(age_seconds=3600))
+    traces = Traces(path, Limits(age_seconds=age.boot_ns() / 2e9))
     until(lambda: traces.expired() == {"age": 1}, lambda: str(traces.expired()), 30)
     assert traces.find(Query()) == []
     traces.close()
@@ -42,6 +43,7 @@ def test_what_cannot_be_there_is_no_error_yet(tmp_path: Path) -> None:
     traces = Traces(tmp_path / "file" / "traces.db")
     assert traces.lost()["no_store"] == 0
     traces.add(lambda: whole(1), 2, 1)
+    assert not traces.settle(60)
     assert traces.lost()["no_store"] == 2
     traces.close()
 

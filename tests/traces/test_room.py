@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of a store are never larger together than they may be, whatever is written to it."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from shmetrics.traces import schema
+from shmetrics.traces.event import SpanEvent
+from shmetrics.traces.keeper import Keeper
+from shmetrics.traces.reader import Query, Reader
+from shmetrics.traces.room import LEAST_JOURNAL_BYTES, NoRoom
+from shmetrics.traces.store import Counts, Limits, TraceStore
+
+from .conftest import event, id_of
+
+MIB = 1 << 20
+# A case is a second's work.
+WITHOUT_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
+MEMORY = "/dev/shm"  # where a commit waits for no disk
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as made:
+        yield Path(made)
+
+
+def size_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+class Watched:
+    """A store that is looked at before every statement, and what was the most that there was.
+
+    Within a commit the database comes to its new size, and the journal is still there.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+        self._journal_bytes = 0
+        self.most_bytes = 0
+        limits = Limits(bytes=limit_bytes, spans_per_trace=500)
+        self.keeper = Keeper(
+            folder / "traces.db",
+            opening=lambda path, counts: self._watched(TraceStore(path, limits, counts=counts)),
+        )
+
+    def _watched(self, store: TraceStore) -> TraceStore:
+        store._db.set_trace_callback(self.look)
+        return store
+
+    def look(self, statement: str = "") -> None:
+        self.most_bytes = max(self.most_bytes, size_bytes(self.folder) + self._journal_bytes)
+        journal = self.folder / "traces.db-journal"
+        at_commit = statement == "COMMIT" and journal.exists()
+        self._journal_bytes = journal.stat().st_size if at_commit else 0
+
+
+def batch(
+    first: int, spans: int, per_trace: int, info_bytes: int, text: str, lane: int
+) -> list[SpanEvent]:
+    """Starts and stops with so much info, some spans to a trace."""
+    info: dict[str, Any] = {"x": text * (info_bytes // 2)} if info_bytes else {}
+    return [
+        event(is_start, number, trace=10**6 + number // per_trace, info=info, lane=lane)
+        for number in range(first, first + spans)
+        for is_start in (True, False)[: 1 + (number % 3 > 0)]
+    ]
+
+
+batches = st.fixed_dictionaries(
+    {
+        "first": st.integers(0, 3000),
+        "spans": st.sampled_from([1, 20, 300, 2000]),
+        "per_trace": st.sampled_from([1, 10, 1000]),
+        "info_bytes": st.sampled_from([0, 200, 1100, 3500]),
+        "text": st.sampled_from(["a", "\x01", "ü"]),
+        "lane": st.integers(1, 3),
+    }
+)
+acts = st.lists(batches | st.sampled_from(["lane", "expire"]), max_size=8)
+
+
+@settings(max_examples=30, deadline=None, phases=WITHOUT_SHRINKING)
+@given(st.lists(st.tuples(st.sampled_from([1, 2, 8]), acts), min_size=1, max_size=3))
+def test_they_are_never_larger_together_than_they_may_be(
+    lives: list[tuple[int, list[dict[str, Any] | str]]],
+) -> None:
+    """Nor while they are made smaller, where they may be less than before."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as made:
+        before_bytes = 0
+        for limit_mib, acts in lives:
+            watched = Watched(Path(made), limit_mib * MIB)
+            watched.keeper.expire()
+            watched.look()
+            # What is let go in the end is in the journal first.
+            journal_bytes = max(watched.limit_bytes // 8, LEAST_JOURNAL_BYTES)
+            assert watched.most_bytes <= max(watched.limit_bytes, before_bytes + journal_bytes)
+            watched.most_bytes = 0
+            for act in acts:
+                if act == "expire":
+                    watched.keeper.expire()
+                elif act == "lane":
+                    watched.keeper.lane_ended(1)
+                elif isinstance(act, dict):
+                    watched.keeper.add(batch(**act))
+            watched.look()
+            assert watched.most_bytes <= watched.limit_bytes
+            assert not watched.keeper.lost
+            assert watched.keeper.failures == 0
+            watched.keeper.close()
+            before_bytes = size_bytes(Path(made))
+
+
+def test_the_newest_are_kept_and_each_is_whole(folder: Path) -> None:
+    keeper = Keeper(folder / "traces.db", Limits(bytes=2 * MIB))
+    for number in range(200):
+        keeper.add(batch(20 * number, 20, 20, 2000, "a", 1))
+    with_reader = Reader(keeper.path)
+    found = with_reader.find(Query(limit=1000))
+    with_reader.close()
+    numbers = [int.from_bytes(trace.id, "big") - 10**6 for trace in found]
+    assert numbers == list(range(199, 199 - len(found), -1))
+    assert {trace.spans for trace in found} == {20}
+    assert len(found) > 10
+    assert keeper.counts.expired == {"bytes": 200 - len(found)}
+    keeper.close()
+
+
+def test_who_reads_for_long_makes_no_file_larger(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.01)
+    keeper = Keeper(folder / "traces.db", Limits(bytes=2 * MIB))
+    keeper.add(batch(0, 100, 10, 1000, "a", 1))
+    reader = sqlite3.connect(keeper.path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM spans").fetchall()
+    for number in range(1, 30):
+        events = batch(1000 * number, 100, 10, 1000, "a", 1)
+        keeper.add(events)
+        assert size_bytes(folder) <= 2 * MIB
+        assert keeper.lost["not_written"] >= len(events)
+    reader.execute("COMMIT")
+    reader.close()
+    lost = keeper.lost.total()
+    keeper.add(batch(10**6, 100, 10, 1000, "a", 1))
+    assert keeper.lost.total() == lost
+    keeper.close()
+
+
+def test_a_question_that_takes_too_long_is_ended(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it reads, nobody can write."""
+    path = folder / "traces.db"
+    keeper = Keeper(path)
+    keeper.add(batch(0, 2000, 1, 0, "a", 1))
+    keeper.close()
+    reader = Reader(path)
+    assert len(reader.find(Query(limit=5000))) == 2000
+    monkeypatch.setattr(schema, "READ_SECONDS", -1.0)
+    with pytest.raises(sqlite3.OperationalError, match="interrupted"):
+        reader.find(Query(limit=5000))
+    reader.close()
+
+
+def test_a_limit_that_is_less_makes_the_file_smaller(folder: Path) -> None:
+    path = folder / "traces.db"
+    keeper = Keeper(path, Limits(bytes=16 * MIB))
+    keeper.add(batch(0, 3000, 10, 3000, "a", 1))
+    keeper.close()
+    assert size_bytes(folder) > 8 * MIB
+    keeper = Keeper(path, Limits(bytes=2 * MIB))
+    keeper.expire()
+    assert size_bytes(folder) <= 2 * MIB
+    keeper.close()
+
+
+def test_what_has_gone_by_age_makes_the_file_smaller(folder: Path) -> None:
+    now = [0]
+    limits = Limits(bytes=64 * MIB, age_seconds=60)
+    store = TraceStore(folder / "traces.db", limits, boot_ns=lambda: now[0])
+    store.add(batch(0, 1000, 10, 3000, "a", 1))
+    before_bytes = size_bytes(folder)
+    now[0] = 61 * 10**9
+    store.expire()
+    assert store.counts.expired == {"age": 100}
+    assert size_bytes(folder) < before_bytes // 10
+    store.close()
+
+
+def test_a_store_that_may_hold_nothing_says_so(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = folder / "traces.db"
+    with pytest.raises(NoRoom, match="not enough"):
+        TraceStore(path, Limits(bytes=100_000))
+    keeper = Keeper(path, Limits(bytes=100_000))
+    keeper.add(batch(0, 10, 1, 0, "a", 1))
+    keeper.add(batch(0, 10, 1, 0, "a", 1))
+    (line,) = caplog.messages
+    assert f"{path}: 100000 bytes are not enough" in line
+    assert not list(folder.iterdir())
+    assert keeper.lost["no_store"] == 2 * len(batch(0, 10, 1, 0, "a", 1))
+
+
+def test_a_full_disk_costs_no_traces(folder: Path) -> None:
+    """They go for others where the limit says so; and not where there is no disk for anybody."""
+
+    class Full(TraceStore):
+        is_full = False
+
+        def _write(self, traces: Any) -> Any:
+            if self.is_full:
+                raise sqlite3.OperationalError("database or disk is full")
+            return super()._write(traces)
+
+    store = Full(folder / "traces.db", counts=Counts())
+    store.add(batch(0, 100, 10, 0, "a", 1))
+    store.is_full = True
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.add([event(True, 1, trace=7)])
+    reader = Reader(store.path)
+    assert [len(reader.find()), reader.spans(id_of(7))] == [10, []]
+    reader.close()
+    assert not store.counts.expired
+    store.close()
