@@ -227,7 +227,8 @@ class Store(Section, frozen=True, kw_only=True):
 
 
 class Traces(Section, frozen=True, kw_only=True):
-    """The traces of requests, which services record as spans. The oldest go first, and whole."""
+    """The traces of requests, which services record as spans. Those go first that were heard of
+    first, and whole."""
 
     enabled: Annotated[bool, Meta(description="Whether they are kept.")] = True
     path: Annotated[
@@ -239,14 +240,19 @@ class Traces(Section, frozen=True, kw_only=True):
         Meta(
             ge=_MIB,
             le=1 << 40,
-            description="What all spans may take: about the size of the file.",
+            description="What their file may take, with its journal, at any moment.",
         ),
     ] = 128 * _MIB
     max_traces: Annotated[int, Meta(ge=1, le=100_000_000, description="Traces that are kept.")] = (
         100_000
     )
     max_age_seconds: Annotated[
-        float, Meta(ge=1, le=366 * 86400, description="How long, after the last that was heard.")
+        float,
+        Meta(
+            ge=1,
+            le=366 * 86400,
+            description="How long, after the last that was heard, while the machine runs.",
+        ),
     ] = 7 * 86400.0
     max_spans_per_trace: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Spans of one trace.")

@@ -21,6 +21,9 @@ LONGEST_TEXT: Final = 255  # characters of a name, a service, a project, a host
 MOST_INFO_BYTES: Final = 64 * 56  # as JSON; what a lane has room for
 #: A clock may be ahead of ours, but not by more.
 AHEAD_NS: Final = 24 * 3600 * 10**9
+#: The beginning of 2020. A clock of ours that says less has not been set yet, and says nothing of
+#: the others.
+UNSET_NS: Final = 1_577_836_800 * 10**9
 _FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f"
 _UUID_CHARACTERS: Final = 36
 
@@ -38,7 +41,7 @@ def event_of(payload: object, publisher: object, now_ns: int) -> SpanEvent:
     if what not in ("start", "stop") or not name:
         raise Refused("bad_name")
     unix_ns = _unix_ns(payload.get("timestamp"))
-    if unix_ns > now_ns + AHEAD_NS:
+    if unix_ns > now_ns + AHEAD_NS and now_ns >= UNSET_NS:
         raise Refused("bad_time")
     known, cut = _info(payload.get("info"))
     return SpanEvent(

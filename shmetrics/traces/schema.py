@@ -116,7 +116,11 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
 
     if path.exists() and not path.is_file():
         raise FileExistsError(errno.EEXIST, "there is something that is no file", str(path))
+    beside = [path.with_name(path.name + ending) for ending in ENDINGS]
+    left_behind = [file for file in beside if file.exists()]
     if not path.exists() or path.stat().st_size == 0:
+        for file in left_behind:  # by one that is gone: it would be written into the new one
+            file.unlink(missing_ok=True)
         _make(path)
     connection = sqlite3.connect(
         path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -151,8 +155,6 @@ def _make(path: Path) -> None:
     made = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
     made.touch(mode=0o600)
     try:
-        for ending in ENDINGS:  # of one that is gone: what they say would be written into this one
-            path.with_name(path.name + ending).unlink(missing_ok=True)
         connection = sqlite3.connect(made, isolation_level=None)
         connection.execute("PRAGMA synchronous = OFF")  # nobody has anything to lose yet
         connection.executescript(_SCHEMA)

@@ -71,6 +71,8 @@ _DROP = (
         AND service IN (SELECT service FROM services WHERE trace = ?1 LIMIT ?2)""",
 )
 
+# What many spans may take at a time; they can be fewer.
+BATCH_PART = 4
 # Where a batch takes more pages than was foreseen, so much more is tried, and no more.
 UNFORESEEN, MORE_PAGES = 4, 64
 # Of the pages: what is let go with what has to be, and how many may be free in the end.
@@ -168,19 +170,19 @@ class TraceStore:
         import sqlite3
 
         n_pages = _pages_of(traces)
-        if n_pages > self._room.pages // 4 and sum(map(len, traces.values())) > 1:
-            raise NoRoom(f"{n_pages} pages at a time, of {self._room.pages}")
+        is_one = sum(map(len, traces.values())) == 1
+        most = self._room.pages if is_one else self._room.pages // BATCH_PART
         for wanted in (n_pages, UNFORESEEN * n_pages + MORE_PAGES):
-            has_room = self._make_room(wanted)
+            if wanted > most:
+                raise NoRoom(f"{wanted} pages, of {self._room.pages}")
+            self._make_room(wanted)
             try:
                 return self._write(traces)
             except sqlite3.OperationalError as error:
                 if "full" not in str(error):
                     raise
                 failed = error
-        if has_room:  # then it is the disk
-            raise failed
-        raise NoRoom(f"{wanted} pages, of {self._room.pages}")
+        raise failed  # then it is the disk
 
     def _write(self, traces: Traces) -> tuple[int, list[Row]]:
         """How many spans their traces may not have, and the rows of those that have stopped."""
@@ -272,13 +274,12 @@ class TraceStore:
         if n > self._room.pages or FREE_PART * n_free > n:
             self._shrink(n_free)
 
-    def _make_room(self, n_pages: int) -> bool:
+    def _make_room(self, n_pages: int) -> None:
         """Lets the oldest go where there is no room for so many pages more, and some others with
-        them, so that it is not for each batch. Says whether there is room now."""
+        them, so that it is not for each batch."""
         if self._n_available() < n_pages:
             wanted = n_pages + self._room.pages // SPARE_PART
             self._drop("bytes", lambda: self._too_large(wanted))
-        return self._n_available() >= n_pages
 
     def _n_available(self) -> int:
         """Pages that there may be, beside those in use."""
@@ -337,8 +338,9 @@ class TraceStore:
         while n_free > 0:
             with _Transaction(self._db):
                 while n_free > 0 and not self._room.is_journal_full():
-                    self._db.execute(f"PRAGMA incremental_vacuum({self._room.piece})").fetchall()
-                    n_free -= self._room.piece
+                    # More of them would take as many steps, and this takes only one.
+                    self._db.execute("PRAGMA incremental_vacuum(1)").fetchall()
+                    n_free -= 1
         self._room.hold(self._db)
 
 

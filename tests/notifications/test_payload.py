@@ -49,6 +49,12 @@ def test_what_osprofiler_says_is_taken() -> None:
     )
 
 
+@pytest.mark.parametrize("now_ns", [0, 3600 * 10**9, module.UNSET_NS - 1])
+def test_a_clock_of_ours_that_has_not_been_set_refuses_nobody(now_ns: int) -> None:
+    """Before it has heard of the time, a machine may say 1970."""
+    assert event_of(GOOD, "node-1", now_ns).unix_ns == 1_600_000_000_000_123_000
+
+
 def test_what_may_be_left_out() -> None:
     sparse = {**GOOD, "name": "a-b-stop", "service": None, "project": None, "info": None}
     event = event_of(sparse, None, NOW_NS)

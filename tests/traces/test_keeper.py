@@ -19,7 +19,7 @@ from shmetrics.traces.reader import Query, Reader
 from shmetrics.traces.store import Limits, TraceStore
 from shmetrics.traces.traces import Traces
 
-from .conftest import id_of, whole
+from .conftest import event, id_of, whole
 
 PAGE_BYTES = 4096
 
@@ -222,6 +222,22 @@ def test_where_no_file_can_be_it_is_tried_again(
     assert kept.found() == added
     assert kept.keeper.lost == {"no_store": 6}
     assert len([line for line in caplog.messages if "no traces are kept" in line]) == 1
+
+
+def test_a_span_for_which_there_is_no_room_is_refused_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keeper = Keeper(tmp_path / "traces.db", Limits(bytes=1 << 20))
+    large = event(True, 2, trace=7, info={"x": "y" * (2 << 20)})
+    keeper.add([*whole(1), *whole(3), large, *whole(4)])
+    assert (keeper.lost, keeper.failures) == ({"no_room": 1}, 0)
+    reader = Reader(keeper.path)
+    assert reader.spans(id_of(7)) == []
+    assert [span.id for span in reader.spans(id_of(1000))] == [id_of(1), id_of(3), id_of(4)]
+    reader.close()
+    (line,) = caplog.messages
+    assert "no room for a span" in line
+    keeper.close()
 
 
 def test_errors_of_a_disk_are_tried_again_once_and_looked_into_now_and_then(

@@ -17,7 +17,7 @@ from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import Keeper
 from shmetrics.traces.reader import Reader
 from shmetrics.traces.store import Counts, Limits, TraceStore
-from shmetrics.traces.writer import BATCH_BYTES, WAITING_BYTES, TraceWriter
+from shmetrics.traces.writer import BATCH_BYTES, LANE_BYTES, WAITING_BYTES, TraceWriter
 
 from .conftest import event, id_of, whole
 
@@ -76,6 +76,29 @@ def test_what_cannot_wait_is_counted(tmp_path: Path) -> None:
     assert {span.id for span in reader.spans(id_of(1000))} == {id_of(1), id_of(3)}
     assert writer.lost == 2
     reader.close()
+
+
+def test_lanes_that_end_while_nothing_can_be_written_are_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    writer = TraceWriter(Keeper(path), most_bytes=2 * WAITING_BYTES + 9 * LANE_BYTES)
+    begun, held = threading.Event(), threading.Event()
+
+    def slow() -> list[SpanEvent]:
+        begun.set()
+        held.wait(SECONDS)
+        return [event(True, lane, lane=lane) for lane in range(1, 21)]
+
+    writer.add(slow, 20, 1)
+    assert begun.wait(SECONDS)
+    for lane in range(1, 21):
+        writer.lane_ended(lane)
+    assert writer.lost == 2
+    held.set()
+    writer.close()
+    reader = Reader(path)
+    assert [span.has_died for span in reader.spans(id_of(1000))] == [True] * 18 + [False] * 2
+    reader.close()
+    assert writer._waiting_bytes == 0
 
 
 def test_a_store_that_cannot_be_written_is_said_and_tried_again(
