@@ -125,13 +125,13 @@ static void keep_exemplar(const struct shm_drain *drain, const struct shm_target
     if (target->cells && record->kind != SHM_KIND_CALL_START) {
         exemplar.series = (uint64_t)(target->cells - drain->cells);
         exemplar.bucket = target->scale ? shm_scale_classic(target->scale, exemplar.value) : 0;
-        shm_exemplars_put(drain->exemplars, &exemplar);
+        shm_exemplars_put(drain->exemplars, &exemplar, now->unix_ns);
     }
     if (thrown && thrown->cells) {
         exemplar.series = (uint64_t)(thrown->cells - drain->cells);
         exemplar.bucket = 0;
         exemplar.value = 1.0;
-        shm_exemplars_put(drain->exemplars, &exemplar);
+        shm_exemplars_put(drain->exemplars, &exemplar, now->unix_ns);
     }
 }
 

@@ -124,9 +124,10 @@ static inline uint32_t shm_exemplars_place(struct shm_exemplars *exemplars)
 }
 
 /* Keeps this one in place of an older one of the same bucket. Stamps never go back: whoever scrapes
- * takes no exemplar that is older than the last. */
+ * takes no exemplar that is older than the last. Only one that is of the future, now, is of a clock
+ * that was set back meanwhile: it would stay until then. */
 static inline void shm_exemplars_put(struct shm_exemplars *exemplars,
-                                     const struct shm_exemplar *exemplar)
+                                     const struct shm_exemplar *exemplar, uint64_t now_unix_ns)
 {
     uint32_t i = *shm_exemplars_link(exemplars, exemplar->series, exemplar->bucket);
     if (i == SHM_NO_EXEMPLAR) {
@@ -134,7 +135,8 @@ static inline void shm_exemplars_put(struct shm_exemplars *exemplars,
         uint32_t *chain = shm_exemplars_chain(exemplars, exemplar->series, exemplar->bucket);
         exemplars->links[i].next = *chain;
         *chain = i;
-    } else if (exemplar->stamp_ns < exemplars->kept[i].stamp_ns) {
+    } else if (exemplar->stamp_ns < exemplars->kept[i].stamp_ns &&
+               exemplars->kept[i].stamp_ns <= now_unix_ns) {
         return;
     } else {
         shm_exemplars_unlist(exemplars, i);

@@ -80,7 +80,7 @@ void shm_id_next(struct shm_ids *, uint8_t *);
 void shm_id_text(char *, const uint8_t *);
 bool shm_exemplars_open(struct shm_exemplars *, uint32_t);
 void shm_exemplars_close(struct shm_exemplars *);
-void shm_exemplars_put(struct shm_exemplars *, const struct shm_exemplar *);
+void shm_exemplars_put(struct shm_exemplars *, const struct shm_exemplar *, uint64_t);
 void shm_exemplars_forget(struct shm_exemplars *, uint64_t, uint32_t);
 uint32_t shm_exemplars_copy(const struct shm_exemplars *, struct shm_exemplar *);
 uint32_t shm_bucket(const double *, uint32_t, double);

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 SERIES, BUCKETS = 4, 3
 
 keys = st.tuples(st.integers(0, SERIES - 1), st.integers(0, BUCKETS - 1))
-puts = st.tuples(st.just("put"), keys, st.integers(0, 9))
-forgets = st.tuples(st.just("forget"), keys, st.just(0))
+# With a stamp, and what the clock says: it may have been set back since the last.
+puts = st.tuples(st.just("put"), keys, st.integers(0, 9), st.integers(0, 9))
+forgets = st.tuples(st.just("forget"), keys, st.just(0), st.just(0))
 
 
 class Twin(OrderedDict[tuple[int, int], tuple[int, int]]):
@@ -24,8 +25,8 @@ class Twin(OrderedDict[tuple[int, int], tuple[int, int]]):
 
     displaced = 0
 
-    def put(self, key: tuple[int, int], kept: tuple[int, int], most: int) -> None:
-        if key in self and kept[0] < self[key][0]:
+    def put(self, key: tuple[int, int], kept: tuple[int, int], now_ns: int, most: int) -> None:
+        if key in self and kept[0] < self[key][0] <= now_ns:
             return
         if key not in self and len(self) == most:
             self.popitem(last=False)
@@ -37,17 +38,17 @@ class Twin(OrderedDict[tuple[int, int], tuple[int, int]]):
 @settings(max_examples=300)
 @given(st.integers(1, SERIES * BUCKETS + 1), st.lists(st.one_of(puts, puts, forgets), max_size=60))
 def test_the_table_keeps_what_an_ordered_dictionary_keeps(
-    core: Any, most: int, acts: list[tuple[str, tuple[int, int], int]]
+    core: Any, most: int, acts: list[tuple[str, tuple[int, int], int, int]]
 ) -> None:
     lib, ffi = core.lib, core.ffi
     table, twin = ffi.new("struct shm_exemplars *"), Twin()
     copy = ffi.new("struct shm_exemplar[]", most)
     assert lib.shm_exemplars_open(table, most)
-    for number, (act, (series, bucket), stamp_ns) in enumerate(acts):
+    for number, (act, (series, bucket), stamp_ns, now_ns) in enumerate(acts):
         if act == "put":
             one = {"series": series, "bucket": bucket, "value": number, "stamp_ns": stamp_ns}
-            lib.shm_exemplars_put(table, ffi.new("struct shm_exemplar *", one))
-            twin.put((series, bucket), (stamp_ns, number), most)
+            lib.shm_exemplars_put(table, ffi.new("struct shm_exemplar *", one), now_ns)
+            twin.put((series, bucket), (stamp_ns, number), now_ns, most)
         else:
             lib.shm_exemplars_forget(table, series, BUCKETS)
             for other in [key for key in twin if key[0] == series]:

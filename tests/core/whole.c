@@ -152,7 +152,7 @@ static void keep_exemplars(void)
     expect(shm_exemplars_open(&exemplars, 3), "exemplars");
     for (uint32_t i = 0; i < 100; i++) {
         struct shm_exemplar one = {.series = i % 5, .bucket = i % 7, .stamp_ns = i};
-        shm_exemplars_put(&exemplars, &one);
+        shm_exemplars_put(&exemplars, &one, i);
         if (i % 9 == 0)
             shm_exemplars_forget(&exemplars, i % 5, 7);
     }
