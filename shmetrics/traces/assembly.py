@@ -17,7 +17,7 @@ from shmetrics.traces.info import encode, failure
 
 #: The columns of the table of spans, in this order, but for the first, which is their trace.
 SpanRow: TypeAlias = list[Any]
-SERVICE: Final = 3
+NAME, SERVICE, PROJECT, HOST = range(2, 6)
 START_NS, STOP_NS, START_INFO, STOP_INFO, EXCEPTION, IS_CUT = range(6, 12)
 
 #: The largest time that SQLite can hold.

@@ -193,7 +193,7 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     if version != VERSION:
         raise ForeignFile(f"{path}: trace store of version {version}, this is version {VERSION}")
     try:
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
         is_ours = _said(connection) == _said_at_first()
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):

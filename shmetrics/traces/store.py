@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from shmetrics.traces import age, schema
 from shmetrics.traces.assembly import (
+    HOST,
+    NAME,
     SERVICE,
     START_INFO,
     START_NS,
@@ -349,9 +351,10 @@ def _pages_of(traces: Traces) -> int:
     n_bytes = 0
     for spans in traces.values():
         for row in spans.values():
-            info_bytes = len(row[START_INFO] or "") + len(row[STOP_INFO] or "")
-            n_bytes += SPAN_BYTES + info_bytes
-            if info_bytes > schema.PAGE_BYTES // 8:  # then some of it has pages of its own
+            text_bytes = sum(map(len, row[NAME : HOST + 1])) + 2 * len(row[SERVICE])
+            text_bytes += len(row[START_INFO] or "") + len(row[STOP_INFO] or "")
+            n_bytes += SPAN_BYTES + text_bytes
+            if text_bytes > schema.PAGE_BYTES // 8:  # then some of it has pages of its own
                 n_bytes += schema.PAGE_BYTES // 2
     return n_bytes // schema.PAGE_BYTES + 2
 

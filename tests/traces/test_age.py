@@ -42,7 +42,7 @@ def test_no_wall_clock_makes_traces_old_or_keeps_them_young(
 
 
 def test_a_trace_of_which_more_is_heard_is_young(opened: Opened) -> None:
-    now_ns = [0]
+    now_ns = [DAY_NS]
     store, reader = opened(LIMITS, boot_ns=lambda: now_ns[0])
     store.add(whole(1, trace=1) + whole(1, trace=2))
     now_ns[0] += 4 * DAY_NS

@@ -14,6 +14,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from shmetrics.traces import schema
+from shmetrics.traces import store as store_module
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import Keeper
 from shmetrics.traces.reader import Query, Reader
@@ -135,6 +136,37 @@ def test_the_newest_are_kept_and_each_is_whole(folder: Path) -> None:
     assert len(found) > 10
     assert keeper.counts.expired == {"bytes": 200 - len(found)}
     keeper.close()
+
+
+def test_what_was_not_foreseen_makes_no_file_larger_and_has_its_room(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself says when there are no more pages."""
+    monkeypatch.setattr(store_module, "_pages_of", lambda traces: 0)
+    watched = Watched(folder, 2 * MIB)
+    for number in range(100):
+        watched.keeper.add(batch(20 * number, 20, 20, 3500, "a", 1))
+    watched.look()
+    assert MIB < watched.most_bytes <= watched.limit_bytes
+    assert (watched.keeper.lost, watched.keeper.failures) == ({}, 0)
+    watched.keeper.close()
+
+
+@pytest.mark.parametrize("label", ["name", "service", "project", "host"])
+def test_labels_of_any_length_have_their_room(folder: Path, label: str) -> None:
+    watched = Watched(folder, 2 * MIB)
+
+    def said(number: int, trace: int) -> SpanEvent:
+        labels: dict[str, Any] = {label: f"{number} " + "x" * 16_000}
+        return event(True, number, trace=trace, **labels)
+
+    for number in range(200):
+        watched.keeper.add([said(number, number // 7)])
+    watched.keeper.add([said(number, 100) for number in range(200, 300)])
+    watched.look()
+    assert MIB < watched.most_bytes <= watched.limit_bytes
+    assert (watched.keeper.lost, watched.keeper.failures) == ({}, 0)
+    watched.keeper.close()
 
 
 def test_who_reads_for_long_makes_no_file_larger(
