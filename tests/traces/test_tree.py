@@ -108,10 +108,10 @@ def test_states() -> None:
 
 def test_a_hundred_thousand_spans_in_each_other() -> None:
     """A line, one that ends in a circle, and a circle of them all."""
-    first, last = 10_000, 110_000
-    line = [span(first, start=0), *(span(i, i - 1, start=i) for i in range(first + 1, last))]
-    into_a_circle = [span(first, first + 1, start=0), *line[1:]]
-    circle = [span(first, last - 1, start=0), *line[1:]]
+    low, high = 10_000, 110_000
+    line = [span(low, start=0), *(span(i, i - 1, start=i) for i in range(low + 1, high))]
+    into_a_circle = [span(low, low + 1, start=0), *line[1:]]
+    circle = [span(low, high - 1, start=0), *line[1:]]
     for spans in (line, into_a_circle, circle):
         top = tree(spans)
         assert [node.span.id for node in walk(top)] == [each.id for each in spans]
