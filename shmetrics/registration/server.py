@@ -98,7 +98,8 @@ class Server:
             self._resuming.cancel()
         loop.remove_reader(self._socket)
         self._socket.close()
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # then the next one removes it
+            self._path.unlink(missing_ok=True)
         for client in list(self._clients):
             self._forget(client)
 
@@ -147,7 +148,7 @@ class Server:
         """Ends a connection that broke the rules."""
         peer = client.peer
         self._seldom.warning(
-            (result, peer.uid), f"registration of pid {peer.pid}, uid {peer.uid}: {why}"
+            result, f"registration of pid {peer.pid}, uid {peer.uid}: {why}", peer.uid
         )
         self._on_result(result)
         self._forget(client)
@@ -231,8 +232,9 @@ class Server:
     def _count_refusal(self, peer: Peer, process: str, refused: Refused) -> None:
         result = refused.result.name.lower()
         self._seldom.warning(
-            (result, peer.uid),
+            result,
             f"registration of {process} (pid {peer.pid}, uid {peer.uid}) refused: {refused.text}",
+            peer.uid,
         )
         self._on_result(result)
 

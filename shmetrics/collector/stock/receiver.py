@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from shmetrics.collector.stock.message import Happening, Refused, decode
+from shmetrics.seldom import Seldom
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Receiver:
     ) -> None:
         self._families = families
         self._count = count
-        self._told: set[str] = set()
+        self._seldom = Seldom(log)
 
     def take(self, datagram: bytes, cut_short: bool = False) -> None:
         """Takes one datagram. cut_short: the socket could not deliver all of it."""
@@ -68,7 +69,4 @@ class Receiver:
 
     def _refuse(self, reason: str, text: str) -> None:
         self._count(reason)
-        if reason not in self._told:  # once: a service sends thousands of a kind
-            self._told.add(reason)
-            log.warning("oslo.metrics datagram refused (%s): %s; further ones are counted only",
-                        reason, text)  # fmt: skip
+        self._seldom.warning(reason, f"oslo.metrics datagram refused ({reason}): {text}")
