@@ -148,6 +148,12 @@ class Agent:
             if isinstance(family, CallFamily) and family.exceptions is not None:
                 self.overflow.cell(family.exceptions.definition.name)
 
+    def forget(self, family: Family) -> None:
+        """The family is no more, and with it what was counted of it."""
+        with contextlib.suppress(StoreFull):  # on the disk: then they stay
+            for count in (self.coarse, self.overflow):
+                count.forget(family.definition.name)
+
     def tally(self, drain: _drain.LaneDrain) -> None:
         """Has a lane's drain count where the agent does."""
         drain.tally(

@@ -26,6 +26,7 @@ from shmetrics.collector.limits import Limits
 from shmetrics.collector.log import StoreDamaged, StoreError, StoreFull
 from shmetrics.collector.spans import Spans
 from shmetrics.collector.store import Store
+from shmetrics.collector.unused import Unused
 from shmetrics.exposition.registry import tables_of
 from shmetrics.exposition.table import Table
 from shmetrics.label_rules.rule import Rule
@@ -54,6 +55,8 @@ class Settings(NamedTuple):
     rules: Rules = Rules()
     series_idle_seconds: float = 0.0
     label_rules: Sequence[Rule] = ()
+    store_bytes_per_uid: int = 0
+    """What one user's processes may fill of it; 0 is all."""
 
 
 class Collector:
@@ -78,22 +81,30 @@ class Collector:
         try:
             self._open(directory, settings, kicks or Kicks(), deaths or Deaths())
         except StoreDamaged as error:
-            aside = set_aside(directory.store)
+            try:
+                aside = set_aside(directory.store)
+            except OSError as problem:
+                raise StoreError(f"{error}; it cannot be set aside: {problem.strerror}") from None
             log.error("%s; kept as %s, totals begin anew", error, aside)
             self._open(directory, settings, kicks or Kicks(), deaths or Deaths())
         self._lanes.catch_up()
         self.tick()
 
     def _open(self, directory: Directory, settings: Settings, kicks: Kicks, deaths: Deaths) -> None:
-        self.store = Store(directory.store, settings.store_bytes)
+        per_uid = settings.store_bytes_per_uid
+        self.store = Store(directory.store, settings.store_bytes, per_uid)
         try:
             self.families = Families(
                 self.store, settings.limits, self._overflow, label_rules=settings.label_rules
             )
+            self.families.resize(settings.store_bytes)
             self._gauges = Gauges(self.families)
             self._in_flight = InFlight(self.families)
             self._idle = Idle(self.families, settings.series_idle_seconds, self._living_gauges)
+            self._unused = Unused(self.families, self._idle, lambda: self._monotonic_ns() / 1e9)
             self.agent.keep_in(self.families)
+            self.families.on_gone = self._gone
+            self.store.make_way = self._unused.make_way
         except StoreFull as error:
             self.store.close()
             raise StoreError(str(error)) from None
@@ -124,14 +135,23 @@ class Collector:
         quota("series_per_family", limits.series_per_family, self.families.most_series)
         quota("series_per_lane", limits.series_per_lane, self._lanes.most_series)
         quota("families", limits.families, self.families.limited)
+        quota("families_per_uid", limits.families_per_uid, self.families.most_of_a_uid)
         quota("families_per_lane", limits.families_per_lane, self._lanes.most_families)
         quota("label_bytes", limits.label_bytes, self.families.longest_label_bytes)
         exemplars = self.families.exemplars
         self._displaced = quota("exemplars", limits.exemplars, lambda: len(exemplars))
         quota("store_bytes", self.store.size_bytes, lambda: self.store.used_bytes)
+        per_uid = self.store.max_bytes_per_uid
+        quota("store_bytes_per_uid", per_uid, self.store.most_bytes_of_a_uid)
 
     def _overflow(self, family: Family) -> None:
         self.agent.overflow.labels(family.definition.name).inc()
+
+    def _gone(self, parts: Sequence[Family]) -> None:
+        for family in parts:
+            self.agent.forget(family)
+            self._idle.forget(family)
+            self._in_flight.forget(family)
 
     def _living_gauges(self) -> set[tuple[Family, tuple[str, ...]]]:
         return {
@@ -146,6 +166,7 @@ class Collector:
         self._lanes.cut_back()
         self._lanes.retire_abandoned()
         self._idle.check(self._monotonic_ns() / 1e9)
+        self._unused.check()
 
     def drain(self) -> None:
         """One pass over all lanes: afterwards everything published before it is in the store."""
@@ -193,6 +214,7 @@ class Collector:
                 found.append(tables.gauge_table(family, self._gauges, living.get(family, ())))
             else:
                 found.extend(tables.family_tables(family, self.families.exemplars, native))
+        self._unused.scraped()
         found.sort(key=lambda table: table.name)
         return found + tables_of(self.agent.registry)
 

@@ -42,6 +42,15 @@ class Count:
             found = self._cells[values] = family.cell(family.row(values))
         return found
 
+    def forget(self, *values: str) -> None:
+        """Counts for these label values no more. Raises StoreFull where the disk is full."""
+        _, family = self._where()
+        if not family.folds(values):
+            self._cells.pop(values, None)
+            row = family.row(values)
+            family.remove([row])
+            family.show_all()
+
     def labels(self, *values: str) -> OneCount:
         return OneCount(self, values)
 

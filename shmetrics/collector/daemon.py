@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from shmetrics.collector.lanes import Rules
 from shmetrics.collector.limits import Limits
 from shmetrics.collector.manager import beat_seconds, notify
 from shmetrics.collector.occupancy import LaneLimits
+from shmetrics.collector.shares import owner_of
 from shmetrics.collector.stock import Listener, Receiver
 from shmetrics.collector.tracing import Tracing
 from shmetrics.config import Config
@@ -100,10 +102,12 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
             config.store.max_series_per_lane,
             config.store.max_exemplars,
             config.store.native_histograms,
+            config.store.max_families_per_uid,
         ),
         Rules(sizes, limits),
         config.store.series_idle_seconds,
         label_rules_of(config),
+        config.store.max_bytes_per_uid or config.store.max_bytes // 2,
     )
 
 
@@ -112,11 +116,12 @@ def label_rules_of(config: Config) -> tuple[Rule, ...]:
 
 
 def stock_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
-    """The families of the stock protocol, by prefix, with their label names."""
+    """The families of the stock protocol, by prefix, with their label names; held for ever."""
     found = {}
     for definition in (rpc.CLIENT, rpc.SERVER):
-        family = collector.families.define(definition)
+        family = collector.families.define(definition, owner_of(os.geteuid()))
         if isinstance(family, CallFamily):
+            family.hold()
             found[definition.name] = family, definition.label_names
     return found
 

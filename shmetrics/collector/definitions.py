@@ -66,8 +66,9 @@ def check(definition: Definition) -> Refusal | None:
     labels = definition.label_names
     if not _METRIC_NAME.match(name):
         return Refusal("bad_name", f"metric name {name!r} is not [a-zA-Z_:][a-zA-Z0-9_:]*")
-    if name.startswith(RESERVED_PREFIXES):
-        return Refusal("reserved_name", f"metric name {name!r} belongs to the collector")
+    for shown in sorted(sample_names(definition)):
+        if shown.startswith(RESERVED_PREFIXES):
+            return Refusal("reserved_name", f"metric name {shown!r} belongs to the collector")
     for label in labels:
         if not _LABEL_NAME.match(label):
             return Refusal("bad_label_name", f"{name}: label name {label!r} is not allowed")

@@ -17,6 +17,7 @@ from shmetrics.collector.definitions import Refusal
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import Family
 from shmetrics.collector.log import StoreFull
+from shmetrics.collector.shares import NOBODY
 from shmetrics.dictionary import Definition
 
 
@@ -43,32 +44,38 @@ class Gauges:
     def __init__(self, families: Families) -> None:
         self._families = families
 
-    def define(self, definition: Definition) -> Family | Refusal:
+    def define(self, definition: Definition, owner: int = NOBODY) -> Family | Refusal:
         """The node's family; as an emitter defines it but for the `pid` label."""
         if not per_process(definition):
-            return self._families.define(definition)
+            return self._families.define(definition, owner)
         if "pid" in definition.label_names:
             return Refusal("bad_label_name", f"{definition.name}: label pid is the collector's")
         return self._families.define(
-            definition._replace(label_names=(*definition.label_names, "pid"))
+            definition._replace(label_names=(*definition.label_names, "pid")), owner
         )
 
-    def retire(self, values: Iterable[GaugeValue], add: Callable[[GaugeValue, int], None]) -> int:
+    def retire(
+        self,
+        values: Iterable[GaugeValue],
+        add: Callable[[GaugeValue, int], None],
+        owner: int = NOBODY,
+    ) -> int:
         """Takes over what a dead process's gauges said. How many found no room in the store.
 
         add: adds a value to a cell of the store, once. All else may be done again after a kill.
+        owner: whose the process was, see shares.py.
         """
         lost = 0
         for found in values:
             if not found.family.definition.mode.startswith("live"):
                 try:
-                    self._keep(found, add)
+                    self._keep(found, add, owner)
                 except StoreFull:
                     lost += 1
         return lost
 
-    def _keep(self, found: GaugeValue, add: Callable[[GaugeValue, int], None]) -> None:
-        row = found.family.counted_row(labels_of(found))
+    def _keep(self, found: GaugeValue, add: Callable[[GaugeValue, int], None], owner: int) -> None:
+        row = found.family.counted_row(labels_of(found), owner)
         cells = found.family.cells(row)
         mode = found.family.definition.mode
         if mode == "sum":

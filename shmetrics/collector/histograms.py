@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -14,9 +15,12 @@ from shmetrics.collector.buckets import Buckets
 from shmetrics.collector.exponential import Exponential
 from shmetrics.collector.family import Family
 from shmetrics.collector.log import StoreFull
+from shmetrics.collector.shares import owner_of
 from shmetrics.exposition.table import Native
 
 Counts = npt.NDArray[np.uint64]
+
+_OURS = owner_of(os.geteuid())  # what comes from no lane is the collector's own user's
 
 
 class HistogramFamily(Family):
@@ -71,7 +75,7 @@ class CallFamily(HistogramFamily):
     exceptions: Family | None = None  # set by Families: it has an id of its own
 
     def _ruled_row(self, values: tuple[str, ...]) -> int:
-        return self.counted_row(self.ruling.values(values))
+        return self.counted_row(self.ruling.values(values), _OURS)
 
     def start(self, values: tuple[str, ...]) -> None:
         self.cells(self._ruled_row(values))[_ring.CELL_STARTS] += np.uint64(1)
@@ -88,5 +92,5 @@ class CallFamily(HistogramFamily):
         if self.exceptions is None:
             raise StoreFull(f"no room for the exceptions of {self.definition.name}")
         ruled = *self.ruling.values(values), self.ruling.value("exception", exception)
-        cells = self.exceptions.cells(self.exceptions.counted_row(ruled))
+        cells = self.exceptions.cells(self.exceptions.counted_row(ruled, _OURS))
         cells.view(np.float64)[0] += 1.0

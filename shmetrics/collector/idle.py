@@ -8,6 +8,7 @@ a restart finds counts as changed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Container
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import OVERFLOW_ROW, Family
+from shmetrics.collector.log import StoreFull
 
 MOST_AT_ONCE = 20_000  # series that one tick removes: some 0.1 s
 
@@ -45,11 +47,21 @@ class Idle:
             if family.is_limited:
                 watched = self._watched.setdefault(family, _Watched(family))
                 watched.look(now)
-                gone = watched.let_go(now - self._idle_seconds, held, left)
+                gone = watched.idle(now - self._idle_seconds, held, left)
                 self._families.exemplars.forget(family, gone)
+                watched.let_go(gone)
                 left -= len(gone)
         if left <= 0:
             self._next = now  # at the next tick
+
+    def has_only_idle(self, family: Family) -> bool:
+        """Whether all that is left of a family is its overflow series, and that is idle."""
+        watched = self._watched.get(family)
+        return watched is not None and len(family) == 1 and OVERFLOW_ROW in watched.hidden
+
+    def forget(self, family: Family) -> None:
+        """The family is no more."""
+        self._watched.pop(family, None)
 
     def look_again(self, now: float) -> None:
         """Shows what was hidden and has changed meanwhile: before each scrape."""
@@ -77,15 +89,15 @@ class _Watched:
     def look(self, now: float) -> None:
         prints, created = self._prints_now(), self._family.all_created()
         since = np.full(len(prints), now)
-        known = len(self._prints)
-        same = (prints[:known] == self._prints) & (created[:known] == self._created)
-        since[:known][same] = self._since[same]
+        known = min(len(self._prints), len(prints))
+        same = (prints[:known] == self._prints[:known]) & (created[:known] == self._created[:known])
+        since[:known][same] = self._since[:known][same]
         self._prints, self._created, self._since = prints, created, since
 
-    def let_go(
+    def idle(
         self, before: float, held: Container[tuple[Family, tuple[str, ...]]], most: int
     ) -> list[int]:
-        """Removes or hides what has been the same since before then. Which rows were removed, not
+        """Hides what has been the same since before then. Which rows of it are to be removed, not
         more than `most`."""
         family = self._family
         idle = family.used() & (self._since <= before)
@@ -95,13 +107,17 @@ class _Watched:
             row for row in np.flatnonzero(gone).tolist() if (family, family.values(row)) not in held
         ]
         hidden = frozenset(np.flatnonzero(idle).tolist()) - frozenset(np.flatnonzero(gone).tolist())
-        rows = rows[: max(most, 0)]
-        if rows:
-            family.remove(rows)
-        if rows or hidden != self.hidden:
+        if hidden != self.hidden:
             self.hidden = hidden
             family.show_all(hidden)
-        return rows
+        return rows[: max(most, 0)]
+
+    def let_go(self, rows: list[int]) -> None:
+        """Removes these rows, as many as a full disk lets it."""
+        if rows:
+            with contextlib.suppress(StoreFull):
+                self._family.remove(rows)
+            self._family.show_all(self.hidden)
 
     def uncover(self, now: float) -> None:
         prints = self._prints_now()

@@ -87,11 +87,18 @@ class InFlight:
             found = known[values] = Kind(side_of(family), topic, method)
         return found
 
+    def forget(self, family: Family) -> None:
+        """The family is no more."""
+        if isinstance(family, CallFamily):
+            self._kinds.pop(family, None)
+
     def abandon(self, lane: Lane) -> None:
         """Counts the open calls of a dead process: they will never end."""
         for call in lane.calls():
             try:
-                row = self._abandoned.counted_row(tuple(self.kind(call.family, call.values)))
+                row = self._abandoned.counted_row(
+                    tuple(self.kind(call.family, call.values)), lane.owner.share
+                )
             except StoreFull:
                 continue  # the store is at its limit, which it shows itself
             lane.abandon(call, self._abandoned.cell(row))

@@ -78,8 +78,7 @@ class Lane:
             spans.keep_from(self._drain)
         quarantined = self._drain.reported(_drain.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
-        who = f"{self.owner.process} (pid {self.owner.pid})"
-        self.meanings = Meanings(who, self._drain, families, gauges, agent)
+        self.meanings = Meanings(self.owner, self._drain, families, gauges, agent)
         self.is_behind = False  # there are more definitions than drain() was to read
 
     @property

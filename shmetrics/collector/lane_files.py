@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shmetrics import _drain, _ring
+from shmetrics.collector.shares import owner_of
 
 LANE = ".lane"
 OWNER = ".json"
@@ -48,6 +49,11 @@ class Owner(NamedTuple):
     process: str
     pid: int
     uid: int
+
+    @property
+    def share(self) -> int:
+        """Whose share of the store it counts in."""
+        return owner_of(self.uid)
 
 
 class LaneFile(NamedTuple):

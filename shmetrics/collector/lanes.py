@@ -257,7 +257,7 @@ class Lanes:
             return  # later
         if lane.state is LaneState.OPEN:
             self._on_abandoned(lane)
-            lost = self._gauges.retire(lane.gauge_values(), lane.add_gauge)
+            lost = self._gauges.retire(lane.gauge_values(), lane.add_gauge, lane.owner.share)
             if lost:
                 self._agent.dropped.labels("store_full").inc(lost)
         lane_id = lane.lane_id

@@ -18,12 +18,14 @@ from shmetrics.collector.families import Families
 from shmetrics.collector.family import Family
 from shmetrics.collector.gauges import Gauges
 from shmetrics.collector.histograms import CallFamily, HistogramFamily
+from shmetrics.collector.lane_files import Owner
 from shmetrics.collector.log import StoreFull
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane
 from shmetrics.traces.event import SpanOf
 
-_QUOTAS = ("families", "families_per_lane")  # what a refusal may have for a reason
+# What a refusal may have for a reason.
+_QUOTAS = ("families", "families_per_lane", "families_per_uid", "store_bytes_per_uid")
 
 
 class _Defined(NamedTuple):
@@ -39,16 +41,22 @@ class Meanings:
     """Filled entry by entry, in the order of the lane's dictionary."""
 
     def __init__(
-        self, who: str, drain: _drain.LaneDrain, families: Families, gauges: Gauges, agent: Agent
+        self,
+        owner: Owner,
+        drain: _drain.LaneDrain,
+        families: Families,
+        gauges: Gauges,
+        agent: Agent,
     ) -> None:
-        """who: whose lane it is, for people."""
+        """owner: whose lane it is."""
         self.refused: dict[str, int] = {}  # definitions not taken, by reason
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
         self.spans: dict[int, SpanOf] = {}
         self.gauges_may_meet = False  # label rules may have given two of them the same labels
         self.series = 0
-        self._who = who
+        self._owner = owner
+        self._who = f"{owner.process} (pid {owner.pid})"
         self._drain = drain
         self._families = families
         self._gauge_families = gauges
@@ -83,6 +91,10 @@ class Meanings:
         for family, row in self._bound:
             family.unbind(row)
         self._bound.clear()
+        for defined in self._defined:
+            if defined.family is not None:
+                defined.family.release()
+        self._defined.clear()
 
     # ---- families ---------------------------------------------------------------------------
 
@@ -102,11 +114,12 @@ class Meanings:
             self._defined.append(_Defined(type, n_bounds, len(definition.label_names), None))
             return
         define = self._families if type != _ring.TYPE_GAUGE else self._gauge_families
-        found = define.define(definition)
+        found = define.define(definition, self._owner.share)
         family = None if isinstance(found, Refusal) else found
         if isinstance(found, Refusal):
             self._refuse(found)
         else:
+            found.hold()  # first: what comes may have to look for room
             self._agent.foresee(found)
         self._defined.append(_Defined(type, n_bounds, len(definition.label_names), family))
 
@@ -116,7 +129,8 @@ class Meanings:
             self._agent.exceeded(refusal.reason).inc()
         if self.refused[refusal.reason] == 1 or refusal.reason not in _QUOTAS:
             kind = refusal.reason, refusal.text
-            self._agent.seldom.warning(kind, f"{self._who}: refused: {refusal.text}")
+            text = f"{self._who}: refused: {refusal.text}"
+            self._agent.seldom.warning(kind, text, self._owner.uid)
 
     # ---- series -----------------------------------------------------------------------------
 
@@ -175,7 +189,8 @@ class Meanings:
         values: tuple[str, ...],
     ) -> None:
         try:
-            row = family.row(values) if self._may_have(id) else family.overflow_row()
+            owner = self._owner.share
+            row = family.row(values, owner) if self._may_have(id) else family.overflow_row()
         except StoreFull as error:
             self._refuse(Refusal("store_full", str(error)))
             self._drain.bind(type, n_bounds)
@@ -195,16 +210,20 @@ class Meanings:
             quota, text = "series_per_lane", f"more than {limits.series_per_lane} series"
         elif not limits.allow(values):
             quota, text = "label_bytes", f"a label value of more than {limits.label_bytes} bytes"
-        elif len(family) >= limits.series_per_family:
+        elif family.has_all_of(self._owner.share):
             quota, text = "series_per_family", f"{name} has {limits.series_per_family} series"
-        else:
+        elif family.is_full_for is None:
             quota, text = "store_bytes", "the store is full"
+        else:
+            uid = self._owner.uid
+            quota, text = "store_bytes_per_uid", f"uid {uid} has its share of the store"
         self._agent.exceeded(quota).inc()
-        option = "max_bytes" if quota == "store_bytes" else f"max_{quota}"
+        option = "max_" + quota.removeprefix("store_")
         self._agent.seldom.warning(
             (quota, name),
             f"{self._who}: {text}; further ones of {name} are counted as __overflow__; "
             f"see store.{option} and [[labels]]",
+            self._owner.uid,
         )
 
     def _fate(self, cell: int = -1) -> bool:

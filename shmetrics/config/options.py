@@ -181,10 +181,29 @@ class Store(Section, frozen=True, kw_only=True):
     counted."""
 
     max_bytes: Annotated[
-        int, Meta(ge=_MIB, le=1 << 40, description="Size that the file with the totals may reach.")
+        int,
+        Meta(
+            ge=_MIB,
+            le=1 << 40,
+            description="Size that the file with the totals may reach. Another size counts from "
+            "the next start on, unless what the file holds needs more.",
+        ),
     ] = 256 * _MIB
+    max_bytes_per_uid: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 40,
+            description="Of these, what one user's processes may fill. 0: half.",
+        ),
+    ] = 0
     max_series_per_family: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="Label sets of one family.")
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="Label sets that one user's processes may have in one family.",
+        ),
     ] = 20_000
     max_series_per_lane: Annotated[
         int, Meta(ge=1, le=10_000_000, description="Label sets that one process may have, in all.")
@@ -192,6 +211,10 @@ class Store(Section, frozen=True, kw_only=True):
     max_families: Annotated[
         int, Meta(ge=1, le=100_000, description="Metric families of all processes together.")
     ] = 2000
+    max_families_per_uid: Annotated[
+        int,
+        Meta(ge=1, le=100_000, description="Of these, families that one user's processes define."),
+    ] = 1000
     max_families_per_lane: Annotated[
         int, Meta(ge=1, le=100_000, description="Metric families that one process may define.")
     ] = 500

@@ -31,7 +31,14 @@ BAD = {
         COUNTER._replace(name=name) for name in ("", "1st", "a-b", "a b", "jobs\n", "\N{SNOWMAN}")
     ],
     "reserved_name": [
-        COUNTER._replace(name=name) for name in ("shmetrics_x", "process_x", "python_x")
+        kind._replace(name=name, unit="")
+        for kind, names in (
+            (COUNTER, ("shmetrics_x", "process_x", "python_x", "process", "python", "shmetrics")),
+            (GAUGE, ("shmetrics_x", "process_", "python_x")),
+            (HISTOGRAM, ("process_x", "process", "python", "shmetrics")),
+            (CALLS, ("shmetrics_x", "process", "python", "shmetrics")),
+        )
+        for name in names
     ],
     "bad_label_name": [
         *(
@@ -75,6 +82,20 @@ def test_a_bad_definition_is_refused_in_one_line(reason: str, definition: Defini
     assert refusal.reason == reason
     assert refusal.text.isprintable()
     assert repr(definition.name)[1:-1] in refusal.text
+
+
+names = st.text("shmetric_poyn", min_size=1, max_size=12) | st.sampled_from(
+    [prefix + more for prefix in ("shmetrics", "process", "python") for more in ("", "_", "_x")]
+)
+
+
+@given(st.sampled_from(ALL), names)
+def test_no_sample_of_what_is_taken_looks_like_the_collectors(kind: Definition, name: str) -> None:
+    definition = kind._replace(name=name, unit="")
+    shown = definitions.sample_names(definition)
+    is_ours = any(one.startswith(("shmetrics_", "process_", "python_")) for one in shown)
+    refusal = definitions.check(definition)
+    assert (refusal is not None and refusal.reason == "reserved_name") == is_ours
 
 
 # ---- beside each other ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,7 +13,14 @@ from pathlib import Path
 import pytest
 
 import shmetrics
-from tests.collector.loopback import Loopback
+from shmetrics import _ring
+from shmetrics.registration.peer import Peer
+from shmetrics.registration.protocol import Hello
+from shmetrics.registration.verdict import Granted
+from shmetrics.seldom import MAX_KINDS, MAX_TEXT
+from tests.collector import hostile
+from tests.collector.hostile import LaneFile
+from tests.collector.loopback import THIS_PROCESS, Loopback
 from tests.collector.node import PRELUDE, ROOT, Node
 
 NOBODY = 65534
@@ -469,3 +477,75 @@ def test_records_of_a_refused_family_are_counted(loopback: Loopback) -> None:
     found = loopback.samples()
     assert found.value("shmetrics_refused_families_total", reason="bad_name") == 1
     assert found.value("shmetrics_unbound_total") == 3
+
+
+def test_what_the_collector_counts_is_not_an_emitters_to_define_or_to_move(
+    loopback: Loopback,
+) -> None:
+    """However well it knows what is there already: by its name, as of another type, in parts."""
+    before = {
+        key: value
+        for key, value in loopback.samples().items()
+        if key[0].startswith(("shmetrics_dropped", "shmetrics_scrapes", "shmetrics_rpc"))
+    }
+    own = [family.definition for family in loopback.collector.families]
+    assert {"shmetrics_dropped", "shmetrics_scrapes"} <= {one.name for one in own}
+    granted = loopback.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 0, "hostile"))
+    assert isinstance(granted, Granted)
+    with contextlib.closing(LaneFile(granted.lane_fd)) as lane:
+        busy = hostile.BUSY._replace(mode="all")
+        for definition in own:
+            series = lane.series(
+                definition.type, lane.family(definition), *(("x",) * len(definition.label_names))
+            )
+            lane.record(hostile.ADD, series, 1000.0)
+            lane.family(busy._replace(name=definition.name))
+            lane.family(busy._replace(name=definition.name, label_names=definition.label_names))
+            lane.family(hostile.RPC._replace(name=definition.name.rpartition("_")[0]))
+            lane.family(definition._replace(name=f"{definition.name}_total"))
+        lane.series(hostile.RPC.type, lane.family(hostile.RPC._replace(name="process")), "x")
+        loopback.collector.tick()
+        found = loopback.samples()
+        assert {key: found[key] for key in before} == before
+        n = 5 * len(own) + 1
+        assert found.value("shmetrics_refused_families_total", reason="reserved_name") == n
+        assert found.sum("shmetrics_families") == 1
+        assert not found.names("process_invocation")
+    loopback.collector.tick()
+
+
+def test_a_flood_of_long_refusals_is_a_few_short_lines(
+    loopback: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of many lanes, with names, labels and values as long as they can be; and what another user's
+    process is refused is said among them."""
+    shmetrics.Counter("jobs", "Jobs", ["queue"]).labels("fast").inc()
+    loopback.collector.tick()
+    caplog.clear()
+    long = "x" * 2000
+    jobs = hostile.JOBS._replace(name="jobs")
+    with contextlib.ExitStack() as opened:
+        for number in range(40):
+            hello = Hello(_ring.LAYOUT_VERSION, 64, "h" * 255)
+            peer = Peer(1, 43 if number else 44, 43)
+            granted = loopback.collector.grant(peer, hello)
+            assert isinstance(granted, Granted)
+            lane = opened.enter_context(contextlib.closing(LaneFile(granted.lane_fd)))
+            for n in range(5):
+                one = f"{number}_{n}_{long}"
+                lane.family(jobs._replace(label_names=(one, long)))
+                lane.family(jobs._replace(name=f"{one}\n\x1b[2J"))
+                lane.family(hostile.BUSY._replace(name=f"busy_{number}_{n}", mode=one))
+            loopback.collector.tick()
+            lane.memory[lane.slot()] = 77  # a record of no kind
+            lane.put(hostile.HEAD_AT, 1)
+            loopback.collector.tick()
+        found = loopback.samples()
+        assert found.sum("shmetrics_refused_families_total") == 40 * 5 * 3
+        assert found.sum("shmetrics_quarantined_total") == 40
+        of_one = [line for line in caplog.messages if "uid 44" in line or ": 0_0_" in line]
+        assert of_one
+        assert len(caplog.messages) <= 2 * (MAX_KINDS + 1)
+        assert all(line.isprintable() for line in caplog.messages)
+        assert max(map(len, caplog.messages)) < MAX_TEXT + 50
+    loopback.collector.tick()
