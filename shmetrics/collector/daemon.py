@@ -19,7 +19,7 @@ from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.deaths import LoopDeaths
 from shmetrics.collector.descriptors import lanes_that_fit
-from shmetrics.collector.directory import Directory, half_of_file_system
+from shmetrics.collector.directory import Directory, DirectoryError, half_of_file_system
 from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.kicks import Kicks, LoopKicks
 from shmetrics.collector.lane_files import Sizes
@@ -132,6 +132,7 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         """Opens all of it. Raises ShmetricsError with one line for the user, and leaves nothing."""
         self._config = config
+        self._is_unannounced = False
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as opened:
             agent = Agent(shmetrics.__version__)
@@ -231,7 +232,7 @@ class Daemon:
         stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._web.serve())
         ticking = asyncio.create_task(self._tick())
-        self._directory.announce(self.url, shmetrics.__version__)
+        self._announce()
         ready(f"{self.url} ({self._front.reach})")
         tasks = stopping, serving, ticking
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -244,6 +245,17 @@ class Daemon:
             if isinstance(result, Exception):
                 raise result
 
+    def _announce(self) -> None:
+        """Writes down where this collector serves; where that cannot be, at a later tick."""
+        try:
+            self._directory.announce(self.url, shmetrics.__version__)
+        except DirectoryError as error:
+            if not self._is_unannounced:
+                log.warning("%s; commands do not find this collector until that can be", error)
+            self._is_unannounced = True
+        else:
+            self._is_unannounced = False
+
     async def _tick(self) -> None:
         """The manager's watchdog hears of ticks, and of nothing else: it sees one that hangs."""
         beat = beat_seconds()
@@ -251,6 +263,8 @@ class Daemon:
         while True:
             await asyncio.sleep(pause)
             self.collector.tick()
+            if self._is_unannounced:
+                self._announce()
             if self._tracing is not None:
                 self._tracing.count()
             if beat is not None:

@@ -11,6 +11,7 @@ lanes/          one file per emitting process
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -91,7 +92,8 @@ class Directory:
         problem = runtime_dir.owned_by_another(str(self.lanes))
         if problem or self.lanes.is_symlink():
             raise DirectoryError(f"{self.lanes}: {problem or 'is a link'}; move it away")
-        self.lanes.chmod(0o700)
+        if stat.S_IMODE(self.lanes.stat().st_mode) != 0o700:
+            self.lanes.chmod(0o700)
 
     def _let_in(self, path: str, mode: int) -> None:
         if self._group is not None:
@@ -107,8 +109,9 @@ class Directory:
                 f"{self.path}: in use by another collector (pid {holder or 'unknown'}); "
                 "stop it or choose another --runtime-dir"
             ) from None
-        os.truncate(self._fd, 0)
-        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        with contextlib.suppress(OSError):  # for people only; the disk may be full
+            os.truncate(self._fd, 0)
+            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def _try_a_lease(self) -> None:
         """Whether a lane is still somebody's is asked by leases. Raises DirectoryError."""
@@ -139,5 +142,6 @@ class Directory:
 
     def close(self) -> None:
         """Lets another collector have it. Lanes and store stay."""
-        self._info.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # then it names a collector that is gone
+            self._info.unlink(missing_ok=True)
         os.close(self._fd)

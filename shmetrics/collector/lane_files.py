@@ -16,14 +16,23 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import msgspec
+from msgspec import Meta
 
 from shmetrics import _drain, _ring
 from shmetrics.collector.shares import owner_of
+from shmetrics.registration.protocol import NAME_MAX_BYTES
+from shmetrics.seldom import shown
+
+log = logging.getLogger(__name__)
 
 LANE = ".lane"
 OWNER = ".json"
@@ -31,7 +40,12 @@ LEDGER = ".ledger"
 NEW = ".new"
 BROKEN = ".broken"
 MOST_BROKEN = 8  # and those that a process still has
+MOST_TRIED = 64  # of what could not be removed, at once
+MAX_OWNER_BYTES = 4096
 SLACK_BYTES = 64 * 1024  # what a file system may use for its own ends
+
+# Ids count up from 1, and 200 lanes a second would take 150,000 years to more digits.
+_OURS = re.compile(r"[1-9][0-9]{0,14}\.(lane|json|ledger|new|broken)")
 
 
 class Sizes(NamedTuple):
@@ -65,25 +79,60 @@ class LaneFile(NamedTuple):
 
     def ledger(self) -> mmap.mmap:
         """Maps the lane's ledger. Raises OSError, or ValueError if it is not whole."""
-        with self.path.with_suffix(LEDGER).open("rb+") as file:
-            return mmap.mmap(file.fileno(), _drain.LEDGER_BYTES)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(self.path.with_suffix(LEDGER), flags)
+        try:
+            return mmap.mmap(fd, _drain.LEDGER_BYTES)
+        finally:
+            os.close(fd)
+
+
+class _Known(msgspec.Struct):
+    """What N.json says."""
+
+    process: Annotated[str, Meta(max_length=NAME_MAX_BYTES)]
+    pid: Annotated[int, Meta(ge=0)]
+    uid: Annotated[int, Meta(ge=0, lt=2**32)]
+    size_bytes: Annotated[int, Meta(ge=0, lt=2**48)]
 
 
 class LaneFiles:
-    """All that is in the directory of lanes."""
+    """All that is in the directory of lanes.
+
+    What cannot be removed is said once, and tried again; what is not ours is left alone. Neither
+    keeps a collector from its work.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Removes what a kill has left half made."""
         self.directory = directory
         self._aside: dict[Path, int] = {}  # with their sizes
-        for path in directory.glob(f"*{NEW}"):
-            path.unlink()
-        for suffix in (OWNER, LEDGER):
-            for path in directory.glob(f"*{suffix}"):
-                if not (path.with_suffix(LANE).exists() or path.with_suffix(BROKEN).exists()):
-                    path.unlink()
-        for path in directory.glob(f"*{BROKEN}"):
-            self._aside[path] = path.stat().st_size
+        self._stuck: dict[Path, int] = {}  # what could not be removed, with what it takes
+        found = self._scan()
+        for path in found:
+            if path.suffix == NEW:
+                self.remove(path)
+            elif path.suffix == BROKEN:
+                self._aside[path] = path.stat().st_size
+            elif path.suffix in (OWNER, LEDGER) and found.isdisjoint(
+                (path.with_suffix(LANE), path.with_suffix(BROKEN))
+            ):
+                self.remove(path)
+
+    def _scan(self) -> set[Path]:
+        """The files that can be ours. Says what else is there."""
+        found, strays = set(), []
+        with os.scandir(self.directory) as entries:
+            for entry in entries:
+                if _OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                    found.add(self.directory / entry.name)
+                else:
+                    strays.append(entry.name)
+        if strays:
+            one = shown(repr(min(strays)), 100)
+            log.warning("%s: %d entries are no lanes, as %s; remove them",
+                        self.directory, len(strays), one)  # fmt: skip
+        return found
 
     @property
     def set_aside_bytes(self) -> int:
@@ -91,7 +140,7 @@ class LaneFiles:
 
     def __iter__(self) -> Iterator[Path]:
         """The lanes that there are, the oldest first."""
-        return iter(sorted(self.directory.glob(f"*{LANE}"), key=_age))
+        return iter(sorted((path for path in self._scan() if path.suffix == LANE), key=_age))
 
     def create(self, lane_id: int, owner: Owner, sizes: Sizes) -> tuple[LaneFile, int]:
         """Makes a lane, every byte of it allocated; its file, and a descriptor for its emitter.
@@ -118,40 +167,69 @@ class LaneFiles:
         return found, fd
 
     def read(self, path: Path) -> LaneFile:
-        """What is known of a lane. Raises OSError, ValueError, TypeError or KeyError."""
-        known = dict(json.loads(path.with_suffix(OWNER).read_text()))
-        size_bytes = int(known.pop("size_bytes"))
-        return LaneFile(path, Owner(**known), size_bytes)
+        """What is known of a lane. Raises OSError or ValueError."""
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        fd = os.open(path.with_suffix(OWNER), flags)
+        try:
+            text = os.read(fd, MAX_OWNER_BYTES)
+        finally:
+            os.close(fd)
+        try:
+            known = msgspec.json.decode(text, type=_Known)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ValueError(str(error)) from None
+        return LaneFile(path, Owner(known.process, known.pid, known.uid), known.size_bytes)
 
-    def remove(self, path: Path) -> None:
-        """Removes a lane that is drained."""
-        path.unlink(missing_ok=True)
-        for suffix in (LEDGER, OWNER):
-            path.with_suffix(suffix).unlink(missing_ok=True)
+    def remove(self, path: Path, size_bytes: int = 0) -> int:
+        """Removes a lane that is drained; how many of its bytes are still there. As long as it is,
+        its N.json says whose it is, and its ledger what is counted: whoever meets it finds nothing
+        more in it."""
+        parts = [path]
+        if path.suffix in (LANE, BROKEN):
+            parts += [path.with_suffix(LEDGER), path.with_suffix(OWNER)]
+        try:
+            for part in parts:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            if self._stuck.pop(path, None) is None:
+                log.warning("%s cannot be removed, and is tried again: %s", part, error.strerror)
+            self._stuck[path] = size_bytes  # behind the others
+            return size_bytes
+        self._stuck.pop(path, None)
+        return 0
 
-    def set_aside(self, path: Path) -> None:
-        """Keeps a lane that cannot be taken up, out of the way."""
+    def set_aside(self, path: Path) -> bool:
+        """Keeps a lane that cannot be taken up, out of the way. Whether it could be moved there."""
         try:
             size_bytes = self.read(path).size_bytes
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError):
             size_bytes = path.stat().st_size
-        self._aside[path.rename(path.with_suffix(BROKEN))] = size_bytes
+        try:
+            self._aside[path.rename(path.with_suffix(BROKEN))] = size_bytes
+        except OSError as error:
+            self._aside[path] = size_bytes
+            log.warning("%s cannot be set aside: %s", path, error.strerror)
+            return False
+        return True
 
     def prune(self) -> int:
-        """Removes the oldest of those set aside, where there are more than a few; how many bytes.
+        """Removes the oldest of those set aside, where there are more than a few, and tries again
+        what could not be removed; how many bytes are gone.
 
         Not those that a process still has: it could let them grow where nobody sees it.
         """
         broken = sorted(self._aside, key=_age)
         oldest = [path for path in broken[:-MOST_BROKEN] if not _has_process(path)]
-        for path in oldest:
-            self.remove(path)
-        return sum(self._aside.pop(path) for path in oldest)
+        again = list(self._stuck)[:MOST_TRIED]
+        sizes = {path: self._aside.pop(path) for path in oldest}
+        sizes.update((path, self._stuck[path]) for path in again)
+        left_bytes = sum(self.remove(path, size_bytes) for path, size_bytes in sizes.items())
+        return sum(sizes.values()) - left_bytes
 
     def cut_back(self) -> None:
         """Takes from each file that is set aside what it is larger than it was made."""
         for path, size_bytes in self._aside.items():
-            with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
+            with contextlib.suppress(OSError), path.open("rb+") as file:
                 cut_back(file.fileno(), size_bytes)
 
 
@@ -167,9 +245,13 @@ def cut_back(fd: int, size_bytes: int) -> bool:
 
 
 def _has_process(path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        return _drain.is_held(file.fileno())
-    return False
+    try:
+        with path.open("rb") as file:
+            return _drain.is_held(file.fileno())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # as far as anybody can say
 
 
 def _age(path: Path) -> tuple[int, Path]:

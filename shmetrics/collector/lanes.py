@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
@@ -32,6 +31,11 @@ MIN_RECORDS = 64
 DEFINITIONS_PER_PASS = 20_000  # some 0.2 s; then every lane still gets a few
 DEFINITIONS_PER_LANE = 4096
 FEW_DEFINITIONS = 64
+MOST_TRIED = 16  # of the lanes that could not be opened, at once
+# What says nothing about a lane, and may be otherwise in a moment.
+_NOT_NOW = frozenset(
+    (errno.EROFS, errno.EPERM, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+)
 
 
 class Rules(NamedTuple):
@@ -68,6 +72,7 @@ class Lanes:
         self._on_abandoned = on_abandoned
         self._spans = spans
         self._lanes: dict[int, Lane] = {}
+        self._waiting: list[Path] = []  # lanes of an earlier collector that cannot be opened yet
         self._kick_of: dict[int, Kick] = {}
         self._occupancy = taken = Occupancy(rules.limits)
         self._exceeded = {
@@ -140,7 +145,7 @@ class Lanes:
 
     def _add(self, file: LaneFile) -> None:
         # Not the descriptor that is handed over: whether anybody has another one is to be seen.
-        fd = os.open(file.path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(file.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             lane = Lane(file, fd, self._families, self._gauges, self._agent, self._spans)
         except BaseException:
@@ -157,17 +162,30 @@ class Lanes:
     def reopen(self) -> None:
         """Takes up the lanes of an earlier collector."""
         for path in self._files:
-            with contextlib.suppress(ValueError):
-                self._families.store.note_lane_id(int(path.stem))
-            try:
-                self._add(self._files.read(path))
-            except (OSError, ValueError, TypeError, KeyError, LaneRefused) as error:
-                text = str(error)  # a log may keep what it is given, and an error keeps the lane
+            self._families.store.note_lane_id(int(path.stem))
+            self._reopen(path)
+        self._occupancy.lane_bytes += self._files.set_aside_bytes
+
+    def _reopen(self, path: Path) -> None:
+        """Takes a lane up, or sets it aside. If the system does not let us look at it now, it
+        waits."""
+        try:
+            self._add(self._files.read(path))
+        except (OSError, ValueError, LaneRefused) as error:
+            text = str(error)  # a log may keep what it is given, and an error keeps the lane
+            if isinstance(error, OSError) and error.errno in _NOT_NOW:
+                if path not in self._waiting:
+                    log.warning("%s cannot be taken up, and is tried again: %s", path, text)
+                    self._waiting.append(path)
+                return
+            if self._files.set_aside(path):
                 reason = text if isinstance(error, LaneRefused) else "unreadable"
                 self._agent.quarantined.labels(reason).inc()
-                log.error("%s: not a lane that can be drained (%s); set aside", path, text)
-                self._files.set_aside(path)
-        self._occupancy.lane_bytes += self._files.set_aside_bytes
+                self._agent.seldom.warning(
+                    str(path), f"{path}: not a lane that can be drained ({text}); set aside"
+                )
+        if path in self._waiting:
+            self._waiting.remove(path)
 
     # ---- working ----------------------------------------------------------------------------
 
@@ -194,10 +212,7 @@ class Lanes:
     def _muted(self, lane_id: int) -> None:
         self._agent.muted.inc()
         owner = self._lanes[lane_id].owner
-        log.warning(
-            "lane %d of %s (pid %d, uid %d) kicks for nothing, and is drained at ticks only",
-            *(lane_id, owner.process, owner.pid, owner.uid),
-        )
+        self._warn(lane_id, owner, "kicks for nothing, and is drained at ticks only")
 
     def _drain(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
         if lane.state is LaneState.QUARANTINED:
@@ -209,7 +224,8 @@ class Lanes:
             self._quarantine(lane, str(error))
         except Exception:
             # A fault of ours, met by this lane: its neighbours must go on.
-            log.exception("%s: drain failed", lane.path)
+            text = f"{lane.path}: drain failed"
+            self._agent.seldom.warning("internal", text, lane.owner.uid, exc_info=True)
             self._quarantine(lane, "internal", for_good=False)
         if self._spans is not None:
             self._spans.take(lane.lane_id, lane.meanings.spans)
@@ -218,23 +234,32 @@ class Lanes:
 
     def _quarantine(self, lane: Lane, reason: str, for_good: bool = True) -> None:
         lane.quarantine(reason.partition(":")[0], for_good)
-        owner = lane.owner
-        log.error(
-            "lane %d of %s (pid %d, uid %d) breaks the contract (%s) and is read no more",
-            *(lane.lane_id, owner.process, owner.pid, owner.uid, reason),
-        )
+        text = f"breaks the contract ({reason}) and is read no more"
+        self._warn(lane.lane_id, lane.owner, text)
+
+    def _warn(self, lane_id: int, owner: Owner, what: str) -> None:
+        whose = f"lane {lane_id} of {owner.process} (pid {owner.pid}, uid {owner.uid})"
+        self._agent.seldom.warning((lane_id, what), f"{whose} {what}", owner.uid)
 
     def cut_back(self) -> None:
         """Takes back what an emitter has made of its lane beyond its size."""
         for lane in self:
-            if lane.cut_back() and lane.state is LaneState.OPEN:
+            try:
+                has_grown = lane.cut_back()
+            except OSError:  # it cannot be cut back: at the next tick, maybe
+                has_grown = True
+            if has_grown and lane.state is LaneState.OPEN:
                 self._quarantine(lane, "grown")
         self._files.cut_back()
 
     # ---- going ------------------------------------------------------------------------------
 
     def retire_abandoned(self) -> None:
-        """Retires every lane whose process is gone."""
+        """Retires every lane whose process is gone; and tries again what could not be done."""
+        for path in self._waiting[:MOST_TRIED]:
+            self._waiting.remove(path)
+            self._waiting.append(path)
+            self._reopen(path)
         for lane in self:
             if lane.is_abandoned():
                 self._retire(lane)
@@ -266,7 +291,7 @@ class Lanes:
         self._occupancy.remove(lane.owner.uid, lane.size_bytes)
         lane.retire()
         self._let_go(lane)
-        self._files.remove(lane.path)
+        self._occupancy.lane_bytes += self._files.remove(lane.path, lane.size_bytes)
         del self._lanes[lane_id]
 
     def _let_go(self, lane: Lane) -> None:

@@ -4,13 +4,17 @@ lane grow."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.lane_files import MOST_BROKEN
 from shmetrics.registration.protocol import Hello
@@ -193,4 +197,258 @@ def test_a_lane_that_was_set_aside_cannot_grow_either(loopback: Loopback) -> Non
     lane.close()
     for suffix in (".broken", ".json", ".ledger"):
         aside.with_suffix(suffix).unlink()
+    loopback.collector.tick()
+
+
+# ---- what cannot be done ----------------------------------------------------------------------
+
+
+class Unwilling:
+    """A file system that does not remove, rename or open for writing what is in one directory."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, directory: Path, number: int) -> None:
+        self.is_unwilling = True
+        for name in ("unlink", "rename", "open", "ftruncate"):
+            patch.setattr(os, name, self._refusing(getattr(os, name), directory, number))
+        patch.setattr(Path, "unlink", _unlink)  # as in newer Pythons
+        patch.setattr(Path, "rename", _rename)
+
+    def _refusing(
+        self, call: Callable[..., object], directory: Path, number: int
+    ) -> Callable[..., object]:
+        def refusing(what: object, *args: Any, **named: Any) -> object:
+            is_read = call is OPEN and not args[0] & (os.O_RDWR | os.O_CREAT)
+            is_here = isinstance(what, int) or str(directory) in str(what)
+            if self.is_unwilling and is_here and not is_read:
+                raise OSError(number, os.strerror(number), str(what))
+            return call(what, *args, **named)
+
+        return refusing
+
+
+OPEN = os.open
+
+
+def _unlink(path: Path, missing_ok: bool = False) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+
+
+def _rename(path: Path, target: Path) -> Path:
+    os.rename(path, target)
+    return target
+
+
+def emitted(loopback: Loopback) -> None:
+    """A process that comes, counts, and dies in the middle of a call."""
+    lane = granted(loopback.collector.grant(THIS_PROCESS, HELLO))
+    lane.series(hostile.JOBS.type, lane.family(hostile.JOBS), "fast")
+    lane.series(hostile.BUSY.type, lane.family(hostile.BUSY), "fast")
+    lane.record(hostile.ADD, 1, 5.0)
+    lane.put(hostile.DROPPED_AT, 3)
+    lane.put(hostile.SPILLED_AT, 2)
+    lane.close()
+
+
+COUNTED = {
+    "hostile_jobs_total": 5,
+    "shmetrics_lanes_retired_total": 1,
+    "shmetrics_dropped_total": 3,
+    "shmetrics_spilled_total": 2,
+}
+
+
+def all_is_counted_once(loopback: Loopback) -> None:
+    found = loopback.samples()
+    assert {name: found.sum(name) for name in COUNTED} == COUNTED
+    assert found.sum("shmetrics_quarantined_total") == 0
+    assert loopback.collector.ready()[0]
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EPERM, errno.EIO], ids=errno.errorcode.get)
+def test_a_lane_that_cannot_be_removed_ends_nothing_and_counts_once(
+    loopback: Loopback,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+) -> None:
+    """By the collector that has retired it, and by the next ones, which meet it again."""
+    lanes = loopback.path / "lanes"
+    system = Unwilling(monkeypatch, lanes, number)
+    system.is_unwilling = False
+    emitted(loopback)
+    system.is_unwilling = True
+    one_bytes = (lanes / "2.lane").stat().st_size
+    for _ in range(3):
+        loopback.collector.tick()
+        all_is_counted_once(loopback)
+    assert caplog.messages == [
+        f"{lanes}/2.lane cannot be removed, and is tried again: {os.strerror(number)}"
+    ]
+    used = loopback.samples().value("shmetrics_quota_used", quota="lane_bytes")
+    assert used == 2 * one_bytes  # as long as it takes that room
+    assert loopback.samples().value("shmetrics_quota_used", quota="lanes") == 1
+    assert isinstance(loopback.collector.grant(THIS_PROCESS, HELLO), Refused)
+    for willing in (False, True):
+        system.is_unwilling = not willing
+        loopback.restart()
+        for _ in range(2):
+            loopback.collector.tick()
+            all_is_counted_once(loopback)
+        system.is_unwilling = False
+        loopback.collector.tick()
+    assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane"]
+    used = loopback.samples().value("shmetrics_quota_used", quota="lane_bytes")
+    assert used == one_bytes
+
+
+def test_lanes_that_cannot_be_opened_at_a_start_are_taken_up_later(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of them is lost, and none of them is set aside."""
+    lanes = loopback.path / "lanes"
+    jobs = shmetrics.Counter("jobs", "Jobs")
+    jobs.inc(5)
+    loopback.release()
+    with monkeypatch.context() as patch:
+        system = Unwilling(patch, lanes, errno.EROFS)
+        loopback.directory, loopback.collector = open_collector(loopback.path)
+        jobs.inc(7)
+        for _ in range(3):
+            loopback.collector.tick()
+            assert loopback.collector.lanes() == []
+        system.is_unwilling = False
+        loopback.collector.tick()
+    assert loopback.samples().value("jobs_total") == 12
+    assert len([line for line in caplog.messages if "cannot be taken up" in line]) == 1
+    jobs.inc(1)
+    assert loopback.samples().value("jobs_total") == 13
+
+
+@pytest.mark.parametrize("what", ["2.lane", "2.json"])
+def test_a_directory_in_the_place_of_a_file_ends_nothing(
+    loopback: Loopback, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    lanes = loopback.path / "lanes"
+    emitted(loopback)
+    (lanes / what).unlink()
+    (lanes / what).mkdir()
+    for _ in range(3):
+        loopback.collector.tick()
+        all_is_counted_once(loopback)
+    assert caplog.messages == [
+        f"{lanes / what} cannot be removed, and is tried again: Is a directory"
+    ]
+    loopback.restart()
+    loopback.collector.tick()
+    all_is_counted_once(loopback)
+    (lanes / what).rmdir()
+    loopback.collector.tick()
+    loopback.restart()
+    assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane"]
+    all_is_counted_once(loopback)
+
+
+STRAYS = (
+    *("7.lane", "8.json", "9.new", "10.broken", "x.lane", "x.new", "x.json", "x.broken"),
+    *(
+        "0.lane",
+        "-1.lane",
+        "1_0.lane",
+        "\N{SUPERSCRIPT TWO}.lane",
+        "\N{ARABIC-INDIC DIGIT FIVE}.lane",
+    ),
+    *("9" * 19 + ".lane", "9" * 20 + ".lane", "9" * 200 + ".lane", "2.lane.3", ".lane", "no\nlane"),
+)
+
+
+@pytest.mark.parametrize("make", ["directory", "full directory", "fifo", "link", "file"])
+def test_what_is_no_lane_is_in_nobodys_way(
+    loopback: Loopback, caplog: pytest.LogCaptureFixture, make: str
+) -> None:
+    """It is left alone, and named in one line."""
+    lanes = loopback.path / "lanes"
+    jobs = shmetrics.Counter("jobs", "Jobs")
+    jobs.inc(5)
+    left = [name for name in STRAYS if make != "file" or name[0] not in "123456789" or "_" in name]
+    for name in left:
+        path = lanes / name
+        if make == "fifo":
+            os.mkfifo(path)
+        elif make == "link":
+            path.symlink_to("/nowhere")
+        elif make == "file":
+            path.write_bytes(b"what is it?")
+        else:
+            path.mkdir()
+            if make == "full directory":
+                (path / "more").touch()
+    for _ in range(2):
+        loopback.restart()
+        caplog.clear()
+        jobs.inc()
+        loopback.collector.tick()
+        emitted_before = loopback.samples().value("shmetrics_lanes_retired_total")
+        granted(loopback.collector.grant(THIS_PROCESS, HELLO)).close()
+        loopback.collector.tick()
+        found = loopback.samples()
+        assert found.value("shmetrics_lanes_retired_total") == emitted_before + 1
+    assert found.value("jobs_total") == 7
+    assert found.sum("shmetrics_quarantined_total") == 0
+    assert {path.name for path in lanes.iterdir()} == {*left, "1.lane", "1.json"}
+    loopback.restart()
+    [line] = {line for line in caplog.messages if "are no lanes" in line}
+    assert line.startswith(f"{lanes}: {len(left)} entries are no lanes")
+    assert line.isprintable()
+    for name in left:
+        if "directory" in make:
+            shutil.rmtree(lanes / name)
+        else:
+            (lanes / name).unlink()
+
+
+BAD_OWNERS = {
+    "deep": "[" * 4000,
+    "long": '{"process": "' + "x" * 100_000 + '"}',
+    "negative": '{"process": "x", "pid": 1, "uid": 0, "size_bytes": -1}',
+    "infinite": '{"process": "x", "pid": 1, "uid": 0, "size_bytes": Infinity}',
+    "a number": '{"process": 1, "pid": 1, "uid": 0, "size_bytes": 512000}',
+    "a text": '{"process": "x", "pid": "1", "uid": 0, "size_bytes": 512000}',
+    "huge": '{"process": "x", "pid": 1, "uid": 4294967296, "size_bytes": 512000}',
+}
+
+
+@pytest.mark.parametrize("text", BAD_OWNERS.values(), ids=BAD_OWNERS)
+def test_an_owner_that_says_nonsense_is_one_that_is_not_known(
+    loopback: Loopback, text: str
+) -> None:
+    lanes = loopback.path / "lanes"
+    lane = granted(loopback.collector.grant(THIS_PROCESS, HELLO))
+    (lanes / "2.json").write_text(text)
+    loopback.restart()
+    lane.close()
+    found = loopback.samples()
+    assert found.value("shmetrics_quarantined_total", reason="unreadable") == 1
+    for name in ("2.broken", "2.json"):
+        (lanes / name).unlink()
+
+
+def test_a_lane_that_cannot_be_cut_back_is_read_no_more(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are drained and cut back."""
+    lane = granted(loopback.collector.grant(THIS_PROCESS, HELLO))
+    os.pwrite(lane.fd, b"more", 4 << 20)
+    with monkeypatch.context() as patch:
+        Unwilling(patch, loopback.path / "lanes", errno.EROFS)
+        for _ in range(2):
+            shmetrics.Counter("jobs", "Jobs").inc()
+            loopback.collector.tick()
+    found = loopback.samples()
+    assert found.value("jobs_total") == 2
+    assert found.of("shmetrics_quarantined_total") == {(("reason", "grown"),): 1}
+    lane.close()
     loopback.collector.tick()

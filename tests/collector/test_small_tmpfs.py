@@ -6,6 +6,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
+
 from tests.collector.test_refusals import in_small_tmpfs
 
 # Runs in a mount namespace, where argv[1] is a file system of 2 MiB; argv[2] is elsewhere.
@@ -110,5 +112,79 @@ def test_no_emitter_dies_of_a_full_tmpfs(tmp_path: Path) -> None:
     mounted.mkdir()
     with tempfile.TemporaryDirectory() as folder:
         status, lines = in_small_tmpfs(mounted, PROGRAM, folder)
+    assert status == 0, "\n".join(lines)
+    assert lines == []
+
+
+KILLED_AND_FULL = """
+import json
+from pathlib import Path
+from tests.collector.node import Node
+from tests.servers.processes import until
+
+def fill():
+    with open(sys.argv[1] + "/ballast", "ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError as error:
+            assert error.errno == 28, error
+
+run = Path(sys.argv[1]) / "run"
+node = Node(run, Path(sys.argv[2]))
+node.start("[store]\\nmax_bytes = 1048576")
+service = node.emitter('''
+jobs = shmetrics.Counter("jobs", "Jobs")
+jobs.inc(5)
+pause("recorded")
+jobs.inc(7)
+pause("again")
+''')
+service.until("recorded")
+assert node.samples().value("jobs_total") == 5
+node.kill()
+left = sys.argv[3]
+if left == "lock":
+    (run / "lock").write_text("")
+elif left == "half made":
+    (run / "store.new").write_bytes(bytes(4096))
+    (run / "lanes" / "7.new").write_bytes(bytes(4096))
+elif left == "a directory":
+    (run / "collector.json").unlink()
+    (run / "collector.json").mkdir()
+fill()
+node.start("[store]\\nmax_bytes = 1048576")
+service.go()
+service.until("again")
+assert node.samples().value("jobs_total") == 12
+said = [line for line in node.log.splitlines() if "commands do not find" in line]
+assert len(said) == (left != "half made"), node.log  # what is removed makes room
+(Path(sys.argv[1]) / "ballast").unlink()
+if left == "a directory":
+    (run / "collector.json").rmdir()
+
+def is_there():
+    try:
+        return json.loads((run / "collector.json").read_text())["url"] == node.url
+    except (OSError, ValueError):
+        return False
+
+until(is_there, lambda: node.log, 30)
+service.go()
+service.end()
+node.until_no_lane()
+node.close()
+"""
+
+
+@pytest.mark.parametrize("left", ["nothing", "lock", "half made", "a directory"])
+def test_a_full_file_system_after_a_kill_keeps_no_collector_from_going_on(
+    tmp_path: Path, left: str
+) -> None:
+    """With what there was; and when there is room again, the commands find it."""
+    with tempfile.TemporaryDirectory(prefix="shm-full-") as elsewhere:
+        mounted = tmp_path / "small"
+        mounted.mkdir()
+        status, lines = in_small_tmpfs(mounted, KILLED_AND_FULL, elsewhere, left)
     assert status == 0, "\n".join(lines)
     assert lines == []
