@@ -104,6 +104,7 @@ class Collector:
             self._unused = Unused(self.families, self._idle, lambda: self._monotonic_ns() / 1e9)
             self.agent.keep_in(self.families)
             self.families.on_gone = self._gone
+            self.families.give_way = self._unused.give_way
             self.store.make_way = self._unused.make_way
         except StoreFull as error:
             self.store.close()

@@ -43,6 +43,8 @@ class Families:
         self._on_overflow = on_overflow
         self._now = now
         self._label_rules = label_rules
+        self.give_way: Callable[[Family, int], bool] = lambda family, owner: False
+        """Lets go of a family that is in the way of this owner's, if it may. Whether it did."""
         self.on_gone: Callable[[Sequence[Family]], None] = lambda parts: None
         """Is told of a family that was let go, and of what belonged to it."""
         self._by_name: dict[str, Family] = {}
@@ -94,12 +96,11 @@ class Families:
         refusal = definitions.check(definition)
         if refusal is not None:
             return refusal
-        known = self._by_name.get(definition.name)
-        if known is not None:
-            return self._agree(known, definition)
-        refusal = self._clash(definition) or self._excess(definition, owner)
-        if refusal is not None:
-            return refusal
+        found = self._known(definition, owner)
+        if found is None:  # one without series is false
+            found = self._excess(definition, owner)
+        if found is not None:
+            return found
         wanted = [definition]
         if definition.type == _ring.TYPE_CALLS:
             wanted.append(exceptions_of(definition))
@@ -164,12 +165,18 @@ class Families:
         """How many families the user with the most of them has."""
         return max((n for owner, n in self._n_of.items() if owner != NOBODY), default=0)
 
-    def _clash(self, definition: Definition) -> Refusal | None:
+    def _known(self, definition: Definition, owner: int) -> Family | Refusal | None:
+        """The family of this name, or what is in its way; None if nothing is, any more."""
+        known = self._by_name.get(definition.name)
+        if known is not None:
+            found = self._agree(known, definition)
+            if isinstance(found, Family) or not self.give_way(known, owner):
+                return found
         for name in sorted(definitions.sample_names(definition)):
-            if name in self._claimed:
+            other = self._claimed.get(name)
+            if other is not None and not self.give_way(self._by_name[other], owner):
                 return Refusal(
-                    "conflict",
-                    f"{definition.name}: its sample {name} is one of {self._claimed[name]}",
+                    "conflict", f"{definition.name}: its sample {name} is one of {other}"
                 )
         return None
 

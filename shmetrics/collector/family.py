@@ -146,7 +146,7 @@ class Family:
             (created,) = _CREATED.unpack_from(entry.payload)
             self._chunk_of(entry.id)
             values = decode_strings(entry.payload[_CREATED.size :])
-            self._put(entry.id, values, created, entry.owner)
+            self._put(entry.id, values, created, entry)
         else:
             self._forget(entry.id)
 
@@ -317,7 +317,7 @@ class Family:
             self.add_chunk(chunk)
         if self._free and row == self._free[0]:
             heapq.heappop(self._free)
-        self._put(row, values, created, owner)
+        self._put(row, values, created, entries[-1])
         return row
 
     def _room(self, rows: int, log_bytes: int, owner: int) -> Run:
@@ -341,7 +341,7 @@ class Family:
         is_there = any(row in chunk.rows for chunk in reversed(self._chunks))
         return (row, 0) if is_there else self._next_place()
 
-    def _put(self, row: int, values: tuple[str, ...], created: float, owner: int) -> None:
+    def _put(self, row: int, values: tuple[str, ...], created: float, entry: Entry) -> None:
         while len(self._values) <= row:
             self._values.append(None)
             self._created.append(0.0)
@@ -353,16 +353,18 @@ class Family:
         self._rows[values] = row
         self._values[row] = values
         self._created[row] = created
-        self._owners[row] = owner
-        self._count(row, 1)
+        self._owners[row] = entry.owner
+        self._count(row, entry.size_bytes, 1)
 
-    def _count(self, row: int, sign: int) -> None:
+    def _count(self, row: int, log_bytes: int, sign: int) -> None:
         """Counts a series as its owner's, or no more."""
         owner, chunk = self._owners[row], self._chunk_of(row)
-        size_bytes = self._series_entry(row, self.values(row), 0.0).size_bytes
         self._series_of[owner] += sign
-        self._store.shares.add(owner, sign * size_bytes, sign * self.width)
-        self._store.shares.add(chunk.owner, 0, -sign * self.width)
+        if owner == chunk.owner:
+            self._store.shares.add(owner, sign * log_bytes, 0)
+        else:
+            self._store.shares.add(owner, sign * log_bytes, sign * self.width)
+            self._store.shares.add(chunk.owner, 0, -sign * self.width)
 
     def values(self, row: int) -> tuple[str, ...]:
         """The label values of a series."""
@@ -429,7 +431,7 @@ class Family:
                 self._vacate(chunk)
 
     def _forget(self, row: int) -> None:
-        self._count(row, -1)
+        self._count(row, self._series_entry(row, self.values(row), 0.0).size_bytes, -1)
         del self._rows[self.values(row)]
         self._values[row] = None
 

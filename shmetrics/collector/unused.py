@@ -3,7 +3,8 @@
 
 One without series leaves at once. One with totals stays as long as there is room: but where another
 family, or series, has none, the one goes that nobody has had for longest. Its last totals have been
-scraped by then, or nobody scrapes.
+scraped by then, or nobody scrapes. Nor does it stand in the way of another user's family, which it
+contradicts.
 """
 
 from __future__ import annotations
@@ -59,17 +60,28 @@ class Unused:
             for family in self._families.of_emitters()
             if not family.is_held and owner in (None, family.owner)
         }
-        spent = [
-            family
-            for family, at in since.items()
-            if self._is_done(family) or at <= self._scraped or at <= now - SCRAPE_SECONDS
-        ]
+        spent = [family for family, at in since.items() if self._is_spent(family, at, now)]
         if spent:
             with contextlib.suppress(StoreFull):  # on the disk
                 self._remove(min(spent, key=since.__getitem__))
                 return True
         self._none_of.add(owner)
         return False
+
+    def give_way(self, family: Family, owner: int) -> bool:
+        """Lets go of a family that contradicts one of another owner's. Whether it did."""
+        now = self._now()
+        since = self._since.get(family, now)
+        if family.is_held or family.owner == owner or not self._is_spent(family, since, now):
+            return False
+        with contextlib.suppress(StoreFull):  # on the disk
+            self._remove(family)
+            return True
+        return False
+
+    def _is_spent(self, family: Family, since: float, now: float) -> bool:
+        """Whether nothing more has to be known of one that nobody has had since then."""
+        return self._is_done(family) or since <= self._scraped or since <= now - SCRAPE_SECONDS
 
     def _remove(self, family: Family) -> None:
         self._since.pop(family, None)

@@ -286,3 +286,30 @@ def test_what_comes_again_begins_at_zero(node: Loopback) -> None:
             name = f"jobs_{number % 10}"
             count(lane, name, 5)
             assert node.samples().value(f"{name}_total") == 5
+
+
+def test_another_users_family_is_kept_out_of_no_name_for_ever(node: Loopback) -> None:
+    """As long as a process has it in one shape, that is its shape; what is left of it then is in
+    nobody's way, by whichever of its names."""
+    rpc = hostile.RPC._replace(name="jobs")
+    mine = counter("jobs"), counter("jobs_invocation_end"), hostile.JOBS._replace(name="jobs")
+    for n, definition in enumerate(mine):
+        uid = 50 + n
+        with process(node, uid) as stranger:
+            stranger.series(rpc.type, stranger.family(rpc), "x")
+            stranger.record(hostile.CALL_END, 1)
+            with process(node, 44) as early:
+                early.family(definition)
+        found = node.samples()
+        assert found.value("jobs_invocation_end_total", queue="x") == 1
+        assert found.value("shmetrics_refused_families_total", reason="conflict") == 2 * n + 1
+        with process(node, uid) as stranger:  # one's own contradiction is no other's
+            stranger.family(definition)
+        assert found.value("jobs_invocation_end_total", queue="x") == 1
+        with process(node, 44) as other:
+            values = ("fast",) * len(definition.label_names)
+            series = other.series(definition.type, other.family(definition), *values)
+            other.record(hostile.ADD, series, 7)
+        found = node.samples()
+        assert found.sum(f"{definition.name}_total") == 7
+        assert found.names("jobs_processing") == set()
