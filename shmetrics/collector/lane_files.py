@@ -193,8 +193,9 @@ class LaneFiles:
         except OSError as error:
             if self._stuck.pop(path, None) is None:
                 log.warning("%s cannot be removed, and is tried again: %s", part, error.strerror)
-            self._stuck[path] = size_bytes  # behind the others
-            return size_bytes
+            left_bytes = size_bytes if part == path else 0
+            self._stuck[path] = left_bytes  # behind the others
+            return left_bytes
         self._stuck.pop(path, None)
         return 0
 

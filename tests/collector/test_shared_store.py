@@ -290,6 +290,25 @@ def test_more_room_is_there_after_a_restart_and_what_was_there_stays(tmp_path: P
     store.close()
 
 
+def test_what_a_kill_has_left_to_undo_is_found_in_a_store_of_another_size(tmp_path: Path) -> None:
+    """And names the same cells."""
+    path = tmp_path / "store"
+    store, families = opened(path)
+    family = defined(families, "jobs", 1)
+    first = family.row(("fast",), 1)
+    cell = family.cell(first)
+    store.cells[cell] = 7
+    undo = np.arange(len(store.undo), dtype=np.uint8)
+    store.undo[:] = undo
+    del family, families
+    store.close()
+    store, families = opened(path, 8 << 20)
+    assert store.undo.tolist() == undo.tolist()
+    assert defined(families, "jobs", 1).cell(first) == cell
+    assert store.cells[cell] == 7
+    store.close()
+
+
 def test_less_room_than_there_is_need_for_is_not_taken_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
