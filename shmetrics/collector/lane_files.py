@@ -30,7 +30,7 @@ from msgspec import Meta
 from shmetrics import _drain, _ring
 from shmetrics.collector.shares import owner_of
 from shmetrics.registration.protocol import NAME_MAX_BYTES
-from shmetrics.seldom import shown
+from shmetrics.seldom import Seldom, shown
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ class LaneFiles:
     def __init__(self, directory: Path) -> None:
         """Removes what a kill has left half made."""
         self.directory = directory
+        self._seldom = Seldom(log)
         self._aside: dict[Path, int] = {}  # with their sizes
         self._stuck: dict[Path, int] = {}  # what could not be removed, with what it takes
         found = self._scan()
@@ -192,7 +193,9 @@ class LaneFiles:
                 part.unlink(missing_ok=True)
         except OSError as error:
             if self._stuck.pop(path, None) is None:
-                log.warning("%s cannot be removed, and is tried again: %s", part, error.strerror)
+                self._seldom.warning(
+                    part.name, f"{part} cannot be removed, and is tried again: {error.strerror}"
+                )
             left_bytes = size_bytes if part == path else 0
             self._stuck[path] = left_bytes  # behind the others
             return left_bytes
@@ -209,7 +212,7 @@ class LaneFiles:
             self._aside[path.rename(path.with_suffix(BROKEN))] = size_bytes
         except OSError as error:
             self._aside[path] = size_bytes
-            log.warning("%s cannot be set aside: %s", path, error.strerror)
+            self._seldom.warning(path.name, f"{path} cannot be set aside: {error.strerror}")
             return False
         return True
 

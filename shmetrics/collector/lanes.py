@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,8 +23,6 @@ from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import WITH_EVENTFD, Hello, Result
 from shmetrics.registration.verdict import Granted, Refused
-
-log = logging.getLogger(__name__)
 
 MIN_RECORDS = 64
 DEFINITIONS_PER_PASS = 20_000  # some 0.2 s; then every lane still gets a few
@@ -175,14 +172,16 @@ class Lanes:
             text = str(error)  # a log may keep what it is given, and an error keeps the lane
             if isinstance(error, OSError) and error.errno in _NOT_NOW:
                 if path not in self._waiting:
-                    log.warning("%s cannot be taken up, and is tried again: %s", path, text)
+                    self._agent.seldom.warning(
+                        path.name, f"{path} cannot be taken up, and is tried again: {text}"
+                    )
                     self._waiting.append(path)
                 return
             if self._files.set_aside(path):
                 reason = text if isinstance(error, LaneRefused) else "unreadable"
                 self._agent.quarantined.labels(reason).inc()
                 self._agent.seldom.warning(
-                    str(path), f"{path}: not a lane that can be drained ({text}); set aside"
+                    path.name, f"{path}: not a lane that can be drained ({text}); set aside"
                 )
         if path in self._waiting:
             self._waiting.remove(path)

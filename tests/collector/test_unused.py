@@ -313,3 +313,33 @@ def test_another_users_family_is_kept_out_of_no_name_for_ever(node: Loopback) ->
         found = node.samples()
         assert found.sum(f"{definition.name}_total") == 7
         assert found.names("jobs_processing") == set()
+
+
+def test_the_room_of_idle_series_is_for_other_families(tmp_path: Path) -> None:
+    """Although a living process has one of them still."""
+    settings = Settings(MIB, series_idle_seconds=IDLE_SECONDS)
+    node = Loopback(tmp_path / "node", settings)
+    with process(node, 44) as living:
+        with process(node, 43) as lane:
+            family = lane.family(hostile.SIZE)
+            for number in range(2500):
+                lane.series(hostile.SIZE.type, family, f"{number}")
+        living.series(hostile.SIZE.type, living.family(hostile.SIZE), "700")
+        living.record(hostile.OBSERVE, 1)
+        before = node.samples()
+        assert before.value("shmetrics_series") > 1000
+        assert before.value("shmetrics_series_overflow_total", family="hostile_size") > 0
+        for _ in range(4):
+            pass_time(node, IDLE_SECONDS)
+        assert node.samples().value("shmetrics_series") < 10
+        with process(node, 43) as lane:
+            family = lane.family(hostile.SIZE._replace(name="then"))
+            for number in range(700):
+                lane.record(hostile.OBSERVE, lane.series(hostile.SIZE.type, family, f"{number}"))
+                if number % 50 == 49:  # before the ring is full
+                    node.collector.tick()
+        found = node.samples()
+        assert len(found.of("then_count")) == found.sum("then_count") == 700
+        living.record(hostile.OBSERVE, 1)
+        assert node.samples().value("hostile_size_count", queue="700") == 2
+    node.release()
