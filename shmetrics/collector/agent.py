@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -148,11 +148,12 @@ class Agent:
             if isinstance(family, CallFamily) and family.exceptions is not None:
                 self.overflow.cell(family.exceptions.definition.name)
 
-    def forget(self, family: Family) -> None:
-        """The family is no more, and with it what was counted of it."""
+    def forget(self, families: Iterable[Family]) -> None:
+        """These families are no more, and with them what was counted of each."""
+        names = [(family.definition.name,) for family in families]
         with contextlib.suppress(StoreFull):  # on the disk: then they stay
             for count in (self.coarse, self.overflow):
-                count.forget(family.definition.name)
+                count.forget(names)
 
     def tally(self, drain: _drain.LaneDrain) -> None:
         """Has a lane's drain count where the agent does."""

@@ -149,8 +149,8 @@ class Collector:
         self.agent.overflow.labels(family.definition.name).inc()
 
     def _gone(self, parts: Sequence[Family]) -> None:
+        self.agent.forget(parts)
         for family in parts:
-            self.agent.forget(family)
             self._idle.forget(family)
             self._in_flight.forget(family)
 

@@ -6,6 +6,8 @@ A restart goes on with these counts, so that nothing is missed that happens whil
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,14 +44,14 @@ class Count:
             found = self._cells[values] = family.cell(family.row(values))
         return found
 
-    def forget(self, *values: str) -> None:
+    def forget(self, gone: Iterable[tuple[str, ...]]) -> None:
         """Counts for these label values no more. Raises StoreFull where the disk is full."""
         _, family = self._where()
-        if not family.folds(values):
-            self._cells.pop(values, None)
-            row = family.row(values)
-            family.remove([row])
-            family.show_all()
+        rows = [family.row(values) for values in gone if not family.folds(values)]
+        for row in rows:
+            self._cells.pop(family.values(row), None)
+        family.remove(rows)
+        family.show_all()
 
     def labels(self, *values: str) -> OneCount:
         return OneCount(self, values)

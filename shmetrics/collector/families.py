@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Families:
         self.give_way: Callable[[Family, int], bool] = lambda family, owner: False
         """Lets go of a family that is in the way of this owner's, if it may. Whether it did."""
         self.on_gone: Callable[[Sequence[Family]], None] = lambda parts: None
-        """Is told of a family that was let go, and of what belonged to it."""
+        """Is told of families that were let go, and of what belonged to them."""
         self._by_name: dict[str, Family] = {}
         self._by_id: dict[int, Family] = {}
         self._next_id = 0
@@ -202,19 +202,24 @@ class Families:
             family.add_chunk(chunk)
         return made[0]
 
-    def remove(self, family: Family) -> None:
-        """Lets go of a family that nobody holds, with all its series. Raises StoreFull where the
-        disk is full: then some of them are gone."""
-        parts = parts_of(family)
-        for part in parts:
-            rows = np.flatnonzero(part.used()).tolist()
-            self.exemplars.forget(part, rows)
-            part.remove(rows)
-        self.store.remove([Entry(Kind.GONE, 0, part.id, 0, b"") for part in parts])
-        for part in parts:
-            self.store.reserved_bytes -= part.overflow_bytes
-            self._drop(part)
-        self.on_gone(parts)
+    def remove(self, families: Iterable[Family]) -> None:
+        """Lets go of families that nobody holds, with all their series. Raises StoreFull where the
+        disk is full: then some are gone, and some of the series of another."""
+        gone: list[Family] = []
+        try:
+            for family in families:
+                parts = parts_of(family)
+                for part in parts:
+                    rows = np.flatnonzero(part.used()).tolist()
+                    self.exemplars.forget(part, rows)
+                    part.remove(rows)
+                self.store.remove([Entry(Kind.GONE, 0, part.id, 0, b"") for part in parts])
+                for part in parts:
+                    self.store.reserved_bytes -= part.overflow_bytes
+                    self._drop(part)
+                gone += parts
+        finally:
+            self.on_gone(gone)
 
     def _drop(self, family: Family) -> None:
         del self._by_id[family.id]

@@ -312,7 +312,7 @@ def test_a_lane_that_cannot_be_removed_ends_nothing_and_counts_once(
             all_is_counted_once(loopback)
         system.is_unwilling = False
         loopback.collector.tick()
-    assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane"]
+        assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane"]
     used = loopback.samples().value("shmetrics_quota_used", quota="lane_bytes")
     assert used == one_bytes
 

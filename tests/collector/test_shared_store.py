@@ -109,7 +109,7 @@ class SharedStore(RuleBasedStateMachine):
     @rule(name=names)
     def remove_family(self, name: str) -> None:
         if self.twin.pop(name, None) is not None:
-            self.families.remove(self.family(name))
+            self.families.remove([self.family(name)])
 
     @rule(name=names, nth=st.integers(1, 4), before=st.booleans())
     def kill_while_a_family_goes(self, name: str, nth: int, before: bool) -> None:
@@ -130,7 +130,7 @@ class SharedStore(RuleBasedStateMachine):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Log, "_set_end", killed)
             with contextlib.suppress(Killed):
-                self.families.remove(self.family(name))
+                self.families.remove([self.family(name)])
         self.close()
         self.open()
         found = [one for one in self.families.of_emitters() if one.definition.name == name]
@@ -324,7 +324,7 @@ def test_less_room_than_there_is_need_for_is_not_taken_and_said(
         f"{path} stays at {8 << 20} bytes, and store.max_bytes = {1 << 20} has no effect: "
         "what it holds needs more"
     ]
-    families.remove(defined(families, "jobs", 1))
+    families.remove([defined(families, "jobs", 1)])
     del families
     store.close()
     store, _ = opened(path)
