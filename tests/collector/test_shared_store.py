@@ -5,6 +5,7 @@ a dictionary. Whose everything is adds up."""
 from __future__ import annotations
 
 import contextlib
+import struct
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -19,7 +20,7 @@ from shmetrics import _ring
 from shmetrics.collector.families import Families, parts_of
 from shmetrics.collector.family import OVERFLOW, Family
 from shmetrics.collector.limits import Limits
-from shmetrics.collector.log import Log, StoreFull
+from shmetrics.collector.log import Entry, Kind, Log, StoreFull
 from shmetrics.collector.shares import NOBODY
 from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition
@@ -357,3 +358,37 @@ def test_a_store_that_was_being_made_is_not_in_the_way(tmp_path: Path) -> None:
     store, _ = opened(tmp_path / "store")
     assert [one.name for one in tmp_path.iterdir()] == ["store"]
     store.close()
+
+
+def test_a_store_of_before_is_read_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its chunks did not say which rows they have, and its entries not whose they are."""
+    path = tmp_path / "store"
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Entry,
+            "placed",
+            lambda of, first_row, rows, first_cell, owner: Entry(
+                Kind.CHUNK, 0, rows, of, struct.pack("=Q", first_cell)
+            ),
+        )
+        store, families = opened(path)
+        family = defined(families, "jobs", NOBODY)
+        for n in range(200):
+            family.cells(family.row((f"{n}",)))[0] = n
+        del family, families
+        store.close()
+    left: dict[tuple[str, ...], int] = {(f"{n}",): n for n in range(200)}
+    for size in (1 << 20, 1 << 20, 4 << 20):
+        store, families = opened(path, size)
+        family = defined(families, "jobs", 1)
+        found = zip(family.series.values, family.rows()[:, 0].tolist(), strict=True)
+        assert dict(found) == left
+        gone = np.flatnonzero(family.used()).tolist()[20:60]
+        for row in gone:
+            del left[family.values(row)]
+        family.remove(gone)
+        store.log.rewrite()
+        del family, families
+        store.close()
