@@ -288,6 +288,18 @@ def test_what_comes_again_begins_at_zero(node: Loopback) -> None:
             assert node.samples().value(f"{name}_total") == 5
 
 
+def test_a_name_that_a_living_process_has_is_taken_from_nobody(node: Loopback) -> None:
+    """Though there is no series of it yet."""
+    with process(node, 43) as one:
+        family = one.family(hostile.JOBS)
+        node.collector.tick()
+        node.samples()
+        with process(node, 44) as other:
+            other.family(hostile.JOBS._replace(label_names=()))
+        one.record(hostile.ADD, one.series(hostile.JOBS.type, family, "fast"), 7)
+        assert node.samples().of("hostile_jobs_total") == {(("queue", "fast"),): 7}
+
+
 def test_another_users_family_is_kept_out_of_no_name_for_ever(node: Loopback) -> None:
     """As long as a process has it in one shape, that is its shape; what is left of it then is in
     nobody's way, by whichever of its names."""
