@@ -356,6 +356,10 @@ def test_a_disk_without_room_for_another_size_keeps_the_store_as_it_is(
     assert defined(families, "jobs", 1).series.values == [("fast",)]
     assert [one.name for one in tmp_path.iterdir()] == ["store"]
     assert "No space left on device" in caplog.text
+    del families
+    store.close()
+    store, families = opened(path)
+    assert defined(families, "jobs", 1).series.values == [("fast",)]
     store.close()
 
 
