@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis as library
 from osprofiler import notifier, profiler
 
 import shmetrics
@@ -58,6 +59,23 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
     if lacking():
         pytest.fail(lacking())
     server = Redis(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def clustered(tmp_path: Path) -> Iterator[Redis]:
+    """A cluster of one server, which has all slots."""
+    if lacking():
+        pytest.fail(lacking())
+    server = Redis(tmp_path, "--cluster-enabled", "yes")
+    with library.Redis.from_url(server.url) as one:
+        one.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        until(
+            lambda: one.execute_command("CLUSTER INFO")["cluster_state"] == "ok",
+            lambda: str(one.execute_command("CLUSTER INFO")),
+            30,
+        )
     yield server
     server.stop()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,13 +20,12 @@ from redis.retry import Retry
 from shmetrics.hooks import redis as hook
 from shmetrics.hooks.redis_commands import COMMANDS, command_of
 from tests.collector.node import Node, node
-from tests.osprofiler.conftest import redis, shm
-from tests.servers.processes import until
-from tests.servers.redis import Redis, lacking
+from tests.osprofiler.conftest import clustered, redis, shm
+from tests.servers.redis import Redis
 
 from .heard import KEY, Heard, bytes_of, compiled, counted, heard, kept, stack
 
-__all__ = ["compiled", "heard", "node", "redis", "shm"]
+__all__ = ["clustered", "compiled", "heard", "node", "redis", "shm"]
 
 SECRET = "a-very-secret-value"
 CLASSES: tuple[Any, ...] = (
@@ -204,22 +202,6 @@ def test_a_task_that_is_cancelled(heard: Heard, redis: Redis) -> None:
     asyncio.run(main())
     (span,) = heard.spans()
     assert span.error == "asyncio.exceptions.CancelledError"
-
-
-@pytest.fixture
-def clustered(tmp_path: Path) -> Iterator[Redis]:
-    if lacking():
-        pytest.fail(lacking())
-    server = Redis(tmp_path, "--cluster-enabled", "yes")
-    with library.Redis.from_url(server.url) as one:
-        one.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-        until(
-            lambda: one.execute_command("CLUSTER INFO")["cluster_state"] == "ok",
-            lambda: str(one.execute_command("CLUSTER INFO")),
-            30,
-        )
-    yield server
-    server.stop()
 
 
 def test_clusters(heard: Heard, clustered: Redis) -> None:

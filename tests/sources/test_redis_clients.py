@@ -18,13 +18,12 @@ from redis import asyncio as asynchronous
 from redis.sentinel import Sentinel
 
 from shmetrics.hooks import redis as hook
-from tests.osprofiler.conftest import redis
-from tests.servers.processes import until
-from tests.servers.redis import Redis, lacking
+from tests.osprofiler.conftest import clustered, redis
+from tests.servers.redis import Redis
 
 from .heard import Heard, compiled, heard
 
-__all__ = ["compiled", "heard", "redis"]
+__all__ = ["clustered", "compiled", "heard", "redis"]
 
 #: In each key and channel of a client's: of one slot, and seen in what a monitor shows.
 K = "{mine}"
@@ -36,22 +35,6 @@ Used: TypeAlias = Callable[[str], None]
 def disabled() -> Iterator[None]:
     yield
     hook.disable()
-
-
-@pytest.fixture
-def clustered(tmp_path: Path) -> Iterator[Redis]:
-    if lacking():
-        pytest.fail(lacking())
-    server = Redis(tmp_path, "--cluster-enabled", "yes")
-    with library.Redis.from_url(server.url) as one:
-        one.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-        until(
-            lambda: one.execute_command("CLUSTER INFO")["cluster_state"] == "ok",
-            lambda: str(one.execute_command("CLUSTER INFO")),
-            30,
-        )
-    yield server
-    server.stop()
 
 
 class Monitor:
