@@ -319,9 +319,9 @@ def test_no_way_of_sending_a_password_says_it(heard: Heard, redis: Redis, name: 
         with pytest.raises(library.RedisError):
             store.execute_command(name, secret)
         pipeline = store.pipeline()
-        pipeline.execute_command(name, secret)
+        pipeline.execute_command(name, secret, "too", "many")
         pipeline.get(f"{K}a")
-        with pytest.raises(library.RedisError):
+        with pytest.raises(library.ResponseError, match=secret):
             pipeline.execute()
     assert secret not in str(heard)
     first, second = heard.spans()
