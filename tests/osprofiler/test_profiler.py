@@ -336,8 +336,9 @@ def begun_in_contexts_that_branch_off():
         if n % 10 == 0:
             kept.append(copy_context())
             kept[-1].run(profiler.start, "y")
-    profiler.clean()
     del kept[::2]
+    assert len(profiler.get()._trace_stack) == {MILLION} + 2, "what others hold stays whole"
+    profiler.clean()
     kept.clear()
 
 def beside_the_chain():
