@@ -75,7 +75,7 @@ static enum shm_drained plan_record(const struct shm_drain *drain, const struct 
         if (cells) {
             uint32_t bucket =
                 SHM_HISTOGRAM_BUCKETS + shm_scale_place(target->scale, record->value);
-            shm_plan_set(plan, &cells[SHM_CELL_SUM], shm_plus(cells[SHM_CELL_SUM], record->value));
+            shm_plan_set(plan, &cells[SHM_CELL_SUM], shm_sum(cells[SHM_CELL_SUM], record->value));
             shm_plan_set(plan, &cells[bucket], cells[bucket] + 1);
         }
         return SHM_DRAINED;

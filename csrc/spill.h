@@ -3,7 +3,7 @@
  * Cells: running totals that live in the lane itself. A gauge is kept here and nowhere else. What
  * finds the ring full is spilled here: detail is lost, totals are not.
  *
- * Producer's cells only ever grow (gauges apart), so nothing has to be cleared by two hands: the
+ * Producer's cells only ever grow (gauges and sums apart), so nothing has to be cleared by two hands: the
  * consumer keeps, in the seen part, what it has already taken, and takes the difference.
  *
  * Which cells belong to which series is never written down: both sides hand them out in the order
@@ -12,6 +12,8 @@
 #ifndef SHM_SPILL_H
 #define SHM_SPILL_H
 
+#include <float.h>
+#include <math.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -63,10 +65,22 @@ static inline double shm_value(uint64_t bits)
     return value;
 }
 
-/* A double that is kept as its bits, and this much more. */
+/* A counter's total, which is kept as its bits, and this much more. It stops at the largest number that
+ * is finite: from an infinite one no rate can be taken, whoever counts on. */
 static inline uint64_t shm_plus(uint64_t bits, double value)
 {
-    return shm_bits(shm_value(bits) + value);
+    double total = shm_value(bits) + value;
+    if (total > DBL_MAX)
+        total = DBL_MAX;
+    return shm_bits(total < -DBL_MAX ? -DBL_MAX : total);
+}
+
+/* A histogram's sum, kept so as well. It is what doubles add up to, and may be infinite; then it stays
+ * as it is, also against the other infinity: nobody knows what both have lost. */
+static inline uint64_t shm_sum(uint64_t bits, double value)
+{
+    double sum = shm_value(bits) + value;
+    return isnan(sum) ? bits : shm_bits(sum);
 }
 
 /* One writer per cell, so a load and a store are enough. Relaxed: the consumer learns of the
@@ -117,7 +131,13 @@ static inline void shm_spill_count(const struct shm_spill *spill, uint32_t cell,
 static inline void shm_spill_add(const struct shm_spill *spill, uint32_t cell, double value)
 {
     uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
-    shm_spill_set(spill, cell, shm_bits(shm_value(now) + value));
+    shm_spill_set(spill, cell, shm_plus(now, value));
+}
+
+static inline void shm_spill_sum(const struct shm_spill *spill, uint32_t cell, double value)
+{
+    uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
+    shm_spill_set(spill, cell, shm_sum(now, value));
 }
 
 /* The event is the start or the end of this call. */
@@ -148,7 +168,7 @@ static inline void shm_spill_commit(const struct shm_spill *spill)
 static inline void shm_spill_observe(const struct shm_spill *spill, uint32_t cell,
                                      const double *bounds, uint32_t n_bounds, double value)
 {
-    shm_spill_add(spill, cell + SHM_CELL_SUM, value);
+    shm_spill_sum(spill, cell + SHM_CELL_SUM, value);
     shm_spill_count(spill, cell + SHM_HISTOGRAM_BUCKETS + shm_bucket(bounds, n_bounds, value), 1);
 }
 

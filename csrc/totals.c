@@ -2,18 +2,50 @@
 #define _GNU_SOURCE 1 /* as C++ compilers have it: the models are in C++ */
 #include "totals.h"
 
-#include <math.h>
-
 enum gain {
     GAIN_COUNT, /* a whole number, into a whole number */
     GAIN_ADDED, /* a whole number, into a double */
     GAIN_TOTAL, /* a double that never falls */
-    GAIN_SUM,   /* a double that may */
+    GAIN_SUM,   /* a double that may, and that may be infinite: then it stays so */
     GAIN_STATE, /* a double that may be anything */
 };
 
+/* Whether such a cell can have become what it is, in the hands of an honest emitter. */
+static bool may_become(enum gain gain, uint64_t seen, uint64_t now)
+{
+    if (gain == GAIN_TOTAL) /* finite, as shm_emit_add and shm_plus keep it */
+        return shm_value(now) >= shm_value(seen) && shm_value(now) <= DBL_MAX;
+    if (gain == GAIN_SUM)
+        return isfinite(shm_value(seen)) && !isnan(shm_value(now));
+    return gain == GAIN_STATE || now >= seen;
+}
+
+/* A sum of the store, once a lane's has become `now`. */
+static uint64_t shift_sum(uint64_t sum, double seen, double now)
+{
+    double gained = now - seen;
+    if (isfinite(gained) || isinf(now))
+        return shm_sum(sum, gained);
+    double half = now / 2.0 - seen / 2.0; /* two that lie further apart than a double can say */
+    return shm_sum(shm_sum(sum, half), half);
+}
+
+/* What a cell of the store becomes with what one of the lane has gained. */
+static uint64_t gained(enum gain gain, uint64_t into, uint64_t seen, uint64_t now)
+{
+    if (gain == GAIN_COUNT)
+        return into + (now - seen);
+    if (gain == GAIN_ADDED)
+        return shm_plus(into, (double)(now - seen));
+    if (gain == GAIN_TOTAL)
+        return shm_plus(into, shm_value(now) - shm_value(seen));
+    if (gain == GAIN_STATE)
+        return shm_plus(into, shm_value(now));
+    return shift_sum(into, shm_value(seen), shm_value(now));
+}
+
 /* Takes what one cell of the lane has gained into a cell of the store, or nowhere. tally: a counter
- * of the store that is told how much that was, or NULL. */
+ * of the store that is told how much that was, if it is a whole number, or NULL. */
 static bool take_told(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_t *into,
                       uint64_t *tally)
 {
@@ -22,18 +54,13 @@ static bool take_told(struct shm_drain *drain, enum gain gain, uint32_t cell, ui
     uint64_t seen = atomic_load_explicit(seen_cell, memory_order_relaxed);
     if (now == seen)
         return true;
-    double gained = gain < GAIN_TOTAL ? (double)(now - seen) : shm_value(now) - shm_value(seen);
-    if (gain < GAIN_TOTAL && now < seen)
-        return false;
-    if ((gain == GAIN_TOTAL || gain == GAIN_SUM) && !isfinite(gained))
-        return false;
-    if (gain == GAIN_TOTAL && gained < 0.0)
+    if (!may_become(gain, seen, now))
         return false;
     if (into) {
         struct shm_plan plan = {.n = 0};
-        shm_plan_set(&plan, into, gain == GAIN_COUNT ? *into + (now - seen) : shm_plus(*into, gained));
+        shm_plan_set(&plan, into, gained(gain, *into, seen, now));
         if (tally)
-            shm_plan_set(&plan, tally, shm_plus(*tally, gained));
+            shm_plan_set(&plan, tally, gained(GAIN_ADDED, *tally, seen, now));
         shm_undo_state(drain->undo, drain->cells, &plan, SHM_UNDO_CELL, drain->lane.lane_id, cell,
                        seen);
     }

@@ -74,6 +74,17 @@ def added(value: float) -> Callable[[LaneFile], None]:
     return write
 
 
+def summed(before: float, now: float) -> Callable[[LaneFile], None]:
+    """A sum as it was seen, and what it is now."""
+
+    def write(lane: LaneFile) -> None:
+        lane.put_double(lane.parts["seen"][0] + 8, before)
+        lane.put_double(lane.parts["cells"][0] + 8, now)
+        lane.put(hostile.SPILLED_AT, 1)
+
+    return write
+
+
 def count_back(lane: LaneFile) -> None:
     lane.put(lane.parts["seen"][0] + 8 * 2, 9)  # the first bucket of the histogram
     lane.put(hostile.SPILLED_AT, 1)
@@ -136,7 +147,13 @@ BROKEN: dict[str, list[Callable[[LaneFile], None]]] = {
         ),
         lambda lane: lane.record(hostile.OBSERVE, 2, -math.inf),
     ],
-    "cells": [cells_back, count_back, *map(added, (-1.0, math.nan, math.inf))],
+    "cells": [
+        *(cells_back, count_back, *map(added, (-1.0, math.nan, math.inf))),
+        summed(0.0, math.nan),
+        summed(math.inf, 5.0),  # no finite value takes a sum back from there
+        summed(math.inf, -math.inf),
+        summed(-math.inf, math.nan),
+    ],
     "text": [
         text(struct.pack("=II", 1, 4) + b"f\xffst"),  # not UTF-8
         text(struct.pack("=I", 0)),  # a label value too few

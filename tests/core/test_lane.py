@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -307,4 +310,117 @@ def test_more_open_calls_than_slots_are_counted_and_not_listed(core: Any) -> Non
     lane.drain()
     assert core.lib.shm_drain_calls(lane.drain_, found, 16) == 0
     assert lane.count(calls, 0) == lane.count(calls, 1) == 6
+    lane.free()
+
+
+# ---- totals that doubles can hardly hold, or not at all ------------------------------------
+
+HUGE = 1.7e308
+LARGEST = sys.float_info.max
+SPILLED_HERE = 2  # records of a ring that is soon full
+
+
+def observe(lane: Lane, histogram: Any, *values: float) -> None:
+    for value in values:
+        _core.lib.shm_emit_observe(lane.producer, histogram, value)
+
+
+@pytest.mark.parametrize("records", [0, 2, 8], ids=["spilled", "both", "recorded"])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_sum_that_no_double_holds_is_infinite_and_its_lane_goes_on(
+    core: Any, records: int, sign: float
+) -> None:
+    lane = Lane(records)
+    counter, histogram = lane.series(COUNTER), lane.series(HISTOGRAM)
+    observe(lane, histogram, sign * HUGE, sign * HUGE)
+    core.lib.shm_emit_add(lane.producer, counter, 1.0)
+    lane.drain()
+    assert lane.value(histogram) == sign * math.inf
+    observe(lane, histogram, -sign * HUGE, -sign * HUGE, -sign * HUGE, 0.5)
+    core.lib.shm_emit_add(lane.producer, counter, 1.0)
+    lane.drain()
+    assert lane.value(histogram) == sign * math.inf
+    assert sum(lane.buckets(histogram)) == 6
+    assert lane.value(counter) == 2.0
+    lane.free()
+
+
+def test_a_sum_may_go_from_end_to_end_between_two_looks(core: Any) -> None:
+    """Both ends are finite, what lies between them is not."""
+    lane = Lane(0)
+    histogram = lane.series(HISTOGRAM)
+    observe(lane, histogram, -HUGE)
+    lane.drain()
+    for value in (HUGE, -HUGE):
+        observe(lane, histogram, value, value)
+        lane.drain()
+        assert lane.value(histogram) == value
+    lane.free()
+
+
+@pytest.mark.parametrize("records", [0, 2, 8], ids=["spilled", "both", "recorded"])
+def test_a_counter_stops_at_the_largest_number(core: Any, records: int) -> None:
+    """Also one whose events are records, or become totals because there is no room for these."""
+    lane = Lane(records)
+    counter = lane.series(COUNTER)
+    for _ in range(2):
+        for _ in range(3):
+            add_record(lane, counter, HUGE)
+        core.lib.shm_emit_add(lane.producer, counter, 1.0)
+        lane.drain()
+        assert lane.value(counter) == LARGEST
+    lane.free()
+
+
+class Sums:
+    """The twin of a sum in the store: records one by one, and what the lane's own has moved by."""
+
+    def __init__(self) -> None:
+        self.shown = self.spilled = self.seen = 0.0
+        self.recorded: list[float] = []
+
+    def drain(self) -> None:
+        for value in self.recorded:
+            self.shown = self._plus(self.shown, Fraction(value))
+        self.recorded = []
+        if not math.isfinite(self.spilled):
+            if self.spilled != self.seen and math.isfinite(self.shown):
+                self.shown = self.spilled
+        else:
+            self.shown = self._plus(self.shown, Fraction(self.spilled) - Fraction(self.seen))
+        self.seen = self.spilled
+
+    @staticmethod
+    def _plus(sum: float, value: Fraction) -> float:
+        if not math.isfinite(sum):
+            return sum
+        try:
+            return float(Fraction(sum) + value)
+        except OverflowError:
+            return math.copysign(math.inf, value)
+
+
+@given(st.lists(st.sampled_from((HUGE, -HUGE, LARGEST, -LARGEST, 1e300, 0.5, None)), max_size=40))
+def test_a_sum_is_what_its_values_add_up_to_however_they_come(
+    core: Any, values: list[float | None]
+) -> None:
+    """None: a drain. No sum is ever no number, and no lane is broken."""
+    lane = Lane(SPILLED_HERE)
+    histogram = lane.series(HISTOGRAM)
+    twin = Sums()
+    for value in (*values, None):
+        if value is None:
+            lane.drain()
+            twin.drain()
+            assert lane.value(histogram) == pytest.approx(
+                twin.shown, rel=1e-14, abs=LARGEST / 2**50
+            )
+        else:
+            spilled = lane.counts().spilled
+            observe(lane, histogram, value)
+            if lane.counts().spilled == spilled:
+                twin.recorded.append(value)
+            else:
+                twin.spilled += value
+    assert sum(lane.buckets(histogram)) == len(values) - values.count(None)
     lane.free()

@@ -19,6 +19,14 @@ static bool is_filled(const uint64_t *counts, const uint64_t *wanted)
            counts[3] + coarse[2] == wanted[2];
 }
 
+/* Of what doubles cannot say, only that it is what such an event makes of a total. */
+static bool is_total(int type, double value, const struct totals *totals)
+{
+    if (!totals->is_huge)
+        return value == totals->value;
+    return type == HISTOGRAM ? !isnan(value) : value >= 1e308 && value <= DBL_MAX;
+}
+
 static bool is_counted(const struct held *held, const struct shm_series *series, int type,
                        const struct totals *totals)
 {
@@ -28,9 +36,9 @@ static bool is_counted(const struct held *held, const struct shm_series *series,
         return totals->value == 0.0 && totals->cells[SHM_CELL_STARTS] == 0 &&
                totals->cells[SHM_HISTOGRAM_BUCKETS] == 0;
     if (type == COUNTER || type == THROWN)
-        return value_of(held, bound->cell) == totals->value;
+        return is_total(type, value_of(held, bound->cell), totals);
     if (type == HISTOGRAM)
-        return value_of(held, bound->cell) == totals->value &&
+        return is_total(type, value_of(held, bound->cell), totals) &&
                is_filled(cells + SHM_HISTOGRAM_BUCKETS, totals->cells + SHM_HISTOGRAM_BUCKETS);
     return memcmp(cells, totals->cells, SHM_CALLS_BUCKETS * 8) == 0 &&
            is_filled(cells + SHM_CALLS_BUCKETS, totals->cells + SHM_CALLS_BUCKETS);

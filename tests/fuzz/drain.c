@@ -259,7 +259,8 @@ static struct event take_event(struct program *program)
 {
     uint8_t raw = 0;
     take_bytes(program, &raw, 1);
-    struct event event = {raw & 3u, raw >> 2 & 1u, raw >> 3 & 3u, raw >> 5 & 1u};
+    struct event event = {raw & 3u, raw >> 2 & 1u, raw >> 3 & 3u, raw >> 5 & 1u, false};
+    event.is_huge = raw >> 6 == 2 && event.value == 3;
     emitter_now_ns += UINT64_C(1) << (raw >> 6) * 10;
     return event;
 }

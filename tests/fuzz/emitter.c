@@ -14,6 +14,7 @@ const double emitter_bounds[EMITTER_BOUNDS] = {0.5, 2.0};
 static const uint16_t types[TYPES] = {SHM_TYPE_COUNTER, SHM_TYPE_GAUGE, SHM_TYPE_HISTOGRAM,
                                       SHM_TYPE_CALLS, SHM_TYPE_EXCEPTION};
 static const double values[4] = {0.0, 0.5, 1.0, 4.0};
+static const double huge = 1.7e308; /* twice as much is no number of its own */
 
 /* Payloads of entries: strings, all of them empty. A family's has its bounds before them. */
 static const struct {
@@ -77,6 +78,13 @@ void emitter_begin(struct emitter *emitter, const struct shm_lane *lane)
     shm_producer_begin(producer, lane, 1);
 }
 
+static double value_of(const struct event *event)
+{
+    if (!event->is_huge || event->type == GAUGE)
+        return values[event->value];
+    return event->type == HISTOGRAM && event->throws ? -huge : huge;
+}
+
 void emitter_emit(struct emitter *emitter, const struct event *event)
 {
     struct shm_producer *producer = &emitter->producer;
@@ -85,15 +93,15 @@ void emitter_emit(struct emitter *emitter, const struct event *event)
     switch (event->type) {
     case COUNTER:
         if (event->throws)
-            shm_emit_add(producer, series, values[event->value]);
+            shm_emit_add(producer, series, value_of(event));
         else
-            shm_emit_add_traced(producer, series, values[event->value], NULL);
+            shm_emit_add_traced(producer, series, value_of(event), NULL);
         break;
     case GAUGE:
-        shm_emit_gauge(producer, series, values[event->value], event->throws, true);
+        shm_emit_gauge(producer, series, value_of(event), event->throws, true);
         break;
     case HISTOGRAM:
-        shm_emit_observe(producer, series, values[event->value]);
+        shm_emit_observe(producer, series, value_of(event));
         break;
     default:
         if (!call->open)
@@ -108,7 +116,8 @@ void emitter_expect(struct emitter *emitter, const struct event *event)
 {
     const struct shm_call *call = &emitter->calls[event->series][event->value];
     struct totals *totals = &emitter->totals[event->type][event->series];
-    double value = values[event->value];
+    double value = value_of(event);
+    totals->is_huge |= event->is_huge;
     switch (event->type) {
     case COUNTER:
         totals->value += value;

@@ -14,6 +14,7 @@ enum { COUNTER, GAUGE, HISTOGRAM, CALLS, THROWN, TYPES };
 /* What was emitted into one series, as cells of the store would show it. A gauge: its value. */
 struct totals {
     double value;   /* a counter's or an exception's total, a gauge's value, a histogram's sum */
+    bool is_huge;   /* doubles cannot say it: it depends on what was added up first */
     uint64_t cells[SHM_CALLS_BUCKETS + EMITTER_BOUNDS + 1]; /* counts, where its type has them */
 };
 
@@ -34,6 +35,7 @@ struct event {
     uint8_t series;
     uint8_t value; /* which of a few; a call: which */
     uint8_t throws;
+    bool is_huge; /* and not one of these: of a counter or a histogram */
 };
 
 extern uint64_t emitter_now_ns;

@@ -100,6 +100,9 @@ CONTROLS = {
         "    atomic_store_explicit(seen_cell, now, memory_order_relaxed);\n"
         "    if (into) {\n        struct shm_plan plan",
     ),
+    "an infinite sum is nothing that an honest emitter has": Mutation(
+        "totals.c", "!isnan(shm_value(now));", "isfinite(shm_value(now));"
+    ),
     "nothing is undone": Mutation(
         "recovery.c", "counts = undo->index == drain->ring.tail;", "counts = false;"
     ),
