@@ -22,14 +22,14 @@ from shmetrics.dictionary import Definition
 
 
 class GaugeValue(NamedTuple):
-    """One process's gauge. stamp_ns: when it was set, CLOCK_MONOTONIC; 0 if the mode needs none.
-    series: its id in the process's lane."""
+    """One process's gauge. moment: when it was set, see boot.moment, if the mode needs
+    that. series: its id in the process's lane."""
 
     family: Family
     values: tuple[str, ...]
     pid: int
     value: float
-    stamp_ns: int
+    moment: int
     series: int = 0
 
 
@@ -82,12 +82,12 @@ class Gauges:
             add(found, found.family.cell(row) + _ring.CELL_VALUE)
         else:
             stored = cells.view(np.float64)
-            kept = found.value, found.stamp_ns
+            kept = found.value, found.moment
             if cells[_ring.CELL_STAMP] != 0:
                 before = float(stored[_ring.CELL_VALUE]), int(cells[_ring.CELL_STAMP])
                 kept = _merge(mode, before, kept)
             stored[_ring.CELL_VALUE] = kept[0]
-        cells[_ring.CELL_STAMP] = max(found.stamp_ns, int(cells[_ring.CELL_STAMP]), 1)
+        cells[_ring.CELL_STAMP] = max(found.moment, int(cells[_ring.CELL_STAMP]), 1)
 
     def collect(self, family: Family, living: Iterable[GaugeValue]) -> dict[tuple[str, ...], float]:
         """The family's values now, by label values."""
@@ -99,7 +99,7 @@ class Gauges:
                 found[values] = (value, int(cells[_ring.CELL_STAMP]))
         for one in living:
             labels = labels_of(one)
-            ours = (one.value, one.stamp_ns)
+            ours = (one.value, one.moment)
             before = found.get(labels)
             found[labels] = ours if before is None else _merge(mode, before, ours)
         return {labels: value for labels, (value, _) in found.items()}

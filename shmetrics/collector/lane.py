@@ -6,10 +6,12 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import time
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics import _drain
+from shmetrics.collector import boot
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
 from shmetrics.collector.gauges import Gauges, GaugeValue, of_one_process
@@ -72,6 +74,8 @@ class Lane:
             raise LaneRefused("lane_id")  # its emitter can write what it likes there
         if not self._drain.recover():
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
+        self._boot = store.boot_of(file.clock)
+        self._is_of_this_boot = self._boot == store.boot
         agent.tally(self._drain)
         families.exemplars.keep_from(self._drain)
         if spans is not None:
@@ -149,11 +153,25 @@ class Lane:
     def gauge_values(self) -> list[GaugeValue]:
         """What the gauges say now."""
         found = [
-            GaugeValue(*self.meanings.gauges[series], self.owner.pid, value, stamp_ns, series)
+            GaugeValue(
+                *(
+                    *self.meanings.gauges[series],
+                    self.owner.pid,
+                    value,
+                    self._moment(stamp_ns),
+                    series,
+                )
+            )
             for series, value, stamp_ns in self._drain.gauges()
             if series in self.meanings.gauges
         ]
         return of_one_process(found) if self.meanings.gauges_may_meet else found
+
+    def _moment(self, stamp_ns: int) -> int:
+        """When a stamp was made. It can say anything, but not the future."""
+        if self._is_of_this_boot:
+            stamp_ns = min(stamp_ns, time.monotonic_ns())
+        return boot.moment(self._boot, stamp_ns)
 
     # ---- the end: each of these is done once, however often the collector is killed at it -------
 

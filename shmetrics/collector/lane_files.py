@@ -2,7 +2,7 @@
 """The files of lanes: each is made whole or not at all, found again, watched, and removed.
 
 N.lane     the lane itself, which its emitter has too
-N.json     whose it is and how large: what the emitter cannot change
+N.json     whose it is, how large, and by which clock: what the emitter cannot change
 N.ledger   how much of what the lane says of itself is counted: nor this
 N.new      a lane that is not made yet, and that no emitter has
 N.broken   a lane that could not be taken up again; kept, as it may hold totals: the newest few
@@ -71,11 +71,12 @@ class Owner(NamedTuple):
 
 
 class LaneFile(NamedTuple):
-    """A lane on the disk. size_bytes: as it was made."""
+    """A lane on the disk. size_bytes: as it was made. clock: of its boot, see boot.clock."""
 
     path: Path
     owner: Owner
     size_bytes: int
+    clock: bytes
 
     def ledger(self) -> mmap.mmap:
         """Maps the lane's ledger. Raises OSError, or ValueError if it is not whole."""
@@ -94,6 +95,7 @@ class _Known(msgspec.Struct):
     pid: Annotated[int, Meta(ge=0)]
     uid: Annotated[int, Meta(ge=0, lt=2**32)]
     size_bytes: Annotated[int, Meta(ge=0, lt=2**48)]
+    clock: Annotated[str, Meta(max_length=64)] = ""  # older ones do not say
 
 
 class LaneFiles:
@@ -103,10 +105,11 @@ class LaneFiles:
     keeps a collector from its work.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Removes what a kill has left half made."""
+    def __init__(self, directory: Path, clock: bytes) -> None:
+        """Removes what a kill has left half made. clock: of lanes that are made from now on."""
         self.directory = directory
         self._seldom = Seldom(log)
+        self._clock = clock
         self._aside: dict[Path, int] = {}  # with their sizes
         self._stuck: dict[Path, int] = {}  # what could not be removed, with what it takes
         found = self._scan()
@@ -149,11 +152,10 @@ class LaneFiles:
         Raises OSError. A page that is not there would kill the emitter at its first write to it.
         """
         path = self.directory / f"{lane_id}{LANE}"
-        found = LaneFile(path, owner, _drain.lane_bytes(*sizes))
+        found = LaneFile(path, owner, _drain.lane_bytes(*sizes), self._clock)
+        known = {"size_bytes": found.size_bytes, "clock": found.clock.hex()}
         try:
-            path.with_suffix(OWNER).write_text(
-                json.dumps({**owner._asdict(), "size_bytes": found.size_bytes})
-            )
+            path.with_suffix(OWNER).write_text(json.dumps({**owner._asdict(), **known}))
             path.with_suffix(LEDGER).write_bytes(bytes(_drain.LEDGER_BYTES))
             fd = _make(path.with_suffix(NEW), lane_id, sizes)
             try:
@@ -179,7 +181,9 @@ class LaneFiles:
             known = msgspec.json.decode(text, type=_Known)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(str(error)) from None
-        return LaneFile(path, Owner(known.process, known.pid, known.uid), known.size_bytes)
+        owner = Owner(known.process, known.pid, known.uid)
+        clock = bytes.fromhex(known.clock) if known.clock else self._clock
+        return LaneFile(path, owner, known.size_bytes, clock)
 
     def remove(self, path: Path, size_bytes: int = 0) -> int:
         """Removes a lane that is drained; how many of its bytes are still there. As long as it is,

@@ -59,7 +59,7 @@ class Lanes:
     ) -> None:
         """on_abandoned is told of a lane that is about to be retired, after its last drain. spans:
         None, and they are left out."""
-        self._files = LaneFiles(directory)
+        self._files = LaneFiles(directory, families.store.clock)
         self._families = families
         self._gauges = gauges
         self._agent = agent

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store: one memory-mapped file that holds the node's totals.
 
-         0  header   magic, version, end of the log, next lane id; the undo entry
+         0  header   magic, version, end of the log, next lane id, boot; the undo entry
       4096  log      two halves, an eighth of the file each: families and series, see log.py
      1/4 .. cells    8-byte totals, handed out in chunks that the log names
 
@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shmetrics import _drain
+from shmetrics.collector import boot
 from shmetrics.collector.extents import Extents
 from shmetrics.collector.log import (
     GROWTH_BYTES,
@@ -48,6 +49,8 @@ _IDENTITY = struct.Struct("=8sIIQ")  # magic, version, zero, size of the whole f
 _NUMBER = struct.Struct("Q")
 _LOG_END_AT = 64
 _NEXT_LANE_AT = 80
+_BOOT_AT = 88
+_CLOCK_AT = 96
 _UNDO_AT = 1024
 
 Result = TypeVar("Result")
@@ -164,6 +167,8 @@ class Store:
         self.undo: npt.NDArray[np.uint8] = np.frombuffer(
             self._map, np.uint8, _drain.UNDO_BYTES, _UNDO_AT
         )
+        self.clock = boot.clock()
+        self.boot = self._number_boot()
 
     def _check(self) -> None:
         if self.size_bytes < HEADER_BYTES:
@@ -252,6 +257,18 @@ class Store:
             os.posix_fallocate(fd, offset, size)
         except OSError as error:
             raise StoreFull(f"{self.path}: {error.strerror}") from None
+
+    def _number_boot(self) -> int:
+        """The number of this boot: one more than of the boot by whose clock the store was kept."""
+        end = _CLOCK_AT + boot.CLOCK_BYTES
+        if self._map[_CLOCK_AT:end] != self.clock:
+            self._put(_BOOT_AT, min(max(self._get(_BOOT_AT) + 1, boot.FIRST), boot.LAST))
+            self._map[_CLOCK_AT:end] = self.clock  # last: after a kill a number may be left out
+        return self._get(_BOOT_AT)
+
+    def boot_of(self, clock: bytes) -> int:
+        """The number of the boot with this clock; all that are not this one are the one before."""
+        return self.boot - (clock != self.clock)
 
     def next_lane_id(self) -> int:
         """A number that no lane of this store has had."""
