@@ -122,8 +122,9 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t
                                 const struct shm_scale *scale, uint64_t *cells);
 
 /* What a dead emitter leaves to the store, each once, however often the collector is killed at it.
- * cell: index of the store's. take_gauge adds a gauge's value; abandon counts an open call, and
- * gives its slot back. False: there is nothing to take. */
+ * cell: index of the store's. take_gauge adds a gauge's value or, for one that is not finite, 1: what
+ * it is given to is then a count of such; abandon counts an open call, and gives its slot back. False:
+ * there is nothing to take. */
 bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);
 bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
 

@@ -40,7 +40,7 @@ static uint64_t gained(enum gain gain, uint64_t into, uint64_t seen, uint64_t no
     if (gain == GAIN_TOTAL)
         return shm_plus(into, shm_value(now) - shm_value(seen));
     if (gain == GAIN_STATE)
-        return shm_plus(into, shm_value(now));
+        return shm_plus(into, isfinite(shm_value(now)) ? shm_value(now) : 1.0);
     return shift_sum(into, shm_value(seen), shm_value(now));
 }
 

@@ -322,7 +322,8 @@ cdef class LaneDrain:
         shm_contained_finish(&self.drain_)
 
     def take_gauge(self, uint32_t series, uint64_t cell):
-        """Adds a dead emitter's gauge to a cell of the store, once."""
+        """Adds a dead emitter's gauge to a cell of the store, once: its value, or 1 if that is not
+        finite."""
         return shm_contained_take_gauge(&self.drain_, series, cell)
 
     def abandon(self, uint32_t slot, uint64_t cell):

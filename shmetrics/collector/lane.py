@@ -14,7 +14,7 @@ from shmetrics import _drain
 from shmetrics.collector import boot
 from shmetrics.collector.agent import Agent
 from shmetrics.collector.families import Families
-from shmetrics.collector.gauges import Gauges, GaugeValue, of_one_process
+from shmetrics.collector.gauges import Gauges, GaugeValue, of_one_process, pid_label
 from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.lane_files import LaneFile, cut_back
 from shmetrics.collector.log import StoreDamaged
@@ -74,6 +74,7 @@ class Lane:
             raise LaneRefused("lane_id")  # its emitter can write what it likes there
         if not self._drain.recover():
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
+        self.pid = pid_label(self.owner.pid, self.lane_id)
         self._boot = store.boot_of(file.clock)
         self._is_of_this_boot = self._boot == store.boot
         agent.tally(self._drain)
@@ -154,13 +155,7 @@ class Lane:
         """What the gauges say now."""
         found = [
             GaugeValue(
-                *(
-                    *self.meanings.gauges[series],
-                    self.owner.pid,
-                    value,
-                    self._moment(stamp_ns),
-                    series,
-                )
+                *self.meanings.gauges[series], self.pid, value, self._moment(stamp_ns), series
             )
             for series, value, stamp_ns in self._drain.gauges()
             if series in self.meanings.gauges
@@ -184,7 +179,7 @@ class Lane:
         self._drain.abandon(call.slot, cell)
 
     def add_gauge(self, gauge: GaugeValue, cell: int) -> None:
-        """Adds a gauge's last value to a cell of the store."""
+        """Adds a gauge's value to a cell of the store or, if it is not finite, counts it there."""
         self._drain.take_gauge(gauge.series, cell)
 
     def retire(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +71,7 @@ class Lanes:
         self._spans = spans
         self._lanes: dict[int, Lane] = {}
         self._waiting: list[Path] = []  # lanes of an earlier collector that cannot be opened yet
+        self._pids: Counter[str] = Counter()  # how many lanes have each
         self._kick_of: dict[int, Kick] = {}
         self._occupancy = taken = Occupancy(rules.limits)
         self._exceeded = {
@@ -154,6 +156,8 @@ class Lanes:
             self._kicks, file.path, lambda: self._kicked(lane_id), lambda: self._muted(lane_id)
         )
         self._deaths.watch(lane_id, lane.owner.pid)
+        self._pids[lane.pid] += 1
+        self._gauges.begin(lane.pid)
         self._occupancy.add(lane.owner.uid, lane.size_bytes)
 
     def reopen(self) -> None:
@@ -281,9 +285,13 @@ class Lanes:
             return  # later
         if lane.state is LaneState.OPEN:
             self._on_abandoned(lane)
-            lost = self._gauges.retire(lane.gauge_values(), lane.add_gauge, lane.owner.share)
+            bad_values = self._agent.dropped.cell("bad_value")
+            lost = self._gauges.retire(
+                lane.gauge_values(), lane.add_gauge, bad_values, lane.owner.share
+            )
             if lost:
                 self._agent.dropped.labels("store_full").inc(lost)
+        self._forget_pid(lane.pid)
         lane_id = lane.lane_id
         if self._spans is not None:
             self._spans.ended(lane_id)
@@ -292,6 +300,14 @@ class Lanes:
         self._let_go(lane)
         self._occupancy.lane_bytes += self._files.remove(lane.path, lane.size_bytes)
         del self._lanes[lane_id]
+
+    def _forget_pid(self, pid: str) -> None:
+        """A lane is about to go. A later one of the same pid may have come before that."""
+        self._pids[pid] -= 1
+        if self._pids[pid]:
+            self._gauges.begin(pid)
+        else:
+            del self._pids[pid]
 
     def _let_go(self, lane: Lane) -> None:
         self._deaths.forget(lane.lane_id)

@@ -216,6 +216,17 @@ static inline uint32_t held_look(struct held *held, struct shm_open_call_copy *c
     return n_calls;
 }
 
+/* A dead process's gauge is added to the store, if it is a number that others can be added to. */
+static inline void held_take_gauge(struct held *held, uint32_t id)
+{
+    struct shm_gauge_copy gauge;
+    uint64_t *kept = &held->store->cells[held->gauges[id]];
+    if (shm_contained_gauges(&held->drain, id, &gauge, 1) == 1 && gauge.series == id &&
+        isfinite(gauge.value))
+        shm_contained_take_gauge(&held->drain, id, held->gauges[id]);
+    MUST(isfinite(shm_value(*kept)), "what a dead process leaves is no number");
+}
+
 /* The process is dead: whatever it leaves is taken, and its lane with it. */
 static inline void held_retire(struct held *held)
 {
@@ -236,7 +247,7 @@ static inline void held_retire(struct held *held)
         if (!held->gauges[id])
             held->gauges[id] = store_take(store, held->number, 1);
         if (held->gauges[id])
-            shm_contained_take_gauge(&held->drain, id, held->gauges[id]);
+            held_take_gauge(held, id);
     }
 }
 
