@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -156,15 +157,27 @@ def test_who_takes_no_request_is_left(serve: Callable[..., Misbehaving]) -> None
         ask(server.port, SOON, body=bytes(1 << 24))
 
 
-def test_who_takes_a_request_in_small_pieces_is_left(serve: Callable[..., Misbehaving]) -> None:
-    def takes_little(client: Conversation) -> None:
-        while client.wait(0.02):
-            client.listen()
-        client.say(ANSWER)
+def test_who_takes_a_request_in_small_pieces_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    waits = []
 
-    server = serve(takes_little)
-    with pytest.raises(TimeoutError, match="timed out"):
-        ask(server.port, SOON, body=bytes(1 << 26))
+    class Slow(socket.socket):
+        """Takes a byte a second."""
+
+        def settimeout(self, value: float | None) -> None:
+            waits.append(value)
+
+        def send(self, *_: object) -> int:
+            now[0] += 1.0
+            return 1
+
+    with Slow() as slow:
+        stream = module._Stream(slow, Clock(5.0), 0)
+        stream.sendall(bytes(4))
+        with pytest.raises(TimeoutError, match="timed out"):
+            stream.sendall(bytes(100))
+    assert waits == [5.0, 4.0, 3.0, 2.0, 1.0]
 
 
 # ---- with TLS -----------------------------------------------------------------------------------

@@ -275,6 +275,7 @@ def test_who_is_stopped_twice_is_waited_for_once() -> None:
     assert sender.begun.wait(SECONDS)
     ended(forwarder, 0.05)
     ended(forwarder, 2 * SECONDS)
+    assert forwarder._thread.is_alive()
     assert forwarder.lost == {"stopped": 1}
     sender.go.set()
     until(lambda: sender.is_closed, lambda: "not closed", SECONDS)
