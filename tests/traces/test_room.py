@@ -152,6 +152,22 @@ def test_what_was_not_foreseen_makes_no_file_larger_and_has_its_room(
     watched.keeper.close()
 
 
+def test_sqlite_itself_ends_what_nobody_has_made_room_for(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TraceStore, "_make_room", lambda store, n_pages: None)
+    store = TraceStore(folder / "traces.db", Limits(bytes=MIB))
+
+    def fill() -> None:
+        for number in range(1000):
+            store.add(batch(number, 1, 1, 3500, "a", 1))
+
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        fill()
+    assert size_bytes(folder) <= MIB
+    store.close()
+
+
 @pytest.mark.parametrize("label", ["name", "service", "project", "host"])
 def test_labels_of_any_length_have_their_room(folder: Path, label: str) -> None:
     watched = Watched(folder, 2 * MIB)
