@@ -37,6 +37,8 @@ class Shm(functional.RedisDriverTestCase):
             trace_sqlalchemy=False,
             hmac_keys=KEY,
         )
+        for name in ("connection_string", "enabled", "trace_sqlalchemy", "hmac_keys"):
+            self.addCleanup(functional.CONF.clear_default, name, "profiler")
 
 
 @pytest.mark.parametrize("name", ["test_get_report", "test_list_traces"])
