@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everything shmetrics raises. Each message is one line: what is wrong, where, and the mend."""
 
+MOST_CHARACTERS = 2000  # of a message, which may repeat what a file says
+
 
 class ShmetricsError(Exception):
     """Base of all errors of this package. exit_status: what a command leaves with."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) > MOST_CHARACTERS:
+            half = MOST_CHARACTERS // 2
+            text = f"{text[:half]}...{text[-half:]}"
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class ConfigError(ShmetricsError):

@@ -230,7 +230,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
         stopping = asyncio.create_task(stop.wait())
-        serving = asyncio.create_task(self._web.serve())
+        serving = asyncio.create_task(self._front.serve())
         ticking = asyncio.create_task(self._tick())
         self._announce()
         ready(f"{self.url} ({self._front.reach})")

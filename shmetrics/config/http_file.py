@@ -12,6 +12,7 @@ import ssl
 
 from msgspec import field
 
+from shmetrics import plain_file
 from shmetrics.config import yaml_file
 from shmetrics.config.section import Section
 from shmetrics.errors import ConfigError
@@ -58,7 +59,9 @@ class Credentials:
         Raises ConfigError: one line with file, key, and what is wrong.
         """
         self._path = path
-        contents = yaml_file.read(path, HttpFile)[0] if path else HttpFile()
+        contents = HttpFile()
+        if path:
+            contents, _ = yaml_file.decode(yaml_file.load(path), path, HttpFile)
         self.username = contents.basic_auth.username
         self.password = contents.basic_auth.password
         self.server_name = contents.tls_config.server_name
@@ -72,8 +75,7 @@ class Credentials:
     def _read(self, name: str) -> str:
         path = self._resolve(name)
         try:
-            with open(path, encoding="utf-8") as file:
-                return file.read().strip()
+            return plain_file.read(path).decode().strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8"
             raise ConfigError(f"{self._path}: basic_auth.password_file: {path}: {reason}") from None
@@ -84,9 +86,12 @@ class Credentials:
         try:
             if tls.ca_file:
                 key, named = "ca_file", self._resolve(tls.ca_file)
+                plain_file.read(named)  # OpenSSL would wait for a pipe
                 context = ssl.create_default_context(cafile=named)
             if tls.cert_file:
                 key, named = "cert_file, key_file", self._resolve(tls.cert_file)
+                for name in (tls.cert_file, tls.key_file):
+                    plain_file.read(self._resolve(name))
                 context.load_cert_chain(named, self._resolve(tls.key_file), lambda: "")
         except OSError as error:  # ssl.SSLError is one
             is_tls = isinstance(error, ssl.SSLError)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from shmetrics import plain_file
 from shmetrics.config import oslo, problem
 from shmetrics.config.options import Config
 from shmetrics.errors import ConfigError
@@ -46,12 +47,13 @@ def load(path: str = "", oslo_path: str = "", flags: Mapping[str, str] | None = 
 
 def _read(path: str) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
-            table: dict[str, Any] = tomllib.load(file)
+        table: dict[str, Any] = tomllib.loads(plain_file.read(path).decode())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: this is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: this is nested too deeply") from None
     return table
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from shmetrics import plain_file
 from shmetrics.config.address import Address
 from shmetrics.errors import ConfigError
 
@@ -37,9 +38,11 @@ def read(path: str) -> dict[str, Any]:
         group=GROUP,
     )
     try:
+        plain_file.read(path)  # oslo.config would wait for a pipe
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    try:
         conf(args=[], project="oslo-metrics", default_config_files=[path], default_config_dirs=[])
-    except cfg.ConfigFilesNotFoundError:
-        raise ConfigError(f"{path}: no such file, or it may not be read") from None
     except cfg.Error as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from None
     values = {option: _value(conf, option, path, cfg.Error) for option in conf[GROUP]}

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import field
 
@@ -27,6 +27,8 @@ _BCRYPT = re.compile(
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _VALUE = re.compile(r"[\x20-\x7e]*")
+
+_USERS = "basic_auth_users"
 
 # The headers that may be added, and their values where there are few.
 _HEADERS: dict[str, tuple[str, ...]] = {
@@ -109,14 +111,23 @@ class _Contents(Section, frozen=True, kw_only=True):
     rate_limit: RateLimit = field(default_factory=RateLimit)
 
 
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+# Without one of these there is no TLS at all, and that is refused anyway.
+_NEEDED = {"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file"}
+
+
 class WebFile(NamedTuple):
-    """What one says. tls: None if it says nothing of TLS. users: bcrypt hashes by name."""
+    """What one says. tls: None if it wants no TLS. users: bcrypt hashes by name. said: the keys and
+    values that stand there. text: all of it."""
 
     path: str
     tls: TLS | None = None
     http: HTTP = HTTP()
-    users: Mapping[bytes, bytes] = MappingProxyType({})
+    users: Mapping[bytes, bytes] = _NOTHING
     rate: RateLimit = RateLimit()
+    said: Mapping[str, Any] = _NOTHING
+    text: bytes = b""
 
     def resolve(self, name: str) -> str:
         """A file that it names: relative ones are beside it."""
@@ -128,10 +139,58 @@ class WebFile(NamedTuple):
         named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
         return [self.path, *(self.resolve(name) for name in named if name)]
 
+    def lacks(self, before: WebFile) -> str:
+        """What of `before` this file does not come to, as a key and what to do; "" if nothing.
+
+        A file that is half written, or that a full disk cut short, is as good YAML as any other. So
+        what protects somebody ends where a file says so, and not where it is missing. Users are
+        doors: that there are fewer of them protects no less.
+        """
+        if self._ends_within_a_line_of(before):
+            return "this ends within a line; write all of it"
+        for key in before._in_force():
+            if not self._says(key):
+                off = "basic_auth_users: {}" if before.users and key[0] == _USERS else "so"
+                return f"{'.'.join(key)}: was in force and is missing; if it is to end, say {off}"
+        return ""
+
+    def _ends_within_a_line_of(self, before: WebFile) -> bool:
+        at = len(self.text)
+        rest = before.text[at : at + 1] if before.text.startswith(self.text) else b""
+        return bool(rest) and rest not in b"\r\n" and not self.text.endswith(b"\n")
+
+    def _in_force(self) -> Iterator[tuple[str, ...]]:
+        """Every key whose value is not what it would be without it."""
+        if self.users:
+            yield (_USERS,)
+        for name, section in (
+            ("tls_server_config", self.tls or TLS()),
+            ("http_server_config", self.http),
+            ("rate_limit", self.rate),
+        ):
+            for key in set(section.__struct_fields__) - _NEEDED:
+                value = getattr(section, key)
+                if isinstance(value, dict):
+                    yield from ((name, key, inner) for inner, text in value.items() if text)
+                elif value != getattr(type(section)(), key):
+                    yield name, key
+
+    def _says(self, key: tuple[str, ...]) -> bool:
+        """Whether it stands there; an empty mapping says that nothing is to be in force there."""
+        at = self.said
+        for part in key:
+            if not at:
+                return True
+            if part not in at:
+                return False
+            at = at[part]
+        return True
+
 
 def read(path: str) -> WebFile:
     """Reads a file. Raises ConfigError: one line with file, key, what is wrong, and the mend."""
-    contents, keys = yaml_file.read(path, _Contents)
+    text = yaml_file.load(path)
+    contents, said = yaml_file.decode(text, path, _Contents)
     for user, hash_ in contents.basic_auth_users.items():
         if ":" in user:  # what comes after it would be the password's
             raise ConfigError(f"{path}: basic_auth_users.{user}: no name of a user has a colon")
@@ -142,8 +201,10 @@ def read(path: str) -> WebFile:
             )
     return WebFile(
         path,
-        contents.tls_server_config if "tls_server_config" in keys else None,
+        contents.tls_server_config if said.get("tls_server_config") else None,
         contents.http_server_config,
         {name.encode(): hash_.encode() for name, hash_ in contents.basic_auth_users.items()},
         contents.rate_limit,
+        said,
+        text,
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML files in the formats that Prometheus's programs share: read strictly, and without a word of
-their contents in an error, which may be a secret."""
+"""YAML files in the formats that Prometheus's programs share: read strictly, within bounds, and
+without a word of their contents in an error, which may be a secret."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from shmetrics import plain_file
 from shmetrics.config import problem
 from shmetrics.errors import ConfigError
+
+MOST_BYTES = 256 * 1024
 
 Contents = TypeVar("Contents", bound=msgspec.Struct)
 
 
-def read(path: str, schema: type[Contents]) -> tuple[Contents, set[str]]:
-    """The contents, and which of the schema's keys are there.
+def load(path: str) -> bytes:
+    """What is in the file, in a bounded time. Raises ConfigError, one line."""
+    try:
+        return plain_file.read(path, MOST_BYTES)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+
+
+def decode(text: bytes, path: str, schema: type[Contents]) -> tuple[Contents, dict[str, Any]]:
+    """The contents, and the keys and values that stand there.
 
     Raises ConfigError: one line with file, key, and what is wrong.
     """
-    raw = _load(path)
+    raw = _parse(text, path)
     try:
-        return msgspec.convert(raw, schema), set(raw)
+        return msgspec.convert(raw, schema), raw
     except msgspec.ValidationError as error:
         option, what = problem.explain(error, raw, schema)
         ours = isinstance(error.__cause__, ValueError) or "no such option" in what
@@ -29,7 +40,7 @@ def read(path: str, schema: type[Contents]) -> tuple[Contents, set[str]]:
     raise ConfigError(f"{path}: {option}: {what}")
 
 
-def _load(path: str) -> dict[str, Any]:
+def _parse(text: bytes, path: str) -> dict[str, Any]:
     try:
         import yaml
     except ImportError:
@@ -38,41 +49,56 @@ def _load(path: str) -> dict[str, Any]:
             "'shmetrics[collector]'"
         ) from None
     try:
-        with open(path, encoding="utf-8") as file:
-            root = yaml.compose(file, yaml.SafeLoader)
-            _check(root)
-            file.seek(0)
-            raw = yaml.safe_load(file)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
+        raw = _construct(yaml.SafeLoader(text.decode()))
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ConfigError(f"{path}: {line}this is not YAML: {error.problem}") from None
     except (yaml.YAMLError, ValueError):
         raise ConfigError(f"{path}: this is not YAML in UTF-8") from None
-    raw = {} if raw is None else raw
+    except RecursionError:
+        raise ConfigError(f"{path}: this is nested too deeply") from None
+    if raw is None:
+        raise ConfigError(f"{path}: this says nothing; write {{}} if that is meant")
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
         raise ConfigError(f"{path}: these are not keys with values")
     return raw
 
 
-def _check(node: Any) -> None:
+def _construct(loader: Any) -> Any:
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check(node, set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _check(node: Any, seen: set[int]) -> None:
     """Looks for what PyYAML lets pass: of two equal keys it takes the second, and half of a
-    surrogate pair is text to it. Raises yaml.MarkedYAMLError, UnicodeEncodeError."""
+    surrogate pair is text to it. An alias, of which a few can stand for more than any memory has,
+    is no part of these formats. seen: nodes by id. Raises yaml.MarkedYAMLError, ValueError."""
     import yaml
 
+    if id(node) in seen:
+        raise yaml.MarkedYAMLError(
+            problem="what stands here is used twice; write it out", problem_mark=node.start_mark
+        )
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
-        seen = set()
+        keys = set()
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value} is there twice", problem_mark=key.start_mark
-                )
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-            _check(value)
-            _check(key)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in keys:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"{key.value} is there twice", problem_mark=key.start_mark
+                    )
+                keys.add(key.value)
+            _check(value, seen)
+            _check(key, seen)
     elif isinstance(node, yaml.ScalarNode):
         node.value.encode()
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _check(item)
+            _check(item, seen)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -14,6 +13,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
+from shmetrics import plain_file
 from shmetrics.forward import otlp
 from shmetrics.forward.destination import Receiver
 from shmetrics.forward.sender import Outcome, Refused, TryAgain
@@ -47,7 +47,7 @@ class OtlpGrpc:
         host = f"[{receiver.host}]" if ":" in receiver.host else receiver.host
         target = f"{host}:{receiver.port}"
         if receiver.is_tls:
-            trusted = Path(ca_file).read_bytes() if ca_file else None
+            trusted = plain_file.read(ca_file) if ca_file else None
             self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(trusted))
         else:
             self._channel = grpc.insecure_channel(target)

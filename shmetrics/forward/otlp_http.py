@@ -18,6 +18,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from shmetrics import plain_file
 from shmetrics.exchange import Answer, Clock, Peer, exchange
 from shmetrics.forward import otlp
 from shmetrics.forward.destination import Receiver
@@ -39,6 +40,8 @@ class OtlpHttp:
         timeout_seconds: float = 10.0,
     ) -> None:
         """ca_file: who vouches for it; "": whom the system trusts. Raises OSError for that file."""
+        if ca_file:
+            plain_file.read(ca_file)  # OpenSSL would wait for a pipe
         tls = ssl.create_default_context(cafile=ca_file or None) if receiver.is_tls else None
         self._peer = Peer(receiver.host, receiver.port, tls)
         self._path = receiver.path

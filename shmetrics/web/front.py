@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from shmetrics.config import Config
@@ -26,10 +27,19 @@ class Front:
         self, source: Source, config: Config, counts: Counts, traces: TraceSource | None = None
     ) -> None:
         """Binds. Raises ShmetricsError, one line, for the address or the web configuration file."""
-        entrance = Entrance(config.web_config, counts)
+        self._entrance = entrance = Entrance(config.web_config, counts)
         app = make_app(source, config.constant_labels, counts, traces)
         guard = Guard(app, entrance, Passwords(), counts)
         self.server = Server(guard, config.address, config.web, entrance, counts)
         self.reach = reach.describe(self.server.address, entrance.rules)
         for warning in reach.warnings(self.server.address, entrance.rules):
             log.warning("%s", warning)
+
+    async def serve(self) -> None:
+        """Answers, by the rules of the moment, until server.stop()."""
+        watching = asyncio.create_task(self._entrance.watch())
+        try:
+            await self.server.serve()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)

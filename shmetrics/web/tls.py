@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from shmetrics import plain_file
 from shmetrics.config.web_file import TLS, WebFile
 from shmetrics.errors import ConfigError
 
@@ -167,8 +168,7 @@ def _bytes(file: WebFile, key: str, tls: TLS) -> bytes:
         return str(getattr(tls, key)).encode()
     path = file.resolve(name)
     try:
-        with open(path, "rb") as opened:
-            return opened.read()
+        return plain_file.read(path)
     except OSError as error:
         raise ValueError(f"{key}_file: {path}: {error.strerror}") from None
 

@@ -81,7 +81,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, text: str, pieces: list[str])
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.conf: no such file"):
+    with pytest.raises(ConfigError, match=r"none\.conf: No such file or directory$"):
         config.load(oslo_path=str(tmp_path / "none.conf"))
 
 

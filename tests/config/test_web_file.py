@@ -72,8 +72,8 @@ def test_everything_in_it_is_read(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "basic_auth_users: {}\n"])
-def test_an_empty_one_lets_everybody_in(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize("text", ["{}", "basic_auth_users: {}\n", "tls_server_config: {}\n"])
+def test_an_empty_mapping_lets_everybody_in(tmp_path: Path, text: str) -> None:
     path = tmp_path / "web.yml"
     path.write_text(text)
     found = web_file.read(str(path))
@@ -84,6 +84,20 @@ def test_an_empty_one_lets_everybody_in(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("", "this says nothing; write {} if that is meant"),
+        ("# basic_auth_users:\n", "this says nothing; write {} if that is meant"),
+        ("---\n...\n", "this says nothing; write {} if that is meant"),
+        ("x: &x [*x]", "line 1: this is not YAML: what stands here is used twice; write it out"),
+        ("x: &x {<<: *x}",
+         "line 1: this is not YAML: what stands here is used twice; write it out"),
+        ("x: &x 1\ny: [*x, *x]",
+         "line 1: this is not YAML: what stands here is used twice; write it out"),
+        ("x: " + "[" * 5000, "this is nested too deeply"),
+        ("{" * 5000, "this is nested too deeply"),
+        ("x: " + "1" * 5000, "this is not YAML in UTF-8"),
+        ("x" * 300_000, "this is larger than 256 KiB"),
+        ('"a\\nb": 1', "a\\nb: no such option; there are tls_server_config, http_server_config, "
+         "basic_auth_users, rate_limit"),
         ("tls_server_conf: {}", "tls_server_conf: no such option; did you mean tls_server_config?"),
         ("tls_server_config: {certfile: x}",
          "tls_server_config.certfile: no such option; did you mean cert_file?"),
@@ -194,7 +208,7 @@ KEYS = st.sampled_from(
 )
 
 
-@given(st.dictionaries(KEYS, JSON))
+@given(st.dictionaries(KEYS | st.text(max_size=8), JSON))
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_anything_else_is_read_or_refused_in_a_line(tmp_path_factory: Any, contents: Any) -> None:
     import json

@@ -61,7 +61,7 @@ def read_yaml(snippet: Snippet, tmp_path: Path) -> None:
     if "tls_server_config" in parsed:
         web_file.read(str(file))
     elif "tls_config" in parsed:
-        yaml_file.read(str(file), HttpFile)
+        yaml_file.decode(yaml_file.load(str(file)), str(file), HttpFile)
     elif "scrape_configs" in parsed and promtool:
         command = [promtool, "check", "config", "--syntax-only", str(file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -15,6 +15,7 @@ import pytest
 from shmetrics.config import Config, Web
 from shmetrics.config.address import Address
 from shmetrics.exposition.table import Series, Table
+from shmetrics.web import entrance
 from shmetrics.web.front import Front
 from tests.collector.node import node
 
@@ -106,8 +107,9 @@ class Running:
             web=limits,
             web_config=web_config,
         )
-        self.server = Front(source, config, source).server
-        self._thread = threading.Thread(target=lambda: asyncio.run(self.server.serve()))
+        front = Front(source, config, source)
+        self.server = front.server
+        self._thread = threading.Thread(target=lambda: asyncio.run(front.serve()))
         self._thread.start()
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
@@ -127,6 +129,13 @@ class Running:
         self.server.stop()
         self._thread.join()
         self.server.close()
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web configuration file is taken soon; test_reload.py says when."""
+    monkeypatch.setattr(entrance, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(entrance, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from shmetrics.web import reasons
 from tests.collector.node import Emitter, Node
 from tests.collector.samples import Samples, parse
 from tests.web.authority import PASSWORD, hashed, write
-from tests.web.raw import many, tell
+from tests.web.raw import many, soon, tell
 
 ASKS = b"GET /metrics HTTP/1.1\r\nhost: x\r\n"
 
@@ -137,4 +137,5 @@ def test_a_flood_of_wrong_passwords_starves_no_scrape_and_no_drain(
     assert set(statuses) <= {b"401", b"503"}
     assert refused(found, reasons.PASSWORD) > 0
     assert refused(found, reasons.PASSWORDS_BUSY) > 0
-    web_config.write_text("")  # for the end of the test, which asks without
+    web_config.write_text("{}")  # for the end of the test, which asks without
+    soon(lambda: tell(node.url, ASKS + b"connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 "))
