@@ -2,13 +2,14 @@
 """A right password is paid for once; wrong ones hold nobody up."""
 
 import asyncio
+import contextlib
 import threading
 import time
 
 import bcrypt
 import pytest
 
-from shmetrics.web import passwords
+from shmetrics.web import passwords, turns
 from shmetrics.web.passwords import Busy, Passwords, matches
 
 ALICE = bcrypt.hashpw(b"right", bcrypt.gensalt(4))
@@ -175,7 +176,7 @@ def test_a_flood_from_one_client_leaves_room_for_another() -> None:
         assert await found.are_right(USERS, b"bob", b"bobs", HERE)
         outcomes = await asyncio.gather(*flood, return_exceptions=True)
         busy = sum(isinstance(outcome, Busy) for outcome in outcomes)
-        assert busy == 1000 - passwords.MAX_UNDER_WAY_PER_CLIENT
+        assert busy == 1000 - turns.MAX_WAITING_PER_CLIENT
         assert not any(outcome is True for outcome in outcomes)
         assert await found.are_right(USERS, b"alice", b"right", "10.6.6.6")  # and it has room again
 
@@ -199,6 +200,101 @@ def test_a_flood_from_everywhere_is_bounded_and_a_known_password_passes() -> Non
         assert time.monotonic() - begun < 30  # and not after the flood, which waits at the gate
         checks.gate.set()
         outcomes = await asyncio.gather(*flood, return_exceptions=True)
-        assert sum(outcome is False for outcome in outcomes) == passwords.MAX_UNDER_WAY
+        assert sum(outcome is False for outcome in outcomes) == turns.MAX_WAITING
+
+    asyncio.run(run())
+
+
+async def kept_out(user: bytes, addresses: list[str], tries: int = 1) -> int:
+    """Guessers at these addresses guess as fast as they are answered; how many of their guesses are
+    checked before a scraper comes in, who had never come before."""
+    asked: list[bytes] = []
+
+    def check(password: bytes, hash_: bytes) -> bool:
+        asked.append(password)
+        return password == b"right"
+
+    found = Passwords(check)
+
+    async def guess(address: str, number: int) -> None:
+        guessed = 0
+        while True:
+            guessed += 1
+            password = b"%b-%d-%d" % (address.encode(), number, guessed)
+            with contextlib.suppress(Busy):
+                await found.are_right(USERS, user, password, address)
+            await asyncio.sleep(0)
+
+    guessing = [asyncio.create_task(guess(one, n)) for one in addresses for n in range(tries)]
+    for _ in range(20):  # the flood was there first
+        await asyncio.sleep(0)
+    while True:
+        try:
+            assert await found.are_right(USERS, b"bob", b"right", "192.0.2.1")
+            break
+        except Busy:
+            await asyncio.sleep(0)
+    for task in guessing:
+        task.cancel()
+    await asyncio.gather(*guessing, return_exceptions=True)
+    return len(asked) - 1
+
+
+@pytest.mark.parametrize("user", [b"bob", b"carol"], ids=["known", "unknown"])
+@pytest.mark.parametrize("tries", [1, 5])
+@pytest.mark.parametrize("addresses", [1, 40])
+def test_a_flood_from_everywhere_keeps_a_new_scraper_out_for_one_turn_of_each(
+    user: bytes, tries: int, addresses: int
+) -> None:
+    """Its password is not known yet, as after a restart; the guessers have its name."""
+    flood = [f"10.0.{n // 200}.{n % 200}" for n in range(addresses)]
+    # Those of which a check was under way or had been given when it came may have one more.
+    assert asyncio.run(kept_out(user, flood, tries)) <= 2 * addresses + 2
+
+
+def test_a_flood_from_one_network_is_one() -> None:
+    """However many addresses of IPv6 it has."""
+    flood = [f"2001:db8::{n:x}" for n in range(100)]
+    assert asyncio.run(kept_out(b"bob", flood)) <= turns.MAX_WAITING
+
+
+def test_whether_there_is_a_user_does_not_say_when_it_is_checked() -> None:
+    """Of two floods that differ in their names only, the same are checked, in the same order."""
+
+    async def order(names: list[bytes]) -> list[object]:
+        checks: list[bytes] = []
+
+        def check(password: bytes, hash_: bytes) -> bool:
+            checks.append(password)
+            return False
+
+        found = Passwords(check)
+        asked = [
+            asyncio.create_task(found.are_right(USERS, name, b"%d" % n, f"10.0.0.{n % 23}"))
+            for n, name in enumerate(names)
+        ]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        return [*checks, *map(repr, outcomes)]
+
+    known = asyncio.run(order([b"alice", b"bob"] * 60))
+    assert known == asyncio.run(order([b"carol", b"dave"] * 60))
+    assert known == asyncio.run(order([b"alice", b"dave"] * 60))
+
+
+def test_a_check_that_fails_is_told_and_the_next_one_is_made() -> None:
+    def check(password: bytes, hash_: bytes) -> bool:
+        if password == b"1":
+            raise ValueError("no memory")
+        return password == b"right"
+
+    async def run() -> None:
+        found = Passwords(check)
+        first = asyncio.create_task(found.are_right(USERS, b"alice", b"1", HERE))
+        second = asyncio.create_task(found.are_right(USERS, b"alice", b"right", HERE))
+        with pytest.raises(ValueError, match="no memory"):
+            await first
+        assert await second
+        with pytest.raises(ValueError, match="no memory"):
+            await found.are_right(USERS, b"alice", b"1", HERE)
 
     asyncio.run(run())
