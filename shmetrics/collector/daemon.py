@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import shmetrics
 from shmetrics import rpc, runtime_dir
@@ -37,6 +38,7 @@ from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.registration.silent import MAX_SILENT
+from shmetrics.seldom import Seldom
 from shmetrics.web.counts import Counts
 from shmetrics.web.front import Front
 
@@ -66,6 +68,20 @@ class WebCounts(Counts):
 
     def reloaded(self, result: str) -> None:
         self._agent.web_config_reloads.labels(result).inc()
+
+
+class Faults:
+    """What nobody has caught, in a line of its kind a minute: a stranger may be able to repeat it.
+    The loop's own way is a traceback for each."""
+
+    def __init__(self, seldom: Seldom) -> None:
+        self._seldom = seldom
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error, what = context.get("exception"), context["message"]
+        kind = type(error).__name__
+        self._seldom.warning((what, kind), f"{what}: {kind}: {error}" if error else what)
+        log.debug("%s", what, exc_info=error)
 
 
 def open_directory(config: Config) -> Directory:
@@ -136,6 +152,7 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as opened:
             agent = Agent(shmetrics.__version__)
+            self._loop.set_exception_handler(Faults(agent.seldom))
             self._directory = open_directory(config)
             opened.callback(self._directory.close)
             kicks = self._open_kicks()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import logging
 from collections.abc import Sized
 from typing import Protocol
 
@@ -20,8 +19,6 @@ import h11
 from shmetrics.config import Web
 from shmetrics.web import asgi, reasons
 from shmetrics.web.asgi import App, Message
-
-log = logging.getLogger(__name__)
 
 PIECE_BYTES = 256 * 1024
 # A client that is refused may still be sending. Closed at once, its kernel would throw away the
@@ -52,6 +49,9 @@ class Owner(Protocol):
 
     def answered(self) -> None:
         """An answer is out, and what comes next has not begun."""
+
+    def failed(self, target: bytes, error: Exception) -> None:
+        """The application made no answer to a request for this."""
 
     def refused(self, reason: str) -> None: ...
     def lost(self, connection: Connection) -> None: ...
@@ -131,6 +131,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if exc is not None and self.phase in (Phase.WAITING, Phase.TAKING):
+            self._owner.refused(reasons.GONE)
         if self.transport is not None:
             self.transport.close()  # TLS's own does not know in CPython 3.10
         self.transport = None
@@ -206,11 +208,17 @@ class Connection(asyncio.Protocol):
         assert self.transport is not None
         self._enter(Phase.LEAVING, seconds)
         self.answer = b""
+        if self._is_gone():
+            return
         self.transport.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
+        if not self.transport.can_write_eof():
             self.transport.close()
+            return
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has left since its answer went out
+            self._owner.refused(reasons.GONE)
+            self.abort()
 
     # ---- answers ------------------------------------------------------------------------------
 
@@ -221,9 +229,9 @@ class Connection(asyncio.Protocol):
             await self._app(asgi.scope(request, self.transport), asgi.receive, self._send)
         except asgi.Gone:
             pass
-        except Exception:
-            log.exception("no answer to %s", request.target.decode("ascii", "replace"))
-        if self.transport is None:
+        except Exception as error:
+            self._owner.failed(request.target, error)
+        if self._is_gone():
             return
         if self._started is None:
             self._refuse(500, "the collector's log says more")
@@ -250,7 +258,9 @@ class Connection(asyncio.Protocol):
 
     async def _send(self, message: Message) -> None:
         """The application's answer: its start, and its body in one piece or several. Where it is
-        made while it goes out, the start says of what: "answer"."""
+        made while it goes out, the start says of what: "answer". Raises Gone."""
+        if self._is_gone():
+            raise asgi.Gone
         if message["type"] == "http.response.start":
             self._started = message
             headers = [*message["headers"], asgi.date()]
@@ -291,4 +301,7 @@ class Connection(asyncio.Protocol):
 
     def _is_gone(self) -> bool:
         """Whether there is nobody to answer any more."""
-        return self.transport is None or self.transport.is_closing()
+        try:
+            return self.transport is None or self.transport.is_closing()
+        except AttributeError:  # CPython 3.10's TLS does not know either, once its socket is gone
+            return True

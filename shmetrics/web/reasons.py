@@ -5,6 +5,7 @@ BODY = "body"  # no request here has one
 CLIENT_NAME = "client_name"  # its certificate is for somebody else
 CONNECTIONS = "connections"  # one had to give way, or nobody could
 DESCRIPTORS = "descriptors"  # none was left for the connection
+GONE = "gone"  # it left before it had its answer
 HEAD = "head"  # too large, or too many headers
 MALFORMED = "malformed"  # not HTTP/1.1
 PASSWORD = "password"  # wrong, or none

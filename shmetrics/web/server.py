@@ -16,17 +16,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 import ssl
 from typing import Protocol
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
+from shmetrics.seldom import Seldom
 from shmetrics.web import reasons
 from shmetrics.web.asgi import App
 from shmetrics.web.bind import bind
 from shmetrics.web.connection import Connection, Phase
 from shmetrics.web.counts import Counts, Uncounted
+
+log = logging.getLogger(__name__)
 
 BACKLOG = 512
 ACCEPTS_AT_A_TIME = 64  # then the loop looks after the others
@@ -82,6 +86,7 @@ class Server:
         self._ending: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._crowded = False
+        self._seldom = Seldom(log)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._resuming: asyncio.TimerHandle | None = None
         self._told_to_stop = asyncio.Event()
@@ -219,6 +224,9 @@ class Server:
             )
         except OSError:  # ssl.SSLError is one
             self._counts.refused(reasons.TLS)
+        except Exception as error:  # TLS's transports do not know all ways in which a client leaves
+            self._counts.refused(reasons.TLS)
+            self._warn("a handshake", error)
         finally:
             if connection.transport is None:
                 connection.connection_lost(None)
@@ -252,6 +260,15 @@ class Server:
                 return
             slowest = min(taking, key=lambda one: one.since)
             self._end(slowest, reasons.WAITING_BYTES)
+
+    def failed(self, target: bytes, error: Exception) -> None:
+        self._warn(f"no answer to {target[:200].decode('ascii', 'replace')}", error)
+
+    def _warn(self, what: str, error: Exception) -> None:
+        """Of a fault that clients can repeat as they like."""
+        kind = type(error).__name__
+        self._seldom.warning(kind, f"{what}: {kind}: {error}")
+        log.debug("%s", what, exc_info=error)
 
     def refused(self, reason: str) -> None:
         self._counts.refused(reason)

@@ -224,7 +224,7 @@ def test_answers_that_nobody_takes_have_a_limit_together(run: Any, source: Any) 
         for client in clients:
             client.__exit__(None, None, None)
     assert max(alive) <= 5
-    soon(lambda: source.refusals == {reasons.WAITING_BYTES: 8})
+    soon(lambda: source.refusals == {reasons.WAITING_BYTES: 8, reasons.GONE: 4})
 
 
 @pytest.mark.parametrize("more", [b"", b"connection: close\r\n"])
