@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from urllib.parse import quote
 
 import msgspec
 from starlette.applications import Starlette
@@ -57,10 +58,23 @@ def make_app(
             {**_COMMON_HEADERS, **(error.headers or {})},
         )
 
-    return Starlette(
-        routes=[Route(path, endpoint) for path, endpoint in routes.items()],
+    app = Starlette(
+        routes=[
+            *(Route(path, endpoint) for path, endpoint in routes.items()),
+            *(Route(f"{path}/", _without_slash) for path in routes if path != "/"),
+        ],
         exception_handlers={HTTPException: refuse},
     )
+    app.router.redirect_slashes = False  # starlette's lead to whatever host the client names
+    return app
+
+
+async def _without_slash(request: Request) -> Response:
+    """To the same path without the slash at its end, wherever the client takes us to be."""
+    name = quote(request.scope["path"][:-1].rpartition("/")[2], safe="")
+    query = request.scope["query_string"].decode("ascii")
+    location = f"../{name}?{query}" if query else f"../{name}"
+    return Response(None, 307, {**_COMMON_HEADERS, "location": location})
 
 
 class _Wanted(NamedTuple):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from email.utils import formatdate
 from http import HTTPStatus
@@ -19,13 +20,22 @@ App = Callable[
 ]
 
 
+# What a whole URL has before its path.
+_ABSOLUTE = re.compile(rb"^https?://[^/?#]*", re.IGNORECASE)
+
+
 class Gone(OSError):
     """There is nobody to answer any more."""
 
 
 def scope(request: h11.Request, transport: asyncio.BaseTransport) -> Message:
-    """A request as an application gets it."""
-    path, _, query = request.target.partition(b"?")
+    """A request as an application gets it.
+
+    Its target may be a whole URL, as a proxy is asked. Where that says we are is nothing to us, nor
+    is the header Host: answers depend on neither.
+    """
+    path, _, query = _ABSOLUTE.sub(b"", request.target).partition(b"?")
+    path = path or b"/"
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},

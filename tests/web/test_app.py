@@ -1,13 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is at which path, over a real socket."""
 
+import asyncio
 import gzip
 import json
+from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from shmetrics.traces.reader import Query, Span, Trace
+from shmetrics.web.app import make_app
+from tests.web.raw import tell
 
 
 def test_metrics_as_text(site: Any, source: Any, rpc_tables: Any) -> None:
@@ -113,3 +120,88 @@ def test_a_method_that_is_not_there(site: Any) -> None:
     assert answer.status == 405
     assert answer.text.startswith("405 Method Not Allowed; there are: ")
     assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
+# ---- where we are is not for a client to say -----------------------------------------------------
+
+
+class NoTraces:
+    def find(self, query: Query) -> list[Trace]:
+        return []
+
+    def spans(self, trace: bytes) -> list[Span]:
+        return []
+
+
+def redirected(source: Any, path: str, query: bytes = b"") -> tuple[int, str]:
+    """Status and location of the whole application's answer to whom names another host."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {
+        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(),
+        "query_string": query, "root_path": "", "scheme": "http", "http_version": "1.1",
+        "headers": [(b"host", b"evil.example"), (b"x-forwarded-host", b"evil.example")],
+        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2),
+    }  # fmt: skip
+    asyncio.run(make_app(source, {}, traces=NoTraces())(scope, receive, send))
+    headers: Sequence[tuple[bytes, bytes]] = sent[0]["headers"]
+    return sent[0]["status"], dict(headers).get(b"location", b"").decode()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/metrics", "/traces", "/traces/7b7b", "/-/ready", "/api/v1/lanes", "/api/v1/traces/7b7b"],
+)
+def test_a_slash_too_many_leads_to_the_same_place_without_it(source: Any, path: str) -> None:
+    for where in ("https://node-1:9464", "http://proxy/shmetrics"):
+        status, location = redirected(source, f"{path}/", b"limit=3&service=a%2Fb")
+        assert status == 307
+        assert "evil" not in location
+        assert urljoin(f"{where}{path}/", location) == f"{where}{path}?limit=3&service=a%2Fb"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//evil.example/", "//evil.example//", "/traces//", "/\\evil.example/", "/https://evil.example/",
+     "/traces/https://evil.example/", "/none/", "/traces//evil.example/"],
+)  # fmt: skip
+def test_no_path_leads_to_another_host(source: Any, path: str) -> None:
+    assert redirected(source, path) == (404, "")
+
+
+@pytest.mark.parametrize("id", ["\r\nx: y", "javascript:x", "\u20ac", "..", "\\evil"])
+def test_an_id_leads_nowhere_else(source: Any, id: str) -> None:
+    _, location = redirected(source, f"/traces/{id}/")
+    assert location.isascii()
+    assert location.isprintable()
+    assert urljoin("http://here/traces/x/", location).startswith("http://here/")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://node-1/metrics", 200),
+        ("http://node-1:9464/metrics?name[]=x", 200),
+        ("HTTPS://[::1]:1/-/ready", 200),
+        ("http://evil.example", 200),
+        ("http://evil.example?x", 200),
+        ("http:///metrics", 200),
+        ("http://evil.example/none", 404),
+        ("ftp://node-1/metrics", 404),
+        ("/http://node-1/metrics", 404),
+        ("http:/metrics", 404),
+        ("*", 404),
+    ],
+)
+def test_a_whole_url_is_a_target_too(site: Any, target: str, status: int) -> None:
+    """As a client sends it to a proxy, and every server has to take it."""
+    request = f"GET {target} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n"
+    answer = tell(site.server.url, request.encode())
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert b"evil.example" not in answer
