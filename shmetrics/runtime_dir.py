@@ -2,19 +2,22 @@
 """The directory in which emitters and collector meet: `register.sock`, the lanes, the store.
 
 Whoever can put a socket there can be every emitter's collector, and end these processes at will. So
-it has to be a directory that nobody but root and its user could have made, or can write to; where
-its place says so, as /run does, its user may be any.
+it has to be a directory that nobody but root and its user could have made, can write to, or can put
+another in the place of; where its place says so, as /run does, its user may be any.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
 
 VARIABLE = "SHMETRICS_RUNTIME_DIR"
 SOCKET_NAME = "register.sock"
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_MOST_LINKS = 40  # as the kernel follows
 
 
 class Distrusted(OSError):
@@ -53,6 +56,52 @@ def owned_by_another(path: str) -> str:
     return ""
 
 
+def replaceable(path: str) -> str:
+    """How others could put another directory in the place of one; "" if they cannot.
+
+    Whoever can write to a directory on the way can rename what is in it; where it is sticky, only
+    what belongs to him. The way ends where something is not there. Raises OSError.
+    """
+    trusted = {0, os.geteuid(), os.stat("/").st_uid}  # in some namespaces, / is nobody's we know
+    if os.path.exists(path):
+        trusted.add(os.stat(path).st_uid)
+    for folder, entry in _steps(path):
+        within = os.stat(folder)
+        if within.st_uid not in trusted:
+            return f"uid {within.st_uid}, to whom {folder} belongs, can put another in its place"
+        if within.st_mode & _OTHERS_WRITE:
+            if not within.st_mode & stat.S_ISVTX:
+                return f"others can put another in its place; chmod go-w {folder}"
+            owner = os.lstat(entry).st_uid if os.path.lexists(entry) else 0
+            if owner not in trusted:
+                return f"uid {owner}, to whom {entry} belongs, can put another in its place"
+    return ""
+
+
+def _steps(path: str) -> Iterator[tuple[str, str]]:
+    """Each directory that is searched on the way to path, and the entry that is looked for."""
+    folder, links = "/", 0
+    names = os.path.join(os.getcwd(), path).split("/")[::-1]
+    while names:
+        name = names.pop()
+        if name == "..":
+            folder = os.path.dirname(folder)
+        elif name not in ("", "."):
+            entry = os.path.join(folder, name)
+            yield folder, entry
+            if not os.path.lexists(entry):
+                return
+            if not os.path.islink(entry):
+                folder = entry
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            target = os.readlink(entry)
+            folder = "/" if target.startswith("/") else folder
+            names += target.split("/")[::-1]
+
+
 def _put_there_by_root(path: str) -> bool:
     parent = os.stat(os.path.dirname(path.rstrip("/")) or ".")
     return parent.st_uid == 0 and not parent.st_mode & _OTHERS_WRITE
@@ -61,9 +110,14 @@ def _put_there_by_root(path: str) -> bool:
 def distrust(path: str) -> str:
     """Why a directory that nobody has named may not be used; "" if it may. Raises OSError."""
     problem = writable_by_others(path)
-    if problem or _put_there_by_root(path):
-        return problem
-    return owned_by_another(path)
+    if not problem and not _put_there_by_root(path):
+        problem = owned_by_another(path)
+    return problem or replaceable(path)
+
+
+def distrust_named(path: str) -> str:
+    """The same for one that somebody has named; its user may be any. Raises OSError."""
+    return writable_by_others(path) or replaceable(path)
 
 
 def find() -> str:
@@ -75,7 +129,7 @@ def find() -> str:
     named = os.environ.get(VARIABLE)
     for path in (named,) if named else candidates():
         try:
-            problem = writable_by_others(path) if named else distrust(path)
+            problem = distrust_named(path) if named else distrust(path)
         except OSError:
             continue  # it is not there
         if problem:

@@ -72,20 +72,31 @@ class Directory:
 
     def _make(self) -> None:
         """One that is there already keeps its mode: it may be somebody's for other ends, too."""
+        self._refuse(runtime_dir.replaceable(str(self.path)))  # before anything is made
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(0o700 if path == self.path else 0o755, exist_ok=True)
+        self._examine()  # also what was made: somebody may have been faster
+        if missing and self._search_mode:
+            self._let_in(str(self.path), 0o700 | self._search_mode)
+        elif self._search_mode & ~self.path.stat().st_mode:
+            mode = stat.S_IMODE(self.path.stat().st_mode) | self._search_mode
+            log.warning(
+                "%s: not all who may register can reach the socket; chmod %o %s",
+                *(self.path, mode, self.path),
+            )
+
+    def _examine(self) -> None:
         path = str(self.path)
-        try:
-            self.path.mkdir(mode=0o700, parents=True)
-        except FileExistsError:
-            problem = runtime_dir.writable_by_others(path) or runtime_dir.owned_by_another(path)
-            if problem:
-                raise DirectoryError(f"{path}: {problem}; choose another --runtime-dir") from None
-            missing = self._search_mode & ~self.path.stat().st_mode
-            if missing:
-                mend = f"chmod {stat.S_IMODE(self.path.stat().st_mode) | missing:o} {path}"
-                log.warning("%s: not all who may register can reach the socket; %s", path, mend)
-            return
-        if self._search_mode:
-            self._let_in(path, 0o700 | self._search_mode)
+        self._refuse(
+            runtime_dir.writable_by_others(path)
+            or runtime_dir.owned_by_another(path)
+            or runtime_dir.replaceable(path)
+        )
+
+    def _refuse(self, problem: str) -> None:
+        if problem:
+            raise DirectoryError(f"{self.path}: {problem}; choose another --runtime-dir")
 
     def _make_lanes(self) -> None:
         self.lanes.mkdir(mode=0o700, exist_ok=True)

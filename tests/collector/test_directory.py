@@ -122,6 +122,63 @@ def test_a_link_of_somebody_else_is_refused(tmp_path: Path) -> None:
     Directory(link).close()  # our own is as we like it
 
 
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("up", [1, 2])
+def test_a_directory_on_whose_way_others_may_write_is_refused(
+    tmp_path: Path, there: bool, up: int
+) -> None:
+    """And before anything is made there."""
+    path = tmp_path / "a" / "b" / "run"
+    path.parent.mkdir(parents=True)
+    if there:
+        path.mkdir(mode=0o700)
+    folder = path.parents[up - 1]
+    folder.chmod(0o777)
+    assert refused(path) == (
+        f"{path}: others can put another in its place; chmod go-w {folder}; "
+        "choose another --runtime-dir"
+    )
+    assert path.exists() is there
+    folder.chmod(0o1777)
+    Directory(path).close()
+
+
+@as_root
+@pytest.mark.parametrize("up", [1, 2])
+def test_a_directory_on_whose_way_another_users_is_is_refused(tmp_path: Path, up: int) -> None:
+    """Also by a collector that is root's."""
+    path = tmp_path / "a" / "b" / "run"
+    path.mkdir(parents=True, mode=0o700)
+    folder = path.parents[up - 1]
+    os.chown(folder, NOBODY, NOBODY)
+    assert f"uid {NOBODY}, to whom {folder} belongs, can put another in its place" in refused(path)
+    assert list(path.iterdir()) == []
+
+
+@as_root
+def test_a_directory_that_another_user_makes_meanwhile_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a" / "run"
+    mkdir = Path.mkdir
+
+    def make(self: Path, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None:
+        mkdir(self, mode, parents, exist_ok)
+        if self == path.parent:
+            os.chown(self, NOBODY, NOBODY)
+
+    monkeypatch.setattr(Path, "mkdir", make)
+    assert f"uid {NOBODY}, to whom {path.parent} belongs" in refused(path)
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_way_to_it_is_made_for_nobody_else_to_change(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "run"
+    Directory(path).close()
+    for folder in (path.parent, path.parent.parent):
+        assert not folder.stat().st_mode & 0o022
+
+
 @as_root
 def test_lanes_of_somebody_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "run"
