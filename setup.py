@@ -20,6 +20,10 @@ flags = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-fvisibili
 # What Cython generates is not ours to mend.
 generated = ["-Wno-conversion", "-Wno-sign-conversion", "-Wno-unused-parameter", "-Wno-shadow"]
 instrument = [f"-fsanitize={sanitize}", "-g", "-O1", "-fno-omit-frame-pointer"] if sanitize else []
+# What reads a stranger's bytes is not to be turned by them: overrun buffers end the process, and no
+# table of functions can be written to once it is loaded.
+hardened = ["-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+sealed = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
 
 # Each module has what it calls of csrc/, and none a second copy of anything that has state.
 # The messages have nothing of it: they are compiled for speed alone.
@@ -34,6 +38,16 @@ MODULES = {
     "hooks.oslo_messaging._messages": [],
     "hooks.osprofiler._profiler": ["ids"],
 }
+
+# What runs in a service for every event, and reads nothing but what that service says. A guard in
+# every function with an array, which is each that Python calls, takes 6 instructions of 100 there:
+# these have one where there is text, and what reads lanes has one in every such function.
+HOT = {"_ring", "hooks.oslo_messaging._messages", "hooks.osprofiler._profiler"}
+
+
+def guards(name: str) -> list[str]:
+    return ["-fstack-protector" if name in HOT else "-fstack-protector-strong"]
+
 
 # Beside the packages, where Python looks for it when it starts: see _shmetrics_osprofiler.py.
 START = "shmetrics_osprofiler.pth"
@@ -61,8 +75,8 @@ setup(
                     for pattern in ("csrc/*.h", "shmetrics/**/*.pxi")
                     for path in Path().glob(pattern)
                 ),
-                extra_compile_args=[*flags, *generated, *(instrument or ["-O2"])],
-                extra_link_args=instrument,
+                extra_compile_args=[*flags, *generated, *(instrument or hardened + guards(name))],
+                extra_link_args=[*sealed, *instrument],
             )
             for name, sources in MODULES.items()
         ],
