@@ -78,6 +78,7 @@ class Collector:
         self._spans = spans
         self._monotonic_ns = monotonic_ns
         self._stopping = ""
+        self._obstacles: list[Callable[[], str]] = [lambda: self._lanes.obstacle()]
         try:
             self._open(directory, settings, kicks or Kicks(), deaths or Deaths())
         except StoreDamaged as error:
@@ -280,6 +281,13 @@ class Collector:
         """Whether the process does its work."""
         return True, "draining"
 
+    def need(self, obstacle: Callable[[], str]) -> None:
+        """obstacle says what keeps everybody from registering, in another place than here."""
+        self._obstacles.append(obstacle)
+
     def ready(self) -> tuple[bool, str]:
-        """Whether emitters and scrapers should come here."""
-        return (False, self._stopping) if self._stopping else (True, "ready")
+        """Whether emitters and scrapers should come here; if not, why."""
+        if self._stopping:
+            return False, self._stopping
+        found = next(filter(None, (obstacle() for obstacle in self._obstacles)), "")
+        return (False, f"nobody can register: {found}") if found else (True, "ready")

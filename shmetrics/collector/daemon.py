@@ -181,6 +181,7 @@ class Daemon:
                 opened.callback(self._open_stock(agent).close)
             self._registration = self._open_registration(agent)
             opened.callback(self._registration.close)
+            self.collector.need(self._registration.obstacle)
             self._opened = opened.pop_all()
 
     def _open_kicks(self) -> Kicks:

@@ -138,6 +138,18 @@ class LaneFiles:
                         self.directory, len(strays), one)  # fmt: skip
         return found
 
+    def obstacle(self, size_bytes: int) -> str:
+        """What keeps a lane of this size from being made; "" if nothing that can be seen."""
+        try:
+            status = os.statvfs(self.directory)
+        except OSError as error:
+            return f"{self.directory}: {error.strerror}"
+        if not os.access(self.directory, os.W_OK | os.X_OK):
+            return f"{self.directory}: no file can be made there"
+        if status.f_bavail * status.f_frsize < size_bytes:
+            return f"{self.directory}: no room for a lane; free some"
+        return ""
+
     @property
     def set_aside_bytes(self) -> int:
         return sum(self._aside.values())

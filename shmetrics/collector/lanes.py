@@ -125,6 +125,12 @@ class Lanes:
     def _eventfd(self, lane_id: int, hello: Hello) -> int | None:
         return self._kick_of[lane_id].eventfd() if hello.protocol == WITH_EVENTFD else None
 
+    def obstacle(self) -> str:
+        """What keeps everybody from getting a lane; "" if nothing does."""
+        size_bytes = _drain.lane_bytes(*self._sizes(MIN_RECORDS))
+        excess = self._occupancy.excess(None, size_bytes)
+        return excess.text if excess is not None else self._files.obstacle(size_bytes)
+
     def _sizes(self, wanted_records: int) -> Sizes:
         sizes = self._rules.sizes
         if not wanted_records:

@@ -47,14 +47,15 @@ class Occupancy:
         """How many lanes the user with the most of them has."""
         return max(self._by_uid.values(), default=0)
 
-    def excess(self, uid: int, size_bytes: int) -> Excess | None:
-        """Why there is no room for another lane of this user and size, or None."""
+    def excess(self, uid: int | None, size_bytes: int) -> Excess | None:
+        """Why there is no room for another lane of this user and size, or None. uid: None, and it
+        is about users in general."""
         limits = self.limits
         if self.lanes >= limits.lanes:
             return Excess(
                 "lanes", f"there are {self.lanes} lanes already; see registration.max_lanes"
             )
-        if self._by_uid[uid] >= limits.lanes_per_uid:
+        if uid is not None and self._by_uid[uid] >= limits.lanes_per_uid:
             return Excess(
                 "lanes_per_uid",
                 f"uid {uid} has {self._by_uid[uid]} lanes already; "

@@ -81,6 +81,7 @@ class Server:
             path.unlink(missing_ok=True)  # ours to remove: we hold the directory's lock
             bind(self._socket, str(path), access)
             self._socket.listen(BACKLOG)
+            self._file = _identity(path)
         except OSError as error:
             self._socket.close()
             raise ShmetricsError(
@@ -89,7 +90,20 @@ class Server:
             ) from None
 
     def start(self) -> None:
+        self._resuming = None
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def obstacle(self) -> str:
+        """What keeps everybody from registering here, and the mend; "" if nothing does."""
+        try:
+            is_ours = _identity(self._path) == self._file
+        except OSError as error:
+            return f"{self._path}: {error.strerror}; restart the collector"
+        if not is_ours:
+            return f"{self._path}: something else is in its place; restart the collector"
+        if self._resuming is not None:
+            return f"{self._path}: cannot accept; see the log"
+        return ""
 
     def close(self) -> None:
         """Ends all connections; lanes stay as they are."""
@@ -247,6 +261,12 @@ class Server:
         except OSError:
             return False  # gone before the answer
         return True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file a name leads to. Raises OSError."""
+    status = path.lstat()
+    return status.st_dev, status.st_ino
 
 
 def _refusal(refused: Refused) -> bytes:
