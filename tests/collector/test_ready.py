@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shmetrics.collector import boot
 from shmetrics.collector.lane_files import LaneFiles
 from shmetrics.collector.occupancy import LaneLimits, Occupancy
 from tests.collector.node import Node
@@ -87,7 +88,7 @@ def test_room_for_lanes_that_is_taken_is_an_obstacle() -> None:
 
 
 def test_a_directory_without_room_is_an_obstacle(tmp_path: Path) -> None:
-    files = LaneFiles(tmp_path)
+    files = LaneFiles(tmp_path, boot.clock())
     assert files.obstacle(4096) == ""
     assert files.obstacle(1 << 60) == f"{tmp_path}: no room for a lane; free some"
 
@@ -97,7 +98,7 @@ def test_a_directory_that_is_gone_or_read_only_is_an_obstacle(
 ) -> None:
     place = tmp_path / "lanes"
     place.mkdir()
-    files = LaneFiles(place)
+    files = LaneFiles(place, boot.clock())
     with monkeypatch.context() as patch:
         patch.setattr(os, "access", lambda path, mode: False)  # as root may always write
         assert files.obstacle(1) == f"{place}: no file can be made there"
