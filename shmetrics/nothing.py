@@ -21,6 +21,7 @@ def process_init(*_: object) -> None:
 
 
 process_attach = process_detach = process_count_drop = process_init
+ask = answer = wait_readable = process_init
 
 
 def process_epoch() -> int:

@@ -317,7 +317,9 @@ class Lanes:
 
     def _let_go(self, lane: Lane) -> None:
         self._deaths.forget(lane.lane_id)
-        self._kick_of.pop(lane.lane_id).close()
+        kick = self._kick_of.pop(lane.lane_id, None)
+        if kick is not None:
+            kick.close()
         lane.close()
 
     def close(self) -> None:

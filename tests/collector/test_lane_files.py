@@ -276,7 +276,10 @@ def all_is_counted_once(loopback: Loopback) -> None:
 
 @pytest.mark.parametrize(
     ("number", "suffix"),
-    [(errno.EROFS, ""), (errno.EIO, ""), (errno.EPERM, "2.lane"), (errno.EPERM, "2.json")],
+    [
+        *((errno.EROFS, ""), (errno.EIO, "")),
+        *((errno.EPERM, "2.lane"), (errno.EPERM, "2.json"), (errno.EPERM, "2.ledger")),
+    ],
 )
 def test_a_lane_that_cannot_be_removed_ends_nothing_and_counts_once(
     loopback: Loopback,
@@ -299,7 +302,7 @@ def test_a_lane_that_cannot_be_removed_ends_nothing_and_counts_once(
         f"{lanes}/{suffix or '2.lane'} cannot be removed, and is tried again: {os.strerror(number)}"
     ]
     used = loopback.samples().value("shmetrics_quota_used", quota="lane_bytes")
-    is_left = suffix != "2.json"
+    is_left = suffix not in ("2.json", "2.ledger")
     assert used == (1 + is_left) * one_bytes  # as long as it takes that room
     assert loopback.samples().value("shmetrics_quota_used", quota="lanes") == 1
     if not suffix:
@@ -312,7 +315,7 @@ def test_a_lane_that_cannot_be_removed_ends_nothing_and_counts_once(
             all_is_counted_once(loopback)
         system.is_unwilling = False
         loopback.collector.tick()
-        assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane"]
+        assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane", "1.ledger"]
     used = loopback.samples().value("shmetrics_quota_used", quota="lane_bytes")
     assert used == one_bytes
 
@@ -340,7 +343,7 @@ def test_lanes_that_cannot_be_opened_at_a_start_are_taken_up_later(
     assert loopback.samples().value("jobs_total") == 13
 
 
-@pytest.mark.parametrize("what", ["2.lane", "2.json"])
+@pytest.mark.parametrize("what", ["2.lane", "2.json", "2.ledger"])
 def test_a_directory_in_the_place_of_a_file_ends_nothing(
     loopback: Loopback, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
@@ -360,12 +363,22 @@ def test_a_directory_in_the_place_of_a_file_ends_nothing(
     (lanes / what).rmdir()
     loopback.collector.tick()
     loopback.restart()
-    assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane"]
+    assert sorted(path.name for path in lanes.iterdir()) == ["1.json", "1.lane", "1.ledger"]
     all_is_counted_once(loopback)
 
 
 STRAYS = (
-    *("7.lane", "8.json", "9.new", "10.broken", "x.lane", "x.new", "x.json", "x.broken"),
+    *(
+        "7.lane",
+        "8.json",
+        "8.ledger",
+        "9.new",
+        "10.broken",
+        "x.lane",
+        "x.new",
+        "x.json",
+        "x.broken",
+    ),
     *(
         "0.lane",
         "-1.lane",
@@ -410,7 +423,7 @@ def test_what_is_no_lane_is_in_nobodys_way(
         assert found.value("shmetrics_lanes_retired_total") == emitted_before + 1
     assert found.value("jobs_total") == 7
     assert found.sum("shmetrics_quarantined_total") == 0
-    assert {path.name for path in lanes.iterdir()} == {*left, "1.lane", "1.json"}
+    assert {path.name for path in lanes.iterdir()} == {*left, "1.lane", "1.json", "1.ledger"}
     loopback.restart()
     [line] = {line for line in caplog.messages if "are no lanes" in line}
     assert line.startswith(f"{lanes}: {len(left)} entries are no lanes")
@@ -444,7 +457,7 @@ def test_an_owner_that_says_nonsense_is_one_that_is_not_known(
     lane.close()
     found = loopback.samples()
     assert found.value("shmetrics_quarantined_total", reason="unreadable") == 1
-    for name in ("2.broken", "2.json"):
+    for name in ("2.broken", "2.json", "2.ledger"):
         (lanes / name).unlink()
 
 

@@ -90,7 +90,7 @@ def test_a_process_that_dies_while_no_collector_is_there(node: Node) -> None:
         service.go()
         service.until("between")
     first.kill()
-    assert len(node.lane_files()) == 4
+    assert len(node.lane_files()) == 6
     node.start()
     assert [lane["pid"] for lane in node.lanes()] == [second.pid]
     found = node.samples()

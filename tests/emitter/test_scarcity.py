@@ -167,8 +167,7 @@ limit(resource.RLIMIT_AS, mapped_bytes() + 300_000)  # a private lane, and no sh
     ("free", "problem"),
     [
         (0, "no collector: [Errno 24]"),
-        (1, "no collector: a grant without its descriptors"),
-        (2, "no collector: a grant without its descriptors"),
+        (1, "no collector: a grant without its descriptor"),
     ],
 )
 def test_without_descriptors_a_process_goes_on_alone(node: Node, free: int, problem: str) -> None:
