@@ -13,7 +13,6 @@
 #define SHM_SPILL_H
 
 #include <float.h>
-#include <math.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -75,12 +74,11 @@ static inline uint64_t shm_plus(uint64_t bits, double value)
     return shm_bits(total < -DBL_MAX ? -DBL_MAX : total);
 }
 
-/* A histogram's sum, kept so as well. It is what doubles add up to, and may be infinite; then it stays
- * as it is, also against the other infinity: nobody knows what both have lost. */
+/* A histogram's sum, kept so as well. It is what doubles add up to, and may be infinite. value has to
+ * be finite: so an infinite sum stays as it is, and none is ever no number. */
 static inline uint64_t shm_sum(uint64_t bits, double value)
 {
-    double sum = shm_value(bits) + value;
-    return isnan(sum) ? bits : shm_bits(sum);
+    return shm_bits(shm_value(bits) + value);
 }
 
 /* One writer per cell, so a load and a store are enough. Relaxed: the consumer learns of the

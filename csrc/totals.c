@@ -2,6 +2,8 @@
 #define _GNU_SOURCE 1 /* as C++ compilers have it: the models are in C++ */
 #include "totals.h"
 
+#include <math.h>
+
 enum gain {
     GAIN_COUNT, /* a whole number, into a whole number */
     GAIN_ADDED, /* a whole number, into a double */
@@ -20,11 +22,14 @@ static bool may_become(enum gain gain, uint64_t seen, uint64_t now)
     return gain == GAIN_STATE || now >= seen;
 }
 
-/* A sum of the store, once a lane's has become `now`. */
+/* A sum of the store, once a lane's has become `now`. Of opposite infinities the first stays: nobody
+ * knows what both have lost. */
 static uint64_t shift_sum(uint64_t sum, double seen, double now)
 {
     double gained = now - seen;
-    if (isfinite(gained) || isinf(now))
+    if (isinf(now))
+        return isfinite(shm_value(sum)) ? shm_bits(now) : sum;
+    if (isfinite(gained))
         return shm_sum(sum, gained);
     double half = now / 2.0 - seen / 2.0; /* two that lie further apart than a double can say */
     return shm_sum(shm_sum(sum, half), half);
