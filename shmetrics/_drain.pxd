@@ -7,6 +7,10 @@ from shmetrics._ring cimport shm_counts, shm_entry, shm_lane
 from shmetrics._scale cimport shm_scale
 
 
+cdef extern from "layout.h" nogil:
+    const size_t SHM_AT_STATE "offsetof(struct shm_header, consumer.state)"
+
+
 cdef extern from "file.h" nogil:
     int shm_file_is_held(int fd) noexcept
     int shm_file_has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes) noexcept

@@ -14,6 +14,7 @@ REPORT_ENTRIES: Final[int]
 REPORT_QUARANTINED: Final[int]
 REPORT_RETIRED: Final[int]
 WATCH_OVERFLOW: Final[int]
+LANE_STATE_AT: Final[int]
 TAKEN_SPAN_FORMAT: Final[str]
 
 def cells_of(type: int, n_bounds: int) -> int: ...

@@ -20,6 +20,7 @@ REPORT_ENTRIES = SHM_REPORT_ENTRIES
 REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
 REPORT_RETIRED = SHM_REPORT_RETIRED
 WATCH_OVERFLOW = SHM_WATCH_OVERFLOW
+LANE_STATE_AT = SHM_AT_STATE
 # For the module struct, struct shm_taken_span: kind, flags, bytes of info behind it, series, stamp,
 # id, trace, parent. That these are its offsets is asserted in spans.h and layout.h.
 TAKEN_SPAN_FORMAT = "=BBHIQ16s16s16s"

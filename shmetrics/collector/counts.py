@@ -6,6 +6,7 @@ A restart goes on with these counts, so that nothing is missed that happens whil
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,7 +15,11 @@ import numpy.typing as npt
 from shmetrics import _ring
 from shmetrics.collector.families import Families
 from shmetrics.collector.family import Family
+from shmetrics.collector.log import StoreFull
 from shmetrics.dictionary import Definition
+from shmetrics.seldom import Seldom
+
+_seldom = Seldom(logging.getLogger(__name__))
 
 
 class Count:
@@ -57,8 +62,12 @@ class Count:
         return OneCount(self, values)
 
     def inc(self, amount: float = 1.0, values: tuple[str, ...] = ()) -> None:
-        """Counts. Raises StoreFull if these label values are new and there is no room at all."""
-        self._number(values)[0] += amount
+        """Counts. If these label values are new and there is no room at all, the log has it: what
+        is counted happens all the same."""
+        try:
+            self._number(values)[0] += amount
+        except StoreFull as error:
+            _seldom.warning(self.name, f"{self.name} {values} cannot be counted: {error}")
 
     def put(self, total: float) -> None:
         """What is counted elsewhere, as exactly."""

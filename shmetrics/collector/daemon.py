@@ -189,7 +189,8 @@ class Daemon:
             return LoopKicks(self._loop)
         except OSError as error:
             log.warning(
-                "no kicks (%s): lanes are drained at ticks only; see fs.inotify.max_user_instances",
+                "no kicks (%s): lanes are drained at ticks only; "
+                "see fs.inotify.max_user_instances, and LimitNOFILE",
                 error.strerror,
             )
             return Kicks()

@@ -128,7 +128,7 @@ class Gauges:
                 kept = _merge(mode, before, kept)
             stored[_ring.CELL_VALUE] = kept[0]
         cells[_ring.CELL_STAMP] = max(found.moment, int(cells[_ring.CELL_STAMP]), 1)
-        if per_process(found.family.definition):
+        if per_process(found.family.definition) and not found.family.folds(labels):
             self._left.setdefault(found.pid, set()).add((found.family, labels))
 
     def collect(self, family: Family, living: Iterable[GaugeValue]) -> dict[tuple[str, ...], float]:

@@ -64,7 +64,11 @@ class LoopKicks(Kicks):
         self._resting: asyncio.TimerHandle | None = None
         self._seldom = Seldom(log)
         self._watches = _drain.watch_open()
-        self._epoll = select.epoll()
+        try:
+            self._epoll = select.epoll()
+        except OSError:
+            os.close(self._watches)
+            raise
         self._epoll.register(self._watches, select.EPOLLIN)
         self._listen()
 

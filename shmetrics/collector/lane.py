@@ -17,7 +17,7 @@ from shmetrics.collector.families import Families
 from shmetrics.collector.gauges import Gauges, GaugeValue, of_one_process, pid_label
 from shmetrics.collector.histograms import CallFamily
 from shmetrics.collector.lane_files import LaneFile, cut_back
-from shmetrics.collector.log import StoreDamaged
+from shmetrics.collector.log import StoreDamaged, StoreFull
 from shmetrics.collector.meanings import Meanings
 from shmetrics.collector.spans import Spans
 from shmetrics.errors import LaneRefused
@@ -104,7 +104,15 @@ class Lane:
 
     def is_abandoned(self) -> bool:
         """True if nobody but us has the lane any more."""
-        return not _drain.is_held(self._fd)
+        try:
+            return not _drain.is_held(self._fd)
+        except OSError as error:
+            self._agent.seldom.warning(
+                "lease",
+                f"{self.path}: whether a process has it cannot be asked ({error.strerror}), and it "
+                "stays; see fs.leases-enable",
+            )
+            return False
 
     def cut_back(self) -> bool:
         """Takes from the file what it is larger than it was made; whether it was."""
@@ -135,9 +143,16 @@ class Lane:
         self.state = LaneState.QUARANTINED
         self._drain.give_up()
         if for_good:
-            self._drain.report(_drain.REPORT_QUARANTINED, 1, self._agent.quarantined.cell(reason))
+            self._drain.report(_drain.REPORT_QUARANTINED, 1, self._cell_of(reason))
         else:
             self._agent.quarantined.labels(reason).inc()
+
+    def _cell_of(self, reason: str) -> int:
+        """Where a quarantine counts; nowhere (-1) if there is no room for a new reason."""
+        try:
+            return self._agent.quarantined.cell(reason)
+        except StoreFull:
+            return -1
 
     def counts(self) -> Counts:
         """What the lane says of itself."""

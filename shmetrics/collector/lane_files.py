@@ -20,6 +20,8 @@ import logging
 import mmap
 import os
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -28,6 +30,7 @@ import msgspec
 from msgspec import Meta
 
 from shmetrics import _drain, _ring
+from shmetrics.collector.occupancy import Left
 from shmetrics.collector.shares import owner_of
 from shmetrics.registration.protocol import NAME_MAX_BYTES
 from shmetrics.seldom import Seldom, shown
@@ -98,6 +101,13 @@ class _Known(msgspec.Struct):
     clock: Annotated[str, Meta(max_length=64)] = ""  # older ones do not say
 
 
+class _Kept(NamedTuple):
+    """A file that is no lane of ours now: how large it was made, and whose it is if we know."""
+
+    size_bytes: int
+    uid: int | None
+
+
 class LaneFiles:
     """All that is in the directory of lanes.
 
@@ -110,14 +120,17 @@ class LaneFiles:
         self.directory = directory
         self._seldom = Seldom(log)
         self._clock = clock
-        self._aside: dict[Path, int] = {}  # with their sizes
+        self._aside: dict[Path, _Kept] = {}
+        self._waiting: dict[Path, _Kept] = {}  # lanes that cannot be opened yet
         self._stuck: dict[Path, int] = {}  # what could not be removed, with what it takes
         found = self._scan()
+        self.highest_id = max((int(path.stem) for path in found), default=0)
         for path in found:
             if path.suffix == NEW:
                 self.remove(path)
             elif path.suffix == BROKEN:
-                self._aside[path] = path.stat().st_size
+                with contextlib.suppress(FileNotFoundError):  # removed in this moment
+                    self._aside[path] = self._kept(path)
             elif path.suffix in (OWNER, LEDGER) and found.isdisjoint(
                 (path.with_suffix(LANE), path.with_suffix(BROKEN))
             ):
@@ -150,9 +163,40 @@ class LaneFiles:
             return f"{self.directory}: no room for a lane; free some"
         return ""
 
-    @property
-    def set_aside_bytes(self) -> int:
-        return sum(self._aside.values())
+    def _kept(self, path: Path) -> _Kept:
+        """What is known of a file. Its emitter may have made it larger: N.json says how large it is
+        to be. Raises OSError if it is gone."""
+        try:
+            known = self.read(path)
+            return _Kept(known.size_bytes, known.owner.uid)
+        except (OSError, ValueError):
+            return _Kept(path.stat().st_size, None)
+
+    def left(self) -> Left:
+        """What takes room, and is no lane that is drained."""
+        kept = [*self._aside.items(), *self._waiting.items()]
+        return Left(
+            sum(one.size_bytes for _, one in kept) + sum(self._stuck.values()),
+            Counter(
+                one.uid
+                for path, one in kept
+                if one.uid is not None and (path in self._waiting or _has_process(path))
+            ),
+        )
+
+    def wait(self, path: Path) -> bool:
+        """Keeps a lane for later, that cannot be opened now. Whether it did not wait before. Raises
+        OSError if it is gone."""
+        is_new = path not in self._waiting
+        self._waiting[path] = self._kept(path)
+        return is_new
+
+    def take_waiting(self) -> list[Path]:
+        """Some of those that wait, to be tried again: they wait no more."""
+        found = list(self._waiting)[:MOST_TRIED]
+        for path in found:
+            del self._waiting[path]
+        return found
 
     def __iter__(self) -> Iterator[Path]:
         """The lanes that there are, the oldest first."""
@@ -197,10 +241,10 @@ class LaneFiles:
         clock = bytes.fromhex(known.clock) if known.clock else self._clock
         return LaneFile(path, owner, known.size_bytes, clock)
 
-    def remove(self, path: Path, size_bytes: int = 0) -> int:
-        """Removes a lane that is drained; how many of its bytes are still there. As long as it is,
-        its N.json says whose it is, and its ledger what is counted: whoever meets it finds nothing
-        more in it."""
+    def remove(self, path: Path, size_bytes: int = 0) -> None:
+        """Removes a lane that is drained, of so many bytes. As long as it cannot be removed, its
+        N.json says whose it is, and its ledger what is counted: whoever meets it finds nothing more
+        in it."""
         parts = [path]
         if path.suffix in (LANE, BROKEN):
             parts += [path.with_suffix(LEDGER), path.with_suffix(OWNER)]
@@ -212,45 +256,54 @@ class LaneFiles:
                 self._seldom.warning(
                     part.name, f"{part} cannot be removed, and is tried again: {error.strerror}"
                 )
-            left_bytes = size_bytes if part == path else 0
-            self._stuck[path] = left_bytes  # behind the others
-            return left_bytes
+            self._stuck[path] = size_bytes if part == path else 0  # behind the others
+            return
         self._stuck.pop(path, None)
-        return 0
 
     def set_aside(self, path: Path) -> bool:
-        """Keeps a lane that cannot be taken up, out of the way. Whether it could be moved there."""
+        """Keeps a lane that cannot be taken up, out of the way, and tells its emitter to register
+        anew: nobody reads what it records there. Whether it could be moved."""
         try:
-            size_bytes = self.read(path).size_bytes
-        except (OSError, ValueError):
-            size_bytes = path.stat().st_size
-        try:
-            self._aside[path.rename(path.with_suffix(BROKEN))] = size_bytes
+            kept = self._kept(path)
+            _give_up(path)
+            self._aside[path.rename(path.with_suffix(BROKEN))] = kept
+        except FileNotFoundError:  # somebody has removed it
+            return False
         except OSError as error:
-            self._aside[path] = size_bytes
+            self._aside[path] = kept
             self._seldom.warning(path.name, f"{path} cannot be set aside: {error.strerror}")
             return False
         return True
 
-    def prune(self) -> int:
+    def prune(self) -> None:
         """Removes the oldest of those set aside, where there are more than a few, and tries again
-        what could not be removed; how many bytes are gone.
+        what could not be removed.
 
         Not those that a process still has: it could let them grow where nobody sees it.
         """
         broken = sorted(self._aside, key=_age)
-        oldest = [path for path in broken[:-MOST_BROKEN] if not _has_process(path)]
-        again = list(self._stuck)[:MOST_TRIED]
-        sizes = {path: self._aside.pop(path) for path in oldest}
-        sizes.update((path, self._stuck[path]) for path in again)
-        left_bytes = sum(self.remove(path, size_bytes) for path, size_bytes in sizes.items())
-        return sum(sizes.values()) - left_bytes
+        for path in broken[:-MOST_BROKEN]:
+            if not _has_process(path):
+                self.remove(path, self._aside.pop(path).size_bytes)
+        for path, size_bytes in list(self._stuck.items())[:MOST_TRIED]:
+            self.remove(path, size_bytes)
 
     def cut_back(self) -> None:
-        """Takes from each file that is set aside what it is larger than it was made."""
-        for path, size_bytes in self._aside.items():
+        """Takes from each file that is no lane of ours now what it is larger than it was made."""
+        for path, kept in (*self._aside.items(), *self._waiting.items()):
             with contextlib.suppress(OSError), path.open("rb+") as file:
-                cut_back(file.fileno(), size_bytes)
+                cut_back(file.fileno(), kept.size_bytes)
+
+
+def _give_up(path: Path) -> None:
+    """Writes into a lane that nobody drains it any more. Its emitter may have cut it short."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if os.fstat(fd).st_size >= _ring.HEADER_BYTES:
+                os.pwrite(fd, _ring.LANE_CLOSED.to_bytes(4, sys.byteorder), _drain.LANE_STATE_AT)
+        finally:
+            os.close(fd)
 
 
 def cut_back(fd: int, size_bytes: int) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections import Counter
@@ -29,7 +30,6 @@ MIN_RECORDS = 64
 DEFINITIONS_PER_PASS = 20_000  # some 0.2 s; then every lane still gets a few
 DEFINITIONS_PER_LANE = 4096
 FEW_DEFINITIONS = 64
-MOST_TRIED = 16  # of the lanes that could not be opened, at once
 # What says nothing about a lane, and may be otherwise in a moment.
 _NOT_NOW = frozenset(
     (errno.EROFS, errno.EPERM, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -70,7 +70,6 @@ class Lanes:
         self._on_abandoned = on_abandoned
         self._spans = spans
         self._lanes: dict[int, Lane] = {}
-        self._waiting: list[Path] = []  # lanes of an earlier collector that cannot be opened yet
         self._pids: Counter[str] = Counter()  # how many lanes have each
         self._kick_of: dict[int, Kick] = {}
         self._occupancy = taken = Occupancy(rules.limits)
@@ -168,12 +167,12 @@ class Lanes:
 
     def reopen(self) -> None:
         """Takes up the lanes of an earlier collector."""
+        self._families.store.note_lane_id(self._files.highest_id)
         for path in self._files:
-            self._families.store.note_lane_id(int(path.stem))
             self._reopen(path)
-        self._occupancy.lane_bytes += self._files.set_aside_bytes
+        self._occupancy.left = self._files.left()
 
-    def _reopen(self, path: Path) -> None:
+    def _reopen(self, path: Path, is_again: bool = False) -> None:
         """Takes a lane up, or sets it aside. If the system does not let us look at it now, it
         waits."""
         try:
@@ -181,11 +180,11 @@ class Lanes:
         except (OSError, ValueError, LaneRefused) as error:
             text = str(error)  # a log may keep what it is given, and an error keeps the lane
             if isinstance(error, OSError) and error.errno in _NOT_NOW:
-                if path not in self._waiting:
-                    self._agent.seldom.warning(
-                        path.name, f"{path} cannot be taken up, and is tried again: {text}"
-                    )
-                    self._waiting.append(path)
+                with contextlib.suppress(FileNotFoundError):  # removed in this moment
+                    if self._files.wait(path) and not is_again:
+                        self._agent.seldom.warning(
+                            path.name, f"{path} cannot be taken up, and is tried again: {text}"
+                        )
                 return
             if self._files.set_aside(path):
                 reason = text if isinstance(error, LaneRefused) else "unreadable"
@@ -193,8 +192,6 @@ class Lanes:
                 self._agent.seldom.warning(
                     path.name, f"{path}: not a lane that can be drained ({text}); set aside"
                 )
-        if path in self._waiting:
-            self._waiting.remove(path)
 
     # ---- working ----------------------------------------------------------------------------
 
@@ -265,14 +262,13 @@ class Lanes:
 
     def retire_abandoned(self) -> None:
         """Retires every lane whose process is gone; and tries again what could not be done."""
-        for path in self._waiting[:MOST_TRIED]:
-            self._waiting.remove(path)
-            self._waiting.append(path)
-            self._reopen(path)
+        for path in self._files.take_waiting():
+            self._reopen(path, is_again=True)
         for lane in self:
             if lane.is_abandoned():
                 self._retire(lane)
-        self._occupancy.lane_bytes -= self._files.prune()
+        self._files.prune()
+        self._occupancy.left = self._files.left()
 
     def ended(self, lane_id: int) -> bool:
         """A process ended: retires its lane. False if somebody has that as yet."""
@@ -304,7 +300,7 @@ class Lanes:
         self._occupancy.remove(lane.owner.uid, lane.size_bytes)
         lane.retire()
         self._let_go(lane)
-        self._occupancy.lane_bytes += self._files.remove(lane.path, lane.size_bytes)
+        self._files.remove(lane.path, lane.size_bytes)
         del self._lanes[lane_id]
 
     def _forget_pid(self, pid: str) -> None:

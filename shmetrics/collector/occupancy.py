@@ -22,30 +22,47 @@ class Excess(NamedTuple):
     text: str
 
 
+class Left(NamedTuple):
+    """What takes room beside the lanes that are drained: files set aside, that cannot be removed or
+    not be opened. size_bytes: of all. by_uid: how many of them a process still has, by user."""
+
+    size_bytes: int = 0
+    by_uid: Counter[int] = Counter()  # noqa: RUF012
+
+
 class Occupancy:
-    """Counts lanes as they come and go."""
+    """Counts lanes as they come and go, and what is left of others."""
 
     def __init__(self, limits: LaneLimits) -> None:
         self.limits = limits
+        self.left = Left()
         self.lanes = 0
-        self.lane_bytes = 0
+        self._lane_bytes = 0
         self._by_uid: Counter[int] = Counter()
+
+    @property
+    def lane_bytes(self) -> int:
+        """What all of it takes."""
+        return self._lane_bytes + self.left.size_bytes
 
     def add(self, uid: int, size_bytes: int) -> None:
         self.lanes += 1
-        self.lane_bytes += size_bytes
+        self._lane_bytes += size_bytes
         self._by_uid[uid] += 1
 
     def remove(self, uid: int, size_bytes: int) -> None:
         self.lanes -= 1
-        self.lane_bytes -= size_bytes
+        self._lane_bytes -= size_bytes
         self._by_uid[uid] -= 1
         if not self._by_uid[uid]:
             del self._by_uid[uid]
 
     def most_of_a_uid(self) -> int:
         """How many lanes the user with the most of them has."""
-        return max(self._by_uid.values(), default=0)
+        return max((self._by_uid + self.left.by_uid).values(), default=0)
+
+    def _of(self, uid: int) -> int:
+        return self._by_uid[uid] + self.left.by_uid[uid]
 
     def excess(self, uid: int | None, size_bytes: int) -> Excess | None:
         """Why there is no room for another lane of this user and size, or None. uid: None, and it
@@ -55,11 +72,10 @@ class Occupancy:
             return Excess(
                 "lanes", f"there are {self.lanes} lanes already; see registration.max_lanes"
             )
-        if uid is not None and self._by_uid[uid] >= limits.lanes_per_uid:
+        if uid is not None and self._of(uid) >= limits.lanes_per_uid:
             return Excess(
                 "lanes_per_uid",
-                f"uid {uid} has {self._by_uid[uid]} lanes already; "
-                "see registration.max_lanes_per_uid",
+                f"uid {uid} has {self._of(uid)} lanes already; see registration.max_lanes_per_uid",
             )
         if self.lane_bytes + size_bytes > limits.lane_bytes:
             return Excess(

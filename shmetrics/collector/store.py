@@ -231,6 +231,8 @@ class Store:
         memory[shape.cells_at : shape.cells_at + cells_bytes] = cells
         _NUMBER.pack_into(memory, _LOG_END_AT, HEADER_BYTES + len(text))
         _NUMBER.pack_into(memory, _NEXT_LANE_AT, self._get(_NEXT_LANE_AT))
+        boots = slice(_BOOT_AT, _CLOCK_AT + boot.CLOCK_BYTES)
+        memory[boots] = self._map[boots]
 
     @property
     def used_bytes(self) -> int:

@@ -15,14 +15,17 @@ from typing import Any
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _drain, _ring
+from shmetrics.collector.counts import Count
 from shmetrics.collector.lane_files import MOST_BROKEN
+from shmetrics.collector.log import StoreFull
 from shmetrics.registration.protocol import Hello
 from shmetrics.registration.verdict import Granted, Refused
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.killed import steps_until_the_end
 from tests.collector.loopback import THIS_PROCESS, Loopback, open_collector
+from tests.collector.node import Node
 from tests.collector.samples import samples_of
 
 HELLO = Hello(_ring.LAYOUT_VERSION, 0, "test")
@@ -475,5 +478,148 @@ def test_a_lane_that_cannot_be_cut_back_is_read_no_more(
     found = loopback.samples()
     assert found.value("jobs_total") == 2
     assert found.of("shmetrics_quarantined_total") == {(("reason", "grown"),): 1}
+    lane.close()
+    loopback.collector.tick()
+
+
+# ---- lanes that were set aside, and processes that have them ------------------------------------
+
+
+def test_a_process_whose_lane_is_set_aside_gets_another(node: Node) -> None:
+    """As it is with all lanes of a version without ledgers: nobody reads what it records there."""
+    node.start()
+    emitter = node.emitter(
+        """
+        import time
+        jobs = shmetrics.Counter("jobs", "Jobs")
+        jobs.inc()
+        pause("recorded")
+        deadline = time.monotonic() + 60
+        while shmetrics.status()["lane"] in (1, None):
+            assert time.monotonic() < deadline, shmetrics.status()
+            jobs.inc(0)
+            time.sleep(0.02)
+        jobs.inc(7)
+        pause("has another")
+        """
+    )
+    emitter.until("recorded")
+    node.kill()
+    (node.lanes_dir / "1.ledger").unlink()
+    node.start()
+    emitter.go()
+    emitter.until("has another")
+    assert node.samples().value("jobs_total") == 7
+    assert node.samples().value("shmetrics_quarantined_total", reason="unreadable") == 1
+    emitter.go()
+    emitter.end()
+    for path in node.lanes_dir.glob("1.*"):
+        path.unlink()
+
+
+def set_aside(loopback: Loopback) -> LaneFile:
+    """Lane 2, which its process has spoilt, and has as yet. No collector runs."""
+    lane = granted(loopback.collector.grant(THIS_PROCESS, HELLO))
+    lane.memory[:8] = b"no lane!"
+    loopback.restart()
+    assert (loopback.path / "lanes" / "2.broken").exists()
+    loopback.release()
+    return lane
+
+
+def quota(loopback: Loopback, name: str) -> float:
+    return loopback.samples().value("shmetrics_quota_used", quota=name)
+
+
+def test_a_lane_that_was_set_aside_counts_for_its_user_as_long_as_it_is_mapped(
+    loopback: Loopback,
+) -> None:
+    """Whatever became of its size while no collector ran, and whichever collector finds it."""
+    one_bytes = (loopback.path / "lanes" / "1.lane").stat().st_size
+    lane = set_aside(loopback)
+    os.posix_fallocate(lane.fd, one_bytes, 4 << 20)
+    loopback.reopen()
+    for _ in range(2):
+        loopback.collector.tick()
+        assert (loopback.path / "lanes" / "2.broken").stat().st_size == one_bytes
+        assert quota(loopback, "lanes_per_uid") == 2
+        assert quota(loopback, "lane_bytes") == 2 * one_bytes
+        loopback.restart()
+    lane.close()
+    loopback.collector.tick()
+    assert quota(loopback, "lanes_per_uid") == 1
+    assert quota(loopback, "lane_bytes") == 2 * one_bytes  # the file is kept
+    for path in (loopback.path / "lanes").glob("2.*"):
+        path.unlink()
+
+
+def test_a_new_store_gives_no_number_that_a_file_has(loopback: Loopback) -> None:
+    """Or else one lane's files would be another's, and go with it."""
+    set_aside(loopback).close()
+    (loopback.path / "store").unlink()
+    _ring.process_detach()
+    loopback.reopen()
+    answer = loopback.collector.grant(THIS_PROCESS, HELLO)
+    assert isinstance(answer, Granted)
+    assert answer.lane_id == 3
+    os.close(answer.lane_fd)
+    loopback.collector.tick()
+    for path in (loopback.path / "lanes").glob("2.*"):
+        path.unlink()
+
+
+def test_a_waiting_lane_that_somebody_removes_is_forgotten(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = loopback.path / "lanes"
+    lane = granted(loopback.collector.grant(THIS_PROCESS, HELLO))
+    loopback.release()
+    with monkeypatch.context() as patch:
+        system = Unwilling(patch, lanes, errno.EROFS)
+        loopback.reopen()
+        loopback.collector.tick()
+        assert quota(loopback, "lanes_per_uid") == 2  # they wait, and are somebody's
+        system.is_unwilling = False
+        for path in lanes.glob("2.*"):
+            path.unlink()
+        loopback.collector.tick()
+    lane.close()
+    assert [one["lane"] for one in loopback.collector.lanes()] == [1]
+    assert quota(loopback, "lanes_per_uid") == 1
+
+
+def test_a_lease_that_cannot_be_asked_for_ends_nothing(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when an operator switches leases off. A lane is somebody's until the kernel says no."""
+    granted(loopback.collector.grant(THIS_PROCESS, HELLO)).close()
+
+    def refuse(fd: int) -> bool:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_drain, "is_held", refuse)
+        for _ in range(3):
+            loopback.collector.tick()
+        assert len(loopback.collector.lanes()) == 2
+    assert len([line for line in caplog.messages if "cannot be asked" in line]) == 1
+    loopback.collector.tick()
+    assert len(loopback.collector.lanes()) == 1
+
+
+def test_a_quarantine_for_whose_reason_there_is_no_room_ends_nothing(
+    loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = granted(loopback.collector.grant(THIS_PROCESS, HELLO))
+    lane.put(hostile.HEAD_AT, 12345)
+
+    def refuse(count: Count, *values: str) -> int:
+        raise StoreFull("no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Count, "cell", refuse)
+        loopback.collector.tick()
+    states = [one["state"] for one in loopback.collector.lanes()]
+    assert states == ["open", "quarantined"]
     lane.close()
     loopback.collector.tick()

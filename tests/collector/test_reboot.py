@@ -27,7 +27,7 @@ from shmetrics.registration.verdict import Granted
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.loopback import open_collector
-from tests.collector.opened import MIB
+from tests.collector.opened import MIB, opened
 from tests.collector.samples import Samples, samples_of
 
 VERSION = Definition(_ring.TYPE_GAUGE, "version", "Version", "", "mostrecent", (), ())
@@ -276,6 +276,22 @@ def test_boots_are_numbered_by_their_clocks(
     assert numbers(b"a") == (first + 2, first + 2, first + 1)
     monkeypatch.setattr(boot, "LAST", first + 2)
     assert numbers(b"b") == (first + 2, first + 1, first + 2)
+
+
+def test_a_store_of_another_size_goes_on_with_its_boots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def number(name: bytes, size_bytes: int) -> int:
+        monkeypatch.setattr(boot, "clock", lambda: name.ljust(boot.CLOCK_BYTES))
+        with opened(tmp_path / "store", MIB) as families:
+            families.resize(size_bytes)
+            return families.store.boot
+
+    assert number(b"a", MIB) == boot.FIRST
+    assert number(b"b", MIB) == boot.FIRST + 1
+    assert number(b"b", 2 * MIB) == boot.FIRST + 1
+    assert number(b"c", 4 * MIB) == boot.FIRST + 2
+    assert number(b"c", 4 * MIB) == boot.FIRST + 2
 
 
 def test_a_clock_is_named_by_its_boot_and_its_time_namespace(
