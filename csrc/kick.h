@@ -47,7 +47,8 @@ static inline void *shm_map_lane(int fd, uint64_t lane_bytes)
 
 /* Wakes the collector. page: where the page of kicks is mapped; NULL: nobody is woken. A kick that
  * fails is a late one: the collector's tick finds the records. */
-static inline void shm_kick(void *page)
+__attribute__((cold, noinline, unused)) /* not to be put into its callers */
+static void shm_kick(void *page)
 {
     if (!page)
         return;

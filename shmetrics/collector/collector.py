@@ -180,7 +180,7 @@ class Collector:
         return self._lanes.grant(peer, hello)
 
     def ended(self, lane_id: int) -> bool:
-        """The connection of a lane's process has ended. True if the process has, too."""
+        """Retires the lane of a process that has ended. False if somebody still has it."""
         return self._lanes.ended(lane_id)
 
     def stop(self, why: str) -> None:

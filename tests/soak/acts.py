@@ -15,7 +15,15 @@ from tests.collector.hostile import TAIL_AT
 from tests.soak import growth
 from tests.soak.crew import Member
 from tests.soak.intruder import KINDS
-from tests.soak.plan import CALM, CHILDREN, EMITTERS, TOPICS, VETERANS, CollectorAct
+from tests.soak.plan import (
+    CALM,
+    CHILDREN,
+    EMITTERS,
+    REWRITES,
+    TOPICS,
+    VETERANS,
+    CollectorAct,
+)
 from tests.soak.scene import Scene
 
 SCRAPE_SECONDS = 0.1
@@ -131,13 +139,14 @@ async def daemons(scene: Scene) -> None:
 
 
 async def rewrites(scene: Scene) -> None:
-    """The web configuration, in place and in pieces, as editors and careless scripts do it. Whoever
-    asks without a password between them is sent away."""
+    """The web configuration, again and again, in place and in pieces, as editors and careless
+    scripts do it. Whoever asks without a password between them is sent away."""
     async for rng in _times(scene, "web configuration rewritten"):
-        for _ in scene.web_file.rewrite(rng):
-            life = scene.answering
-            if life is not None:
-                scene.turned_away += await life.turns_away()
+        for _ in range(REWRITES):
+            for _ in scene.web_file.rewrite(rng):
+                life = scene.answering
+                if life is not None:
+                    scene.turned_away += await life.turns_away()
 
 
 async def intruders(scene: Scene) -> None:

@@ -15,9 +15,10 @@ PER_MINUTE = {
     "emitter ended": 5,
     "fork storm": 2,
     "daemon": 5,
-    "web configuration rewritten": 300,
+    "web configuration rewritten": 12,  # each time so often:
     "intruder": 5,
 }
+REWRITES = 10
 CALM = 0.2  # the part of the time in which no collector ends, at the end
 LONGEST_FREEZE_SECONDS = 60.0
 TOPICS = tuple(f"t{n}" for n in range(12))
