@@ -229,7 +229,7 @@ def test_a_span_for_which_there_is_no_room_is_refused_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     keeper = Keeper(tmp_path / "traces.db", Limits(bytes=1 << 20))
-    large = event(True, 2, trace=7, info={"x": "y" * (2 << 20)})
+    large = event(True, 2, trace=7, name="y" * (2 << 20))  # info is bounded, labels are not
     keeper.add([*whole(1), *whole(3), large, *whole(4)])
     assert (keeper.lost, keeper.failures) == ({"no_room": 1}, 0)
     reader = Reader(keeper.path)

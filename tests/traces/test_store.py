@@ -228,7 +228,7 @@ def test_what_json_has_no_form_for_is_let_go_and_nothing_beside_it(
 
 def test_a_batch_that_fails_leaves_nothing_behind(opened: Opened) -> None:
     store, reader = opened()
-    bad = event(True, 2)._replace(name=object())  # type: ignore[arg-type]
+    bad = event(True, 2)._replace(parent=object())  # type: ignore[arg-type]
     with pytest.raises(sqlite3.Error):
         store.add([*whole(1), bad])
     assert reader.find() == []

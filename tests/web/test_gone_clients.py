@@ -222,7 +222,7 @@ def test_a_fault_of_the_application_is_one_line_a_minute(
 
     asyncio.run(run())
     assert caplog.messages == ["no answer to /-/ready: ValueError: a fault of ours"]
-    assert caplog.records[0].exc_info is None
+    assert not caplog.records[0].exc_info
 
 
 def test_what_nobody_has_caught_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
@@ -239,4 +239,4 @@ def test_what_nobody_has_caught_is_one_line_a_minute(caplog: pytest.LogCaptureFi
     (line,) = caplog.messages
     assert line.endswith("ZeroDivisionError: division by zero")
     assert "\n" not in line
-    assert caplog.records[0].exc_info is None
+    assert not caplog.records[0].exc_info
