@@ -15,8 +15,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import ssl
@@ -32,8 +33,8 @@ class TooMuch(OSError):
 
 
 class Peer(NamedTuple):
-    """Who is asked. tls: how, or None without it; server_name: whom its certificate names, if that
-    is not host."""
+    """Names the server that a request goes to. tls: None speaks plain HTTP; server_name: whom its
+    certificate has to name, if that is not the host."""
 
     host: str
     port: int
@@ -163,13 +164,17 @@ class _Stream(io.RawIOBase):
         """http.client closes what it has read from; there may be more of it."""
 
 
+_Key: TypeAlias = tuple[int, str, int]  # a process, a host and a port
+
+
 class Lookups:
     """Looks names up in threads of its own: the system's resolver takes its time, and cannot be
-    told to end. A name has one thread at most, however often it is asked for."""
+    told to end. A name has one thread at most, however often it is asked for. What it finds is for
+    those who wait for it: who asks later has a look-up of his own."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: dict[tuple[int, str, int], _Lookup] = {}
+        self._under_way: dict[_Key, _Lookup] = {}
 
     def addresses(self, host: str, port: int, seconds: float) -> list[Any]:
         """As getaddrinfo() gives them. Raises OSError."""
@@ -183,27 +188,33 @@ class Lookups:
             lookup = self._under_way.get(key)
             if lookup is None:
                 try:
-                    lookup = self._under_way[key] = _Lookup(host, port)
+                    lookup = _Lookup(host, port, partial(self._end, key))
                 except RuntimeError as error:  # there are too many threads
                     raise OSError(f"{host} cannot be looked up: {error}") from None
+                self._under_way[key] = lookup
         if not lookup.has_ended.wait(seconds):
             raise TimeoutError(f"timed out looking up {host}")
-        with self._lock:
-            if self._under_way.get(key) is lookup:
-                del self._under_way[key]
         if lookup.problem is not None:
             raise lookup.problem
         return lookup.found
 
+    def _end(self, key: _Key) -> None:
+        """Forgets a look-up. Its own thread says so, for nobody else may be there any more."""
+        with self._lock:  # so it is noted before it is forgotten
+            del self._under_way[key]
+
 
 class _Lookup:
-    """One look-up, under way."""
+    """Looks one name up, in a thread."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, ended: Callable[[], None]) -> None:
+        """Begins. ended: is called by the thread before what was found is told. Raises RuntimeError
+        if there are too many threads."""
         self.has_ended = threading.Event()
         self.found: list[Any] = []
         self.problem: OSError | None = None
         self._where = host, port
+        self._ended = ended
         threading.Thread(target=self._run, name="shmetrics-lookup", daemon=True).start()
 
     def _run(self) -> None:
@@ -214,6 +225,7 @@ class _Lookup:
         except UnicodeError:
             self.problem = OSError(f"{self._where[0]!r} is no name of a host")
         finally:
+            self._ended()
             self.has_ended.set()
 
 

@@ -367,11 +367,38 @@ def test_a_name_that_is_looked_up_slowly_is_left_and_looked_up_once(
     for _ in range(5):
         with pytest.raises(TimeoutError, match="timed out looking up node-1"):
             exchange(peer, "GET", "/", {}, Clock(0.01))
-    assert resolver.asked == 1
-    resolver.go.set()
+    (lookup,) = module.lookups._under_way.values()
+
+    class Awaited(threading.Event):
+        """Lets the resolver go on once somebody waits."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            resolver.go.set()
+            return super().wait(timeout)
+
+    lookup.has_ended = Awaited()
     assert exchange(peer, "GET", "/", {}, Clock(LATER)).body == b"{}"
+    assert resolver.asked == 1
     assert exchange(peer, "GET", "/", {}, Clock(LATER)).body == b"{}"
     assert resolver.asked == 2  # an answer is not kept
+
+
+def test_what_a_look_up_finds_when_nobody_waits_any_more_is_told_to_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be hours old, and so may a failure be, when somebody asks again."""
+    addresses = [("127.0.0.1", 1)]
+    resolver = Resolver(monkeypatch, addresses)
+    lookups = Lookups()
+    with pytest.raises(TimeoutError, match="timed out looking up node-1"):
+        lookups.addresses("node-1", 4318, 0.01)
+    (left,) = lookups._under_way.values()
+    resolver.go.set()
+    assert left.has_ended.wait(LATER)
+    assert lookups._under_way == {}
+    addresses[:] = [("127.0.0.2", 1)]
+    ((*_, address),) = lookups.addresses("node-1", 4318, LATER)
+    assert address == ("127.0.0.2", 1)
 
 
 def test_of_several_addresses_one_that_is_silent_leaves_time_for_the_next(
