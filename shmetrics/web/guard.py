@@ -81,13 +81,22 @@ class Guard:
         given = _credentials(scope["headers"])
         if given is not None:
             try:
-                if await self._passwords.are_right(file.users, *given, scope["client"][0]):
+                if await self._are_right(*given, scope["client"][0]):
                     return None
             except Busy:
                 self._counts.refused(reasons.PASSWORDS_BUSY)
                 return PlainTextResponse("503 too many passwords to check\n", 503, _LATER)
         self._counts.refused(reasons.PASSWORD)
         return PlainTextResponse("401 user and password, please\n", 401, _CHALLENGE)
+
+    async def _are_right(self, user: bytes, password: bytes, client: str) -> bool:
+        """Whether they are, by the rules in force once that is known: others may have come while
+        they waited for their turn. Raises Busy."""
+        while users := self._entrance.rules.file.users:
+            are_right = await self._passwords.are_right(users, user, password, client)
+            if self._entrance.rules.file.users == users:
+                return are_right
+        return True  # nobody needs a password any more
 
 
 def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Passwords, rates, added headers and a file that changes, in front of the real application."""
 
+import asyncio
 import base64
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.responses import PlainTextResponse
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
@@ -17,7 +19,8 @@ from shmetrics.config.web_file import RateLimit, WebFile
 from shmetrics.errors import ConfigError
 from shmetrics.web import reach, reasons
 from shmetrics.web.entrance import Entrance, Rules
-from shmetrics.web.guard import Bucket
+from shmetrics.web.guard import Bucket, Guard
+from shmetrics.web.passwords import Passwords
 from tests.web.authority import PASSWORD, TLS, Authority, hashed, write
 from tests.web.raw import soon, tell
 
@@ -153,6 +156,48 @@ def test_headers_are_added_to_every_answer(start: Start) -> None:
         assert headers["x-frame-options"] == "deny"
         assert headers.get("x-content-type-options") == "nosniff"
         assert "x-xss-protection" not in headers
+
+
+@pytest.mark.parametrize(
+    ("password", "users", "status"),
+    [
+        ("old", {b"bob": b"other"}, 401),  # alice is removed
+        ("old", {b"alice": b"new"}, 401),
+        ("new", {b"alice": b"new"}, 200),
+        ("old", {b"alice": b"old"}, 200),  # somebody else is
+        ("new", {b"alice": b"old"}, 401),
+        ("old", {}, 200),
+        ("new", {}, 200),
+    ],
+)
+def test_who_may_come_in_say_the_rules_in_force_when_his_password_is_known(
+    source: Any, password: str, users: dict[bytes, bytes], status: int
+) -> None:
+    """A file may be taken while he waits."""
+    entrance = Entrance()
+    entrance.rules = Rules(WebFile("", users={b"alice": b"old", b"bob": b"other"}), None)
+
+    def check(password: bytes, hash_: bytes) -> bool:
+        entrance.rules = Rules(WebFile("", users=users), None)
+        return password == hash_
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("welcome")(scope, receive, send)
+
+    async def ask() -> int:
+        said: list[Any] = []
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        headers = [(b"authorization", basic("alice", password).encode())]
+        scope = {"type": "http", "headers": headers, "client": ("127.0.0.1", 1)}
+        await Guard(app, entrance, Passwords(check), source)(scope, None, send)
+        status = said[0]["status"]
+        assert isinstance(status, int)
+        return status
+
+    assert asyncio.run(ask()) == status
 
 
 def test_of_two_policies_both_hold(start: Start) -> None:
