@@ -122,8 +122,9 @@ def trace(class_: Any, arguments: bool) -> Callable[[], None]:
 
 
 def _around(name: str, arguments: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Around a method: a span of this name for each of its calls, if a trace is active. One that is
-    awaited ends once it has been."""
+    """Return what puts a span of this name around each call of a method, if a trace is active. The
+    span of one that is awaited ends once it has been; that of a generator, once it is made: runs of
+    generators go on by turns, and OSProfiler's spans nest."""
 
     def around(method: Callable[..., Any]) -> Callable[..., Any]:
         @contextlib.contextmanager

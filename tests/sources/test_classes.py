@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import sys
@@ -32,6 +33,17 @@ class Driver(Base):
     def fail(self):
         raise LookupError("no queue")
 
+    async def wait(self):
+        return self.post("q")
+
+    def each(self):
+        yield self.post("q")
+        yield 2
+
+    async def each_awaited(self):
+        yield self.post("q")
+        yield 2
+
     def _count(self):
         return []
 """
@@ -60,6 +72,12 @@ def state(class_: type) -> dict[str, tuple[Any, Any]]:
         for name, value in inspect.getmembers(class_)
         if not name.startswith("__")
     } | {"own": (set(vars(class_)), {})}
+
+
+def function_of(span: dict[str, Any]) -> str:
+    name = span["start_info"]["function"]["name"]
+    assert isinstance(name, str)
+    return name
 
 
 def test_it_is_off_by_default(configured: Configured, module: str) -> None:
@@ -98,6 +116,43 @@ def test_arguments_are_kept_if_they_are_asked_for(
     importlib.import_module(module).Driver().post("q", secret="s")
     profiler.clean()
     assert spans(shm, base_id)[0]["start_info"]["function"]["kwargs"] == "{'secret': 's'}"
+
+
+def test_a_method_that_is_awaited_has_a_span_of_its_run(
+    shm: Node, configured: Configured, module: str
+) -> None:
+    switches.setup(configured(**TRACED, trace_classes=CLASS))
+    driver = importlib.import_module(module).Driver()
+    base_id = profiler.init(KEY).get_base_id()
+    assert asyncio.run(driver.wait()) == ["q"]
+    profiler.clean()
+    wait, post = spans(shm, base_id)
+    assert function_of(wait) == f"{module}.Driver.wait"
+    assert function_of(post) == f"{module}.Driver.post"
+    assert post["parent_id"] == wait["trace_id"]
+
+
+def test_the_span_of_a_generator_is_of_its_making_whatever_is_done_between_its_values(
+    shm: Node, configured: Configured, module: str
+) -> None:
+    """A run does not nest: two that go on by turns would end each other's spans."""
+    switches.setup(configured(**TRACED, trace_classes=CLASS))
+    driver = importlib.import_module(module).Driver()
+    base_id = profiler.init(KEY).get_base_id()
+
+    async def awaited() -> list[Any]:
+        return [value async for value in driver.each_awaited()]
+
+    with profiler.Trace("caller"):
+        pairs = list(zip(driver.each(), driver.each(), strict=True))
+        assert pairs == [(["q"], ["q"]), (2, 2)]
+        assert asyncio.run(awaited()) == [["q"], 2]
+    profiler.clean()
+    caller, *below = spans(shm, base_id)
+    methods = ["each", "each", "post", "post", "each_awaited", "post"]
+    assert [function_of(span) for span in below] == [f"{module}.Driver.{m}" for m in methods]
+    assert {span["parent_id"] for span in below} == {caller["trace_id"]}
+    assert all(span["finished"] for span in below)
 
 
 @pytest.mark.parametrize("is_loaded", [False, True])
