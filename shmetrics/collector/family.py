@@ -103,9 +103,6 @@ class Family:
     def first_chunk_rows(self) -> int:
         return max(2, min(FIRST_CHUNK_ROWS, FIRST_CHUNK_CELLS // self.width))
 
-    def _next_chunk_rows(self) -> int:
-        return min(self._capacity, MAX_CHUNK_ROWS, max(1, MAX_CHUNK_CELLS // self.width))
-
     def place(self, run: Run) -> tuple[Entry, _Chunk]:
         """The entry of a first chunk in these cells, and what add_chunk() is to be given then."""
         return self._place(0, run, self.owner)
