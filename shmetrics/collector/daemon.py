@@ -71,8 +71,8 @@ class WebCounts(Counts):
 
 
 class Faults:
-    """What nobody has caught, in a line of its kind a minute: a stranger may be able to repeat it.
-    The loop's own way is a traceback for each."""
+    """Logs exceptions that nobody has caught, each kind at most once a minute: a stranger may be
+    able to repeat one. The event loop itself would log a traceback for each."""
 
     def __init__(self, seldom: Seldom) -> None:
         self._seldom = seldom

@@ -125,7 +125,8 @@ class Directory:
             os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def _try_a_lease(self) -> None:
-        """Whether a lane is still somebody's is asked by leases. Raises DirectoryError."""
+        """Refuses a file system without leases: they tell whether a process still has its lane.
+        Raises DirectoryError."""
         try:
             _drain.is_held(self._fd)
         except OSError as error:

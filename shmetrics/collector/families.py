@@ -124,6 +124,7 @@ class Families:
         return family
 
     def _agree(self, known: Family, definition: Definition) -> Family | Refusal:
+        """Returns the family if the definition does not contradict it; or why it does."""
         ours = known.definition
         for field in ("type", "label_names", "bounds", "mode", "unit"):
             if getattr(ours, field) != getattr(definition, field):
@@ -166,7 +167,8 @@ class Families:
         return max((n for owner, n in self._n_of.items() if owner != NOBODY), default=0)
 
     def _known(self, definition: Definition, owner: int) -> Family | Refusal | None:
-        """The family of this name, or what is in its way; None if nothing is, any more."""
+        """Returns the family that has this definition already, or a refusal if one of its names is
+        another's. None: they are free now; another user's family that is not in use gives way."""
         known = self._by_name.get(definition.name)
         if known is not None:
             found = self._agree(known, definition)

@@ -114,6 +114,8 @@ class Gauges:
         return lost
 
     def _keep(self, found: GaugeValue, add: Add, owner: int) -> None:
+        """Puts the value of a dead process together with what its row in the store has. add, owner:
+        as in retire(). Raises StoreFull if there is no room for the row."""
         labels = labels_of(found)
         row = found.family.counted_row(labels, owner)
         cells = found.family.cells(row)

@@ -62,6 +62,7 @@ def _table(parts: list[str], schema: type[msgspec.Struct]) -> type[msgspec.Struc
 
 
 def _known(parts: list[str], name: str, schema: type[msgspec.Struct]) -> str:
+    """Returns what to write in place of an unknown option: the nearest one, or all there are."""
     import difflib  # for mistakes only: a collector that runs has no use for it
 
     names = [field.encode_name for field in msgspec.structs.fields(_table(parts, schema))]

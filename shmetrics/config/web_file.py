@@ -118,8 +118,8 @@ _NEEDED = {"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file"
 
 
 class WebFile(NamedTuple):
-    """What one says. tls: None if it wants no TLS. users: bcrypt hashes by name. said: the keys and
-    values that stand there. text: all of it."""
+    """Holds what a web configuration file says. tls: None if it wants no TLS. users: bcrypt hashes
+    by name. said: its keys and values as they were written. text: all of the file."""
 
     path: str
     tls: TLS | None = None
@@ -140,7 +140,7 @@ class WebFile(NamedTuple):
         return [self.path, *(self.resolve(name) for name in named if name)]
 
     def lacks(self, before: WebFile) -> str:
-        """What of `before` this file does not come to, as a key and what to do; "" if nothing.
+        """Returns which key of `before` is missing here, and what to do about it; "" if none is.
 
         A file that is half written, or that a full disk cut short, is as good YAML as any other. So
         what protects somebody ends where a file says so, and not where it is missing. Users are

@@ -10,8 +10,9 @@ records is the wanted capacity of the ring, 0 for the collector's choice. With a
 descriptor of the lane's file. Its text is what the process is to know of the collector's label
 rules. After an answer both sides close the connection: the process keeps no descriptor.
 
-A collector answers in the protocol that it was asked in. In protocol 1 a second descriptor came
-with a grant, an eventfd to kick the collector with, and the process kept it and the connection.
+A collector grants in the protocol that it was asked in, and refuses in the oldest: what it refuses
+may have been no hello. In protocol 1 a second descriptor came with a grant, an eventfd to kick the
+collector with, and the process kept it and the connection.
 
 Anything else that arrives is a protocol error of the other side, and ends the connection.
 """
@@ -24,7 +25,8 @@ from typing import NamedTuple
 
 PROTOCOL_VERSION = 2
 WITH_EVENTFD = 1  # the protocol of those who kick with a descriptor
-PROTOCOLS = frozenset({WITH_EVENTFD, PROTOCOL_VERSION})
+OLDEST_PROTOCOL = WITH_EVENTFD  # which every emitter understands
+PROTOCOLS = frozenset({OLDEST_PROTOCOL, PROTOCOL_VERSION})
 MESSAGE_MAX_BYTES = 1024  # of a hello
 ANSWER_MAX_BYTES = 4096
 NAME_MAX_BYTES = 255
@@ -156,8 +158,8 @@ def decode_hello(message: bytes) -> Hello:
     return Hello(layout, records, name, protocol)
 
 
-def encode_answer(answer: Answer, protocol: int = WITH_EVENTFD) -> bytes:
-    """protocol: of the hello; one that all understand where there was none."""
+def encode_answer(answer: Answer, protocol: int = OLDEST_PROTOCOL) -> bytes:
+    """Returns an answer as it is sent. protocol: the hello's, for a grant."""
     text = _cut(answer.text, TEXT_MAX_BYTES)
     return (
         _ANSWER.pack(

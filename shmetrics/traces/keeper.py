@@ -88,7 +88,8 @@ class Keeper:
             self._add(batch)
 
     def _add(self, batch: list[SpanEvent]) -> None:
-        """Where there is no room for all at once, there may be for each half."""
+        """Has a batch kept: all of it or, where that has no room, one half after the other. Counts
+        what is lost; raises nothing."""
         try:
             self._do(lambda store: store.add(batch))
         except Unopened:

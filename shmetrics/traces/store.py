@@ -95,7 +95,7 @@ class Limits(NamedTuple):
 
 
 class Counts:
-    """What became of what a store was given, whichever file it was in."""
+    """Counts what was not kept. A store that begins a new file goes on with the counts it had."""
 
     def __init__(self) -> None:
         self.lost = 0  # spans beyond what a trace may have
@@ -225,7 +225,8 @@ class TraceStore:
         return found
 
     def _known(self, trace: bytes) -> tuple[int, int]:
-        """The number of a trace, which it has from now on, and how many spans there are of it."""
+        """Returns the number of a trace, and how many spans it has. One that is new gets a number.
+        Raises sqlite3.Error."""
         found = self._db.execute("SELECT n, spans FROM traces WHERE id = ?", (trace,)).fetchone()
         if found is None:
             found = self._db.execute("INSERT INTO traces (id) VALUES (?)", (trace,)).lastrowid, 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is next where many want the same, and some of them want all of it.
+"""Decides who is served next, so that a client that asks very often does not shut others out.
 
 Whoever had a turn lately waits behind whoever had not, and gives way to him where there is no room.
 So a flood from any number of addresses costs somebody else one turn of each of them, once: what it
