@@ -57,6 +57,13 @@ class Property:
                 continue
 
 
+    def close(self) -> None:
+        for fd in self._files:
+            os.close(fd)
+        for end in self._sockets:
+            end.close()
+
+
 def _a_file() -> int:
     fd, path = tempfile.mkstemp()
     os.unlink(path)
@@ -109,6 +116,7 @@ def main() -> None:
         _, status = os.wait()
         assert status == 0, f"wait status {status}: {Path(errors).read_text()}"
     emit(work, columns, own)
+    own.close()
     os.unlink(errors)
     work.book.cells[FATE] = Fate.ENDED
 
