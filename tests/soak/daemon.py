@@ -56,7 +56,6 @@ class Property:
             except BlockingIOError:
                 continue
 
-
     def close(self) -> None:
         for fd in self._files:
             os.close(fd)
