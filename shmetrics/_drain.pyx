@@ -136,7 +136,7 @@ cdef bint _said(int answer) except -1:
 
 
 def is_held(int fd):
-    """Tell whether anybody has the file of this descriptor, but for the descriptor. Raises OSError."""
+    """Tell whether anybody else has the file of this descriptor. Raises OSError."""
     return _said(shm_file_is_held(fd))
 
 
@@ -180,7 +180,8 @@ def watch_read(int fd):
 cdef class LaneDrain:
     """The consumer's end of one lane: a writable mapping of its file, and the store to drain into.
 
-    ledger: LEDGER_BYTES that only collectors have, of this lane. undo: UNDO_BYTES of the store, the same for all lanes. cells: all cells of the store.
+    ledger: LEDGER_BYTES that only collectors have, of this lane. undo: UNDO_BYTES of the store, the
+    same for all lanes. cells: all cells of the store.
 
     Raises LaneRefused if the mapping is no lane, and BrokenLane from any method once the lane
     breaks the contract.

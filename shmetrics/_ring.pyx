@@ -156,7 +156,7 @@ def process_epoch():
 
 
 cdef class Descriptor:
-    """A descriptor of ours, as long as nobody has put another file in its place: see descriptor.h."""
+    """A descriptor of ours, as long as no other file is in its place: see descriptor.h."""
 
     cdef shm_descriptor descriptor
 
