@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,6 +107,16 @@ def test_a_total_that_goes_back_is_found(desk: Desk) -> None:
     with pytest.raises(Wrong, match="was 5 and is 4"):
         desk.audit.scraped(desk.audit.least(), Samples({key: 4}))
     with pytest.raises(Wrong, match="was 5 and is None"):
+        desk.audit.scraped(desk.audit.least(), Samples())
+
+
+@pytest.mark.parametrize(("n", "is_wrong"), [(0, False), (1, True)])
+def test_a_count_goes_with_its_family_only_if_it_is_nothing(
+    desk: Desk, n: int, is_wrong: bool
+) -> None:
+    key = "shmetrics_series_overflow_total", (("family", "soak_living"),)
+    desk.audit.scraped(desk.audit.least(), Samples({key: n}))
+    with pytest.raises(Wrong, match="was 1 and is None") if is_wrong else contextlib.nullcontext():
         desk.audit.scraped(desk.audit.least(), Samples())
 
 
