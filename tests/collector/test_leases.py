@@ -184,7 +184,7 @@ def test_a_death_is_noticed_before_the_tick(node: Node) -> None:
         emitter.until("recorded")
         assert len(node.lanes()) == 1
         getattr(emitter, end)()
-        node.until_no_lane()
+        until(lambda: not node.lane_files(), lambda: f"{node.lane_files()}", 30)
     assert node.samples().value("jobs_total") == 2
 
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.collector.occupancy import LaneLimits, Occupancy
+from shmetrics.collector.occupancy import LaneLimits, Left, Occupancy
 
 lanes = st.tuples(st.integers(0, 3), st.integers(1, 50))
 
@@ -38,3 +40,17 @@ def test_room_is_what_the_lanes_that_are_there_leave(steps: list[tuple[int, int]
         assert occupancy.lane_bytes == sum(size for _, size in there)
         owners = [owner for owner, _ in there]
         assert occupancy.most_of_a_uid() == max(map(owners.count, owners), default=0)
+
+
+def test_what_is_left_of_other_lanes_counts_for_its_user_too() -> None:
+    occupancy = Occupancy(LaneLimits(lanes_per_uid=2, lane_bytes=100))
+    occupancy.add(7, 10)
+    occupancy.left = Left(30, Counter({7: 1, 8: 1}))
+    assert (occupancy.lane_bytes, occupancy.most_of_a_uid()) == (40, 2)
+    excess = occupancy.excess(7, 10)
+    assert excess is not None
+    assert excess.quota == "lanes_per_uid"
+    assert occupancy.excess(8, 60) is None
+    excess = occupancy.excess(8, 61)
+    assert excess is not None
+    assert excess.quota == "lane_bytes"
