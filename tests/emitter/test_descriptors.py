@@ -251,6 +251,35 @@ def test_no_byte_of_ours_gets_into_a_file_of_the_services(
     play.end()
 
 
+WAITING = """
+import socket
+from shmetrics.emitter.process import registration
+
+shmetrics.Counter("jobs", "Jobs").inc()
+assert "no answer yet" in shmetrics.status()["problem"], shmetrics.status()
+[number] = [
+    int(fd) for fd in os.listdir("/proc/self/fd")
+    if os.path.exists(f"/proc/self/fd/{fd}") and os.readlink(f"/proc/self/fd/{fd}")[:7] == "socket:"
+]
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+theirs.send(b"precious")
+os.dup2(ours.fileno(), number)
+for _ in range(10):
+    registration.attend()
+assert ours.recv(100, socket.MSG_DONTWAIT) == b"precious"
+assert os.fstat(number).st_ino == os.fstat(ours.fileno()).st_ino
+ours.close()
+theirs.close()
+"""
+
+
+def test_an_answer_that_is_waited_for_is_taken_from_no_other_socket(node: Node) -> None:
+    node.start()
+    node.freeze()
+    node.run(WAITING)
+    node.thaw()
+
+
 def opened_for_good(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
