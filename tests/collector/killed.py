@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
+
+from tests.servers.processes import fork
 
 Work = Callable[[], object]
 
@@ -53,18 +54,12 @@ def _child(step: int, prepare: Callable[[], Work]) -> None:
         os._exit(1)
 
 
-def _fork() -> int:
-    with warnings.catch_warnings():  # eventlet, if any test has imported it, warns of every fork
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
-
-
 def steps_until_the_end(prepare: Callable[[], Work]) -> Iterator[int]:
     """The steps before each of which a child was killed at the work that prepare gives, one after
     the other; ends when a child has come to the end of the work."""
     step = 1
     while True:
-        pid = _fork()
+        pid = fork()
         if pid == 0:
             _child(step, prepare)
         _, status = os.waitpid(pid, 0)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from shmetrics import runtime_dir
 from tests.collector.node import Node
+from tests.servers.processes import fork
 
 NOBODY = 65534
 # A user that this machine does not have, nor another run of these tests; and so no directory of it.
@@ -220,7 +221,7 @@ def give(folder: Path, owner: int, mode: int) -> None:
 
 def can_replace(folders: list[Path], entries: list[Path]) -> bool:
     """Whether somebody else can really rename any of these entries."""
-    child = os.fork()
+    child = fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     try:

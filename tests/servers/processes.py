@@ -5,10 +5,18 @@ import os
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["ServerProcess", "until"]
+__all__ = ["ServerProcess", "fork", "until"]
+
+
+def fork() -> int:
+    """Fork this process; the child's pid, and 0 in the child."""
+    with warnings.catch_warnings():  # eventlet, if any test has imported it, warns of every fork
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def until(true: Callable[[], object], what: Callable[[], str], seconds: float) -> None:
