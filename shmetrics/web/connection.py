@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def eof_received(self) -> bool:
-        """Who has said all of it may still want its answer; TLS has no such half."""
+        """Keep the half that can be written for an answer that is due; TLS has no such half."""
         assert self.transport is not None
         self._heard_all = True
         return self.phase in (Phase.WAITING, Phase.TAKING) and self.transport.can_write_eof()
@@ -171,6 +171,7 @@ class Connection(asyncio.Protocol):
         try:
             event = self._h11.next_event()
             if not isinstance(event, h11.Request):
+                self._end_if_heard_all()
                 return
             size = len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
             if size > self._limits.max_head_bytes or len(event.headers) > self._limits.max_headers:
@@ -211,8 +212,8 @@ class Connection(asyncio.Protocol):
         if self._is_gone():
             return
         self.transport.resume_reading()
-        if not self.transport.can_write_eof():
-            self.transport.close()
+        if self._heard_all or not self.transport.can_write_eof():
+            self.transport.close()  # what is written goes out; there is nothing left to hear
             return
         try:
             self.transport.write_eof()
@@ -253,8 +254,18 @@ class Connection(asyncio.Protocol):
         self._enter(Phase.ASKING, limits.request_seconds if waiting else limits.idle_seconds)
         self.transport.resume_reading()
         self._owner.answered()  # whereupon this one may have had to give way
-        if waiting and not self.transport.is_closing():
+        if self.transport is None or self.transport.is_closing():
+            return
+        if waiting:
             self._read()
+        else:
+            self._end_if_heard_all()
+
+    def _end_if_heard_all(self) -> None:
+        """End what can have no further request: its end came while its last answer went out, which
+        did not say that it was the last. asyncio does not look at the socket any more."""
+        if self._heard_all and self.transport is not None:
+            self.transport.close()
 
     async def _send(self, message: Message) -> None:
         """The application's answer: its start, and its body in one piece or several. Where it is

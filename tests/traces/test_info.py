@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from datetime import timezone
@@ -163,7 +164,7 @@ def test_what_was_written_before_is_bounded_where_it_is_read(
 ) -> None:
     store, reader = opened()
     store.add([*whole(1, info={"a": 1}), *whole(2, info={"a": 1})])
-    with sqlite3.connect(store.path) as db:
+    with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as db:
         db.execute("UPDATE spans SET start_info = ? WHERE id = ?", (text, id_of(1)))
     first, second = sorted(reader.spans(id_of(1000)), key=lambda span: span.id)
     assert (first.start_info, first.stop_info, first.is_cut) == (said, {"a": 1}, True)

@@ -203,6 +203,74 @@ def test_an_answer_that_comes_after_its_client_has_left_waits_for_nobody() -> No
     assert asyncio.run(run()) == [reasons.GONE]
 
 
+class Half(Ended):
+    """One whose client has said all, and takes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_closed = False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("end", ["before the answer", "in the answer", "after it"])
+@pytest.mark.parametrize(
+    "request_",
+    [REQUESTS[name] for name in ("a whole one", "the last one", "many")]
+    + [REQUESTS["a whole one"] + REQUESTS["half of one"]],
+)
+def test_who_has_said_all_and_has_all_answers_is_let_go_at_once(request_: bytes, end: str) -> None:
+    """asyncio hears nothing more of such a client, not even that it leaves."""
+
+    async def run() -> bool:
+        sending, done = asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if end == "before the answer":
+                connection.eof_received()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            if end == "in the answer":
+                assert connection.eof_received()
+            sending.set()
+            await send({"type": "http.response.body", "body": b""})
+            done.set()
+
+        connection = Connection(app, Web(), Owner())
+        transport = Half()
+        connection.connection_made(transport)
+        connection.data_received(request_)
+        await sending.wait()
+        await done.wait()
+        if end == "after it":
+            while connection._task is not None and not connection._task.done():
+                await asyncio.sleep(0)
+            if not transport.is_closed and not connection.eof_received():
+                transport.close()  # as asyncio does
+        for _ in range(100):
+            await asyncio.sleep(0)
+        is_closed = transport.is_closed
+        connection.connection_lost(None)
+        return is_closed
+
+    assert asyncio.run(run())
+
+
 def test_a_fault_of_the_application_is_one_line_a_minute(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
