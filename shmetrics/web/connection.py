@@ -10,6 +10,7 @@ that for a limited time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 from collections.abc import Sized
 from typing import Protocol
@@ -211,7 +212,7 @@ class Connection(asyncio.Protocol):
         self.answer = b""
         if self._is_gone():
             return
-        self.transport.resume_reading()
+        self._read_on()
         if self._heard_all or not self.transport.can_write_eof():
             self.transport.close()  # what is written goes out; there is nothing left to hear
             return
@@ -252,7 +253,7 @@ class Connection(asyncio.Protocol):
         waiting = bool(self._h11.trailing_data[0])
         limits = self._limits
         self._enter(Phase.ASKING, limits.request_seconds if waiting else limits.idle_seconds)
-        self.transport.resume_reading()
+        self._read_on()
         self._owner.answered()  # whereupon this one may have had to give way
         if self.transport is None or self.transport.is_closing():
             return
@@ -309,6 +310,12 @@ class Connection(asyncio.Protocol):
         data = self._h11.send(event)
         if self.transport is not None and not self._is_gone():
             self.transport.write(data or b"")
+
+    def _read_on(self) -> None:
+        """Take up reading again, where it was paused."""
+        assert self.transport is not None
+        with contextlib.suppress(AttributeError):  # CPython 3.10's TLS, once its socket is gone
+            self.transport.resume_reading()
 
     def _is_gone(self) -> bool:
         """Whether there is nobody to answer any more."""

@@ -208,7 +208,7 @@ class Half(Ended):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_closed = False
+        self.is_closed = self.is_lost = False
 
     def can_write_eof(self) -> bool:
         return True
@@ -220,7 +220,10 @@ class Half(Ended):
         pass
 
     def resume_reading(self) -> None:
-        pass
+        if self.is_lost:
+            raise AttributeError(
+                "as CPython 3.10's TLS, between its socket's end and its word of it"
+            )
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -269,6 +272,26 @@ def test_who_has_said_all_and_has_all_answers_is_let_go_at_once(request_: bytes,
         return is_closed
 
     assert asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["a whole one", "the last one", "many"])
+def test_a_transport_that_has_lost_its_socket_before_it_says_so_ends_no_task(name: str) -> None:
+    async def run() -> asyncio.Task[None]:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            transport.is_lost = True
+            await PlainTextResponse("ready")(scope, receive, send)
+
+        connection = Connection(app, Web(), Owner())
+        transport = Half()
+        connection.connection_made(transport)
+        connection.data_received(REQUESTS[name])
+        for _ in range(100):
+            await asyncio.sleep(0)
+        connection.connection_lost(None)
+        assert connection._task is not None
+        return connection._task
+
+    assert asyncio.run(run()).exception() is None
 
 
 def test_a_fault_of_the_application_is_one_line_a_minute(
