@@ -57,7 +57,7 @@ check: build ## style, types, and C warnings with every compiler there is
 	@$(BIN)/ruff format --check --quiet .
 	@PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 shmetrics benchmarks
 	@$(BIN)/mypy --no-error-summary
-	@for compiler in $(COMPILERS); do for source in csrc/*.[ch]; do \
+	@for compiler in $(COMPILERS); do for source in csrc/*/*.[ch]; do \
 	    $$compiler $(C_WARNINGS) -x c -fsyntax-only -include $$source /dev/null || exit 1; \
 	done; done
 	@echo "check: clean"
@@ -73,7 +73,7 @@ pins: $(VENV)/.environment ## write requirements-dev.txt anew, with today's newe
 	    pyproject.toml requirements-dev.in --output-file requirements-dev.txt
 
 clean: ## remove what was built; the environment stays
-	@rm -rf build dist benchmarks/build *.egg-info shmetrics/_*.c shmetrics/hooks/*/_*.c shmetrics/_*.so shmetrics/hooks/*/_*.so $(VENV)/.built
+	@rm -rf build dist benchmarks/build *.egg-info $(shell find shmetrics -name '_*.c' -o -name '_*.so') $(VENV)/.built
 
 $(VENV)/.environment: requirements-dev.txt
 	@echo "$@: Python environment"
@@ -81,7 +81,7 @@ $(VENV)/.environment: requirements-dev.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*.[ch] shmetrics/_*.p* shmetrics/hooks/*/_*.p*)
+$(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*.[ch] $(addsuffix _*.p*,shmetrics/ shmetrics/*/ shmetrics/*/*/))
 	@echo "$@: extension"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 	    --no-build-isolation --no-deps --editable .

@@ -28,15 +28,16 @@ sealed = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
 # Each module has what it calls of csrc/, and none a second copy of anything that has state.
 # The messages have nothing of it: they are compiled for speed alone.
 MODULES = {
-    "_ring": ["process"],
-    "_scale": ["scale"],
-    "_drain": [
-        *("contained", "drain", "entries", "exemplars", "guard", "recovery", "state", "totals"),
+    "_ring": ["emit/process"],
+    "store._scale": ["drain/scale"],
+    "lanes._drain": [
+        *("drain/contained", "drain/drain", "drain/entries", "drain/exemplars", "drain/guard"),
+        *("drain/recovery", "drain/state", "drain/totals"),
     ],
-    "_text": ["decimal", "number", "text"],
-    "_proto": ["native", "proto", "proto_exemplar"],
+    "render._text": ["render/decimal", "render/number", "render/text"],
+    "render._proto": ["render/native", "render/proto", "render/proto_exemplar"],
     "hooks.oslo_messaging._messages": [],
-    "hooks.osprofiler._profiler": ["ids"],
+    "hooks.osprofiler._profiler": ["emit/ids"],
 }
 
 # What runs in a service for every event, and reads nothing but what that service says. A guard in
@@ -72,7 +73,7 @@ setup(
                 include_dirs=["csrc"],
                 depends=sorted(
                     str(path)
-                    for pattern in ("csrc/*.h", "shmetrics/**/*.pxi")
+                    for pattern in ("csrc/*/*.h", "shmetrics/**/*.pxi")
                     for path in Path().glob(pattern)
                 ),
                 extra_compile_args=[*flags, *generated, *(instrument or hardened + guards(name))],

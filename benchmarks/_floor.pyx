@@ -11,11 +11,11 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
 
 
-cdef extern from "clock.h" nogil:
+cdef extern from "lane/clock.h" nogil:
     uint64_t shm_clock_ns() noexcept
 
 
-cdef extern from "producer.h" nogil:
+cdef extern from "emit/producer.h" nogil:
     cdef struct shm_call:
         uint64_t start_ns
 

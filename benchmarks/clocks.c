@@ -2,7 +2,7 @@
 /*
  * Why stamps are CLOCK_MONOTONIC: what reading it costs beside the processor's time stamp counter,
  *
- *   monotonic  clock_gettime, as in csrc/clock.h
+ *   monotonic  clock_gettime, as in csrc/lane/clock.h
  *   ordered    the counter after a fence: it is read when all that comes before it is done
  *   free       the counter alone, which the processor may read before that
  *
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
+#include "lane/clock.h"
 
 #if defined(__x86_64__)
 #include <x86intrin.h>

@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "drain.h"
-#include "emit.h"
-#include "recovery.h"
+#include "lane/clock.h"
+#include "drain/drain.h"
+#include "emit/emit.h"
+#include "drain/recovery.h"
 
 #define RECORDS 4096u
 #define BURST 1024u  /* two records each, at most: less than half a ring, so nobody is woken */

@@ -38,14 +38,23 @@ def build() -> None:
         subprocess.run(cython, check=True)
         include = f"-I{sysconfig.get_path('include')}"
         _compile("-shared", "-fPIC", include, f"-I{core}", generated, "-o", _EXTENSION)
-    drain = [core / f"{part}.c" for part in ("drain", "totals", "entries", "recovery", "scale")]
+    drain = [
+        core / f"{part}.c"
+        for part in (
+            "drain/drain",
+            "drain/totals",
+            "drain/entries",
+            "drain/recovery",
+            "drain/scale",
+        )
+    ]
     programs = (
         (RINGS, [HERE / "rings.c"]),
         (CLOCKS, [HERE / "clocks.c"]),
         (CORE, [HERE / "core.c", *drain]),
     )
     for made, sources in programs:
-        if _older(made, *sources, *core.glob("*.h")):
+        if _older(made, *sources, *core.glob("*/*.h")):
             warnings = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow")
             _compile("-std=gnu11", *warnings, f"-I{core}", *sources, "-pthread", "-lm", "-o", made)
 

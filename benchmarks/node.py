@@ -26,8 +26,8 @@ def directory() -> Iterator[Any]:
 
 def collector(of: Any) -> Any:
     """A collector in this process. It listens nowhere."""
-    from shmetrics.collector.agent import Agent
     from shmetrics.collector.collector import Collector, Settings
+    from shmetrics.store.self_metrics import Agent
 
     return Collector(of, Settings(), Agent("benchmark"))
 

@@ -2,7 +2,7 @@
 /*
  * Why every process has a lane of its own: the cost of one 64-byte record for its producer,
  *
- *   lane    each producer has a ring, the one of csrc/ring.h: fill, then one release store
+ *   lane    each producer has a ring, the one of csrc/lane/ring.h: fill, then one release store
  *   shared  all producers have one ring: claim a slot with fetch-add, fill, mark it committed
  *
  * rings lane|shared PRODUCERS EVENTS   prints the seconds that the slowest producer took for EVENTS.
@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "ring.h"
+#include "lane/clock.h"
+#include "lane/ring.h"
 
 #define RECORDS 4096u
 #define MAX_PRODUCERS 64

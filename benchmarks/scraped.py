@@ -70,11 +70,11 @@ def durations(number: int) -> Iterator[float]:
 def fill(folder: Path, config: Path, count: int) -> None:
     """A runtime directory whose collector, when it starts, has these label sets."""
     from shmetrics import rpc
-    from shmetrics.collector.agent import Agent
     from shmetrics.collector.collector import Collector
     from shmetrics.collector.daemon import settings_of
     from shmetrics.collector.directory import Directory
     from shmetrics.config import load
+    from shmetrics.store.self_metrics import Agent
 
     directory = Directory(folder)
     collector = Collector(directory, settings_of(load(str(config)), folder), Agent("benchmark"))

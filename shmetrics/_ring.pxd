@@ -5,7 +5,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
-cdef extern from "layout.h" nogil:
+cdef extern from "lane/layout.h" nogil:
     const uint32_t SHM_LAYOUT_VERSION
     const uint32_t SHM_HEADER_BYTES
     const uint32_t SHM_RECORD_BYTES
@@ -59,7 +59,7 @@ cdef extern from "layout.h" nogil:
         pass
 
 
-cdef extern from "lane.h" nogil:
+cdef extern from "lane/lane.h" nogil:
     const uint64_t SHM_LANE_MAX_BYTES
     const int SHM_ATTACH_OK, SHM_ATTACH_NOT_READY, SHM_ATTACH_NOT_A_LANE, SHM_ATTACH_FOREIGN
     const int SHM_ATTACH_VERSION, SHM_ATTACH_BAD_PARTS, SHM_ATTACH_TOO_SMALL
@@ -81,11 +81,11 @@ cdef extern from "lane.h" nogil:
     void shm_lane_format(void *base, uint64_t lane_id, const shm_lane_sizes *sizes) noexcept
 
 
-cdef extern from "spill.h" nogil:
+cdef extern from "lane/spill.h" nogil:
     uint32_t shm_cells_of(uint16_t type, uint32_t n_bounds) noexcept
 
 
-cdef extern from "producer.h" nogil:
+cdef extern from "emit/producer.h" nogil:
     const uint32_t SHM_MAX_OPEN_CALLS
     const int SHM_EMITTED, SHM_ATTENTION
 
@@ -104,7 +104,7 @@ cdef extern from "producer.h" nogil:
     void shm_count_drop(shm_producer *producer, int cause, uint64_t n) noexcept
 
 
-cdef extern from "definitions.h" nogil:
+cdef extern from "emit/definitions.h" nogil:
     cdef struct shm_family:
         uint16_t type
         uint32_t n_bounds
@@ -122,12 +122,12 @@ cdef extern from "definitions.h" nogil:
         uint32_t text_bytes
 
 
-cdef extern from "trace.h" nogil:
+cdef extern from "lane/trace.h" nogil:
     bint shm_trace_read(shm_trace *trace, const char *id, size_t length) noexcept
     bint shm_span_read(shm_trace *trace, const char *id, size_t length) noexcept
 
 
-cdef extern from "emit.h" nogil:
+cdef extern from "emit/emit.h" nogil:
     int shm_emit_add_traced(shm_producer *producer, shm_series *series, double value,
                             const shm_trace *trace) noexcept
     int shm_emit_observe_traced(shm_producer *producer, shm_series *series, double value,
@@ -141,11 +141,11 @@ cdef extern from "emit.h" nogil:
                           shm_series *exception) noexcept
 
 
-cdef extern from "clock.h" nogil:
+cdef extern from "lane/clock.h" nogil:
     uint64_t shm_clock_ns() noexcept
 
 
-cdef extern from "emit_span.h" nogil:
+cdef extern from "emit/emit_span.h" nogil:
     enum:
         SHM_SPAN_INFO_MAX_BYTES
 
@@ -153,7 +153,7 @@ cdef extern from "emit_span.h" nogil:
                       const unsigned char *info, uint32_t info_bytes) noexcept
 
 
-cdef extern from "info.h" nogil:
+cdef extern from "lane/info.h" nogil:
     cdef struct shm_info:
         unsigned char *at
         const unsigned char *end
@@ -168,7 +168,7 @@ cdef extern from "info.h" nogil:
     void shm_info_close(unsigned char *opened, uint16_t n_members) noexcept
 
 
-cdef extern from "descriptor.h" nogil:
+cdef extern from "emit/descriptor.h" nogil:
     cdef struct shm_descriptor:
         int fd
 
@@ -177,14 +177,14 @@ cdef extern from "descriptor.h" nogil:
     void shm_descriptor_close(shm_descriptor *descriptor) noexcept
 
 
-cdef extern from "ask.h" nogil:
+cdef extern from "emit/ask.h" nogil:
     int shm_ask(shm_descriptor *connection, const char *path, const void *hello,
                 size_t n_bytes) noexcept
     Py_ssize_t shm_ask_answer(const shm_descriptor *connection, void *answer, size_t n_bytes,
                               shm_descriptor *lane) noexcept
 
 
-cdef extern from "process.h" nogil:
+cdef extern from "emit/process.h" nogil:
     const uint32_t SHM_DEFAULT_RECORDS, SHM_DEFAULT_DICTIONARY_BYTES
     const uint32_t SHM_DEFAULT_CELLS, SHM_DEFAULT_CALLS
     const int SHM_PROCESS_NONE, SHM_PROCESS_PRIVATE, SHM_PROCESS_REGISTERED
@@ -200,11 +200,11 @@ cdef extern from "process.h" nogil:
     void shm_attend_soon(shm_producer *producer) noexcept
 
 
-cdef extern from "wait.h" nogil:
+cdef extern from "emit/wait.h" nogil:
     bint shm_wait_readable(int fd, uint64_t wait_ns) noexcept
 
 
-cdef extern from "counts.h" nogil:
+cdef extern from "lane/counts.h" nogil:
     cdef struct shm_counts:
         uint64_t lane_id
         uint64_t recorded

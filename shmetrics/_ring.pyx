@@ -273,8 +273,8 @@ cdef int _attend() except -1:
     return 0
 
 
-include "_vectorcall.pxi"
-include "_series.pxi"
-include "_calls.pxi"
-include "_spans.pxi"
-include "_held.pxi"
+include "emitter/_vectorcall.pxi"
+include "emitter/_series.pxi"
+include "emitter/_calls.pxi"
+include "emitter/_spans.pxi"
+include "emitter/_held.pxi"

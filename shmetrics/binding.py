@@ -48,7 +48,7 @@ else:
     if not refusal and without_gil():
         refusal = "it needs the GIL: start Python without PYTHON_GIL=0 and -X gil=0"
     if refusal:
-        from shmetrics import nothing as ring
+        from shmetrics import stub as ring
 
         say(f"shmetrics does not measure here: {refusal}")
 

@@ -6,7 +6,7 @@
     exception  one string: the class name
 
 Strings are a uint32 count, then for each a uint32 length and as many bytes of UTF-8. The entry's
-header, in csrc/layout.h, says how many bounds there are; at most seven zero bytes follow.
+header, in csrc/lane/layout.h, says how many bounds there are; at most seven zero bytes follow.
 """
 
 from __future__ import annotations

@@ -144,10 +144,10 @@ def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
     def stage() -> Iterator[Timer]:
         with contextlib.ExitStack() as opened:
             import shmetrics
-            from shmetrics.collector.agent import Agent
             from shmetrics.collector.collector import Collector, Settings
             from shmetrics.collector.daemon import SWITCH_SECONDS
-            from shmetrics.collector.spans import Spans
+            from shmetrics.lanes.spans import Spans
+            from shmetrics.store.self_metrics import Agent
             from shmetrics.traces.store import Limits
             from shmetrics.traces.traces import Traces
 

@@ -86,7 +86,7 @@ IDLE = Group(
 def ours(count: int, sets: int) -> Callable[[], AbstractContextManager[Timer]]:
     @contextmanager
     def stage() -> Iterator[Timer]:
-        from shmetrics.exposition import text
+        from shmetrics.render import text
 
         with ExitStack() as opened:
             collector = node.collector(opened.enter_context(node.directory()))

@@ -34,7 +34,7 @@ def native_tables(count: int) -> list[Any]:
     about the middle of them."""
     import numpy as np
 
-    from shmetrics.exposition.table import Native
+    from shmetrics.tables.table import Native
 
     *counters, histogram = tables(count)
     places = np.random.default_rng(7).normal(COLUMNS / 2, 16, (count, OBSERVATIONS)).astype(int)
@@ -48,7 +48,7 @@ def native_tables(count: int) -> list[Any]:
 def ours(count: int) -> Callable[[], AbstractContextManager[Timer]]:
     @contextmanager
     def stage() -> Iterator[Timer]:
-        from shmetrics.exposition import protobuf
+        from shmetrics.render import protobuf
 
         shown = native_tables(count)
         protobuf.render(shown, {"hostname": "host-17"})  # labels are made once per series

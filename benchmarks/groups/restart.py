@@ -14,7 +14,7 @@ from benchmarks.contender import Contender, Group, Timer
 def restarts(count: int, label_sets: int) -> Callable[[], AbstractContextManager[Timer]]:
     @contextmanager
     def stage() -> Iterator[Timer]:
-        from shmetrics.exposition import text
+        from shmetrics.render import text
 
         with ExitStack() as opened:
             directory = opened.enter_context(node.directory())

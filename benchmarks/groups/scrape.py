@@ -38,7 +38,7 @@ def tables(count: int) -> list[Any]:
     import numpy as np
 
     import shmetrics
-    from shmetrics.exposition.table import Series, Table
+    from shmetrics.tables.table import Series, Table
 
     series = Series(operations.LABELS, scraped.label_sets(count))
     calls = np.arange(count, dtype=np.uint64) % np.uint64(5000)
@@ -65,8 +65,8 @@ def tables(count: int) -> list[Any]:
 def ours(count: int, openmetrics: bool = False) -> Stage:
     @contextmanager
     def stage() -> Iterator[Timer]:
-        from shmetrics.exposition import openmetrics as newer
-        from shmetrics.exposition import text
+        from shmetrics.render import openmetrics as newer
+        from shmetrics.render import text
 
         shown = tables(count)
         pieces = (newer if openmetrics else text).pieces
@@ -83,7 +83,7 @@ def ours(count: int, openmetrics: bool = False) -> Stage:
 @contextmanager
 def copied() -> Iterator[Timer]:
     """The text, finished, in pieces as they go out, copied one after the other."""
-    from shmetrics.exposition import text
+    from shmetrics.render import text
 
     pieces = list(text.pieces(tables(LABEL_SETS), CONSTANTS))
 

@@ -7,7 +7,7 @@ import argparse
 import os
 
 from shmetrics.cli.collector import file_arguments
-from shmetrics.client import site
+from shmetrics.client import collector_client
 
 SUMMARY = "say what is wrong with a configuration or a runtime directory, and how to mend it"
 EXAMPLE = "shmetrics check --config /etc/shmetrics.toml"
@@ -15,7 +15,7 @@ EXAMPLE = "shmetrics check --config /etc/shmetrics.toml"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's flags."""
-    site.argument(parser)
+    collector_client.argument(parser)
     file_arguments(parser)
     parser.add_argument(
         "--print-default",
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if not files or options.runtime_dir or os.path.exists(directory):
         found += findings.directory(directory)
         found += findings.room(directory, wanted.lane.total_bytes)
-    if os.path.exists(os.path.join(directory, site.INFO_NAME)) or not files:
+    if os.path.exists(os.path.join(directory, collector_client.INFO_NAME)) or not files:
         found += findings.collector(directory, options.http_config)
     else:  # a configuration for a collector that is yet to start
         found.append(findings.address(wanted.address))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from shmetrics.web.figures import NARROW_SPACE
+from shmetrics.figures import NARROW_SPACE
 
 
 def printable(text: object) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from shmetrics.cli import top
 from shmetrics.cli.processes import Processes
-from shmetrics.client import site
+from shmetrics.client import collector_client
 
 if TYPE_CHECKING:
     from shmetrics.cli.rates import Rate
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="shmetrics-demo-"))
         processes = stack.enter_context(contextlib.closing(Processes(directory)))
         processes.start("collector", "shmetrics", "collector", "--listen", options.listen)
-        collector = site.find(directory)
+        collector = collector_client.find(directory)
         for role in roles:
             processes.start(role, "shmetrics.cli.demo_service", role, options.transport_url)
         print(f"open {collector.url}/ in a browser, {collector.url}/metrics in Prometheus")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import shmetrics
 from shmetrics import runtime_dir
 from shmetrics.cli.columns import printable
-from shmetrics.client import site
+from shmetrics.client import collector_client
 from shmetrics.errors import ShmetricsError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def room(path: str, lane_bytes: int) -> Iterator[Finding]:
 
 def address(wanted: Address) -> Finding:
     """Whether a collector could listen there."""
-    from shmetrics.web.bind import bind
+    from shmetrics.http.bind import bind
 
     try:
         bind(wanted).close()
@@ -114,11 +114,11 @@ def address(wanted: Address) -> Finding:
 
 def web_config(config: Config) -> Iterator[Finding]:
     """Whether the web configuration file is good, and what it makes of the address."""
-    from shmetrics.web import reach
-    from shmetrics.web.entrance import Entrance
+    from shmetrics.http import exposure
+    from shmetrics.http.access_rules import Entrance
 
     rules = Entrance(config.web_config).rules
-    yield Finding(True, f"{config.web_config}: {reach.wanted(rules)}")
+    yield Finding(True, f"{config.web_config}: {exposure.wanted(rules)}")
     key = rules.file.tls.key_file if rules.file.tls else ""
     for secret in filter(None, (config.web_config, key and rules.file.resolve(key))):
         if os.stat(secret).st_mode & 0o007:
@@ -128,7 +128,7 @@ def web_config(config: Config) -> Iterator[Finding]:
 def destinations(config: Config) -> Iterator[Finding]:
     """Whether spans can be passed on as it is wanted, as far as is seen without sending any."""
     from shmetrics.cli import missing
-    from shmetrics.forward.forwarding import sender_of
+    from shmetrics.destinations.forwarding import sender_of
 
     for forward in config.traces.forward:
         name = forward.destination.name
@@ -145,11 +145,11 @@ def destinations(config: Config) -> Iterator[Finding]:
 def collector(path: str, http_config: str = "") -> Iterator[Finding]:
     """Whether a collector serves there, and what it says of itself and its lanes."""
     try:
-        found = site.find(path, http_config)
+        found = collector_client.find(path, http_config)
         health = found.get("/-/healthy").decode("utf-8", "replace").strip()
         ready = found.get("/-/ready").decode("utf-8", "replace").strip()
         lanes = found.get_json("/api/v1/lanes")
-    except site.Unreachable as error:
+    except collector_client.Unreachable as error:
         waiting = _waiting(path)
         also = f"; {waiting} lanes wait for it, and their events with them" if waiting else ""
         yield Finding(False, f"{error}{also}")

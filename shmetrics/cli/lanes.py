@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from shmetrics.cli.columns import table
-from shmetrics.client import site
+from shmetrics.client import collector_client
 
 SUMMARY = "show which processes are connected, and what they have recorded"
 EXAMPLE = "shmetrics lanes --json | jq '.[] | select(.dropped > 0)'"
@@ -19,13 +19,13 @@ _COLUMNS = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's flags."""
-    site.argument(parser)
+    collector_client.argument(parser)
     parser.add_argument("--json", action="store_true", help="everything that is known, as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints one line per lane."""
-    collector = site.find(options.runtime_dir, options.http_config)
+    collector = collector_client.find(options.runtime_dir, options.http_config)
     if options.json:
         print(collector.get("/api/v1/lanes").decode())
         return 0

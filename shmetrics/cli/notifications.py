@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     os.environ[runtime_dir.VARIABLE] = directory  # where what is counted here goes
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, about each other
-    from shmetrics.notifications.listener import Endpoint, Listener
+    from shmetrics.sources.notifications.listener import Endpoint, Listener
 
     _log_in_lines()
     logging.getLogger("stevedore").setLevel(logging.CRITICAL)  # what it says is raised, too

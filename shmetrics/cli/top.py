@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from shmetrics.cli.columns import printable, table
-from shmetrics.client import site
-from shmetrics.web.figures import seconds
+from shmetrics.client import collector_client
+from shmetrics.figures import seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +29,7 @@ _COLUMNS = (
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's flags."""
-    site.argument(parser)
+    collector_client.argument(parser)
     parser.add_argument(
         "--interval",
         type=_interval,
@@ -49,7 +49,7 @@ def _interval(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Shows tables until it is interrupted. Without a terminal they follow one another."""
-    collector = site.find(options.runtime_dir, options.http_config)
+    collector = collector_client.find(options.runtime_dir, options.http_config)
     looks = watch(collector, options.interval)
     if options.once:
         print(plain(next(looks)))
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def watch(collector: site.Site, interval_seconds: float) -> Iterator[list[Rate]]:
+def watch(collector: collector_client.Site, interval_seconds: float) -> Iterator[list[Rate]]:
     """The rates of one interval after the other."""
     import msgspec
 
@@ -87,7 +87,9 @@ def plain(rates: list[Rate]) -> str:
     return table(_COLUMNS, [_cells(rate) for rate in rates])
 
 
-def show_live(collector: site.Site, looks: Iterator[list[Rate]], note: str = "") -> None:
+def show_live(
+    collector: collector_client.Site, looks: Iterator[list[Rate]], note: str = ""
+) -> None:
     """One table on the terminal, renewed in place."""
     from rich.console import Console
     from rich.live import Live

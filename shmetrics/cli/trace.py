@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from shmetrics.cli.columns import printable, table
-from shmetrics.client import site
-from shmetrics.web.figures import seconds
+from shmetrics.client import collector_client
+from shmetrics.figures import seconds
 
 SUMMARY = "show which traces there are, or one of them"
 EXAMPLE = "shmetrics trace list --error --service nova"
@@ -33,13 +33,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     shown = actions.add_parser("show", help="one trace, as a tree")
     shown.add_argument("base_id", metavar="BASE_ID", help="as `list` shows it")
     for action in (listed, shown):
-        site.argument(action)
+        collector_client.argument(action)
         action.add_argument("--json", action="store_true", help="all that is known, as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints one line per trace, or per span."""
-    collector = site.find(options.runtime_dir, options.http_config)
+    collector = collector_client.find(options.runtime_dir, options.http_config)
     path = _path(options)
     if options.json:
         print(collector.get(path).decode())

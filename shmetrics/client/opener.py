@@ -8,7 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from shmetrics.exchange import Answer, Clock, Peer, exchange
+from shmetrics.http_client import Answer, Clock, Peer, exchange
 
 if TYPE_CHECKING:
     from shmetrics.config.http_file import Credentials

@@ -10,29 +10,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shmetrics import _ring
-from shmetrics.collector import tables
-from shmetrics.collector.agent import Agent
-from shmetrics.collector.deaths import Deaths
 from shmetrics.collector.directory import Directory
-from shmetrics.collector.families import Families
-from shmetrics.collector.family import Family
-from shmetrics.collector.gauges import Gauges, GaugeValue, labels_of
-from shmetrics.collector.idle import Idle
-from shmetrics.collector.inflight import InFlight, label_of, side_of
-from shmetrics.collector.kicks import Kicks
-from shmetrics.collector.lane import Lane, LaneState
-from shmetrics.collector.lanes import Lanes, Rules
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.log import StoreDamaged, StoreError, StoreFull
-from shmetrics.collector.spans import Spans
-from shmetrics.collector.store import Store
-from shmetrics.collector.unused import Unused
-from shmetrics.exposition.registry import tables_of
-from shmetrics.exposition.table import Table
 from shmetrics.label_rules.rule import Rule
+from shmetrics.lanes.deaths import Deaths
+from shmetrics.lanes.kicks import Kicks
+from shmetrics.lanes.lane import Lane, LaneState
+from shmetrics.lanes.lanes import Lanes, Rules
+from shmetrics.lanes.spans import Spans
+from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted, Refused
+from shmetrics.store.families import Families
+from shmetrics.store.family import Family
+from shmetrics.store.gauges import Gauges, GaugeValue, labels_of
+from shmetrics.store.idle import Idle
+from shmetrics.store.limits import Limits
+from shmetrics.store.log import StoreDamaged, StoreError, StoreFull
+from shmetrics.store.self_metrics import Agent
+from shmetrics.store.store import Store
+from shmetrics.store.unused import Unused
+from shmetrics.tables import family_tables
+from shmetrics.tables.in_flight import InFlight, label_of, side_of
+from shmetrics.tables.registry import tables_of
+from shmetrics.tables.table import Table
 
 log = logging.getLogger(__name__)
 
@@ -213,9 +213,11 @@ class Collector:
         found = self._in_flight.tables(self.families, calls, self._monotonic_ns())
         for family in self.families:
             if family.definition.type == _ring.TYPE_GAUGE:
-                found.append(tables.gauge_table(family, self._gauges, living.get(family, ())))
+                found.append(
+                    family_tables.gauge_table(family, self._gauges, living.get(family, ()))
+                )
             else:
-                found.extend(tables.family_tables(family, self.families.exemplars, native))
+                found.extend(family_tables.family_tables(family, self.families.exemplars, native))
         self._unused.scraped()
         found.sort(key=lambda table: table.name)
         return found + tables_of(self.agent.registry)

@@ -15,32 +15,32 @@ from typing import Any
 
 import shmetrics
 from shmetrics import rpc, runtime_dir
-from shmetrics.collector import memory
-from shmetrics.collector.agent import Agent
+from shmetrics.collector import malloc
 from shmetrics.collector.collector import Collector, Settings
-from shmetrics.collector.deaths import LoopDeaths
-from shmetrics.collector.descriptors import lanes_that_fit
 from shmetrics.collector.directory import Directory, DirectoryError, half_of_file_system
-from shmetrics.collector.histograms import CallFamily
-from shmetrics.collector.kicks import Kicks, LoopKicks
-from shmetrics.collector.lane_files import Sizes
-from shmetrics.collector.lanes import Rules
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.manager import beat_seconds, notify
-from shmetrics.collector.occupancy import LaneLimits
-from shmetrics.collector.shares import owner_of
-from shmetrics.collector.stock import Listener, Receiver
+from shmetrics.collector.rlimits import lanes_that_fit
+from shmetrics.collector.systemd import beat_seconds, notify
 from shmetrics.collector.tracing import Tracing
+from shmetrics.collector.wiring import Front
 from shmetrics.config import Config
-from shmetrics.forward.forwarding import Forwarding
+from shmetrics.destinations.forwarding import Forwarding
+from shmetrics.http.observer import Counts
 from shmetrics.label_rules.rule import Rule, encode
+from shmetrics.lanes.deaths import LoopDeaths
+from shmetrics.lanes.kicks import Kicks, LoopKicks
+from shmetrics.lanes.lane_files import Sizes
+from shmetrics.lanes.lane_quota import LaneLimits
+from shmetrics.lanes.lanes import Rules
+from shmetrics.rate_limited_log import Seldom
 from shmetrics.registration.admission import Admission, Allowed
+from shmetrics.registration.pending_connections import MAX_SILENT
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
-from shmetrics.registration.silent import MAX_SILENT
-from shmetrics.seldom import Seldom
-from shmetrics.web.counts import Counts
-from shmetrics.web.front import Front
+from shmetrics.sources.oslo_metrics import Listener, Receiver
+from shmetrics.store.histograms import CallFamily
+from shmetrics.store.limits import Limits
+from shmetrics.store.self_metrics import Agent
+from shmetrics.store.shares import owner_of
 
 log = logging.getLogger(__name__)
 
@@ -312,6 +312,6 @@ def run(config: Config, ready: Callable[[str], None]) -> None:
         ready(where)
         notify("READY=1")
 
-    memory.give_back()
+    malloc.give_back()
     sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(_run(config, announce))

@@ -19,8 +19,9 @@ import os
 import stat
 from pathlib import Path
 
-from shmetrics import _drain, runtime_dir
+from shmetrics import runtime_dir
 from shmetrics.errors import ShmetricsError
+from shmetrics.lanes import _drain
 from shmetrics.unix_socket import give_to_group
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shmetrics.collector.agent import Agent
-from shmetrics.collector.spans import SpanRecords, Spans
-from shmetrics.forward.forwarding import Forwarding
+from shmetrics.destinations.forwarding import Forwarding
+from shmetrics.lanes.spans import SpanRecords, Spans
+from shmetrics.store.self_metrics import Agent
 from shmetrics.traces.store import Limits
 from shmetrics.traces.traces import Traces
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, field
 
 from shmetrics.config.section import Section
-from shmetrics.forward import destination
-from shmetrics.forward.destination import Destination
+from shmetrics.destinations import destination
+from shmetrics.destinations.destination import Destination
 
 if TYPE_CHECKING:
-    from shmetrics.forward.forwarding import Wanted
+    from shmetrics.destinations.forwarding import Wanted
 
 MOST_DESTINATIONS = 16
 _KIB = 1024
@@ -88,8 +88,8 @@ class Forward(Section, frozen=True, kw_only=True):
 
     def wanted(self) -> Wanted:
         """The same, for whoever sends."""
-        from shmetrics.forward.forwarder import Limits
-        from shmetrics.forward.forwarding import Wanted
+        from shmetrics.destinations.forwarder import Limits
+        from shmetrics.destinations.forwarding import Wanted
 
         limits = Limits(
             self.batch_spans, self.batch_seconds, self.max_waiting_bytes, self.give_up_seconds

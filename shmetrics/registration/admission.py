@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from shmetrics.registration.decision import Refused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Result
-from shmetrics.registration.verdict import Refused
 
 WINDOW_SECONDS = 10.0  # so much of a user's rate may come at once
 _MIN_USERS = 64

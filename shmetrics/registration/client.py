@@ -3,7 +3,7 @@
 
 It is no socket of Python's: eventlet and gevent replace `socket.socket` and what can wait for it by
 something that runs other greenlets, and a record must not do that. And a socket of Python's closes
-its number whatever file the service has put there (see csrc/descriptor.h).
+its number whatever file the service has put there (see csrc/emit/descriptor.h).
 """
 
 from __future__ import annotations

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from shmetrics import _ring
 from shmetrics.errors import ShmetricsError
+from shmetrics.rate_limited_log import Seldom
 from shmetrics.registration import protocol
+from shmetrics.registration.decision import Admit, Grant, Granted, Refused
 from shmetrics.registration.peer import Peer, peer_of
+from shmetrics.registration.pending_connections import Silent
 from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Result, State
-from shmetrics.registration.silent import Silent
-from shmetrics.registration.verdict import Admit, Grant, Granted, Refused
-from shmetrics.seldom import Seldom
 from shmetrics.unix_socket import Access, bind
 
 log = logging.getLogger(__name__)

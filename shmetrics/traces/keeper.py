@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from shmetrics.seldom import Seldom
+from shmetrics.rate_limited_log import Seldom
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Row
 from shmetrics.traces.room import JournalFull, NoRoom, pieces

@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from shmetrics.seldom import Seldom
+from shmetrics.rate_limited_log import Seldom
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from shmetrics.seldom import Seldom
+from shmetrics.rate_limited_log import Seldom
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import RETRY_SECONDS, Keeper
 from shmetrics.traces.pending import Pending

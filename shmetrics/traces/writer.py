@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
-from shmetrics.seldom import Seldom
+from shmetrics.rate_limited_log import Seldom
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import Keeper
 

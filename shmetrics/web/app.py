@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from shmetrics.exposition import negotiation
+from shmetrics.http.observer import Counts, Uncounted
+from shmetrics.render import negotiation
 from shmetrics.web import page
-from shmetrics.web.counts import Counts, Uncounted
 from shmetrics.web.methods import Method, summarize
 from shmetrics.web.scrape import Scrape
 from shmetrics.web.shared import Shared

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from shmetrics.exposition.table import Series, Table
+from shmetrics.tables.table import Series, Table
 
 _STARTS = "_invocation_start"
 _ENDS = "_invocation_end"

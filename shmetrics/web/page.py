@@ -11,8 +11,8 @@ from html import escape
 from typing import Any, TypeVar
 
 import shmetrics
+from shmetrics.figures import number, seconds
 from shmetrics.web.assets import ICON, SCRIPT, STYLE
-from shmetrics.web.figures import number, seconds
 from shmetrics.web.methods import Method, quantile, side_of
 
 MAX_ROWS = 200

@@ -18,11 +18,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from shmetrics.exposition.compression import gzipped
-from shmetrics.exposition.negotiation import Format
-from shmetrics.exposition.part import numbers_bytes
-from shmetrics.exposition.table import Table
-from shmetrics.web.asgi import Message
+from shmetrics.http.asgi import Message
+from shmetrics.render.compression import gzipped
+from shmetrics.render.negotiation import Format
+from shmetrics.render.row_slice import numbers_bytes
+from shmetrics.tables.table import Table
 
 # Told when an answer is made: what that took beside what all share, and its size uncompressed.
 Tell = Callable[[float, int], None]

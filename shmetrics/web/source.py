@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from shmetrics.exposition.table import Table
+from shmetrics.tables.table import Table
 
 
 class Source(Protocol):

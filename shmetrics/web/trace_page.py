@@ -15,12 +15,12 @@ from html import escape
 from typing import Any
 from urllib.parse import quote
 
+from shmetrics.figures import number, seconds
 from shmetrics.traces.reader import Span, Trace
 from shmetrics.traces.times import iso
 from shmetrics.traces.tree import Node, State, tree
 from shmetrics.web import page
 from shmetrics.web.assets import ICON, STYLE
-from shmetrics.web.figures import number, seconds
 
 MOST_SPANS = 5000
 COLOURS = 8

@@ -16,7 +16,7 @@ import pytest
 from shmetrics import config
 from shmetrics.cli import findings
 from shmetrics.cli.findings import Finding
-from shmetrics.client import site
+from shmetrics.client import collector_client
 from shmetrics.config.address import Address
 from tests.servers.collector import Collector
 
@@ -171,7 +171,7 @@ def test_destinations_of_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     to = ("otlp://h", "otlp+grpc://h", "redis://:secret@h", "nosuch://h")
     path.write_text("\n".join(f"[[traces.forward]]\nto = '{one}'" for one in to))
     monkeypatch.setitem(sys.modules, "grpc", None)  # as if it was not installed
-    monkeypatch.delitem(sys.modules, "shmetrics.forward.otlp_grpc", raising=False)
+    monkeypatch.delitem(sys.modules, "shmetrics.destinations.otlp_grpc", raising=False)
     found = list(findings.destinations(config.load(str(path))))
     assert found[:1] + found[2:3] == [
         Finding(True, "otlp://h: spans are passed on to it"),
@@ -211,7 +211,7 @@ class FakeSite:
 
 
 def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "find", lambda path, http_config: FakeSite())
+    monkeypatch.setattr(collector_client, "find", lambda path, http_config: FakeSite())
     found = list(findings.collector("/run/x"))
     assert found[0] == Finding(True, "http://node: draining, ready, 1 lanes")
     who = "lane 7 (nova?, pid 42)"
@@ -230,7 +230,7 @@ def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_every_cause_of_loss_has_a_mend() -> None:
     """The causes as the core knows them, read from where they are defined."""
-    layout = (Path(__file__).parents[2] / "csrc" / "layout.h").read_text()
+    layout = (Path(__file__).parents[2] / "csrc" / "lane" / "layout.h").read_text()
     causes = {name.lower() for name in re.findall(r"SHM_DROP_(\w+) = \d", layout)}
     assert causes
     assert causes <= set(findings._MENDS)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.cli.columns import printable, table
-from shmetrics.web.figures import NARROW_SPACE, seconds
+from shmetrics.figures import NARROW_SPACE, seconds
 
 
 def test_columns_line_up() -> None:

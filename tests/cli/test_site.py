@@ -11,13 +11,13 @@ from threading import Thread
 
 import pytest
 
-from shmetrics.client import site
+from shmetrics.client import collector_client
 from tests.servers.misbehaving import ANSWER, Conversation, Misbehaving
 
 
 def announce(directory: Path, url: str) -> None:
     text = json.dumps({"pid": 42, "url": url, "version": "0.1.0"})
-    (directory / site.INFO_NAME).write_text(text)
+    (directory / collector_client.INFO_NAME).write_text(text)
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -45,7 +45,7 @@ def server() -> Iterator[str]:
 
 def test_a_collector_is_found_and_asked(tmp_path: Path, server: str) -> None:
     announce(tmp_path, server)
-    found = site.find(str(tmp_path))
+    found = collector_client.find(str(tmp_path))
     assert (found.url, found.pid, found.version) == (server, 42, "0.1.0")
     assert found.get("/text") == b"no JSON"
     assert found.get_json("/json") == {"a": 1}
@@ -54,12 +54,12 @@ def test_a_collector_is_found_and_asked(tmp_path: Path, server: str) -> None:
 def test_the_environment_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     announce(tmp_path, "http://127.0.0.1:1")
     monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(tmp_path))
-    assert site.find().pid == 42
+    assert collector_client.find().pid == 42
 
 
 def message(directory: Path, path: str = "/json") -> str:
-    with pytest.raises(site.Unreachable) as caught:
-        site.find(str(directory)).get_json(path)
+    with pytest.raises(collector_client.Unreachable) as caught:
+        collector_client.find(str(directory)).get_json(path)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -73,12 +73,12 @@ def test_nobody_serves_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"url": 1, "pid": "x", "version": ""}'])
 def test_a_damaged_announcement(tmp_path: Path, text: str) -> None:
-    (tmp_path / site.INFO_NAME).write_text(text)
+    (tmp_path / collector_client.INFO_NAME).write_text(text)
     assert message(tmp_path) == f"{tmp_path}/collector.json: damaged; restart the collector"
 
 
 def test_an_announcement_that_cannot_be_read(tmp_path: Path) -> None:
-    os.mkdir(tmp_path / site.INFO_NAME)
+    os.mkdir(tmp_path / collector_client.INFO_NAME)
     assert message(tmp_path) == f"{tmp_path}/collector.json: Is a directory"
 
 
@@ -151,8 +151,8 @@ def test_whoever_misbehaves_is_said_in_a_line(
     does: Callable[[Conversation], None],
     what: str,
 ) -> None:
-    monkeypatch.setattr(site, "TIMEOUT_SECONDS", 0.5 if does is drips else 60.0)
-    monkeypatch.setattr(site, "MOST_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr(collector_client, "TIMEOUT_SECONDS", 0.5 if does is drips else 60.0)
+    monkeypatch.setattr(collector_client, "MOST_ANSWER_BYTES", 10_000)
     misbehaving = Misbehaving(does)
     announce(tmp_path, f"http://127.0.0.1:{misbehaving.port}")
     assert re.search(what, message(tmp_path))

@@ -10,7 +10,7 @@ import struct
 from shmetrics import _ring
 from shmetrics.dictionary import Definition, encode_definition, encode_strings
 
-# Offsets of csrc/layout.h.
+# Offsets of csrc/lane/layout.h.
 VERSION_AT, LANE_ID_AT, PARTS_AT = 8, 16, 32
 HEAD_AT, DICTIONARY_END_AT, SPILLED_AT, GAUGE_WRITES_AT, CALLS_HIGH_AT = 256, 264, 272, 280, 288
 ADDED_AT, DROPPED_AT, TAIL_AT, STATE_AT = 304, 320, 512, 640

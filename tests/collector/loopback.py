@@ -11,12 +11,12 @@ import pytest
 
 import shmetrics
 from shmetrics import _ring
-from shmetrics.collector.agent import Agent
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
+from shmetrics.store.self_metrics import Agent
 from tests.collector.samples import Samples, samples_of
 
 MIB = 1024 * 1024

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from shmetrics.collector.families import Families
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.store import Store
+from shmetrics.store.families import Families
+from shmetrics.store.limits import Limits
+from shmetrics.store.store import Store
 
 MIB = 1 << 20
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text
 
-from shmetrics.exposition import openmetrics as newer
-from shmetrics.exposition import text as rendering
-from shmetrics.exposition.table import Table
+from shmetrics.render import openmetrics as newer
+from shmetrics.render import text as rendering
+from shmetrics.tables.table import Table
 
 Labels = tuple[tuple[str, str], ...]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -14,8 +14,8 @@ import pytest
 import shmetrics
 from shmetrics import _ring
 from shmetrics.emitter.process import registration
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
 from tests.collector import hostile
 from tests.collector.hostile import JOBS, RPC, SIZE, LaneFile
 from tests.collector.loopback import THIS_PROCESS, Loopback

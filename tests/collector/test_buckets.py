@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shmetrics
-from shmetrics.collector.buckets import Buckets, Counts
-from shmetrics.collector.exponential import Exponential, covering
+from shmetrics.store.buckets import Buckets, Counts
+from shmetrics.store.exponential import Exponential, covering
 
 BOUNDS = [
     shmetrics.DEFAULT_BUCKETS,

@@ -9,7 +9,7 @@ import pytest
 
 import shmetrics
 from shmetrics import _ring
-from shmetrics.collector.lane import Lane
+from shmetrics.lanes.lane import Lane
 from tests.collector import hostile
 from tests.collector.loopback import Loopback
 from tests.collector.node import Node

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.collector import manager
+from shmetrics.collector import systemd
 from shmetrics.collector.daemon import Daemon
-from shmetrics.collector.manager import notify
+from shmetrics.collector.systemd import notify
 from shmetrics.config import Config
 
 
@@ -155,4 +155,4 @@ def test_who_has_no_watchdog_feeds_none(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert manager.beat_seconds() is None
+    assert systemd.beat_seconds() is None

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Metric
 
 from shmetrics import _ring
-from shmetrics.collector import definitions
-from shmetrics.collector.definitions import Refusal
-from shmetrics.collector.families import Families
-from shmetrics.collector.family import Family
 from shmetrics.dictionary import Definition
+from shmetrics.store import definitions
+from shmetrics.store.definitions import Refusal
+from shmetrics.store.families import Families
+from shmetrics.store.family import Family
 from tests.collector.opened import opened
 
 COUNTER = Definition(_ring.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())

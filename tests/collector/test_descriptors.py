@@ -8,8 +8,8 @@ import resource
 
 import pytest
 
-from shmetrics.collector import descriptors
-from shmetrics.collector.descriptors import OWN, PER_LANE, lanes_that_fit
+from shmetrics.collector import rlimits
+from shmetrics.collector.rlimits import OWN, PER_LANE, lanes_that_fit
 from tests.collector.node import Node
 from tests.servers.processes import until
 
@@ -57,7 +57,7 @@ def test_a_lane_takes_as_many_open_files_as_are_kept_for_it(node: Node) -> None:
     ]
     for emitter in emitters:
         emitter.until("there")
-    wanted = before + 4 * descriptors.PER_LANE
+    wanted = before + 4 * rlimits.PER_LANE
     until(lambda: opened() == wanted, lambda: f"{opened()} instead of {wanted}", 30)
     for emitter in emitters:
         emitter.go()

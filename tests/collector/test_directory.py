@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shmetrics.collector.directory import Directory, DirectoryError
-from shmetrics.collector.log import StoreError
+from shmetrics.store.log import StoreError
 from tests.collector.loopback import open_collector
 from tests.collector.node import Node
 

@@ -15,8 +15,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
-from shmetrics.collector.limits import Limits
-from shmetrics.exposition import openmetrics
+from shmetrics.render import openmetrics
+from shmetrics.store.limits import Limits
 from tests.collector.loopback import MIB, Loopback
 from tests.collector.node import Node
 from tests.servers.processes import until

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shmetrics
-from shmetrics.collector.exponential import MOST, Exponential, covering
+from shmetrics.store.exponential import MOST, Exponential, covering
 
 bounds = st.lists(
     st.floats(0, allow_nan=False, allow_infinity=False), min_size=1, max_size=20, unique=True

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.collector.extents import Extents
+from shmetrics.store.extents import Extents
 
 steps = st.lists(
     st.tuples(

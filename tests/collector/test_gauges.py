@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmetrics import _ring
-from shmetrics.collector.definitions import GAUGE_MODES, Refusal
-from shmetrics.collector.families import Families
-from shmetrics.collector.family import Family
-from shmetrics.collector.gauges import Gauges, GaugeValue, pid_label
 from shmetrics.dictionary import Definition
+from shmetrics.store.definitions import GAUGE_MODES, Refusal
+from shmetrics.store.families import Families
+from shmetrics.store.family import Family
+from shmetrics.store.gauges import Gauges, GaugeValue, pid_label
 from tests.collector.node import Node
 from tests.collector.opened import opened
 from tests.collector.samples import Labels

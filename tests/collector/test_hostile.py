@@ -17,13 +17,13 @@ import pytest
 import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
-from shmetrics.collector.lane_files import Sizes
-from shmetrics.collector.lanes import DEFINITIONS_PER_LANE, Rules
-from shmetrics.collector.limits import Limits
 from shmetrics.dictionary import encode_strings
+from shmetrics.lanes.lane_files import Sizes
+from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE, Rules
+from shmetrics.rate_limited_log import PAUSE_SECONDS
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
-from shmetrics.seldom import PAUSE_SECONDS
+from shmetrics.store.limits import Limits
 from tests.collector import hostile
 from tests.collector.hostile import JOBS, RPC, SIZE, LaneFile
 from tests.collector.loopback import MIB, THIS_PROCESS, Loopback

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shmetrics.collector.wall_clock import STEP_NS, WallClock
+from shmetrics.lanes.wall_clock import STEP_NS, WallClock
 from tests.collector.node import Node
 from tests.collector.samples import Samples
 from tests.servers.processes import until

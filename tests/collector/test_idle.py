@@ -15,13 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
-from shmetrics.collector.families import Families
-from shmetrics.collector.family import Family
-from shmetrics.collector.idle import Idle
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.log import Log
-from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition
+from shmetrics.store.families import Families
+from shmetrics.store.family import Family
+from shmetrics.store.idle import Idle
+from shmetrics.store.limits import Limits
+from shmetrics.store.log import Log
+from shmetrics.store.store import Store
 from tests.collector.loopback import MIB, Loopback
 
 JOBS = Definition(_ring.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
@@ -133,7 +133,7 @@ class Idling(RuleBasedStateMachine):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Log, "_set_end", killed)
-            patch.setattr("shmetrics.collector.log.WORTH_REMOVING", 3)
+            patch.setattr("shmetrics.store.log.WORTH_REMOVING", 3)
             self.clock += 2 * IDLE_SECONDS
             try:
                 for _ in range(2):
@@ -263,7 +263,7 @@ def test_series_that_leave_all_at_once_leave_in_parts(
     loopback: Loopback, pass_time: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No tick takes long because of them."""
-    monkeypatch.setattr("shmetrics.collector.idle.MOST_AT_ONCE", 7)
+    monkeypatch.setattr("shmetrics.store.idle.MOST_AT_ONCE", 7)
     for name in ("jobs", "more"):
         counter = shmetrics.Counter(name, "Help", ["n"])
         for number in range(10):

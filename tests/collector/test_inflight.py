@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics import _ring
-from shmetrics.collector.families import Families
-from shmetrics.collector.histograms import CallFamily
-from shmetrics.collector.inflight import InFlight
-from shmetrics.collector.lane import OpenCall
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition
+from shmetrics.lanes.lane import OpenCall
+from shmetrics.store.families import Families
+from shmetrics.store.histograms import CallFamily
+from shmetrics.store.limits import Limits
+from shmetrics.store.store import Store
+from shmetrics.tables.in_flight import InFlight
 from tests.collector.loopback import MIB
 
 LABELS = ("topic", "method", "server")

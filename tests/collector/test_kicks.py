@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.collector import kicks
-from shmetrics.collector.kicks import Kick, LoopKicks
+from shmetrics.lanes import kicks
+from shmetrics.lanes.kicks import Kick, LoopKicks
 from tests.collector.node import Node
 from tests.servers.processes import until
 

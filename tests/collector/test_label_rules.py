@@ -17,8 +17,8 @@ from shmetrics import _ring
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import Hash, Rule
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.loopback import MIB, THIS_PROCESS, Loopback

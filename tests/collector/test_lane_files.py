@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 import shmetrics
-from shmetrics import _drain, _ring
-from shmetrics.collector.counts import Count
-from shmetrics.collector.lane_files import MOST_BROKEN
-from shmetrics.collector.log import StoreFull
+from shmetrics import _ring
+from shmetrics.lanes import _drain
+from shmetrics.lanes.lane_files import MOST_BROKEN
+from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted, Refused
+from shmetrics.store.log import StoreFull
+from shmetrics.store.own_counts import Count
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.killed import steps_until_the_end

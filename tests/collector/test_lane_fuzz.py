@@ -21,16 +21,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shmetrics
-from shmetrics import _drain, _ring
-from shmetrics._scale import Scale
-from shmetrics.collector import exponential
-from shmetrics.collector.agent import Agent
-from shmetrics.collector.buckets import Buckets
+from shmetrics import _ring
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
-from shmetrics.collector.lane_files import Sizes
-from shmetrics.collector.lanes import Rules
 from shmetrics.errors import BrokenLane, LaneRefused
+from shmetrics.lanes import _drain
+from shmetrics.lanes.lane_files import Sizes
+from shmetrics.lanes.lanes import Rules
+from shmetrics.store import exponential
+from shmetrics.store._scale import Scale
+from shmetrics.store.buckets import Buckets
+from shmetrics.store.self_metrics import Agent
 from tests.collector import hostile
 from tests.collector.loopback import Loopback
 from tests.collector.opened import MIB

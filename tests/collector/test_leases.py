@@ -18,10 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _drain, _ring
+from shmetrics import _ring
 from shmetrics.collector.directory import Directory, DirectoryError
+from shmetrics.lanes import _drain
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
 from tests.collector.loopback import THIS_PROCESS, Loopback
 from tests.collector.node import Node
 from tests.servers.processes import until
@@ -143,7 +144,7 @@ def test_a_lane_that_is_unlocked_and_still_mapped_is_not_retired(loopback: Loopb
 
 ASKING = """
 import os, sys
-from shmetrics import _drain
+from shmetrics.lanes import _drain
 ours = os.open(sys.argv[1], os.O_RDWR)
 print("asking", flush=True)
 os.set_blocking(0, False)

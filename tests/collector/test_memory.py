@@ -6,10 +6,10 @@ import sys
 
 PROGRAM = """
 import sys
-from shmetrics.collector import memory
+from shmetrics.collector import malloc
 
 if sys.argv[1] == "give_back":
-    memory.give_back()
+    malloc.give_back()
 
 def resident_mib():
     with open("/proc/self/statm") as file:

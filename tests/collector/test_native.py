@@ -12,9 +12,9 @@ import pytest
 import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
-from shmetrics.collector.exponential import covering
-from shmetrics.collector.limits import Limits
-from shmetrics.exposition.table import Table
+from shmetrics.store.exponential import covering
+from shmetrics.store.limits import Limits
+from shmetrics.tables.table import Table
 from tests.collector.loopback import MIB, Loopback
 
 BOUNDS = shmetrics.DEFAULT_BUCKETS

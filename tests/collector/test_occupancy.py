@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.collector.occupancy import LaneLimits, Left, Occupancy
+from shmetrics.lanes.lane_quota import LaneLimits, Left, Occupancy
 
 lanes = st.tuples(st.integers(0, 3), st.integers(1, 50))
 

@@ -17,10 +17,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _drain, _ring
-from shmetrics.collector.spans import SpanRecords, Spans
-from shmetrics.forward import otlp
-from shmetrics.forward.backend import events_of
+from shmetrics import _ring
+from shmetrics.destinations import otlp
+from shmetrics.destinations.backend import events_of
+from shmetrics.lanes import _drain
+from shmetrics.lanes.spans import SpanRecords, Spans
 from shmetrics.traces.event import SpanOf
 from shmetrics.traces.info import DEEPEST
 from shmetrics.traces.reader import Reader, Span

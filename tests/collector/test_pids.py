@@ -13,9 +13,9 @@ import pytest
 
 from shmetrics import _ring
 from shmetrics.dictionary import Definition
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.loopback import SMALL, open_collector

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.collector import boot
-from shmetrics.collector.lane_files import LaneFiles
-from shmetrics.collector.occupancy import LaneLimits, Occupancy
+from shmetrics.lanes.lane_files import LaneFiles
+from shmetrics.lanes.lane_quota import LaneLimits, Occupancy
+from shmetrics.store import boot
 from tests.collector.node import Node
 
 

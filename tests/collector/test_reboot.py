@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmetrics import _ring
-from shmetrics.collector import boot
-from shmetrics.collector import lane as lanes
-from shmetrics.collector.boot import moment
 from shmetrics.collector.collector import Settings
-from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition
+from shmetrics.lanes import lane as lanes
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
+from shmetrics.store import boot
+from shmetrics.store.boot import moment
+from shmetrics.store.store import Store
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.loopback import open_collector

@@ -14,10 +14,10 @@ import pytest
 
 import shmetrics
 from shmetrics import _ring
+from shmetrics.rate_limited_log import MAX_KINDS, MAX_TEXT
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
-from shmetrics.seldom import MAX_KINDS, MAX_TEXT
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.loopback import THIS_PROCESS, Loopback
@@ -289,7 +289,7 @@ def test_a_member_of_a_group_may_register(node: Node) -> None:
 IN_SMALL_TMPFS = """
 from pathlib import Path
 from shmetrics import _ring
-from shmetrics.registration.verdict import Refused
+from shmetrics.registration.decision import Refused
 from tests.collector.loopback import THIS_PROCESS, Hello, Loopback, Settings
 from shmetrics.errors import ShmetricsError
 

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shmetrics import _ring
-from shmetrics.collector.families import Families, parts_of
-from shmetrics.collector.family import OVERFLOW, Family
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.log import Entry, Kind, Log, StoreFull
-from shmetrics.collector.shares import NOBODY
-from shmetrics.collector.store import Store
 from shmetrics.dictionary import Definition
+from shmetrics.store.families import Families, parts_of
+from shmetrics.store.family import OVERFLOW, Family
+from shmetrics.store.limits import Limits
+from shmetrics.store.log import Entry, Kind, Log, StoreFull
+from shmetrics.store.shares import NOBODY
+from shmetrics.store.store import Store
 
 KIB = 1024
 SIZES = 384 * KIB, 512 * KIB, 1024 * KIB
@@ -351,7 +351,7 @@ def test_a_disk_without_room_for_another_size_keeps_the_store_as_it_is(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"shmetrics.collector.store.{call}", full)
+        patch.setattr(f"shmetrics.store.store.{call}", full)
         families.resize(8 << 20)
     assert defined(families, "jobs", 1).series.values == [("fast",)]
     assert [one.name for one in tmp_path.iterdir()] == ["store"]

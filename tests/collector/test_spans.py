@@ -18,12 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _drain, _ring
-from shmetrics.collector.agent import Agent
+from shmetrics import _ring
 from shmetrics.collector.collector import Collector
 from shmetrics.collector.directory import Directory
-from shmetrics.collector.spans import SpanRecords, Spans
 from shmetrics.emitter import spans as emitter_spans
+from shmetrics.lanes import _drain
+from shmetrics.lanes.spans import SpanRecords, Spans
+from shmetrics.store.self_metrics import Agent
 from shmetrics.traces.event import SpanEvent, SpanOf
 from tests.collector.loopback import SMALL, Loopback
 from tests.collector.node import Node

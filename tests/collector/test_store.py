@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shmetrics import _ring
-from shmetrics.collector.families import Families
-from shmetrics.collector.family import OVERFLOW, Family
-from shmetrics.collector.histograms import CallFamily
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.log import StoreError, StoreFull
-from shmetrics.collector.store import HEADER_BYTES, Store
 from shmetrics.dictionary import Definition
+from shmetrics.store.families import Families
+from shmetrics.store.family import OVERFLOW, Family
+from shmetrics.store.histograms import CallFamily
+from shmetrics.store.limits import Limits
+from shmetrics.store.log import StoreError, StoreFull
+from shmetrics.store.store import HEADER_BYTES, Store
 
 LIMITS = Limits(series_per_family=20, label_bytes=1000)
 DEFINITIONS = {

@@ -11,12 +11,12 @@ import pytest
 
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.unused import SCRAPE_SECONDS
 from shmetrics.dictionary import Definition
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.registration.verdict import Granted
+from shmetrics.store.limits import Limits
+from shmetrics.store.unused import SCRAPE_SECONDS
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.loopback import MIB, Loopback

@@ -11,10 +11,10 @@ import pytest
 from shmetrics import plain_file
 from shmetrics.config import load, web_file
 from shmetrics.config.http_file import Credentials
+from shmetrics.destinations.destination import Receiver
+from shmetrics.destinations.otlp_http import OtlpHttp
 from shmetrics.errors import ConfigError
-from shmetrics.forward.destination import Receiver
-from shmetrics.forward.otlp_http import OtlpHttp
-from shmetrics.web import tls
+from shmetrics.http import tls
 
 
 def make_pipe(path: Path) -> None:

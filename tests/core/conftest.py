@@ -117,10 +117,10 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ffi.cdef(DECLARATIONS)
     ffi.set_source(
         "shm_core",
-        '#include "shim.h"\n#include "counts.h"\n#include "trace.h"\n#include "emit_span.h"\n'
-        '#include "ids.h"',
+        '#include "shim.h"\n#include "lane/counts.h"\n#include "lane/trace.h"\n'
+        '#include "emit/emit_span.h"\n#include "emit/ids.h"',
         sources=[
-            *(str(ROOT / "tests/core/shim.c"), str(ROOT / "csrc/exemplars.c")),
+            *(str(ROOT / "tests/core/shim.c"), str(ROOT / "csrc/drain/exemplars.c")),
             *map(str, DRAIN),
         ],
         include_dirs=[str(ROOT / "csrc"), str(ROOT / "tests/core")],

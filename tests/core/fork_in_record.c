@@ -5,7 +5,7 @@
  *
  * Every instruction is stepped by the processor's trap flag: x86-64 only. */
 #define _GNU_SOURCE
-#include "process.h"
+#include "emit/process.h"
 
 #define NODE_PRODUCER (shm_process_producer())
 #include "node.h"

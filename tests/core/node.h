@@ -3,9 +3,9 @@
 #ifndef NODE_H
 #define NODE_H
 
-#include "drain.h"
-#include "emit.h"
-#include "recovery.h"
+#include "drain/drain.h"
+#include "emit/emit.h"
+#include "drain/recovery.h"
 
 #include <math.h>
 #include <stdio.h>

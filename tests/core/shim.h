@@ -2,9 +2,9 @@
 #ifndef SHIM_H
 #define SHIM_H
 
-#include "counts.h"
-#include "drain.h"
-#include "emit.h"
+#include "lane/counts.h"
+#include "drain/drain.h"
+#include "emit/emit.h"
 
 struct shim {
     unsigned char *memory;

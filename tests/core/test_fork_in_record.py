@@ -21,7 +21,7 @@ def test_a_signal_handler_forks_between_any_two_instructions(
     tmp_path: Path, optimisation: str
 ) -> None:
     program = tmp_path / "fork_in_record"
-    sources = (CORE / "fork_in_record.c", ROOT / "csrc" / "process.c", *DRAIN)
+    sources = (CORE / "fork_in_record.c", ROOT / "csrc" / "emit" / "process.c", *DRAIN)
     subprocess.run(
         [
             *("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", optimisation, "-pthread"),

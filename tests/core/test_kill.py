@@ -12,7 +12,7 @@ from tests.core.sources import DRAIN
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "tests" / "core"
-SOURCES = (*DRAIN, ROOT / "csrc" / "recovery.c")
+SOURCES = (*DRAIN, ROOT / "csrc" / "drain" / "recovery.c")
 STORES = {"collector": 100, "emitter": 100, "retirement": 1000, "move": 10}  # at least so many
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shmetrics import _drain, _ring
+from shmetrics import _ring
 from shmetrics.errors import BrokenLane, LaneRefused
+from shmetrics.lanes import _drain
 
 SIZES = (64, 16384, 512, 16)
 
@@ -27,7 +28,7 @@ RECORD = np.dtype(
 )
 NAME_TO_KIND = {name: kind for kind, name in _ring.KIND_NAMES.items()}
 
-# Offsets of csrc/layout.h that Python has no use for but here.
+# Offsets of csrc/lane/layout.h that Python has no use for but here.
 IDENTITY_VERSION_AT = 8
 IDENTITY_RING_AT = 96
 HEAD_AT = 256

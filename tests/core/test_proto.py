@@ -13,9 +13,9 @@ from tests.core.test_text import SANITIZERS, WARNINGS, run
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "tests" / "core" / "proto_driver.c",
-    ROOT / "csrc" / "native.c",
-    ROOT / "csrc" / "proto.c",
-    ROOT / "csrc" / "proto_exemplar.c",
+    ROOT / "csrc" / "render" / "native.c",
+    ROOT / "csrc" / "render" / "proto.c",
+    ROOT / "csrc" / "render" / "proto_exemplar.c",
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shmetrics.collector import exponential
+from shmetrics.store import exponential
 from tests.core.test_buckets import slow
 
 MAX = 1.7976931348623157e308

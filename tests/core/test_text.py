@@ -14,9 +14,9 @@ from prometheus_client.utils import floatToGoString
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "tests" / "core" / "text_driver.c",
-    ROOT / "csrc" / "text.c",
-    ROOT / "csrc" / "number.c",
-    ROOT / "csrc" / "decimal.c",
+    ROOT / "csrc" / "render" / "text.c",
+    ROOT / "csrc" / "render" / "number.c",
+    ROOT / "csrc" / "render" / "decimal.c",
 ]
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from shmetrics import _drain, _ring
-from shmetrics._scale import Scale
+from shmetrics import _ring
 from shmetrics.errors import BrokenLane
-from shmetrics.exposition.table import EXEMPLAR
+from shmetrics.lanes import _drain
+from shmetrics.store._scale import Scale
+from shmetrics.tables.table import EXEMPLAR
 from tests.core import test_layout as layout
 
 COUNTER, HISTOGRAM, CALLS, THROWN = 1, 2, 3, 4  # ids of series

@@ -22,10 +22,17 @@ FLAGS = ("-std=gnu11", "-g", "-O1", "-pthread", f"-I{CSRC}", f"-I{CORE}")
 FOUND = 66  # what each is told to exit with
 
 # Programs, with their sources: together all of csrc/.
-TEXT = ("text", "number", "decimal")
+TEXT = ("render/text", "render/number", "render/decimal")
 WHOLE = (
-    *("drain", "totals", "entries", "exemplars", "scale", "state"),
-    *("recovery", "contained", "guard", "process", "ids"),
+    *(
+        "drain/drain",
+        "drain/totals",
+        "drain/entries",
+        "drain/exemplars",
+        "drain/scale",
+        "drain/state",
+    ),
+    *("drain/recovery", "drain/contained", "drain/guard", "emit/process", "emit/ids"),
 )
 
 
@@ -80,8 +87,12 @@ def run(
 
 
 def test_together_they_are_the_whole_core() -> None:
-    elsewhere = {"native", "proto", "proto_exemplar"}  # test_proto.py
-    assert {path.stem for path in CSRC.glob("*.c")} == {*TEXT, *WHOLE, *elsewhere}
+    elsewhere = {"render/native", "render/proto", "render/proto_exemplar"}  # test_proto.py
+    assert {str(path.relative_to(CSRC).with_suffix("")) for path in CSRC.glob("*/*.c")} == {
+        *TEXT,
+        *WHOLE,
+        *elsewhere,
+    }
 
 
 @pytest.mark.parametrize("name", TOOLS)

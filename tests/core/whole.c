@@ -7,9 +7,9 @@
  *   whole [overrun | uninitialised]      with a mistake, which they have to find
  */
 #define _GNU_SOURCE
-#include "contained.h"
-#include "ids.h"
-#include "process.h"
+#include "drain/contained.h"
+#include "emit/ids.h"
+#include "emit/process.h"
 
 #define NODE_PRODUCER (shm_process_producer())
 #include "node.h"

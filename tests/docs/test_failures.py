@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shmetrics import _ring
-from shmetrics.collector.agent import Agent
+from shmetrics.store.self_metrics import Agent
 
 from .snippets import ROOT
 

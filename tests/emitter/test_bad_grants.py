@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shmetrics import _drain, _ring
+from shmetrics import _ring
+from shmetrics.lanes import _drain
 from shmetrics.registration import protocol
 from shmetrics.registration.protocol import Answer, Result
 from tests.collector.node import Node

@@ -18,7 +18,7 @@ from shmetrics import _ring
 from tests.collector.node import Emitter, Node
 from tests.servers.processes import until
 
-FROM = 768  # csrc/descriptor.h: where a connection waits for its answer
+FROM = 768  # csrc/emit/descriptor.h: where a connection waits for its answer
 
 # A service that does what it is told, line by line of JSON, and looks after each whether all its
 # files are as it left them. Its ends of the conversation are out of the way of what it does.

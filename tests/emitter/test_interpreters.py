@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from shmetrics import _ring, nothing
+from shmetrics import _ring, stub
 from tests.collector.node import ROOT, Node
 
 REFUSED = "shmetrics does not measure here: "
@@ -250,11 +250,11 @@ def test_nothing_has_all_that_an_emitter_uses() -> None:
                 used |= {found.attr} if found.value.id == "_ring" else set()
     assert {"process_status", "CounterSeries"} <= used
     for name in used:
-        assert hasattr(nothing, name), name
+        assert hasattr(stub, name), name
     for kind in ("Counter", "Gauge", "Histogram", "Call"):
-        real, silent = (vars(getattr(module, f"{kind}Series")) for module in (_ring, nothing))
+        real, silent = (vars(getattr(module, f"{kind}Series")) for module in (_ring, stub))
         public = {name for name in real if not name.startswith("_")} - {"with_stamp"}
-        assert public <= {*silent, *vars(nothing.Series)}, kind
+        assert public <= {*silent, *vars(stub.Series)}, kind
 
 
 @pytest.mark.parametrize(("what", "value"), [("implementation.name", "pypy"), ("platform", "aix")])

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 import shmetrics
-from shmetrics import _drain, _ring
+from shmetrics import _ring
 from shmetrics.errors import LaneRefused
+from shmetrics.lanes import _drain
 from tests.collector.loopback import Loopback
 from tests.collector.node import Node
 from tests.servers.processes import until
 
 # Counts what the registration waits for, per attempt, in nanoseconds.
 WATCH = """
-from shmetrics import _drain, _ring
+from shmetrics import _ring
+from shmetrics.lanes import _drain
 from shmetrics.emitter.process import registration
 
 waits = []
@@ -410,7 +412,8 @@ def test_no_runtime_directory_is_too_odd(node: Node, name: str, tmp_path: Path) 
 def test_an_error_of_ours_in_the_registration_is_counted_and_not_raised(node: Node) -> None:
     node.run(
         """
-        from shmetrics import _drain, _ring
+        from shmetrics import _ring
+        from shmetrics.lanes import _drain
 
         def fail():
             raise RuntimeError("ours")

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import trustme
 
-from shmetrics import exchange as module
-from shmetrics.exchange import Answer, Clock, Lookups, Peer, TooMuch, exchange
+from shmetrics import http_client as module
+from shmetrics.http_client import Answer, Clock, Lookups, Peer, TooMuch, exchange
 from tests.servers.misbehaving import ANSWER, Conversation, Dripping, Misbehaving
 
 SOON, LATER = 0.3, 60.0

@@ -14,7 +14,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 from google.protobuf.proto import parse_length_prefixed, serialize_length_prefixed
 
-from shmetrics.exposition.table import Native, Table
+from shmetrics.tables.table import Native, Table
 
 TIME_ENDS = 253402300800.0
 TYPES = ("COUNTER", "GAUGE", "SUMMARY", "UNTYPED", "HISTOGRAM", "GAUGE_HISTOGRAM")
@@ -102,7 +102,7 @@ def parse(body: bytes) -> list[Any]:
 
 
 def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:
-    """What shmetrics.exposition.protobuf.render says, by the runtime."""
+    """What shmetrics.render.protobuf.render says, by the runtime."""
     stream = io.BytesIO()
     for message in families(tables, constant_labels):
         serialize_length_prefixed(message, stream)

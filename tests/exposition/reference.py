@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition
 
-from shmetrics.exposition.registry import StoreCollector
-from shmetrics.exposition.table import Table
+from shmetrics.tables.registry import StoreCollector
+from shmetrics.tables.table import Table
 
 
 def text(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-from shmetrics.exposition.table import EXEMPLAR, Kind, Native, Series, Table
+from shmetrics.tables.table import EXEMPLAR, Kind, Native, Series, Table
 
 KINDS: tuple[Kind, ...] = ("counter", "gauge", "histogram", "info", "unknown")
 

@@ -7,7 +7,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.exposition.compression import gzipped
+from shmetrics.render.compression import gzipped
 
 
 @given(st.lists(st.binary(max_size=5000), max_size=20))

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics._text import text_escape
-from shmetrics.exposition import labels, text
-from shmetrics.exposition.labels import label_text, le_text
-from shmetrics.exposition.table import Series, Table
+from shmetrics.render import labels, text
+from shmetrics.render._text import text_escape
+from shmetrics.render.labels import label_text, le_text
+from shmetrics.tables.table import Series, Table
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

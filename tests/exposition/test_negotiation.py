@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.exposition import openmetrics, protobuf, text
-from shmetrics.exposition.negotiation import choose, select
-from shmetrics.exposition.table import Series, Table
+from shmetrics.render import openmetrics, protobuf, text
+from shmetrics.render.negotiation import choose, select
+from shmetrics.tables.table import Series, Table
 
 TEXT = text.CONTENT_TYPE
 OPENMETRICS = openmetrics.CONTENT_TYPE

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.utils import floatToGoString
 
-from shmetrics._text import text_count, text_number
+from shmetrics.render._text import text_count, text_number
 
 
 def expected(value: float) -> bytes:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from shmetrics.exposition import openmetrics, text
-from shmetrics.exposition.registry import StoreCollector
-from shmetrics.exposition.table import EXEMPLAR, Series, Table
+from shmetrics.render import openmetrics, text
+from shmetrics.tables.registry import StoreCollector
+from shmetrics.tables.table import EXEMPLAR, Series, Table
 from tests.exposition import reference
 from tests.exposition.strategies import constant_labels, tables
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics.exposition import formatter, openmetrics, text
-from shmetrics.exposition.labels import label_text
-from shmetrics.exposition.part import check, numbers_bytes, part
-from shmetrics.exposition.table import EXEMPLAR, Native, Series, Table
+from shmetrics.render import formatter, openmetrics, text
+from shmetrics.render.labels import label_text
+from shmetrics.render.row_slice import check, numbers_bytes, part
+from shmetrics.tables.table import EXEMPLAR, Native, Series, Table
 from tests.exposition import reference
 from tests.exposition.strategies import tables
 

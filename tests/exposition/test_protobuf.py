@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _proto
-from shmetrics.exposition import label_pairs, protobuf
-from shmetrics.exposition.table import Native, Series, Table
-from shmetrics.exposition.wire import varint
+from shmetrics.render import _proto, label_pairs, protobuf
+from shmetrics.render.wire import varint
+from shmetrics.tables.table import Native, Series, Table
 from tests.exposition import client_model
 from tests.exposition.strategies import constant_labels, tables
 

@@ -21,8 +21,8 @@ from prometheus_client import (
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition
 
-from shmetrics.exposition import openmetrics, text
-from shmetrics.exposition.registry import StoreCollector, tables_of
+from shmetrics.render import openmetrics, text
+from shmetrics.tables.registry import StoreCollector, tables_of
 
 
 def agent() -> CollectorRegistry:

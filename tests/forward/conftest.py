@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from shmetrics.forward.destination import parse
-from shmetrics.forward.forwarder import Limits
-from shmetrics.forward.forwarding import Wanted
-from shmetrics.forward.sender import Outcome, TryAgain
+from shmetrics.destinations.destination import parse
+from shmetrics.destinations.forwarder import Limits
+from shmetrics.destinations.forwarding import Wanted
+from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.traces.reader import Row, Span, span_of
 from tests.servers.otlp import GrpcReceiver, HttpReceiver
 

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osprofiler.drivers import base
 
+from shmetrics.destinations import backend as module
+from shmetrics.destinations.aside import MOST_HANGING
+from shmetrics.destinations.backend import Backend, events_of
+from shmetrics.destinations.destination import parse
+from shmetrics.destinations.forwarder import Forwarder, Limits
+from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.errors import ConfigError
-from shmetrics.forward import backend as module
-from shmetrics.forward.aside import MOST_HANGING
-from shmetrics.forward.backend import Backend, events_of
-from shmetrics.forward.destination import parse
-from shmetrics.forward.forwarder import Forwarder, Limits
-from shmetrics.forward.sender import Outcome, TryAgain
 from tests.servers.misbehaving import Conversation, Misbehaving
 from tests.servers.processes import until
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics.forward import forwarder as module
-from shmetrics.forward.forwarder import Forwarder, Limits
-from shmetrics.forward.sender import Outcome, Refused, TryAgain
+from shmetrics.destinations import forwarder as module
+from shmetrics.destinations.forwarder import Forwarder, Limits
+from shmetrics.destinations.sender import Outcome, Refused, TryAgain
 from shmetrics.traces.reader import Span
 from shmetrics.traces.store import SPAN_BYTES
 from tests.servers.processes import until

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from shmetrics.forward import forwarding as module
-from shmetrics.forward.forwarding import Forwarding, Wanted
-from shmetrics.forward.sender import Sender
+from shmetrics.destinations import forwarding as module
+from shmetrics.destinations.forwarding import Forwarding, Wanted
+from shmetrics.destinations.sender import Sender
 from tests.servers.processes import until
 
 from .conftest import SECONDS, Script, row, wanted

@@ -14,8 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1 import trace_pb2 as proto
 from osprofiler import _utils
 
-from shmetrics.forward import otlp
-from shmetrics.forward.sender import Outcome
+from shmetrics.destinations import otlp
+from shmetrics.destinations.sender import Outcome
 from shmetrics.traces.info import DEEPEST
 from shmetrics.traces.reader import Span
 from tests.servers.otlp import attributes_of, spans_of

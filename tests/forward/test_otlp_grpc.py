@@ -13,9 +13,9 @@ from google.protobuf.any_pb2 import Any as Detail
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from shmetrics.destinations.forwarding import sender_of
+from shmetrics.destinations.sender import Outcome, Refused, Sender, TryAgain
 from shmetrics.errors import ConfigError
-from shmetrics.forward.forwarding import sender_of
-from shmetrics.forward.sender import Outcome, Refused, Sender, TryAgain
 from tests.servers.misbehaving import Conversation, Misbehaving
 from tests.servers.otlp import GrpcReceiver, partial, spans_of
 from tests.servers.ports import ReservedPort

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import trustme
 
+from shmetrics.destinations.forwarding import sender_of
+from shmetrics.destinations.sender import Outcome, Refused, Sender, TryAgain
 from shmetrics.errors import ConfigError
-from shmetrics.forward.forwarding import sender_of
-from shmetrics.forward.sender import Outcome, Refused, Sender, TryAgain
 from tests.servers.misbehaving import ANSWER, Conversation, Dripping, Misbehaving
 from tests.servers.otlp import HttpReceiver, hang_up, partial, say, spans_of
 from tests.servers.ports import ReservedPort

@@ -15,7 +15,7 @@
 #define _GNU_SOURCE
 #include "counted.h"
 #include "emitter.h"
-#include "guard.h"
+#include "drain/guard.h"
 #include "held.h"
 #include "mischief.h"
 #include "taken.h"

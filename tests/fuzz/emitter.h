@@ -3,7 +3,7 @@
 #ifndef EMITTER_H
 #define EMITTER_H
 
-#include "emit_span.h"
+#include "emit/emit_span.h"
 
 #define EMITTER_BOUNDS 2u
 #define EMITTER_CALLS 4u /* of each series, open at a time */
@@ -43,7 +43,7 @@ extern const double emitter_bounds[EMITTER_BOUNDS];
 
 void emitter_begin(struct emitter *emitter, const struct shm_lane *lane);
 
-/* Emits one event through csrc/emit.h. */
+/* Emits one event through csrc/emit/emit.h. */
 void emitter_emit(struct emitter *emitter, const struct event *event);
 
 /* Counts it in the twin: before or after, and not at all if it must not count. */

@@ -6,7 +6,7 @@
  * What must hold: entries are handed out one behind the other, with ids that count up, each as it is in
  * the dictionary; and what is refused is not passed over.
  */
-#include "drain.h"
+#include "drain/drain.h"
 #include "program.h"
 
 struct known {

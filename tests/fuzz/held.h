@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One lane as the collector holds it: what shmetrics/collector/lane.py does, without names. */
+/* One lane as the collector holds it: what shmetrics/lanes/lane.py does, without names. */
 #ifndef HELD_H
 #define HELD_H
 
-#include "contained.h"
+#include "drain/contained.h"
 #include "memory.h"
 #include "store.h"
 

@@ -3,7 +3,7 @@
 #ifndef MEMORY_H
 #define MEMORY_H
 
-#include "lane.h"
+#include "lane/lane.h"
 #include "program.h"
 
 #include <sys/mman.h>

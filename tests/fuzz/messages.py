@@ -20,12 +20,12 @@ import atheris
 
 with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
     from shmetrics import config, dictionary
-    from shmetrics.collector import definitions
-    from shmetrics.collector.stock import message
     from shmetrics.errors import ConfigError
-    from shmetrics.exposition import negotiation
     from shmetrics.label_rules import rule
     from shmetrics.registration import protocol
+    from shmetrics.render import negotiation
+    from shmetrics.sources.oslo_metrics import message
+    from shmetrics.store import definitions
 
 _FILE = os.memfd_create("options")
 

@@ -2,7 +2,7 @@
 /* Fuzzing of numbers and label values as text: what was written reads back as what it was, and takes no
  * more room than was promised. */
 #include "program.h"
-#include "text.h"
+#include "render/text.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
 #ifndef STORE_H
 #define STORE_H
 
-#include "drain.h"
+#include "drain/drain.h"
 #include "program.h"
 
 #define STORE_CELLS 1024u

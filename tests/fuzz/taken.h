@@ -5,7 +5,7 @@
 
 #include "emitter.h"
 #include "program.h"
-#include "spans.h"
+#include "drain/spans.h"
 
 struct taken {
     uint32_t last; /* number of the last span */

@@ -32,12 +32,15 @@ C_TARGETS = {
     # name: flags of the core, sources of the core, sources of the target by how they are compiled
     "drain": (
         _TRACED,
-        ("drain", "totals", "entries", "scale", "state", "recovery", "contained", "guard"),
+        (
+            *("drain/drain", "drain/totals", "drain/entries", "drain/scale", "drain/state"),
+            *("drain/recovery", "drain/contained", "drain/guard"),
+        ),
         ("emitter",),
         ("traced",),
     ),
-    "entries": (_GUIDED, ("drain", "totals", "entries", "scale"), (), ()),
-    "numbers": (_GUIDED, ("text", "number", "decimal"), (), ()),
+    "entries": (_GUIDED, ("drain/drain", "drain/totals", "drain/entries", "drain/scale"), (), ()),
+    "numbers": (_GUIDED, ("render/text", "render/number", "render/decimal"), (), ()),
 }
 PYTHON_TARGETS = (
     *("hello", "answer", "label_rules", "strings", "definition"),

@@ -53,77 +53,85 @@ class Mutation(NamedTuple):
 
 CONTROLS = {
     "the head is believed": Mutation(
-        "drain.c", "if (waiting > drain->lane.records)", "if (waiting > UINT64_MAX - 1)"
+        "drain/drain.c", "if (waiting > drain->lane.records)", "if (waiting > UINT64_MAX - 1)"
     ),
     "the series of a record is read twice": Mutation(
-        "drain.c",
+        "drain/drain.c",
         "&drain->targets[record.series];",
         "&drain->targets[drain->ring.slots[drain->ring.tail & (drain->ring.records - 1)].series];",
     ),
     "the exception of a record is believed": Mutation(
-        "drain.c", "if (record->exception >= drain->n_targets)", "if (record->exception > 1u << 20)"
+        "drain/drain.c",
+        "if (record->exception >= drain->n_targets)",
+        "if (record->exception > 1u << 20)",
     ),
     "a span says how many slots are published": Mutation(
-        "drain.c", " ||\n        span.n_info >= waiting)", ")"
+        "drain/drain.c", " ||\n        span.n_info >= waiting)", ")"
     ),
     "what is said of a span is read twice": Mutation(
-        "drain.c",
+        "drain/drain.c",
         "memcpy(to + info_bytes, info.bytes, info.size_bytes);",
         "memcpy(to + info_bytes, info.bytes, ((const struct shm_span_info *)(const void *)"
         "&drain->ring.slots[(drain->ring.tail + i) & (drain->ring.records - 1)])->size_bytes);",
     ),
     "there is always room for a span": Mutation(
-        "spans.h", "if (spans->size_bytes - spans->used_bytes < most_bytes)", "if (most_bytes == 0)"
+        "drain/spans.h",
+        "if (spans->size_bytes - spans->used_bytes < most_bytes)",
+        "if (most_bytes == 0)",
     ),
     "the size of an entry is read twice": Mutation(
-        "entries.c",
+        "drain/entries.c",
         "memcpy(buffer, &header, sizeof header);",
         "memcpy(&header, at, sizeof header);",
     ),
     "the list of open calls is as long as it says": Mutation(
-        "state.c", "high = drain->lane.n_calls;", "high = high < 999 ? high : 999;"
+        "drain/state.c", "high = drain->lane.n_calls;", "high = high < 999 ? high : 999;"
     ),
-    "a part may end outside the file": Mutation("lane.h", "|| at > size_bytes ||", "||"),
+    "a part may end outside the file": Mutation("lane/lane.h", "|| at > size_bytes ||", "||"),
     "cells of the lane are handed out without end": Mutation(
-        "spill.h", "*used > n_cells - n", "*used > n_cells + 999"
+        "lane/spill.h", "*used > n_cells - n", "*used > n_cells + 999"
     ),
     "the tail moves before the cells change": Mutation(
-        "drain.c",
+        "drain/drain.c",
         "shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);\n"
         "        shm_ring_release(&drain->ring);",
         "shm_ring_release(&drain->ring);\n"
         "        shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);",
     ),
     "what is seen is noted before it is taken": Mutation(
-        "totals.c",
+        "drain/totals.c",
         "    if (into) {\n        struct shm_plan plan",
         "    atomic_store_explicit(seen_cell, now, memory_order_relaxed);\n"
         "    if (into) {\n        struct shm_plan plan",
     ),
     "an infinite sum is nothing that an honest emitter has": Mutation(
-        "totals.c", "!isnan(shm_value(now));", "isfinite(shm_value(now));"
+        "drain/totals.c", "!isnan(shm_value(now));", "isfinite(shm_value(now));"
     ),
     "nothing is undone": Mutation(
-        "recovery.c", "counts = undo->index == drain->ring.tail;", "counts = false;"
+        "drain/recovery.c", "counts = undo->index == drain->ring.tail;", "counts = false;"
     ),
     "an undo entry counts for any lane": Mutation(
-        "recovery.c",
+        "drain/recovery.c",
         "undo->kind == SHM_UNDO_NONE || undo->lane_id != drain->lane.lane_id",
         "undo->kind == SHM_UNDO_NONE",
     ),
-    "the undo entry begins with a neighbour's changes": Mutation("undo.h", "undo->n = 0;", ""),
+    "the undo entry begins with a neighbour's changes": Mutation(
+        "drain/undo.h", "undo->n = 0;", ""
+    ),
     "an event that was begun is not finished": Mutation(
-        "recovery.c", "if (intent->spilled != spilled)", "if (intent->spilled != spilled || true)"
+        "drain/recovery.c",
+        "if (intent->spilled != spilled)",
+        "if (intent->spilled != spilled || true)",
     ),
     "a file that was cut short is read without a guard": Mutation(
-        "contained.c",
+        "drain/contained.c",
         "    CONTAIN_LANE(guard, drain, SHM_BROKEN_CUT_SHORT)\n"
         "    enum shm_drained found = shm_drain_pass(drain);\n"
         "    shm_guard_leave(&guard);",
         "    enum shm_drained found = shm_drain_pass(drain);",
     ),
     "a pass that had to be left is not undone": Mutation(
-        "contained.c", "shm_recover_pass(drain);", ""
+        "drain/contained.c", "shm_recover_pass(drain);", ""
     ),
 }
 

@@ -15,10 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shmetrics import _ring
-from shmetrics.collector.definitions import sample_names
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules import rule
 from shmetrics.label_rules.rule import Hash, Rule, Ruling, drop, keep
+from shmetrics.store.definitions import sample_names
 
 OVERFLOW = _ring.OVERFLOW_VALUE
 LABELS = ("server", "topic", "method")

@@ -40,7 +40,7 @@ def all_functions() -> dict[str, str]:
 
 
 def sources() -> list[Path]:
-    return sorted(CSRC.glob("*.[ch]"))
+    return sorted(CSRC.glob("*/*.[ch]"))
 
 
 def operations() -> Iterator[Operation]:

@@ -38,7 +38,7 @@ def without_sizes(text: str) -> str:
 
 
 def layout_for_relacy(text: str) -> str:
-    """csrc/layout.h, but a record's words report races, and nothing is at its offset."""
+    """csrc/lane/layout.h, but a record's words report races, and nothing is at its offset."""
     text = without_sizes(text)
     record = re.search(r"struct shm_record \{.*?\n\};", text, re.DOTALL)
     assert record is not None
@@ -52,8 +52,12 @@ def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("relacy")
     core = folder / "csrc"
     shutil.copytree(CSRC, core)
-    (core / "layout.h").write_text(layout_for_relacy((CSRC / "layout.h").read_text()))
-    (core / "ledger.h").write_text(without_sizes((CSRC / "ledger.h").read_text()))
+    (core / "lane" / "layout.h").write_text(
+        layout_for_relacy((CSRC / "lane" / "layout.h").read_text())
+    )
+    (core / "drain" / "ledger.h").write_text(
+        without_sizes((CSRC / "drain" / "ledger.h").read_text())
+    )
     # -fpermissive: C takes a void pointer for any other. -w: relacy is older than its compiler.
     command = ["g++", "-std=c++20", "-O2", "-w", "-fpermissive", f"-I{HERE / 'relacy'}"]
     program = folder / "scenarios"

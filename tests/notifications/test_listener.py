@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from shmetrics.notifications import listener as module
-from shmetrics.notifications.listener import Endpoint
+from shmetrics.sources.notifications import listener as module
+from shmetrics.sources.notifications.listener import Endpoint
 from shmetrics.traces.reader import Query
 from shmetrics.traces.store import Limits
 from shmetrics.traces.traces import Traces

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics.notifications import payload as module
-from shmetrics.notifications.payload import Refused, event_of
+from shmetrics.sources.notifications import payload as module
+from shmetrics.sources.notifications.payload import Refused, event_of
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.store import TraceStore
 

@@ -91,11 +91,11 @@ def test_a_c_program_uses_the_headers(installation: Installation, tmp_path: Path
 
 def test_every_header_stands_alone(installation: Installation, tmp_path: Path) -> None:
     folder = include(installation)
-    headers = sorted(Path(folder, "shmetrics").glob("*.h"))
+    headers = sorted(Path(folder, "shmetrics").rglob("*.h"))
     assert headers
     for header in headers:
         source = tmp_path / "alone.c"
-        source.write_text(f"#include <shmetrics/{header.name}>\n")
+        source.write_text(f"#include <{header.relative_to(folder)}>\n")
         command = ["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
         done = subprocess.run(
             [*command, f"-I{folder}", str(source)], capture_output=True, text=True, check=False

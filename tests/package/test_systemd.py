@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 
 from shmetrics import cli
-from shmetrics.collector.descriptors import lanes_that_fit
+from shmetrics.collector.rlimits import lanes_that_fit
 from shmetrics.config import Config, load
-from shmetrics.registration.silent import MAX_SILENT
+from shmetrics.registration.pending_connections import MAX_SILENT
 from tests.collector.node import Emitter
 from tests.collector.samples import Samples, parse
 from tests.servers.patience import PATIENT

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics import seldom
-from shmetrics.seldom import MAX_CULPRITS, MAX_KINDS, MAX_TEXT, PAUSE_SECONDS, Seldom, shown
+from shmetrics import rate_limited_log
+from shmetrics.rate_limited_log import (
+    MAX_CULPRITS,
+    MAX_KINDS,
+    MAX_TEXT,
+    PAUSE_SECONDS,
+    Seldom,
+    shown,
+)
 
 log = logging.getLogger("test_seldom")
 
@@ -37,7 +44,7 @@ def test_a_flood_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_flood_of_kinds_is_a_kind(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seldom, "MAX_KINDS", 3)
+    monkeypatch.setattr(rate_limited_log, "MAX_KINDS", 3)
     now = 100.0
     found = Seldom(log, lambda: now)
     for n in range(100):

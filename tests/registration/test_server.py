@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 
 from shmetrics import _ring
 from shmetrics.errors import ShmetricsError
-from shmetrics.registration import client, protocol, server, silent
+from shmetrics.registration import client, pending_connections, protocol, server
+from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Answer, Hello, Result
 from shmetrics.registration.server import Server
-from shmetrics.registration.verdict import Granted, Refused
 from shmetrics.unix_socket import Access
 
 GOOD = protocol.encode_hello(Hello(_ring.LAYOUT_VERSION, 128, "nova-api"))
@@ -294,7 +294,7 @@ def test_who_says_nothing_is_shown_out(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_who_is_silent_for_longest_gives_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silent, "MAX_SILENT_PER_UID", 3)
+    monkeypatch.setattr(pending_connections, "MAX_SILENT_PER_UID", 3)
 
     async def test(desk: Desk) -> None:
         with contextlib.ExitStack() as clients:

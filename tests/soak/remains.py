@@ -14,8 +14,9 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from shmetrics import _drain, _ring
+from shmetrics import _ring
 from shmetrics.dictionary import decode_definition, decode_strings
+from shmetrics.lanes import _drain
 from tests.collector.hostile import (
     ADDED_AT,
     DICTIONARY_END_AT,

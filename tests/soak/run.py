@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Coroutine
 
-from shmetrics.collector.lane_files import BROKEN, LEDGER, MOST_BROKEN, OWNER
+from shmetrics.lanes.lane_files import BROKEN, LEDGER, MOST_BROKEN, OWNER
 from tests.soak import acts, growth
 from tests.soak.account import Wrong
 from tests.soak.book import Column

@@ -143,7 +143,8 @@ def test_an_account_that_is_not_exact_is_no_end(desk: Desk) -> None:
 
 def lane_of(desk: Desk, published: int, jobs: float = 0.0) -> None:
     """The lane of the killed process, as far as its counts go, and what was taken of its jobs."""
-    from shmetrics import _drain, _ring
+    from shmetrics import _ring
+    from shmetrics.lanes import _drain
 
     sizes = (64, 4096, 512, 16)
     memory = bytearray(_drain.lane_bytes(*sizes))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from shmetrics import rpc
-from shmetrics.collector.families import Families
-from shmetrics.collector.histograms import CallFamily
-from shmetrics.collector.limits import Limits
-from shmetrics.collector.stock import Receiver
-from shmetrics.collector.store import Store
+from shmetrics.sources.oslo_metrics import Receiver
+from shmetrics.store.families import Families
+from shmetrics.store.histograms import CallFamily
+from shmetrics.store.limits import Limits
+from shmetrics.store.store import Store
 
 BOUNDS = (0.01, 0.1, 1.0)
 DEFINITIONS = [side._replace(bounds=BOUNDS) for side in (rpc.CLIENT, rpc.SERVER)]

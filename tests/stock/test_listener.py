@@ -15,9 +15,9 @@ import pytest
 from oslo_config import cfg
 
 from shmetrics import rpc
-from shmetrics.collector.stock import Listener
-from shmetrics.collector.stock.listener import MAX_DATAGRAM_BYTES
 from shmetrics.errors import ShmetricsError
+from shmetrics.sources.oslo_metrics import Listener
+from shmetrics.sources.oslo_metrics.listener import MAX_DATAGRAM_BYTES
 from shmetrics.unix_socket import Access
 
 with warnings.catch_warnings():

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics import rpc
-from shmetrics.collector.stock import Receiver
-from shmetrics.collector.stock.message import Happening, Refused, decode
+from shmetrics.sources.oslo_metrics import Receiver
+from shmetrics.sources.oslo_metrics.message import Happening, Refused, decode
 
 CLIENT = rpc.CLIENT.name
 SERVER = rpc.SERVER.name

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shmetrics.collector.wiring import Front
 from shmetrics.config import Config, Web
 from shmetrics.config.address import Address
-from shmetrics.exposition.table import Series, Table
-from shmetrics.web import entrance
-from shmetrics.web.front import Front
+from shmetrics.http import access_rules
+from shmetrics.tables.table import Series, Table
 from tests.collector.node import node
 
 __all__ = ["node"]
@@ -134,8 +134,8 @@ class Running:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A web configuration file is taken soon; test_reload.py says when."""
-    monkeypatch.setattr(entrance, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(entrance, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(access_rules, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(access_rules, "SETTLE_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from shmetrics.config import Web
 from shmetrics.config.address import Address
 from shmetrics.config.web_file import RateLimit, WebFile
 from shmetrics.errors import ConfigError
-from shmetrics.web import reach, reasons
-from shmetrics.web.entrance import Entrance, Rules
-from shmetrics.web.guard import Bucket, Guard
-from shmetrics.web.passwords import Passwords
+from shmetrics.http import exposure, reasons
+from shmetrics.http.access_rules import Entrance, Rules
+from shmetrics.http.auth import Bucket, Guard
+from shmetrics.http.passwords import Passwords
 from tests.web.authority import PASSWORD, TLS, Authority, hashed, write
 from tests.web.raw import soon, tell
 
@@ -247,15 +247,15 @@ def rules(**parts: Any) -> Rules:
     ],
 )
 def test_it_says_who_can_reach_it(host: str, text: str) -> None:
-    assert reach.describe(Address(host, 9), rules()) == text
-    assert bool(list(reach.warnings(Address(host, 9), rules()))) is ("this node" not in text)
+    assert exposure.describe(Address(host, 9), rules()) == text
+    assert bool(list(exposure.warnings(Address(host, 9), rules()))) is ("this node" not in text)
 
 
 def test_passwords_in_the_clear_are_warned_of() -> None:
     users = rules(users={b"a": b"b"})
-    (warning,) = reach.warnings(Address("0.0.0.0", 9), users)
+    (warning,) = exposure.warnings(Address("0.0.0.0", 9), users)
     assert warning.startswith("0.0.0.0:9: passwords cross the network for everybody to read; ")
-    assert not list(reach.warnings(Address("127.0.0.1", 9), users))
+    assert not list(exposure.warnings(Address("127.0.0.1", 9), users))
 
 
 def test_a_whole_file_is_described(tmp_path: Path) -> None:
@@ -263,9 +263,9 @@ def test_a_whole_file_is_described(tmp_path: Path) -> None:
     tls = {**TLS, "client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "ca.crt"}
     contents = {"tls_server_config": tls, "basic_auth_users": {"alice": HASH}}
     entrance = Entrance(str(write(tmp_path / "web.yml", contents)))
-    said = reach.describe(Address("0.0.0.0", 9), entrance.rules)
+    said = exposure.describe(Address("0.0.0.0", 9), entrance.rules)
     assert said == "every interface, port 9; TLS, client certificates, passwords"
-    assert not list(reach.warnings(Address("0.0.0.0", 9), entrance.rules))
+    assert not list(exposure.warnings(Address("0.0.0.0", 9), entrance.rules))
 
 
 # ---- the clients that people have ----------------------------------------------------------------

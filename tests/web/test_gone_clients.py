@@ -17,10 +17,10 @@ from starlette.responses import PlainTextResponse
 from shmetrics.collector.daemon import Faults
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.seldom import Seldom
-from shmetrics.web import reasons
-from shmetrics.web.connection import Connection
-from shmetrics.web.server import Server
+from shmetrics.http import reasons
+from shmetrics.http.connection import Connection
+from shmetrics.http.server import Server
+from shmetrics.rate_limited_log import Seldom
 from tests.web.authority import TLS, Authority, write
 from tests.web.conftest import FakeSource
 from tests.web.raw import connected, many, soon, tell

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.web import reasons
+from shmetrics.http import reasons
 from tests.collector.node import Emitter, Node
 from tests.collector.samples import Samples, parse
 from tests.web.authority import PASSWORD, hashed, write

@@ -15,10 +15,10 @@ from starlette.responses import PlainTextResponse
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.exposition.table import Series, Table
-from shmetrics.web import reasons
-from shmetrics.web import server as web_server
-from shmetrics.web.server import Server
+from shmetrics.http import reasons
+from shmetrics.http import server as web_server
+from shmetrics.http.server import Server
+from shmetrics.tables.table import Series, Table
 from tests.web.raw import connected, many, said, soon, tell
 
 LOOPBACK = Address("127.0.0.1", 0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.exposition.table import EXEMPLAR, Series, Table
+from shmetrics.tables.table import EXEMPLAR, Series, Table
 from shmetrics.web.methods import Method, quantile, side_of, summarize
 
 FAMILY = "oslo_messaging_rpc_client"

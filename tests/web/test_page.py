@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shmetrics.web import figures
+from shmetrics import figures
 from shmetrics.web.page import MAX_ROWS, render
 from tests.web.conftest import call_tables
 

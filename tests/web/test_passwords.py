@@ -9,8 +9,8 @@ import time
 import bcrypt
 import pytest
 
-from shmetrics.web import passwords, turns
-from shmetrics.web.passwords import Busy, Passwords, matches
+from shmetrics.http import passwords, turns
+from shmetrics.http.passwords import Busy, Passwords, matches
 
 ALICE = bcrypt.hashpw(b"right", bcrypt.gensalt(4))
 BOB = bcrypt.hashpw(b"bobs", bcrypt.gensalt(5))

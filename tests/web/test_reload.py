@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from shmetrics.config import web_file
 from shmetrics.config.web_file import WebFile
 from shmetrics.errors import ConfigError
-from shmetrics.web import still
-from shmetrics.web.entrance import RETRY_SECONDS, SETTLE_SECONDS, Entrance
+from shmetrics.http import still
+from shmetrics.http.access_rules import RETRY_SECONDS, SETTLE_SECONDS, Entrance
 from tests.web.authority import Authority, hashed
 from tests.web.conftest import FakeSource
 

@@ -14,10 +14,10 @@ from starlette.requests import Request
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.exposition import formatter, openmetrics, text
-from shmetrics.exposition.part import part
-from shmetrics.exposition.table import Series, Table
-from shmetrics.web import reasons
+from shmetrics.http import reasons
+from shmetrics.render import formatter, openmetrics, text
+from shmetrics.render.row_slice import part
+from shmetrics.tables.table import Series, Table
 from shmetrics.web.app import _Pages
 from tests.web.raw import connected, said, soon, tell
 

@@ -10,9 +10,9 @@ import pytest
 
 from shmetrics.config.address import Address
 from shmetrics.errors import ShmetricsError
-from shmetrics.exposition.table import Series, Table
+from shmetrics.http.server import Server
+from shmetrics.tables.table import Series, Table
 from shmetrics.web.app import make_app
-from shmetrics.web.server import Server
 
 
 def has_ipv6() -> bool:

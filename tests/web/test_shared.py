@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.exposition.table import Series, Table
+from shmetrics.tables.table import Series, Table
 from shmetrics.web.shared import Shared
 
 

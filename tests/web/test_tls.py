@@ -14,7 +14,7 @@ import pytest
 from shmetrics.config import Web, web_file
 from shmetrics.config.address import Address
 from shmetrics.errors import ConfigError
-from shmetrics.web import reasons, tls
+from shmetrics.http import reasons, tls
 from tests.web.authority import TLS, Authority, write
 from tests.web.raw import address_of, connected, many, said, soon
 

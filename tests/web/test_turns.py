@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics.web import turns
-from shmetrics.web.turns import Full, Turns
+from shmetrics.http import turns
+from shmetrics.http.turns import Full, Turns
 
 CLIENTS = [
     *("192.0.2.1", "192.0.2.2", "10.0.0.1", "::ffff:10.0.0.2", "2001:db8:1::1", "2001:db8:1::2"),

@@ -42,7 +42,7 @@ from shmetrics._ring cimport (
     shm_trace_read,
 )
 
-include "../../_vectorcall.pxi"
+include "../../emitter/_vectorcall.pxi"
 
 cdef object _our_start = None  # and _our_stop: this module's functions, below
 cdef object _our_stop = None

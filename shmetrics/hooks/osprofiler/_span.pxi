@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A span, and the chain of those around it. Part of _profiler.pyx.
 
-cdef extern from "ids.h" nogil:
+cdef extern from "emit/ids.h" nogil:
     enum:
         SHM_ID_TEXT_BYTES
 

@@ -8,7 +8,7 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from shmetrics.client import site
+from shmetrics.client import collector_client
 from shmetrics.errors import ShmetricsError
 
 
@@ -25,11 +25,15 @@ class Sites:
 
     def ask(self, path: str) -> list[Any]:
         """What each collector that answers says at this path. Raises NoCollectors if none does."""
-        config = os.environ.get(site.HTTP_CONFIG_VARIABLE, "")
+        config = os.environ.get(collector_client.HTTP_CONFIG_VARIABLE, "")
         found, problems = [], []
         for host in self._hosts or [""]:
             try:
-                one = site.at(f"http://{host}", config) if host else site.find(http_config=config)
+                one = (
+                    collector_client.at(f"http://{host}", config)
+                    if host
+                    else collector_client.find(http_config=config)
+                )
                 found.append(one.get_json(path))
             except ShmetricsError as error:
                 problems.append(str(error))

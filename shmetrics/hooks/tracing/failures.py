@@ -9,7 +9,7 @@ import functools
 import logging
 from typing import Any
 
-from shmetrics.seldom import Seldom
+from shmetrics.rate_limited_log import Seldom
 
 __all__ = ["failed", "refused"]
 

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Draining: moving records out of a lane into the store's cells.
+ *
+ * The drain trusts nothing. Whatever an emitter can write is copied before it is checked and
+ * checked before it is used; a lane that breaks the contract yields a reason and is read no more.
+ *
+ * It knows neither names nor labels: new dictionary entries are handed to the caller, who binds
+ * each series to cells of the store and from then on only sees numbers change.
+ *
+ * Concurrency: one thread at a time per lane. Progress: a pass is bounded by the ring's capacity.
+ */
+#ifndef SHM_DRAIN_H
+#define SHM_DRAIN_H
+
+#include <stdbool.h>
+
+#include "exemplars.h"
+#include "../lane/lane.h"
+#include "ledger.h"
+#include "../lane/ring.h"
+#include "scale.h"
+#include "spans.h"
+#include "../lane/spill.h"
+#include "undo.h"
+
+enum shm_drained {
+    SHM_DRAINED = 0,
+    SHM_DRAIN_ENTRIES = 1, /* the dictionary has grown: read the entries, bind them, drain again */
+    SHM_DRAIN_NO_MEMORY = 2,
+    /* from here on: the lane breaks the contract */
+    SHM_BROKEN_HEAD = 3,       /* more records than the ring holds */
+    SHM_BROKEN_DICTIONARY = 4, /* end outside the dictionary, or moved back */
+    SHM_BROKEN_ENTRY = 5,      /* size, kind or id of an entry */
+    SHM_BROKEN_KIND = 6,       /* unknown kind of record, or one that does not fit its series */
+    SHM_BROKEN_SERIES = 7,     /* id that the dictionary does not have */
+    SHM_BROKEN_VALUE = 8,      /* not finite, or negative for a counter */
+    SHM_BROKEN_CELLS = 9,      /* totals that went back */
+    SHM_BROKEN_CUT_SHORT = 10, /* the file became shorter: see contained.h */
+};
+
+/* Where a series' events go. */
+struct shm_target {
+    uint64_t *cells; /* in the store; NULL: counted as unbound and left alone */
+    const struct shm_scale *scale; /* of a histogram or calls, in the caller's memory */
+    uint32_t n_bounds;  /* of the lane's own definition */
+    uint32_t lane_cell; /* its cells in the lane, or SHM_NO_CELLS */
+    uint32_t next_counter; /* id of the lane's next counter; 0: of none */
+    uint16_t type;
+};
+
+/* Cells of the store in which the collector counts what becomes of events: counters, that is
+ * doubles. NULL: not counted. */
+struct shm_tally {
+    uint64_t *events[SHM_KINDS]; /* recorded, by kind; 0: of a kind that nobody knows */
+    uint64_t *unbound;           /* of series that are bound to nothing */
+    uint64_t *spilled;
+    uint64_t *overflowed; /* counted without their labels */
+    uint64_t *dropped[SHM_DROPS];
+};
+
+struct shm_drain {
+    struct shm_lane lane;
+    struct shm_ring_reader ring;
+    uint64_t spilled;         /* as of the last fold; as is added */
+    uint64_t added;
+    uint32_t dictionary_read; /* bytes */
+    uint32_t families;
+    uint32_t n_targets;       /* targets[0] is unused: ids start at 1 */
+    uint32_t room;
+    uint32_t first_counter;   /* id of one; 0: there is none */
+    uint32_t last_counter;
+    struct shm_target *targets;
+    uint32_t cells_used;
+    struct shm_tally tally; /* nothing, until the caller fills it in */
+    uint64_t taken[SHM_KINDS]; /* by this pass, not yet in the tally */
+    struct shm_exemplars *exemplars; /* NULL: none are kept */
+    struct shm_spans *spans;         /* NULL: none are taken */
+    struct shm_ledger *ledger;       /* of this lane; the emitter does not have it */
+    /* the store: its undo entry, its cells */
+    struct shm_undo *undo;
+    uint64_t *cells;
+    uint64_t n_cells;
+};
+
+struct shm_open_call_copy {
+    uint64_t start_ns;
+    uint32_t series;
+    uint32_t slot;
+};
+
+struct shm_gauge_copy {
+    uint32_t series;
+    uint32_t zero;
+    double value;
+    uint64_t stamp_ns;
+};
+
+/* Starts at the tail that the lane's consumer line holds. ledger: the lane's. cells and undo are the
+ * store's. */
+enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
+                               struct shm_ledger *ledger, struct shm_undo *undo, uint64_t *cells,
+                               uint64_t n_cells);
+void shm_drain_close(struct shm_drain *drain);
+
+/* One pass: records, then totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
+enum shm_drained shm_drain_pass(struct shm_drain *drain);
+
+/* SHM_DRAINED, or SHM_DRAIN_ENTRIES: there are entries to be read first. */
+enum shm_drained shm_drain_all_read(const struct shm_drain *drain);
+
+/* Copies the next unread entry into buffer (SHM_ENTRY_MAX_BYTES) and its checked header into
+ * *entry. SHM_DRAINED with size_bytes 0: there is none. An entry for a series has to be answered
+ * with shm_drain_bind before the next one is read. */
+enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entry,
+                                 unsigned char *buffer);
+
+/* Binds the next series id. type and n_bounds are those of the lane's own definition: they decide
+ * which cells of the lane are the series'. scale: how the counts of a histogram or of calls lie in
+ * cells, of n_bounds + 1 classic buckets; it must outlive the drain. */
+enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t n_bounds,
+                                const struct shm_scale *scale, uint64_t *cells);
+
+/* What a dead emitter leaves to the store, each once, however often the collector is killed at it.
+ * cell: index of the store's. take_gauge adds a gauge's value or, for one that is not finite, 1: what
+ * it is given to is then a count of such; abandon counts an open call, and gives its slot back. False:
+ * there is nothing to take. */
+bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);
+bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
+
+/* Adds to a cell of the store, or to none (SHM_NO_CELL), by how much `now` is more than what this
+ * report of the ledger says; then the report says `now`. False: there is nothing to add. Like all
+ * that is folded, it happens once, however often the collector is killed at it. */
+#define SHM_NO_CELL UINT64_MAX
+bool shm_drain_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell);
+uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t report);
+
+/* Reports what the emitter has counted: added, spilled, overflowed, and dropped by cause. */
+void shm_drain_report_counts(struct shm_drain *drain);
+
+/* Tells the emitter to register anew: this lane is read no more. */
+void shm_drain_give_up(struct shm_drain *drain);
+
+/* Copies up to n open calls; returns how many. */
+uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
+                         uint32_t n);
+
+/* Copies the values of up to n gauges, the first with an id >= from_series; returns how many. */
+uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
+                          struct shm_gauge_copy *gauges, uint32_t n);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The producer: one emitter's end of a lane. It begins in a lane and goes on in another, finds a slot
+ * for an event, and counts by cause what could not be kept. What an event is about is defined in
+ * definitions.h, the events themselves are in emit.h.
+ *
+ * Concurrency: one thread at a time per producer (Python: whoever holds the GIL).
+ */
+#ifndef SHM_PRODUCER_H
+#define SHM_PRODUCER_H
+
+#include <stdbool.h>
+
+#include "../lane/clock.h"
+#include "kick.h"
+#include "../lane/lane.h"
+#include "../lane/ring.h"
+#include "../lane/spill.h"
+
+#define SHM_MAX_OPEN_CALLS 4096u
+#define SHM_NO_SLOT UINT32_MAX
+#define SHM_ATTEND_NS UINT64_C(1000000000)
+#define SHM_ATTEND_SOON_NS UINT64_C(10000000) /* while an answer is on its way */
+
+/* What a definition takes of a lane. */
+struct shm_room {
+    uint64_t bytes; /* of the dictionary */
+    uint32_t cells;
+};
+
+struct shm_producer {
+    struct shm_ring ring;
+    uint32_t generation; /* changes when ids become invalid: a new lane */
+    uint32_t epoch;      /* changes when the process does: a fork */
+    struct shm_lane lane; /* lane.header is NULL while there is none */
+    uint32_t families;
+    uint32_t series;
+    uint32_t cells_used;
+    uint64_t dictionary_end;
+    struct shm_room reserved; /* for overflow series that are not defined yet */
+    void *kicks; /* the page that the collector watches; NULL if none */
+    bool disabled;
+    uint64_t attend_at_ns;
+    uint64_t homeless; /* events for which not even private memory could be had */
+    bool (*open)(struct shm_producer *); /* makes a lane when there is none; may be NULL */
+    uint32_t n_free;
+    uint32_t calls_high;
+    uint16_t free_calls[SHM_MAX_OPEN_CALLS];
+};
+
+/* An open call: kept by the caller between start and end. Whoever knows of a trace that it belongs to
+ * says so once it has begun: traced, and trace. */
+struct shm_call {
+    uint64_t start_ns;
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t epoch;
+    bool open;
+    bool traced;
+    struct shm_trace trace;
+};
+
+enum shm_emit {
+    SHM_EMITTED = 0,
+    SHM_ATTENTION = 1, /* emitted or counted; and it is time to look after the registration */
+};
+
+static inline const char *shm_drop_name(enum shm_drop cause)
+{
+    static const char *const names[SHM_DROPS] = {
+        "lane_full",    "oversized",      "bad_value", "bad_labels",
+        "foreign_call", "untracked_call", "no_memory", "bad_exemplar",
+        "span",
+    };
+    return (unsigned)cause < SHM_DROPS ? names[cause] : "unknown";
+}
+
+/* True if there is a lane to write to, after making one if need be. */
+static inline bool shm_has_lane(struct shm_producer *p)
+{
+    return p->lane.header || (!p->disabled && p->open && p->open(p));
+}
+
+static inline void shm_count_drop(struct shm_producer *p, enum shm_drop cause, uint64_t n)
+{
+    if (shm_has_lane(p))
+        shm_cell_count(&p->lane.header->producer.dropped[cause], n);
+    else if (!p->disabled)
+        p->homeless += n;
+}
+
+/* ---- the lane underneath ---------------------------------------------------------------- */
+
+/* Starts recording into a fresh lane. Ids of the previous one become invalid. */
+static inline void shm_producer_begin(struct shm_producer *p, const struct shm_lane *lane,
+                                      uint32_t generation)
+{
+    p->lane = *lane;
+    if (p->lane.n_calls > SHM_MAX_OPEN_CALLS)
+        p->lane.n_calls = SHM_MAX_OPEN_CALLS;
+    p->generation = generation;
+    p->families = 0;
+    p->series = 0;
+    p->cells_used = 0;
+    p->dictionary_end = 0;
+    p->reserved = (struct shm_room){0, 0};
+    p->calls_high = 0;
+    p->n_free = p->lane.n_calls;
+    for (uint32_t i = 0; i < p->n_free; i++) /* lowest slot on top of the stack */
+        p->free_calls[i] = (uint16_t)(p->n_free - 1 - i);
+    shm_ring_open(&p->ring, lane->ring, lane->records, lane->header);
+    shm_cell_count(&lane->header->producer.dropped[SHM_DROP_NO_MEMORY], p->homeless);
+    p->homeless = 0;
+}
+
+/* Goes on in another lane with the same ids, taking along definitions, totals and open calls.
+ * The new lane must be untouched. Returns false, and changes nothing, if they do not fit. */
+static inline bool shm_producer_move(struct shm_producer *p, const struct shm_lane *to)
+{
+    const struct shm_lane *from = &p->lane;
+    if (p->dictionary_end + p->reserved.bytes > to->dictionary_bytes ||
+        (uint64_t)p->cells_used + p->reserved.cells > to->n_cells ||
+        p->calls_high > to->n_calls || to->n_calls > SHM_MAX_OPEN_CALLS)
+        return false;
+    struct shm_producer_line *old_line = &from->header->producer;
+    struct shm_producer_line *new_line = &to->header->producer;
+    memcpy(to->dictionary, from->dictionary, p->dictionary_end);
+    for (uint32_t i = 0; i < p->cells_used; i++)
+        atomic_store_explicit(&to->cells[i],
+                              atomic_load_explicit(&from->cells[i], memory_order_relaxed),
+                              memory_order_relaxed);
+    for (uint32_t i = 0; i < p->calls_high; i++) {
+        uint32_t series = atomic_load_explicit(&from->calls[i].series, memory_order_relaxed);
+        atomic_store_explicit(&to->calls[i].start_ns,
+                              atomic_load_explicit(&from->calls[i].start_ns, memory_order_relaxed),
+                              memory_order_relaxed);
+        /* Relaxed: the slots count once calls_high is moved, below. */
+        atomic_store_explicit(&to->calls[i].series, series, memory_order_relaxed);
+    }
+    /* A smaller or larger table of open calls: hand out what is free in the new one. */
+    uint32_t n_free = 0;
+    for (uint32_t i = to->n_calls; i-- > 0;) {
+        if (i >= p->calls_high ||
+            atomic_load_explicit(&to->calls[i].series, memory_order_relaxed) == 0)
+            p->free_calls[n_free++] = (uint16_t)i;
+    }
+    p->n_free = n_free;
+    for (int i = 0; i < SHM_DROPS; i++)
+        shm_cell_count(&new_line->dropped[i],
+                       atomic_load_explicit(&old_line->dropped[i], memory_order_relaxed));
+    shm_cell_count(&new_line->overflowed,
+                   atomic_load_explicit(&old_line->overflowed, memory_order_relaxed));
+    atomic_store_explicit(&new_line->gauge_writes,
+                          atomic_load_explicit(&old_line->gauge_writes, memory_order_relaxed),
+                          memory_order_relaxed);
+    /* Pairs with the acquires in shm_drain: first what gives meaning, then the totals. */
+    atomic_store_explicit(&new_line->dictionary_end, p->dictionary_end, memory_order_release);
+    atomic_store_explicit(&new_line->spilled,
+                          atomic_load_explicit(&old_line->spilled, memory_order_relaxed),
+                          memory_order_release);
+    /* After spilled, with which all totals come if anything was spilled: so they come together. Pairs
+     * with the acquire of added in shm_drain_pass. */
+    atomic_store_explicit(&new_line->added,
+                          atomic_load_explicit(&old_line->added, memory_order_relaxed),
+                          memory_order_release);
+    /* Last, so that no call shows as open whose start is not counted. Pairs with the acquire in
+     * shm_drain_calls. */
+    atomic_store_explicit(&new_line->calls_high, p->calls_high, memory_order_release);
+    p->lane = *to;
+    shm_ring_open(&p->ring, to->ring, to->records, to->header);
+    return true;
+}
+
+/* ---- the slow path ---------------------------------------------------------------------- */
+
+/* Whether anybody drains the lane that there is. */
+static inline enum shm_lane_state shm_lane_state(const struct shm_producer *p)
+{
+    return (enum shm_lane_state)atomic_load_explicit(&p->lane.header->consumer.state,
+                                                     memory_order_relaxed);
+}
+
+/* Whether the collector has given the lane up. */
+static inline bool shm_is_closed(const struct shm_producer *p)
+{
+    return p->lane.header && shm_lane_state(p) == SHM_LANE_CLOSED;
+}
+
+/* Nobody drains the lane: whether it is time to do something about it. */
+static SHM_APART enum shm_emit shm_attend_now(struct shm_producer *p)
+{
+    if (!p->open)
+        return SHM_EMITTED;
+    uint64_t now_ns = shm_clock_coarse_ns();
+    if (now_ns < p->attend_at_ns)
+        return SHM_EMITTED;
+    p->attend_at_ns = now_ns + SHM_ATTEND_NS;
+    return SHM_ATTENTION;
+}
+
+/* The collector has been asked, and may answer at any moment. */
+static inline void shm_attend_soon(struct shm_producer *p)
+{
+    p->attend_at_ns = shm_clock_coarse_ns() + SHM_ATTEND_SOON_NS;
+}
+
+static inline enum shm_emit shm_attend(struct shm_producer *p)
+{
+    return SHM_USUAL(shm_lane_state(p) == SHM_LANE_OPEN) ? SHM_EMITTED : shm_attend_now(p);
+}
+
+/* A slot, if need be after looking where the collector is. NULL: the ring is full. */
+static inline struct shm_record *shm_slot(struct shm_producer *p)
+{
+    struct shm_record *slot = shm_ring_slot(&p->ring);
+    if (!slot) {
+        enum shm_refresh found = shm_ring_refresh(&p->ring);
+        if (found == SHM_REFRESH_KICK)
+            shm_kick(p->kicks);
+        if (found != SHM_REFRESH_FULL)
+            slot = shm_ring_slot(&p->ring);
+    }
+    return slot;
+}
+
+/* Whether there are n slots, if need be after looking where the collector is. */
+static inline bool shm_slots(struct shm_producer *p, uint64_t n)
+{
+    enum shm_refresh found = shm_ring_reserve(&p->ring, n);
+    if (found == SHM_REFRESH_KICK)
+        shm_kick(p->kicks);
+    return found != SHM_REFRESH_FULL;
+}
+
+#endif

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp): a POST for a batch.
+
+Each has a connection of its own: one a second, or a thousand spans, is not worth keeping one for,
+and none goes stale.
+"""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import http.client
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from shmetrics import plain_file
+from shmetrics.destinations import otlp
+from shmetrics.destinations.destination import Receiver
+from shmetrics.destinations.sender import Outcome, Refused, TryAgain
+from shmetrics.http_client import Answer, Clock, Peer, exchange
+from shmetrics.traces.reader import Span
+
+MOST_ANSWER_BYTES: Final = 64 * 1024
+_TEMPORARY: Final = (429, 502, 503, 504)  # by the specification
+
+
+class OtlpHttp:
+    """A receiver that is spoken to in protocol buffers over HTTP."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        headers: Mapping[str, str],
+        ca_file: str = "",
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        """ca_file: who vouches for it; "": whom the system trusts. Raises OSError for that file."""
+        if ca_file:
+            plain_file.read(ca_file)  # OpenSSL would wait for a pipe
+        tls = ssl.create_default_context(cafile=ca_file or None) if receiver.is_tls else None
+        self._peer = Peer(receiver.host, receiver.port, tls)
+        self._path = receiver.path
+        self._timeout_seconds = timeout_seconds
+        self._headers = {**headers, "Content-Type": "application/x-protobuf"}
+        if receiver.credentials:
+            basic = base64.b64encode(receiver.credentials.encode()).decode()
+            self._headers["Authorization"] = f"Basic {basic}"
+
+    def send(self, spans: Sequence[Span]) -> Outcome:
+        message, outcome = otlp.request(spans)
+        if outcome.failed == len(spans):
+            return outcome
+        answer = self._answer(message.SerializeToString())
+        if answer.status // 100 == 2:
+            return outcome._replace(refused=_refused(answer.body))
+        why = f"{answer.status} {answer.reason}"
+        if answer.status in _TEMPORARY:
+            raise TryAgain(why, _after_seconds(answer.headers.get("Retry-After", "")))
+        raise Refused(why)
+
+    def _answer(self, body: bytes) -> Answer:
+        clock = Clock(self._timeout_seconds)
+        try:
+            return exchange(
+                self._peer, "POST", self._path, self._headers, clock, body, MOST_ANSWER_BYTES
+            )
+        except (OSError, http.client.HTTPException) as error:
+            raise TryAgain(str(error) or type(error).__name__) from None
+
+    def close(self) -> None:
+        """Nothing is open between two batches."""
+
+
+def _refused(answer: bytes) -> int:
+    """How many spans the receiver says that it did not take; what is no answer says nothing."""
+    try:
+        found = ExportTraceServiceResponse.FromString(answer)
+    except DecodeError:
+        return 0
+    return int(found.partial_success.rejected_spans)
+
+
+def _after_seconds(said: str) -> float:
+    """Retry-After: seconds, or a date. 0 if it is neither."""
+    if said.isascii() and said.isdigit():
+        return float(said[:9])
+    try:
+        return max(email.utils.parsedate_to_datetime(said).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands between a request and the application: rate, password, added headers."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from starlette.responses import PlainTextResponse
+
+from shmetrics.config.web_file import RateLimit
+from shmetrics.http import reasons
+from shmetrics.http.access_rules import Entrance
+from shmetrics.http.asgi import App, Message
+from shmetrics.http.observer import Counts
+from shmetrics.http.passwords import Busy, Passwords
+
+_CHALLENGE = {"www-authenticate": 'Basic realm="shmetrics", charset="UTF-8"'}
+_LATER = {"retry-after": "1"}
+
+
+class Bucket:
+    """Holds so many requests, and gets one more per interval."""
+
+    def __init__(self, rate: RateLimit, now: Callable[[], float] = time.monotonic) -> None:
+        self.rate = rate
+        self._now = now
+        self._held = float(rate.burst)
+        self._since = now()
+
+    def take(self) -> bool:
+        """Whether there was one; always, if there is no limit."""
+        interval = self.rate.interval_seconds
+        if not interval:
+            return True
+        now = self._now()
+        self._held = min(self._held + (now - self._since) / interval, float(self.rate.burst))
+        self._since = now
+        if self._held < 1:
+            return False
+        self._held -= 1
+        return True
+
+
+class Guard:
+    """An application in front of another one. It knows the entrance's rules of now."""
+
+    def __init__(self, app: App, entrance: Entrance, passwords: Passwords, counts: Counts) -> None:
+        self._app = app
+        self._entrance = entrance
+        self._passwords = passwords
+        self._counts = counts
+        self._bucket = Bucket(RateLimit())
+
+    async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        file = self._entrance.rules.file
+        added = [(name.lower(), value) for name, value in file.http.headers.items() if value]
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": _join(message["headers"], added)}
+            await send(message)
+
+        refusal = await self._refusal(scope)
+        app = self._app if refusal is None else refusal
+        await app(scope, receive, send_with_headers if added else send)
+
+    async def _refusal(self, scope: Message) -> PlainTextResponse | None:
+        """What to answer instead; None: nothing speaks against the request."""
+        file = self._entrance.rules.file
+        if self._bucket.rate != file.rate:
+            self._bucket = Bucket(file.rate)
+        if not self._bucket.take():
+            self._counts.refused(reasons.RATE)
+            return PlainTextResponse("429 too many requests\n", 429, _LATER)
+        if not file.users:
+            return None
+        given = _credentials(scope["headers"])
+        if given is not None:
+            try:
+                if await self._are_right(*given, scope["client"][0]):
+                    return None
+            except Busy:
+                self._counts.refused(reasons.PASSWORDS_BUSY)
+                return PlainTextResponse("503 too many passwords to check\n", 503, _LATER)
+        self._counts.refused(reasons.PASSWORD)
+        return PlainTextResponse("401 user and password, please\n", 401, _CHALLENGE)
+
+    async def _are_right(self, user: bytes, password: bytes, client: str) -> bool:
+        """Whether they are, by the rules in force once that is known: others may have come while
+        they waited for their turn. Raises Busy."""
+        while users := self._entrance.rules.file.users:
+            are_right = await self._passwords.are_right(users, user, password, client)
+            if self._entrance.rules.file.users == users:
+                return are_right
+        return True  # nobody needs a password any more
+
+
+def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
+    """User and password of an Authorization header; None if there is no good one."""
+    found = [value for name, value in headers if name.lower() == b"authorization"]
+    scheme, _, encoded = (found[0] if len(found) == 1 else b"").partition(b" ")
+    if scheme.lower() != b"basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except binascii.Error:
+        return None
+    return (user, password) if colon else None
+
+
+def _join(
+    headers: Iterable[tuple[bytes, bytes]], added: Iterable[tuple[str, str]]
+) -> list[tuple[bytes, bytes]]:
+    """The headers with those added that are not there just so; of two policies both hold."""
+    joined = list(headers)
+    for name, value in added:
+        pair = (name.encode(), value.encode())
+        if pair not in joined:
+            joined.append(pair)
+    return joined

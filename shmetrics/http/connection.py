@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One HTTP/1.1 connection: requests out of bytes, an ASGI application's answers back, in limits.
+
+h11 knows the protocol; this knows sizes and time. No request here has a body, so that a request is
+its head: it has to be whole within a time and a size. An answer goes out in pieces, each when the
+one before it is gone: a client that does not read costs a piece and a reference to the answer, and
+that for a limited time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+from collections.abc import Sized
+from typing import Protocol
+
+import h11
+
+from shmetrics.config import Web
+from shmetrics.http import asgi, reasons
+from shmetrics.http.asgi import App, Message
+
+PIECE_BYTES = 256 * 1024
+# A client that is refused may still be sending. Closed at once, its kernel would throw away the
+# reason unread.
+LINGER_SECONDS = 2.0
+
+
+class Phase(enum.IntEnum):
+    """What a connection is at. Where too many are open, they give way in this order."""
+
+    LEAVING = 0  # has had its last answer
+    ASKING = 1  # has sent no whole request yet, or none since the last
+    TAKING = 2  # takes its answer
+    WAITING = 3  # for the application; does not give way
+
+
+class Owner(Protocol):
+    """Who looks after all connections."""
+
+    def admits(self, connection: Connection) -> bool:
+        """Whether this client may ask; decided once, when it has connected."""
+
+    def keeps(self, connection: Connection) -> bool:
+        """Whether there may be another request on this connection."""
+
+    def sending(self, connection: Connection) -> None:
+        """An answer begins to go out: connection.answer."""
+
+    def answered(self) -> None:
+        """An answer is out, and what comes next has not begun."""
+
+    def failed(self, target: bytes, error: Exception) -> None:
+        """The application made no answer to a request for this."""
+
+    def refused(self, reason: str) -> None: ...
+    def lost(self, connection: Connection) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """Begins with the accepted socket; the time for the first request includes TLS's handshake.
+
+    since: when it last got on, on the loop's clock. answer: what its client has yet to take, which
+    others may take as well. piece: what of it is its own.
+    """
+
+    def __init__(self, app: App, limits: Web, owner: Owner) -> None:
+        self._app = app
+        self._limits = limits
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._h11 = h11.Connection(h11.SERVER, limits.max_head_bytes)
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._started: Message | None = None
+        self._asked_before = False
+        self._head_only = False
+        self._heard_all = False
+        self.transport: asyncio.Transport | None = None
+        self.opening: asyncio.Task[None] | None = None  # set by the owner
+        self.answer: Sized = b""
+        self.piece = b""
+        self._enter(Phase.ASKING, limits.request_seconds)
+
+    def _enter(self, phase: Phase, seconds: float | None) -> None:
+        self.phase = phase
+        self.since = self._loop.time()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self._loop.call_later(seconds, self._late)
+
+    def _late(self) -> None:
+        """The time for this phase is over."""
+        idle = self._asked_before and not self._h11.trailing_data[0]
+        if self.phase is Phase.TAKING:
+            self._owner.refused(reasons.SLOW_READER)
+        elif self.phase is Phase.ASKING and not idle:
+            self._owner.refused(reasons.SLOW_REQUEST)
+            if self.transport is not None:
+                self._refuse(408, "the request took too long")
+                return
+        self.abort()
+
+    def abort(self) -> None:
+        """Ends it at once, whatever it is at."""
+        if self.transport is not None:
+            self.transport.abort()
+        elif self.opening is not None:
+            self.opening.cancel()
+
+    def finish(self) -> None:
+        """Ends it after the answer that is under way."""
+        if self.phase is Phase.ASKING and self.transport is not None:
+            self.transport.close()
+        elif self.phase is Phase.ASKING:
+            self.abort()
+
+    # ---- the transport's side -----------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        # Written is what the kernel has taken. (asyncio's TLS pauses at its limit, its TCP above.)
+        transport.set_write_buffer_limits(1 if transport.get_extra_info("sslcontext") else 0, 0)
+        if not self._owner.admits(self):
+            self._owner.refused(reasons.CLIENT_NAME)
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if exc is not None and self.phase in (Phase.WAITING, Phase.TAKING):
+            self._owner.refused(reasons.GONE)
+        if self.transport is not None:
+            self.transport.close()  # TLS's own does not know in CPython 3.10
+        self.transport = None
+        self.answer = self.piece = b""
+        self._writable.set()
+        self._owner.lost(self)
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def eof_received(self) -> bool:
+        """Keep the half that can be written for an answer that is due; TLS has no such half."""
+        assert self.transport is not None
+        self._heard_all = True
+        return self.phase in (Phase.WAITING, Phase.TAKING) and self.transport.can_write_eof()
+
+    def data_received(self, data: bytes) -> None:
+        if self.phase is Phase.LEAVING or self.transport is None:
+            return
+        if self.phase is Phase.ASKING:
+            if self._asked_before and not self._h11.trailing_data[0]:
+                self._enter(Phase.ASKING, self._limits.request_seconds)
+            self._h11.receive_data(data)
+            self._read()
+        else:  # the next request, before this one is answered: it can wait, and nothing after it
+            self._h11.receive_data(data)
+            self.transport.pause_reading()
+
+    # ---- requests -----------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Goes as far as what has come allows."""
+        try:
+            event = self._h11.next_event()
+            if not isinstance(event, h11.Request):
+                self._end_if_heard_all()
+                return
+            size = len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
+            if size > self._limits.max_head_bytes or len(event.headers) > self._limits.max_headers:
+                raise h11.RemoteProtocolError("the request is too large", 431)
+            if event.http_version not in (b"1.0", b"1.1"):
+                raise h11.RemoteProtocolError("this is another protocol", 505)
+            if not isinstance(self._h11.next_event(), h11.EndOfMessage):
+                self._owner.refused(reasons.BODY)
+                self._refuse(413, "no request here has a body")
+                return
+        except h11.RemoteProtocolError as error:
+            status = error.error_status_hint
+            self._owner.refused(reasons.HEAD if status == 431 else reasons.MALFORMED)
+            self._refuse(status, "too large a request" if status == 431 else "this is not HTTP/1.1")
+            return
+        self._asked_before = True
+        self._head_only = event.method == b"HEAD"
+        self._enter(Phase.WAITING, None)
+        self._task = self._loop.create_task(self._serve(event))
+
+    def _refuse(self, status: int, why: str) -> None:
+        """Answers without the application, and lets the client go."""
+        assert self.transport is not None
+        body = f"{status} {why}\n".encode()
+        if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            headers = [(b"content-type", b"text/plain; charset=utf-8"), asgi.date()]
+            headers += [(b"content-length", b"%d" % len(body)), (b"connection", b"close")]
+            self._write(asgi.response(status, headers))
+            self._write(h11.Data(data=body))
+            self._write(h11.EndOfMessage())
+        self._leave(LINGER_SECONDS)
+
+    def _leave(self, seconds: float) -> None:
+        """Nothing more is said here; the client has some seconds to take it."""
+        assert self.transport is not None
+        self._enter(Phase.LEAVING, seconds)
+        self.answer = b""
+        if self._is_gone():
+            return
+        self._read_on()
+        if self._heard_all or not self.transport.can_write_eof():
+            self.transport.close()  # what is written goes out; there is nothing left to hear
+            return
+        try:
+            self.transport.write_eof()
+        except OSError:  # the client has left since its answer went out
+            self._owner.refused(reasons.GONE)
+            self.abort()
+
+    # ---- answers ------------------------------------------------------------------------------
+
+    async def _serve(self, request: h11.Request) -> None:
+        if self.transport is None:
+            return
+        try:
+            await self._app(asgi.scope(request, self.transport), asgi.receive, self._send)
+        except asgi.Gone:
+            pass
+        except Exception as error:
+            self._owner.failed(request.target, error)
+        if self._is_gone():
+            return
+        if self._started is None:
+            self._refuse(500, "the collector's log says more")
+        elif self._h11.our_state is h11.SEND_BODY:
+            self.abort()
+        elif self._h11.our_state is h11.MUST_CLOSE:
+            self._leave(self._limits.answer_seconds)
+            self._owner.answered()
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        assert self.transport is not None
+        self._h11.start_next_cycle()
+        self._started = None
+        self.answer = b""
+        waiting = bool(self._h11.trailing_data[0])
+        limits = self._limits
+        self._enter(Phase.ASKING, limits.request_seconds if waiting else limits.idle_seconds)
+        self._read_on()
+        self._owner.answered()  # whereupon this one may have had to give way
+        if self.transport is None or self.transport.is_closing():
+            return
+        if waiting:
+            self._read()
+        else:
+            self._end_if_heard_all()
+
+    def _end_if_heard_all(self) -> None:
+        """End what can have no further request: its end came while its last answer went out, which
+        did not say that it was the last. asyncio does not look at the socket any more."""
+        if self._heard_all and self.transport is not None:
+            self.transport.close()
+
+    async def _send(self, message: Message) -> None:
+        """The application's answer: its start, and its body in one piece or several. Where it is
+        made while it goes out, the start says of what: "answer". Raises Gone."""
+        if self._is_gone():
+            raise asgi.Gone
+        if message["type"] == "http.response.start":
+            self._started = message
+            headers = [*message["headers"], asgi.date()]
+            if self._heard_all or not self._owner.keeps(self):
+                headers.append((b"connection", b"close"))
+            self._write(asgi.response(message["status"], headers))
+            self.answer = message.get("answer", b"")
+            self._enter(Phase.TAKING, self._limits.answer_seconds)
+            return
+        body = message.get("body", b"")
+        if body and not self._head_only:
+            await self._send_body(body)
+        if not message.get("more_body", False):
+            self._write(h11.EndOfMessage())
+            # Not before, or who gives way between two requests would lose the end of an answer.
+            await self._writable.wait()
+
+    async def _send_body(self, body: bytes) -> None:
+        """Raises Gone."""
+        if self.answer:
+            self.piece = body
+        else:
+            self.answer = body
+        self._owner.sending(self)
+        for at in range(0, len(body), PIECE_BYTES):
+            if self._is_gone():
+                raise asgi.Gone
+            self._write(h11.Data(data=body[at : at + PIECE_BYTES]))
+            if not self._writable.is_set():
+                await self._writable.wait()
+            self.since = self._loop.time()
+        self.piece = b""
+
+    def _write(self, event: h11.Event) -> None:
+        data = self._h11.send(event)
+        if self.transport is not None and not self._is_gone():
+            self.transport.write(data or b"")
+
+    def _read_on(self) -> None:
+        """Take up reading again, where it was paused."""
+        assert self.transport is not None
+        with contextlib.suppress(AttributeError):  # CPython 3.10's TLS, once its socket is gone
+            self.transport.resume_reading()
+
+    def _is_gone(self) -> bool:
+        """Whether there is nobody to answer any more."""
+        try:
+            return self.transport is None or self.transport.is_closing()
+        except AttributeError:  # CPython 3.10's TLS does not know either, once its socket is gone
+            return True

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a password is right, at a price that a flood of wrong ones cannot drive up.
+
+bcrypt takes a tenth of a second by design. It runs in a thread, one at a time; what was right once
+is remembered as a keyed digest, so that a scraper pays once. Whose password is not known yet takes
+his turn: see turns.py. Names take none: guessers know the scraper's, and an unknown user waits and
+costs as much as a known one, so that the time tells no names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from shmetrics.http.turns import Full, Turns
+
+MAX_REMEMBERED = 256
+_MAX_BCRYPT_BYTES = 72  # bcrypt looks at no more
+_SALT_END = 29  # $2b$10$ and 22 characters
+_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+# Nobody's password, of the length of a digest.
+_DIGEST = "".join(secrets.choice(_ALPHABET) for _ in range(31)).encode()
+
+
+class Busy(Exception):
+    """Too many passwords are being checked."""
+
+
+def matches(password: bytes, hash_: bytes) -> bool:
+    """Whether bcrypt makes this hash of this password."""
+    import bcrypt
+
+    return bcrypt.checkpw(password[:_MAX_BCRYPT_BYTES], hash_)
+
+
+@dataclass(eq=False)
+class _Check:
+    """What has to be found out, once for all who bring the same."""
+
+    proof: bytes
+    password: bytes
+    hash: bytes
+    found: asyncio.Future[bool]
+
+
+class Passwords:
+    """Those that are being checked, and those that were right."""
+
+    def __init__(self, check: Callable[[bytes, bytes], bool] = matches) -> None:
+        self._check = check
+        self._key = secrets.token_bytes(32)
+        self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._checks: dict[bytes, _Check] = {}
+        self._turns: Turns[_Check] = Turns()
+        self._working: asyncio.Task[None] | None = None
+
+    async def are_right(
+        self, users: Mapping[bytes, bytes], user: bytes, password: bytes, client: str
+    ) -> bool:
+        """Whether users has this user with this password. client: its address. Raises Busy."""
+        hash_ = users.get(user) or _nobodys(users)
+        proof = self._proof(user, password, hash_)
+        if proof in self._right:
+            self._right.move_to_end(proof)
+            return True
+        check = self._checks.get(proof) or self._begin(proof, password, hash_, client)
+        return await asyncio.shield(check.found)
+
+    def _begin(self, proof: bytes, password: bytes, hash_: bytes, client: str) -> _Check:
+        check = _Check(proof, password, hash_, asyncio.get_running_loop().create_future())
+        try:
+            gives_way = self._turns.add(check, client)
+        except Full:
+            raise Busy from None
+        self._checks[proof] = check
+        if gives_way is not None:
+            self._conclude(gives_way, Busy())
+        if self._working is None:
+            self._working = asyncio.create_task(self._work())
+        return check
+
+    async def _work(self) -> None:
+        """Finds out one after the other, until none is left."""
+        try:
+            while self._turns:
+                check = self._turns.next()
+                try:
+                    found = await asyncio.to_thread(self._check, check.password, check.hash)
+                except Exception as error:
+                    self._conclude(check, error)
+                else:
+                    self._conclude(check, found)
+        finally:
+            self._working = None
+
+    def _conclude(self, check: _Check, found: bool | Exception) -> None:
+        del self._checks[check.proof]
+        if isinstance(found, Exception):
+            check.found.set_exception(found)
+            check.found.exception()  # those who asked may have left
+            return
+        check.found.set_result(found)
+        if found:
+            self._right[check.proof] = None
+            while len(self._right) > MAX_REMEMBERED:
+                self._right.popitem(last=False)
+
+    def _proof(self, *parts: bytes) -> bytes:
+        """What stands for these bytes, and says nothing of them to who has not the key."""
+        digest = hashlib.blake2b(key=self._key)
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "little") + part)
+        return digest.digest()
+
+
+def _nobodys(users: Mapping[bytes, bytes]) -> bytes:
+    """A hash that no password has, and that takes as long as the costliest user's."""
+    return max(users.values(), key=lambda hash_: hash_[4:6])[:_SALT_END] + _DIGEST

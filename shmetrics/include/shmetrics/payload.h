@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For a C program that describes its families and series. */
+#include "lane/payload.h"

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+# What csrc/ offers the collector.
+
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
+
+from shmetrics._ring cimport shm_counts, shm_entry, shm_lane
+from shmetrics.store._scale cimport shm_scale
+
+
+cdef extern from "lane/layout.h" nogil:
+    const size_t SHM_AT_STATE "offsetof(struct shm_header, consumer.state)"
+
+
+cdef extern from "drain/file.h" nogil:
+    int shm_file_is_held(int fd) noexcept
+    int shm_file_has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes) noexcept
+
+
+cdef extern from "drain/watch.h" nogil:
+    const int SHM_WATCH_MOST, SHM_WATCH_OVERFLOW
+
+    int shm_watch_open() noexcept
+    int shm_watch_add(int fd, const char *path) noexcept
+    int shm_watch_remove(int fd, int watch) noexcept
+    int shm_watch_read(int fd, int32_t *watches) noexcept
+
+
+cdef extern from "drain/ledger.h" nogil:
+    const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
+
+    cdef struct shm_ledger:
+        pass
+
+
+cdef extern from "drain/undo.h" nogil:
+    cdef struct shm_undo:
+        pass
+
+
+cdef extern from "drain/exemplars.h" nogil:
+    cdef struct shm_exemplar:
+        pass
+
+    cdef struct shm_exemplars:
+        uint32_t n
+        uint64_t displaced
+
+    bint shm_exemplars_open(shm_exemplars *exemplars, uint32_t most) noexcept
+    void shm_exemplars_close(shm_exemplars *exemplars) noexcept
+    uint32_t shm_exemplars_copy(const shm_exemplars *exemplars, shm_exemplar *to) noexcept
+    void shm_exemplars_forget(shm_exemplars *exemplars, uint64_t series,
+                              uint32_t n_buckets) noexcept
+
+
+cdef extern from "drain/spans.h" nogil:
+    cdef struct shm_spans:
+        unsigned char *bytes
+        size_t size_bytes
+        size_t used_bytes
+        uint64_t n
+        uint64_t lost
+
+
+cdef extern from "drain/drain.h" nogil:
+    const int SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY
+    const int SHM_BROKEN_HEAD, SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND
+    const int SHM_BROKEN_SERIES, SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_BROKEN_CUT_SHORT
+
+    const uint64_t SHM_NO_CELL
+
+    cdef struct shm_tally:
+        uint64_t *events[8]
+        uint64_t *unbound
+        uint64_t *spilled
+        uint64_t *overflowed
+        uint64_t *dropped[9]
+
+    cdef struct shm_drain:
+        shm_lane lane
+        uint32_t n_targets
+        shm_tally tally
+        shm_exemplars *exemplars
+        shm_spans *spans
+
+    cdef struct shm_open_call_copy:
+        uint64_t start_ns
+        uint32_t series
+        uint32_t slot
+
+    cdef struct shm_gauge_copy:
+        uint32_t series
+        double value
+        uint64_t stamp_ns
+
+    void shm_drain_close(shm_drain *drain) noexcept
+    int shm_drain_bind(shm_drain *drain, uint16_t type, uint32_t n_bounds, const shm_scale *scale,
+                       uint64_t *cells) noexcept
+
+
+cdef extern from "drain/contained.h" nogil:
+    int shm_contained_open(shm_drain *drain, void *base, uint64_t size_bytes, shm_ledger *ledger,
+                           shm_undo *undo, uint64_t *cells, uint64_t n_cells) noexcept
+    bint shm_contained_recover(shm_drain *drain) noexcept
+    int shm_contained_pass(shm_drain *drain) noexcept
+    int shm_contained_entry(shm_drain *drain, shm_entry *entry, unsigned char *buffer) noexcept
+    uint32_t shm_contained_calls(shm_drain *drain, shm_open_call_copy *calls, uint32_t n) noexcept
+    uint32_t shm_contained_gauges(shm_drain *drain, uint32_t from_series, shm_gauge_copy *gauges,
+                                  uint32_t n) noexcept
+    bint shm_contained_finish(shm_drain *drain) noexcept
+    bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept
+    bint shm_contained_abandon(shm_drain *drain, uint32_t slot, uint64_t cell) noexcept
+    bint shm_contained_give_up(shm_drain *drain) noexcept
+    bint shm_contained_report(shm_drain *drain, uint32_t report, uint64_t now,
+                              uint64_t cell) noexcept
+    uint64_t shm_contained_reported(shm_drain *drain, uint32_t report) noexcept
+    bint shm_contained_report_counts(shm_drain *drain) noexcept
+    bint shm_contained_counts(shm_drain *drain, shm_counts *counts) noexcept

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: freethreading_compatible=False
+"""The binding of csrc/ for the collector: lanes made, and drained into the store."""
+
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from shmetrics._ring cimport check_attach, counts_dict, shm_cells_of, shm_counts, shm_entry
+from shmetrics._ring cimport shm_lane_bytes, shm_lane_format, shm_lane_sizes
+from shmetrics._ring cimport SHM_TYPE_CALLS, SHM_TYPE_HISTOGRAM
+from shmetrics.store._scale cimport Scale, shm_scale_counts
+
+from shmetrics._ring import DROP_NAMES, KIND_NAMES
+from shmetrics.errors import BrokenLane
+
+UNDO_BYTES = sizeof(shm_undo)
+LEDGER_BYTES = sizeof(shm_ledger)
+REPORT_ENTRIES = SHM_REPORT_ENTRIES
+REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
+REPORT_RETIRED = SHM_REPORT_RETIRED
+WATCH_OVERFLOW = SHM_WATCH_OVERFLOW
+LANE_STATE_AT = SHM_AT_STATE
+# For the module struct, struct shm_taken_span: kind, flags, bytes of info behind it, series, stamp,
+# id, trace, parent. That these are its offsets is asserted in spans.h and layout.h.
+TAKEN_SPAN_FORMAT = "=BBHIQ16s16s16s"
+
+_BROKEN_REASONS = {
+    SHM_BROKEN_HEAD: "head",
+    SHM_BROKEN_DICTIONARY: "dictionary",
+    SHM_BROKEN_ENTRY: "entry",
+    SHM_BROKEN_KIND: "kind",
+    SHM_BROKEN_SERIES: "series",
+    SHM_BROKEN_VALUE: "value",
+    SHM_BROKEN_CELLS: "cells",
+    SHM_BROKEN_CUT_SHORT: "cut_short",
+}
+
+
+cdef int _check_drained(int code) except -1:
+    if code == SHM_DRAIN_NO_MEMORY:
+        raise MemoryError("no memory for a lane's table of series")
+    if code != SHM_DRAINED and code != SHM_DRAIN_ENTRIES:
+        raise BrokenLane(_BROKEN_REASONS[code])
+    return 0
+
+
+def cells_of(int type, int n_bounds):
+    """How many cells a series of this type has."""
+    return shm_cells_of(<uint16_t>type, <uint32_t>n_bounds)
+
+
+def lane_bytes(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
+    """Size of a lane with parts of these sizes."""
+    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
+    return shm_lane_bytes(&sizes)
+
+
+def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t records,
+                uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
+    """Makes zeroed memory of lane_bytes() a lane."""
+    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
+    if <uint64_t>memory.shape[0] < shm_lane_bytes(&sizes):
+        raise ValueError("memory is smaller than the lane")
+    shm_lane_format(&memory[0], lane_id, &sizes)
+
+
+cdef class ExemplarTable:
+    """The newest exemplar of each bucket, or of a counter; not more than `most` of them: then the
+    one that was kept longest ago makes room."""
+
+    cdef shm_exemplars exemplars
+
+    def __cinit__(self, uint32_t most):
+        if most < 1:
+            raise ValueError("a table of no exemplars")
+        if not shm_exemplars_open(&self.exemplars, most):
+            raise MemoryError(f"no memory for {most} exemplars")
+
+    def __dealloc__(self):
+        shm_exemplars_close(&self.exemplars)
+
+    def __len__(self):
+        return self.exemplars.n
+
+    @property
+    def displaced(self):
+        """How many have made room."""
+        return self.exemplars.displaced
+
+    def copy_to(self, unsigned char[::1] memory not None):
+        """Copies all of them, as bytes of csrc/drain/exemplars.h, into memory of just that size. Of each
+        the series is the store's first cell of it."""
+        if <size_t>memory.shape[0] != self.exemplars.n * sizeof(shm_exemplar):
+            raise ValueError("memory of another size than the exemplars have")
+        if self.exemplars.n:
+            shm_exemplars_copy(&self.exemplars, <shm_exemplar *>&memory[0])
+
+    def forget(self, uint64_t series, uint32_t n_buckets):
+        """Drops those of a series."""
+        shm_exemplars_forget(&self.exemplars, series, n_buckets)
+
+
+cdef class SpanBuffer:
+    """Where drains put the spans that they meet, until somebody takes them."""
+
+    cdef shm_spans spans
+
+    def __cinit__(self, size_t size_bytes):
+        # Zeroed by the system, page by page, once they are needed.
+        self.spans.bytes = <unsigned char *>calloc(size_bytes, 1)
+        if self.spans.bytes == NULL:
+            raise MemoryError(f"no memory for {size_bytes} bytes of spans")
+        self.spans.size_bytes = size_bytes
+
+    def __dealloc__(self):
+        free(self.spans.bytes)
+
+    @property
+    def lost(self):
+        """How many there was no room for."""
+        return self.spans.lost
+
+    def take(self):
+        """All of them, each with its info behind it, as bytes of csrc/drain/spans.h, and how many they
+        are; and there is room again."""
+        cdef tuple taken = (self.spans.bytes[:self.spans.used_bytes], self.spans.n)
+        self.spans.used_bytes = self.spans.n = 0
+        return taken
+
+
+cdef bint _said(int answer) except -1:
+    if answer < 0:
+        PyErr_SetFromErrno(OSError)
+    return answer == 1
+
+
+def is_held(int fd):
+    """Tell whether anybody else has the file of this descriptor. Raises OSError."""
+    return _said(shm_file_is_held(fd))
+
+
+def has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes):
+    """Whether the file is larger than size_bytes, or takes slack_bytes more than that. Raises
+    OSError."""
+    return _said(shm_file_has_grown(fd, size_bytes, slack_bytes))
+
+
+cdef int _done(int answer) except -1:
+    if answer < 0:
+        PyErr_SetFromErrno(OSError)
+    return answer
+
+
+def watch_open():
+    """Return a descriptor that can be read once a watched file is modified. Raises OSError."""
+    return _done(shm_watch_open())
+
+
+def watch_add(int fd, bytes path not None):
+    """Watch a file; return the watch's number, which no other one has. Raises OSError."""
+    return _done(shm_watch_add(fd, path))
+
+
+def watch_remove(int fd, int watch):
+    """Watch it no more. Raises OSError."""
+    _done(shm_watch_remove(fd, watch))
+
+
+def watch_read(int fd):
+    """Return the watches of some files that were modified since; a file may be there twice.
+
+    WATCH_OVERFLOW is among them if others were modified of which nothing is known. Raises OSError.
+    """
+    cdef int32_t found[1024]
+    cdef int n = _done(shm_watch_read(fd, found))
+    return [found[i] for i in range(n)]
+
+
+cdef class LaneDrain:
+    """The consumer's end of one lane: a writable mapping of its file, and the store to drain into.
+
+    ledger: LEDGER_BYTES that only collectors have, of this lane. undo: UNDO_BYTES of the store, the
+    same for all lanes. cells: all cells of the store.
+
+    Raises LaneRefused if the mapping is no lane, and BrokenLane from any method once the lane
+    breaks the contract.
+    """
+
+    cdef shm_drain drain_
+    cdef unsigned char[::1] _memory
+    cdef unsigned char[::1] _ledger
+    cdef unsigned char[::1] _undo
+    cdef uint64_t[::1] _cells
+    cdef ExemplarTable _exemplars
+    cdef SpanBuffer _spans
+    cdef set _kept
+
+    def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] ledger not None,
+                  unsigned char[::1] undo not None, uint64_t[::1] cells not None):
+        if <size_t>ledger.shape[0] != sizeof(shm_ledger):
+            raise ValueError("ledger is not LEDGER_BYTES long")
+        if <size_t>undo.shape[0] != sizeof(shm_undo):
+            raise ValueError("undo is not UNDO_BYTES long")
+        self._memory = memory
+        self._ledger = ledger
+        self._undo = undo
+        self._cells = cells
+        self._kept = set()
+        check_attach(shm_contained_open(
+            &self.drain_, &memory[0], <uint64_t>memory.shape[0], <shm_ledger *>&ledger[0],
+            <shm_undo *>&undo[0], &cells[0], <uint64_t>cells.shape[0]))
+
+    def __dealloc__(self):
+        shm_drain_close(&self.drain_)
+
+    @property
+    def lane_id(self):
+        return self.drain_.lane.lane_id
+
+    @property
+    def records(self):
+        return self.drain_.lane.records
+
+    def keep_exemplars(self, ExemplarTable table not None):
+        """From now on, traces that events say they belong to are kept there."""
+        self._exemplars = table
+        self.drain_.exemplars = &table.exemplars
+
+    def keep_spans(self, SpanBuffer buffer not None):
+        """From now on, spans are put there."""
+        self._spans = buffer
+        self.drain_.spans = &buffer.spans
+
+    def recover(self):
+        """Undoes what a kill left half done in this lane. False: the undo entry is damaged."""
+        return shm_contained_recover(&self.drain_)
+
+    def drain(self):
+        """Folds what is there. False: read the new entries first, and bind them."""
+        cdef int code = shm_contained_pass(&self.drain_)
+        _check_drained(code)
+        return code == SHM_DRAINED
+
+    def entry(self):
+        """Next new dictionary entry (kind, type, id, of, payload), or None."""
+        cdef shm_entry entry
+        cdef unsigned char buffer[16384]
+        _check_drained(shm_contained_entry(&self.drain_, &entry, buffer))
+        if entry.size_bytes == 0:
+            return None
+        return (entry.kind, entry.type, entry.id, entry.of,
+                (<char *>buffer)[sizeof(shm_entry):entry.size_bytes])
+
+    def bind(self, int type, uint32_t n_bounds, Scale scale=None, Py_ssize_t first=-1):
+        """Binds the next series id to the store's cells from first on, or to nothing (-1).
+
+        type, n_bounds: of the lane's own definition. scale: of what has buckets.
+        """
+        cdef Py_ssize_t width = shm_cells_of(<uint16_t>type, n_bounds)
+        if first < 0:
+            _check_drained(shm_drain_bind(&self.drain_, <uint16_t>type, n_bounds, NULL, NULL))
+            return
+        if type == SHM_TYPE_HISTOGRAM or type == SHM_TYPE_CALLS:
+            if scale is None or scale.scale.n_classic != n_bounds:
+                raise ValueError("no scale, or one of other buckets")
+            width += <Py_ssize_t>shm_scale_counts(&scale.scale) - n_bounds - 1
+        if first + width > self._cells.shape[0]:
+            raise ValueError("cells outside the store")
+        _check_drained(shm_drain_bind(
+            &self.drain_, <uint16_t>type, n_bounds, NULL if scale is None else &scale.scale,
+            &self._cells[first]))
+        self._kept.add(scale)
+
+    def calls(self):
+        """Open calls as (series id, start_ns, slot)."""
+        cdef shm_open_call_copy found[4096]
+        cdef uint32_t n = shm_contained_calls(&self.drain_, found, 4096)
+        return [(found[i].series, found[i].start_ns, found[i].slot) for i in range(n)]
+
+    def gauges(self):
+        """(series id, value, stamp_ns) of every gauge."""
+        cdef shm_gauge_copy found[256]
+        cdef list result = []
+        cdef uint32_t n = shm_contained_gauges(&self.drain_, 1, found, 256)
+        while n:
+            result.extend([(found[i].series, found[i].value, found[i].stamp_ns) for i in range(n)])
+            n = shm_contained_gauges(&self.drain_, found[n - 1].series + 1, found, 256)
+        return result
+
+    def counts(self):
+        """What the lane says of itself; an emitter can write anything there."""
+        cdef shm_counts counts
+        shm_contained_counts(&self.drain_, &counts)
+        return counts_dict(&counts)
+
+    def tally(self, dict events not None, Py_ssize_t unbound, Py_ssize_t spilled,
+              Py_ssize_t overflowed, dict dropped not None):
+        """Cells of the store that count what becomes of events: by name of their kind, by name of
+        the cause."""
+        for kind, name in KIND_NAMES.items():
+            self.drain_.tally.events[<int>kind] = &self._cells[<Py_ssize_t>events[name]]
+        self.drain_.tally.unbound = &self._cells[unbound]
+        self.drain_.tally.spilled = &self._cells[spilled]
+        self.drain_.tally.overflowed = &self._cells[overflowed]
+        for cause, name in enumerate(DROP_NAMES):
+            self.drain_.tally.dropped[<int>cause] = &self._cells[<Py_ssize_t>dropped[name]]
+
+    def report_counts(self):
+        """Counts in the store what the lane has counted since the last time."""
+        shm_contained_report_counts(&self.drain_)
+
+    def report(self, int report, uint64_t now, Py_ssize_t cell=-1):
+        """Adds to a cell of the store what `now` is more than the report says, once."""
+        return shm_contained_report(
+            &self.drain_, <uint32_t>report, now, SHM_NO_CELL if cell < 0 else <uint64_t>cell)
+
+    def reported(self, int report):
+        """Return what the ledger says."""
+        return shm_contained_reported(&self.drain_, <uint32_t>report)
+
+    def finish(self):
+        """The emitter is dead: finishes the event that it was in the middle of."""
+        shm_contained_finish(&self.drain_)
+
+    def take_gauge(self, uint32_t series, uint64_t cell):
+        """Adds a dead emitter's gauge to a cell of the store, once: its value, or 1 if that is not
+        finite."""
+        return shm_contained_take_gauge(&self.drain_, series, cell)
+
+    def abandon(self, uint32_t slot, uint64_t cell):
+        """Counts a dead emitter's open call in a cell of the store, once."""
+        return shm_contained_abandon(&self.drain_, slot, cell)
+
+    def give_up(self):
+        """Tells the emitter to register anew: this lane is read no more."""
+        shm_contained_give_up(&self.drain_)

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ids of a lane mean: which series of the node each of them is bound to.
+
+One lane may define only so much. What is beyond a limit is folded into the overflow series of its
+family, or refused with the whole family; either way it is counted once, by whichever collector
+reads it first.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from shmetrics import _ring
+from shmetrics.dictionary import decode_definition, decode_strings
+from shmetrics.errors import BrokenLane
+from shmetrics.lanes import _drain
+from shmetrics.lanes.lane_files import Owner
+from shmetrics.store.definitions import Refusal
+from shmetrics.store.families import Families
+from shmetrics.store.family import Family
+from shmetrics.store.gauges import Gauges
+from shmetrics.store.histograms import CallFamily, HistogramFamily
+from shmetrics.store.log import StoreFull
+from shmetrics.store.self_metrics import Agent
+from shmetrics.traces.event import SpanOf
+
+# What a refusal may have for a reason.
+_QUOTAS = ("families", "families_per_lane", "families_per_uid", "store_bytes_per_uid")
+
+
+class _Defined(NamedTuple):
+    """A family of the lane: its own definition's shape, and the node's family. None: refused."""
+
+    type: int
+    n_bounds: int
+    n_labels: int
+    family: Family | None
+
+
+class Meanings:
+    """Filled entry by entry, in the order of the lane's dictionary."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        drain: _drain.LaneDrain,
+        families: Families,
+        gauges: Gauges,
+        agent: Agent,
+    ) -> None:
+        """owner: whose lane it is."""
+        self.refused: dict[str, int] = {}  # definitions not taken, by reason
+        self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
+        self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
+        self.spans: dict[int, SpanOf] = {}
+        self.gauges_may_meet = False  # label rules may have given two of them the same labels
+        self.series = 0
+        self._owner = owner
+        self._who = f"{owner.process} (pid {owner.pid})"
+        self._drain = drain
+        self._families = families
+        self._gauge_families = gauges
+        self._agent = agent
+        self._entries = 0
+        self._defined: list[_Defined] = []
+        self._bound: list[tuple[Family, int]] = []
+
+    @property
+    def families(self) -> int:
+        """How many families the lane has defined."""
+        return len(self._defined)
+
+    def define(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
+        """Takes the next entry. Raises BrokenLane."""
+        self._entries += 1
+        try:
+            if kind == _ring.ENTRY_FAMILY:
+                self._define_family(type, of, payload)
+            elif kind == _ring.ENTRY_SERIES:
+                self.series = id
+                self._define_series(id, self._defined[of - 1], payload)
+            else:
+                self.series = id
+                self._define_exception(id, of, payload)
+        except (ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
+            raise BrokenLane(f"text: {error}") from None
+        self._fate()
+
+    def forget(self) -> None:
+        """The lane counts nowhere any more."""
+        for family, row in self._bound:
+            family.unbind(row)
+        self._bound.clear()
+        for defined in self._defined:
+            if defined.family is not None:
+                defined.family.release()
+        self._defined.clear()
+
+    # ---- families ---------------------------------------------------------------------------
+
+    def _define_family(self, type: int, n_bounds: int, payload: bytes) -> None:
+        most = self._families.limits.families_per_lane
+        if self.families >= most:
+            self._refuse(
+                Refusal(
+                    "families_per_lane",
+                    f"more than {most} families in one lane; see store.max_families_per_lane",
+                )
+            )
+            self._defined.append(_Defined(type, n_bounds, 0, None))
+            return
+        definition = decode_definition(type, n_bounds, payload)
+        if type == _ring.TYPE_SPANS:  # of no metric: the node has no family for them
+            self._defined.append(_Defined(type, n_bounds, len(definition.label_names), None))
+            return
+        define = self._families if type != _ring.TYPE_GAUGE else self._gauge_families
+        found = define.define(definition, self._owner.share)
+        family = None if isinstance(found, Refusal) else found
+        if isinstance(found, Refusal):
+            self._refuse(found)
+        else:
+            found.hold()  # first: what comes may have to look for room
+            self._agent.foresee(found)
+        self._defined.append(_Defined(type, n_bounds, len(definition.label_names), family))
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
+        if self._fate(self._agent.refused.cell(refusal.reason)) and refusal.reason in _QUOTAS:
+            self._agent.exceeded(refusal.reason).inc()
+        if self.refused[refusal.reason] == 1 or refusal.reason not in _QUOTAS:
+            kind = refusal.reason, refusal.text
+            text = f"{self._who}: refused: {refusal.text}"
+            self._agent.seldom.warning(kind, text, self._owner.uid)
+
+    # ---- series -----------------------------------------------------------------------------
+
+    def _define_series(self, id: int, defined: _Defined, payload: bytes) -> None:
+        type, n_bounds, n_labels, family = defined
+        if family is None:
+            self._drain.bind(type, n_bounds)
+            if type == _ring.TYPE_SPANS and self._may_have(id):
+                self.spans[id] = self._span_of(decode_strings(payload))
+            return
+        values = decode_strings(payload)
+        if len(values) != n_labels:
+            raise ValueError(f"{len(values)} label values where {n_labels} belong")
+        values = family.ruling.values(values)
+        if type == _ring.TYPE_GAUGE:  # read where it is, never folded
+            self._drain.bind(type, n_bounds)
+            if self._may_have(id) and self._families.limits.allow(values):
+                self.gauges[id] = family, values
+                self.gauges_may_meet |= not family.ruling.is_idle
+            else:
+                self._fold(id, family, values)
+            return
+        self._bind(id, type, n_bounds, family, values)
+        if isinstance(family, CallFamily):
+            self.calls[id] = (
+                family,
+                family.kept(values) if self._may_have(id) else family.overflow_values,
+            )
+
+    def _span_of(self, values: tuple[str, ...]) -> SpanOf:
+        if len(values) != len(SpanOf._fields):
+            raise ValueError(f"{len(values)} label values of spans")
+        most_bytes = self._families.limits.label_bytes
+        return SpanOf(*(value[:most_bytes] for value in values))
+
+    def _define_exception(self, id: int, of: int, payload: bytes) -> None:
+        calls = self.calls.get(of)
+        family = None if calls is None else calls[0].exceptions
+        if calls is None or family is None:
+            self._drain.bind(_ring.TYPE_EXCEPTION, 0)
+            return
+        (class_name,) = decode_strings(payload)
+        values = (*calls[1], calls[0].ruling.value("exception", class_name))
+        self._bind(id, _ring.TYPE_EXCEPTION, 0, family, values)
+
+    def _may_have(self, id: int) -> bool:
+        """Whether a lane may have so many series of its own; ids count up from 1."""
+        return id <= self._families.limits.series_per_lane
+
+    def _bind(
+        self,
+        id: int,
+        type: int,
+        n_bounds: int,
+        family: Family,
+        values: tuple[str, ...],
+    ) -> None:
+        try:
+            owner = self._owner.share
+            row = family.row(values, owner) if self._may_have(id) else family.overflow_row()
+        except StoreFull as error:
+            self._refuse(Refusal("store_full", str(error)))
+            self._drain.bind(type, n_bounds)
+            return
+        scale = family.scale if isinstance(family, HistogramFamily) else None
+        self._drain.bind(type, n_bounds, scale, family.cell(row))
+        family.bind(row)
+        self._bound.append((family, row))
+        if not self._may_have(id) or family.folds(values):
+            self._fold(id, family, values)
+
+    def _fold(self, id: int, family: Family, values: tuple[str, ...]) -> None:
+        if not self._fate(self._agent.overflow.cell(family.definition.name)):
+            return  # an earlier collector has told of it
+        limits, name = self._families.limits, family.definition.name
+        if not self._may_have(id):
+            quota, text = "series_per_lane", f"more than {limits.series_per_lane} series"
+        elif not limits.allow(values):
+            quota, text = "label_bytes", f"a label value of more than {limits.label_bytes} bytes"
+        elif family.has_all_of(self._owner.share):
+            quota, text = "series_per_family", f"{name} has {limits.series_per_family} series"
+        elif family.is_full_for is None:
+            quota, text = "store_bytes", "the store is full"
+        else:
+            uid = self._owner.uid
+            quota, text = "store_bytes_per_uid", f"uid {uid} has its share of the store"
+        self._agent.exceeded(quota).inc()
+        option = "max_" + quota.removeprefix("store_")
+        self._agent.seldom.warning(
+            (quota, name),
+            f"{self._who}: {text}; further ones of {name} are counted as __overflow__; "
+            f"see store.{option} and [[labels]]",
+            self._owner.uid,
+        )
+
+    def _fate(self, cell: int = -1) -> bool:
+        """Counts what became of the entry at hand. False: an earlier collector has."""
+        return self._drain.report(_drain.REPORT_ENTRIES, self._entries, cell)

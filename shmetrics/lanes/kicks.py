@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kicks: an emitter whose ring is half full wakes the collector by modifying its lane's file.
+
+The kernel tells of it (csrc/emit/kick.h, csrc/drain/watch.h), and of nothing else that an emitter
+does. An emitter can do so without end, so all lanes together may take half of the loop's time, and
+a lane that kicks for nothing again and again is not watched any more: ticks find its records.
+
+Emitters that registered in protocol 1 kick by writing to an eventfd. They have the same descriptor,
+and can do with it what they like: fill it up, read it empty, make it blocking. So nothing is read
+from it: an edge-triggered epoll tells of every write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import select
+from collections.abc import Callable
+from pathlib import Path
+
+from shmetrics.lanes import _drain
+from shmetrics.rate_limited_log import Seldom
+
+BATCH = 64  # descriptors heeded in one round
+PAUSE_SECONDS = 0.001  # between rounds, at least
+MAX_IDLE = 100  # kicks for nothing, one after the other
+
+log = logging.getLogger(__name__)
+
+Heed = Callable[[bool], None]  # False: it is not certain that there was a kick
+
+
+class Kicks:
+    """Wakes the collector when an emitter asks for it. The default never does."""
+
+    def watch(self, path: Path, heed: Heed) -> int | None:
+        """Calls heed after the file is modified; heed(False) if it may have been. Returns the
+        number of the watch, or None if the file cannot be watched."""
+        return None
+
+    def watch_eventfd(self, fd: int, heed: Heed) -> None:
+        """Calls heed after the eventfd is written to."""
+
+    def forget(self, watch: int) -> None:
+        """Stops watching a file."""
+
+    def forget_eventfd(self, fd: int) -> None:
+        """Stops watching an eventfd."""
+
+    def close(self) -> None:
+        """Stops it for all."""
+
+
+class LoopKicks(Kicks):
+    """Kicks in rounds, in an asyncio loop. After a round they rest for as long as it took."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Raises OSError if this system has no more watches."""
+        self._loop = loop
+        self._files: dict[int, Heed] = {}
+        self._eventfds: dict[int, Heed] = {}
+        self._resting: asyncio.TimerHandle | None = None
+        self._seldom = Seldom(log)
+        self._watches = _drain.watch_open()
+        try:
+            self._epoll = select.epoll()
+        except OSError:
+            os.close(self._watches)
+            raise
+        self._epoll.register(self._watches, select.EPOLLIN)
+        self._listen()
+
+    def watch(self, path: Path, heed: Heed) -> int | None:
+        try:
+            found = _drain.watch_add(self._watches, os.fsencode(path))
+        except OSError as error:
+            self._seldom.warning(
+                "watch",
+                f"{path}: cannot be watched ({error.strerror}), and is drained at ticks only; "
+                "see fs.inotify.max_user_watches",
+            )
+            return None
+        self._files[found] = heed
+        return found
+
+    def watch_eventfd(self, fd: int, heed: Heed) -> None:
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        self._eventfds[fd] = heed
+
+    def forget(self, watch: int) -> None:
+        if self._files.pop(watch, None) is not None:
+            with contextlib.suppress(OSError):  # gone with its file
+                _drain.watch_remove(self._watches, watch)
+
+    def forget_eventfd(self, fd: int) -> None:
+        if self._eventfds.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def close(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+        os.close(self._watches)
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._epoll.fileno(), self._round)
+
+    def _round(self) -> None:
+        began = self._loop.time()
+        for fd, _ in self._epoll.poll(0, BATCH):
+            if fd == self._watches:
+                self._heed_files(_drain.watch_read(self._watches))
+            elif fd in self._eventfds:  # not forgotten in this very round
+                self._eventfds[fd](True)
+        took = self._loop.time() - began
+        self._loop.remove_reader(self._epoll.fileno())
+        self._resting = self._loop.call_later(max(took, PAUSE_SECONDS), self._listen)
+
+    def _heed_files(self, modified: list[int]) -> None:
+        certain = set(modified)
+        for watch in list(self._files) if _drain.WATCH_OVERFLOW in certain else certain:
+            heed = self._files.get(watch)
+            if heed is not None:  # not forgotten in this very round
+                heed(watch in certain)
+
+
+class Kick:
+    """One lane's kick."""
+
+    def __init__(
+        self, kicks: Kicks, path: Path, heed: Callable[[], bool], on_mute: Callable[[], None]
+    ) -> None:
+        """heed answers a kick, and says whether there was any need for it; on_mute is told when
+        that has been denied so often that kicks are heeded no more."""
+        self._kicks = kicks
+        self._heed = heed
+        self._on_mute = on_mute
+        self._idle = 0
+        self._watch = kicks.watch(path, self._kicked)
+        self._eventfd: int | None = None
+
+    def eventfd(self) -> int:
+        """Makes a descriptor that its emitter may write to instead. Raises OSError."""
+        found = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            self._kicks.watch_eventfd(found, self._kicked)
+        except BaseException:
+            os.close(found)
+            raise
+        self._eventfd = found
+        return found
+
+    def _kicked(self, for_certain: bool) -> None:
+        if self._heed():
+            self._idle = 0
+        elif for_certain:
+            self._idle += 1
+        if self._idle >= MAX_IDLE:
+            self._mute()
+            self._on_mute()
+
+    def _mute(self) -> None:
+        if self._watch is not None:
+            self._kicks.forget(self._watch)
+        if self._eventfd is not None:
+            self._kicks.forget_eventfd(self._eventfd)
+
+    def close(self) -> None:
+        """Heeds it no more."""
+        self._mute()
+        if self._eventfd is not None:
+            os.close(self._eventfd)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# What csrc/ offers the exposition in protocol buffers.
+
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t, uint64_t
+
+
+cdef extern from "render/columns.h" nogil:
+    cdef struct shm_column:
+        const char *first
+        ptrdiff_t stride_bytes
+        int counts
+
+    cdef struct shm_counts_of_rows:
+        const char *first
+        ptrdiff_t row_stride_bytes
+        ptrdiff_t stride_bytes
+        size_t n
+
+
+cdef extern from "drain/exemplars.h" nogil:
+    cdef struct shm_exemplar:
+        pass
+
+
+cdef extern from "render/native.h" nogil:
+    cdef struct shm_native:
+        int32_t schema
+        int32_t first
+        double zero_threshold
+        shm_column zeros
+        shm_counts_of_rows counts
+
+
+cdef extern from "render/proto.h" nogil:
+    cdef enum shm_proto_kind:
+        SHM_PROTO_GAUGE
+        SHM_PROTO_COUNTER
+        SHM_PROTO_UNTYPED
+        SHM_PROTO_HISTOGRAM
+
+    cdef struct shm_proto_exemplars:
+        const shm_exemplar *first
+        size_t n
+
+    cdef struct shm_proto_family:
+        shm_proto_kind kind
+        size_t n_rows
+        shm_column values
+        shm_column created
+        shm_column sums
+        const double *bounds
+        shm_counts_of_rows buckets
+        const shm_native *native
+        shm_proto_exemplars exemplars
+
+    cdef struct shm_proto_labels:
+        const char *fields
+        const uint64_t *ends
+
+    void shm_proto_measure(const shm_proto_family *family, uint64_t *sizes) noexcept
+    size_t shm_proto_piece(const shm_proto_family *family, const uint64_t *sizes,
+                           const uint64_t *ends, size_t begin, uint64_t most_bytes,
+                           uint64_t *n_bytes) noexcept
+    size_t shm_proto_slack(const shm_proto_family *family) noexcept
+    char *shm_proto_write(char *out, const shm_proto_family *family, const uint64_t *sizes,
+                          shm_proto_labels labels, size_t begin, size_t end) noexcept

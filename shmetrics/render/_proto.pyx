@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: freethreading_compatible=False
+"""The binding of csrc/render/proto.h: the series of a family as Metric messages."""
+
+from array import array
+
+from cpython.bytes cimport PyBytes_FromStringAndSize, _PyBytes_Resize
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.stdint cimport UINT64_MAX
+
+COUNTER, GAUGE, UNTYPED = SHM_PROTO_COUNTER, SHM_PROTO_GAUGE, SHM_PROTO_UNTYPED
+
+
+cdef class Metrics:
+    """One Metric message per row, as fields of a MetricFamily. Made by scalars() and histograms().
+
+    Its numbers must not change before all of them are written.
+    """
+
+    cdef shm_proto_family _family
+    cdef shm_native _native
+    cdef uint64_t[::1] _sizes
+    cdef list _kept  # memoryviews of what the pointers point to
+
+    def __cinit__(self):
+        self._kept = []
+
+    def __len__(self):
+        """How many rows."""
+        return <Py_ssize_t>self._family.n_rows
+
+    def measure(self, const uint64_t[::1] ends not None):
+        """Takes the measure of all rows; to be called before piece(). ends: see csrc/render/proto.h.
+        Returns how many bytes they take together."""
+        cdef uint64_t n_bytes
+        self._check(ends)
+        self._sizes = array("Q", bytes(8 * (len(self) + 1)))
+        with nogil:
+            shm_proto_measure(&self._family, &self._sizes[0])
+            shm_proto_piece(
+                &self._family, &self._sizes[0], &ends[0], 0, UINT64_MAX, &n_bytes)
+        return n_bytes
+
+    def piece(self, const unsigned char[::1] labels not None, const uint64_t[::1] ends not None,
+              size_t row, uint64_t most_bytes):
+        """The rows from this one on, as many as fit into most_bytes but at least one, and the first
+        that did not fit. labels, ends: see csrc/render/proto.h.
+
+        Raises IndexError if there is no such row, ValueError if numbers have changed meanwhile.
+        """
+        self._check(ends)
+        if row >= self._family.n_rows or ends[self._family.n_rows] > <uint64_t>labels.shape[0]:
+            raise IndexError("no such row, or no labels for it")
+        if self._sizes is None:
+            raise ValueError("not measured yet")
+        cdef uint64_t n_bytes
+        cdef size_t end = shm_proto_piece(
+            &self._family, &self._sizes[0], &ends[0], row, most_bytes, &n_bytes)
+        cdef shm_proto_labels labels_ = shm_proto_labels("", &ends[0])
+        if labels.shape[0] > 0:
+            labels_.fields = <const char *>&labels[0]
+        cdef bytes room = PyBytes_FromStringAndSize(
+            NULL, <Py_ssize_t>(n_bytes + shm_proto_slack(&self._family)))
+        cdef char *out = room
+        with nogil:
+            out = shm_proto_write(out, &self._family, &self._sizes[0], labels_, row, end)
+        if out == NULL:
+            raise ValueError("numbers that changed while they were written")
+        # From here on it is ours alone, as it has to be to become shorter.
+        cdef PyObject *text = <PyObject *>room
+        Py_INCREF(room)
+        room = None
+        _PyBytes_Resize(&text, <Py_ssize_t>n_bytes)
+        written = <object>text
+        Py_DECREF(written)
+        return written, end
+
+    cdef int _check(self, const uint64_t[::1] ends) except -1:
+        if self._family.n_rows >= <size_t>ends.shape[0]:
+            raise ValueError("fewer labels than rows")
+        return 0
+
+    cdef shm_column _column(self, numbers) except *:
+        cdef const uint64_t[:] counts
+        cdef const double[:] doubles
+        if numbers is None or self._family.n_rows == 0:
+            return shm_column(NULL, 0, False)
+        if len(numbers) != len(self):
+            raise ValueError("a column of another length than the table's")
+        if numbers.dtype.kind == "u":
+            counts = numbers
+            self._kept.append(counts)
+            return shm_column(<const char *>&counts[0], counts.strides[0], True)
+        doubles = numbers
+        self._kept.append(doubles)
+        return shm_column(<const char *>&doubles[0], doubles.strides[0], False)
+
+    cdef shm_proto_exemplars _exemplars(self, const unsigned char[::1] exemplars) except *:
+        if exemplars is None or exemplars.shape[0] == 0:
+            return shm_proto_exemplars(NULL, 0)
+        if <size_t>exemplars.shape[0] % sizeof(shm_exemplar):
+            raise ValueError("part of an exemplar")
+        self._kept.append(exemplars)
+        return shm_proto_exemplars(<const shm_exemplar *>&exemplars[0],
+                                   <size_t>exemplars.shape[0] // sizeof(shm_exemplar))
+
+    cdef shm_counts_of_rows _counts(self, const uint64_t[:, :] counts) except *:
+        if counts.shape[0] != len(self):
+            raise ValueError("counts of another number of rows than the table's")
+        self._kept.append(counts)
+        if counts.shape[0] == 0 or counts.shape[1] == 0:
+            return shm_counts_of_rows(NULL, 0, 0, 0)
+        return shm_counts_of_rows(<const char *>&counts[0, 0], counts.strides[0],
+                                  counts.strides[1], <size_t>counts.shape[1])
+
+
+def scalars(shm_proto_kind kind, values not None, created=None,
+            const unsigned char[::1] exemplars=None):
+    """A value per row. kind: COUNTER, GAUGE or UNTYPED. exemplars: those of a counter, as bytes.
+
+    Raises ValueError where arrays do not fit each other.
+    """
+    cdef Metrics metrics = Metrics()
+    metrics._family.kind = kind
+    metrics._family.n_rows = <size_t>len(values)
+    metrics._family.values = metrics._column(values)
+    metrics._family.created = metrics._column(created)
+    metrics._family.exemplars = metrics._exemplars(exemplars)
+    return metrics
+
+
+def histograms(const double[::1] bounds not None, buckets not None, sums not None, created=None,
+               native=None, const unsigned char[::1] exemplars=None):
+    """A histogram per row. bounds: the upper ones of all buckets. native: as a table has it.
+
+    Raises ValueError where arrays do not fit each other.
+    """
+    cdef Metrics metrics = Metrics()
+    if buckets.ndim != 2 or buckets.shape[1] != bounds.shape[0] or bounds.shape[0] < 1:
+        raise ValueError("another number of buckets than of bounds")
+    metrics._family.kind = SHM_PROTO_HISTOGRAM
+    metrics._family.n_rows = <size_t>len(buckets)
+    metrics._kept.append(bounds)
+    metrics._family.bounds = &bounds[0]
+    metrics._family.buckets = metrics._counts(buckets)
+    metrics._family.sums = metrics._column(sums)
+    metrics._family.created = metrics._column(created)
+    metrics._family.exemplars = metrics._exemplars(exemplars)
+    if native is not None:
+        metrics._native = shm_native(native.schema, native.first, native.zero_threshold,
+                                     metrics._column(native.zeros), metrics._counts(native.counts))
+        if len(metrics) > 0 and not metrics._native.zeros.counts:
+            raise ValueError("zeros that are not counts")
+        metrics._family.native = &metrics._native
+    return metrics

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one formatter. The text format and OpenMetrics agree on the lines of samples and on their
+order; what sets them apart is a Dialect.
+
+Text comes in pieces, so that nobody needs to have all of it: made in the same few hundred KiB, a
+piece is still in the cache when it goes out, and making it takes less time than copying it would.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from shmetrics.render._text import TextWriter
+from shmetrics.render.label_cache import Constants
+from shmetrics.render.labels import LabelText, label_text, le_text
+from shmetrics.render.row_slice import check, part
+from shmetrics.tables.table import SUFFIXES, Table
+
+PIECE_BYTES = 256 * 1024
+# Labels are made once per series, which takes more time than all the rest of a line.
+MOST_ROWS = 1000
+_LINE_BYTES = 40  # of a line, about, beside name and labels
+_ROOM_BYTES = PIECE_BYTES + PIECE_BYTES // 4
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """head: the lines before a family's samples. created: whether _created is shown, exemplars:
+    whether these are. end: what follows the last family."""
+
+    head: Callable[[Table], str]
+    created: bool
+    exemplars: bool
+    end: bytes
+
+
+def escape_help(text: str) -> str:
+    """Help text on one line, as both formats want it."""
+    return text.replace("\\", r"\\").replace("\n", r"\n")
+
+
+def pieces(
+    dialect: Dialect, tables: Iterable[Table], constant_labels: Mapping[str, str]
+) -> Iterator[bytes]:
+    """The exposition of tables, in their order, as UTF-8; each piece has PIECE_BYTES or a little
+    more.
+
+    constant_labels: added to every series that has no label of that name.
+    Raises ValueError, before the first piece, for a table whose arrays do not fit each other or its
+    series.
+    """
+    tables = list(tables)
+    for table in tables:
+        check(table)
+    return _pieces(dialect, tables, tuple(constant_labels.items()))
+
+
+def _pieces(dialect: Dialect, tables: Sequence[Table], constants: Constants) -> Iterator[bytes]:
+    writer, room_bytes = TextWriter(_ROOM_BYTES), PIECE_BYTES
+    for table in tables:
+        head = _utf8(dialect.head(table))
+        writer.raw(head)
+        room_bytes -= len(head)
+        first = 0
+        while first < len(table):
+            labels = label_text(table.series, constants, first + MOST_ROWS)
+            end, taken_bytes = _reach(dialect, table, labels, first, room_bytes)
+            _write(writer, dialect, part(table, first, end), labels, first)
+            room_bytes -= taken_bytes
+            if room_bytes <= 0 or end < len(table):
+                yield writer.finish()
+                writer, room_bytes = TextWriter(_ROOM_BYTES), PIECE_BYTES
+            first = end
+    writer.raw(dialect.end)
+    last = writer.finish()
+    if last:
+        yield last
+
+
+def _reach(
+    dialect: Dialect, table: Table, labels: LabelText, first: int, room_bytes: int
+) -> tuple[int, int]:
+    """Where the rows from first on end that fit, one at least, and about how much text they are."""
+    n_lines = len(table.bounds) + 3 if table.kind == "histogram" else 1
+    n_lines += dialect.created and table.has_created
+    line_bytes = len(table.name) + _LINE_BYTES
+
+    def size_bytes(end: int) -> int:
+        label_bytes = labels.parts[2 * end] - labels.parts[2 * first]
+        return n_lines * (label_bytes + (end - first) * line_bytes)
+
+    most = min(first + MOST_ROWS, len(table))
+    fits = bisect_right(range(first + 1, most + 1), room_bytes, key=size_bytes)
+    end = first + max(fits, 1)
+    return end, size_bytes(end)
+
+
+def _write(
+    writer: TextWriter, dialect: Dialect, table: Table, labels: LabelText, first: int
+) -> None:
+    """The samples of part of a table, whose row 0 is row first of the labels."""
+    name = _utf8(table.name)
+    parts = labels.parts[2 * first : 2 * (first + len(table)) + 1]
+    created = table.created if dialect.created and table.has_created else None
+    exemplars = table.exemplars.view(np.uint8) if dialect.exemplars else None
+    if table.kind == "histogram":
+        les, offsets = le_text(table.bounds)
+        sums = table.sums if table.has_sum else None
+        writer.histograms(
+            *(name, labels.text, parts, les, offsets),
+            *(table.buckets, sums, created, exemplars),
+        )
+    else:
+        suffix = _utf8(SUFFIXES[table.kind][0])
+        writer.scalars(name, suffix, labels.text, parts, table.values, created, exemplars)
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "replace")  # half a surrogate pair must not cost the whole scrape

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The labels of series as protocol buffers have them, made once per series."""
+
+from __future__ import annotations
+
+from array import array
+
+from shmetrics.render.label_cache import Constants, Kept
+from shmetrics.render.wire import bytes_field, utf8
+from shmetrics.tables.table import Series
+
+LABEL = 1  # of io.prometheus.client.Metric
+NAME, VALUE = 1, 2  # of LabelPair
+
+
+class LabelPairs:
+    """The labels of all rows of one Series, together with the constant ones, sorted by name.
+
+    fields: those of the Metric of one row after the other.
+    ends: where in fields the first row begins, and each one ends.
+    """
+
+    __slots__ = ("_constants", "_names", "_rows", "ends", "fields")
+
+    def __init__(self, names: tuple[str, ...], constants: Constants) -> None:
+        self.fields = bytearray()
+        self.ends = array("Q", [0])
+        self._rows = 0
+        # A series' own label wins over a constant one of the same name.
+        added = [(name, value) for name, value in constants if name not in names]
+        self._constants = tuple(value for _, value in added)
+        all_names = (*names, *(name for name, _ in added))
+        places = sorted((name, place) for place, name in enumerate(all_names))
+        self._names = [(bytes_field(NAME, utf8(name)), place) for name, place in places]
+
+    def extend(self, rows: list[tuple[str, ...]], end: int | None = None) -> None:
+        """Takes in the rows up to end that were added since the last time."""
+        for row in rows[self._rows : end]:
+            values = (*row, *self._constants)
+            for name, place in self._names:
+                pair = name + bytes_field(VALUE, utf8(values[place]))
+                self.fields += bytes_field(LABEL, pair)
+            self.ends.append(len(self.fields))
+            self._rows += 1
+
+
+_kept = Kept(LabelPairs)
+
+
+def label_pairs(series: Series, constants: Constants, end: int | None = None) -> LabelPairs:
+    """The label pairs of the rows that series has now; of those up to end at least."""
+    return _kept.of(series, constants, end)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# cython: freethreading_compatible=False
+"""The binding of csrc/ for buckets: where a value belongs, and what many of them add up to."""
+
+from libc.math cimport INFINITY
+from libc.stdint cimport uint32_t, uint64_t
+
+
+cdef class Scale:
+    """How a family's values are counted in its rows: see csrc/drain/scale.h.
+
+    bounds: rising, the last one infinite. classic: those of them that are classic.
+    """
+
+    def __cinit__(self, const double[::1] bounds not None, const double[::1] classic not None):
+        cdef Py_ssize_t n = bounds.shape[0] - 1
+        cdef Py_ssize_t n_classic = classic.shape[0]
+        if n < 0 or n > <Py_ssize_t>SHM_SCALE_BOUNDS or bounds[n] != INFINITY:
+            raise ValueError("no infinite bound, or too many before it")
+        for i in range(n):
+            if not -INFINITY < bounds[i] < bounds[i + 1]:
+                raise ValueError("bounds are not finite and ascending")
+        for i in range(n_classic - 1):
+            if not classic[i] < classic[i + 1]:
+                raise ValueError("bounds are not ascending")
+        if n_classic > n:
+            raise ValueError("more classic bounds than there are")
+        self._bounds = bounds
+        self._classic = classic
+        shm_scale_init(&self.scale, &bounds[0], <uint32_t>n, &classic[0] if n_classic else NULL,
+                       <uint32_t>n_classic)
+
+    @property
+    def n_counts(self):
+        """How many counts a row has."""
+        return shm_scale_counts(&self.scale)
+
+    @property
+    def coarse_at(self):
+        """From a row's first count to the first of those of which only the classic bucket is known;
+        0 if nothing more is known of any."""
+        return self.scale.coarse_at
+
+    def place(self, double value):
+        """Number of the interval that the value belongs to. It is no NaN."""
+        return shm_scale_place(&self.scale, value)
+
+    def count_coarse(self, uint64_t[::1] cells not None, Py_ssize_t cell):
+        """Has the drain count in this cell, as a double, what it counts coarsely."""
+        if not 0 <= cell < cells.shape[0]:
+            raise ValueError("a cell outside the store")
+        self._coarse = cells
+        self.scale.coarse = &cells[cell] if self.scale.coarse_at else NULL
+
+
+def sum_runs(const uint64_t[:, :] cells not None, const uint32_t[::1] ends not None,
+             uint64_t[:, ::1] sums not None):
+    """Adds to sums[row, k] what cells[row, ends[k - 1]:ends[k]] add up to; from 0, for the first k.
+
+    The numbers of a row of cells are one behind the other.
+    """
+    cdef Py_ssize_t n_rows = cells.shape[0]
+    cdef uint32_t n = <uint32_t>ends.shape[0]
+    cdef uint32_t end = 0
+    if sums.shape[0] != n_rows or sums.shape[1] != ends.shape[0]:
+        raise ValueError("sums of another shape than there are runs")
+    for i in range(n):
+        if ends[i] < end:
+            raise ValueError("runs that do not come one behind the other")
+        end = ends[i]
+    if end > cells.shape[1]:
+        raise ValueError("runs beyond the cells")
+    if n_rows == 0 or n == 0 or end == 0:
+        return
+    if cells.strides[1] != sizeof(uint64_t):
+        raise ValueError("cells of a row that are apart")
+    with nogil:
+        for row in range(n_rows):
+            shm_sum_runs(&cells[row, 0], &ends[0], n, &sums[row, 0])

@@ -1,0 +1,494 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A family of the node: its series, and the row of cells that each of them has.
+
+Rows come in chunks. Row 0 is kept for the overflow series, so that there is always a place to count
+what has no series of its own; without labels it is the only series. The row of a series that was
+removed is used again, the lowest first: its cells are zeroed before the log names the next one. A
+chunk without series is given back, and leaves a gap among the rows until another takes its place.
+
+What it takes of the store is counted as somebody's: a series as that of the user whose process has
+brought it, and rows without a series as that of whom the chunk was made for.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import struct
+import sys
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from shmetrics import _ring
+from shmetrics.dictionary import Definition, decode_strings, encode_strings
+from shmetrics.label_rules.rule import Ruling
+from shmetrics.lanes import _drain
+from shmetrics.store.limits import Limits
+from shmetrics.store.log import REMOVAL_BYTES, Entry, Kind, StoreFull
+from shmetrics.store.shares import NOBODY
+from shmetrics.store.store import Run, Store
+from shmetrics.store.visible_rows import Shown
+from shmetrics.tables.table import Series
+
+OVERFLOW = _ring.OVERFLOW_VALUE
+OVERFLOW_ROW = 0
+FIRST_CHUNK_ROWS = 16
+MAX_CHUNK_ROWS = 4096
+MOST_REMOVED = REMOVAL_BYTES // 32  # series at once
+FIRST_CHUNK_CELLS, MAX_CHUNK_CELLS = 512, 256 * 1024  # where rows are wide
+
+_CREATED = struct.Struct("=d")
+
+
+class _Chunk(NamedTuple):
+    """Rows one after the other. cells: (rows, width). owner: whose the rows without series are."""
+
+    first_row: int
+    run: Run
+    owner: int
+    cells: npt.NDArray[np.uint64]
+
+    @property
+    def rows(self) -> range:
+        return range(self.first_row, self.first_row + len(self.cells))
+
+
+class Family:
+    """One family: its definition, its series, and their cells."""
+
+    def __init__(
+        self,
+        id: int,
+        definition: Definition,
+        store: Store,
+        limits: Limits,
+        on_overflow: Callable[[Family], None],
+        now: Callable[[], float],
+        owner: int = NOBODY,
+    ) -> None:
+        """owner: whose family it is, see shares.py."""
+        self.id = id
+        self.definition = definition
+        self.owner = owner
+        self.width = _drain.cells_of(definition.type, len(definition.bounds))
+        self.is_limited = True  # False: the label values are the collector's own, and few
+        self.longest_label_bytes = 0
+        self.is_full_for: int | None = None  # the owner for whom there was no room; None: anybody
+        self.ruling = Ruling((), definition)  # of what comes from processes; set by Families
+        self.shown = Shown(definition.label_names)
+        self._store = store
+        self._limits = limits
+        self._on_overflow = on_overflow
+        self._now = now
+        self._rows: dict[tuple[str, ...], int] = {}
+        self._values: list[tuple[str, ...] | None] = []  # by row, as far as rows were ever used
+        self._created = array("d")
+        self._bound = array("I")  # to how many lanes' series
+        self._owners = array("I")
+        self._holders = 0
+        self._series_of: Counter[int] = Counter()  # by owner
+        self._free: list[int] = []  # a heap: rows that had a series and have none
+        self._chunks: list[_Chunk] = []
+        self._first_rows: list[int] = []  # of the chunks
+        self.overflow_values = (OVERFLOW,) * len(definition.label_names)
+
+    # ---- the log ----------------------------------------------------------------------------
+
+    @property
+    def first_chunk_rows(self) -> int:
+        return max(2, min(FIRST_CHUNK_ROWS, FIRST_CHUNK_CELLS // self.width))
+
+    def place(self, run: Run) -> tuple[Entry, _Chunk]:
+        """The entry of a first chunk in these cells, and what add_chunk() is to be given then."""
+        return self._place(0, run, self.owner)
+
+    def _place(self, first_row: int, run: Run, owner: int) -> tuple[Entry, _Chunk]:
+        rows = run.n // self.width
+        entry = Entry.placed(self.id, first_row, rows, run.first, owner)
+        return entry, _Chunk(first_row, run, owner, self._cells_of(run))
+
+    def _cells_of(self, run: Run) -> npt.NDArray[np.uint64]:
+        return self._store.cells[run.first : run.first + run.n].reshape(-1, self.width)
+
+    def _series_entry(
+        self, row: int, values: tuple[str, ...], created: float, owner: int = NOBODY
+    ) -> Entry:
+        payload = _CREATED.pack(created) + encode_strings(values)
+        return Entry(Kind.SERIES, 0, row, self.id, payload, owner)
+
+    @property
+    def overflow_bytes(self) -> int:
+        """What the overflow series will need of the log."""
+        if len(self._values) > OVERFLOW_ROW and self._values[OVERFLOW_ROW] is not None:
+            return 0
+        return self._series_entry(OVERFLOW_ROW, self.overflow_values, 0.0).size_bytes
+
+    def restore(self, entry: Entry) -> None:
+        """Takes back what an entry says of it. Raises ValueError, LookupError or struct.error."""
+        if entry.kind in (Kind.CHUNK, Kind.PLACED):
+            first_cell, first_row, rows = entry.place()
+            run = Run(first_cell, rows * self.width)
+            self._store.claim(run)
+            if first_row is None:
+                first_row = self._capacity
+            self.add_chunk(_Chunk(first_row, run, entry.owner, self._cells_of(run)))
+        elif entry.kind == Kind.VACATED:
+            self._vacate(self._chunk_of(entry.id))
+        elif entry.kind == Kind.SERIES:
+            (created,) = _CREATED.unpack_from(entry.payload)
+            self._chunk_of(entry.id)
+            values = decode_strings(entry.payload[_CREATED.size :])
+            self._put(entry.id, values, created, entry)
+        else:
+            self._forget(entry.id)
+
+    def settle(self) -> None:
+        """The whole log was read."""
+        self._free = [
+            row
+            for chunk in self._chunks
+            for row in chunk.rows
+            if row != OVERFLOW_ROW and row < len(self._values) and self._values[row] is None
+        ]  # ascending: a heap
+        self.show_all()
+
+    def look_up_cells(self) -> None:
+        """The store has its cells elsewhere."""
+        self._chunks = [chunk._replace(cells=self._cells_of(chunk.run)) for chunk in self._chunks]
+
+    # ---- chunks -----------------------------------------------------------------------------
+
+    @property
+    def _capacity(self) -> int:
+        return self._chunks[-1].rows.stop if self._chunks else 0
+
+    def _next_place(self) -> tuple[int, int]:
+        """The first row of the next chunk, and how many: in the first gap, or behind all."""
+        rows = min(
+            max(self.first_chunk_rows, self._capacity),
+            MAX_CHUNK_ROWS,
+            max(1, MAX_CHUNK_CELLS // self.width),
+        )
+        for before, after in itertools.pairwise(self._chunks):
+            gap = after.first_row - before.rows.stop
+            if gap:
+                return before.rows.stop, min(rows, gap)
+        return self._capacity, rows
+
+    def add_chunk(self, chunk: _Chunk) -> None:
+        at = bisect_right(self._first_rows, chunk.first_row)
+        self._chunks.insert(at, chunk)
+        self._first_rows.insert(at, chunk.first_row)
+        self._store.shares.add(chunk.owner, 0, chunk.run.n)
+        for row in range(chunk.first_row, min(chunk.rows.stop, len(self._values))):
+            heapq.heappush(self._free, row)
+
+    def _chunk_of(self, row: int) -> _Chunk:
+        """Raises LookupError if there is no such row."""
+        at = bisect_right(self._first_rows, row) - 1
+        if at < 0 or row not in self._chunks[at].rows:
+            raise LookupError(f"{self.definition.name}: there is no row {row}")
+        return self._chunks[at]
+
+    def _vacant(self, rows: Iterable[int]) -> list[_Chunk]:
+        """Which chunks have no series, of those that these rows are in; never the first one, where
+        the overflow series has its place."""
+        found = {chunk.first_row: chunk for chunk in map(self._chunk_of, rows)}
+        found.pop(OVERFLOW_ROW, None)
+        return [
+            chunk
+            for chunk in found.values()
+            if not any(self._values[row] is not None for row in chunk.rows[: self._n_used(chunk)])
+        ]
+
+    def _n_used(self, chunk: _Chunk) -> int:
+        return max(min(len(self._values), chunk.rows.stop) - chunk.first_row, 0)
+
+    def _vacate(self, chunk: _Chunk) -> None:
+        at = self._first_rows.index(chunk.first_row)
+        del self._chunks[at], self._first_rows[at]
+        self._store.give_back(chunk.run)
+        self._store.shares.add(chunk.owner, 0, -chunk.run.n)
+        n = len(self._values)
+        while n and self._values[n - 1] is None:
+            n -= 1
+        for of_rows in (self._values, self._created, self._bound, self._owners):
+            del of_rows[n:]
+
+    def give_back_all(self) -> None:
+        """The family is no more, and has no series: others may have its cells. It can be used no
+        more."""
+        for chunk in self._chunks:
+            self._store.give_back(chunk.run)
+            self._store.shares.add(chunk.owner, 0, -chunk.run.n)
+        self._chunks.clear()
+        self._first_rows.clear()
+
+    # ---- series -----------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, values: tuple[str, ...], owner: int = NOBODY) -> int:
+        """The row of these label values; beyond the limits, the overflow series' row. owner: for
+        whom it is made, if it is new.
+
+        Raises StoreFull if there is no room for even that.
+        """
+        found = self._rows.get(values)
+        if found is not None:
+            return found
+        if self._fits(values, owner):
+            try:
+                return self._append(values, owner)
+            except StoreFull as full:
+                self.is_full_for = full.owner  # the overflow series has a place of its own
+        return self.overflow_row()
+
+    def overflow_row(self) -> int:
+        """The row of the overflow series. Raises StoreFull."""
+        if self.overflow_values not in self._rows:
+            self._append(self.overflow_values, self.owner)
+        return OVERFLOW_ROW
+
+    def _fits(self, values: tuple[str, ...], owner: int) -> bool:
+        if not self.is_limited:
+            return all(len(value) <= self._limits.label_bytes for value in values)
+        return not self.has_all_of(owner) and self._limits.allow(values)
+
+    def has_all_of(self, owner: int) -> bool:
+        """Whether an owner may have no more series here."""
+        return self._series_of[owner] >= self._limits.series_per_family
+
+    def most_series(self) -> int:
+        """How many series the owner with the most of them has."""
+        return max(self._series_of.values(), default=0)
+
+    def kept(self, values: tuple[str, ...]) -> tuple[str, ...]:
+        """The same values as the family has them, if it has: a thousand lanes need no copies."""
+        row = self._rows.get(values)
+        return values if row is None else self.values(row)
+
+    def folds(self, values: tuple[str, ...]) -> bool:
+        """Whether these label values have no series of their own."""
+        return values not in self._rows
+
+    def counted_row(self, values: tuple[str, ...], owner: int = NOBODY) -> int:
+        """As row(), and counts if that is not their own."""
+        row = self.row(values, owner)
+        if self.folds(values):
+            self._on_overflow(self)
+        return row
+
+    def _append(self, values: tuple[str, ...], owner: int) -> int:
+        row = self._store.attempt(lambda: self._try_to_append(values, owner))
+        self.shown.add(row, self.values(row))
+        return row
+
+    def _try_to_append(self, values: tuple[str, ...], owner: int) -> int:
+        row, rows = self._next_row(values)
+        created = self._now()
+        kept = self._store.reserved_bytes
+        entries = [self._series_entry(row, values, created, owner)]
+        run, chunk = None, None
+        if row == OVERFLOW_ROW:
+            kept -= self.overflow_bytes
+        elif rows:
+            run = self._room(rows, entries[0].size_bytes, owner)
+        else:  # the row may be in another's chunk
+            is_own = self._chunk_of(row).owner == owner
+            self._store.afford(owner, entries[0].size_bytes, 0 if is_own else self.width)
+        if run is not None:
+            entry, chunk = self._place(row, run, owner)
+            entries.insert(0, entry)
+        else:
+            self.cells(row)[:] = 0  # before the log says whose they are
+        self._store.append(entries, run, kept)
+        self._store.reserved_bytes = kept
+        if chunk is not None:
+            self.add_chunk(chunk)
+        if self._free and row == self._free[0]:
+            heapq.heappop(self._free)
+        self._put(row, values, created, entries[-1])
+        return row
+
+    def _room(self, rows: int, log_bytes: int, owner: int) -> Run:
+        """Cells for so many rows, or for fewer if there are no more. Raises StoreFull."""
+        while True:
+            try:
+                self._store.afford(owner, log_bytes, rows * self.width)
+                return self._store.find(rows * self.width)
+            except StoreFull:
+                if rows == 1:
+                    raise
+                rows //= 2
+
+    def _next_row(self, values: tuple[str, ...]) -> tuple[int, int]:
+        """The row for these label values; and how many rows there have to be made for it."""
+        if values == self.overflow_values:
+            return OVERFLOW_ROW, 0
+        if self._free:
+            return self._free[0], 0
+        row = max(len(self._values), OVERFLOW_ROW + 1)
+        is_there = any(row in chunk.rows for chunk in reversed(self._chunks))
+        return (row, 0) if is_there else self._next_place()
+
+    def _put(self, row: int, values: tuple[str, ...], created: float, entry: Entry) -> None:
+        while len(self._values) <= row:
+            self._values.append(None)
+            self._created.append(0.0)
+            self._bound.append(0)
+            self._owners.append(NOBODY)
+        values = tuple(map(sys.intern, values))  # most series differ in few of them
+        longest = max((len(value.encode()) for value in values), default=0)
+        self.longest_label_bytes = max(self.longest_label_bytes, longest)
+        self._rows[values] = row
+        self._values[row] = values
+        self._created[row] = created
+        self._owners[row] = entry.owner
+        self._count(row, entry.size_bytes, 1)
+
+    def _count(self, row: int, log_bytes: int, sign: int) -> None:
+        """Counts a series as its owner's, or no more."""
+        owner, chunk = self._owners[row], self._chunk_of(row)
+        self._series_of[owner] += sign
+        if owner == chunk.owner:
+            self._store.shares.add(owner, sign * log_bytes, 0)
+        else:
+            self._store.shares.add(owner, sign * log_bytes, sign * self.width)
+            self._store.shares.add(chunk.owner, 0, -sign * self.width)
+
+    def values(self, row: int) -> tuple[str, ...]:
+        """The label values of a series."""
+        found = self._values[row]
+        if found is None:
+            raise LookupError(f"{self.definition.name}: row {row} has no series")
+        return found
+
+    # ---- series that go ---------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Somebody has the family from now on: it cannot be removed."""
+        self._holders += 1
+
+    def release(self) -> None:
+        self._holders -= 1
+
+    @property
+    def is_held(self) -> bool:
+        return self._holders > 0
+
+    def bind(self, row: int) -> None:
+        """A lane counts there from now on: the series cannot be removed."""
+        self._bound[row] += 1
+
+    def unbind(self, row: int) -> None:
+        self._bound[row] -= 1
+
+    def used(self) -> npt.NDArray[np.bool_]:
+        """Which rows have a series."""
+        return np.fromiter((values is not None for values in self._values), np.bool_)
+
+    def unbound(self) -> npt.NDArray[np.bool_]:
+        """Which rows no lane counts into."""
+        return np.fromiter((lanes == 0 for lanes in self._bound), np.bool_)
+
+    def remove(self, rows: Iterable[int]) -> None:
+        """Gives back the rows of these series, which nobody may have bound; and chunks that have no
+        others. Raises StoreFull where the disk is full: then some of them are gone."""
+        left = iter(rows)
+        while some := list(itertools.islice(left, MOST_REMOVED)):
+            self._remove(some)
+
+    def _remove(self, rows: list[int]) -> None:
+        uncounted = not self.is_limited  # as expired: only what emitters had
+        entries = [Entry(Kind.REMOVED, uncounted, row, self.id, b"") for row in rows]
+        reserved = self._store.reserved_bytes - self.overflow_bytes
+        self._store.remove(entries)
+        for row in rows:
+            self._forget(row)
+            if row != OVERFLOW_ROW:
+                heapq.heappush(self._free, row)
+        self._store.reserved_bytes = reserved + self.overflow_bytes
+        self._give_back_chunks(self._vacant(rows))
+
+    def _give_back_chunks(self, chunks: list[_Chunk]) -> None:
+        if chunks:
+            entries = [Entry(Kind.VACATED, 0, chunk.first_row, self.id, b"") for chunk in chunks]
+            self._store.remove(entries)
+            gone = {row for chunk in chunks for row in chunk.rows}
+            self._free = [row for row in self._free if row not in gone]
+            heapq.heapify(self._free)
+            for chunk in chunks:
+                self._vacate(chunk)
+
+    def _forget(self, row: int) -> None:
+        self._count(row, self._series_entry(row, self.values(row), 0.0).size_bytes, -1)
+        del self._rows[self.values(row)]
+        self._values[row] = None
+
+    def show_all(self, hidden: frozenset[int] = frozenset()) -> None:
+        """Shows every series but those that are hidden."""
+        self.shown = Shown(self.definition.label_names)
+        for row, values in enumerate(self._values):
+            if values is not None and row != OVERFLOW_ROW and row not in hidden:
+                self.shown.add(row, values)
+        overflow = self._values[OVERFLOW_ROW] if self._values else None
+        if overflow is not None and OVERFLOW_ROW not in hidden:
+            self.shown.add(OVERFLOW_ROW, overflow)
+
+    # ---- cells ------------------------------------------------------------------------------
+
+    def cell(self, row: int) -> int:
+        """Index of a row's first cell in the store."""
+        chunk = self._chunk_of(row)
+        return chunk.run.first + (row - chunk.first_row) * self.width
+
+    def cells(self, row: int) -> npt.NDArray[np.uint64]:
+        """One row's cells; writable."""
+        chunk = self._chunk_of(row)
+        cells: npt.NDArray[np.uint64] = chunk.cells[row - chunk.first_row]
+        return cells
+
+    def chunks(self) -> Iterator[tuple[int, range]]:
+        """The first row of each chunk, and its cells in the store."""
+        for first_row, (first, n), *_ in self._chunks:
+            yield first_row, range(first, first + n)
+
+    def all_cells(self) -> list[npt.NDArray[np.uint64]]:
+        """All rows that were ever used, in parts, (rows, width) each; not copied. Gaps are zero."""
+        found, end = [], 0
+        for chunk in self._chunks:
+            if chunk.first_row >= len(self._values):
+                break
+            if chunk.first_row > end:
+                found.append(np.zeros((chunk.first_row - end, self.width), np.uint64))
+            found.append(chunk.cells[: self._n_used(chunk)])
+            end = chunk.rows.stop
+        return found
+
+    def all_created(self) -> npt.NDArray[np.float64]:
+        """Of all rows that were ever used."""
+        return np.array(self._created, np.float64)  # a copy: the array grows
+
+    @property
+    def series(self) -> Series:
+        """The label values of what is shown; rows() and created() are in the same order."""
+        return self.shown.series
+
+    def rows(self, n: int | None = None) -> npt.NDArray[np.uint64]:
+        """The first n cells of what is shown, (series, n), as a copy; or all of them."""
+        cells = [cells[:, :n] for cells in self.all_cells()]
+        if not cells:
+            return np.empty((0, self.width), np.uint64)[:, :n]
+        return self.shown.of(np.concatenate(cells))
+
+    def created(self) -> npt.NDArray[np.float64]:
+        """Unix time since when each of them counts."""
+        return self.shown.of(self.all_created())

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Families that count in buckets: histograms, and calls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from shmetrics import _ring
+from shmetrics.store._scale import Scale
+from shmetrics.store.buckets import Buckets
+from shmetrics.store.exponential import Exponential
+from shmetrics.store.family import Family
+from shmetrics.store.log import StoreFull
+from shmetrics.store.shares import owner_of
+from shmetrics.tables.table import Native
+
+Counts = npt.NDArray[np.uint64]
+
+_OURS = owner_of(os.geteuid())  # what comes from no lane is the collector's own user's
+
+
+class HistogramFamily(Family):
+    """A family whose rows end in counts of buckets: see buckets.py."""
+
+    first_count = _ring.HISTOGRAM_BUCKETS
+    exponential: Exponential | None = None
+    buckets: Buckets
+
+    def count_in(self, exponential: Exponential | None) -> None:
+        """Which bounds it has beside its own: before it has any rows."""
+        self.exponential = exponential
+        self.buckets = Buckets(self.definition.bounds, exponential)
+        self.width = self.first_count + self.buckets.n_counts
+
+    @property
+    def scale(self) -> Scale:
+        return self.buckets.scale
+
+    def count_coarse(self, cell: int) -> None:
+        """Has a cell of the store count the values of which only the classic bucket is known."""
+        self.scale.count_coarse(self._store.cells, cell)
+
+    def classic(self) -> Counts:
+        """(series, classic buckets): what fell in each of them alone, of what is shown."""
+        return self._sums(self.buckets.classic)
+
+    def native(self) -> Native | None:
+        """The same in exponential buckets, if it has any."""
+        if self.exponential is None:
+            return None
+        sums = self._sums(self.buckets.exponential)
+        return Native(
+            schema=self.exponential.schema,
+            zero_threshold=self.exponential.bound(0),
+            first=self.exponential.lowest + 1,
+            zeros=sums[:, 0],
+            counts=sums[:, 1:],
+        )
+
+    def _sums(self, of: Callable[[Counts], Counts]) -> Counts:
+        parts = [of(cells[:, self.first_count :]) for cells in self.all_cells()]
+        if not parts:
+            parts = [of(np.empty((0, self.buckets.n_counts), np.uint64))]
+        return self.shown.of(np.concatenate(parts))
+
+
+class CallFamily(HistogramFamily):
+    """Calls: starts, ends, durations; and the exceptions, a family of counters of their own."""
+
+    first_count = _ring.CALLS_BUCKETS
+    exceptions: Family | None = None  # set by Families: it has an id of its own
+
+    def _ruled_row(self, values: tuple[str, ...]) -> int:
+        return self.counted_row(self.ruling.values(values), _OURS)
+
+    def start(self, values: tuple[str, ...]) -> None:
+        self.cells(self._ruled_row(values))[_ring.CELL_STARTS] += np.uint64(1)
+
+    def end(self, values: tuple[str, ...]) -> None:
+        self.cells(self._ruled_row(values))[_ring.CELL_ENDS] += np.uint64(1)
+
+    def observe(self, values: tuple[str, ...], seconds: float) -> None:
+        cells = self.cells(self._ruled_row(values))
+        cells[_ring.CELL_DURATION] += np.uint64(round(seconds * 1e9))
+        cells[self.first_count + self.scale.place(seconds)] += np.uint64(1)
+
+    def exception(self, values: tuple[str, ...], exception: str) -> None:
+        if self.exceptions is None:
+            raise StoreFull(f"no room for the exceptions of {self.definition.name}")
+        ruled = *self.ruling.values(values), self.ruling.value("exception", exception)
+        cells = self.exceptions.cells(self.exceptions.counted_row(ruled, _OURS))
+        cells.view(np.float64)[0] += 1.0

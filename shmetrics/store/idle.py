@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Series that have not changed for a while: they leave, or are not shown until they change.
+
+A series that no living process has defined is removed, and its row used again. One that a process
+still has is only hidden: its total is kept, so that it comes back as the counter that it was. What
+a restart finds counts as changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Container
+
+import numpy as np
+import numpy.typing as npt
+
+from shmetrics.store.families import Families
+from shmetrics.store.family import OVERFLOW_ROW, Family
+from shmetrics.store.log import StoreFull
+
+MOST_AT_ONCE = 20_000  # series that one tick removes: some 0.1 s
+
+Held = Callable[[], Container[tuple[Family, tuple[str, ...]]]]
+
+
+class Idle:
+    """Watches all families. They are compared a few times within the time that makes one idle."""
+
+    CHECKS = 4
+
+    def __init__(self, families: Families, idle_seconds: float, held: Held) -> None:
+        """idle_seconds: 0 is never. held: series that count as changing, whatever they do."""
+        self._families = families
+        self._idle_seconds = idle_seconds
+        self._held = held
+        self._watched: dict[Family, _Watched] = {}
+        self._next = 0.0
+
+    def check(self, now: float) -> None:
+        """Lets go what is idle, now and then. now: seconds, of a clock that never goes back."""
+        if not self._idle_seconds or now < self._next:
+            return
+        self._next = now + self._idle_seconds / self.CHECKS
+        held = self._held()
+        left = MOST_AT_ONCE
+        for family in self._families:
+            if family.is_limited:
+                watched = self._watched.setdefault(family, _Watched(family))
+                watched.look(now)
+                gone = watched.idle(now - self._idle_seconds, held, left)
+                self._families.exemplars.forget(family, gone)
+                watched.let_go(gone)
+                left -= len(gone)
+        if left <= 0:
+            self._next = now  # at the next tick
+
+    def has_only_idle(self, family: Family) -> bool:
+        """Whether all that is left of a family is its overflow series, and that is idle."""
+        watched = self._watched.get(family)
+        return watched is not None and len(family) == 1 and OVERFLOW_ROW in watched.hidden
+
+    def forget(self, family: Family) -> None:
+        """The family is no more."""
+        self._watched.pop(family, None)
+
+    def look_again(self, now: float) -> None:
+        """Shows what was hidden and has changed meanwhile: before each scrape."""
+        for watched in self._watched.values():
+            if watched.hidden:
+                watched.uncover(now)
+
+
+class _Watched:
+    """What is known of a family's rows: a print of their cells, and since when it is the same."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+        numbers = np.arange(1, 2 * family.width, 2, dtype=np.uint64)
+        self._weights = numbers * np.uint64(0x9E3779B97F4A7C15)  # odd: each change shows
+        self._prints = np.empty(0, np.uint64)
+        self._created = np.empty(0)
+        self._since = np.empty(0)
+        self.hidden: frozenset[int] = frozenset()
+
+    def _prints_now(self) -> npt.NDArray[np.uint64]:
+        parts = [cells @ self._weights for cells in self._family.all_cells()]
+        return np.concatenate(parts) if parts else np.empty(0, np.uint64)
+
+    def look(self, now: float) -> None:
+        prints, created = self._prints_now(), self._family.all_created()
+        since = np.full(len(prints), now)
+        known = min(len(self._prints), len(prints))
+        same = (prints[:known] == self._prints[:known]) & (created[:known] == self._created[:known])
+        since[:known][same] = self._since[:known][same]
+        self._prints, self._created, self._since = prints, created, since
+
+    def idle(
+        self, before: float, held: Container[tuple[Family, tuple[str, ...]]], most: int
+    ) -> list[int]:
+        """Hides what has been the same since before then. Which rows of it are to be removed, not
+        more than `most`."""
+        family = self._family
+        idle = family.used() & (self._since <= before)
+        gone = idle & family.unbound()
+        gone[OVERFLOW_ROW : OVERFLOW_ROW + 1] = False  # its place is kept anyway
+        rows = [
+            row for row in np.flatnonzero(gone).tolist() if (family, family.values(row)) not in held
+        ]
+        hidden = frozenset(np.flatnonzero(idle).tolist()) - frozenset(np.flatnonzero(gone).tolist())
+        if hidden != self.hidden:
+            self.hidden = hidden
+            family.show_all(hidden)
+        return rows[: max(most, 0)]
+
+    def let_go(self, rows: list[int]) -> None:
+        """Removes these rows, as many as a full disk lets it."""
+        if rows:
+            with contextlib.suppress(StoreFull):
+                self._family.remove(rows)
+            self._family.show_all(self.hidden)
+
+    def uncover(self, now: float) -> None:
+        prints = self._prints_now()
+        rows = np.array(sorted(self.hidden))
+        for row in rows[prints[rows] != self._prints[rows]].tolist():
+            self._since[row] = now
+            self._prints[row] = prints[row]
+            self.hidden -= {row}
+            self._family.shown.add(row, self._family.values(row))

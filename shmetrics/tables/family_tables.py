@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the families' cells to the tables that are shown: array expressions, not loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from shmetrics import _ring
+from shmetrics.store import definitions
+from shmetrics.store.exemplars import Exemplars
+from shmetrics.store.family import Family
+from shmetrics.store.gauges import Gauges, GaugeValue
+from shmetrics.store.histograms import CallFamily, HistogramFamily
+from shmetrics.tables.table import Series, Table
+
+
+def family_tables(family: Family, exemplars: Exemplars, native: bool = False) -> Iterator[Table]:
+    """The tables of a family that is no gauge. native: with native buckets, where it has any."""
+    if isinstance(family, CallFamily):
+        yield from _calls(family, exemplars, native)
+    elif isinstance(family, HistogramFamily):
+        yield _histogram(family, exemplars, native)
+    else:
+        yield _counter(family, exemplars)
+
+
+def _counter(family: Family, exemplars: Exemplars) -> Table:
+    return Table(
+        name=family.definition.name,
+        kind="counter",
+        help=family.definition.help,
+        unit=family.definition.unit,
+        series=family.series,
+        values=family.rows().view(np.float64)[:, 0],
+        created=family.created(),
+        exemplars=exemplars.of(family),
+    )
+
+
+def _histogram(family: HistogramFamily, exemplars: Exemplars, native: bool) -> Table:
+    rows = family.rows(family.first_count)
+    return Table(
+        name=family.definition.name,
+        kind="histogram",
+        help=family.definition.help,
+        unit=family.definition.unit,
+        series=family.series,
+        bounds=family.definition.bounds,
+        buckets=family.classic(),
+        sums=rows[:, _ring.CELL_SUM].view(np.float64),
+        created=family.created(),
+        exemplars=exemplars.of(family),
+        native=family.native() if native else None,
+    )
+
+
+def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[Table]:
+    """Starts, ends and durations; the exceptions are a family of their own."""
+    rows = family.rows(family.first_count)
+    created = family.created()
+    name, help = family.definition.name, family.definition.help
+    for suffix, cell, what in (
+        (definitions.CALL_STARTS, _ring.CELL_STARTS, "begun"),
+        (definitions.CALL_ENDS, _ring.CELL_ENDS, "ended"),
+    ):
+        yield Table(
+            name=name + suffix,
+            kind="counter",
+            help=f"{help}: {what}",
+            series=family.series,
+            values=rows[:, cell],
+            created=created,
+        )
+    yield Table(
+        name=name + definitions.CALL_SECONDS,
+        kind="histogram",
+        help=f"{help}: duration",
+        unit="seconds",
+        series=family.series,
+        bounds=family.definition.bounds,
+        buckets=family.classic(),
+        sums=rows[:, _ring.CELL_DURATION] / 1e9,
+        created=created,
+        exemplars=exemplars.of(family),
+        native=family.native() if native else None,
+    )
+
+
+def gauge_table(family: Family, gauges: Gauges, living: Iterable[GaugeValue]) -> Table:
+    """A gauge family over all processes, living and dead."""
+    found = gauges.collect(family, living)
+    return Table(
+        name=family.definition.name,
+        kind="gauge",
+        help=family.definition.help,
+        unit=family.definition.unit,
+        series=Series(family.definition.label_names, found),
+        values=np.fromiter(found.values(), np.float64, len(found)),
+    )

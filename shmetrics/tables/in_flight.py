@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls in flight: how many are open now, how old the oldest is, how many died with their process.
+
+Told apart by side, topic and method: few enough to watch, whatever the labels of the calls are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from shmetrics import _ring
+from shmetrics.dictionary import Definition
+from shmetrics.lanes.lane import Lane, OpenCall
+from shmetrics.store.families import Families
+from shmetrics.store.family import Family
+from shmetrics.store.histograms import CallFamily
+from shmetrics.store.log import StoreFull
+from shmetrics.store.visible_rows import Shown
+from shmetrics.tables.table import Series, Table
+
+LABELS = ("side", "topic", "method")
+ABANDONED = Definition(
+    _ring.TYPE_COUNTER,
+    "shmetrics_rpc_abandoned",
+    "Calls whose process died inside them",
+    "",
+    "",
+    LABELS,
+    (),
+)
+
+
+class Kind(NamedTuple):
+    """What tells calls in flight apart."""
+
+    side: str
+    topic: str
+    method: str
+
+
+def side_of(family: CallFamily) -> str:
+    """client or server: the last word of the family's name."""
+    return family.definition.name.rpartition("_")[2]
+
+
+def label_of(family: CallFamily, values: tuple[str, ...], name: str) -> str:
+    names = family.definition.label_names
+    return values[names.index(name)] if name in names else ""
+
+
+class Kinds:
+    """Kinds of calls, in the order of their coming, as the series of a table."""
+
+    def __init__(self) -> None:
+        self.series = Series(LABELS)
+        self._rows: dict[Kind, int] = {}
+
+    def row(self, kind: Kind) -> int:
+        row = self._rows.setdefault(kind, len(self._rows))
+        if row == len(self.series.values):
+            self.series.append(tuple(kind))
+        return row
+
+
+class InFlight:
+    """The families of open calls."""
+
+    def __init__(self, families: Families) -> None:
+        """Raises StoreFull if the store cannot hold the one counter."""
+        abandoned = families.define_own(ABANDONED)
+        self._abandoned: Family = abandoned
+        self._kinds: dict[CallFamily, dict[tuple[str, ...], Kind]] = {}
+        self._seen = Kinds()
+        self._shown: dict[CallFamily, Shown] = {}
+        self._looked_at: dict[CallFamily, int] = {}
+
+    def kind(self, family: CallFamily, values: tuple[str, ...]) -> Kind:
+        known = self._kinds.setdefault(family, {})
+        found = known.get(values)
+        if found is None:
+            if len(known) > 2 * len(family) + 1000:
+                known.clear()  # most of them are gone
+            topic, method = (label_of(family, values, name) for name in ("topic", "method"))
+            found = known[values] = Kind(side_of(family), topic, method)
+        return found
+
+    def forget(self, family: Family) -> None:
+        """The family is no more."""
+        if isinstance(family, CallFamily):
+            self._kinds.pop(family, None)
+
+    def abandon(self, lane: Lane) -> None:
+        """Counts the open calls of a dead process: they will never end."""
+        for call in lane.calls():
+            try:
+                row = self._abandoned.counted_row(
+                    tuple(self.kind(call.family, call.values)), lane.owner.share
+                )
+            except StoreFull:
+                continue  # the store is at its limit, which it shows itself
+            lane.abandon(call, self._abandoned.cell(row))
+
+    def tables(
+        self, families: Iterable[Family], calls: Iterable[OpenCall], now_ns: int
+    ) -> list[Table]:
+        """In flight and oldest, for every kind of call that was ever seen."""
+        kinds = self._kinds_of(families)
+        open_calls = [(kinds.row(self.kind(call.family, call.values)), call) for call in calls]
+        if not kinds.series.values:
+            return []
+        count = np.zeros(len(kinds.series.values))
+        ages_ns = np.zeros(len(kinds.series.values), np.int64)
+        for row, call in open_calls:
+            count[row] += 1
+            ages_ns[row] = max(ages_ns[row], now_ns - call.start_ns)
+        return [
+            Table(
+                name="shmetrics_rpc_in_flight",
+                kind="gauge",
+                help="Calls that have begun and not ended",
+                series=kinds.series,
+                values=count,
+            ),
+            Table(
+                name="shmetrics_rpc_oldest_in_flight_seconds",
+                kind="gauge",
+                help="Age of the oldest call that has not ended",
+                unit="seconds",
+                series=kinds.series,
+                values=ages_ns / 1e9,
+            ),
+        ]
+
+    def _kinds_of(self, families: Iterable[Family]) -> Kinds:
+        """The kinds of all calls that are shown; looks at those only that have come since."""
+        shown = {family: family.shown for family in families if isinstance(family, CallFamily)}
+        if any(shown.get(family) is not known for family, known in self._shown.items()):
+            self._seen = Kinds()  # some are shown no more
+            self._shown.clear()
+            self._looked_at.clear()
+        for family in shown:
+            values = family.series.values
+            for row in range(self._looked_at.get(family, 0), len(values)):
+                self._seen.row(self.kind(family, values[row]))
+            self._looked_at[family] = len(values)
+        self._shown = shown
+        return self._seen
