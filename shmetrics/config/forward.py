@@ -20,8 +20,8 @@ _MIB = 1024 * _KIB
 
 
 class Forward(Section, frozen=True, kw_only=True):
-    """Where spans are passed on to once they have ended: an OTLP receiver (Jaeger, Tempo, an
-    OpenTelemetry collector), or a back-end of OSProfiler's. By default there is none."""
+    """A destination to which spans are passed on once they have ended: an OTLP receiver (Jaeger,
+    Tempo, an OpenTelemetry collector), or a back-end of OSProfiler. By default there is none."""
 
     to: Annotated[
         str,
@@ -32,30 +32,40 @@ class Forward(Section, frozen=True, kw_only=True):
         ),
     ]
     headers: Annotated[
-        dict[str, str], Meta(description="What is sent along to an OTLP receiver, as its tenant.")
+        dict[str, str], Meta(description="Headers for an OTLP receiver, for example its tenant.")
     ] = field(default_factory=dict)
     ca_file: Annotated[
         str,
-        Meta(description="Who vouches for a receiver with TLS. Empty: whom the system trusts."),
+        Meta(description="Certificate authorities for a receiver with TLS. Empty: the system's."),
     ] = ""
     transport_url: Annotated[
         str, Meta(description="The broker of messaging://: rabbit://user:password@host:5672/.")
     ] = ""
     batch_spans: Annotated[
-        int, Meta(ge=1, le=100_000, description="Spans that are sent at a time, at most.")
+        int, Meta(ge=1, le=100_000, description="Most spans that are sent at a time.")
     ] = 1000
     batch_seconds: Annotated[
-        float, Meta(ge=0.01, le=60, description="How long a span waits for others.")
+        float,
+        Meta(
+            ge=0.01,
+            le=60,
+            description="How long a span waits for others, so that they are sent together.",
+        ),
     ] = 1.0
     timeout_seconds: Annotated[
-        float, Meta(ge=0.1, le=60, description="How long an answer is waited for.")
+        float,
+        Meta(
+            ge=0.1,
+            le=60,
+            description="Longest time of one attempt, from name look-up to the last byte.",
+        ),
     ] = 10.0
     give_up_seconds: Annotated[
         float,
         Meta(
             ge=0,
             le=86400,
-            description="How long a batch is tried again where nobody answers. Others wait.",
+            description="How long a batch is tried again if nobody answers. Other batches wait.",
         ),
     ] = 300.0
     max_waiting_bytes: Annotated[

@@ -33,14 +33,14 @@ class RewriteRule(Section, frozen=True, kw_only=True):
 
 
 class LabelRule(Section, frozen=True, kw_only=True):
-    """What becomes of the values of a label: keep = true, drop = true, hash = N into N names, or
-    rewrite = [{ match, replace }, ...]. The first rule for a label of a family decides; by
+    """A rule that changes the values of a label: keep = true, drop = true, hash = N into N names,
+    or rewrite = [{ match, replace }, ...]. The first rule for a label of a family decides. By
     default there is none."""
 
     family: Annotated[
-        str, Meta(description="Families that it is about, by name; * is any text.")
+        str, Meta(description="Name of the families that the rule is for; * is any text.")
     ] = "*"
-    label: Annotated[str, Meta(description="Their label.")]
+    label: Annotated[str, Meta(description="The label whose values it changes.")]
     keep: Annotated[bool, Meta(description="Its values stay as they are.")] = False
     drop: Annotated[bool, Meta(description="Its values become empty.")] = False
     hash: Annotated[
@@ -48,14 +48,14 @@ class LabelRule(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=rule.MAX_NAMES,
-            description="Each value becomes one of so many names, #0, #1 and so on.",
+            description="Each value becomes one of this many names: #0, #1 and so on.",
         ),
     ] = 0
     rewrite: Annotated[
         list[RewriteRule],
         Meta(
             max_length=MAX_PATTERNS,
-            description="The first pattern that matches a whole value says what becomes of it.",
+            description="The first pattern that matches a whole value says what it becomes.",
         ),
     ] = field(default_factory=list)
 

@@ -52,7 +52,7 @@ class Lane(Section, frozen=True, kw_only=True):
             le=16 * _MIB,
             multiple_of=8,
             description="Room for the names and label values of the process's series. Series "
-            "without room count together, under the label value __overflow__.",
+            "for which there is no room count together, under the label value __overflow__.",
         ),
     ] = 96 * _KIB
     spill_bytes: Annotated[
@@ -61,12 +61,13 @@ class Lane(Section, frozen=True, kw_only=True):
             ge=64 * _KIB,
             le=16 * _MIB,
             multiple_of=8,
-            description="Room for totals while the ring is full or the collector is away: 8 bytes "
-            "per counter, 216 per series of calls. A series needs this room, too.",
+            description="Room for the totals of the process's series: 8 bytes per counter, 216 "
+            "per series of calls. Every series needs it; events are added to these totals while "
+            "the ring is full or the collector is away.",
         ),
     ] = 64 * _KIB
     open_calls: Annotated[
-        int, Meta(ge=1024, le=4096, description="Calls that can be listed while they are open.")
+        int, Meta(ge=1024, le=4096, description="Open calls that can be listed at a time.")
     ] = 1024
 
     def __post_init__(self) -> None:
@@ -93,16 +94,16 @@ class Registration(Section, frozen=True, kw_only=True):
         str | list[int | str],
         Meta(
             description="Users whose processes may register, by number or name: "
-            '["nova", "neutron", 1000]. "own" is the collector\'s own user and root, "any" is '
-            "everybody."
+            '["root", "nova", 1000]. "own" is the collector\'s own user and root, "any" is '
+            "everybody. A list replaces these: name root in it, if root's processes may register."
         ),
     ] = "own"
     allow_gids: Annotated[
         list[int | str],
         Meta(
-            description="Groups whose members may register too, by number or name. A process is a "
-            "member by its primary group and by its supplementary ones, as long as these are not "
-            "more than 256."
+            description="Groups whose members may register too, by number or name. Both the "
+            "primary group and the supplementary groups of a process count. If a process has more "
+            "than 256 supplementary groups, these do not count."
         ),
     ] = field(default_factory=list)
     socket_mode: Annotated[
@@ -110,30 +111,31 @@ class Registration(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=0o777,
-            description="Permissions of register.sock; who cannot write to it cannot even ask.",
+            description="Permissions of register.sock. A process that may not write to it cannot "
+            "ask for a lane.",
             extra={"octal": True},
         ),
     ] = 0o666
     socket_group: Annotated[
         int | str,
         Meta(
-            description="Its group, by number or name; the collector's user has to be a member. "
-            "Empty: that user's own."
+            description="Group of register.sock, by number or name. The collector's user has to "
+            "be a member. Empty: the primary group of the collector's user."
         ),
     ] = ""
     max_lanes: Annotated[
         int, Meta(ge=1, le=65536, description="Processes that can be registered at a time.")
     ] = 4096
     max_lanes_per_uid: Annotated[
-        int, Meta(ge=1, le=65536, description="Of these, processes of one user.")
+        int, Meta(ge=1, le=65536, description="The same, of one user.")
     ] = 2048
     max_lane_bytes: Annotated[
         int,
         Meta(
             ge=0,
             le=1 << 40,
-            description="Memory that all lanes together may take. 0: half of the file system that "
-            "the runtime directory is on.",
+            description="Memory that all lanes together may take. 0: half of the file system of "
+            "the runtime directory.",
         ),
     ] = 0
     max_per_second: Annotated[
@@ -177,16 +179,16 @@ class Registration(Section, frozen=True, kw_only=True):
 
 
 class Store(Section, frozen=True, kw_only=True):
-    """How much may be kept. What is over a limit is folded into one overflow series per family, and
-    counted."""
+    """How much may be kept. Label sets beyond a limit count together, in one overflow series per
+    family; families beyond a limit are refused. The collector counts both."""
 
     max_bytes: Annotated[
         int,
         Meta(
             ge=_MIB,
             le=1 << 40,
-            description="Size that the file with the totals may reach. Another size counts from "
-            "the next start on, unless what the file holds needs more.",
+            description="Largest size of the file with the totals. A change takes effect at the "
+            "next start, but never makes the file too small for what it holds.",
         ),
     ] = 256 * _MIB
     max_bytes_per_uid: Annotated[
@@ -194,7 +196,7 @@ class Store(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1 << 40,
-            description="Of these, what one user's processes may fill. 0: half.",
+            description="The part of it that one user's processes may fill. 0: half.",
         ),
     ] = 0
     max_series_per_family: Annotated[
@@ -206,36 +208,37 @@ class Store(Section, frozen=True, kw_only=True):
         ),
     ] = 20_000
     max_series_per_lane: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="Label sets that one process may have, in all.")
+        int, Meta(ge=1, le=10_000_000, description="Label sets of one process, in all families.")
     ] = 20_000
     max_families: Annotated[
         int, Meta(ge=1, le=100_000, description="Metric families of all processes together.")
     ] = 2000
     max_families_per_uid: Annotated[
         int,
-        Meta(ge=1, le=100_000, description="Of these, families that one user's processes define."),
+        Meta(ge=1, le=100_000, description="The same, defined by one user's processes."),
     ] = 1000
     max_families_per_lane: Annotated[
         int, Meta(ge=1, le=100_000, description="Metric families that one process may define.")
     ] = 500
     max_label_bytes: Annotated[
-        int, Meta(ge=16, le=16 * _KIB, description="Length of one label value, in UTF-8.")
+        int, Meta(ge=16, le=16 * _KIB, description="Bytes of one label value, in UTF-8.")
     ] = 1024
     max_exemplars: Annotated[
         int,
         Meta(
             ge=0,
             le=10_000_000,
-            description="Traces that are shown as exemplars, one per counter and bucket. Where one "
-            "more comes, the one that was not renewed for longest makes room. 0 is none.",
+            description="Exemplars: traces that are shown beside a counter or a bucket, one for "
+            "each. Beyond the limit, a new one replaces the one that was not renewed for longest. "
+            "0: none.",
         ),
     ] = 20_000
     native_histograms: Annotated[
         bool,
         Meta(
-            description="Whether a histogram is also counted in the buckets of native histograms. "
-            "That makes 2 KiB per label set of it, instead of 200 bytes. What the store has "
-            "already stays as it is."
+            description="Whether histograms are also counted in the buckets of native histograms. "
+            "A label set of a histogram then takes 2 KiB, instead of 200 bytes. Families that the "
+            "store has already stay as they are."
         ),
     ] = True
     series_idle_seconds: Annotated[
@@ -243,42 +246,44 @@ class Store(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=366 * 86400,
-            description="Time after which a series that has not changed leaves /metrics. 0 is "
-            "never. If its process lives, its total is kept until it changes again.",
+            description="Time after which a series that does not change leaves /metrics. 0: "
+            "never. As long as its process lives, its total is kept, and the series comes back "
+            "when it changes again.",
         ),
     ] = 0.0
 
 
 class Traces(Section, frozen=True, kw_only=True):
-    """The traces of requests, which services record as spans. Those go first that were heard of
-    first, and whole."""
+    """The traces of requests, which services record as spans. If they are too many, too large or
+    too old, whole traces are removed, in the order in which their first spans arrived."""
 
-    enabled: Annotated[bool, Meta(description="Whether they are kept.")] = True
+    enabled: Annotated[bool, Meta(description="Whether traces are kept.")] = True
     path: Annotated[
         str,
-        Meta(description="The file that they are in. Empty: traces.db in the runtime directory."),
+        Meta(description="The file of the traces. Empty: traces.db in the runtime directory."),
     ] = ""
     max_bytes: Annotated[
         int,
         Meta(
             ge=_MIB,
             le=1 << 40,
-            description="What their file may take, with its journal, at any moment.",
+            description="Largest size of that file and its journal together, at any moment.",
         ),
     ] = 128 * _MIB
-    max_traces: Annotated[int, Meta(ge=1, le=100_000_000, description="Traces that are kept.")] = (
-        100_000
-    )
+    max_traces: Annotated[
+        int, Meta(ge=1, le=100_000_000, description="Number of traces that are kept.")
+    ] = 100_000
     max_age_seconds: Annotated[
         float,
         Meta(
             ge=1,
             le=366 * 86400,
-            description="How long, after the last that was heard, while the machine runs.",
+            description="How long a trace is kept after its last span arrived. Only time counts "
+            "in which the machine runs.",
         ),
     ] = 7 * 86400.0
     max_spans_per_trace: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Spans of one trace.")
+        int, Meta(ge=1, le=1_000_000, description="Spans of one trace that are kept.")
     ] = 10_000
     forward: Annotated[list[Forward], Meta(max_length=MOST_DESTINATIONS)] = field(
         default_factory=list
@@ -300,40 +305,43 @@ class Traces(Section, frozen=True, kw_only=True):
 
 
 class Web(Section, frozen=True, kw_only=True):
-    """What the clients of the HTTP server may cost. Who takes longer, or sends more, is cut off,
-    and counted."""
+    """What a client of the HTTP server may cost. A client that takes longer, or sends more, is cut
+    off, and shmetrics_http_refused_total counts it."""
 
     max_connections: Annotated[
         int,
         Meta(
             ge=4,
             le=65536,
-            description="Connections at a time. Where one more comes, the one gives way that has "
-            "waited longest for its client.",
+            description="Connections at a time. Beyond the limit, a new one replaces the one that "
+            "has waited longest for its client.",
         ),
     ] = 256
     max_head_bytes: Annotated[
-        int, Meta(ge=1024, le=_MIB, description="Size of a request, which has no body here.")
+        int,
+        Meta(ge=1024, le=_MIB, description="Bytes of a request. Requests with a body are refused."),
     ] = 16 * _KIB
-    max_headers: Annotated[int, Meta(ge=8, le=4096, description="Headers of a request.")] = 64
+    max_headers: Annotated[
+        int, Meta(ge=8, le=4096, description="Number of headers of a request.")
+    ] = 64
     max_waiting_bytes: Annotated[
         int,
         Meta(
             ge=_MIB,
             le=1 << 40,
-            description="Memory for answers that clients have yet to take; one answer for many "
-            "clients counts once.",
+            description="Memory for answers that clients have not taken yet. One answer that many "
+            "clients share counts once.",
         ),
     ] = 256 * _MIB
     request_seconds: Annotated[
         float,
-        Meta(ge=0.1, le=3600, description="Time to send a request, with the handshake of TLS."),
+        Meta(ge=0.1, le=3600, description="Time to send a request, including the TLS handshake."),
     ] = 10.0
     answer_seconds: Annotated[
         float, Meta(ge=0.1, le=3600, description="Time to take an answer.")
     ] = 60.0
     idle_seconds: Annotated[
-        float, Meta(ge=0.1, le=3600, description="Time between two requests of a connection.")
+        float, Meta(ge=0.1, le=3600, description="Time between two requests of one connection.")
     ] = 90.0
 
 
@@ -344,22 +352,23 @@ class Config(Section, frozen=True, kw_only=True):
         str,
         Meta(
             description="HOST:PORT of the HTTP server: /metrics, the JSON API and a page. "
-            "Port 0 is any free port; no host is every interface."
+            'Port 0: any free port. No host, as in ":9464": every interface.'
         ),
     ] = "127.0.0.1:9464"
     web_config: Annotated[
         str,
         Meta(
             description="File with TLS, client certificates and passwords of the HTTP server, in "
-            "the format of Prometheus's exporters. It may change at any time. Empty: none of them."
+            "the format of Prometheus's exporters. The collector reads it again when it changes. "
+            "Empty: none of these."
         ),
     ] = ""
     runtime_dir: Annotated[
         str,
         Meta(
             description="Directory in which emitters and collector meet, best on tmpfs. Empty: "
-            "$SHMETRICS_RUNTIME_DIR, /run/shmetrics, $XDG_RUNTIME_DIR/shmetrics or "
-            "/tmp/shmetrics-UID, the first that is there or can be made."
+            "the first that exists or can be made of $SHMETRICS_RUNTIME_DIR, /run/shmetrics, "
+            "$XDG_RUNTIME_DIR/shmetrics and /tmp/shmetrics-UID."
         ),
     ] = ""
     tick_seconds: Annotated[
@@ -367,13 +376,13 @@ class Config(Section, frozen=True, kw_only=True):
     ] = 1.0
     constant_labels: Annotated[
         dict[str, str],
-        Meta(description="Labels that every series gets; by default the node's name. {} is none."),
+        Meta(description="Labels that every series gets. By default the node's name; {}: none."),
     ] = field(default_factory=lambda: {"hostname": socket.gethostname()})
     oslo_metrics_socket: Annotated[
         str,
         Meta(
-            description="Unix datagram socket for services that speak oslo.metrics's own protocol; "
-            "their default is /var/tmp/metrics_collector.sock. Empty: off."
+            description="Unix datagram socket for services that speak oslo.metrics's own protocol. "
+            "These send to /var/tmp/metrics_collector.sock by default. Empty: off."
         ),
     ] = ""
     oslo_metrics_socket_mode: Annotated[
@@ -381,15 +390,15 @@ class Config(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=0o777,
-            description="Its permissions; who may write to it may send.",
+            description="Permissions of that socket. A process that may write to it may send.",
             extra={"octal": True},
         ),
     ] = 0o660
     oslo_metrics_socket_group: Annotated[
         int | str,
         Meta(
-            description="Its group, by number or name; the collector's user has to be a member. "
-            "Empty: that user's own."
+            description="Group of that socket, by number or name. The collector's user has to be "
+            "a member. Empty: the primary group of the collector's user."
         ),
     ] = ""
     lane: Lane = field(default_factory=Lane)
