@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fenced blocks and links of the documents, as data."""
+"""The fenced blocks, links, headings and lines of the documents, as data."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>[\w-]*)$")
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+HEADING = re.compile(r"#{1,6} +(?P<text>.+)")
+GENERATED, END = "<!-- figures: ", "<!-- end -->"
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,40 @@ def links_of(path: Path) -> list[str]:
     for snippet in snippets_of(path):
         prose = prose.replace(snippet.text, "")
     return [link["target"] for link in LINK.finditer(prose)]
+
+
+def anchors_of(path: Path) -> list[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    anchors: list[str] = []
+    times: Counter[str] = Counter()
+    for _, line in _lines_outside_fences(path):
+        if heading := HEADING.match(line):
+            text = re.sub(r"\]\([^)]*\)", "", heading["text"])
+            anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+            anchors.append(f"{anchor}-{times[anchor]}" if times[anchor] else anchor)
+            times[anchor] += 1
+    return anchors
+
+
+def long_lines_of(path: Path, most_columns: int) -> list[int]:
+    """Return the numbers of a document's lines that are longer than most_columns, outside fenced
+    blocks, tables, and what is generated."""
+    found: list[int] = []
+    is_generated = False
+    for number, line in _lines_outside_fences(path):
+        is_generated = line.startswith(GENERATED) or (is_generated and line != END)
+        if len(line) > most_columns and not is_generated and not line.startswith("|"):
+            found.append(number)
+    return found
+
+
+def _lines_outside_fences(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines of a document that are in no fenced block."""
+    fenced = {
+        line
+        for snippet in snippets_of(path)
+        for line in range(snippet.line, snippet.line + snippet.text.count("\n"))
+    }
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if number not in fenced:
+            yield number, line
