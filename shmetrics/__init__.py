@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""shmetrics: telemetry through shared memory.
+"""Record metrics into shared memory.
 
-The emitting side: instruments that cost nanoseconds, raise nothing and never block. The collector,
-its exposition and its commands are in subpackages that an emitting process never imports.
+These are the names of the emitting side: instruments that cost nanoseconds, raise nothing and never
+block. The collector and its commands are in subpackages that an emitting process never imports.
 
-What is named here is loaded at its first use and not before: a hook that a service's configuration
-loads is a module of this package, and has to load even where the compiled part does not.
+Each name is loaded at its first use and not before: a hook that a service's configuration loads is
+a module of this package, and has to load even where the compiled part does not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> object:
 
 
 def get_include() -> str:
-    """The directory with the C headers: add it to a C compiler's include path."""
+    """Return the directory with the C headers, for a C compiler's include path."""
     import os
 
     return os.path.join(os.path.dirname(__file__), "include")

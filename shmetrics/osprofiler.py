@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OSProfiler at the price of a record: what a service calls once, when it starts.
+"""Trace with OSProfiler at the price of a record: a service calls this once, when it starts.
 
     import shmetrics.osprofiler
     shmetrics.osprofiler.install()
 
-See docs/osprofiler.md.
+The page osprofiler.md of the documentation shows what to configure.
 """
 
 from shmetrics.hooks.osprofiler.installation import current_trace, install, uninstall
@@ -14,8 +14,12 @@ __all__ = ["current_trace", "headers", "install", "setup", "teardown", "uninstal
 
 
 def headers() -> dict[str, str]:
-    """What a client adds to its request, so that the trace that is active here goes on at the
-    server; {} if there is none. Never raises."""
+    """Return the HTTP headers that let the active trace go on at the server. Never raises.
+
+    Returns:
+        Headers by name, to be added to the request; {} if no trace is active here, or it was begun
+        without a key.
+    """
     from shmetrics.hooks.tracing import headers as carried  # which brings OSProfiler's web along
 
     return carried.headers()

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC calls of oslo.messaging, client and server side, with the labels oslo.metrics gave them.
+"""Record RPC calls of oslo.messaging, client and server side, with the labels of oslo.metrics.
 
-A label that is left out, or None, is empty; `process` is this one unless it is given. The labels
-may be given anew for each call: a set that is known costs half a microsecond.
+A label that is left out, or None, is empty. `process` is the name of this process unless you give
+another. You may give the labels anew for each call: a set that is known costs half a microsecond.
+
+    from shmetrics import rpc
+    call = rpc.client_call(call_type="call", exchange="nova", topic="compute", method="build")
+    with call():
+        ...
 """
 
 from __future__ import annotations
@@ -33,7 +38,15 @@ def client_call(
     timeout: object = "",
     **unknown: object,
 ) -> CallsChild:
-    """The client side of a call."""
+    """Return what records the client side of calls with these labels.
+
+    A keyword that is no label is an error: nothing is recorded, and `status()` counts it under
+    `dropped`.
+
+    Returns:
+        A child of `shmetrics.Calls`, family `oslo_messaging_rpc_client`. Use it with
+        `with call(): ...`, or `token = call.start()` and `call.end(token)`.
+    """
     try:
         if unknown:
             return _client.wrong_labels()
@@ -72,7 +85,15 @@ def server_call(
     process: object = _THIS,
     **unknown: object,
 ) -> CallsChild:
-    """The server side of a call."""
+    """Return what records the server side of calls with these labels.
+
+    A keyword that is no label is an error: nothing is recorded, and `status()` counts it under
+    `dropped`.
+
+    Returns:
+        A child of `shmetrics.Calls`, family `oslo_messaging_rpc_server`. Use it with
+        `with call(): ...`, or `token = call.start()` and `call.end(token)`.
+    """
     try:
         if unknown:
             return _server.wrong_labels()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counter, Gauge, Histogram and Calls: families, and their children by label values.
+"""Define the instruments: Counter, Gauge, Histogram and Calls, with a child per label values.
 
-The first three have the shape of prometheus_client's classes. What differs is that nothing is
-raised into the service: wrong labels or values are counted and shown by status(), and a family
-that contradicts another process's is refused, and counted, by the collector.
+The first three have the shape of prometheus_client's classes, with one difference: they raise
+nothing into the service. Wrong labels and values are counted, and `status()` shows the counts. The
+collector refuses, and counts, a family that contradicts another process's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Child = TypeVar("Child", CounterChild, GaugeChild, HistogramChild, CallsChild)
 
 
 def full_name(name: str, namespace: str, subsystem: str, unit: str) -> str:
-    """The parts joined as prometheus_client joins them, without a counter's `_total`."""
+    """Join the parts of a name as prometheus_client does, without a counter's `_total`."""
     joined = "_".join(part for part in (*texts_of((namespace, subsystem)), name) if part)
     if unit and not joined.endswith("_" + unit):
         joined += "_" + unit
@@ -44,7 +44,7 @@ def full_name(name: str, namespace: str, subsystem: str, unit: str) -> str:
 
 
 def text_of(value: object) -> str:
-    """What the value says; what says nothing is empty, and the collector refuses it in words."""
+    """Return a value as text; "" if it has none, which the collector refuses with a reason."""
     try:
         return str.__str__(str(value))  # and no class of texts that are looked up in their own way
     except Exception:
@@ -52,7 +52,7 @@ def text_of(value: object) -> str:
 
 
 def texts_of(values: Iterable[object]) -> tuple[str, ...]:
-    """What each of the values says, or one empty text if they are not even several."""
+    """Return each value as text; one empty text if *values* cannot be iterated."""
     try:
         return tuple(map(text_of, values))
     except Exception:
@@ -60,9 +60,9 @@ def texts_of(values: Iterable[object]) -> tuple[str, ...]:
 
 
 def finite_bounds(buckets: Iterable[float | str]) -> tuple[float, ...]:
-    """The bounds without infinity, which every histogram has anyway.
+    """Return the bounds without infinity, which every histogram has anyway.
 
-    What is no number becomes a bound that the collector refuses, in words.
+    A bound that is no number becomes NaN, which the collector refuses with a reason.
     """
     try:
         bounds = tuple(map(float, buckets))
@@ -72,10 +72,10 @@ def finite_bounds(buckets: Iterable[float | str]) -> tuple[float, ...]:
 
 
 class Instrument(Generic[Child]):
-    """A family: name, documentation, label names; labels() gives the child that records.
+    """Hold a family: its name, documentation and label names.
 
-    One that is made again with the same name and shape is of the same family, and shares its
-    children.
+    `labels()` returns the child that records. An instrument that is made again with the same name
+    and shape belongs to the same family, and shares its children.
     """
 
     _type = _ring.TYPE_NONE
@@ -114,10 +114,19 @@ class Instrument(Generic[Child]):
         raise NotImplementedError
 
     def labels(self, *labelvalues: object, **labelkwargs: object) -> Child:
-        """The child with these label values, by position or by name. It is made once and kept.
+        """Return the child with these label values. It is made once and kept.
 
-        Where the family has had too many of them, or these are too long, it is one for all that are
-        too many: what it records counts, but under the label values `__overflow__`.
+        If the lane has no room for one more child, or the values are too long, the family's
+        overflow child is returned: its events count, but under the label values `__overflow__`. A
+        gauge has none: what it would show is dropped and counted.
+
+        Args:
+            *labelvalues: One value per label, in the order of the label names.
+            **labelkwargs: The same by name. Use one way or the other.
+
+        Returns:
+            The child. If the labels are wrong, a child that records nothing; `status()` counts it
+            under `dropped`.
         """
         try:
             if labelkwargs:
@@ -131,7 +140,12 @@ class Instrument(Generic[Child]):
             return self.wrong_labels()
 
     def child(self, values: tuple[object, ...], none: str = "None") -> Child:
-        """What labels() does with them, none being what None says; and what fails is raised."""
+        """Return the child with these label values, as `labels()` does; raise what fails.
+
+        Args:
+            values: One value per label, in the order of the label names.
+            none: The text of a value that is None.
+        """
         key = _ring.texts(values, none)
         child = self._family.children.get(key)
         if child is not None:
@@ -141,17 +155,27 @@ class Instrument(Generic[Child]):
         return self._family.new_child(key)
 
     def wrong_labels(self, cause: int = _ring.DROP_BAD_LABELS) -> Child:
-        """Counts that there is no child; what is returned takes everything and keeps nothing."""
+        """Count a drop of this cause, and return a child that records nothing."""
         _ring.process_count_drop(cause)
         return cast(Child, NOTHING)
 
     def _only(self) -> Child:
-        """The child of a family without labels; a family with labels has no such thing."""
+        """Return the child of a family without labels; count a drop if the family has labels."""
         return self.wrong_labels() if self._label_names else self.labels()
 
 
 class Counter(Instrument[CounterChild]):
-    """Counts events; only goes up. Shown as `<name>_total`."""
+    """Count events. A counter only goes up; Prometheus sees it as `<name>_total`.
+
+    Args:
+        name: The name, with or without `_total`.
+        documentation: What it counts or shows, for people: the `# HELP` of its family.
+        labelnames: The names of its labels. With labels, record through `labels()`.
+        namespace: Put before the name, with an underscore between.
+        subsystem: Put between the namespace and the name.
+        unit: Put behind the name, unless the name ends with it.
+        registry: Ignored; it is there so that code for prometheus_client runs as it is.
+    """
 
     _type = _ring.TYPE_COUNTER
     _recording = ("inc", "count_exceptions")
@@ -175,28 +199,41 @@ class Counter(Instrument[CounterChild]):
         return CounterChild(family.ring, payload)
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
-        """Adds amount, which must not be negative.
+        """Add to the counter.
 
-        exemplar: the trace that this event belongs to, {"trace_id": ..., "span_id": ...}: 32
-        hexadecimal digits, or a UUID, and 16 of them; the span may be left out.
+        Args:
+            amount: How much, not negative. Any other value is dropped and counted.
+            exemplar: The trace that this event belongs to: `{"trace_id": ..., "span_id": ...}`. A
+                trace id has 32 hexadecimal digits or is a UUID; a span id has 16 digits, and may be
+                left out.
         """
         self._only().inc(amount, exemplar)
 
     def count_exceptions(self, exception: Exceptions = Exception) -> Block:
-        """Counts the exceptions of this class that leave the block.
+        """Count the exceptions that leave a block; also a decorator.
 
-        Cancellation, and the closing of a generator before its end, are no Exception: they count
-        where their class, or BaseException, is named.
+        Args:
+            exception: The class, or a tuple of classes, to count. A cancellation, and the closing
+                of a generator before its end, are no `Exception`: to count them, name their class
+                or `BaseException`.
         """
         return self._only().count_exceptions(exception)
 
 
 class Gauge(Instrument[GaugeChild]):
-    """A value that goes up and down, per process.
+    """Show a value that goes up and down. Each process has its own.
 
-    multiprocess_mode says how the processes of a node are shown together: all (one series each,
-    with a `pid` label), sum, min, max, mostrecent; with `live` before it, processes that are gone
-    do not count.
+    Args:
+        name: The name.
+        documentation: What it counts or shows, for people: the `# HELP` of its family.
+        labelnames: The names of its labels. With labels, record through `labels()`.
+        namespace: Put before the name, with an underscore between.
+        subsystem: Put between the namespace and the name.
+        unit: Put behind the name, unless the name ends with it.
+        registry: Ignored; it is there so that code for prometheus_client runs as it is.
+        multiprocess_mode: How the processes of a node are shown together: `all` (one series per
+            process, with a `pid` label), `sum`, `min`, `max` or `mostrecent`. With `live` in front,
+            as in `livesum`, processes that have ended do not count.
     """
 
     _type = _ring.TYPE_GAUGE
@@ -228,32 +265,44 @@ class Gauge(Instrument[GaugeChild]):
         return GaugeChild(family.ring, payload, family.definition.mode.endswith("mostrecent"))
 
     def set(self, value: float) -> None:
-        """The gauge is value."""
+        """Set the gauge to *value*."""
         self._only().set(value)
 
     def inc(self, amount: float = 1) -> None:
-        """Adds amount."""
+        """Add *amount* to the gauge."""
         self._only().inc(amount)
 
     def dec(self, amount: float = 1) -> None:
-        """Takes amount away."""
+        """Take *amount* from the gauge."""
         self._only().dec(amount)
 
     def set_to_current_time(self) -> None:
-        """Unix time, in seconds."""
+        """Set the gauge to the Unix time, in seconds."""
         self._only().set_to_current_time()
 
     def track_inprogress(self) -> Block:
-        """One more while the block runs."""
+        """Add one while a block runs; also a decorator."""
         return self._only().track_inprogress()
 
     def time(self) -> Block:
-        """The seconds that the block took last."""
+        """Set the gauge to the seconds that a block took; also a decorator."""
         return self._only().time()
 
 
 class Histogram(Instrument[HistogramChild]):
-    """Counts observed values in buckets, and adds them up."""
+    """Count observed values in buckets, and add them up.
+
+    Args:
+        name: The name.
+        documentation: What it counts or shows, for people: the `# HELP` of its family.
+        labelnames: The names of its labels. With labels, record through `labels()`.
+        namespace: Put before the name, with an underscore between.
+        subsystem: Put between the namespace and the name.
+        unit: Put behind the name, unless the name ends with it.
+        registry: Ignored; it is there so that code for prometheus_client runs as it is.
+        buckets: The upper bounds, rising; infinity is added. A native histogram is kept beside
+            them, whatever they are.
+    """
 
     _type = _ring.TYPE_HISTOGRAM
     _recording = ("observe", "time")
@@ -284,20 +333,37 @@ class Histogram(Instrument[HistogramChild]):
         return HistogramChild(family.ring, payload)
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        """Takes one value. exemplar: as of Counter.inc()."""
+        """Count one value in its bucket.
+
+        Args:
+            amount: The value, finite. Any other is dropped and counted.
+            exemplar: The trace that this event belongs to, as in `Counter.inc()`.
+        """
         self._only().observe(amount, exemplar)
 
     def time(self) -> Block:
-        """Observes the seconds that the block takes."""
+        """Observe the seconds that a block takes; also a decorator."""
         return self._only().time()
 
 
 class Calls(Instrument[CallsChild]):
-    """Calls with a start, an end, a duration and perhaps an exception.
+    """Measure calls: each has a start, an end, a duration and perhaps an exception.
 
-    The collector derives four families from one of these: `<prefix>_invocation_start_total`,
-    `<prefix>_invocation_end_total`, `<prefix>_processing_seconds` and `<prefix>_exception_total`
-    (the same labels, and `exception`), and knows which calls are open.
+    The collector derives four families from one of these, and knows which calls are open:
+
+    - `<prefix>_invocation_start_total` and `<prefix>_invocation_end_total`,
+    - `<prefix>_processing_seconds`, a histogram,
+    - `<prefix>_exception_total`, with one label more, `exception`.
+
+    A child records with `with call(): ...`, or with `token = call.start()` and `call.end(token)`.
+    A call that belongs to a trace: `with call.traced(exemplar): ...`, or `call.start(exemplar)`,
+    with an exemplar as in `Counter.inc()`.
+
+    Args:
+        prefix: What the names of the four families begin with.
+        documentation: What it counts or shows, for people: the `# HELP` of its family.
+        labelnames: The names of its labels. With labels, record through `labels()`.
+        buckets: The upper bounds of the durations' buckets, in seconds.
     """
 
     _type = _ring.TYPE_CALLS
@@ -316,5 +382,5 @@ class Calls(Instrument[CallsChild]):
         return CallsChild(family.ring, payload, lambda name: family.room.payload((name,)))
 
     def __call__(self) -> Any:
-        """A context manager around one call of a family without labels."""
+        """Return a context manager around one call of a family without labels."""
         return self._only()()

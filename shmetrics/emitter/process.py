@@ -151,16 +151,24 @@ def start() -> None:
 
 
 def status() -> dict[str, object]:
-    """How this process's recording stands.
+    """Return how this process's recording stands.
 
-    connected: a collector has given it a lane. lane: that lane's id, or None. recorded: events
-    published or folded so far in this lane. spilled: of these, folded into totals because the ring
-    was full or no collector was there (a counter's need no ring). overflowed: of these, counted
-    under `__overflow__` because there was no room for their labels. dropped: events that could not
-    be kept, by cause. disabled: nothing is recorded, because of SHMETRICS_DISABLE=1 or of what
-    problem says. problem: why there is no lane, or why the collector's label rules are not applied
-    here, in one line. registration_errors: how often looking after the registration failed in a way
-    that it should not.
+    Returns:
+        A dictionary with these keys.
+
+        - `connected`: whether a collector has given this process a lane.
+        - `disabled`: whether nothing is recorded, because of `SHMETRICS_DISABLE=1` or of
+          `problem`.
+        - `lane`: the lane's id, or None.
+        - `recorded`: events recorded so far in this lane, those in `spilled` included.
+        - `spilled`: events added to totals because the ring was full or there was no collector.
+          A counter's events need no ring and are not among these.
+        - `overflowed`: events counted under `__overflow__`, for want of room for their labels.
+        - `gauge_writes`: how often a gauge was written.
+        - `dropped`: events that could not be kept, by cause.
+        - `registration_errors`: unexpected failures of the registration's upkeep.
+        - `problem`: one line, why there is no lane or why the collector's label rules are not
+          applied here; "" if there is no problem.
     """
     found = _ring.process_status()
     connected = found["state"] == "registered"

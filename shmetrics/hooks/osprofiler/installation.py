@@ -18,9 +18,14 @@ _has_warned = False
 
 
 def install() -> bool:
-    """Puts the compiled profiler under the public names of osprofiler.profiler: to be called when
-    a service starts, before there is anything to trace. False: it cannot be loaded here, which is
-    said once, and OSProfiler is as it was."""
+    """Put the compiled profiler in the place of OSProfiler's own, under its public names.
+
+    Call it when a service starts, before there is anything to trace.
+
+    Returns:
+        Whether the compiled profiler is there. If it cannot be loaded here, OSProfiler stays as it
+        was, and one warning in the log says why.
+    """
     global _has_warned
     if _replaced:
         return True
@@ -46,7 +51,7 @@ def install() -> bool:
 
 
 def uninstall() -> None:
-    """Puts everything back. What was decorated meanwhile uses OSProfiler's own from now on."""
+    """Put OSProfiler's own profiler back; functions decorated meanwhile use it from now on."""
     if not _replaced:
         return
     from osprofiler import profiler as theirs
@@ -59,8 +64,14 @@ def uninstall() -> None:
 
 
 def current_trace() -> dict[str, str] | None:
-    """The trace and the span that this code runs in, as an exemplar: `trace_id` and `span_id`.
-    None: in none. Calls that shmetrics measures are told of it without this."""
+    """Return the trace and the span in which this code runs.
+
+    Calls that shmetrics measures get them as their exemplar without this.
+
+    Returns:
+        An exemplar with `trace_id` and `span_id`, as `Counter.inc()` takes it; None if no trace is
+        active, or the compiled profiler is not installed.
+    """
     if not _replaced:
         return None
     from shmetrics.hooks.osprofiler import _profiler

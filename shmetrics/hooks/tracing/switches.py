@@ -68,11 +68,20 @@ def is_set_up() -> bool:
 
 
 def setup(conf: Any, service: str = "", project: str = "", host: str = "") -> Switches:
-    """Turn on what *conf*, of oslo.config, switches on, and return it. Never raises: what cannot
-    be is said in one line of the log each.
+    """Turn on the sources of spans that a service's configuration asks for. Never raises.
 
-    *service*, *project* and *host* are what spans are of, unless a notifier is set already.
-    What is on already stays as it is; each service has one configuration.
+    A source that cannot be turned on is left out, and one line of the log says why. A source that
+    is on already stays as it is: each service has one configuration.
+
+    Args:
+        conf: The service's oslo.config, with the section `[profiler]`.
+        service: The service that its spans name; default: the name of this process.
+        project: The project that its spans name; default: `conf.project`.
+        host: The host that its spans name; default: `conf.host`, or the name of this host. These
+            three have no effect if the service has set a notifier of OSProfiler already.
+
+    Returns:
+        What is on; its truth value is whether anything is.
     """
     try:
         found = _read(conf)
@@ -89,7 +98,7 @@ def setup(conf: Any, service: str = "", project: str = "", host: str = "") -> Sw
 
 
 def teardown() -> None:
-    """Put everything back as it was. Never raises."""
+    """Turn off all that `setup` has turned on. Never raises."""
     global _is_set_up
     with _lock:
         _is_set_up = False
