@@ -23,12 +23,12 @@ import numpy.typing as npt
 
 import shmetrics
 from shmetrics import _ring
-from shmetrics.collector import boot, store
 from shmetrics.collector.collector import Collector, Settings
-from shmetrics.collector.family import Family
-from shmetrics.collector.limits import Limits
 from shmetrics.dictionary import Definition
-from shmetrics.exposition import openmetrics
+from shmetrics.render import openmetrics
+from shmetrics.store import boot, store
+from shmetrics.store.family import Family
+from shmetrics.store.limits import Limits
 from tests.collector.loopback import MIB, Loopback
 
 DATA: Final = Path(__file__).with_name("data")

@@ -38,7 +38,8 @@ def changed(folder: Path, old: str, new: str) -> Facts:
     for header in layout.headers():
         text = ASSERTIONS.sub("", header.read_text())
         assert old in text or header.name != "layout.h"
-        made.append(folder / header.name)
+        made.append(folder / header.parent.name / header.name)
+        made[-1].parent.mkdir(exist_ok=True)
         made[-1].write_text(text.replace(old, new))
     return layout.facts_of(made)
 
@@ -46,7 +47,7 @@ def changed(folder: Path, old: str, new: str) -> Facts:
 def test_a_changed_layout_has_a_raised_version(now: Facts) -> None:
     found = layout.complaints(layout.read(), now)
     assert not found, (
-        f"the layout has changed: {found}; raise {layout.VERSION} in csrc/layout.h, "
+        f"the layout has changed: {found}; raise {layout.VERSION} in csrc/lane/layout.h, "
         "then run `python -m tests.compatibility.layout`, and see docs/compatibility.md"
     )
 

@@ -9,7 +9,7 @@ import pytest
 
 import shmetrics
 from shmetrics import _ring
-from shmetrics.collector.store import VERSION
+from shmetrics.store.store import VERSION
 from tests.collector.loopback import MIB, Loopback
 from tests.compatibility import store
 from tests.compatibility.store import Kept
