@@ -31,7 +31,7 @@ from msgspec import Meta
 
 from shmetrics import _ring
 from shmetrics.lanes import _drain
-from shmetrics.lanes.lane_quota import Left
+from shmetrics.lanes.lane_quota import UndrainedFiles
 from shmetrics.rate_limited_log import Seldom, shown
 from shmetrics.registration.protocol import NAME_MAX_BYTES
 from shmetrics.store.shares import owner_of
@@ -102,7 +102,7 @@ class _Known(msgspec.Struct):
     clock: Annotated[str, Meta(max_length=64)] = ""  # older ones do not say
 
 
-class _Kept(NamedTuple):
+class _UndrainedFile(NamedTuple):
     """A file that is no lane of ours now: how large it was made, and whose it is if we know."""
 
     size_bytes: int
@@ -121,8 +121,8 @@ class LaneFiles:
         self.directory = directory
         self._seldom = Seldom(log)
         self._clock = clock
-        self._aside: dict[Path, _Kept] = {}
-        self._waiting: dict[Path, _Kept] = {}  # lanes that cannot be opened yet
+        self._aside: dict[Path, _UndrainedFile] = {}
+        self._waiting: dict[Path, _UndrainedFile] = {}  # lanes that cannot be opened yet
         self._stuck: dict[Path, int] = {}  # what could not be removed, with what it takes
         found = self._scan()
         self.highest_id = max((int(path.stem) for path in found), default=0)
@@ -131,7 +131,7 @@ class LaneFiles:
                 self.remove(path)
             elif path.suffix == BROKEN:
                 with contextlib.suppress(FileNotFoundError):  # removed in this moment
-                    self._aside[path] = self._kept(path)
+                    self._aside[path] = self._undrained_file(path)
             elif path.suffix in (OWNER, LEDGER) and found.isdisjoint(
                 (path.with_suffix(LANE), path.with_suffix(BROKEN))
             ):
@@ -164,19 +164,19 @@ class LaneFiles:
             return f"{self.directory}: no room for a lane; free some"
         return ""
 
-    def _kept(self, path: Path) -> _Kept:
+    def _undrained_file(self, path: Path) -> _UndrainedFile:
         """What is known of a file. Its emitter may have made it larger: N.json says how large it is
         to be. Raises OSError if it is gone."""
         try:
             known = self.read(path)
-            return _Kept(known.size_bytes, known.owner.uid)
+            return _UndrainedFile(known.size_bytes, known.owner.uid)
         except (OSError, ValueError):
-            return _Kept(path.stat().st_size, None)
+            return _UndrainedFile(path.stat().st_size, None)
 
-    def left(self) -> Left:
+    def undrained(self) -> UndrainedFiles:
         """What takes room, and is no lane that is drained."""
         kept = [*self._aside.items(), *self._waiting.items()]
-        return Left(
+        return UndrainedFiles(
             sum(one.size_bytes for _, one in kept) + sum(self._stuck.values()),
             Counter(
                 one.uid
@@ -189,7 +189,7 @@ class LaneFiles:
         """Keeps a lane for later, that cannot be opened now. Whether it did not wait before. Raises
         OSError if it is gone."""
         is_new = path not in self._waiting
-        self._waiting[path] = self._kept(path)
+        self._waiting[path] = self._undrained_file(path)
         return is_new
 
     def take_waiting(self) -> list[Path]:
@@ -265,7 +265,7 @@ class LaneFiles:
         """Keeps a lane that cannot be taken up, out of the way, and tells its emitter to register
         anew: nobody reads what it records there. Whether it could be moved."""
         try:
-            kept = self._kept(path)
+            kept = self._undrained_file(path)
             _give_up(path)
             self._aside[path.rename(path.with_suffix(BROKEN))] = kept
         except FileNotFoundError:  # somebody has removed it

@@ -22,7 +22,7 @@ class Excess(NamedTuple):
     text: str
 
 
-class Left(NamedTuple):
+class UndrainedFiles(NamedTuple):
     """What takes room beside the lanes that are drained: files set aside, that cannot be removed or
     not be opened. size_bytes: of all. by_uid: how many of them a process still has, by user."""
 
@@ -30,12 +30,12 @@ class Left(NamedTuple):
     by_uid: Counter[int] = Counter()  # noqa: RUF012
 
 
-class Occupancy:
+class LaneQuota:
     """Counts lanes as they come and go, and what is left of others."""
 
     def __init__(self, limits: LaneLimits) -> None:
         self.limits = limits
-        self.left = Left()
+        self.undrained = UndrainedFiles()
         self.lanes = 0
         self._lane_bytes = 0
         self._by_uid: Counter[int] = Counter()
@@ -43,7 +43,7 @@ class Occupancy:
     @property
     def lane_bytes(self) -> int:
         """What all of it takes."""
-        return self._lane_bytes + self.left.size_bytes
+        return self._lane_bytes + self.undrained.size_bytes
 
     def add(self, uid: int, size_bytes: int) -> None:
         self.lanes += 1
@@ -59,10 +59,10 @@ class Occupancy:
 
     def most_of_a_uid(self) -> int:
         """How many lanes the user with the most of them has."""
-        return max((self._by_uid + self.left.by_uid).values(), default=0)
+        return max((self._by_uid + self.undrained.by_uid).values(), default=0)
 
     def _of(self, uid: int) -> int:
-        return self._by_uid[uid] + self.left.by_uid[uid]
+        return self._by_uid[uid] + self.undrained.by_uid[uid]
 
     def excess(self, uid: int | None, size_bytes: int) -> Excess | None:
         """Why there is no room for another lane of this user and size, or None. uid: None, and it

@@ -17,7 +17,7 @@ from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.kicks import Kick, Kicks
 from shmetrics.lanes.lane import Lane, LaneState
 from shmetrics.lanes.lane_files import LaneFile, LaneFiles, Owner, Sizes
-from shmetrics.lanes.lane_quota import LaneLimits, Occupancy
+from shmetrics.lanes.lane_quota import LaneLimits, LaneQuota
 from shmetrics.lanes.spans import Spans
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.peer import Peer
@@ -72,14 +72,14 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._pids: Counter[str] = Counter()  # how many lanes have each
         self._kick_of: dict[int, Kick] = {}
-        self._occupancy = taken = Occupancy(rules.limits)
+        self._quota = quota = LaneQuota(rules.limits)
         self._exceeded = {
-            "lanes": agent.quota("lanes", rules.limits.lanes, lambda: taken.lanes),
+            "lanes": agent.quota("lanes", rules.limits.lanes, lambda: quota.lanes),
             "lanes_per_uid": agent.quota(
-                "lanes_per_uid", rules.limits.lanes_per_uid, taken.most_of_a_uid
+                "lanes_per_uid", rules.limits.lanes_per_uid, quota.most_of_a_uid
             ),
             "lane_bytes": agent.quota(
-                "lane_bytes", rules.limits.lane_bytes, lambda: taken.lane_bytes
+                "lane_bytes", rules.limits.lane_bytes, lambda: quota.lane_bytes
             ),
         }
 
@@ -102,7 +102,7 @@ class Lanes:
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
         """A lane for a process that asks for one, or why there is none."""
         sizes = self._sizes(hello.records)
-        excess = self._occupancy.excess(peer.uid, _drain.lane_bytes(*sizes))
+        excess = self._quota.excess(peer.uid, _drain.lane_bytes(*sizes))
         if excess is not None:
             self._exceeded[excess.quota].inc()
             return Refused(Result.QUOTA, excess.text)
@@ -127,7 +127,7 @@ class Lanes:
     def obstacle(self) -> str:
         """What keeps everybody from getting a lane; "" if nothing does."""
         size_bytes = _drain.lane_bytes(*self._sizes(MIN_RECORDS))
-        excess = self._occupancy.excess(None, size_bytes)
+        excess = self._quota.excess(None, size_bytes)
         return excess.text if excess is not None else self._files.obstacle(size_bytes)
 
     def _sizes(self, wanted_records: int) -> Sizes:
@@ -163,14 +163,14 @@ class Lanes:
         self._deaths.watch(lane_id, lane.owner.pid)
         self._pids[lane.pid] += 1
         self._gauges.begin(lane.pid)
-        self._occupancy.add(lane.owner.uid, lane.size_bytes)
+        self._quota.add(lane.owner.uid, lane.size_bytes)
 
     def reopen(self) -> None:
         """Takes up the lanes of an earlier collector."""
         self._families.store.note_lane_id(self._files.highest_id)
         for path in self._files:
             self._reopen(path)
-        self._occupancy.left = self._files.left()
+        self._quota.undrained = self._files.undrained()
 
     def _reopen(self, path: Path, is_again: bool = False) -> None:
         """Takes a lane up, or sets it aside. If the system does not let us look at it now, it
@@ -268,7 +268,7 @@ class Lanes:
             if lane.is_abandoned():
                 self._retire(lane)
         self._files.prune()
-        self._occupancy.left = self._files.left()
+        self._quota.undrained = self._files.undrained()
 
     def ended(self, lane_id: int) -> bool:
         """A process ended: retires its lane. False if somebody has that as yet."""
@@ -297,7 +297,7 @@ class Lanes:
         lane_id = lane.lane_id
         if self._spans is not None:
             self._spans.ended(lane_id)
-        self._occupancy.remove(lane.owner.uid, lane.size_bytes)
+        self._quota.remove(lane.owner.uid, lane.size_bytes)
         lane.retire()
         self._let_go(lane)
         self._files.remove(lane.path, lane.size_bytes)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shmetrics.lanes.lane_files import LaneFiles
-from shmetrics.lanes.lane_quota import LaneLimits, Occupancy
+from shmetrics.lanes.lane_quota import LaneLimits, LaneQuota
 from shmetrics.store import boot
 from tests.collector.node import Node
 
@@ -79,10 +79,10 @@ def test_that_one_user_has_all_of_his_lanes_is_no_matter_of_all(node: Node) -> N
 
 
 def test_room_for_lanes_that_is_taken_is_an_obstacle() -> None:
-    taken = Occupancy(LaneLimits(lane_bytes=1000))
-    taken.add(7, 900)
-    assert taken.excess(None, 100) is None
-    excess = taken.excess(None, 101)
+    quota = LaneQuota(LaneLimits(lane_bytes=1000))
+    quota.add(7, 900)
+    assert quota.excess(None, 100) is None
+    excess = quota.excess(None, 101)
     assert excess is not None
     assert excess.quota == "lane_bytes"
 
