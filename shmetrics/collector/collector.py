@@ -255,7 +255,7 @@ class Collector:
             "overflowed": counts["overflowed"],
             "dropped": sum(counts["dropped"].values()),
             "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
-            "refused": dict(lane.meanings.refused),
+            "refused": dict(lane.bindings.refused),
             "open_calls": len(lane.calls()),
         }
 

@@ -23,13 +23,13 @@ from shmetrics.store.gauges import Gauges
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.log import StoreFull
 from shmetrics.store.self_metrics import Agent
-from shmetrics.traces.event import SpanOf
+from shmetrics.traces.event import SpanLabels
 
 # What a refusal may have for a reason.
 _QUOTAS = ("families", "families_per_lane", "families_per_uid", "store_bytes_per_uid")
 
 
-class _Defined(NamedTuple):
+class _LaneFamily(NamedTuple):
     """A family of the lane: its own definition's shape, and the node's family. None: refused."""
 
     type: int
@@ -38,7 +38,7 @@ class _Defined(NamedTuple):
     family: Family | None
 
 
-class Meanings:
+class Bindings:
     """Filled entry by entry, in the order of the lane's dictionary."""
 
     def __init__(
@@ -53,9 +53,9 @@ class Meanings:
         self.refused: dict[str, int] = {}  # definitions not taken, by reason
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
-        self.spans: dict[int, SpanOf] = {}
-        self.gauges_may_meet = False  # label rules may have given two of them the same labels
-        self.series = 0
+        self.spans: dict[int, SpanLabels] = {}
+        self.gauges_may_share_labels = False  # label rules can give two gauges the same labels
+        self.n_series = 0
         self._owner = owner
         self._who = f"{owner.process} (pid {owner.pid})"
         self._drain = drain
@@ -63,13 +63,13 @@ class Meanings:
         self._gauge_families = gauges
         self._agent = agent
         self._entries = 0
-        self._defined: list[_Defined] = []
+        self._lane_families: list[_LaneFamily] = []
         self._bound: list[tuple[Family, int]] = []
 
     @property
-    def families(self) -> int:
+    def n_families(self) -> int:
         """How many families the lane has defined."""
-        return len(self._defined)
+        return len(self._lane_families)
 
     def define(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
         """Takes the next entry. Raises BrokenLane."""
@@ -78,41 +78,43 @@ class Meanings:
             if kind == _ring.ENTRY_FAMILY:
                 self._define_family(type, of, payload)
             elif kind == _ring.ENTRY_SERIES:
-                self.series = id
-                self._define_series(id, self._defined[of - 1], payload)
+                self.n_series = id
+                self._define_series(id, self._lane_families[of - 1], payload)
             else:
-                self.series = id
+                self.n_series = id
                 self._define_exception(id, of, payload)
         except (ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
             raise BrokenLane(f"text: {error}") from None
-        self._fate()
+        self._report_once()
 
     def forget(self) -> None:
         """The lane counts nowhere any more."""
         for family, row in self._bound:
             family.unbind(row)
         self._bound.clear()
-        for defined in self._defined:
-            if defined.family is not None:
-                defined.family.release()
-        self._defined.clear()
+        for known in self._lane_families:
+            if known.family is not None:
+                known.family.release()
+        self._lane_families.clear()
 
     # ---- families ---------------------------------------------------------------------------
 
     def _define_family(self, type: int, n_bounds: int, payload: bytes) -> None:
         most = self._families.limits.families_per_lane
-        if self.families >= most:
+        if self.n_families >= most:
             self._refuse(
                 Refusal(
                     "families_per_lane",
                     f"more than {most} families in one lane; see store.max_families_per_lane",
                 )
             )
-            self._defined.append(_Defined(type, n_bounds, 0, None))
+            self._lane_families.append(_LaneFamily(type, n_bounds, 0, None))
             return
         definition = decode_definition(type, n_bounds, payload)
         if type == _ring.TYPE_SPANS:  # of no metric: the node has no family for them
-            self._defined.append(_Defined(type, n_bounds, len(definition.label_names), None))
+            self._lane_families.append(
+                _LaneFamily(type, n_bounds, len(definition.label_names), None)
+            )
             return
         define = self._families if type != _ring.TYPE_GAUGE else self._gauge_families
         found = define.define(definition, self._owner.share)
@@ -122,11 +124,14 @@ class Meanings:
         else:
             found.hold()  # first: what comes may have to look for room
             self._agent.foresee(found)
-        self._defined.append(_Defined(type, n_bounds, len(definition.label_names), family))
+        self._lane_families.append(_LaneFamily(type, n_bounds, len(definition.label_names), family))
 
     def _refuse(self, refusal: Refusal) -> None:
         self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
-        if self._fate(self._agent.refused.cell(refusal.reason)) and refusal.reason in _QUOTAS:
+        if (
+            self._report_once(self._agent.refused.cell(refusal.reason))
+            and refusal.reason in _QUOTAS
+        ):
             self._agent.exceeded(refusal.reason).inc()
         if self.refused[refusal.reason] == 1 or refusal.reason not in _QUOTAS:
             kind = refusal.reason, refusal.text
@@ -135,12 +140,12 @@ class Meanings:
 
     # ---- series -----------------------------------------------------------------------------
 
-    def _define_series(self, id: int, defined: _Defined, payload: bytes) -> None:
-        type, n_bounds, n_labels, family = defined
+    def _define_series(self, id: int, lane_family: _LaneFamily, payload: bytes) -> None:
+        type, n_bounds, n_labels, family = lane_family
         if family is None:
             self._drain.bind(type, n_bounds)
-            if type == _ring.TYPE_SPANS and self._may_have(id):
-                self.spans[id] = self._span_of(decode_strings(payload))
+            if type == _ring.TYPE_SPANS and self._is_within_quota(id):
+                self.spans[id] = self._span_labels(decode_strings(payload))
             return
         values = decode_strings(payload)
         if len(values) != n_labels:
@@ -148,9 +153,9 @@ class Meanings:
         values = family.ruling.values(values)
         if type == _ring.TYPE_GAUGE:  # read where it is, never folded
             self._drain.bind(type, n_bounds)
-            if self._may_have(id) and self._families.limits.allow(values):
+            if self._is_within_quota(id) and self._families.limits.allow(values):
                 self.gauges[id] = family, values
-                self.gauges_may_meet |= not family.ruling.is_idle
+                self.gauges_may_share_labels |= not family.ruling.is_idle
             else:
                 self._fold(id, family, values)
             return
@@ -158,14 +163,14 @@ class Meanings:
         if isinstance(family, CallFamily):
             self.calls[id] = (
                 family,
-                family.kept(values) if self._may_have(id) else family.overflow_values,
+                family.kept(values) if self._is_within_quota(id) else family.overflow_values,
             )
 
-    def _span_of(self, values: tuple[str, ...]) -> SpanOf:
-        if len(values) != len(SpanOf._fields):
+    def _span_labels(self, values: tuple[str, ...]) -> SpanLabels:
+        if len(values) != len(SpanLabels._fields):
             raise ValueError(f"{len(values)} label values of spans")
         most_bytes = self._families.limits.label_bytes
-        return SpanOf(*(value[:most_bytes] for value in values))
+        return SpanLabels(*(value[:most_bytes] for value in values))
 
     def _define_exception(self, id: int, of: int, payload: bytes) -> None:
         calls = self.calls.get(of)
@@ -177,7 +182,7 @@ class Meanings:
         values = (*calls[1], calls[0].ruling.value("exception", class_name))
         self._bind(id, _ring.TYPE_EXCEPTION, 0, family, values)
 
-    def _may_have(self, id: int) -> bool:
+    def _is_within_quota(self, id: int) -> bool:
         """Whether a lane may have so many series of its own; ids count up from 1."""
         return id <= self._families.limits.series_per_lane
 
@@ -191,7 +196,7 @@ class Meanings:
     ) -> None:
         try:
             owner = self._owner.share
-            row = family.row(values, owner) if self._may_have(id) else family.overflow_row()
+            row = family.row(values, owner) if self._is_within_quota(id) else family.overflow_row()
         except StoreFull as error:
             self._refuse(Refusal("store_full", str(error)))
             self._drain.bind(type, n_bounds)
@@ -200,14 +205,14 @@ class Meanings:
         self._drain.bind(type, n_bounds, scale, family.cell(row))
         family.bind(row)
         self._bound.append((family, row))
-        if not self._may_have(id) or family.folds(values):
+        if not self._is_within_quota(id) or family.folds(values):
             self._fold(id, family, values)
 
     def _fold(self, id: int, family: Family, values: tuple[str, ...]) -> None:
-        if not self._fate(self._agent.overflow.cell(family.definition.name)):
+        if not self._report_once(self._agent.overflow.cell(family.definition.name)):
             return  # an earlier collector has told of it
         limits, name = self._families.limits, family.definition.name
-        if not self._may_have(id):
+        if not self._is_within_quota(id):
             quota, text = "series_per_lane", f"more than {limits.series_per_lane} series"
         elif not limits.allow(values):
             quota, text = "label_bytes", f"a label value of more than {limits.label_bytes} bytes"
@@ -227,6 +232,6 @@ class Meanings:
             self._owner.uid,
         )
 
-    def _fate(self, cell: int = -1) -> bool:
+    def _report_once(self, cell: int = -1) -> bool:
         """Counts what became of the entry at hand. False: an earlier collector has."""
         return self._drain.report(_drain.REPORT_ENTRIES, self._entries, cell)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics.errors import LaneRefused
 from shmetrics.lanes import _drain
-from shmetrics.lanes.bindings import Meanings
+from shmetrics.lanes.bindings import Bindings
 from shmetrics.lanes.lane_files import LaneFile, cut_back
 from shmetrics.lanes.spans import Spans
 from shmetrics.store import boot
@@ -83,7 +83,7 @@ class Lane:
             spans.keep_from(self._drain)
         quarantined = self._drain.reported(_drain.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
-        self.meanings = Meanings(self.owner, self._drain, families, gauges, agent)
+        self.bindings = Bindings(self.owner, self._drain, families, gauges, agent)
         self.is_behind = False  # there are more definitions than drain() was to read
 
     @property
@@ -96,8 +96,8 @@ class Lane:
 
     def close(self) -> None:
         """Lets go of the mapping and the descriptor; the file stays."""
-        self.meanings.forget()
-        del self._drain, self.meanings
+        self.bindings.forget()
+        del self._drain, self.bindings
         self._memory.close()
         self._ledger.close()
         os.close(self._fd)
@@ -127,7 +127,7 @@ class Lane:
             while (entry := self._drain.entry()) is not None:
                 if taken >= definitions:
                     self.is_behind = True
-                self.meanings.define(*entry)
+                self.bindings.define(*entry)
                 taken += 1
                 if self.is_behind:
                     return taken
@@ -161,21 +161,21 @@ class Lane:
     def calls(self) -> list[OpenCall]:
         """The calls that are open now."""
         return [
-            OpenCall(*self.meanings.calls[series], start_ns, slot)
+            OpenCall(*self.bindings.calls[series], start_ns, slot)
             for series, start_ns, slot in self._drain.calls()
-            if series in self.meanings.calls
+            if series in self.bindings.calls
         ]
 
     def gauge_values(self) -> list[GaugeValue]:
         """What the gauges say now."""
         found = [
             GaugeValue(
-                *self.meanings.gauges[series], self.pid, value, self._moment(stamp_ns), series
+                *self.bindings.gauges[series], self.pid, value, self._moment(stamp_ns), series
             )
             for series, value, stamp_ns in self._drain.gauges()
-            if series in self.meanings.gauges
+            if series in self.bindings.gauges
         ]
-        return of_one_process(found) if self.meanings.gauges_may_meet else found
+        return of_one_process(found) if self.bindings.gauges_may_share_labels else found
 
     def _moment(self, stamp_ns: int) -> int:
         """When a stamp was made. It can say anything, but not the future."""

@@ -88,11 +88,11 @@ class Lanes:
 
     def most_series(self) -> int:
         """How many series the lane with the most of them has."""
-        return max((lane.meanings.series for lane in self), default=0)
+        return max((lane.bindings.n_series for lane in self), default=0)
 
     def most_families(self) -> int:
         """How many families the lane with the most of them has."""
-        return max((lane.meanings.families for lane in self), default=0)
+        return max((lane.bindings.n_families for lane in self), default=0)
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -234,7 +234,7 @@ class Lanes:
             self._agent.seldom.warning("internal", text, lane.owner.uid, exc_info=True)
             self._quarantine(lane, "internal", for_good=False)
         if self._spans is not None:
-            self._spans.take(lane.lane_id, lane.meanings.spans)
+            self._spans.take(lane.lane_id, lane.bindings.spans)
         lane.report()
         return taken
 

@@ -16,7 +16,7 @@ import msgspec
 from shmetrics import _ring
 from shmetrics.lanes import _drain
 from shmetrics.lanes.wall_clock import WallClock
-from shmetrics.traces.event import SpanEvent, SpanOf
+from shmetrics.traces.event import SpanEvent, SpanLabels
 
 _SPAN: Final = struct.Struct(_drain.TAKEN_SPAN_FORMAT)
 # Looked up once for the loop over events.
@@ -32,13 +32,13 @@ _decode: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 class SpanRecords(NamedTuple):
     """What one drain of a lane has brought, undecoded: that is not the drain's work.
 
-    spans_of: by id of a series, as far as the lane was allowed to have them; the lane goes on
-    filling it. The clocks are those of the drain.
+    labels_of_series: by id of a series, as far as the lane was allowed to have them; the lane goes
+    on filling it. The clocks are those of the drain.
     """
 
     records: bytes
     n: int  # starts and stops
-    spans_of: Mapping[int, SpanOf]
+    labels_of_series: Mapping[int, SpanLabels]
     lane: int
     monotonic_ns: int
     unix_ns: int
@@ -77,40 +77,40 @@ class Spans:
         """From now on, those of this lane are taken."""
         drain.keep_spans(self._buffer)
 
-    def take(self, lane: int, spans_of: Mapping[int, SpanOf]) -> None:
+    def take(self, lane: int, labels_of_series: Mapping[int, SpanLabels]) -> None:
         """Hands on what the lane's drain has brought."""
         records, n = self._buffer.take()
         if n:
-            self._put(SpanRecords(records, n, spans_of, lane, *self._clock.now()))
+            self._put(SpanRecords(records, n, labels_of_series, lane, *self._clock.now()))
 
     def events(self, taken: SpanRecords) -> Iterator[SpanEvent]:
         """What the records say. For another thread than that of the drain."""
-        records, _, spans_of, lane, now_ns, now_unix_ns = taken
+        records, _, labels_of_series, lane, now_ns, now_unix_ns = taken
         booted_unix_ns = now_unix_ns - now_ns
         at, end = 0, len(records)
         while at < end:
             kind, flags, info_bytes, series, stamp_ns, id, trace, parent = _unpack(records, at)
             info_at = at + _SPAN.size
             at = info_at + info_bytes
-            of = spans_of.get(series)
-            if of is None:  # its lane has more series than it may
+            labels = labels_of_series.get(series)
+            if labels is None:  # its lane has more series than it may
                 self.nameless += 1
                 continue
             info, cut = _info(records[info_at:at]) if info_bytes else ({}, "")
             if flags & _HOST:
-                info["host"] = of.host
+                info["host"] = labels.host
             # A stamp can be anything, but not of the future.
             unix_ns = booted_unix_ns + min(stamp_ns, now_ns)
             cut = "size" if flags & _CUT else cut
-            said = kind == _START, id, trace, parent, *of, unix_ns, info, cut, lane
-            yield _new(SpanEvent, said)  # its own way of being made takes a µs
+            fields = kind == _START, id, trace, parent, *labels, unix_ns, info, cut, lane
+            yield _new(SpanEvent, fields)  # its own way of being made takes a µs
 
 
-def _info(said: bytes) -> tuple[dict[str, Any], str]:
+def _info(raw: bytes) -> tuple[dict[str, Any], str]:
     """The map that these bytes are, and why there is none if they are not; how much of it there may
     be is judged where it is written."""
     try:
-        return _decode(said), ""
+        return _decode(raw), ""
     except RecursionError:
         return {}, "depth"
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 
-class SpanOf(NamedTuple):
+class SpanLabels(NamedTuple):
     """What spans of one series have in common: the label values of their family, in this order."""
 
     name: str  # "rpc", "db": without -start and -stop

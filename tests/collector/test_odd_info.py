@@ -22,7 +22,7 @@ from shmetrics.destinations import otlp
 from shmetrics.destinations.backend import events_of
 from shmetrics.lanes import _drain
 from shmetrics.lanes.spans import SpanRecords, Spans
-from shmetrics.traces.event import SpanOf
+from shmetrics.traces.event import SpanLabels
 from shmetrics.traces.info import DEEPEST
 from shmetrics.traces.reader import Reader, Span
 from shmetrics.traces.store import TraceStore
@@ -47,7 +47,7 @@ def known(*infos: bytes) -> tuple[list[Span], dict[str, int]]:
     records = [record(kind, n, info) for n, info in enumerate(said, 1) for kind in (start, stop)]
     spans = Spans(lambda taken: None, lambda lane: None)
     taken = SpanRecords(
-        b"".join(records), len(records), {1: SpanOf("rpc", "nova", "p", "h")}, 1, 10**9, 10**18
+        b"".join(records), len(records), {1: SpanLabels("rpc", "nova", "p", "h")}, 1, 10**9, 10**18
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "traces.db"

@@ -25,7 +25,7 @@ from shmetrics.emitter import spans as emitter_spans
 from shmetrics.lanes import _drain
 from shmetrics.lanes.spans import SpanRecords, Spans
 from shmetrics.store.self_metrics import Agent
-from shmetrics.traces.event import SpanEvent, SpanOf
+from shmetrics.traces.event import SpanEvent, SpanLabels
 from tests.collector.loopback import SMALL, Loopback
 from tests.collector.node import Node
 from tests.emitter.recording import dropped
@@ -221,8 +221,8 @@ def test_a_stamp_from_the_future_is_now(traced: Traced) -> None:
         struct.pack(_drain.TAKEN_SPAN_FORMAT, kind, 0, 0, 1, stamp_ns, *ids)
         for stamp_ns in (900, 1000, 2**64 - 1)
     ]
-    spans_of = {1: SpanOf("rpc", "nova", "p", "h")}
-    taken = SpanRecords(b"".join(records), len(records), spans_of, 1, 1000, 50_000)
+    labels_of_series = {1: SpanLabels("rpc", "nova", "p", "h")}
+    taken = SpanRecords(b"".join(records), len(records), labels_of_series, 1, 1000, 50_000)
     found = [event.unix_ns for event in traced.spans.events(taken)]
     assert found == [49_900, 50_000, 50_000]
 
