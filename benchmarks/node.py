@@ -27,9 +27,9 @@ def directory() -> Iterator[Any]:
 def collector(of: Any) -> Any:
     """A collector in this process. It listens nowhere."""
     from shmetrics.collector.collector import Collector, Settings
-    from shmetrics.store.self_metrics import Agent
+    from shmetrics.store.self_metrics import SelfMetrics
 
-    return Collector(of, Settings(), Agent("benchmark"))
+    return Collector(of, Settings(), SelfMetrics("benchmark"))
 
 
 def lanes(collector: Any, count: int, label_sets: int, opened: ExitStack, shared: bool) -> None:

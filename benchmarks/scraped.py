@@ -74,10 +74,12 @@ def fill(folder: Path, config: Path, count: int) -> None:
     from shmetrics.collector.daemon import settings_of
     from shmetrics.collector.directory import Directory
     from shmetrics.config import load
-    from shmetrics.store.self_metrics import Agent
+    from shmetrics.store.self_metrics import SelfMetrics
 
     directory = Directory(folder)
-    collector = Collector(directory, settings_of(load(str(config)), folder), Agent("benchmark"))
+    collector = Collector(
+        directory, settings_of(load(str(config)), folder), SelfMetrics("benchmark")
+    )
     family: Any = collector.families.define(rpc.CLIENT)
     order = [list(operations.LABELS).index(name) for name in rpc.CLIENT.label_names]
     for number, values in enumerate(label_sets(count)):

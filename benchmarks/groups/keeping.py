@@ -147,7 +147,7 @@ def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
             from shmetrics.collector.collector import Collector, Settings
             from shmetrics.collector.daemon import SWITCH_SECONDS
             from shmetrics.lanes.spans import Spans
-            from shmetrics.store.self_metrics import Agent
+            from shmetrics.store.self_metrics import SelfMetrics
             from shmetrics.traces.store import Limits
             from shmetrics.traces.traces import Traces
 
@@ -158,7 +158,7 @@ def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
             collector = Collector(
                 directory,
                 Settings(),
-                Agent("benchmark"),
+                SelfMetrics("benchmark"),
                 spans=spans,
             )
             opened.callback(collector.close)

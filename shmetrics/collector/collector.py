@@ -26,7 +26,7 @@ from shmetrics.store.gauges import Gauges, GaugeValue, labels_of
 from shmetrics.store.idle import Idle
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import StoreDamaged, StoreError, StoreFull
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.store.store import Store
 from shmetrics.store.unused import Unused
 from shmetrics.tables import family_tables
@@ -66,7 +66,7 @@ class Collector:
         self,
         directory: Directory,
         settings: Settings,
-        agent: Agent,
+        self_metrics: SelfMetrics,
         kicks: Kicks | None = None,
         deaths: Deaths | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
@@ -74,7 +74,7 @@ class Collector:
     ) -> None:
         """Opens store and lanes of the directory. spans: what takes them out of the lanes. Raises
         StoreError."""
-        self.agent = agent
+        self.self_metrics = self_metrics
         self._spans = spans
         self._monotonic_ns = monotonic_ns
         self._stopping = ""
@@ -103,7 +103,7 @@ class Collector:
             self._in_flight = InFlight(self.families)
             self._idle = Idle(self.families, settings.series_idle_seconds, self._living_gauges)
             self._unused = Unused(self.families, self._idle, lambda: self._monotonic_ns() / 1e9)
-            self.agent.keep_in(self.families)
+            self.self_metrics.keep_in(self.families)
             self.families.on_gone = self._gone
             self.families.give_way = self._unused.give_way
             self.store.make_way = self._unused.make_way
@@ -117,7 +117,7 @@ class Collector:
             directory.lanes,
             self.families,
             self._gauges,
-            self.agent,
+            self.self_metrics,
             settings.rules,
             kicks,
             deaths,
@@ -133,7 +133,7 @@ class Collector:
             raise
 
     def _show_quotas(self, settings: Settings) -> None:
-        quota, limits = self.agent.quota, settings.limits
+        quota, limits = self.self_metrics.quota, settings.limits
         quota("series_per_family", limits.series_per_family, self.families.most_series)
         quota("series_per_lane", limits.series_per_lane, self._lanes.most_series)
         quota("families", limits.families, self.families.limited)
@@ -147,10 +147,10 @@ class Collector:
         quota("store_bytes_per_uid", per_uid, self.store.most_bytes_of_a_uid)
 
     def _overflow(self, family: Family) -> None:
-        self.agent.overflow.labels(family.definition.name).inc()
+        self.self_metrics.overflow.labels(family.definition.name).inc()
 
     def _gone(self, parts: Sequence[Family]) -> None:
-        self.agent.forget(parts)
+        self.self_metrics.forget(parts)
         for family in parts:
             self._idle.forget(family)
             self._in_flight.forget(family)
@@ -172,7 +172,7 @@ class Collector:
 
     def drain(self) -> None:
         """One pass over all lanes: afterwards everything published before it is in the store."""
-        with self.agent.drain_seconds.time():
+        with self.self_metrics.drain_seconds.time():
             self._lanes.drain()
 
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
@@ -220,18 +220,18 @@ class Collector:
                 found.extend(family_tables.family_tables(family, self.families.exemplars, native))
         self._unused.scraped()
         found.sort(key=lambda table: table.name)
-        return found + tables_of(self.agent.registry)
+        return found + tables_of(self.self_metrics.registry)
 
     def _measure(self) -> None:
-        """Brings the agent's gauges up to date."""
-        agent = self.agent
+        """Set the collector's own gauges to what is true now."""
+        metrics = self.self_metrics
         for state in LaneState:
-            agent.lanes.labels(state.value).set(sum(lane.state is state for lane in self._lanes))
+            metrics.lanes.labels(state.value).set(sum(lane.state is state for lane in self._lanes))
         families = [family for family in self.families if family.is_limited]
-        agent.families.set(len(families))
-        agent.series.set(sum(map(len, families)))
-        agent.store_bytes.set(self.store.used_bytes)
-        agent.expired.put(self.store.log.expired)
+        metrics.families.set(len(families))
+        metrics.series.set(sum(map(len, families)))
+        metrics.store_bytes.set(self.store.used_bytes)
+        metrics.expired.put(self.store.log.expired)
         self._displaced.inc(self.families.exemplars.displaced())
 
     def _open_lanes(self) -> list[Lane]:

@@ -39,7 +39,7 @@ from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.sources.oslo_metrics import Listener, Receiver
 from shmetrics.store.histograms import CallFamily
 from shmetrics.store.limits import Limits
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.store.shares import owner_of
 
 log = logging.getLogger(__name__)
@@ -50,24 +50,24 @@ SWITCH_SECONDS = 0.0001
 
 
 class WebCounts(Counts):
-    """What the web tells, as metrics of the agent."""
+    """Counts what the web server reports in the collector's own metrics."""
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
+    def __init__(self, self_metrics: SelfMetrics) -> None:
+        self._self_metrics = self_metrics
 
     def scraped(self, seconds: float, size_bytes: int) -> None:
-        self._agent.scrapes.inc()
-        self._agent.scrape_seconds.observe(seconds)
-        self._agent.scrape_bytes.set(size_bytes)
+        self._self_metrics.scrapes.inc()
+        self._self_metrics.scrape_seconds.observe(seconds)
+        self._self_metrics.scrape_bytes.set(size_bytes)
 
     def rendered(self) -> None:
-        self._agent.renderings.inc()
+        self._self_metrics.renderings.inc()
 
     def refused(self, reason: str) -> None:
-        self._agent.http_refused.labels(reason).inc()
+        self._self_metrics.http_refused.labels(reason).inc()
 
     def reloaded(self, result: str) -> None:
-        self._agent.web_config_reloads.labels(result).inc()
+        self._self_metrics.web_config_reloads.labels(result).inc()
 
 
 class Faults:
@@ -151,8 +151,8 @@ class Daemon:
         self._is_unannounced = False
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as opened:
-            agent = Agent(shmetrics.__version__)
-            self._loop.set_exception_handler(Faults(agent.seldom))
+            self_metrics = SelfMetrics(shmetrics.__version__)
+            self._loop.set_exception_handler(Faults(self_metrics.seldom))
             self._directory = open_directory(config)
             opened.callback(self._directory.close)
             kicks = self._open_kicks()
@@ -160,26 +160,26 @@ class Daemon:
             deaths = LoopDeaths(self._loop, self._ended)
             opened.callback(deaths.close)
             settings = settings_of(config, self._directory.lanes)
-            self._tracing = tracing = self._open_tracing(agent)
+            self._tracing = tracing = self._open_tracing(self_metrics)
             if tracing is not None:
                 opened.callback(tracing.close)
             self.collector = Collector(
-                *(self._directory, settings, agent, kicks, deaths),
+                *(self._directory, settings, self_metrics, kicks, deaths),
                 spans=None if tracing is None else tracing.spans,
             )
             opened.callback(self.collector.close)
             if tracing is not None:
                 tracing.count()  # what a kill has lost: before another one loses that, too
             traces = None if tracing is None else tracing.traces
-            self._front = Front(self.collector, config, WebCounts(agent), traces)
+            self._front = Front(self.collector, config, WebCounts(self_metrics), traces)
             self._web = self._front.server
             opened.callback(self._web.close)
-            agent.quota(
+            self_metrics.quota(
                 "http_connections", config.web.max_connections, lambda: self._web.connections
             )
             if config.oslo_metrics_socket:
-                opened.callback(self._open_stock(agent).close)
-            self._registration = self._open_registration(agent)
+                opened.callback(self._open_stock(self_metrics).close)
+            self._registration = self._open_registration(self_metrics)
             opened.callback(self._registration.close)
             self.collector.need(self._registration.obstacle)
             self._opened = opened.pop_all()
@@ -195,22 +195,22 @@ class Daemon:
             )
             return Kicks()
 
-    def _open_tracing(self, agent: Agent) -> Tracing | None:
+    def _open_tracing(self, self_metrics: SelfMetrics) -> Tracing | None:
         config = self._config.traces
         if not config.enabled:
             return None
         path = Path(config.path or self._directory.traces)
         forwarding = Forwarding(to.wanted() for to in config.forward)
-        return Tracing(path, config.limits(), agent, forwarding)
+        return Tracing(path, config.limits(), self_metrics, forwarding)
 
-    def _open_registration(self, agent: Agent) -> RegistrationServer:
+    def _open_registration(self, self_metrics: SelfMetrics) -> RegistrationServer:
         config = self._config.registration
         admission = Admission(
             Allowed(config.uids(), config.gids()),
             config.max_per_second,
             lambda: too_often.inc(),
         )
-        too_often = agent.quota(
+        too_often = self_metrics.quota(
             "registrations_per_second", config.max_per_second, admission.per_second
         )
         server = RegistrationServer(
@@ -219,15 +219,16 @@ class Daemon:
             admission.refusal,
             self.collector.grant,
             self._ended,
-            lambda result: agent.registrations.labels(result).inc(),
+            lambda result: self_metrics.registrations.labels(result).inc(),
             encode(label_rules_of(self._config), TEXT_MAX_BYTES),
         )
         server.start()
         return server
 
-    def _open_stock(self, agent: Agent) -> Listener:
+    def _open_stock(self, self_metrics: SelfMetrics) -> Listener:
         receiver = Receiver(
-            stock_families(self.collector), lambda result: agent.datagrams.labels(result).inc()
+            stock_families(self.collector),
+            lambda result: self_metrics.datagrams.labels(result).inc(),
         )
         config = self._config
         listener = Listener(config.oslo_metrics_socket, config.oslo_metrics_access(), receiver.take)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shmetrics.destinations.forwarding import Forwarding
 from shmetrics.lanes.spans import SpanRecords, Spans
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.store import Limits
 from shmetrics.traces.traces import Traces
 
@@ -16,7 +16,9 @@ from shmetrics.traces.traces import Traces
 class Tracing:
     """What the daemon opens and closes."""
 
-    def __init__(self, path: Path, limits: Limits, agent: Agent, forwarding: Forwarding) -> None:
+    def __init__(
+        self, path: Path, limits: Limits, self_metrics: SelfMetrics, forwarding: Forwarding
+    ) -> None:
         """Takes the forwarding over."""
         self._forwarding = forwarding
         has_others = bool(forwarding.forwarders)
@@ -25,7 +27,7 @@ class Tracing:
             path, limits, ended=forwarding.put if has_others else None, pending=pending
         )
         self.spans = Spans(self._take, self.traces.lane_ended, self._end)
-        self._agent = agent
+        self._self_metrics = self_metrics
         self._told: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
@@ -41,24 +43,26 @@ class Tracing:
         self.traces.add(lambda: self.spans.events(taken), taken.n, len(taken.records))
 
     def count(self) -> None:
-        """Adds to the agent's counts what there is since the last time."""
+        """Add to the collector's own counters what is new since the last call."""
         spans = {"buffer": self.spans.lost, "series_per_lane": self.spans.nameless}
         for reason, total in {**self.traces.lost(), **spans}.items():
-            self._agent.spans_lost.labels(reason).inc(self._more("lost", reason, total))
+            self._self_metrics.spans_lost.labels(reason).inc(self._more("lost", reason, total))
         for reason, total in self.traces.cut().items():
-            self._agent.spans_cut.labels(reason).inc(self._more("cut", reason, total))
+            self._self_metrics.spans_cut.labels(reason).inc(self._more("cut", reason, total))
         for limit, total in self.traces.expired().items():
-            self._agent.traces_expired.labels(limit).inc(self._more("expired", limit, total))
-        self._agent.trace_failures.inc(self._more("failures", total=self.traces.failures()))
-        self._agent.traces_anew.inc(self._more("anew", total=self.traces.anew()))
-        self._agent.clock_steps.inc(self._more("steps", total=self.spans.clock_steps))
+            self._self_metrics.traces_expired.labels(limit).inc(self._more("expired", limit, total))
+        self._self_metrics.trace_failures.inc(self._more("failures", total=self.traces.failures()))
+        self._self_metrics.traces_anew.inc(self._more("anew", total=self.traces.anew()))
+        self._self_metrics.clock_steps.inc(self._more("steps", total=self.spans.clock_steps))
         for other in self._forwarding.forwarders:
             to = other.name
-            self._agent.forwarded.labels(to).inc(self._more("forwarded", to, other.sent))
-            self._agent.forward_retries.labels(to).inc(self._more("retries", to, other.retries))
+            self._self_metrics.forwarded.labels(to).inc(self._more("forwarded", to, other.sent))
+            self._self_metrics.forward_retries.labels(to).inc(
+                self._more("retries", to, other.retries)
+            )
             for reason, total in other.lost.copy().items():
                 more = self._more(to, reason, total)
-                self._agent.forward_lost.labels(to, reason).inc(more)
+                self._self_metrics.forward_lost.labels(to, reason).inc(more)
 
     def _more(self, what: str, which: str = "", total: int = 0) -> int:
         more = total - self._told.get((what, which), 0)

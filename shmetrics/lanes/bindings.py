@@ -22,7 +22,7 @@ from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.log import StoreFull
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.event import SpanLabels
 
 # What a refusal may have for a reason.
@@ -47,7 +47,7 @@ class Bindings:
         drain: _drain.LaneDrain,
         families: Families,
         gauges: Gauges,
-        agent: Agent,
+        self_metrics: SelfMetrics,
     ) -> None:
         """owner: whose lane it is."""
         self.refused: dict[str, int] = {}  # definitions not taken, by reason
@@ -61,7 +61,7 @@ class Bindings:
         self._drain = drain
         self._families = families
         self._gauge_families = gauges
-        self._agent = agent
+        self._self_metrics = self_metrics
         self._entries = 0
         self._lane_families: list[_LaneFamily] = []
         self._bound: list[tuple[Family, int]] = []
@@ -123,20 +123,20 @@ class Bindings:
             self._refuse(found)
         else:
             found.hold()  # first: what comes may have to look for room
-            self._agent.foresee(found)
+            self._self_metrics.foresee(found)
         self._lane_families.append(_LaneFamily(type, n_bounds, len(definition.label_names), family))
 
     def _refuse(self, refusal: Refusal) -> None:
         self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
         if (
-            self._report_once(self._agent.refused.cell(refusal.reason))
+            self._report_once(self._self_metrics.refused.cell(refusal.reason))
             and refusal.reason in _QUOTAS
         ):
-            self._agent.exceeded(refusal.reason).inc()
+            self._self_metrics.exceeded(refusal.reason).inc()
         if self.refused[refusal.reason] == 1 or refusal.reason not in _QUOTAS:
             kind = refusal.reason, refusal.text
             text = f"{self._who}: refused: {refusal.text}"
-            self._agent.seldom.warning(kind, text, self._owner.uid)
+            self._self_metrics.seldom.warning(kind, text, self._owner.uid)
 
     # ---- series -----------------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class Bindings:
             self._fold(id, family, values)
 
     def _fold(self, id: int, family: Family, values: tuple[str, ...]) -> None:
-        if not self._report_once(self._agent.overflow.cell(family.definition.name)):
+        if not self._report_once(self._self_metrics.overflow.cell(family.definition.name)):
             return  # an earlier collector has told of it
         limits, name = self._families.limits, family.definition.name
         if not self._is_within_quota(id):
@@ -223,9 +223,9 @@ class Bindings:
         else:
             uid = self._owner.uid
             quota, text = "store_bytes_per_uid", f"uid {uid} has its share of the store"
-        self._agent.exceeded(quota).inc()
+        self._self_metrics.exceeded(quota).inc()
         option = "max_" + quota.removeprefix("store_")
-        self._agent.seldom.warning(
+        self._self_metrics.seldom.warning(
             (quota, name),
             f"{self._who}: {text}; further ones of {name} are counted as __overflow__; "
             f"see store.{option} and [[labels]]",

@@ -20,7 +20,7 @@ from shmetrics.store.families import Families
 from shmetrics.store.gauges import Gauges, GaugeValue, of_one_process, pid_label
 from shmetrics.store.histograms import CallFamily
 from shmetrics.store.log import StoreDamaged, StoreFull
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 
 if TYPE_CHECKING:
     from shmetrics._ring import Counts
@@ -55,13 +55,13 @@ class Lane:
         fd: int,
         families: Families,
         gauges: Gauges,
-        agent: Agent,
+        self_metrics: SelfMetrics,
         spans: Spans | None,
     ) -> None:
         """Takes the descriptor over. Raises LaneRefused if the file is no lane."""
         self.path = file.path
         self.owner = file.owner
-        self._agent = agent
+        self._self_metrics = self_metrics
         self._fd = fd
         self._made_bytes = file.size_bytes
         # Its emitter may have made it larger, or smaller: what is not there is no lane.
@@ -77,13 +77,13 @@ class Lane:
         self.pid = pid_label(self.owner.pid, self.lane_id)
         self._boot = store.boot_of(file.clock)
         self._is_of_this_boot = self._boot == store.boot
-        agent.tally(self._drain)
+        self_metrics.tally(self._drain)
         families.exemplars.keep_from(self._drain)
         if spans is not None:
             spans.keep_from(self._drain)
         quarantined = self._drain.reported(_drain.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
-        self.bindings = Bindings(self.owner, self._drain, families, gauges, agent)
+        self.bindings = Bindings(self.owner, self._drain, families, gauges, self_metrics)
         self.is_behind = False  # there are more definitions than drain() was to read
 
     @property
@@ -107,7 +107,7 @@ class Lane:
         try:
             return not _drain.is_held(self._fd)
         except OSError as error:
-            self._agent.seldom.warning(
+            self._self_metrics.seldom.warning(
                 "lease",
                 f"{self.path}: whether a process has it cannot be asked ({error.strerror}), and it "
                 "stays; see fs.leases-enable",
@@ -145,12 +145,12 @@ class Lane:
         if for_good:
             self._drain.report(_drain.REPORT_QUARANTINED, 1, self._cell_of(reason))
         else:
-            self._agent.quarantined.labels(reason).inc()
+            self._self_metrics.quarantined.labels(reason).inc()
 
     def _cell_of(self, reason: str) -> int:
         """Where a quarantine counts; nowhere (-1) if there is no room for a new reason."""
         try:
-            return self._agent.quarantined.cell(reason)
+            return self._self_metrics.quarantined.cell(reason)
         except StoreFull:
             return -1
 
@@ -199,4 +199,4 @@ class Lane:
 
     def retire(self) -> None:
         """Counts that there is nothing left of it."""
-        self._drain.report(_drain.REPORT_RETIRED, 1, self._agent.retired.cell())
+        self._drain.report(_drain.REPORT_RETIRED, 1, self._self_metrics.retired.cell())

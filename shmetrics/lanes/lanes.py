@@ -24,7 +24,7 @@ from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import WITH_EVENTFD, Hello, Result
 from shmetrics.store.families import Families
 from shmetrics.store.gauges import Gauges
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 
 MIN_RECORDS = 64
 DEFINITIONS_PER_PASS = 20_000  # some 0.2 s; then every lane still gets a few
@@ -51,7 +51,7 @@ class Lanes:
         directory: Path,
         families: Families,
         gauges: Gauges,
-        agent: Agent,
+        self_metrics: SelfMetrics,
         rules: Rules,
         kicks: Kicks,
         deaths: Deaths,
@@ -63,7 +63,7 @@ class Lanes:
         self._files = LaneFiles(directory, families.store.clock)
         self._families = families
         self._gauges = gauges
-        self._agent = agent
+        self._self_metrics = self_metrics
         self._rules = rules
         self._kicks = kicks
         self._deaths = deaths
@@ -74,11 +74,11 @@ class Lanes:
         self._kick_of: dict[int, Kick] = {}
         self._quota = quota = LaneQuota(rules.limits)
         self._exceeded = {
-            "lanes": agent.quota("lanes", rules.limits.lanes, lambda: quota.lanes),
-            "lanes_per_uid": agent.quota(
+            "lanes": self_metrics.quota("lanes", rules.limits.lanes, lambda: quota.lanes),
+            "lanes_per_uid": self_metrics.quota(
                 "lanes_per_uid", rules.limits.lanes_per_uid, quota.most_of_a_uid
             ),
-            "lane_bytes": agent.quota(
+            "lane_bytes": self_metrics.quota(
                 "lane_bytes", rules.limits.lane_bytes, lambda: quota.lane_bytes
             ),
         }
@@ -151,7 +151,7 @@ class Lanes:
         # Not the descriptor that is handed over: whether anybody has another one is to be seen.
         fd = os.open(file.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            lane = Lane(file, fd, self._families, self._gauges, self._agent, self._spans)
+            lane = Lane(file, fd, self._families, self._gauges, self._self_metrics, self._spans)
         except BaseException:
             os.close(fd)
             raise
@@ -182,14 +182,14 @@ class Lanes:
             if isinstance(error, OSError) and error.errno in _NOT_NOW:
                 with contextlib.suppress(FileNotFoundError):  # removed in this moment
                     if self._files.wait(path) and not is_again:
-                        self._agent.seldom.warning(
+                        self._self_metrics.seldom.warning(
                             path.name, f"{path} cannot be taken up, and is tried again: {text}"
                         )
                 return
             if self._files.set_aside(path):
                 reason = text if isinstance(error, LaneRefused) else "unreadable"
-                self._agent.quarantined.labels(reason).inc()
-                self._agent.seldom.warning(
+                self._self_metrics.quarantined.labels(reason).inc()
+                self._self_metrics.seldom.warning(
                     path.name, f"{path}: not a lane that can be drained ({text}); set aside"
                 )
 
@@ -212,11 +212,11 @@ class Lanes:
         lane = self._lanes[lane_id]
         needed = lane.state is LaneState.OPEN and lane.counts()["waiting"] * 4 >= lane.records
         self._drain(lane)
-        self._agent.kicks.labels("needed" if needed else "idle").inc()
+        self._self_metrics.kicks.labels("needed" if needed else "idle").inc()
         return needed
 
     def _muted(self, lane_id: int) -> None:
-        self._agent.muted.inc()
+        self._self_metrics.muted.inc()
         owner = self._lanes[lane_id].owner
         self._warn(lane_id, owner, "kicks for nothing, and is drained at ticks only")
 
@@ -231,7 +231,7 @@ class Lanes:
         except Exception:
             # A fault of ours, met by this lane: its neighbours must go on.
             text = f"{lane.path}: drain failed"
-            self._agent.seldom.warning("internal", text, lane.owner.uid, exc_info=True)
+            self._self_metrics.seldom.warning("internal", text, lane.owner.uid, exc_info=True)
             self._quarantine(lane, "internal", for_good=False)
         if self._spans is not None:
             self._spans.take(lane.lane_id, lane.bindings.spans)
@@ -245,7 +245,7 @@ class Lanes:
 
     def _warn(self, lane_id: int, owner: Owner, what: str) -> None:
         whose = f"lane {lane_id} of {owner.process} (pid {owner.pid}, uid {owner.uid})"
-        self._agent.seldom.warning((lane_id, what), f"{whose} {what}", owner.uid)
+        self._self_metrics.seldom.warning((lane_id, what), f"{whose} {what}", owner.uid)
 
     def cut_back(self) -> None:
         """Takes back what an emitter has made of its lane beyond its size."""
@@ -287,12 +287,12 @@ class Lanes:
             return  # later
         if lane.state is LaneState.OPEN:
             self._on_abandoned(lane)
-            bad_values = self._agent.dropped.cell("bad_value")
+            bad_values = self._self_metrics.dropped.cell("bad_value")
             lost = self._gauges.retire(
                 lane.gauge_values(), lane.add_gauge, bad_values, lane.owner.share
             )
             if lost:
-                self._agent.dropped.labels("store_full").inc(lost)
+                self._self_metrics.dropped.labels("store_full").inc(lost)
         self._forget_pid(lane.pid)
         lane_id = lane.lane_id
         if self._spans is not None:

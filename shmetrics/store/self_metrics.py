@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _FAST = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
-class Agent:
+class SelfMetrics:
     """One attribute per metric."""
 
     def __init__(self, version: str) -> None:
@@ -157,7 +157,7 @@ class Agent:
                 count.forget(names)
 
     def tally(self, drain: _drain.LaneDrain) -> None:
-        """Has a lane's drain count where the agent does."""
+        """Let a lane's drain count into the collector's own counters."""
         drain.tally(
             {kind: self.events.cell(kind) for kind in _ring.KIND_NAMES.values()},
             self.unbound.cell(),

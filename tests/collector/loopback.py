@@ -16,7 +16,7 @@ from shmetrics.collector.directory import Directory
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 from tests.collector.samples import Samples, samples_of
 
 MIB = 1024 * 1024
@@ -28,7 +28,7 @@ def open_collector(path: Path, settings: Settings = SMALL) -> tuple[Directory, C
     """A collector on path that nobody ticks."""
     directory = Directory(path)
     try:
-        return directory, Collector(directory, settings, Agent("test"))
+        return directory, Collector(directory, settings, SelfMetrics("test"))
     except BaseException:
         directory.close()
         raise

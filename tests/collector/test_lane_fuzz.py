@@ -31,7 +31,7 @@ from shmetrics.lanes.lanes import Rules
 from shmetrics.store import exponential
 from shmetrics.store._scale import Scale
 from shmetrics.store.buckets import Buckets
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 from tests.collector import hostile
 from tests.collector.loopback import Loopback
 from tests.collector.opened import MIB
@@ -192,7 +192,7 @@ def test_a_collector_that_finds_anything_keeps_serving(
     memory = bytearray((lanes / "1.lane").read_bytes())
     scribble(memory, over)
     with node(lanes, memory) as directory:
-        collector = Collector(directory, SMALL, Agent("test"))
+        collector = Collector(directory, SMALL, SelfMetrics("test"))
         found = serves(collector)
         collector.close()
     expected_of_neighbour(found)
@@ -211,7 +211,7 @@ def test_a_collector_under_whose_eyes_anything_changes_keeps_serving(
 ) -> None:
     victim = (lanes / "1.lane").read_bytes()
     with node(lanes, victim) as directory:
-        collector = Collector(directory, SMALL, Agent("test"))
+        collector = Collector(directory, SMALL, SelfMetrics("test"))
         before = serves(collector)
         with (directory.lanes / "1.lane").open("r+b") as file:
             memory = bytearray(file.read())
@@ -233,7 +233,7 @@ def test_a_lane_that_calls_itself_another(lanes: Path) -> None:
     memory = bytearray((lanes / "1.lane").read_bytes())
     struct.pack_into("=Q", memory, hostile.LANE_ID_AT, 2)
     with node(lanes, memory) as directory:
-        collector = Collector(directory, SMALL, Agent("test"))
+        collector = Collector(directory, SMALL, SelfMetrics("test"))
         found = serves(collector)
         assert [lane["lane"] for lane in collector.lanes()] == [2]
         collector.close()
@@ -259,10 +259,10 @@ def test_what_is_no_lane_is_set_aside(
     at, garbage = NO_LANES[reason]
     memory[at : at + len(garbage)] = garbage
     with node(lanes, memory) as directory:
-        collector = Collector(directory, SMALL, Agent("test"))
+        collector = Collector(directory, SMALL, SelfMetrics("test"))
         found = serves(collector)
         collector.close()
-        again = Collector(directory, SMALL, Agent("test"))
+        again = Collector(directory, SMALL, SelfMetrics("test"))
         assert serves(again).of("shmetrics_quarantined_total") == {(("reason", reason),): 1}
         again.close()
     expected_of_neighbour(found)
@@ -278,7 +278,7 @@ def test_a_lane_without_an_owner_is_set_aside(lanes: Path, owner: str | None) ->
         path.unlink()
         if owner is not None:
             path.write_bytes(owner.encode(errors="surrogateescape"))
-        collector = Collector(directory, SMALL, Agent("test"))
+        collector = Collector(directory, SMALL, SelfMetrics("test"))
         found = serves(collector)
         collector.close()
     expected_of_neighbour(found)

@@ -24,7 +24,7 @@ from shmetrics.collector.directory import Directory
 from shmetrics.emitter import spans as emitter_spans
 from shmetrics.lanes import _drain
 from shmetrics.lanes.spans import SpanRecords, Spans
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.event import SpanEvent, SpanLabels
 from tests.collector.loopback import SMALL, Loopback
 from tests.collector.node import Node
@@ -45,7 +45,7 @@ class Traced(Loopback):
         self._settings = SMALL
         self.directory = Directory(path)
         self.spans = Spans(self.taken.append, self.ended.append)
-        self.collector = Collector(self.directory, SMALL, Agent("test"), spans=self.spans)
+        self.collector = Collector(self.directory, SMALL, SelfMetrics("test"), spans=self.spans)
 
     def events(self) -> list[SpanEvent]:
         """What was said since the last time."""

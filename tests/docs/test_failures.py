@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shmetrics import _ring
-from shmetrics.store.self_metrics import Agent
+from shmetrics.store.self_metrics import SelfMetrics
 
 from .snippets import ROOT
 
@@ -37,9 +37,11 @@ def test_every_named_test_is_there(path: Path) -> None:
 
 
 def test_the_named_counts_are_there() -> None:
-    agent = Agent("")
-    families = {metric.name.removeprefix("shmetrics_") for metric in agent.registry.collect()}
-    families |= {count.name for count in agent.counts}
+    self_metrics = SelfMetrics("")
+    families = {
+        metric.name.removeprefix("shmetrics_") for metric in self_metrics.registry.collect()
+    }
+    families |= {count.name for count in self_metrics.counts}
     families |= {"rpc_abandoned", "profiler_notifications", "one log line"}
     families |= {"osprofiler_source_refused", "osprofiler_source_failures"}
     for row in ROWS:
