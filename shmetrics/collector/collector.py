@@ -231,7 +231,7 @@ class Collector:
         metrics.families.set(len(families))
         metrics.series.set(sum(map(len, families)))
         metrics.store_bytes.set(self.store.used_bytes)
-        metrics.expired.put(self.store.log.expired)
+        metrics.expired.set_total(self.store.log.expired)
         self._displaced.inc(self.families.exemplars.displaced())
 
     def _open_lanes(self) -> list[Lane]:

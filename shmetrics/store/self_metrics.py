@@ -23,7 +23,7 @@ from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.log import StoreFull
-from shmetrics.store.own_counts import Count, OneCount
+from shmetrics.store.own_counts import CounterChild, StoredCounter
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ class SelfMetrics:
         PlatformCollector(registry=registry)
 
         self.seldom = Seldom(log)
-        self.counts: list[Count] = []
+        self.counters: list[StoredCounter] = []
 
-        def counter(name: str, help: str, *labels: str) -> Count:
-            self.counts.append(Count(name, help, *labels))
-            return self.counts[-1]
+        def counter(name: str, help: str, *labels: str) -> StoredCounter:
+            self.counters.append(StoredCounter(name, help, *labels))
+            return self.counters[-1]
 
         def gauge(name: str, help: str, *labels: str) -> Gauge:
             return Gauge(f"shmetrics_{name}", help, labels, registry=registry)
@@ -137,8 +137,8 @@ class SelfMetrics:
 
     def keep_in(self, families: Families) -> None:
         """Counts on from what the store holds. Raises StoreFull."""
-        for count in self.counts:
-            count.keep_in(families)
+        for counter in self.counters:
+            counter.keep_in(families)
 
     def foresee(self, family: Family) -> None:
         """Takes the room in which its losses are counted while there is some."""
@@ -153,8 +153,8 @@ class SelfMetrics:
         """These families are no more, and with them what was counted of each."""
         names = [(family.definition.name,) for family in families]
         with contextlib.suppress(StoreFull):  # on the disk: then they stay
-            for count in (self.coarse, self.overflow):
-                count.forget(names)
+            for counter in (self.coarse, self.overflow):
+                counter.forget(names)
 
     def tally(self, drain: _drain.LaneDrain) -> None:
         """Let a lane's drain count into the collector's own counters."""
@@ -166,11 +166,11 @@ class SelfMetrics:
             {cause: self.dropped.cell(cause) for cause in _ring.DROP_NAMES},
         )
 
-    def exceeded(self, quota: str) -> OneCount:
+    def exceeded(self, quota: str) -> CounterChild:
         """What counts the times that this quota was exceeded."""
         return self._quota_exceeded.labels(quota)
 
-    def quota(self, name: str, limit: float, used: Callable[[], float]) -> OneCount:
+    def quota(self, name: str, limit: float, used: Callable[[], float]) -> CounterChild:
         """Shows a quota from now on; returns what counts the times that it was exceeded.
 
         used is asked at every scrape; where the limit is one for each of many (users, families,

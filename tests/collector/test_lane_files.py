@@ -21,7 +21,7 @@ from shmetrics.lanes.lane_files import MOST_BROKEN
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.protocol import Hello
 from shmetrics.store.log import StoreFull
-from shmetrics.store.own_counts import Count
+from shmetrics.store.own_counts import StoredCounter
 from tests.collector import hostile
 from tests.collector.hostile import LaneFile
 from tests.collector.killed import steps_until_the_end
@@ -614,11 +614,11 @@ def test_a_quarantine_for_whose_reason_there_is_no_room_ends_nothing(
     lane = granted(loopback.collector.grant(THIS_PROCESS, HELLO))
     lane.put(hostile.HEAD_AT, 12345)
 
-    def refuse(count: Count, *values: str) -> int:
+    def refuse(counter: StoredCounter, *values: str) -> int:
         raise StoreFull("no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Count, "cell", refuse)
+        patch.setattr(StoredCounter, "cell", refuse)
         loopback.collector.tick()
     states = [one["state"] for one in loopback.collector.lanes()]
     assert states == ["open", "quarantined"]

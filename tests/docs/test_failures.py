@@ -41,7 +41,7 @@ def test_the_named_counts_are_there() -> None:
     families = {
         metric.name.removeprefix("shmetrics_") for metric in self_metrics.registry.collect()
     }
-    families |= {count.name for count in self_metrics.counts}
+    families |= {counter.name for counter in self_metrics.counters}
     families |= {"rpc_abandoned", "profiler_notifications", "one log line"}
     families |= {"osprofiler_source_refused", "osprofiler_source_failures"}
     for row in ROWS:
