@@ -62,9 +62,9 @@ class Exemplars:
             part["row"] = first_row + (part["row"] - cells.start) // family.width
             parts.append(part)
         found = np.concatenate(parts)
-        places = family.shown.places(found["row"])
-        found["row"] = places
-        return _sorted(found[places >= 0])
+        positions = family.visible.positions(found["row"])
+        found["row"] = positions
+        return _sorted(found[positions >= 0])
 
     def forget(self, family: Family, rows: Iterable[int]) -> None:
         """Drops those of series that are no more: others will have their cells."""

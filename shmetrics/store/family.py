@@ -33,7 +33,7 @@ from shmetrics.store.limits import Limits
 from shmetrics.store.log import REMOVAL_BYTES, Entry, Kind, StoreFull
 from shmetrics.store.shares import NOBODY
 from shmetrics.store.store import Run, Store
-from shmetrics.store.visible_rows import Shown
+from shmetrics.store.visible_rows import VisibleRows
 from shmetrics.tables.table import Series
 
 OVERFLOW = _ring.OVERFLOW_VALUE
@@ -81,7 +81,7 @@ class Family:
         self.longest_label_bytes = 0
         self.is_full_for: int | None = None  # the owner for whom there was no room; None: anybody
         self.ruling = Ruling((), definition)  # of what comes from processes; set by Families
-        self.shown = Shown(definition.label_names)
+        self.visible = VisibleRows(definition.label_names)
         self._store = store
         self._limits = limits
         self._on_overflow = on_overflow
@@ -288,7 +288,7 @@ class Family:
 
     def _append(self, values: tuple[str, ...], owner: int) -> int:
         row = self._store.attempt(lambda: self._try_to_append(values, owner))
-        self.shown.add(row, self.values(row))
+        self.visible.add(row, self.values(row))
         return row
 
     def _try_to_append(self, values: tuple[str, ...], owner: int) -> int:
@@ -435,13 +435,13 @@ class Family:
 
     def show_all(self, hidden: frozenset[int] = frozenset()) -> None:
         """Shows every series but those that are hidden."""
-        self.shown = Shown(self.definition.label_names)
+        self.visible = VisibleRows(self.definition.label_names)
         for row, values in enumerate(self._values):
             if values is not None and row != OVERFLOW_ROW and row not in hidden:
-                self.shown.add(row, values)
+                self.visible.add(row, values)
         overflow = self._values[OVERFLOW_ROW] if self._values else None
         if overflow is not None and OVERFLOW_ROW not in hidden:
-            self.shown.add(OVERFLOW_ROW, overflow)
+            self.visible.add(OVERFLOW_ROW, overflow)
 
     # ---- cells ------------------------------------------------------------------------------
 
@@ -480,15 +480,15 @@ class Family:
     @property
     def series(self) -> Series:
         """The label values of what is shown; rows() and created() are in the same order."""
-        return self.shown.series
+        return self.visible.series
 
     def rows(self, n: int | None = None) -> npt.NDArray[np.uint64]:
         """The first n cells of what is shown, (series, n), as a copy; or all of them."""
         cells = [cells[:, :n] for cells in self.all_cells()]
         if not cells:
             return np.empty((0, self.width), np.uint64)[:, :n]
-        return self.shown.of(np.concatenate(cells))
+        return self.visible.select(np.concatenate(cells))
 
     def created(self) -> npt.NDArray[np.float64]:
         """Unix time since when each of them counts."""
-        return self.shown.of(self.all_created())
+        return self.visible.select(self.all_created())

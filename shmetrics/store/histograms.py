@@ -65,7 +65,7 @@ class HistogramFamily(Family):
         parts = [of(cells[:, self.first_count :]) for cells in self.all_cells()]
         if not parts:
             parts = [of(np.empty((0, self.buckets.n_counts), np.uint64))]
-        return self.shown.of(np.concatenate(parts))
+        return self.visible.select(np.concatenate(parts))
 
 
 class CallFamily(HistogramFamily):

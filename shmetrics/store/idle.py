@@ -126,4 +126,4 @@ class _Watched:
             self._since[row] = now
             self._prints[row] = prints[row]
             self.hidden -= {row}
-            self._family.shown.add(row, self._family.values(row))
+            self._family.visible.add(row, self._family.values(row))

@@ -14,7 +14,7 @@ from shmetrics.tables.table import Series
 Numbers = TypeVar("Numbers", np.uint64, np.float64)
 
 
-class Shown:
+class VisibleRows:
     """Rows are only added: to hide one, begin another. Label text is kept with the series."""
 
     def __init__(self, label_names: tuple[str, ...]) -> None:
@@ -28,15 +28,15 @@ class Shown:
         self._rows.append(row)
         self.series.append(values)
 
-    def of(self, table: npt.NDArray[Numbers]) -> npt.NDArray[Numbers]:
+    def select(self, table: npt.NDArray[Numbers]) -> npt.NDArray[Numbers]:
         """What a table says of these rows, first axis."""
         if self._is_in_order and self._rows:
             return table[self._rows[0] : self._rows[-1] + 1]
         return table[np.array(self._rows, np.int64)]
 
-    def places(self, rows: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    def positions(self, rows: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
         """The place of each of these rows among what is shown, or -1."""
-        shown = np.array(self._rows, np.int64)
-        places = np.full(max(shown.max(initial=-1), rows.max(initial=0)) + 1, -1, np.int64)
-        places[shown] = np.arange(len(shown))
-        return places[rows]
+        visible = np.array(self._rows, np.int64)
+        positions = np.full(max(visible.max(initial=-1), rows.max(initial=0)) + 1, -1, np.int64)
+        positions[visible] = np.arange(len(visible))
+        return positions[rows]

@@ -18,7 +18,7 @@ from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily
 from shmetrics.store.log import StoreFull
-from shmetrics.store.visible_rows import Shown
+from shmetrics.store.visible_rows import VisibleRows
 from shmetrics.tables.table import Series, Table
 
 LABELS = ("side", "topic", "method")
@@ -74,7 +74,7 @@ class InFlight:
         self._abandoned: Family = abandoned
         self._kinds: dict[CallFamily, dict[tuple[str, ...], Kind]] = {}
         self._seen = Kinds()
-        self._shown: dict[CallFamily, Shown] = {}
+        self._visible: dict[CallFamily, VisibleRows] = {}
         self._looked_at: dict[CallFamily, int] = {}
 
     def kind(self, family: CallFamily, values: tuple[str, ...]) -> Kind:
@@ -136,15 +136,15 @@ class InFlight:
 
     def _kinds_of(self, families: Iterable[Family]) -> Kinds:
         """The kinds of all calls that are shown; looks at those only that have come since."""
-        shown = {family: family.shown for family in families if isinstance(family, CallFamily)}
-        if any(shown.get(family) is not known for family, known in self._shown.items()):
+        visible = {family: family.visible for family in families if isinstance(family, CallFamily)}
+        if any(visible.get(family) is not known for family, known in self._visible.items()):
             self._seen = Kinds()  # some are shown no more
-            self._shown.clear()
+            self._visible.clear()
             self._looked_at.clear()
-        for family in shown:
+        for family in visible:
             values = family.series.values
             for row in range(self._looked_at.get(family, 0), len(values)):
                 self._seen.row(self.kind(family, values[row]))
             self._looked_at[family] = len(values)
-        self._shown = shown
+        self._visible = visible
         return self._seen
