@@ -21,7 +21,7 @@ from shmetrics.store.exponential import Exponential
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.limits import Limits
-from shmetrics.store.log import Entry, Kind, StoreDamaged, StoreFull
+from shmetrics.store.log import Entry, EntryKind, StoreDamaged, StoreFull
 from shmetrics.store.shares import NOBODY, uid_of
 from shmetrics.store.store import Run, Store
 
@@ -68,13 +68,13 @@ class Families:
 
     def _restore(self, entry: Entry) -> None:
         try:
-            if entry.kind == Kind.FAMILY:
+            if entry.kind == EntryKind.FAMILY:
                 if entry.id < self._next_id:
                     raise ValueError(f"family {entry.id} where {self._next_id} belongs")
                 self._add(self._restored(entry))
-            elif entry.kind == Kind.GONE:
+            elif entry.kind == EntryKind.GONE:
                 self._drop(self._by_id[entry.id])
-            elif entry.kind != Kind.EXPIRED:
+            elif entry.kind != EntryKind.EXPIRED:
                 self._by_id[entry.of].restore(entry)
         except (ValueError, LookupError, ArithmeticError, struct.error) as error:
             raise StoreDamaged(f"{self.store.path}: the store's log is damaged: {error}") from None
@@ -215,7 +215,7 @@ class Families:
                     rows = np.flatnonzero(part.used()).tolist()
                     self.exemplars.forget(part, rows)
                     part.remove(rows)
-                self.store.remove([Entry(Kind.GONE, 0, part.id, 0, b"") for part in parts])
+                self.store.remove([Entry(EntryKind.GONE, 0, part.id, 0, b"") for part in parts])
                 for part in parts:
                     self.store.reserved_bytes -= part.overflow_bytes
                     self._drop(part)
@@ -283,7 +283,7 @@ def _entry_of(family: Family) -> Entry:
     definition = family.definition
     found = family.exponential if isinstance(family, HistogramFamily) else None
     return Entry(
-        Kind.FAMILY,
+        EntryKind.FAMILY,
         definition.type,
         family.id,
         len(definition.bounds),

@@ -30,7 +30,7 @@ from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules.rule import Ruling
 from shmetrics.lanes import _drain
 from shmetrics.store.limits import Limits
-from shmetrics.store.log import REMOVAL_BYTES, Entry, Kind, StoreFull
+from shmetrics.store.log import REMOVAL_BYTES, Entry, EntryKind, StoreFull
 from shmetrics.store.shares import NOBODY
 from shmetrics.store.store import Run, Store
 from shmetrics.store.visible_rows import VisibleRows
@@ -120,7 +120,7 @@ class Family:
         self, row: int, values: tuple[str, ...], created: float, owner: int = NOBODY
     ) -> Entry:
         payload = _CREATED.pack(created) + encode_strings(values)
-        return Entry(Kind.SERIES, 0, row, self.id, payload, owner)
+        return Entry(EntryKind.SERIES, 0, row, self.id, payload, owner)
 
     @property
     def overflow_bytes(self) -> int:
@@ -131,16 +131,16 @@ class Family:
 
     def restore(self, entry: Entry) -> None:
         """Takes back what an entry says of it. Raises ValueError, LookupError or struct.error."""
-        if entry.kind in (Kind.CHUNK, Kind.PLACED):
+        if entry.kind in (EntryKind.CHUNK, EntryKind.PLACED):
             first_cell, first_row, rows = entry.place()
             run = Run(first_cell, rows * self.width)
             self._store.claim(run)
             if first_row is None:
                 first_row = self._capacity
             self.add_chunk(_Chunk(first_row, run, entry.owner, self._cells_of(run)))
-        elif entry.kind == Kind.VACATED:
+        elif entry.kind == EntryKind.VACATED:
             self._vacate(self._chunk_of(entry.id))
-        elif entry.kind == Kind.SERIES:
+        elif entry.kind == EntryKind.SERIES:
             (created,) = _CREATED.unpack_from(entry.payload)
             self._chunk_of(entry.id)
             values = decode_strings(entry.payload[_CREATED.size :])
@@ -408,7 +408,7 @@ class Family:
 
     def _remove(self, rows: list[int]) -> None:
         uncounted = not self.is_limited  # as expired: only what emitters had
-        entries = [Entry(Kind.REMOVED, uncounted, row, self.id, b"") for row in rows]
+        entries = [Entry(EntryKind.REMOVED, uncounted, row, self.id, b"") for row in rows]
         reserved = self._store.reserved_bytes - self.overflow_bytes
         self._store.remove(entries)
         for row in rows:
@@ -420,7 +420,9 @@ class Family:
 
     def _give_back_chunks(self, chunks: list[_Chunk]) -> None:
         if chunks:
-            entries = [Entry(Kind.VACATED, 0, chunk.first_row, self.id, b"") for chunk in chunks]
+            entries = [
+                Entry(EntryKind.VACATED, 0, chunk.first_row, self.id, b"") for chunk in chunks
+            ]
             self._store.remove(entries)
             gone = {row for chunk in chunks for row in chunk.rows}
             self._free = [row for row in self._free if row not in gone]

@@ -41,7 +41,7 @@ _CHECKSUM = struct.Struct("=II")  # CRC-32 of owner, header and payload; owner. 
 _PAYLOAD_AT = _ENTRY.size + _CHECKSUM.size
 
 
-class Kind(IntEnum):
+class EntryKind(IntEnum):
     FAMILY = 1
     CHUNK = 2
     SERIES = 3
@@ -52,9 +52,9 @@ class Kind(IntEnum):
     GONE = 8
 
 
-_KINDS = frozenset(Kind)
+_KINDS = frozenset(EntryKind)
 # How many entries count no more because of one of these.
-_ENDS = {Kind.REMOVED: 1, Kind.VACATED: 1, Kind.GONE: 2}
+_ENDS = {EntryKind.REMOVED: 1, EntryKind.VACATED: 1, EntryKind.GONE: 2}
 _FIRST_CELL = struct.Struct("=Q")
 _PLACE = struct.Struct("=QQ")  # its first cell, how many rows
 
@@ -101,12 +101,12 @@ class Entry(NamedTuple):
     @staticmethod
     def placed(of: int, first_row: int, rows: int, first_cell: int, owner: int) -> Entry:
         """Return the entry of rows that a family gets."""
-        return Entry(Kind.PLACED, 0, first_row, of, _PLACE.pack(first_cell, rows), owner)
+        return Entry(EntryKind.PLACED, 0, first_row, of, _PLACE.pack(first_cell, rows), owner)
 
     def place(self) -> tuple[int, int | None, int]:
         """Return the first cell, the first row (None: that behind the last) and how many rows; of a
         chunk or what is placed. Raises struct.error."""
-        if self.kind == Kind.CHUNK:
+        if self.kind == EntryKind.CHUNK:
             return _FIRST_CELL.unpack_from(self.payload)[0], None, self.id
         first_cell, rows = _PLACE.unpack_from(self.payload)
         return first_cell, self.id, rows
@@ -193,12 +193,12 @@ class Log:
                 self.rewrite()
 
     def _count(self, entry: Entry) -> None:
-        ended = _ENDS.get(Kind(entry.kind), 0)
+        ended = _ENDS.get(EntryKind(entry.kind), 0)
         self._entries += not ended
         self._ended += ended
-        if entry.kind == Kind.REMOVED:
+        if entry.kind == EntryKind.REMOVED:
             self.expired += entry.type == 0
-        elif entry.kind == Kind.EXPIRED:
+        elif entry.kind == EntryKind.EXPIRED:
             self.expired += entry.id
 
     def __iter__(self) -> Iterator[Entry]:
@@ -249,25 +249,25 @@ class Log:
         gone: set[int] = set()  # families; their numbers are not given again
         rows_of: dict[int, int] = {}  # that a family has in chunks of an older version
         for at, size, kind, _, id, of in self._headers():
-            if kind == Kind.REMOVED:
-                kept.pop((Kind.SERIES, of, id), None)
-            elif kind == Kind.SERIES:
+            if kind == EntryKind.REMOVED:
+                kept.pop((EntryKind.SERIES, of, id), None)
+            elif kind == EntryKind.SERIES:
                 kept.pop((kind, of, id), None)  # the order is that of the latest words
                 kept[kind, of, id] = self._map[at : at + size]
-            elif kind == Kind.CHUNK:
+            elif kind == EntryKind.CHUNK:
                 entry = self._entry(at, size)
                 first_row = rows_of.get(of, 0)
                 rows_of[of] = first_row + id
                 placed = Entry.placed(of, first_row, id, entry.place()[0], entry.owner)
-                kept[Kind.PLACED, of, first_row] = placed.encode()
-            elif kind == Kind.PLACED:
+                kept[EntryKind.PLACED, of, first_row] = placed.encode()
+            elif kind == EntryKind.PLACED:
                 kept[kind, of, id] = self._map[at : at + size]
-            elif kind == Kind.VACATED:
-                kept.pop((Kind.PLACED, of, id), None)
-            elif kind == Kind.GONE:
+            elif kind == EntryKind.VACATED:
+                kept.pop((EntryKind.PLACED, of, id), None)
+            elif kind == EntryKind.GONE:
                 gone.add(id)
-            elif kind == Kind.FAMILY:
+            elif kind == EntryKind.FAMILY:
                 kept[kind, id, 0] = self._map[at : at + size]
         parts = [raw for (_, family, _), raw in kept.items() if family not in gone]
-        parts.append(Entry(Kind.EXPIRED, 0, self.expired, 0, b"").encode())
+        parts.append(Entry(EntryKind.EXPIRED, 0, self.expired, 0, b"").encode())
         return b"".join(parts), len(parts)

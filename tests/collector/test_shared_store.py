@@ -21,7 +21,7 @@ from shmetrics.dictionary import Definition
 from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import OVERFLOW, Family
 from shmetrics.store.limits import Limits
-from shmetrics.store.log import Entry, Kind, Log, StoreFull
+from shmetrics.store.log import Entry, EntryKind, Log, StoreFull
 from shmetrics.store.shares import NOBODY
 from shmetrics.store.store import Store
 
@@ -380,7 +380,7 @@ def test_a_store_of_before_is_read_and_goes_on(
             Entry,
             "placed",
             lambda of, first_row, rows, first_cell, owner: Entry(
-                Kind.CHUNK, 0, rows, of, struct.pack("=Q", first_cell)
+                EntryKind.CHUNK, 0, rows, of, struct.pack("=Q", first_cell)
             ),
         )
         store, families = opened(path)
