@@ -30,7 +30,7 @@ from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.store.store import Store
 from shmetrics.store.unused import Unused
 from shmetrics.tables import family_tables
-from shmetrics.tables.in_flight import InFlight, label_of, side_of
+from shmetrics.tables.in_flight import InFlight, label_of, side_label
 from shmetrics.tables.registry import tables_of
 from shmetrics.tables.table import Table
 
@@ -266,7 +266,7 @@ class Collector:
         found = [
             {
                 "family": call.family.definition.name,
-                "side": side_of(call.family),
+                "side": side_label(call.family),
                 "topic": label_of(call.family, call.values, "topic"),
                 "method": label_of(call.family, call.values, "method"),
                 "labels": dict(zip(call.family.definition.label_names, call.values, strict=True)),

@@ -33,7 +33,7 @@ ABANDONED = Definition(
 )
 
 
-class Kind(NamedTuple):
+class CallKind(NamedTuple):
     """What tells calls in flight apart."""
 
     side: str
@@ -41,7 +41,7 @@ class Kind(NamedTuple):
     method: str
 
 
-def side_of(family: CallFamily) -> str:
+def side_label(family: CallFamily) -> str:
     """client or server: the last word of the family's name."""
     return family.definition.name.rpartition("_")[2]
 
@@ -51,14 +51,14 @@ def label_of(family: CallFamily, values: tuple[str, ...], name: str) -> str:
     return values[names.index(name)] if name in names else ""
 
 
-class Kinds:
-    """Kinds of calls, in the order of their coming, as the series of a table."""
+class CallKinds:
+    """CallKinds of calls, in the order of their coming, as the series of a table."""
 
     def __init__(self) -> None:
         self.series = Series(LABELS)
-        self._rows: dict[Kind, int] = {}
+        self._rows: dict[CallKind, int] = {}
 
-    def row(self, kind: Kind) -> int:
+    def row(self, kind: CallKind) -> int:
         row = self._rows.setdefault(kind, len(self._rows))
         if row == len(self.series.values):
             self.series.append(tuple(kind))
@@ -72,19 +72,19 @@ class InFlight:
         """Raises StoreFull if the store cannot hold the one counter."""
         abandoned = families.define_own(ABANDONED)
         self._abandoned: Family = abandoned
-        self._kinds: dict[CallFamily, dict[tuple[str, ...], Kind]] = {}
-        self._seen = Kinds()
+        self._kinds: dict[CallFamily, dict[tuple[str, ...], CallKind]] = {}
+        self._seen = CallKinds()
         self._visible: dict[CallFamily, VisibleRows] = {}
         self._looked_at: dict[CallFamily, int] = {}
 
-    def kind(self, family: CallFamily, values: tuple[str, ...]) -> Kind:
+    def kind(self, family: CallFamily, values: tuple[str, ...]) -> CallKind:
         known = self._kinds.setdefault(family, {})
         found = known.get(values)
         if found is None:
             if len(known) > 2 * len(family) + 1000:
                 known.clear()  # most of them are gone
             topic, method = (label_of(family, values, name) for name in ("topic", "method"))
-            found = known[values] = Kind(side_of(family), topic, method)
+            found = known[values] = CallKind(side_label(family), topic, method)
         return found
 
     def forget(self, family: Family) -> None:
@@ -134,11 +134,11 @@ class InFlight:
             ),
         ]
 
-    def _kinds_of(self, families: Iterable[Family]) -> Kinds:
+    def _kinds_of(self, families: Iterable[Family]) -> CallKinds:
         """The kinds of all calls that are shown; looks at those only that have come since."""
         visible = {family: family.visible for family in families if isinstance(family, CallFamily)}
         if any(visible.get(family) is not known for family, known in self._visible.items()):
-            self._seen = Kinds()  # some are shown no more
+            self._seen = CallKinds()  # some are shown no more
             self._visible.clear()
             self._looked_at.clear()
         for family in visible:
