@@ -26,7 +26,7 @@ from shmetrics.destinations.aside import MOST_HANGING, Aside, Hangs
 from shmetrics.destinations.destination import Destination
 from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.errors import ConfigError
-from shmetrics.traces.reader import Span
+from shmetrics.traces.reader import StoredSpan
 from shmetrics.traces.times import iso
 
 # Drivers that write a failure into their log and go on as if there was none.
@@ -99,7 +99,7 @@ class Backend:
         if scheme == "messaging" and not transport_url:
             raise ConfigError(f"{destination.name}: it takes a transport_url, rabbit://host:5672/")
 
-    def send(self, spans: Sequence[Span]) -> Outcome:
+    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         """One after the other. Where two in a row do not arrive it is the place, and all that are
         left are tried again; where one does not, the next one says so."""
         self._disconnect()
@@ -127,7 +127,7 @@ class Backend:
             raise TryAgain(why, left=[*left, *again], failed=failed)
         return Outcome(failed=failed, why=why, left=tuple(left))
 
-    def _is_to_blame(self, span: Span, error: Exception) -> bool:
+    def _is_to_blame(self, span: StoredSpan, error: Exception) -> bool:
         """Whether it would not arrive however often it was tried."""
         names = {one.__name__ for one in type(error).__mro__}
         if isinstance(error, _UNSAYABLE) or names & _REFUSALS:
@@ -138,7 +138,7 @@ class Backend:
         self._failures[span.id] = n, self._arrived
         return n >= MOST_FAILURES
 
-    def _tell(self, span: Span) -> None:
+    def _tell(self, span: StoredSpan) -> None:
         try:
             if self._driver is None:
                 self._driver = self._aside.call(self._opened)
@@ -184,7 +184,7 @@ class Backend:
         self._aside.close()
 
 
-def _notify(driver: Any, span: Span) -> None:
+def _notify(driver: Any, span: StoredSpan) -> None:
     # One driver for all: it looks at these when it has something to say.
     driver.project, driver.service, driver.host = span.project, span.service, span.host
     if hasattr(driver, "client") and hasattr(driver.client, "publisher_id"):
@@ -194,7 +194,7 @@ def _notify(driver: Any, span: Span) -> None:
             driver.notify(event)
 
 
-def events_of(span: Span) -> Iterator[dict[str, Any]]:
+def events_of(span: StoredSpan) -> Iterator[dict[str, Any]]:
     """What OSProfiler said of a span, as far as it was heard."""
     for what, when_ns, info in (
         ("start", span.start_ns, span.start_info),

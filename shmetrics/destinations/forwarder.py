@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from shmetrics.destinations.sender import Refused, Sender, TryAgain
 from shmetrics.rate_limited_log import Seldom
-from shmetrics.traces.reader import Row, Span, span_of
+from shmetrics.traces.reader import Row, StoredSpan, span_of
 from shmetrics.traces.store import SPAN_BYTES
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Forwarder:
             or time.monotonic() >= self._since + self._limits.batch_seconds
         )
 
-    def _deliver(self, spans: Sequence[Span]) -> None:
+    def _deliver(self, spans: Sequence[StoredSpan]) -> None:
         """Until each of them has arrived, or is lost."""
         patience = _Patience(self._limits, spans)
         while spans:
@@ -169,8 +169,8 @@ class Forwarder:
                 patience = _Patience(self._limits, spans)
 
     def _left(
-        self, problem: TryAgain, spans: Sequence[Span], patience: _Patience
-    ) -> Sequence[Span]:
+        self, problem: TryAgain, spans: Sequence[StoredSpan], patience: _Patience
+    ) -> Sequence[StoredSpan]:
         """What is to be sent next, after a pause; nothing: no more of these."""
         left = spans if problem.left is None else problem.left
         n_done = len(spans) - len(left)
@@ -192,7 +192,7 @@ class Forwarder:
             kept += others
         return kept
 
-    def _others(self, most: int) -> list[Span]:
+    def _others(self, most: int) -> list[StoredSpan]:
         with self._changed:
             rows = self._taken(most)
         return [span_of(row) for row in rows]
@@ -227,22 +227,22 @@ class Forwarder:
 class _Patience:
     """How long each span of a batch is tried, and how long the pauses are."""
 
-    def __init__(self, limits: Limits, spans: Sequence[Span]) -> None:
+    def __init__(self, limits: Limits, spans: Sequence[StoredSpan]) -> None:
         self._limits = limits
         self.begin(spans)
 
-    def begin(self, spans: Sequence[Span]) -> None:
+    def begin(self, spans: Sequence[StoredSpan]) -> None:
         """All over again, for these."""
         self._pause = self._limits.pause_seconds
         self._give_up_at: dict[int, float] = {}  # by identity
         self.add(spans)
 
-    def add(self, spans: Sequence[Span]) -> None:
+    def add(self, spans: Sequence[StoredSpan]) -> None:
         """These as well, from now on."""
         until = time.monotonic() + self._limits.give_up_seconds
         self._give_up_at |= dict.fromkeys(map(id, spans), until)
 
-    def kept(self, spans: Sequence[Span], at: float) -> list[Span]:
+    def kept(self, spans: Sequence[StoredSpan], at: float) -> list[StoredSpan]:
         """Those that are still tried at this time."""
         return [span for span in spans if self._give_up_at[id(span)] >= at]
 

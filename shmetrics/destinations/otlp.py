@@ -21,7 +21,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2 as proto
 
 import shmetrics
 from shmetrics.destinations.sender import Outcome
-from shmetrics.traces.reader import Span
+from shmetrics.traces.reader import StoredSpan
 
 MOST_ATTRIBUTES: Final = 128  # as the SDKs have it
 DEEPEST: Final = 4  # what is deeper, or a list of more than plain values, is JSON text
@@ -35,7 +35,7 @@ _KINDS: Final = {
 _ERROR_KEYS: Final = ("etype", "message")
 
 
-def request(spans: Sequence[Span]) -> tuple[ExportTraceServiceRequest, Outcome]:
+def request(spans: Sequence[StoredSpan]) -> tuple[ExportTraceServiceRequest, Outcome]:
     """All of them, by the service and host that they are of; but for those of which none can be
     made, which are told apart: others are not to pay for them."""
     message = ExportTraceServiceRequest()
@@ -69,7 +69,7 @@ def _resource(service: str, project: str, host: str) -> Resource:
     return Resource(attributes=[_attribute(*pair) for pair in said.items()])
 
 
-def _span(span: Span) -> proto.Span:
+def _span(span: StoredSpan) -> proto.Span:
     if not any(span.trace) or not any(short(span.id)):
         raise ValueError("an id of zeros, which OTLP calls invalid")
     start_ns = span.stop_ns if span.start_ns is None else span.start_ns
@@ -93,7 +93,7 @@ def _span(span: Span) -> proto.Span:
     return made
 
 
-def _kind(span: Span) -> proto.Span.SpanKind.ValueType:
+def _kind(span: StoredSpan) -> proto.Span.SpanKind.ValueType:
     """Who shows a map of services looks for a client and a server that is below it."""
     about = span.start_info.get("rpc")
     if isinstance(about, dict):  # the driver's; only who sends a message knows of what type it is
@@ -106,7 +106,7 @@ def short(id: bytes) -> bytes:
     return id[8:]
 
 
-def _marks(span: Span) -> Iterator[tuple[str, Any]]:
+def _marks(span: StoredSpan) -> Iterator[tuple[str, Any]]:
     """What keeps a span from being whole."""
     if span.start_ns is None:
         yield "shmetrics.state", "start missing"

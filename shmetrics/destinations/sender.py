@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from shmetrics.traces.reader import Span
+from shmetrics.traces.reader import StoredSpan
 
 
 class TryAgain(Exception):
@@ -20,7 +20,7 @@ class TryAgain(Exception):
         self,
         why: str,
         after_seconds: float = 0.0,
-        left: Sequence[Span] | None = None,
+        left: Sequence[StoredSpan] | None = None,
         failed: int = 0,
     ) -> None:
         super().__init__(why)
@@ -43,13 +43,13 @@ class Outcome(NamedTuple):
     refused: int = 0
     failed: int = 0
     why: str = ""
-    left: Sequence[Span] = ()
+    left: Sequence[StoredSpan] = ()
 
 
 class Sender(Protocol):
     """Used by one thread. Whatever it does ends by itself within bounded time."""
 
-    def send(self, spans: Sequence[Span]) -> Outcome:
+    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         """Has them arrive, as far as they can. Raises TryAgain and Refused."""
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ class Trace(NamedTuple):
         return max(self.stop_ns - self.start_ns, 0)
 
 
-class Span(NamedTuple):
+class StoredSpan(NamedTuple):
     """One span as it was heard of: start or stop may be missing, their infos are {} then."""
 
     trace: bytes
@@ -135,16 +135,16 @@ class Reader:
         rows = self._ask(f"{_TRACES} WHERE id = ?", (id,))
         return Trace(*rows[0]) if rows else None
 
-    def spans(self, trace: bytes) -> list[Span]:
+    def spans(self, trace: bytes) -> list[StoredSpan]:
         """The spans of a trace, in the order of their beginning."""
         order = "coalesce(spans.start_ns, spans.stop_ns), spans.id"
         rows = self._ask(f"{SPANS} WHERE traces.id = ? ORDER BY {order}", (trace,))
         return [span_of(row) for row in rows]
 
 
-def span_of(row: Row) -> Span:
+def span_of(row: Row) -> StoredSpan:
     """The span of a row, with its infos read."""
-    span = Span(*row)
+    span = StoredSpan(*row)
     start_info, is_start_whole = _info(row[9])
     stop_info, is_stop_whole = _info(row[10])
     return span._replace(

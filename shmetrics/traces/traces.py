@@ -17,7 +17,7 @@ from shmetrics.rate_limited_log import Seldom
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import RETRY_SECONDS, Keeper
 from shmetrics.traces.pending import Pending
-from shmetrics.traces.reader import Query, Reader, Row, Span, Trace
+from shmetrics.traces.reader import Query, Reader, Row, StoredSpan, Trace
 from shmetrics.traces.store import Limits
 from shmetrics.traces.writer import TraceWriter
 
@@ -145,7 +145,7 @@ class Traces:
         """The traces that are wanted. Raises sqlite3.Error."""
         return self._ask(lambda reader: reader.find(query))
 
-    def spans(self, trace: bytes) -> list[Span]:
+    def spans(self, trace: bytes) -> list[StoredSpan]:
         """The spans of a trace; none if there is no such trace. Raises sqlite3.Error."""
         return self._ask(lambda reader: reader.spans(trace))
 

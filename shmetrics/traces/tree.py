@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from shmetrics.traces.reader import Span
+from shmetrics.traces.reader import StoredSpan
 
 
 class State(Enum):
@@ -29,13 +29,13 @@ class Node:
     the top.
     """
 
-    span: Span
+    span: StoredSpan
     state: State
     is_orphan: bool = False
     children: list[Node] = field(default_factory=list, repr=False)
 
 
-def tree(spans: Sequence[Span]) -> list[Node]:
+def tree(spans: Sequence[StoredSpan]) -> list[Node]:
     """Those at the top, in the order of their beginning. Spans that are each other's ancestors are
     parted at the one that began first."""
     nodes = {span.id: Node(span, _state(span)) for span in sorted(spans, key=_when)}
@@ -79,12 +79,12 @@ def walk(nodes: Iterable[Node]) -> Iterable[Node]:
         left.extend(reversed(node.children))
 
 
-def _when(span: Span) -> tuple[int, bytes]:
+def _when(span: StoredSpan) -> tuple[int, bytes]:
     start_ns = span.stop_ns if span.start_ns is None else span.start_ns
     return start_ns or 0, span.id
 
 
-def _state(span: Span) -> State:
+def _state(span: StoredSpan) -> State:
     if span.stop_ns is None:
         return State.PROCESS_DIED if span.has_died else State.OPEN
     return State.DONE if span.start_ns is not None else State.START_MISSING

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shmetrics.figures import number, seconds
-from shmetrics.traces.reader import Span, Trace
+from shmetrics.traces.reader import StoredSpan, Trace
 from shmetrics.traces.times import iso
 from shmetrics.traces.tree import Node, State, tree
 from shmetrics.web import page
@@ -62,7 +62,7 @@ def listing(node: str, asked: Mapping[str, str], traces: Sequence[Trace]) -> byt
     return _document(node, "traces", '<a href="/">node</a>', _form(asked) + table)
 
 
-def waterfall(node: str, base_id: str, spans: Sequence[Span]) -> bytes:
+def waterfall(node: str, base_id: str, spans: Sequence[StoredSpan]) -> bytes:
     """One trace: its spans as bars below each other, and what is known of each on demand."""
     links = f'<a href="/traces">traces</a><a href="/api/v1/traces/{quote(base_id)}">JSON</a>'
     if not spans:
@@ -134,7 +134,7 @@ def _row(trace: Trace) -> page.Row:
 # ---- the waterfall ------------------------------------------------------------------------------
 
 
-def _extent(spans: Sequence[Span]) -> tuple[int, int]:
+def _extent(spans: Sequence[StoredSpan]) -> tuple[int, int]:
     """From the first that was heard to the last, in ns; never nothing."""
     times = [at for span in spans for at in (span.start_ns, span.stop_ns) if at is not None]
     return min(times), max(max(times), min(times) + 1)

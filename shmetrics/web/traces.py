@@ -13,7 +13,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from shmetrics.traces.reader import Query, Span, Trace
+from shmetrics.traces.reader import Query, StoredSpan, Trace
 from shmetrics.traces.times import iso
 from shmetrics.traces.tree import Node, tree, walk
 from shmetrics.web import trace_page
@@ -27,7 +27,7 @@ class TraceSource(Protocol):
     """What the web needs of the traces; asked in threads of their own."""
 
     def find(self, query: Query) -> list[Trace]: ...
-    def spans(self, trace: bytes) -> list[Span]: ...
+    def spans(self, trace: bytes) -> list[StoredSpan]: ...
 
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -104,7 +104,7 @@ class _Traces:
     def _found(self, request: Request) -> Sequence[Trace]:
         return self._source.find(query_of(request.query_params))
 
-    def _spans(self, request: Request) -> tuple[str, Sequence[Span]]:
+    def _spans(self, request: Request) -> tuple[str, Sequence[StoredSpan]]:
         id = id_of(request.path_params["base_id"])
         return str(uuid.UUID(bytes=id)), self._source.spans(id)
 
@@ -168,7 +168,7 @@ def listed(traces: Sequence[Trace]) -> list[dict[str, object]]:
     ]
 
 
-def shown(spans: Sequence[Span]) -> list[dict[str, object]]:
+def shown(spans: Sequence[StoredSpan]) -> list[dict[str, object]]:
     """One dictionary per span, each before those below it."""
     return [_shown(node) for node in walk(tree(spans))]
 

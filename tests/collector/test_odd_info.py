@@ -24,7 +24,7 @@ from shmetrics.lanes import _drain
 from shmetrics.lanes.spans import SpanRecords, Spans
 from shmetrics.traces.event import SpanLabels
 from shmetrics.traces.info import DEEPEST
-from shmetrics.traces.reader import Reader, Span
+from shmetrics.traces.reader import Reader, StoredSpan
 from shmetrics.traces.store import TraceStore
 from shmetrics.web import trace_page
 from shmetrics.web.traces import shown
@@ -40,7 +40,7 @@ def record(kind: int, id: int, info: bytes) -> bytes:
     return _RECORD.pack(kind, 0, len(info), *of) + info
 
 
-def known(*infos: bytes) -> tuple[list[Span], dict[str, int]]:
+def known(*infos: bytes) -> tuple[list[StoredSpan], dict[str, int]]:
     """The spans that say this, each between two that are sound; and what was cut of them."""
     said = [b"", *(each for info in infos for each in (info, b"\x81\xa1a\x01"))]
     start, stop = _ring.KIND_SPAN_START, STOP
@@ -82,7 +82,7 @@ class Strict(HTMLParser):
             self.open.pop()
 
 
-def shows(spans: list[Span]) -> None:
+def shows(spans: list[StoredSpan]) -> None:
     """All that is made of them."""
     page = trace_page.waterfall("node", str(uuid.UUID(bytes=TRACE)), spans)
     assert page.count(b"<details>") == len(spans)

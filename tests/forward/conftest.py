@@ -15,7 +15,7 @@ from shmetrics.destinations.destination import parse
 from shmetrics.destinations.forwarder import Limits
 from shmetrics.destinations.forwarding import Wanted
 from shmetrics.destinations.sender import Outcome, TryAgain
-from shmetrics.traces.reader import Row, Span, span_of
+from shmetrics.traces.reader import Row, StoredSpan, span_of
 from tests.servers.otlp import GrpcReceiver, HttpReceiver
 
 SECONDS = 60.0
@@ -51,7 +51,7 @@ def row(number: int = 1, **more: Any) -> Row:
     return tuple(said.values())
 
 
-def span(number: int = 1, **more: Any) -> Span:
+def span(number: int = 1, **more: Any) -> StoredSpan:
     return span_of(row(number, **more))
 
 
@@ -76,11 +76,11 @@ class Script:
     """A sender that does as it is told, and takes what comes then."""
 
     does: deque[Exception | Outcome | Part] = dataclasses.field(default_factory=deque)
-    taken: list[Span] = dataclasses.field(default_factory=list)
+    taken: list[StoredSpan] = dataclasses.field(default_factory=list)
     sizes: list[int] = dataclasses.field(default_factory=list)  # of batches
     is_closed: bool = False
 
-    def send(self, spans: Sequence[Span]) -> Outcome:
+    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         self.sizes.append(len(spans))
         done = self.does.popleft() if self.does else Outcome()
         if isinstance(done, Exception):

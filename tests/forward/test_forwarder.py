@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from shmetrics.destinations import forwarder as module
 from shmetrics.destinations.forwarder import Forwarder, Limits
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
-from shmetrics.traces.reader import Span
+from shmetrics.traces.reader import StoredSpan
 from shmetrics.traces.store import SPAN_BYTES
 from tests.servers.processes import until
 
@@ -155,7 +155,7 @@ class Stuck(Script):
         super().__init__()
         self.begun, self.go = threading.Event(), threading.Event()
 
-    def send(self, spans: Sequence[Span]) -> Outcome:
+    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         self.begun.set()
         assert self.go.wait(SECONDS)
         return super().send(spans)

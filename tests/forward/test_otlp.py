@@ -17,7 +17,7 @@ from osprofiler import _utils
 from shmetrics.destinations import otlp
 from shmetrics.destinations.sender import Outcome
 from shmetrics.traces.info import DEEPEST
-from shmetrics.traces.reader import Span
+from shmetrics.traces.reader import StoredSpan
 from tests.servers.otlp import attributes_of, spans_of
 
 from .conftest import id_of, span
@@ -28,7 +28,7 @@ def made(**more: Any) -> proto.Span:
     return found
 
 
-def requested(*spans: Span) -> ExportTraceServiceRequest:
+def requested(*spans: StoredSpan) -> ExportTraceServiceRequest:
     """What is made of spans of which all can be said."""
     message, outcome = otlp.request(spans)
     assert outcome == Outcome()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.traces.reader import Reader, Row, Span, span_of
+from shmetrics.traces.reader import Reader, Row, StoredSpan, span_of
 from shmetrics.traces.store import Limits, TraceStore
 
 from .conftest import event, id_of, whole
@@ -18,7 +18,7 @@ class Told:
     """A store, and what it has told."""
 
     def __init__(self, path: Path, limits: Limits = Limits()) -> None:  # noqa: B008
-        self.spans: list[Span] = []
+        self.spans: list[StoredSpan] = []
         self.store = TraceStore(path, limits, ended=self._heard)
         self._reader = Reader(path)
 

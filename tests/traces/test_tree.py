@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.traces.reader import Span
+from shmetrics.traces.reader import StoredSpan
 from shmetrics.traces.tree import Node, State, tree, walk
 
 from .conftest import id_of
@@ -18,9 +18,9 @@ TRACE = 1000
 
 def span(
     id: int, parent: int = TRACE, start: int | None = 0, stop: int | None = 1, **more: Any
-) -> Span:
+) -> StoredSpan:
     rest = {"is_cut": False, "has_died": False, "lane": 1, "exception": None, **more}
-    return Span(
+    return StoredSpan(
         id_of(TRACE), id_of(id), id_of(parent), "rpc", "nova", "p", "h", start, stop, {}, {}, **rest
     )
 

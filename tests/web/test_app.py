@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from shmetrics.traces.reader import Query, Span, Trace
+from shmetrics.traces.reader import Query, StoredSpan, Trace
 from shmetrics.web.app import make_app
 from tests.web.raw import tell
 
@@ -129,7 +129,7 @@ class NoTraces:
     def find(self, query: Query) -> list[Trace]:
         return []
 
-    def spans(self, trace: bytes) -> list[Span]:
+    def spans(self, trace: bytes) -> list[StoredSpan]:
         return []
 
 

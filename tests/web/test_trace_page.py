@@ -8,7 +8,7 @@ import uuid
 from html.parser import HTMLParser
 from typing import Any
 
-from shmetrics.traces.reader import Span, Trace
+from shmetrics.traces.reader import StoredSpan, Trace
 from shmetrics.web import trace_page
 from shmetrics.web.page import hash_of
 from tests.web.test_page import EVIL
@@ -17,7 +17,7 @@ BASE = str(uuid.UUID(int=1000))
 TRACE = uuid.UUID(BASE).bytes
 
 
-def span(id: int, parent: int = 1000, **more: Any) -> Span:
+def span(id: int, parent: int = 1000, **more: Any) -> StoredSpan:
     found = {
         "trace": TRACE,
         "id": uuid.UUID(int=id).bytes,
@@ -35,7 +35,7 @@ def span(id: int, parent: int = 1000, **more: Any) -> Span:
         "has_died": False,
         "lane": 1,
     }
-    return Span(**{**found, **more})
+    return StoredSpan(**{**found, **more})
 
 
 class Elements(HTMLParser):
@@ -57,7 +57,7 @@ class Elements(HTMLParser):
         return [attrs for tag, attrs in self.tags if tag == "rect" and attrs.get("height") == "14"]
 
 
-def shown(*spans: Span) -> Elements:
+def shown(*spans: StoredSpan) -> Elements:
     return Elements(trace_page.waterfall("node-1", BASE, spans))
 
 
