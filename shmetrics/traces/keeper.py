@@ -22,7 +22,7 @@ from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Row
 from shmetrics.traces.room import JournalFull, NoRoom, pieces
 from shmetrics.traces.schema import ENDINGS, ForeignFile
-from shmetrics.traces.store import Counts, Limits, TraceStore
+from shmetrics.traces.store import Limits, LossCounts, TraceStore
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ LOOK_SECONDS: Final = 10.0
 #: Starts and stops of one transaction, each of which is an object or ten in memory.
 BATCH_EVENTS: Final = 4096
 
-Opening = Callable[[Path, Counts], TraceStore]
+Opening = Callable[[Path, LossCounts], TraceStore]
 
 
 class Unopened(Exception):
@@ -54,11 +54,11 @@ class Keeper:
     ) -> None:
         """ended: see TraceStore, which opening makes."""
 
-        def open(path: Path, counts: Counts) -> TraceStore:
+        def open(path: Path, counts: LossCounts) -> TraceStore:
             return TraceStore(path, limits, ended=ended, counts=counts)
 
         self.path = path
-        self.counts = Counts()
+        self.counts = LossCounts()
         self.lost: Counter[str] = Counter()  # starts and stops that are not kept, by reason
         self.failures = 0  # batches that could not be written
         self.anew = 0  # how often a file was damaged, foreign or gone

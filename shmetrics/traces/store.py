@@ -94,7 +94,7 @@ class Limits(NamedTuple):
     spans_per_trace: int = 10_000
 
 
-class Counts:
+class LossCounts:
     """Counts what was not kept. A store that begins a new file goes on with the counts it had."""
 
     def __init__(self) -> None:
@@ -113,14 +113,14 @@ class TraceStore:
         limits: Limits = Limits(),  # noqa: B008
         boot_ns: Callable[[], int] = age.boot_ns,
         ended: Callable[[Sequence[Row]], None] | None = None,
-        counts: Counts | None = None,
+        counts: LossCounts | None = None,
     ) -> None:
         """ended: is given the rows of spans that will not change any more, once they are written:
         they have stopped, or their process is gone. boot_ns: what time is measured by, since the
         machine was started. counts: to go on with. Raises ForeignFile, NoRoom, sqlite3.Error or
         OSError."""
         self.path = path
-        self.counts = Counts() if counts is None else counts
+        self.counts = LossCounts() if counts is None else counts
         self._limits = limits
         self._boot_ns = boot_ns
         self._ended = ended

@@ -19,7 +19,7 @@ from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import Keeper
 from shmetrics.traces.reader import Query, Reader
 from shmetrics.traces.room import LEAST_JOURNAL_BYTES, NoRoom
-from shmetrics.traces.store import Counts, Limits, TraceStore
+from shmetrics.traces.store import Limits, LossCounts, TraceStore
 
 from .conftest import event, id_of
 
@@ -274,7 +274,7 @@ def test_a_full_disk_costs_no_traces(folder: Path) -> None:
                 raise sqlite3.OperationalError("database or disk is full")
             return super()._write(traces)
 
-    store = Full(folder / "traces.db", counts=Counts())
+    store = Full(folder / "traces.db", counts=LossCounts())
     store.add(batch(0, 100, 10, 0, "a", 1))
     store.is_full = True
     with pytest.raises(sqlite3.OperationalError, match="full"):

@@ -16,7 +16,7 @@ from shmetrics.traces import writer as writer_module
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import Keeper
 from shmetrics.traces.reader import Reader
-from shmetrics.traces.store import Counts, Limits, TraceStore
+from shmetrics.traces.store import Limits, LossCounts, TraceStore
 from shmetrics.traces.writer import BATCH_BYTES, LANE_BYTES, WAITING_BYTES, TraceWriter
 
 from .conftest import event, id_of, whole
@@ -136,7 +136,7 @@ def test_what_waits_together_is_written_together(tmp_path: Path) -> None:
     begun, held = threading.Event(), threading.Event()
     commits: list[str] = []
 
-    def opening(path: Path, counts: Counts) -> TraceStore:
+    def opening(path: Path, counts: LossCounts) -> TraceStore:
         store = TraceStore(path, counts=counts)
         store._db.set_trace_callback(lambda said: commits.append(said))
         return store
