@@ -28,7 +28,7 @@ SETTLE_SECONDS: Final = 1.0
 #: Errors of SQLite's about whoever else is at work, or has worked for too long.
 PATIENCE: Final = ("database is locked", "interrupted")
 
-Found = TypeVar("Found")
+Answer = TypeVar("Answer")
 
 
 class Traces:
@@ -149,7 +149,7 @@ class Traces:
         """The spans of a trace; none if there is no such trace. Raises sqlite3.Error."""
         return self._ask(lambda reader: reader.spans(trace))
 
-    def _ask(self, question: Callable[[Reader], list[Found]]) -> list[Found]:
+    def _ask(self, question: Callable[[Reader], list[Answer]]) -> list[Answer]:
         """Asks once more where the store turns out to be damaged, and had to begin anew."""
         import sqlite3
 
@@ -165,7 +165,7 @@ class Traces:
             self._writer.settle(SETTLE_SECONDS)
             return self._asked(question)
 
-    def _asked(self, question: Callable[[Reader], list[Found]]) -> list[Found]:
+    def _asked(self, question: Callable[[Reader], list[Answer]]) -> list[Answer]:
         if not self.path.exists():
             return []
         reader = Reader(self.path)

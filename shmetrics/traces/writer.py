@@ -31,7 +31,7 @@ BATCH_BYTES: Final = 1024 * 1024
 Work: TypeAlias = Callable[[Keeper], None]
 
 
-class Events(NamedTuple):
+class _WaitingEvents(NamedTuple):
     """What is to be written: made when it comes to it."""
 
     make: Callable[[], Iterable[SpanEvent]]
@@ -39,7 +39,7 @@ class Events(NamedTuple):
     n_bytes: int  # that they take until then
 
 
-class Lanes(NamedTuple):
+class _EndedLanes(NamedTuple):
     """Those whose processes are gone, one after the other."""
 
     lanes: list[int]
@@ -61,7 +61,7 @@ class TraceWriter:
         self.unwritten = 0  # events in that
         self.keeper = keeper  # its counts are for everybody, its methods for the thread
         self._most_bytes = most_bytes
-        self._waiting: deque[Events | Lanes] = deque()
+        self._waiting: deque[_WaitingEvents | _EndedLanes] = deque()
         self._waiting_bytes = 0
         self._pending = 0
         self._note = note
@@ -79,7 +79,7 @@ class TraceWriter:
         n_bytes += WAITING_BYTES
         with self._changed:
             if self._has_room(n_bytes, n):
-                self._waiting.append(Events(events, n, n_bytes))
+                self._waiting.append(_WaitingEvents(events, n, n_bytes))
                 self._count_pending(n)
                 self._changed.notify_all()
 
@@ -87,7 +87,7 @@ class TraceWriter:
         """The process of this lane is gone."""
         with self._changed:
             last = self._waiting[-1] if self._waiting else None
-            lanes = last if isinstance(last, Lanes) else Lanes([])
+            lanes = last if isinstance(last, _EndedLanes) else _EndedLanes([])
             if self._has_room(LANE_BYTES if lanes is last else WAITING_BYTES, 1):
                 if lanes is not last:
                     self._waiting.append(lanes)
@@ -155,7 +155,9 @@ class TraceWriter:
                 self._is_doubted = False
                 return Keeper.look, 0
             first = self._waiting.popleft()
-            return self._batch(first) if isinstance(first, Events) else (self._lanes(first), 0)
+            return (
+                self._batch(first) if isinstance(first, _WaitingEvents) else (self._lanes(first), 0)
+            )
 
     def _expire(self, keeper: Keeper) -> None:
         try:
@@ -163,7 +165,7 @@ class TraceWriter:
         finally:
             self._expire_at = time.monotonic() + EXPIRE_SECONDS
 
-    def _lanes(self, ended: Lanes) -> Work:
+    def _lanes(self, ended: _EndedLanes) -> Work:
         self._waiting_bytes -= WAITING_BYTES + LANE_BYTES * (len(ended.lanes) - 1)
 
         def end(keeper: Keeper) -> None:
@@ -172,10 +174,10 @@ class TraceWriter:
 
         return end
 
-    def _batch(self, first: Events) -> tuple[Work, int]:
+    def _batch(self, first: _WaitingEvents) -> tuple[Work, int]:
         """The first, and with it what waits behind it, up to something else that is to be done."""
         batch, n_bytes = [first], first.n_bytes
-        while self._waiting and isinstance(more := self._waiting[0], Events):
+        while self._waiting and isinstance(more := self._waiting[0], _WaitingEvents):
             n_bytes += more.n_bytes
             if n_bytes > BATCH_BYTES:
                 break
