@@ -20,7 +20,7 @@ from typing import Final
 from shmetrics.rate_limited_log import Seldom
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Row
-from shmetrics.traces.room import JournalFull, NoRoom, pieces
+from shmetrics.traces.room import JournalFull, NoRoom, batches
 from shmetrics.traces.schema import ENDINGS, ForeignFile
 from shmetrics.traces.store import Limits, LossCounts, TraceStore
 
@@ -84,7 +84,7 @@ class Keeper:
 
     def add(self, events: Iterable[SpanEvent]) -> None:
         """Has them kept, or counts them as lost."""
-        for batch in pieces(events, BATCH_EVENTS):
+        for batch in batches(events, BATCH_EVENTS):
             self._add(batch)
 
     def _add(self, batch: list[SpanEvent]) -> None:

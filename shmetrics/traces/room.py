@@ -35,24 +35,24 @@ class JournalFull(Exception):
     """The transaction changes more than its journal has room for."""
 
 
-class Room:
+class FileBudget:
     """The limits of a store.
 
-    pages: the most that its database may have. piece: how many statements about a span there may
-    be until somebody looks.
+    max_pages: the most that its database may have. batch_statements: how many statements about a
+    span there may be until somebody looks.
     """
 
     def __init__(self, path: Path, limit_bytes: int) -> None:
         """limit_bytes: for all files of this store. Raises NoRoom if that is not enough for
         anything."""
         journal_bytes = max(limit_bytes // 8, LEAST_JOURNAL_BYTES)
-        self.pages = (limit_bytes - journal_bytes) // PAGE_BYTES
-        if self.pages < STATEMENT_PAGES:
+        self.max_pages = (limit_bytes - journal_bytes) // PAGE_BYTES
+        if self.max_pages < STATEMENT_PAGES:
             raise NoRoom(f"{path}: {limit_bytes} bytes are not enough for any trace")
         # The other half is for the statements between two looks.
         self._journal_bytes = journal_bytes // 2
         statements = self._journal_bytes // (STATEMENT_PAGES * PAGE_BYTES)
-        self.piece = min(max(statements, 1), MOST_STATEMENTS)
+        self.batch_statements = min(max(statements, 1), MOST_STATEMENTS)
         self._journal = path.with_name(f"{path.name}-journal")
 
     def is_journal_full(self) -> bool:
@@ -66,25 +66,25 @@ class Room:
         self, db: sqlite3.Connection, statement: str, values: Sequence[Sequence[Any]]
     ) -> None:
         """Does it for all of these, and looks meanwhile. Raises JournalFull."""
-        for piece in pieces(values, self.piece):
-            db.executemany(statement, piece)
+        for batch in batches(values, self.batch_statements):
+            db.executemany(statement, batch)
             if self.is_journal_full():
                 raise JournalFull
 
-    def hold(self, db: sqlite3.Connection) -> None:
+    def limit(self, db: sqlite3.Connection) -> None:
         """From now on this connection makes no larger file than this; or, while it is larger, no
         larger one than it is."""
-        db.execute(f"PRAGMA max_page_count = {self.pages}").fetchone()
+        db.execute(f"PRAGMA max_page_count = {self.max_pages}").fetchone()
 
 
-def pieces(values: Iterable[Value], most: int) -> Iterator[list[Value]]:
+def batches(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
     """All of them in their order, so many at a time."""
-    left = iter(values)
-    while piece := list(islice(left, most)):
-        yield piece
+    rest = iter(values)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
-def pages(db: sqlite3.Connection) -> tuple[int, int]:
+def count_pages(db: sqlite3.Connection) -> tuple[int, int]:
     """How many the database has, and how many of them are free."""
     (n,) = db.execute("PRAGMA page_count").fetchone()
     (n_free,) = db.execute("PRAGMA freelist_count").fetchone()

@@ -31,7 +31,7 @@ from shmetrics.traces.assembly import (
 )
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import SPANS, Row
-from shmetrics.traces.room import NoRoom, Room, pages
+from shmetrics.traces.room import FileBudget, NoRoom, count_pages
 
 if TYPE_CHECKING:
     import sqlite3
@@ -124,11 +124,11 @@ class TraceStore:
         self._limits = limits
         self._boot_ns = boot_ns
         self._ended = ended
-        self._room = Room(path, limits.bytes)
+        self._budget = FileBudget(path, limits.bytes)
         self._db = schema.connect_to_write(path)
         try:
             self._file = path.stat()
-            self._room.hold(self._db)
+            self._budget.limit(self._db)
             with _Transaction(self._db):
                 self._note_age()
         except BaseException:
@@ -173,10 +173,10 @@ class TraceStore:
 
         n_pages = _pages_of(traces)
         is_one = sum(map(len, traces.values())) == 1
-        most = self._room.pages if is_one else self._room.pages // BATCH_PART
+        most = self._budget.max_pages if is_one else self._budget.max_pages // BATCH_PART
         for wanted in (n_pages, UNFORESEEN * n_pages + MORE_PAGES):
             if wanted > most:
-                raise NoRoom(f"{wanted} pages, of {self._room.pages}")
+                raise NoRoom(f"{wanted} pages, of {self._budget.max_pages}")
             self._make_room(wanted)
             try:
                 return self._write(traces)
@@ -208,7 +208,7 @@ class TraceStore:
         return sum(lost.values()), stopped
 
     def _change(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
-        self._room.execute_many(self._db, statement, values)
+        self._budget.execute_many(self._db, statement, values)
 
     def _stopped(self, rows: Iterable[Row], ids: Mapping[int, bytes]) -> list[Row]:
         """Of these spans those that have stopped. What a batch says all of needs not be read
@@ -254,7 +254,7 @@ class TraceStore:
         of_lane = "lane = ? AND stop_ns IS NULL AND NOT has_died"
         with _Transaction(self._db):
             query = f"SELECT trace, id FROM spans WHERE {of_lane} LIMIT ?"
-            died = self._db.execute(query, (lane, self._room.piece)).fetchall()
+            died = self._db.execute(query, (lane, self._budget.batch_statements)).fetchall()
             self._change("UPDATE spans SET has_died = 1 WHERE trace = ? AND id = ?", died)
             self._sum_up({n for n, _ in died})
             return [self._find(*key) for key in died]
@@ -273,21 +273,21 @@ class TraceStore:
         self._drop("age", self._too_old)
         self._drop("traces", self._too_many)
         self._make_room(0)
-        n, n_free = pages(self._db)
-        if n > self._room.pages or FREE_PART * n_free > n:
+        n, n_free = count_pages(self._db)
+        if n > self._budget.max_pages or FREE_PART * n_free > n:
             self._shrink(n_free)
 
     def _make_room(self, n_pages: int) -> None:
         """Lets the oldest go where there is no room for so many pages more, and some others with
         them, so that it is not for each batch."""
         if self._n_available() < n_pages:
-            wanted = n_pages + self._room.pages // SPARE_PART
+            wanted = n_pages + self._budget.max_pages // SPARE_PART
             self._drop("bytes", lambda: self._too_large(wanted))
 
     def _n_available(self) -> int:
         """Pages that there may be, beside those in use."""
-        n, n_free = pages(self._db)
-        return self._room.pages - n + n_free
+        n, n_free = count_pages(self._db)
+        return self._budget.max_pages - n + n_free
 
     def _too_old(self) -> list[int]:
         oldest_ns = self._age_ns() - int(self._limits.age_seconds * 1e9)
@@ -326,13 +326,13 @@ class TraceStore:
 
     def _drop_one(self, n: int) -> bool:
         """Lets a trace go; False if the journal is full before that is done."""
-        piece = self._room.piece
+        batch = self._budget.batch_statements
         for statement in _DROP:
-            n_gone = piece
-            while n_gone == piece:
-                if self._room.is_journal_full():
+            n_gone = batch
+            while n_gone == batch:
+                if self._budget.is_journal_full():
                     return False
-                n_gone = self._db.execute(statement, (n, piece)).rowcount
+                n_gone = self._db.execute(statement, (n, batch)).rowcount
         self._db.execute("DELETE FROM traces WHERE n = ?", (n,))
         return True
 
@@ -340,11 +340,11 @@ class TraceStore:
         """Gives free pages back, as many at a time as the journal has room for."""
         while n_free > 0:
             with _Transaction(self._db):
-                while n_free > 0 and not self._room.is_journal_full():
+                while n_free > 0 and not self._budget.is_journal_full():
                     # More of them would take as many steps, and this takes only one.
                     self._db.execute("PRAGMA incremental_vacuum(1)").fetchall()
                     n_free -= 1
-        self._room.hold(self._db)
+        self._budget.limit(self._db)
 
 
 def _pages_of(traces: Traces) -> int:
