@@ -115,9 +115,9 @@ def address(wanted: Address) -> Finding:
 def web_config(config: Config) -> Iterator[Finding]:
     """Whether the web configuration file is good, and what it makes of the address."""
     from shmetrics.http import exposure
-    from shmetrics.http.access_rules import Entrance
+    from shmetrics.http.access_rules import AccessRules
 
-    rules = Entrance(config.web_config).rules
+    rules = AccessRules(config.web_config).rules
     yield Finding(True, f"{config.web_config}: {exposure.wanted(rules)}")
     key = rules.file.tls.key_file if rules.file.tls else ""
     for secret in filter(None, (config.web_config, key and rules.file.resolve(key))):

@@ -21,10 +21,10 @@ from shmetrics.collector.directory import Directory, DirectoryError, half_of_fil
 from shmetrics.collector.rlimits import lanes_that_fit
 from shmetrics.collector.systemd import beat_seconds, notify
 from shmetrics.collector.tracing import Tracing
-from shmetrics.collector.wiring import Front
+from shmetrics.collector.wiring import WebService
 from shmetrics.config import Config
 from shmetrics.destinations.forwarding import Forwarding
-from shmetrics.http.observer import Counts
+from shmetrics.http.observer import Observer
 from shmetrics.label_rules.rule import Rule, encode
 from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 SWITCH_SECONDS = 0.0001
 
 
-class WebCounts(Counts):
+class WebObserver(Observer):
     """Counts what the web server reports in the collector's own metrics."""
 
     def __init__(self, self_metrics: SelfMetrics) -> None:
@@ -171,8 +171,8 @@ class Daemon:
             if tracing is not None:
                 tracing.count()  # what a kill has lost: before another one loses that, too
             traces = None if tracing is None else tracing.traces
-            self._front = Front(self.collector, config, WebCounts(self_metrics), traces)
-            self._web = self._front.server
+            self._service = WebService(self.collector, config, WebObserver(self_metrics), traces)
+            self._web = self._service.server
             opened.callback(self._web.close)
             self_metrics.quota(
                 "http_connections", config.web.max_connections, lambda: self._web.connections
@@ -250,10 +250,10 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
         stopping = asyncio.create_task(stop.wait())
-        serving = asyncio.create_task(self._front.serve())
+        serving = asyncio.create_task(self._service.serve())
         ticking = asyncio.create_task(self._tick())
         self._announce()
-        ready(f"{self.url} ({self._front.reach})")
+        ready(f"{self.url} ({self._service.exposure})")
         tasks = stopping, serving, ticking
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")

@@ -8,9 +8,9 @@ import logging
 
 from shmetrics.config import Config
 from shmetrics.http import exposure
-from shmetrics.http.access_rules import Entrance
-from shmetrics.http.auth import Guard
-from shmetrics.http.observer import Counts
+from shmetrics.http.access_rules import AccessRules
+from shmetrics.http.auth import Auth
+from shmetrics.http.observer import Observer
 from shmetrics.http.passwords import Passwords
 from shmetrics.http.server import Server
 from shmetrics.web.app import make_app
@@ -20,24 +20,24 @@ from shmetrics.web.traces import TraceSource
 log = logging.getLogger(__name__)
 
 
-class Front:
+class WebService:
     """What the daemon opens and closes."""
 
     def __init__(
-        self, source: Source, config: Config, counts: Counts, traces: TraceSource | None = None
+        self, source: Source, config: Config, observer: Observer, traces: TraceSource | None = None
     ) -> None:
         """Binds. Raises ShmetricsError, one line, for the address or the web configuration file."""
-        self._entrance = entrance = Entrance(config.web_config, counts)
-        app = make_app(source, config.constant_labels, counts, traces)
-        guard = Guard(app, entrance, Passwords(), counts)
-        self.server = Server(guard, config.address, config.web, entrance, counts)
-        self.reach = exposure.describe(self.server.address, entrance.rules)
-        for warning in exposure.warnings(self.server.address, entrance.rules):
+        self._access = access = AccessRules(config.web_config, observer)
+        app = make_app(source, config.constant_labels, observer, traces)
+        auth = Auth(app, access, Passwords(), observer)
+        self.server = Server(auth, config.address, config.web, access, observer)
+        self.exposure = exposure.describe(self.server.address, access.rules)
+        for warning in exposure.warnings(self.server.address, access.rules):
             log.warning("%s", warning)
 
     async def serve(self) -> None:
         """Answers, by the rules of the moment, until server.stop()."""
-        watching = asyncio.create_task(self._entrance.watch())
+        watching = asyncio.create_task(self._access.watch())
         try:
             await self.server.serve()
         finally:

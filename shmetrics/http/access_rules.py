@@ -20,8 +20,8 @@ from shmetrics.config import web_file
 from shmetrics.config.web_file import WebFile
 from shmetrics.errors import ConfigError
 from shmetrics.http import tls
-from shmetrics.http.observer import Counts, Uncounted
-from shmetrics.http.still import State, Still, changed_ns, state_of
+from shmetrics.http.observer import NullObserver, Observer
+from shmetrics.http.settled_files import FilesState, SettleTimer, changed_ns, state_of
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +50,11 @@ class Rules(NamedTuple):
 class Change(NamedTuple):
     """What became of the files, and what to make of it: other rules, or why there are none."""
 
-    state: State
-    verdict: Rules | ConfigError
+    state: FilesState
+    outcome: Rules | ConfigError
 
 
-class Entrance:
+class AccessRules:
     """The rules of a web configuration file. No path: everybody may come in.
 
     rules: what is in force now.
@@ -63,18 +63,18 @@ class Entrance:
     def __init__(
         self,
         path: str = "",
-        counts: Counts = Uncounted(),  # noqa: B008
+        observer: Observer = NullObserver(),  # noqa: B008
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Reads the file, once nobody writes it. Raises ConfigError, one line."""
         self._path = path
-        self._counts = counts
+        self._observer = observer
         self._monotonic = monotonic
-        self._still = Still(monotonic)
+        self._settling = SettleTimer(monotonic)
         self.rules = Rules(WebFile(""), None)
         self._watched: Collection[str] = ()
-        self._judged: State = {}
+        self._judged: FilesState = {}
         self._problem = ""
         self._retry_at = 0.0
         if path:
@@ -93,23 +93,23 @@ class Entrance:
     def _change(self) -> Change | None:
         """Reads the files if they have changed and are left alone. Changes no rule."""
         state = state_of(self._watched)
-        is_still = self._still.seconds(state) >= SETTLE_SECONDS
+        is_still = self._settling.seconds(state) >= SETTLE_SECONDS
         is_judged = state == self._judged and not self._is_due_again()
         if is_judged or not is_still:
             return None
-        verdict: Rules | ConfigError
+        outcome: Rules | ConfigError
         try:
             file = web_file.read(self._path)
             named = {*self.rules.file.files(), *file.files()}
             if named != set(self._watched):
                 self._watched = named  # which have to be left alone, too
                 return None
-            verdict = self._judge(Rules(file, _context(file)))
+            outcome = self._judge(Rules(file, _context(file)))
         except ConfigError as error:
-            verdict = error
+            outcome = error
         except Exception as error:  # whatever it is, it must not end the watch
-            verdict = ConfigError(f"{self._path}: {type(error).__name__}: {error}")
-        return Change(state, verdict) if state_of(self._watched) == state else None
+            outcome = ConfigError(f"{self._path}: {type(error).__name__}: {error}")
+        return Change(state, outcome) if state_of(self._watched) == state else None
 
     def _is_due_again(self) -> bool:
         return bool(self._problem) and self._monotonic() >= self._retry_at
@@ -126,21 +126,21 @@ class Entrance:
     def _conclude(self, change: Change | None) -> None:
         if change is None:
             return
-        if isinstance(change.verdict, ConfigError):
+        if isinstance(change.outcome, ConfigError):
             self._judged = change.state
             self._retry_at = self._monotonic() + RETRY_SECONDS
-            if str(change.verdict) != self._problem:
-                self._problem = str(change.verdict)
+            if str(change.outcome) != self._problem:
+                self._problem = str(change.outcome)
                 log.error("%s; what was in force before stays so", self._problem)
-                self._counts.reloaded("refused")
+                self._observer.reloaded("refused")
             return
         self._take(change)
         log.info("%s: taken anew", self._path)
-        self._counts.reloaded("taken")
+        self._observer.reloaded("taken")
 
     def _take(self, change: Change) -> None:
-        assert isinstance(change.verdict, Rules)
-        self.rules, self._problem = change.verdict, ""
+        assert isinstance(change.outcome, Rules)
+        self.rules, self._problem = change.outcome, ""
         self._watched = self.rules.file.files()
         self._judged = {path: change.state[path] for path in self._watched}
 

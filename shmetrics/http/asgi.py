@@ -24,7 +24,7 @@ App = Callable[
 _ABSOLUTE = re.compile(rb"^https?://[^/?#]*", re.IGNORECASE)
 
 
-class Gone(OSError):
+class ClientGone(OSError):
     """There is nobody to answer any more."""
 
 

@@ -12,17 +12,17 @@ from typing import Any
 from starlette.responses import PlainTextResponse
 
 from shmetrics.config.web_file import RateLimit
-from shmetrics.http import reasons
-from shmetrics.http.access_rules import Entrance
+from shmetrics.http import refusals
+from shmetrics.http.access_rules import AccessRules
 from shmetrics.http.asgi import App, Message
-from shmetrics.http.observer import Counts
+from shmetrics.http.observer import Observer
 from shmetrics.http.passwords import Busy, Passwords
 
 _CHALLENGE = {"www-authenticate": 'Basic realm="shmetrics", charset="UTF-8"'}
 _LATER = {"retry-after": "1"}
 
 
-class Bucket:
+class TokenBucket:
     """Holds so many requests, and gets one more per interval."""
 
     def __init__(self, rate: RateLimit, now: Callable[[], float] = time.monotonic) -> None:
@@ -45,18 +45,20 @@ class Bucket:
         return True
 
 
-class Guard:
-    """An application in front of another one. It knows the entrance's rules of now."""
+class Auth:
+    """An application in front of another one. It knows the access's rules of now."""
 
-    def __init__(self, app: App, entrance: Entrance, passwords: Passwords, counts: Counts) -> None:
+    def __init__(
+        self, app: App, access: AccessRules, passwords: Passwords, observer: Observer
+    ) -> None:
         self._app = app
-        self._entrance = entrance
+        self._access = access
         self._passwords = passwords
-        self._counts = counts
-        self._bucket = Bucket(RateLimit())
+        self._observer = observer
+        self._bucket = TokenBucket(RateLimit())
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
-        file = self._entrance.rules.file
+        file = self._access.rules.file
         added = [(name.lower(), value) for name, value in file.http.headers.items() if value]
 
         async def send_with_headers(message: Message) -> None:
@@ -70,11 +72,11 @@ class Guard:
 
     async def _refusal(self, scope: Message) -> PlainTextResponse | None:
         """What to answer instead; None: nothing speaks against the request."""
-        file = self._entrance.rules.file
+        file = self._access.rules.file
         if self._bucket.rate != file.rate:
-            self._bucket = Bucket(file.rate)
+            self._bucket = TokenBucket(file.rate)
         if not self._bucket.take():
-            self._counts.refused(reasons.RATE)
+            self._observer.refused(refusals.RATE)
             return PlainTextResponse("429 too many requests\n", 429, _LATER)
         if not file.users:
             return None
@@ -84,17 +86,17 @@ class Guard:
                 if await self._are_right(*given, scope["client"][0]):
                     return None
             except Busy:
-                self._counts.refused(reasons.PASSWORDS_BUSY)
+                self._observer.refused(refusals.PASSWORDS_BUSY)
                 return PlainTextResponse("503 too many passwords to check\n", 503, _LATER)
-        self._counts.refused(reasons.PASSWORD)
+        self._observer.refused(refusals.PASSWORD)
         return PlainTextResponse("401 user and password, please\n", 401, _CHALLENGE)
 
     async def _are_right(self, user: bytes, password: bytes, client: str) -> bool:
         """Whether they are, by the rules in force once that is known: others may have come while
         they waited for their turn. Raises Busy."""
-        while users := self._entrance.rules.file.users:
+        while users := self._access.rules.file.users:
             are_right = await self._passwords.are_right(users, user, password, client)
-            if self._entrance.rules.file.users == users:
+            if self._access.rules.file.users == users:
                 return are_right
         return True  # nobody needs a password any more
 

@@ -18,7 +18,7 @@ from typing import Protocol
 import h11
 
 from shmetrics.config import Web
-from shmetrics.http import asgi, reasons
+from shmetrics.http import asgi, refusals
 from shmetrics.http.asgi import App, Message
 
 PIECE_BYTES = 256 * 1024
@@ -96,9 +96,9 @@ class Connection(asyncio.Protocol):
         """The time for this phase is over."""
         idle = self._asked_before and not self._h11.trailing_data[0]
         if self.phase is Phase.TAKING:
-            self._owner.refused(reasons.SLOW_READER)
+            self._owner.refused(refusals.SLOW_READER)
         elif self.phase is Phase.ASKING and not idle:
-            self._owner.refused(reasons.SLOW_REQUEST)
+            self._owner.refused(refusals.SLOW_REQUEST)
             if self.transport is not None:
                 self._refuse(408, "the request took too long")
                 return
@@ -126,14 +126,14 @@ class Connection(asyncio.Protocol):
         # Written is what the kernel has taken. (asyncio's TLS pauses at its limit, its TCP above.)
         transport.set_write_buffer_limits(1 if transport.get_extra_info("sslcontext") else 0, 0)
         if not self._owner.admits(self):
-            self._owner.refused(reasons.CLIENT_NAME)
+            self._owner.refused(refusals.CLIENT_NAME)
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if exc is not None and self.phase in (Phase.WAITING, Phase.TAKING):
-            self._owner.refused(reasons.GONE)
+            self._owner.refused(refusals.GONE)
         if self.transport is not None:
             self.transport.close()  # TLS's own does not know in CPython 3.10
         self.transport = None
@@ -180,12 +180,12 @@ class Connection(asyncio.Protocol):
             if event.http_version not in (b"1.0", b"1.1"):
                 raise h11.RemoteProtocolError("this is another protocol", 505)
             if not isinstance(self._h11.next_event(), h11.EndOfMessage):
-                self._owner.refused(reasons.BODY)
+                self._owner.refused(refusals.BODY)
                 self._refuse(413, "no request here has a body")
                 return
         except h11.RemoteProtocolError as error:
             status = error.error_status_hint
-            self._owner.refused(reasons.HEAD if status == 431 else reasons.MALFORMED)
+            self._owner.refused(refusals.HEAD if status == 431 else refusals.MALFORMED)
             self._refuse(status, "too large a request" if status == 431 else "this is not HTTP/1.1")
             return
         self._asked_before = True
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
         try:
             self.transport.write_eof()
         except OSError:  # the client has left since its answer went out
-            self._owner.refused(reasons.GONE)
+            self._owner.refused(refusals.GONE)
             self.abort()
 
     # ---- answers ------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             await self._app(asgi.scope(request, self.transport), asgi.receive, self._send)
-        except asgi.Gone:
+        except asgi.ClientGone:
             pass
         except Exception as error:
             self._owner.failed(request.target, error)
@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
         """The application's answer: its start, and its body in one piece or several. Where it is
         made while it goes out, the start says of what: "answer". Raises Gone."""
         if self._is_gone():
-            raise asgi.Gone
+            raise asgi.ClientGone
         if message["type"] == "http.response.start":
             self._started = message
             headers = [*message["headers"], asgi.date()]
@@ -299,7 +299,7 @@ class Connection(asyncio.Protocol):
         self._owner.sending(self)
         for at in range(0, len(body), PIECE_BYTES):
             if self._is_gone():
-                raise asgi.Gone
+                raise asgi.ClientGone
             self._write(h11.Data(data=body[at : at + PIECE_BYTES]))
             if not self._writable.is_set():
                 await self._writable.wait()

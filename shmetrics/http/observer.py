@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Counts(Protocol):
+class Observer(Protocol):
     """Told as it happens, in the loop's thread."""
 
     def scraped(self, seconds: float, size_bytes: int) -> None:
@@ -16,13 +16,13 @@ class Counts(Protocol):
         """Every lane was drained and the numbers taken; for one scrape or for many."""
 
     def refused(self, reason: str) -> None:
-        """A client got no answer, or was cut off; one of shmetrics.http.reasons."""
+        """A client got no answer, or was cut off; one of shmetrics.http.refusals."""
 
     def reloaded(self, result: str) -> None:
         """The web configuration file has changed: "taken" or "refused"."""
 
 
-class Uncounted:
+class NullObserver:
     """Counts nothing."""
 
     def scraped(self, seconds: float, size_bytes: int) -> None:

@@ -3,8 +3,8 @@
 
 bcrypt takes a tenth of a second by design. It runs in a thread, one at a time; what was right once
 is remembered as a keyed digest, so that a scraper pays once. Whose password is not known yet takes
-his turn: see turns.py. Names take none: guessers know the scraper's, and an unknown user waits and
-costs as much as a known one, so that the time tells no names.
+his turn: see fair_queue.py. Names take none: guessers know the scraper's, and an unknown user waits
+and costs as much as a known one, so that the time tells no names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from shmetrics.http.turns import Full, Turns
+from shmetrics.http.fair_queue import FairQueue, Full
 
 MAX_REMEMBERED = 256
 _MAX_BCRYPT_BYTES = 72  # bcrypt looks at no more
@@ -56,7 +56,7 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._checks: dict[bytes, _Check] = {}
-        self._turns: Turns[_Check] = Turns()
+        self._queue: FairQueue[_Check] = FairQueue()
         self._working: asyncio.Task[None] | None = None
 
     async def are_right(
@@ -74,7 +74,7 @@ class Passwords:
     def _begin(self, proof: bytes, password: bytes, hash_: bytes, client: str) -> _Check:
         check = _Check(proof, password, hash_, asyncio.get_running_loop().create_future())
         try:
-            gives_way = self._turns.add(check, client)
+            gives_way = self._queue.add(check, client)
         except Full:
             raise Busy from None
         self._checks[proof] = check
@@ -87,8 +87,8 @@ class Passwords:
     async def _work(self) -> None:
         """Finds out one after the other, until none is left."""
         try:
-            while self._turns:
-                check = self._turns.next()
+            while self._queue:
+                check = self._queue.next()
                 try:
                     found = await asyncio.to_thread(self._check, check.password, check.hash)
                 except Exception as error:

@@ -23,11 +23,11 @@ from typing import Protocol
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.http import reasons
+from shmetrics.http import refusals
 from shmetrics.http.asgi import App
 from shmetrics.http.bind import bind
 from shmetrics.http.connection import Connection, Phase
-from shmetrics.http.observer import Counts, Uncounted
+from shmetrics.http.observer import NullObserver, Observer
 from shmetrics.rate_limited_log import Seldom
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ ACCEPT_PAUSE_SECONDS = 1.0  # after an error that will not go by itself
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Door(Protocol):
+class AccessPolicy(Protocol):
     """How clients come in, as of now."""
 
     @property
@@ -54,7 +54,7 @@ class Door(Protocol):
         """Whether the client at the other end may ask at all."""
 
 
-class OpenDoor:
+class OpenAccess:
     """For everybody, without TLS."""
 
     context = None
@@ -71,17 +71,17 @@ class Server:
         app: App,
         address: Address,
         limits: Web = Web(),  # noqa: B008
-        door: Door = OpenDoor(),  # noqa: B008
-        counts: Counts = Uncounted(),  # noqa: B008
+        access: AccessPolicy = OpenAccess(),  # noqa: B008
+        observer: Observer = NullObserver(),  # noqa: B008
     ) -> None:
         """Binds. Raises ShmetricsError, one line, if the address cannot be had."""
         self._app = app
         self._address = address
         self._limits = limits
-        self._door = door
-        self._counts = counts
+        self._access = access
+        self._observer = observer
         self._socket = bind(address)
-        self._scheme = "http" if door.context is None else "https"
+        self._scheme = "http" if access.context is None else "https"
         self._connections: dict[Connection, ssl.SSLContext | None] = {}
         self._ending: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
@@ -169,14 +169,14 @@ class Server:
             accepted.setblocking(False)
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
             if least is not None:
-                self._end(least, reasons.CONNECTIONS)
+                self._end(least, refusals.CONNECTIONS)
             self._begin(accepted)
 
     def _cannot_accept(self, error: OSError) -> None:
         """An open file is got from who waits; if that does not help, we wait ourselves."""
         least = self._least_loss()
         if error.errno in _NO_DESCRIPTORS and least is not None:
-            self._end(least, reasons.DESCRIPTORS)
+            self._end(least, refusals.DESCRIPTORS)
         else:
             self._listen(False)
             loop = asyncio.get_running_loop()
@@ -201,7 +201,7 @@ class Server:
 
     def _begin(self, accepted: socket.socket) -> None:
         connection = Connection(self._app, self._limits, self)
-        context = self._door.context
+        context = self._access.context
         self._connections[connection] = context
         opening = asyncio.create_task(self._open(connection, accepted, context))
         self._opening.add(opening)
@@ -223,9 +223,9 @@ class Server:
                 lambda: connection, accepted, ssl=context, ssl_handshake_timeout=patience
             )
         except OSError:  # ssl.SSLError is one
-            self._counts.refused(reasons.TLS)
+            self._observer.refused(refusals.TLS)
         except Exception as error:  # TLS's transports do not know all ways in which a client leaves
-            self._counts.refused(reasons.TLS)
+            self._observer.refused(refusals.TLS)
             self._warn("a handshake", error)
         finally:
             if connection.transport is None:
@@ -233,7 +233,7 @@ class Server:
 
     def _end(self, connection: Connection, reason: str) -> None:
         """Its descriptor is free a moment later; its place is free now."""
-        self._counts.refused(reason)
+        self._observer.refused(reason)
         del self._connections[connection]
         self._ending.add(connection)
         connection.abort()
@@ -242,12 +242,12 @@ class Server:
 
     def admits(self, connection: Connection) -> bool:
         assert connection.transport is not None
-        return self._door.admits(connection.transport)
+        return self._access.admits(connection.transport)
 
     def keeps(self, connection: Connection) -> bool:
         """Not if another certificate, or other names of clients, are in force since it began."""
         stopping = self._told_to_stop.is_set()
-        return not stopping and self._connections.get(connection) is self._door.context
+        return not stopping and self._connections.get(connection) is self._access.context
 
     def sending(self, connection: Connection) -> None:
         """Answers that wait to be taken have a limit together; an answer to many counts once."""
@@ -259,7 +259,7 @@ class Server:
             if shared_bytes + own_bytes <= self._limits.max_waiting_bytes or len(taking) == 1:
                 return
             slowest = min(taking, key=lambda one: one.since)
-            self._end(slowest, reasons.WAITING_BYTES)
+            self._end(slowest, refusals.WAITING_BYTES)
 
     def failed(self, target: bytes, error: Exception) -> None:
         self._warn(f"no answer to {target[:200].decode('ascii', 'replace')}", error)
@@ -271,7 +271,7 @@ class Server:
         log.debug("%s", what, exc_info=error)
 
     def refused(self, reason: str) -> None:
-        self._counts.refused(reason)
+        self._observer.refused(reason)
 
     def answered(self) -> None:
         """Somebody may give way again."""

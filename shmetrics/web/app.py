@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from shmetrics.http.observer import Counts, Uncounted
+from shmetrics.http.observer import NullObserver, Observer
 from shmetrics.render import negotiation
 from shmetrics.web import page
 from shmetrics.web.methods import Method, summarize
@@ -31,11 +31,11 @@ _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosni
 def make_app(
     source: Source,
     constant_labels: Mapping[str, str],
-    counts: Counts = Uncounted(),  # noqa: B008
+    observer: Observer = NullObserver(),  # noqa: B008
     traces: TraceSource | None = None,
 ) -> Starlette:
     """The application. traces: None, and there are no paths for them."""
-    pages = _Pages(source, dict(constant_labels), counts, traces is not None)
+    pages = _Pages(source, dict(constant_labels), observer, traces is not None)
     routes: dict[str, Endpoint] = {
         "/": pages.page,
         "/metrics": pages.metrics,
@@ -91,13 +91,13 @@ class _Pages:
         self,
         source: Source,
         constant_labels: dict[str, str],
-        counts: Counts,
+        observer: Observer,
         has_traces: bool = False,
     ) -> None:
         self._source = source
         self._has_traces = has_traces
         self._constant_labels = constant_labels
-        self._counts = counts
+        self._observer = observer
         self._scrapes = Shared(self._scrape)
         self._views = Shared(self._view)
 
@@ -113,12 +113,12 @@ class _Pages:
         waited = time.perf_counter() - begun
 
         def answered(seconds: float, text_bytes: int) -> None:
-            self._counts.scraped(waited + seconds, text_bytes)
+            self._observer.scraped(waited + seconds, text_bytes)
 
         return scrape.response({**_COMMON_HEADERS, "vary": "accept, accept-encoding"}, answered)
 
     async def _scrape(self, wanted: _Wanted) -> Scrape:
-        self._counts.rendered()
+        self._observer.rendered()
         tables = negotiation.select(self._source.tables(wanted.format.native), wanted.names)
         scrape = Scrape(tables, wanted.format, self._constant_labels)
         await scrape.begin()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shmetrics.collector.wiring import Front
+from shmetrics.collector.wiring import WebService
 from shmetrics.config import Config, Web
 from shmetrics.config.address import Address
 from shmetrics.http import access_rules
@@ -107,9 +107,9 @@ class Running:
             web=limits,
             web_config=web_config,
         )
-        front = Front(source, config, source)
-        self.server = front.server
-        self._thread = threading.Thread(target=lambda: asyncio.run(front.serve()))
+        service = WebService(source, config, source)
+        self.server = service.server
+        self._thread = threading.Thread(target=lambda: asyncio.run(service.serve()))
         self._thread.start()
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:

@@ -17,9 +17,9 @@ from shmetrics.config import Web
 from shmetrics.config.address import Address
 from shmetrics.config.web_file import RateLimit, WebFile
 from shmetrics.errors import ConfigError
-from shmetrics.http import exposure, reasons
-from shmetrics.http.access_rules import Entrance, Rules
-from shmetrics.http.auth import Bucket, Guard
+from shmetrics.http import exposure, refusals
+from shmetrics.http.access_rules import AccessRules, Rules
+from shmetrics.http.auth import Auth, TokenBucket
 from shmetrics.http.passwords import Passwords
 from tests.web.authority import PASSWORD, TLS, Authority, hashed, write
 from tests.web.raw import soon, tell
@@ -58,7 +58,7 @@ def test_nothing_is_answered_without_the_password(start: Start, source: Any, whe
     assert (answer.status, answer.text) == (401, "401 user and password, please\n")
     assert answer.headers["www-authenticate"] == 'Basic realm="shmetrics", charset="UTF-8"'
     assert site.ask(where, authorization=basic("alice", PASSWORD)).status == 200
-    assert source.refusals == {reasons.PASSWORD: 1}
+    assert source.refusals == {refusals.PASSWORD: 1}
     assert source.renderings <= 1
 
 
@@ -131,7 +131,7 @@ def test_a_file_put_in_its_place_is_noticed(start: Start, source: Any, path: Pat
 def test_a_bad_file_at_the_start_is_an_error(path: Path) -> None:
     path.write_text("basic_auth_users: {alice: secret}")
     with pytest.raises(ConfigError, match=f"^{path}: basic_auth_users.alice: "):
-        Entrance(str(path))
+        AccessRules(str(path))
 
 
 # ---- headers and rates ---------------------------------------------------------------------------
@@ -174,11 +174,11 @@ def test_who_may_come_in_say_the_rules_in_force_when_his_password_is_known(
     source: Any, password: str, users: dict[bytes, bytes], status: int
 ) -> None:
     """A file may be taken while he waits."""
-    entrance = Entrance()
-    entrance.rules = Rules(WebFile("", users={b"alice": b"old", b"bob": b"other"}), None)
+    access = AccessRules()
+    access.rules = Rules(WebFile("", users={b"alice": b"old", b"bob": b"other"}), None)
 
     def check(password: bytes, hash_: bytes) -> bool:
-        entrance.rules = Rules(WebFile("", users=users), None)
+        access.rules = Rules(WebFile("", users=users), None)
         return password == hash_
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -192,7 +192,7 @@ def test_who_may_come_in_say_the_rules_in_force_when_his_password_is_known(
 
         headers = [(b"authorization", basic("alice", password).encode())]
         scope = {"type": "http", "headers": headers, "client": ("127.0.0.1", 1)}
-        await Guard(app, entrance, Passwords(check), source)(scope, None, send)
+        await Auth(app, access, Passwords(check), source)(scope, None, send)
         status = said[0]["status"]
         assert isinstance(status, int)
         return status
@@ -214,12 +214,12 @@ def test_a_rate_limit_lets_the_burst_in_and_no_more(start: Start, source: Any) -
     site = start(rate_limit={"interval": "1h", "burst": 3})
     statuses = [site.ask("/-/ready").status for _ in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
-    assert source.refusals == {reasons.RATE: 2}
+    assert source.refusals == {refusals.RATE: 2}
 
 
 def test_a_bucket_fills_with_time() -> None:
     now = [100.0]
-    bucket = Bucket(RateLimit(interval="2s", burst=2), lambda: now[0])
+    bucket = TokenBucket(RateLimit(interval="2s", burst=2), lambda: now[0])
     assert [bucket.take() for _ in range(3)] == [True, True, False]
     now[0] += 3
     assert [bucket.take() for _ in range(2)] == [True, False]
@@ -262,10 +262,10 @@ def test_a_whole_file_is_described(tmp_path: Path) -> None:
     Authority(tmp_path).certify("server")
     tls = {**TLS, "client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "ca.crt"}
     contents = {"tls_server_config": tls, "basic_auth_users": {"alice": HASH}}
-    entrance = Entrance(str(write(tmp_path / "web.yml", contents)))
-    said = exposure.describe(Address("0.0.0.0", 9), entrance.rules)
+    access = AccessRules(str(write(tmp_path / "web.yml", contents)))
+    said = exposure.describe(Address("0.0.0.0", 9), access.rules)
     assert said == "every interface, port 9; TLS, client certificates, passwords"
-    assert not list(exposure.warnings(Address("0.0.0.0", 9), entrance.rules))
+    assert not list(exposure.warnings(Address("0.0.0.0", 9), access.rules))
 
 
 # ---- the clients that people have ----------------------------------------------------------------
@@ -316,7 +316,7 @@ def test_prometheus_without_the_password_does_not(
         "key_file": str(tmp_path / "client.key"),
     }
     there = prometheus(secured.server.url, scrape={"tls_config": tls_config})
-    soon(lambda: source.refusals[reasons.PASSWORD])
+    soon(lambda: source.refusals[refusals.PASSWORD])
     there.wait_for("up", lambda found: found and found[0][1] == 0)
 
 

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse
 from shmetrics.collector.daemon import Faults
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.http import reasons
+from shmetrics.http import refusals
 from shmetrics.http.connection import Connection
 from shmetrics.http.server import Server
 from shmetrics.rate_limited_log import Seldom
@@ -112,7 +112,7 @@ def test_who_resets_before_the_last_word_is_counted(
     monkeypatch.setattr(socket.socket, "shutdown", shutdown)
     assert tell(site.server.url, request_).startswith(b"HTTP/1.1 ")
     soon(lambda: site.server.connections == 0)
-    assert source.refusals[reasons.GONE] == 1
+    assert source.refusals[refusals.GONE] == 1
     assert not caplog.records
 
 
@@ -125,8 +125,8 @@ def test_who_resets_while_too_slow_is_counted(
     monkeypatch.setattr(socket.socket, "shutdown", shutdown)
     site = run(source, LOOPBACK, Web(request_seconds=0.1))
     with many(site.server.url, 3, ASKS):
-        soon(lambda: source.refusals[reasons.GONE] == 3)
-    assert source.refusals[reasons.SLOW_REQUEST] == 3
+        soon(lambda: source.refusals[refusals.GONE] == 3)
+    assert source.refusals[refusals.SLOW_REQUEST] == 3
     assert not caplog.records
 
 
@@ -200,7 +200,7 @@ def test_an_answer_that_comes_after_its_client_has_left_waits_for_nobody() -> No
         assert not transport.said
         return owner.refusals
 
-    assert asyncio.run(run()) == [reasons.GONE]
+    assert asyncio.run(run()) == [refusals.GONE]
 
 
 class Half(Ended):

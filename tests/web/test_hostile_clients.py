@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.http import reasons
+from shmetrics.http import refusals
 from tests.collector.node import Emitter, Node
 from tests.collector.samples import Samples, parse
 from tests.web.authority import PASSWORD, hashed, write
@@ -71,7 +71,7 @@ def test_the_scrape_answers_and_drains_go_on_among(node: Node, number: int, say:
         found = node.samples()
         assert found.value("x_total") >= 1
         assert found.sum("shmetrics_quota_used", quota="http_connections") <= 256
-        assert refused(found, reasons.CONNECTIONS) >= number - 256
+        assert refused(found, refusals.CONNECTIONS) >= number - 256
 
 
 def test_open_files_that_run_out_are_taken_from_who_waits(node: Node) -> None:
@@ -85,7 +85,7 @@ def test_open_files_that_run_out_are_taken_from_who_waits(node: Node) -> None:
     with many(node.url, 200, ASKS):
         for _ in range(3):
             events = counts_on(node, emitter, events)
-        assert refused(node.samples(), reasons.DESCRIPTORS) > 0
+        assert refused(node.samples(), refusals.DESCRIPTORS) > 0
     counts_on(node, emitter, events)
 
 
@@ -135,7 +135,7 @@ def test_a_flood_of_wrong_passwords_starves_no_scrape_and_no_drain(
             assert scrape().value("events_total") == 1000 * turn
         found = scrape()
     assert set(statuses) <= {b"401", b"503"}
-    assert refused(found, reasons.PASSWORD) > 0
-    assert refused(found, reasons.PASSWORDS_BUSY) > 0
+    assert refused(found, refusals.PASSWORD) > 0
+    assert refused(found, refusals.PASSWORDS_BUSY) > 0
     web_config.write_text("{}")  # for the end of the test, which asks without
     soon(lambda: tell(node.url, ASKS + b"connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 "))

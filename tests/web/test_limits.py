@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.http import reasons
+from shmetrics.http import refusals
 from shmetrics.http import server as web_server
 from shmetrics.http.server import Server
 from shmetrics.tables.table import Series, Table
@@ -36,18 +36,18 @@ def big(size_bytes: int) -> list[Table]:
 @pytest.mark.parametrize(
     ("request_", "status", "reason"),
     [
-        (ASKS + b"x: " + b"y" * 20_000 + b"\r\n\r\n", 431, reasons.HEAD),
-        (ASKS + b"x: " + b"y" * 200_000, 431, reasons.HEAD),
-        (b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, reasons.HEAD),
-        (b"y" * 20_000, 431, reasons.HEAD),
-        (ASKS + b"x: y\r\n" * 64 + b"\r\n", 431, reasons.HEAD),
-        (ASKS + b"content-length: 1\r\n\r\n", 413, reasons.BODY),
-        (ASKS + b"content-length: 99999999999\r\n\r\n" + b"y" * 10**6, 413, reasons.BODY),
-        (ASKS + b"transfer-encoding: chunked\r\n\r\n", 413, reasons.BODY),
-        (ASKS + b"expect: 100-continue\r\ncontent-length: 9\r\n\r\n", 413, reasons.BODY),
-        (b"GET / HTTP/1.1\r\n\r\n", 400, reasons.MALFORMED),
-        (b"GET / HTTP/3.0\r\nhost: x\r\n\r\n", 505, reasons.MALFORMED),
-        (b"\x16\x03\x01\x00\xf1\x01\x00\x00\xed\x03\x03\r\n\r\n", 400, reasons.MALFORMED),
+        (ASKS + b"x: " + b"y" * 20_000 + b"\r\n\r\n", 431, refusals.HEAD),
+        (ASKS + b"x: " + b"y" * 200_000, 431, refusals.HEAD),
+        (b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, refusals.HEAD),
+        (b"y" * 20_000, 431, refusals.HEAD),
+        (ASKS + b"x: y\r\n" * 64 + b"\r\n", 431, refusals.HEAD),
+        (ASKS + b"content-length: 1\r\n\r\n", 413, refusals.BODY),
+        (ASKS + b"content-length: 99999999999\r\n\r\n" + b"y" * 10**6, 413, refusals.BODY),
+        (ASKS + b"transfer-encoding: chunked\r\n\r\n", 413, refusals.BODY),
+        (ASKS + b"expect: 100-continue\r\ncontent-length: 9\r\n\r\n", 413, refusals.BODY),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, refusals.MALFORMED),
+        (b"GET / HTTP/3.0\r\nhost: x\r\n\r\n", 505, refusals.MALFORMED),
+        (b"\x16\x03\x01\x00\xf1\x01\x00\x00\xed\x03\x03\r\n\r\n", 400, refusals.MALFORMED),
     ],
 )
 def test_what_is_too_much_or_no_request_is_refused(
@@ -134,7 +134,7 @@ def test_who_says_no_more_still_gets_the_answer(site: Any, source: Any) -> None:
 def test_a_request_that_does_not_end_is_ended(run: Any, source: Any, say: bytes) -> None:
     url = run(source, LOOPBACK, Web(request_seconds=0.2)).server.url
     assert tell(url, say).startswith(b"HTTP/1.1 408 ")
-    soon(lambda: source.refusals == {reasons.SLOW_REQUEST: 1})
+    soon(lambda: source.refusals == {refusals.SLOW_REQUEST: 1})
 
 
 def test_a_byte_now_and_then_gives_no_more_time(run: Any, source: Any) -> None:
@@ -168,7 +168,7 @@ def test_who_does_not_take_the_answer_is_cut_off(run: Any, source: Any) -> None:
     with connected(running.server.url, receive_bytes=4096) as stuck:
         stuck.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
         soon(lambda: source.refusals)
-        soon(lambda: source.refusals == {reasons.SLOW_READER: 1})
+        soon(lambda: source.refusals == {refusals.SLOW_READER: 1})
         soon(lambda: running.server.connections == 0)
         assert len(said(stuck)) < 20_000_000
 
@@ -184,7 +184,7 @@ def test_of_a_thousand_connections_the_scrape_is_answered(
     with many(running.server.url, 1000, say):
         assert running.server.connections <= 100
         assert running.ask("/metrics").status == 200
-        soon(lambda: source.refusals[reasons.CONNECTIONS] > 850)
+        soon(lambda: source.refusals[refusals.CONNECTIONS] > 850)
 
 
 def test_clients_that_never_read_give_way_to_a_scrape(run: Any, source: Any) -> None:
@@ -224,7 +224,7 @@ def test_answers_that_nobody_takes_have_a_limit_together(run: Any, source: Any) 
         for client in clients:
             client.__exit__(None, None, None)
     assert max(alive) <= 5
-    soon(lambda: source.refusals == {reasons.WAITING_BYTES: 8, reasons.GONE: 4})
+    soon(lambda: source.refusals == {refusals.WAITING_BYTES: 8, refusals.GONE: 4})
 
 
 @pytest.mark.parametrize("more", [b"", b"connection: close\r\n"])

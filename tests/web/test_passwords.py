@@ -9,7 +9,7 @@ import time
 import bcrypt
 import pytest
 
-from shmetrics.http import passwords, turns
+from shmetrics.http import fair_queue, passwords
 from shmetrics.http.passwords import Busy, Passwords, matches
 
 ALICE = bcrypt.hashpw(b"right", bcrypt.gensalt(4))
@@ -176,7 +176,7 @@ def test_a_flood_from_one_client_leaves_room_for_another() -> None:
         assert await found.are_right(USERS, b"bob", b"bobs", HERE)
         outcomes = await asyncio.gather(*flood, return_exceptions=True)
         busy = sum(isinstance(outcome, Busy) for outcome in outcomes)
-        assert busy == 1000 - turns.MAX_WAITING_PER_CLIENT
+        assert busy == 1000 - fair_queue.MAX_WAITING_PER_CLIENT
         assert not any(outcome is True for outcome in outcomes)
         assert await found.are_right(USERS, b"alice", b"right", "10.6.6.6")  # and it has room again
 
@@ -200,7 +200,7 @@ def test_a_flood_from_everywhere_is_bounded_and_a_known_password_passes() -> Non
         assert time.monotonic() - begun < 30  # and not after the flood, which waits at the gate
         checks.gate.set()
         outcomes = await asyncio.gather(*flood, return_exceptions=True)
-        assert sum(outcome is False for outcome in outcomes) == turns.MAX_WAITING
+        assert sum(outcome is False for outcome in outcomes) == fair_queue.MAX_WAITING
 
     asyncio.run(run())
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from shmetrics.config import web_file
 from shmetrics.config.web_file import WebFile
 from shmetrics.errors import ConfigError
-from shmetrics.http import still
-from shmetrics.http.access_rules import RETRY_SECONDS, SETTLE_SECONDS, Entrance
+from shmetrics.http import settled_files
+from shmetrics.http.access_rules import RETRY_SECONDS, SETTLE_SECONDS, AccessRules
 from tests.web.authority import Authority, hashed
 from tests.web.conftest import FakeSource
 
@@ -48,28 +48,28 @@ def hasty() -> None:
 
 
 class Watched:
-    """An entrance whose clock is ours, and the file that it looks after."""
+    """Access rules whose clock is ours, and the file that they come from."""
 
     def __init__(self, folder: Path, text: str = USERS) -> None:
         self.path = folder / "web.yml"
         self.path.write_text(text)
         self.counts = FakeSource()
         self.seconds = 100.0
-        self.entrance = Entrance(
+        self.access = AccessRules(
             str(self.path), self.counts, lambda: self.seconds, lambda seconds: None
         )
 
     def look(self, seconds: float = 0.5) -> WebFile:
         """The rules, after a look so much later."""
         self.seconds += seconds
-        self.entrance.look()
-        return self.entrance.rules.file
+        self.access.look()
+        return self.access.rules.file
 
     def settle(self) -> WebFile:
         """The rules, once nobody has touched anything for long enough."""
         for _ in range(5):
             self.look(SETTLE_SECONDS)
-        return self.entrance.rules.file
+        return self.access.rules.file
 
 
 @pytest.fixture
@@ -105,12 +105,12 @@ def protects_as_well(now: WebFile, before: WebFile) -> bool:
 def test_wherever_a_file_is_cut_short_it_protects_as_well(certified: Path) -> None:
     """Its writer is killed there, or its disk is full."""
     watched = Watched(certified, WHOLE)
-    before = watched.entrance.rules.file
+    before = watched.access.rules.file
     taken = set()
     for end in range(len(WHOLE)):
         watched.path.write_text(WHOLE[:end])
         assert protects_as_well(watched.settle(), before), WHOLE[:end]
-        if watched.entrance.rules.file.text != before.text:
+        if watched.access.rules.file.text != before.text:
             taken.add(WHOLE[:end])
         watched.path.write_text(WHOLE)
         assert watched.settle().text == before.text
@@ -120,7 +120,7 @@ def test_wherever_a_file_is_cut_short_it_protects_as_well(certified: Path) -> No
 @pytest.mark.parametrize("lines", range(1, 1 + WHOLE.count("\n")))
 def test_a_line_that_is_missing_is_no_word_against_it(certified: Path, lines: int) -> None:
     watched = Watched(certified, WHOLE)
-    before = watched.entrance.rules.file
+    before = watched.access.rules.file
     left = WHOLE.splitlines(keepends=True)
     del left[lines - 1]
     watched.path.write_text("".join(left))
@@ -255,10 +255,10 @@ def test_what_is_missing_goes_on(
     certified: Path, caplog: pytest.LogCaptureFixture, old: str, new: str, why: str
 ) -> None:
     watched = Watched(certified, old)
-    before = watched.entrance.rules
+    before = watched.access.rules
     watched.path.write_text(new)
     watched.settle()
-    assert watched.entrance.rules is before
+    assert watched.access.rules is before
     assert watched.counts.reloads == ["refused"]
     (error,) = caplog.messages
     assert error == f"{watched.path}: {why}; what was in force before stays so"
@@ -297,7 +297,7 @@ def test_client_certificates_end_where_the_file_says_so(certified: Path) -> None
     now = watched.settle()
     assert now.tls is not None
     assert now.tls.client_auth_type == "NoClientCert"
-    assert watched.entrance.context is not None
+    assert watched.access.context is not None
 
 
 def test_the_last_user_in_a_file_may_leave(watched: Watched) -> None:
@@ -354,7 +354,7 @@ def test_what_cannot_be_read_changes_nothing_and_is_logged_once(
     become(watched.path)
     for _ in range(30):
         watched.settle()
-    assert set(watched.entrance.rules.file.users) == {b"alice", b"bob"}
+    assert set(watched.access.rules.file.users) == {b"alice", b"bob"}
     assert watched.counts.reloads == ["refused"]
     (error,) = caplog.messages
     assert error.startswith(f"{watched.path}: ")
@@ -383,13 +383,15 @@ def test_a_link_that_is_turned_to_another_folder_is_followed(tmp_path: Path) -> 
     (tmp_path / "web.yml").symlink_to("data/web.yml")
     counts = FakeSource()
     seconds = [0.0]
-    entrance = Entrance(str(tmp_path / "web.yml"), counts, lambda: seconds[0], lambda seconds: None)
+    access = AccessRules(
+        str(tmp_path / "web.yml"), counts, lambda: seconds[0], lambda seconds: None
+    )
     (tmp_path / "new").symlink_to("two")
     (tmp_path / "new").replace(tmp_path / "data")
     for _ in range(3):
-        entrance.look()
+        access.look()
         seconds[0] += SETTLE_SECONDS
-    assert set(entrance.rules.file.users) == {b"carol", b"bob"}
+    assert set(access.rules.file.users) == {b"carol", b"bob"}
 
 
 def test_what_went_wrong_for_want_of_descriptors_is_tried_again(
@@ -404,7 +406,7 @@ def test_what_went_wrong_for_want_of_descriptors_is_tried_again(
         watched.path.write_text(USERS.replace("alice", "carol"))
         assert b"alice" in watched.settle().users
     watched.look(RETRY_SECONDS)
-    assert set(watched.entrance.rules.file.users) == {b"carol", b"bob"}
+    assert set(watched.access.rules.file.users) == {b"carol", b"bob"}
     assert watched.counts.reloads == ["refused", "taken"]
 
 
@@ -432,10 +434,10 @@ def secured(tmp_path: Path) -> Watched:
 def test_a_certificate_that_cannot_be_read_leaves_the_old_one(
     secured: Watched, name: str, become: Callable[[Path], None]
 ) -> None:
-    before = secured.entrance.context
+    before = secured.access.context
     become(secured.path.with_name(name))
     secured.settle()
-    assert secured.entrance.context is before is not None
+    assert secured.access.context is before is not None
     assert secured.counts.reloads == ["refused"]
 
 
@@ -448,36 +450,36 @@ def cut_of(path: Path) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("name", ["server.crt", "server.key", "ca.crt"])
 def test_a_certificate_that_is_cut_short_leaves_the_old_one(secured: Watched, name: str) -> None:
-    before = secured.entrance.context
+    before = secured.access.context
     path = secured.path.with_name(name)
     for cut in list(cut_of(path)):
         path.write_bytes(cut)
         secured.settle()
-        assert secured.entrance.context is before is not None
+        assert secured.access.context is before is not None
     assert "taken" not in secured.counts.reloads
 
 
 def test_certificate_and_key_are_taken_together_when_both_are_there(secured: Watched) -> None:
-    before = secured.entrance.context
+    before = secured.access.context
     cert, key = Authority(secured.path.parent).certify("other")
     key.replace(secured.path.with_name("server.key"))
     secured.look()
     secured.look(0.9 * SETTLE_SECONDS)
     cert.replace(secured.path.with_name("server.crt"))
     secured.settle()
-    assert secured.entrance.context is not before
+    assert secured.access.context is not before
     assert secured.counts.reloads == ["taken"]
 
 
 def test_a_certificate_that_comes_after_its_name_is_taken(secured: Watched) -> None:
-    before = secured.entrance.context
+    before = secured.access.context
     secured.path.write_text(WHOLE.replace("server.", "later."))
     secured.settle()
     assert secured.counts.reloads == ["refused"]
     Authority(secured.path.parent).certify("later")
     secured.settle()
     assert secured.counts.reloads == ["refused", "taken"]
-    assert secured.entrance.context is not before
+    assert secured.access.context is not before
 
 
 # ---- the start -----------------------------------------------------------------------------------
@@ -500,8 +502,8 @@ def test_a_file_that_is_being_written_is_waited_for_at_the_start(tmp_path: Path)
         if len(waits) == 1:
             append(path, OTHERS)
 
-    entrance = Entrance(str(path), FakeSource(), sleep=sleep)
-    assert entrance.rules.file.text == WHOLE.encode()
+    access = AccessRules(str(path), FakeSource(), sleep=sleep)
+    assert access.rules.file.text == WHOLE.encode()
     assert waits[0] == SETTLE_SECONDS
 
 
@@ -509,7 +511,7 @@ def test_a_file_that_never_stops_changing_prevents_the_start(tmp_path: Path) -> 
     path = tmp_path / "web.yml"
     path.write_text(USERS)
     with pytest.raises(ConfigError, match="does not stop changing"):
-        Entrance(str(path), sleep=lambda _: append(path, "# more\n"))
+        AccessRules(str(path), sleep=lambda _: append(path, "# more\n"))
 
 
 def test_a_file_of_before_is_not_waited_for(
@@ -517,6 +519,7 @@ def test_a_file_of_before_is_not_waited_for(
 ) -> None:
     path = tmp_path / "web.yml"
     path.write_text(USERS)
-    later_ns = still.changed_ns(still.state_of([str(path)])) + int(SETTLE_SECONDS * 1e9)
+    state = settled_files.state_of([str(path)])
+    later_ns = settled_files.changed_ns(state) + int(SETTLE_SECONDS * 1e9)
     monkeypatch.setattr(time, "time_ns", lambda: later_ns)
-    Entrance(str(path), sleep=lambda _: pytest.fail("it waits"))
+    AccessRules(str(path), sleep=lambda _: pytest.fail("it waits"))

@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.http import reasons
+from shmetrics.http import refusals
 from shmetrics.render import formatter, openmetrics, text
 from shmetrics.render.row_slice import part
 from shmetrics.tables.table import Series, Table
@@ -143,7 +143,7 @@ def test_the_numbers_of_answers_that_nobody_takes_have_a_limit(run: Any, source:
             client = stack.enter_context(connected(running.server.url, receive_bytes=4096))
             client.sendall(ASKS)
             assert client.recv(15) == b"HTTP/1.1 200 OK"
-        soon(lambda: source.refusals[reasons.WAITING_BYTES] > 0)
+        soon(lambda: source.refusals[refusals.WAITING_BYTES] > 0)
         soon(lambda: 4 <= running.server.connections <= 9)
 
 

@@ -14,7 +14,7 @@ import pytest
 from shmetrics.config import Web, web_file
 from shmetrics.config.address import Address
 from shmetrics.errors import ConfigError
-from shmetrics.http import reasons, tls
+from shmetrics.http import refusals, tls
 from tests.web.authority import TLS, Authority, write
 from tests.web.raw import address_of, connected, many, said, soon
 
@@ -78,7 +78,7 @@ def test_a_client_that_knows_the_authority_is_answered(
     assert url.startswith("https://127.0.0.1:")
     assert ask(url, client(authority)) == 200
     assert is_refused(url, ssl.create_default_context())
-    soon(lambda: source.refusals == {reasons.TLS: 1})
+    soon(lambda: source.refusals == {refusals.TLS: 1})
 
 
 def test_who_does_not_speak_tls_gets_nothing(start: Start, source: Any) -> None:
@@ -86,7 +86,7 @@ def test_who_does_not_speak_tls_gets_nothing(start: Start, source: Any) -> None:
     with connected(running.server.url) as plain:
         plain.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
         assert b"HTTP/1.1 200" not in said(plain)
-    soon(lambda: source.refusals == {reasons.TLS: 1})
+    soon(lambda: source.refusals == {refusals.TLS: 1})
 
 
 def test_certificate_and_key_may_stand_in_the_file(
@@ -141,7 +141,7 @@ def test_a_client_certificate_has_to_be_for_an_allowed_name(
     authority.certify("wrong", "other.example")
     assert ask(running.server.url, client(authority, "right")) == 200
     assert is_refused(running.server.url, client(authority, "wrong"))
-    soon(lambda: source.refusals == {reasons.CLIENT_NAME: 1})
+    soon(lambda: source.refusals == {refusals.CLIENT_NAME: 1})
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_handshake_that_does_not_end_is_ended(start: Start, source: Any, say: 
     with connected(running.server.url) as slow:
         slow.sendall(say)
         assert said(slow) == b""
-    soon(lambda: source.refusals == {reasons.SLOW_REQUEST: 1})
+    soon(lambda: source.refusals == {refusals.SLOW_REQUEST: 1})
 
 
 def test_unfinished_handshakes_give_way_to_a_scrape(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics.http import turns
-from shmetrics.http.turns import Full, Turns
+from shmetrics.http import fair_queue
+from shmetrics.http.fair_queue import FairQueue, Full
 
 CLIENTS = [
     *("192.0.2.1", "192.0.2.2", "10.0.0.1", "::ffff:10.0.0.2", "2001:db8:1::1", "2001:db8:1::2"),
@@ -29,7 +29,7 @@ def network_of(client: str) -> str:
 @settings(deadline=None)
 def test_nobody_has_two_turns_while_another_waits(steps: list[str | None]) -> None:
     """None is a turn; a client is a wish of his."""
-    taken: Turns[tuple[str, int]] = Turns()
+    taken: FairQueue[tuple[str, int]] = FairQueue()
     waiting: dict[tuple[str, int], tuple[set[str], set[str]]] = {}  # who had a turn since it came
     for number, client in enumerate(steps):
         if client is not None:
@@ -53,14 +53,14 @@ def test_nobody_has_two_turns_while_another_waits(steps: list[str | None]) -> No
             for (waits, _), (networks, _) in waiting.items():
                 if network_of(waits) == network:
                     networks.clear()  # it has had its network's turn, if not its own
-        assert len(taken) == len(waiting) <= turns.MAX_WAITING
+        assert len(taken) == len(waiting) <= fair_queue.MAX_WAITING
         per_client = Counter(waits for waits, _ in waiting)
-        assert max(per_client.values(), default=0) <= turns.MAX_WAITING_PER_CLIENT
+        assert max(per_client.values(), default=0) <= fair_queue.MAX_WAITING_PER_CLIENT
 
 
 def test_in_a_full_room_who_had_a_turn_gives_way_to_who_had_none() -> None:
-    taken: Turns[str] = Turns()
-    for n in range(turns.MAX_WAITING):
+    taken: FairQueue[str] = FairQueue()
+    for n in range(fair_queue.MAX_WAITING):
         taken.add(f"10.0.0.{n}", f"10.0.0.{n}")
     with pytest.raises(Full):
         taken.add("new", "192.0.2.1")
@@ -74,8 +74,8 @@ def test_in_a_full_room_who_had_a_turn_gives_way_to_who_had_none() -> None:
 def test_of_those_who_had_turns_only_the_latest_are_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(turns, "MAX_REMEMBERED", 3)
-    taken: Turns[int] = Turns()
+    monkeypatch.setattr(fair_queue, "MAX_REMEMBERED", 3)
+    taken: FairQueue[int] = FairQueue()
     for n in range(10):
         taken.add(n, f"10.0.0.{n}")
         taken.next()

@@ -27,7 +27,7 @@ class Full(Exception):
     """There is no room for another wish of this client."""
 
 
-class Turns(Generic[Wish]):
+class FairQueue(Generic[Wish]):
     """Wishes that wait, each of a client, who is known by his address."""
 
     def __init__(self) -> None:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Iterable
 
 # What tells one state of some files from another.
-State = dict[str, tuple[int, ...]]
+FilesState = dict[str, tuple[int, ...]]
 
 
-def state_of(paths: Iterable[str]) -> State:
+def state_of(paths: Iterable[str]) -> FilesState:
     """How they look now; of one that cannot be looked at, why."""
-    found: State = {}
+    found: FilesState = {}
     for path in paths:
         try:
             status = os.stat(path)
@@ -25,20 +25,20 @@ def state_of(paths: Iterable[str]) -> State:
     return found
 
 
-def changed_ns(state: State) -> int:
+def changed_ns(state: FilesState) -> int:
     """When the newest of them was changed last, by the wall clock; 0 if none is there."""
     return max((look[-1] for look in state.values() if len(look) > 1), default=0)
 
 
-class Still:
+class SettleTimer:
     """Knows since when some files have been left alone."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._state: State = {}
+        self._state: FilesState = {}
         self._since = monotonic()
 
-    def seconds(self, state: State) -> float:
+    def seconds(self, state: FilesState) -> float:
         """For how long every look has found this state; 0 at the first."""
         now = self._monotonic()
         if state != self._state:
