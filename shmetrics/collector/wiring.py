@@ -14,8 +14,8 @@ from shmetrics.http.observer import Observer
 from shmetrics.http.passwords import Passwords
 from shmetrics.http.server import Server
 from shmetrics.web.app import make_app
-from shmetrics.web.source import Source
-from shmetrics.web.traces import TraceSource
+from shmetrics.web.node_view import NodeView
+from shmetrics.web.trace_routes import TraceView
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class WebService:
     """What the daemon opens and closes."""
 
     def __init__(
-        self, source: Source, config: Config, observer: Observer, traces: TraceSource | None = None
+        self, source: NodeView, config: Config, observer: Observer, traces: TraceView | None = None
     ) -> None:
         """Binds. Raises ShmetricsError, one line, for the address or the web configuration file."""
         self._access = access = AccessRules(config.web_config, observer)

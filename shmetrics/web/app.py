@@ -17,22 +17,22 @@ from starlette.routing import Route
 
 from shmetrics.http.observer import NullObserver, Observer
 from shmetrics.render import negotiation
-from shmetrics.web import page
+from shmetrics.web import node_page
 from shmetrics.web.methods import Method, summarize
+from shmetrics.web.node_view import NodeView
 from shmetrics.web.scrape import Scrape
-from shmetrics.web.shared import Shared
-from shmetrics.web.source import Source
-from shmetrics.web.traces import Endpoint, TraceSource
-from shmetrics.web.traces import routes as trace_routes
+from shmetrics.web.shared_answers import SharedAnswers
+from shmetrics.web.trace_routes import Endpoint, TraceView
+from shmetrics.web.trace_routes import routes as trace_routes
 
 _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
 def make_app(
-    source: Source,
+    source: NodeView,
     constant_labels: Mapping[str, str],
     observer: Observer = NullObserver(),  # noqa: B008
-    traces: TraceSource | None = None,
+    traces: TraceView | None = None,
 ) -> Starlette:
     """The application. traces: None, and there are no paths for them."""
     pages = _Pages(source, dict(constant_labels), observer, traces is not None)
@@ -89,7 +89,7 @@ class _Pages:
 
     def __init__(
         self,
-        source: Source,
+        source: NodeView,
         constant_labels: dict[str, str],
         observer: Observer,
         has_traces: bool = False,
@@ -98,8 +98,8 @@ class _Pages:
         self._has_traces = has_traces
         self._constant_labels = constant_labels
         self._observer = observer
-        self._scrapes = Shared(self._scrape)
-        self._views = Shared(self._view)
+        self._scrapes = SharedAnswers(self._scrape)
+        self._views = SharedAnswers(self._view)
 
     async def metrics(self, request: Request) -> Response:
         begun = time.perf_counter()
@@ -141,7 +141,7 @@ class _Pages:
 
     async def page(self, request: Request) -> Response:
         body = await self._views.get(self._page)
-        return Response(body, headers={**_COMMON_HEADERS, **page.HEADERS})
+        return Response(body, headers={**_COMMON_HEADERS, **node_page.HEADERS})
 
     async def _json(self, view: Callable[[], object]) -> Response:
         headers = {**_COMMON_HEADERS, "content-type": "application/json"}
@@ -155,7 +155,9 @@ class _Pages:
         methods, calls = self._summary()
         lanes = self._source.lanes()
         ready = self._source.ready()
-        return page.render(self._constant_labels, ready, methods, lanes, calls, self._has_traces)
+        return node_page.render(
+            self._constant_labels, ready, methods, lanes, calls, self._has_traces
+        )
 
     def _methods(self) -> list[Method]:
         return self._summary()[0]

@@ -26,8 +26,7 @@ from shmetrics.traces.event import SpanLabels
 from shmetrics.traces.info import DEEPEST
 from shmetrics.traces.reader import Reader, StoredSpan
 from shmetrics.traces.store import TraceStore
-from shmetrics.web import trace_page
-from shmetrics.web.traces import shown
+from shmetrics.web import trace_json, trace_pages
 
 MOST_BYTES = 64 * 56
 STOP = 6  # SHM_KIND_SPAN_STOP, which nothing else in Python asks for
@@ -84,10 +83,10 @@ class Strict(HTMLParser):
 
 def shows(spans: list[StoredSpan]) -> None:
     """All that is made of them."""
-    page = trace_page.waterfall("node", str(uuid.UUID(bytes=TRACE)), spans)
+    page = trace_pages.waterfall("node", str(uuid.UUID(bytes=TRACE)), spans)
     assert page.count(b"<details>") == len(spans)
     assert Strict(page).open == []
-    text = msgspec.json.encode(shown(spans)).decode()
+    text = msgspec.json.encode(trace_json.of_spans(spans)).decode()
     assert len(json.loads(text, parse_constant=pytest.fail)) == len(spans)
     message, outcome = otlp.request(spans)
     assert outcome == (0, 0, "", ())

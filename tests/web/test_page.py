@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shmetrics import figures
-from shmetrics.web.page import MAX_ROWS, render
+from shmetrics.web.node_page import MAX_ROWS, render
 from tests.web.conftest import call_tables
 
 EVIL = "<script>alert('&\"1')</script>"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.tables.table import Series, Table
-from shmetrics.web.shared import Shared
+from shmetrics.web.shared_answers import SharedAnswers
 
 
 class World:
@@ -22,7 +22,7 @@ class World:
     def __init__(self) -> None:
         self.events = 0
         self.begun: list[str] = []
-        self.shared = Shared(self.make)
+        self.shared = SharedAnswers(self.make)
         self.go_on = asyncio.Event()
 
     async def make(self, kind: str) -> int:
@@ -111,7 +111,7 @@ def test_an_error_is_everybodys_and_the_next_answer_is_well() -> None:
                 raise outcome
             return outcome
 
-        shared = Shared(make)
+        shared = SharedAnswers(make)
         together = await asyncio.gather(
             *(shared.get("x") for _ in range(3)), return_exceptions=True
         )

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 from shmetrics.traces.reader import StoredSpan, Trace
-from shmetrics.web import trace_page
-from shmetrics.web.page import hash_of
+from shmetrics.web import trace_pages
+from shmetrics.web.node_page import hash_of
 from tests.web.test_page import EVIL
 
 BASE = str(uuid.UUID(int=1000))
@@ -58,7 +58,7 @@ class Elements(HTMLParser):
 
 
 def shown(*spans: StoredSpan) -> Elements:
-    return Elements(trace_page.waterfall("node-1", BASE, spans))
+    return Elements(trace_pages.waterfall("node-1", BASE, spans))
 
 
 def test_a_bar_for_each_span_where_and_as_long_as_it_was() -> None:
@@ -97,7 +97,7 @@ def test_nothing_that_a_span_says_becomes_a_part_of_the_page() -> None:
     assert not [tag for tag, _ in page.tags if tag == "script"]
     assert page.text.count("<script>") == 8
     listing = Elements(
-        trace_page.listing(EVIL, {"service": EVIL}, [Trace(TRACE, 0, 1, 1, 0, 0, 0, EVIL, EVIL)])
+        trace_pages.listing(EVIL, {"service": EVIL}, [Trace(TRACE, 0, 1, 1, 0, 0, 0, EVIL, EVIL)])
     )
     assert not [tag for tag, _ in listing.tags if tag == "script"]
     (service,) = [attrs for _, attrs in listing.tags if attrs.get("name") == "service"]
@@ -106,20 +106,20 @@ def test_nothing_that_a_span_says_becomes_a_part_of_the_page() -> None:
 
 def test_nothing_comes_from_another_host_and_the_policy_says_so() -> None:
     for page in (
-        trace_page.waterfall("n", BASE, [span(1)]),
-        trace_page.listing("n", {}, [Trace(TRACE, 0, 1, 1, 0, 0, 0, "rpc", "nova")]),
+        trace_pages.waterfall("n", BASE, [span(1)]),
+        trace_pages.listing("n", {}, [Trace(TRACE, 0, 1, 1, 0, 0, 0, "rpc", "nova")]),
     ):
         text = page.decode().replace("xmlns='http://www.w3.org/2000/svg'", "")
         assert not re.findall(r"https?://|//[a-z]|style=", text)
         (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
-        assert f"style-src {hash_of(style)};" in trace_page.HEADERS["content-security-policy"]
+        assert f"style-src {hash_of(style)};" in trace_pages.HEADERS["content-security-policy"]
 
 
 def test_a_thousand_spans_and_more() -> None:
     page = shown(*(span(id, 1 if id > 1 else 1000) for id in range(1, 1001)))
     assert len(page.bars()) == 1000
-    page = shown(*(span(id) for id in range(1, trace_page.MOST_SPANS + 8)))
-    assert len(page.bars()) == trace_page.MOST_SPANS
+    page = shown(*(span(id) for id in range(1, trace_pages.MOST_SPANS + 8)))
+    assert len(page.bars()) == trace_pages.MOST_SPANS
     assert "and 7 more" in page.text
 
 
@@ -129,7 +129,7 @@ def test_a_trace_that_there_is_not() -> None:
 
 def test_the_list_keeps_what_it_was_narrowed_by() -> None:
     asked = {"service": "nova", "min_duration_seconds": "0.5", "error": "1", "limit": "7"}
-    page = Elements(trace_page.listing("n", asked, []))
+    page = Elements(trace_pages.listing("n", asked, []))
     fields = {
         attrs["name"]: attrs for tag, attrs in page.tags if tag == "input" and "name" in attrs
     }
@@ -139,13 +139,13 @@ def test_the_list_keeps_what_it_was_narrowed_by() -> None:
 
 
 def test_a_service_has_its_colour_on_every_page() -> None:
-    alone = {name: trace_page.colours_of([name])[name] for name in map(str, range(100))}
-    assert set(alone.values()) == set(range(trace_page.COLOURS))
-    assert trace_page.colours_of(["nova", "nova"]) == trace_page.colours_of(["nova"])
+    alone = {name: trace_pages.colours_of([name])[name] for name in map(str, range(100))}
+    assert set(alone.values()) == set(range(trace_pages.COLOURS))
+    assert trace_pages.colours_of(["nova", "nova"]) == trace_pages.colours_of(["nova"])
 
 
 def test_services_of_one_page_share_no_colour_while_there_are_enough() -> None:
-    names = [f"service-{number}" for number in range(trace_page.COLOURS + 1)]
-    found = trace_page.colours_of(names[:-1])
-    assert set(found.values()) == set(range(trace_page.COLOURS))
-    assert set(trace_page.colours_of(names)) == set(names)
+    names = [f"service-{number}" for number in range(trace_pages.COLOURS + 1)]
+    found = trace_pages.colours_of(names[:-1])
+    assert set(found.values()) == set(range(trace_pages.COLOURS))
+    assert set(trace_pages.colours_of(names)) == set(names)

@@ -16,7 +16,7 @@ Kind = TypeVar("Kind", bound=Hashable)
 Answer = TypeVar("Answer")
 
 
-class Shared(Generic[Kind, Answer]):
+class SharedAnswers(Generic[Kind, Answer]):
     """make: begins an answer of a kind, and makes it; it is awaited for one kind at a time."""
 
     def __init__(self, make: Callable[[Kind], Awaitable[Answer]]) -> None:

@@ -19,7 +19,7 @@ from shmetrics.figures import number, seconds
 from shmetrics.traces.reader import StoredSpan, Trace
 from shmetrics.traces.times import iso
 from shmetrics.traces.tree import Node, State, tree
-from shmetrics.web import page
+from shmetrics.web import node_page
 from shmetrics.web.assets import ICON, STYLE
 
 MOST_SPANS = 5000
@@ -48,8 +48,8 @@ pre { margin: 4px 0 8px; font-size: 12px; white-space: pre-wrap; overflow-wrap: 
 )
 
 HEADERS = {
-    **page.HEADERS,
-    "content-security-policy": f"default-src 'none'; style-src {page.hash_of(TRACE_STYLE)}; "
+    **node_page.HEADERS,
+    "content-security-policy": f"default-src 'none'; style-src {node_page.hash_of(TRACE_STYLE)}; "
     "img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 }
 
@@ -58,7 +58,7 @@ def listing(node: str, asked: Mapping[str, str], traces: Sequence[Trace]) -> byt
     """The list. asked: what it was narrowed by, as it was in the query."""
     columns = ("started", "trace", "service", ">duration", ">spans", ">open", ">errors")
     note = "the newest first"
-    table = page.section("Traces", note, columns, _row, traces)
+    table = node_page.section("Traces", note, columns, _row, traces)
     return _document(node, "traces", '<a href="/">node</a>', _form(asked) + table)
 
 
@@ -116,7 +116,7 @@ def _form(asked: Mapping[str, str]) -> str:
     )
 
 
-def _row(trace: Trace) -> page.Row:
+def _row(trace: Trace) -> node_page.Row:
     base_id = str(uuid.UUID(bytes=trace.id))
     when = (iso(trace.start_ns) or "")[:23].replace("T", " ")
     errors = f'<span class="bad">{number(trace.errors)}</span>' if trace.errors else "0"

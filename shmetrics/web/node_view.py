@@ -8,7 +8,7 @@ from typing import Protocol
 from shmetrics.tables.table import Table
 
 
-class Source(Protocol):
+class NodeView(Protocol):
     """Answers are as of the call: everything recorded before it is in them."""
 
     def drain(self) -> None: ...
