@@ -13,7 +13,7 @@ MAX_CULPRITS = 30
 MAX_TEXT = 400  # characters of a line
 
 
-class Seldom:
+class RateLimitedLog:
     """Warns of a kind of thing at most once a minute. What is left out is only counted, and the
     next line of that kind says how much it was.
 

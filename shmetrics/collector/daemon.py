@@ -31,7 +31,7 @@ from shmetrics.lanes.kicks import Kicks, LoopKicks
 from shmetrics.lanes.lane_files import Sizes
 from shmetrics.lanes.lane_quota import LaneLimits
 from shmetrics.lanes.lanes import Rules
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.pending_connections import MAX_SILENT
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
@@ -74,13 +74,13 @@ class Faults:
     """Logs exceptions that nobody has caught, each kind at most once a minute: a stranger may be
     able to repeat one. The event loop itself would log a traceback for each."""
 
-    def __init__(self, seldom: Seldom) -> None:
-        self._seldom = seldom
+    def __init__(self, rate_limited: RateLimitedLog) -> None:
+        self._rate_limited = rate_limited
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error, what = context.get("exception"), context["message"]
         kind = type(error).__name__
-        self._seldom.warning((what, kind), f"{what}: {kind}: {error}" if error else what)
+        self._rate_limited.warning((what, kind), f"{what}: {kind}: {error}" if error else what)
         log.debug("%s", what, exc_info=error)
 
 
@@ -152,7 +152,7 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as opened:
             self_metrics = SelfMetrics(shmetrics.__version__)
-            self._loop.set_exception_handler(Faults(self_metrics.seldom))
+            self._loop.set_exception_handler(Faults(self_metrics.rate_limited))
             self._directory = open_directory(config)
             opened.callback(self._directory.close)
             kicks = self._open_kicks()

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from shmetrics.destinations.sender import Refused, Sender, TryAgain
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.traces.reader import Row, StoredSpan, span_of
 from shmetrics.traces.store import SPAN_BYTES
 
@@ -57,7 +57,7 @@ class Forwarder:
         self._changed = threading.Condition()
         self._deadline: float | None = None  # once it is closing
         self._is_abandoned = False
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
         self._thread = threading.Thread(target=self._run, name="shmetrics-forward", daemon=True)
         self._thread.start()
 
@@ -221,7 +221,7 @@ class Forwarder:
 
     def _warn(self, why: str) -> None:
         said = " ".join(why[: 4 * LONGEST_REASON].split())[:LONGEST_REASON]
-        self._seldom.warning("", f"{self.name}: spans are not passed on: {said}")
+        self._rate_limited.warning("", f"{self.name}: spans are not passed on: {said}")
 
 
 class _Patience:

@@ -28,7 +28,7 @@ from shmetrics.http.asgi import App
 from shmetrics.http.bind import bind
 from shmetrics.http.connection import Connection, Phase
 from shmetrics.http.observer import NullObserver, Observer
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Server:
         self._ending: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
         self._crowded = False
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._resuming: asyncio.TimerHandle | None = None
         self._told_to_stop = asyncio.Event()
@@ -267,7 +267,7 @@ class Server:
     def _warn(self, what: str, error: Exception) -> None:
         """Of a fault that clients can repeat as they like."""
         kind = type(error).__name__
-        self._seldom.warning(kind, f"{what}: {kind}: {error}")
+        self._rate_limited.warning(kind, f"{what}: {kind}: {error}")
         log.debug("%s", what, exc_info=error)
 
     def refused(self, reason: str) -> None:

@@ -136,7 +136,7 @@ class Bindings:
         if self.refused[refusal.reason] == 1 or refusal.reason not in _QUOTAS:
             kind = refusal.reason, refusal.text
             text = f"{self._who}: refused: {refusal.text}"
-            self._self_metrics.seldom.warning(kind, text, self._owner.uid)
+            self._self_metrics.rate_limited.warning(kind, text, self._owner.uid)
 
     # ---- series -----------------------------------------------------------------------------
 
@@ -225,7 +225,7 @@ class Bindings:
             quota, text = "store_bytes_per_uid", f"uid {uid} has its share of the store"
         self._self_metrics.exceeded(quota).inc()
         option = "max_" + quota.removeprefix("store_")
-        self._self_metrics.seldom.warning(
+        self._self_metrics.rate_limited.warning(
             (quota, name),
             f"{self._who}: {text}; further ones of {name} are counted as __overflow__; "
             f"see store.{option} and [[labels]]",

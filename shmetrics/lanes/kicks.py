@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shmetrics.lanes import _drain
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 
 BATCH = 64  # descriptors heeded in one round
 PAUSE_SECONDS = 0.001  # between rounds, at least
@@ -62,7 +62,7 @@ class LoopKicks(Kicks):
         self._files: dict[int, Heed] = {}
         self._eventfds: dict[int, Heed] = {}
         self._resting: asyncio.TimerHandle | None = None
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
         self._watches = _drain.watch_open()
         try:
             self._epoll = select.epoll()
@@ -76,7 +76,7 @@ class LoopKicks(Kicks):
         try:
             found = _drain.watch_add(self._watches, os.fsencode(path))
         except OSError as error:
-            self._seldom.warning(
+            self._rate_limited.warning(
                 "watch",
                 f"{path}: cannot be watched ({error.strerror}), and is drained at ticks only; "
                 "see fs.inotify.max_user_watches",

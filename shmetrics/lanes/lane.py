@@ -107,7 +107,7 @@ class Lane:
         try:
             return not _drain.is_held(self._fd)
         except OSError as error:
-            self._self_metrics.seldom.warning(
+            self._self_metrics.rate_limited.warning(
                 "lease",
                 f"{self.path}: whether a process has it cannot be asked ({error.strerror}), and it "
                 "stays; see fs.leases-enable",

@@ -32,7 +32,7 @@ from msgspec import Meta
 from shmetrics import _ring
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_quota import UndrainedFiles
-from shmetrics.rate_limited_log import Seldom, shown
+from shmetrics.rate_limited_log import RateLimitedLog, shown
 from shmetrics.registration.protocol import NAME_MAX_BYTES
 from shmetrics.store.shares import owner_of
 
@@ -119,7 +119,7 @@ class LaneFiles:
     def __init__(self, directory: Path, clock: bytes) -> None:
         """Removes what a kill has left half made. clock: of lanes that are made from now on."""
         self.directory = directory
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
         self._clock = clock
         self._aside: dict[Path, _UndrainedFile] = {}
         self._waiting: dict[Path, _UndrainedFile] = {}  # lanes that cannot be opened yet
@@ -254,7 +254,7 @@ class LaneFiles:
                 part.unlink(missing_ok=True)
         except OSError as error:
             if self._stuck.pop(path, None) is None:
-                self._seldom.warning(
+                self._rate_limited.warning(
                     part.name, f"{part} cannot be removed, and is tried again: {error.strerror}"
                 )
             self._stuck[path] = size_bytes if part == path else 0  # behind the others
@@ -272,7 +272,7 @@ class LaneFiles:
             return False
         except OSError as error:
             self._aside[path] = kept
-            self._seldom.warning(path.name, f"{path} cannot be set aside: {error.strerror}")
+            self._rate_limited.warning(path.name, f"{path} cannot be set aside: {error.strerror}")
             return False
         return True
 

@@ -182,14 +182,14 @@ class Lanes:
             if isinstance(error, OSError) and error.errno in _NOT_NOW:
                 with contextlib.suppress(FileNotFoundError):  # removed in this moment
                     if self._files.wait(path) and not is_again:
-                        self._self_metrics.seldom.warning(
+                        self._self_metrics.rate_limited.warning(
                             path.name, f"{path} cannot be taken up, and is tried again: {text}"
                         )
                 return
             if self._files.set_aside(path):
                 reason = text if isinstance(error, LaneRefused) else "unreadable"
                 self._self_metrics.quarantined.labels(reason).inc()
-                self._self_metrics.seldom.warning(
+                self._self_metrics.rate_limited.warning(
                     path.name, f"{path}: not a lane that can be drained ({text}); set aside"
                 )
 
@@ -231,7 +231,7 @@ class Lanes:
         except Exception:
             # A fault of ours, met by this lane: its neighbours must go on.
             text = f"{lane.path}: drain failed"
-            self._self_metrics.seldom.warning("internal", text, lane.owner.uid, exc_info=True)
+            self._self_metrics.rate_limited.warning("internal", text, lane.owner.uid, exc_info=True)
             self._quarantine(lane, "internal", for_good=False)
         if self._spans is not None:
             self._spans.take(lane.lane_id, lane.bindings.spans)
@@ -245,7 +245,7 @@ class Lanes:
 
     def _warn(self, lane_id: int, owner: Owner, what: str) -> None:
         whose = f"lane {lane_id} of {owner.process} (pid {owner.pid}, uid {owner.uid})"
-        self._self_metrics.seldom.warning((lane_id, what), f"{whose} {what}", owner.uid)
+        self._self_metrics.rate_limited.warning((lane_id, what), f"{whose} {what}", owner.uid)
 
     def cut_back(self) -> None:
         """Takes back what an emitter has made of its lane beyond its size."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from shmetrics import _ring
 from shmetrics.errors import ShmetricsError
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.registration import protocol
 from shmetrics.registration.decision import Admit, Grant, Granted, Refused
 from shmetrics.registration.peer import Peer, peer_of
@@ -72,7 +72,7 @@ class Server:
         self._text = text
         self._clients: set[_Client] = set()
         self.silent: Silent[_Client] = Silent()
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
         self._resuming: asyncio.TimerHandle | None = None
         self._socket = socket.socket(
             socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
@@ -124,7 +124,9 @@ class Server:
             except (BlockingIOError, ConnectionError):
                 return
             except OSError as error:
-                self._seldom.warning("accept", f"{self._path}: cannot accept: {error.strerror}")
+                self._rate_limited.warning(
+                    "accept", f"{self._path}: cannot accept: {error.strerror}"
+                )
                 # The connection is still there, and so is what keeps us from taking it.
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._socket)
@@ -161,7 +163,7 @@ class Server:
     def _drop(self, client: _Client, result: str, why: str) -> None:
         """Ends a connection that broke the rules."""
         peer = client.peer
-        self._seldom.warning(
+        self._rate_limited.warning(
             result, f"registration of pid {peer.pid}, uid {peer.uid}: {why}", peer.uid
         )
         self._on_result(result)
@@ -245,7 +247,7 @@ class Server:
 
     def _count_refusal(self, peer: Peer, process: str, refused: Refused) -> None:
         result = refused.result.name.lower()
-        self._seldom.warning(
+        self._rate_limited.warning(
             result,
             f"registration of {process} (pid {peer.pid}, uid {peer.uid}) refused: {refused.text}",
             peer.uid,

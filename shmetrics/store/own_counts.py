@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from shmetrics import _ring
 from shmetrics.dictionary import Definition
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.log import StoreFull
 
-_seldom = Seldom(logging.getLogger(__name__))
+_rate_limited = RateLimitedLog(logging.getLogger(__name__))
 
 
 class StoredCounter:
@@ -67,7 +67,7 @@ class StoredCounter:
         try:
             self._cell_view(values)[0] += amount
         except StoreFull as error:
-            _seldom.warning(self.name, f"{self.name} {values} cannot be counted: {error}")
+            _rate_limited.warning(self.name, f"{self.name} {values} cannot be counted: {error}")
 
     def set_total(self, total: float) -> None:
         """What is counted elsewhere, as exactly."""

@@ -18,7 +18,7 @@ from prometheus_client import (
 
 from shmetrics import _ring
 from shmetrics.lanes import _drain
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily, HistogramFamily
@@ -38,7 +38,7 @@ class SelfMetrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
-        self.seldom = Seldom(log)
+        self.rate_limited = RateLimitedLog(log)
         self.counters: list[StoredCounter] = []
 
         def counter(name: str, help: str, *labels: str) -> StoredCounter:

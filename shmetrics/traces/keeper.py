@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Row
 from shmetrics.traces.room import JournalFull, NoRoom, batches
@@ -67,7 +67,7 @@ class Keeper:
         self._store: TraceStore | None = None
         self._known: os.stat_result | None = None  # the file that was ours last
         self._retry_at = self._look_at = 0.0
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
 
     @property
     def is_open(self) -> bool:
@@ -101,7 +101,7 @@ class Keeper:
                 self._add(batch[half:])
             else:
                 self.lost["no_room"] += 1
-                self._seldom.warning("room", f"{self.path}: no room for a span: {error}")
+                self._rate_limited.warning("room", f"{self.path}: no room for a span: {error}")
         except Exception as error:
             # A full disk: what comes later may fit again.
             self.lost["not_written"] += len(batch)
@@ -129,7 +129,7 @@ class Keeper:
 
     def _fail(self, error: Exception) -> None:
         self.failures += 1
-        self._seldom.warning("write", f"{self.path}: not written: {error}")
+        self._rate_limited.warning("write", f"{self.path}: not written: {error}")
 
     def _do(self, work: Callable[[TraceStore], None]) -> None:
         """Has it done, once more if the store turns out not to be whole. Raises Unopened, and what
@@ -170,7 +170,7 @@ class Keeper:
                     self._begin_anew(f"{self.path}: deleted, or emptied")
             except (OSError, sqlite3.Error, ForeignFile, NoRoom) as error:
                 self._retry_at = self._monotonic() + RETRY_SECONDS
-                self._seldom.warning("open", f"{self.path}: no traces are kept: {error}")
+                self._rate_limited.warning("open", f"{self.path}: no traces are kept: {error}")
                 raise Unopened from None
         return self._store
 
@@ -187,7 +187,7 @@ class Keeper:
 
     def _begin_anew(self, why: str) -> None:
         self.anew += 1
-        self._seldom.warning("anew", f"{why}, traces begin anew")
+        self._rate_limited.warning("anew", f"{why}, traces begin anew")
 
     def _set_aside(self, error: ForeignFile) -> Path:
         """Of ours one damaged file is kept, and no more; of others every one."""

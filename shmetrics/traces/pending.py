@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Pending:
     def __init__(self, path: Path) -> None:
         """Raises OSError if there can be no such file."""
         self.path = path
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             said = os.pread(self._fd, _NUMBER.size, 0)
@@ -42,7 +42,7 @@ class Pending:
         try:
             os.pwrite(self._fd, _NUMBER.pack(n), 0)
         except OSError as error:
-            self._seldom.warning(
+            self._rate_limited.warning(
                 "note", f"{self.path}: what a kill would lose is not noted: {error}"
             )
 

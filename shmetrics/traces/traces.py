@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import RETRY_SECONDS, Keeper
 from shmetrics.traces.pending import Pending
@@ -52,7 +52,7 @@ class Traces:
         self._writer: TraceWriter | None = None
         self._retry_at = 0.0
         self._unopened = 0
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
         if self._is_there():
             self._begun()
 
@@ -92,7 +92,7 @@ class Traces:
                 self._writer = self._begin()
             except OSError as error:
                 self._retry_at = self._monotonic() + RETRY_SECONDS
-                self._seldom.warning("open", f"{self.path}: no traces are kept: {error}")
+                self._rate_limited.warning("open", f"{self.path}: no traces are kept: {error}")
         return self._writer
 
     def _begin(self) -> TraceWriter:

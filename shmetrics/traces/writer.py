@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.keeper import Keeper
 
@@ -70,7 +70,7 @@ class TraceWriter:
         self._is_busy = False
         self._is_doubted = False
         self._expire_at = 0.0
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
         self._thread = threading.Thread(target=self._run, name="shmetrics-traces", daemon=True)
         self._thread.start()
 
@@ -193,4 +193,4 @@ class TraceWriter:
         except Exception as error:  # the keeper has none: what was brought is wrong in itself
             self.failures += 1
             self.unwritten += n
-            self._seldom.warning("trace store", f"{self.keeper.path}: not written: {error}")
+            self._rate_limited.warning("trace store", f"{self.keeper.path}: not written: {error}")

@@ -16,7 +16,7 @@ from shmetrics.rate_limited_log import (
     MAX_KINDS,
     MAX_TEXT,
     PAUSE_SECONDS,
-    Seldom,
+    RateLimitedLog,
     shown,
 )
 
@@ -25,14 +25,14 @@ log = logging.getLogger("test_seldom")
 
 def test_a_flood_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = 100.0
-    seldom = Seldom(log, lambda: now)
+    rate_limited = RateLimitedLog(log, lambda: now)
     for n in range(1000):
-        seldom.warning("flood", f"water {n}")
-    seldom.warning("fire", "smoke")
+        rate_limited.warning("flood", f"water {n}")
+    rate_limited.warning("fire", "smoke")
     now += PAUSE_SECONDS
-    seldom.warning("flood", "water again")
+    rate_limited.warning("flood", "water again")
     now += PAUSE_SECONDS
-    seldom.warning("flood", "and again")
+    rate_limited.warning("flood", "and again")
     assert caplog.messages == [
         "water 0",
         "smoke",
@@ -46,7 +46,7 @@ def test_a_flood_of_kinds_is_a_kind(
 ) -> None:
     monkeypatch.setattr(rate_limited_log, "MAX_KINDS", 3)
     now = 100.0
-    found = Seldom(log, lambda: now)
+    found = RateLimitedLog(log, lambda: now)
     for n in range(100):
         found.warning(n, f"kind {n}")
     assert caplog.messages == ["kind 0", "kind 1", "kind 2", "kind 3"]
@@ -56,7 +56,7 @@ def test_a_flood_of_kinds_is_a_kind(
 
 
 def test_whoever_floods_leaves_others_their_lines(caplog: pytest.LogCaptureFixture) -> None:
-    found = Seldom(log, lambda: 100.0)
+    found = RateLimitedLog(log, lambda: 100.0)
     for n in range(10 * MAX_KINDS):
         found.warning(n, f"flood {n}", culprit=1)
     caplog.clear()
@@ -68,7 +68,7 @@ def test_whoever_floods_leaves_others_their_lines(caplog: pytest.LogCaptureFixtu
 def test_a_flood_from_many_is_bounded_within_any_minute(caplog: pytest.LogCaptureFixture) -> None:
     """Of culprits and of kinds; and when it is over, each is heard again."""
     now = 100.0
-    found = Seldom(log, lambda: now)
+    found = RateLimitedLog(log, lambda: now)
     for _ in range(3):
         caplog.clear()
         for culprit in range(4 * MAX_CULPRITS):
@@ -79,7 +79,7 @@ def test_a_flood_from_many_is_bounded_within_any_minute(caplog: pytest.LogCaptur
 
 
 def test_long_kinds_and_texts_are_not_kept() -> None:
-    found = Seldom(logging.getLogger("test_seldom.silent"), lambda: 100.0)
+    found = RateLimitedLog(logging.getLogger("test_seldom.silent"), lambda: 100.0)
     found._log.addHandler(logging.NullHandler())
     found._log.propagate = False
     tracemalloc.start()
@@ -108,7 +108,7 @@ def test_a_culprit_is_told_how_much_was_left_out(
     caplog: pytest.LogCaptureFixture, culprit: int | None
 ) -> None:
     now = 100.0
-    found = Seldom(log, lambda: now)
+    found = RateLimitedLog(log, lambda: now)
     for _ in range(5):
         found.warning("flood", "water", culprit)
     now += PAUSE_SECONDS

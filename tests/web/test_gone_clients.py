@@ -20,7 +20,7 @@ from shmetrics.config.address import Address
 from shmetrics.http import refusals
 from shmetrics.http.connection import Connection
 from shmetrics.http.server import Server
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from tests.web.authority import TLS, Authority, write
 from tests.web.conftest import FakeSource
 from tests.web.raw import connected, many, soon, tell
@@ -321,7 +321,7 @@ def test_what_nobody_has_caught_is_one_line_a_minute(caplog: pytest.LogCaptureFi
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(Faults(Seldom(logging.getLogger("shmetrics"))))
+        loop.set_exception_handler(Faults(RateLimitedLog(logging.getLogger("shmetrics"))))
         for _ in range(50):
             loop.call_soon(lambda: 1 / 0)
         await asyncio.sleep(0)

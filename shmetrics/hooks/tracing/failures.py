@@ -9,11 +9,11 @@ import functools
 import logging
 from typing import Any
 
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 
 __all__ = ["failed", "refused"]
 
-_SELDOM = Seldom(logging.getLogger(__name__))
+_RATE_LIMITED = RateLimitedLog(logging.getLogger(__name__))
 
 
 def failed(source: str, error: BaseException) -> None:
@@ -23,7 +23,9 @@ def failed(source: str, error: BaseException) -> None:
         _counter("failures", "What a source of spans could not do", "cause").labels(
             source, type(error).__name__
         ).inc()
-        _SELDOM.warning((source, type(error)), f"shmetrics: {source} makes no span: {error!r}")
+        _RATE_LIMITED.warning(
+            (source, type(error)), f"shmetrics: {source} makes no span: {error!r}"
+        )
     except Exception:
         return  # the emitter is what failed
 

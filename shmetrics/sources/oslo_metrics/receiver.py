@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from shmetrics.rate_limited_log import Seldom
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.sources.oslo_metrics.message import Happening, Refused, decode
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Receiver:
     ) -> None:
         self._families = families
         self._count = count
-        self._seldom = Seldom(log)
+        self._rate_limited = RateLimitedLog(log)
 
     def take(self, datagram: bytes, cut_short: bool = False) -> None:
         """Takes one datagram. cut_short: the socket could not deliver all of it."""
@@ -69,4 +69,4 @@ class Receiver:
 
     def _refuse(self, reason: str, text: str) -> None:
         self._count(reason)
-        self._seldom.warning(reason, f"oslo.metrics datagram refused ({reason}): {text}")
+        self._rate_limited.warning(reason, f"oslo.metrics datagram refused ({reason}): {text}")
