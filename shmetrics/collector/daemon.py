@@ -33,7 +33,7 @@ from shmetrics.lanes.lane_quota import LaneLimits
 from shmetrics.lanes.lanes import Rules
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.registration.admission import Admission, Allowed
-from shmetrics.registration.pending_connections import MAX_SILENT
+from shmetrics.registration.pending_connections import MAX_PENDING
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.sources.oslo_metrics import Listener, Receiver
@@ -104,7 +104,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
     )
     registration = config.registration
     limits = LaneLimits(
-        lanes_that_fit(registration.max_lanes, MAX_SILENT + config.web.max_connections),
+        lanes_that_fit(registration.max_lanes, MAX_PENDING + config.web.max_connections),
         registration.max_lanes_per_uid,
         registration.max_lane_bytes or half_of_file_system(lanes_dir),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-MAX_SILENT = 256
-MAX_SILENT_PER_UID = 64
+MAX_PENDING = 256
+MAX_PENDING_PER_UID = 64
 
 Client = TypeVar("Client")
 
 
-class Silent(Generic[Client]):
+class PendingConnections(Generic[Client]):
     """Who is silent, by user, the longest silent first. Whoever is one too many takes the place of
     the one who has been silent for longest: of the same user's, if that user has enough.
 
@@ -33,9 +33,9 @@ class Silent(Generic[Client]):
         """Takes one more; who has to go for it, if anybody."""
         known = self._by_uid.setdefault(uid, {})
         leaves = None
-        if len(known) >= MAX_SILENT_PER_UID:
+        if len(known) >= MAX_PENDING_PER_UID:
             leaves = next(iter(known))
-        elif len(self._all) >= MAX_SILENT:
+        elif len(self._all) >= MAX_PENDING:
             leaves = next(iter(self._all))
         if leaves is not None:
             self.discard(leaves)

@@ -21,7 +21,7 @@ from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.registration import protocol
 from shmetrics.registration.decision import Admit, Grant, Granted, Refused
 from shmetrics.registration.peer import Peer, peer_of
-from shmetrics.registration.pending_connections import Silent
+from shmetrics.registration.pending_connections import PendingConnections
 from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Result, State
 from shmetrics.unix_socket import Access, bind
 
@@ -71,7 +71,7 @@ class Server:
         self._on_result = on_result
         self._text = text
         self._clients: set[_Client] = set()
-        self.silent: Silent[_Client] = Silent()
+        self.pending: PendingConnections[_Client] = PendingConnections()
         self._rate_limited = RateLimitedLog(log)
         self._resuming: asyncio.TimerHandle | None = None
         self._socket = socket.socket(
@@ -156,7 +156,7 @@ class Server:
             client.timeout = loop.call_later(
                 HELLO_TIMEOUT_S, self._drop, client, "silent", "has not said hello"
             )
-            leaves = self.silent.add(client, client.peer.uid)
+            leaves = self.pending.add(client, client.peer.uid)
             if leaves is not None:
                 self._drop(leaves, "silent", "one of too many that have not said hello")
 
@@ -176,7 +176,7 @@ class Server:
         self._clients.discard(client)
 
     def _heard(self, client: _Client) -> None:
-        self.silent.discard(client)
+        self.pending.discard(client)
         if client.timeout is not None:
             client.timeout.cancel()
 

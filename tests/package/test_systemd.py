@@ -24,7 +24,7 @@ import pytest
 from shmetrics import cli
 from shmetrics.collector.rlimits import lanes_that_fit
 from shmetrics.config import Config, load
-from shmetrics.registration.pending_connections import MAX_SILENT
+from shmetrics.registration.pending_connections import MAX_PENDING
 from tests.collector.node import Emitter
 from tests.collector.samples import Samples, parse
 from tests.servers.patience import PATIENT
@@ -272,7 +272,7 @@ def test_the_unit_lets_it_open_as_many_files_as_all_lanes_need(
     monkeypatch.delattr(resource, "setrlimit")
     defaults = Config()
     wanted = defaults.registration.max_lanes
-    assert lanes_that_fit(wanted, MAX_SILENT + defaults.web.max_connections) == wanted
+    assert lanes_that_fit(wanted, MAX_PENDING + defaults.web.max_connections) == wanted
 
 
 def check_trace(trace: str, folder: str) -> None:

@@ -294,7 +294,7 @@ def test_who_says_nothing_is_shown_out(path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_who_is_silent_for_longest_gives_way(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending_connections, "MAX_SILENT_PER_UID", 3)
+    monkeypatch.setattr(pending_connections, "MAX_PENDING_PER_UID", 3)
 
     async def test(desk: Desk) -> None:
         with contextlib.ExitStack() as clients:

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shmetrics.registration import pending_connections
-from shmetrics.registration.pending_connections import Silent
+from shmetrics.registration.pending_connections import PendingConnections
 
 
 @given(st.lists(st.integers(0, 3) | st.integers(0, 9) | st.integers(-9, -1), max_size=100))
@@ -19,9 +19,9 @@ from shmetrics.registration.pending_connections import Silent
 def test_the_longest_silent_gives_way(steps: list[int]) -> None:
     """Against a list in the order of coming. A user comes; or the n-th last connection speaks."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pending_connections, "MAX_SILENT", 8)
-        patch.setattr(pending_connections, "MAX_SILENT_PER_UID", 3)
-        found: Silent[int] = Silent()
+        patch.setattr(pending_connections, "MAX_PENDING", 8)
+        patch.setattr(pending_connections, "MAX_PENDING_PER_UID", 3)
+        found: PendingConnections[int] = PendingConnections()
         twin: list[tuple[int, int]] = []
         for client, step in enumerate(steps):
             if step < 0:
