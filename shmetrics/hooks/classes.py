@@ -20,9 +20,9 @@ from typing import Any
 from oslo_utils import reflection
 
 from shmetrics.hooks.tracing.failures import failed
+from shmetrics.hooks.tracing.notifying import current
 from shmetrics.hooks.tracing.patch import Patch
 from shmetrics.hooks.tracing.span import Span
-from shmetrics.hooks.tracing.telling import current
 
 __all__ = ["disable", "enable"]
 

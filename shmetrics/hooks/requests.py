@@ -18,9 +18,9 @@ from requests.adapters import HTTPAdapter
 
 from shmetrics.hooks.tracing.failures import failed
 from shmetrics.hooks.tracing.headers import headers
+from shmetrics.hooks.tracing.notifying import current
 from shmetrics.hooks.tracing.span import Span
 from shmetrics.hooks.tracing.stead import Silent, Stead
-from shmetrics.hooks.tracing.telling import current
 
 __all__ = ["disable", "enable"]
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, Protocol
 
-from shmetrics.hooks.tracing.telling import tell
+from shmetrics.hooks.tracing.notifying import notify
 
 
 class Span(Protocol):
@@ -71,7 +71,7 @@ class Detached:
         return (self._base_id, self._parent_id) == (other._base_id, other._parent_id)
 
     def _tell(self, what: str, info: dict[str, Any]) -> None:
-        tell(
+        notify(
             {
                 "name": f"{self._name}-{what}",
                 "base_id": self._base_id,

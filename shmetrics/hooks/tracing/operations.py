@@ -12,7 +12,7 @@ from shmetrics import Calls
 from shmetrics.emitter.process import process_name
 from shmetrics.hooks.tracing import detached
 from shmetrics.hooks.tracing.failures import failed
-from shmetrics.hooks.tracing.telling import current
+from shmetrics.hooks.tracing.notifying import current
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -24,15 +24,15 @@ except ImportError:  # no traces, then; metrics need none
 def current() -> Any | None:
     """OSProfiler's profiler of the caller, if a trace is active and the caller a part of it."""
     active = None if profiler is None else profiler.get()
-    return None if active is None or _is_telling() else active
+    return None if active is None or _is_notifying() else active
 
 
-def tell(info: dict[str, Any]) -> None:
+def notify(info: dict[str, Any]) -> None:
     """Says it to the notifier. Raises what that does."""
     notifier.notify(info)
 
 
-def _is_telling() -> bool:
+def _is_notifying() -> bool:
     ours, is_deaf = sink_of(notifier.get())
     if is_deaf or ours is not None:
         return False  # these do nothing of the sort
