@@ -19,8 +19,8 @@ from requests.adapters import HTTPAdapter
 from shmetrics.hooks.tracing.failures import failed
 from shmetrics.hooks.tracing.headers import headers
 from shmetrics.hooks.tracing.notifying import current
+from shmetrics.hooks.tracing.profiler_patch import ProfilerPatch, SilentProfiler
 from shmetrics.hooks.tracing.span import Span
-from shmetrics.hooks.tracing.stead import Silent, Stead
 
 __all__ = ["disable", "enable"]
 
@@ -48,7 +48,7 @@ def enable(arguments: bool) -> None:
 
     theirs.send = HTTPAdapter.send = traced  # type: ignore[method-assign]
     _undo.append(undo)
-    _undo.append(Stead(theirs, Silent()).undo)
+    _undo.append(ProfilerPatch(theirs, SilentProfiler()).undo)
 
 
 def disable() -> None:

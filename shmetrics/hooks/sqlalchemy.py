@@ -124,10 +124,10 @@ class _Enabled:
         try:
             from osprofiler import sqlalchemy as theirs
 
-            from shmetrics.hooks.tracing.stead import Silent, Stead
+            from shmetrics.hooks.tracing.profiler_patch import ProfilerPatch, SilentProfiler
         except ImportError:
             return
-        self._undo.append(Stead(theirs, Silent()).undo)
+        self._undo.append(ProfilerPatch(theirs, SilentProfiler()).undo)
         if not theirs._DISABLED:
             theirs.disable()
             self._undo.append(theirs.enable)

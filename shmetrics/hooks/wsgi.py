@@ -42,13 +42,13 @@ def limit(arguments: bool) -> Callable[[], None]:
     try:
         from osprofiler import profiler, web
 
+        from shmetrics.hooks.tracing.profiler_patch import ProfilerPatch, SilentProfiler
         from shmetrics.hooks.tracing.span import Span
-        from shmetrics.hooks.tracing.stead import Silent, Stead
     except Exception as error:
         failed(SOURCE, error)
         return lambda: None
 
-    class Discreet(Silent):
+    class Discreet(SilentProfiler):
         @contextlib.contextmanager
         def Trace(self, name: str, info: Any = None) -> Iterator[None]:  # noqa: N802
             request = dict((info or {}).get("request") or {})
@@ -61,7 +61,7 @@ def limit(arguments: bool) -> Callable[[], None]:
                 raise
             span.stop()
 
-    return Stead(web, Discreet()).undo
+    return ProfilerPatch(web, Discreet()).undo
 
 
 def middleware(application: Application, conf: Any = None) -> Application:

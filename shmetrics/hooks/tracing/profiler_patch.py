@@ -12,10 +12,10 @@ from typing import Any
 
 from osprofiler import profiler
 
-__all__ = ["Silent", "Stead"]
+__all__ = ["ProfilerPatch", "SilentProfiler"]
 
 
-class Silent:
+class SilentProfiler:
     """Begins and ends nothing; in all else, OSProfiler's profiler as it is now."""
 
     def start(self, name: str, info: dict[str, Any] | None = None) -> None: ...
@@ -26,10 +26,10 @@ class Silent:
         return getattr(profiler, name)
 
 
-class Stead:
+class ProfilerPatch:
     """From now on *module*, one of OSProfiler's, asks *somebody* until undo()."""
 
-    def __init__(self, module: Any, somebody: Silent) -> None:
+    def __init__(self, module: Any, somebody: SilentProfiler) -> None:
         self._module = module
         self._before = module.profiler
         self._somebody = somebody
