@@ -61,7 +61,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def watch(collector: collector_client.Site, interval_seconds: float) -> Iterator[list[Rate]]:
+def watch(
+    collector: collector_client.CollectorClient, interval_seconds: float
+) -> Iterator[list[Rate]]:
     """The rates of one interval after the other."""
     import msgspec
 
@@ -88,7 +90,7 @@ def plain(rates: list[Rate]) -> str:
 
 
 def show_live(
-    collector: collector_client.Site, looks: Iterator[list[Rate]], note: str = ""
+    collector: collector_client.CollectorClient, looks: Iterator[list[Rate]], note: str = ""
 ) -> None:
     """One table on the terminal, renewed in place."""
     from rich.console import Console

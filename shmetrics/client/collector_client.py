@@ -27,7 +27,7 @@ class Unreachable(ShmetricsError):
     """There is no collector, or it does not answer."""
 
 
-class Site(NamedTuple):
+class CollectorClient(NamedTuple):
     """A collector, as it announced itself. Of one of another node only the URL is known."""
 
     url: str
@@ -70,9 +70,11 @@ def _line(text: str) -> str:
     return " ".join(text[:500].split())
 
 
-def at(url: str, http_config: str = "") -> Site:
+def at(url: str, http_config: str = "") -> CollectorClient:
     """The collector at a URL. Raises ConfigError for http_config, as find() does."""
-    return Site(url.rstrip("/"), opener=Opener.of(http_config) if http_config else Opener())
+    return CollectorClient(
+        url.rstrip("/"), opener=Opener.of(http_config) if http_config else Opener()
+    )
 
 
 def argument(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +94,7 @@ def argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def find(directory: str = "", http_config: str = "") -> Site:
+def find(directory: str = "", http_config: str = "") -> CollectorClient:
     """The collector of a runtime directory. Raises Unreachable, with what to do about it, and
     ConfigError for http_config, a file with what a client has to bring."""
     opener = Opener.of(http_config) if http_config else Opener()
@@ -104,7 +106,7 @@ def find(directory: str = "", http_config: str = "") -> Site:
     try:
         with open(path, encoding="utf-8") as file:
             info = json.load(file)
-        return Site(str(info["url"]), int(info["pid"]), str(info["version"]), opener)
+        return CollectorClient(str(info["url"]), int(info["pid"]), str(info["version"]), opener)
     except FileNotFoundError:
         raise Unreachable(
             f"{directory}: no collector serves here; start one: "
