@@ -27,7 +27,7 @@ class Labels(Protocol):
 Made = TypeVar("Made", bound=Labels)
 
 
-class Kept(Generic[Made]):
+class LabelCache(Generic[Made]):
     """The labels of every Series, in one format. make: of no rows yet, from the names of the
     labels and the constant ones."""
 

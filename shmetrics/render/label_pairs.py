@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from array import array
 
-from shmetrics.render.label_cache import Constants, Kept
+from shmetrics.render.label_cache import Constants, LabelCache
 from shmetrics.render.wire import bytes_field, utf8
 from shmetrics.tables.table import Series
 
@@ -44,9 +44,9 @@ class LabelPairs:
             self._rows += 1
 
 
-_kept = Kept(LabelPairs)
+_cache = LabelCache(LabelPairs)
 
 
 def label_pairs(series: Series, constants: Constants, end: int | None = None) -> LabelPairs:
     """The label pairs of the rows that series has now; of those up to end at least."""
-    return _kept.of(series, constants, end)
+    return _cache.of(series, constants, end)

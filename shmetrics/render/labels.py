@@ -11,7 +11,7 @@ from array import array
 from functools import lru_cache
 
 from shmetrics.render._text import text_escape, text_number
-from shmetrics.render.label_cache import Constants, Kept
+from shmetrics.render.label_cache import Constants, LabelCache
 from shmetrics.tables.table import Series
 
 
@@ -57,12 +57,12 @@ def _opening(name: str) -> bytes:
     return f'{name}="'.encode()
 
 
-_kept = Kept(LabelText)
+_cache = LabelCache(LabelText)
 
 
 def label_text(series: Series, constants: Constants, end: int | None = None) -> LabelText:
     """The label text of the rows that series has now; of those up to end at least."""
-    return _kept.of(series, constants, end)
+    return _cache.of(series, constants, end)
 
 
 def le_text(bounds: tuple[float, ...]) -> tuple[bytes, array[int]]:

@@ -69,10 +69,10 @@ def test_text_goes_with_its_series() -> None:
     series = Series(("a",), [("1",)])
     label_text(series, ())
     gc.collect()
-    before = len(labels._kept)
+    before = len(labels._cache)
     del series
     gc.collect()
-    assert len(labels._kept) == before - 1
+    assert len(labels._cache) == before - 1
 
 
 def test_rows_that_are_added_while_others_render() -> None:

@@ -165,10 +165,10 @@ def test_labels_go_with_their_series() -> None:
     table = wide(1)
     protobuf.render([table], {})
     gc.collect()
-    before = len(label_pairs._kept)
+    before = len(label_pairs._cache)
     del table
     gc.collect()
-    assert len(label_pairs._kept) == before - 1
+    assert len(label_pairs._cache) == before - 1
 
 
 def test_half_a_surrogate_pair_does_not_cost_the_scrape() -> None:
