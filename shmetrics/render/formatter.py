@@ -17,7 +17,7 @@ import numpy as np
 from shmetrics.render._text import TextWriter
 from shmetrics.render.label_cache import Constants
 from shmetrics.render.labels import LabelText, label_text, le_text
-from shmetrics.render.row_slice import check, part
+from shmetrics.render.row_slice import check, row_slice
 from shmetrics.tables.table import SUFFIXES, Table
 
 PIECE_BYTES = 256 * 1024
@@ -69,7 +69,7 @@ def _pieces(dialect: Dialect, tables: Sequence[Table], constants: Constants) -> 
         while first < len(table):
             labels = label_text(table.series, constants, first + MOST_ROWS)
             end, taken_bytes = _reach(dialect, table, labels, first, room_bytes)
-            _write(writer, dialect, part(table, first, end), labels, first)
+            _write(writer, dialect, row_slice(table, first, end), labels, first)
             room_bytes -= taken_bytes
             if room_bytes <= 0 or end < len(table):
                 yield writer.finish()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from shmetrics.tables.table import EXEMPLAR, Native, Table
 
 
-def part(table: Table, first: int, end: int) -> Table:
+def row_slice(table: Table, first: int, end: int) -> Table:
     """Rows first to end of a table, as views of its arrays.
 
     Its row 0 is row first of the series, which stay as they are.

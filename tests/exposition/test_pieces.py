@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shmetrics.render import formatter, openmetrics, text
 from shmetrics.render.labels import label_text
-from shmetrics.render.row_slice import check, numbers_bytes, part
+from shmetrics.render.row_slice import check, numbers_bytes, row_slice
 from shmetrics.tables.table import EXEMPLAR, Native, Series, Table
 from tests.exposition import reference
 from tests.exposition.strategies import tables
@@ -104,7 +104,7 @@ def test_a_part_has_what_its_rows_have(first: int, end: int, places: set[tuple[i
     for at, (row, bucket) in enumerate(sorted(places)):
         kept[at]["row"], kept[at]["bucket"] = row, bucket
     object.__setattr__(whole, "exemplars", kept)
-    found = part(whole, first, end)
+    found = row_slice(whole, first, end)
     check(found)
     assert len(found) == end - first
     assert whole.native is not None

@@ -16,7 +16,7 @@ from shmetrics.config import Web
 from shmetrics.config.address import Address
 from shmetrics.http import refusals
 from shmetrics.render import formatter, openmetrics, text
-from shmetrics.render.row_slice import part
+from shmetrics.render.row_slice import row_slice
 from shmetrics.tables.table import Series, Table
 from shmetrics.web.app import _Pages
 from tests.web.raw import connected, said, soon, tell
@@ -112,14 +112,14 @@ def test_nothing_is_made_for_a_client_that_has_left(
     run: Any, source: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = 0
-    real = part
+    real = row_slice
 
     def counted(*args: Any) -> Table:
         nonlocal made
         made += 1
         return real(*args)
 
-    monkeypatch.setattr(formatter, "part", counted)
+    monkeypatch.setattr(formatter, "row_slice", counted)
     source.the_tables = [large(100_000)]
     running = run(source)
     with connected(running.server.url, receive_bytes=4096) as client:

@@ -8,7 +8,7 @@
 `span`         a span that knows its own end, and a trace's stay in a thread
 `operations`   what is done on a database: a call always, a span within a trace
 `detached`     a span beside the stack of spans, for what may outlive them
-`telling`      whether it is a notifier that is at work
+`notifying`    whether it is a notifier that is at work
 `patch`        a function replaced for a while
 `failures`     what went wrong in all that, counted and never raised
 =============  =====================================================================================
