@@ -62,6 +62,10 @@ check: build ## style, types, and C warnings with every compiler there is
 	done; done
 	@echo "check: clean"
 
+# Not --quiet: then a warning would not count as an error. MkDocs 1 is pinned: no news of a next one.
+docs: $(VENV)/.environment ## the site of docs/, to build/site; a link to nothing is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 environment: $(VENV)/.environment
 
 build: $(VENV)/.built ## the environment and the extension (the other targets see to it)
@@ -87,4 +91,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: soak help demo test test-pythons fuzz bench bench-compare performance budgets check environment build pins clean
+.PHONY: docs soak help demo test test-pythons fuzz bench bench-compare performance budgets check environment build pins clean

@@ -28,6 +28,8 @@ def test_the_source_archive_has_every_source(archives: Archives) -> None:
     wanted = sources("shmetrics", "csrc", "tests", "benchmarks", "docs")
     wanted |= {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "setup.py"}
     wanted |= {"requirements-dev.txt", "MANIFEST.in", ".ci/run", ".ci/pythons"}
+    wanted |= {"CONTRIBUTING.md", "SECURITY.md", "mkdocs.yml", ".pre-commit-config.yaml"}
+    wanted |= {"packaging/site/repository_files.py"}
     wanted |= {f"packaging/systemd/{name}" for name in UNIT_FILES}
     assert not wanted - archives.sdist
 
