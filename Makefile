@@ -66,6 +66,13 @@ check: build ## style, types, and C warnings with every compiler there is
 docs: $(VENV)/.environment ## the site of docs/, to build/site; a link to nothing is an error
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Through make test, so that it is of the same tests. --cov last: what is before it are TESTS.
+coverage: build ## what make test runs of each folder of shmetrics/; of its Python, not of C and Cython
+	@rm -rf build/coverage
+	@$(MAKE) --no-print-directory test TESTS='$(TESTS) --cov --cov-report='
+	@$(BIN)/coverage json --quiet -o build/coverage/report.json
+	@$(BIN)/python -m tests.coverage_by_folder build/coverage/report.json
+
 environment: $(VENV)/.environment
 
 build: $(VENV)/.built ## the environment and the extension (the other targets see to it)
@@ -91,4 +98,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: docs soak help demo test test-pythons fuzz bench bench-compare performance budgets check environment build pins clean
+.PHONY: docs coverage soak help demo test test-pythons fuzz bench bench-compare performance budgets check environment build pins clean
