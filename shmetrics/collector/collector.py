@@ -15,7 +15,7 @@ from shmetrics.label_rules.rule import Rule
 from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.kicks import Kicks
 from shmetrics.lanes.lane import Lane, LaneState
-from shmetrics.lanes.lanes import Lanes, Rules
+from shmetrics.lanes.lanes import Lanes, LaneSettings
 from shmetrics.lanes.spans import Spans
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.peer import Peer
@@ -52,7 +52,7 @@ class Settings(NamedTuple):
 
     store_bytes: int = 256 * 1024 * 1024
     limits: Limits = Limits()
-    rules: Rules = Rules()
+    lanes: LaneSettings = LaneSettings()
     series_idle_seconds: float = 0.0
     label_rules: Sequence[Rule] = ()
     store_bytes_per_uid: int = 0
@@ -118,7 +118,7 @@ class Collector:
             self.families,
             self._gauges,
             self.self_metrics,
-            settings.rules,
+            settings.lanes,
             kicks,
             deaths,
             self._in_flight.abandon,

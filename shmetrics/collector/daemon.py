@@ -30,7 +30,7 @@ from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
 from shmetrics.lanes.lane_files import Sizes
 from shmetrics.lanes.lane_quota import LaneLimits
-from shmetrics.lanes.lanes import Rules
+from shmetrics.lanes.lanes import LaneSettings
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.pending_connections import MAX_PENDING
@@ -120,7 +120,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
             config.store.native_histograms,
             config.store.max_families_per_uid,
         ),
-        Rules(sizes, limits),
+        LaneSettings(sizes, limits),
         config.store.series_idle_seconds,
         label_rules_of(config),
         config.store.max_bytes_per_uid or config.store.max_bytes // 2,
@@ -131,7 +131,7 @@ def label_rules_of(config: Config) -> tuple[Rule, ...]:
     return tuple(found.rule() for found in config.labels)
 
 
-def stock_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
+def oslo_metrics_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
     """The families of the stock protocol, by prefix, with their label names; held for ever."""
     found = {}
     for definition in (rpc.CLIENT, rpc.SERVER):
@@ -178,7 +178,7 @@ class Daemon:
                 "http_connections", config.web.max_connections, lambda: self._web.connections
             )
             if config.oslo_metrics_socket:
-                opened.callback(self._open_stock(self_metrics).close)
+                opened.callback(self._open_oslo_metrics(self_metrics).close)
             self._registration = self._open_registration(self_metrics)
             opened.callback(self._registration.close)
             self.collector.need(self._registration.obstacle)
@@ -225,9 +225,9 @@ class Daemon:
         server.start()
         return server
 
-    def _open_stock(self, self_metrics: SelfMetrics) -> Listener:
+    def _open_oslo_metrics(self, self_metrics: SelfMetrics) -> Listener:
         receiver = Receiver(
-            stock_families(self.collector),
+            oslo_metrics_families(self.collector),
             lambda result: self_metrics.datagrams.labels(result).inc(),
         )
         config = self._config

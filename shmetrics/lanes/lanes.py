@@ -36,7 +36,7 @@ _NOT_NOW = frozenset(
 )
 
 
-class Rules(NamedTuple):
+class LaneSettings(NamedTuple):
     """How many lanes there may be, and of what size."""
 
     sizes: Sizes = Sizes()
@@ -52,7 +52,7 @@ class Lanes:
         families: Families,
         gauges: Gauges,
         self_metrics: SelfMetrics,
-        rules: Rules,
+        settings: LaneSettings,
         kicks: Kicks,
         deaths: Deaths,
         on_abandoned: Callable[[Lane], None],
@@ -64,7 +64,7 @@ class Lanes:
         self._families = families
         self._gauges = gauges
         self._self_metrics = self_metrics
-        self._rules = rules
+        self._settings = settings
         self._kicks = kicks
         self._deaths = deaths
         self._on_abandoned = on_abandoned
@@ -72,14 +72,14 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._pids: Counter[str] = Counter()  # how many lanes have each
         self._kick_of: dict[int, Kick] = {}
-        self._quota = quota = LaneQuota(rules.limits)
+        self._quota = quota = LaneQuota(settings.limits)
         self._exceeded = {
-            "lanes": self_metrics.quota("lanes", rules.limits.lanes, lambda: quota.lanes),
+            "lanes": self_metrics.quota("lanes", settings.limits.lanes, lambda: quota.lanes),
             "lanes_per_uid": self_metrics.quota(
-                "lanes_per_uid", rules.limits.lanes_per_uid, quota.most_of_a_uid
+                "lanes_per_uid", settings.limits.lanes_per_uid, quota.most_of_a_uid
             ),
             "lane_bytes": self_metrics.quota(
-                "lane_bytes", rules.limits.lane_bytes, lambda: quota.lane_bytes
+                "lane_bytes", settings.limits.lane_bytes, lambda: quota.lane_bytes
             ),
         }
 
@@ -131,7 +131,7 @@ class Lanes:
         return excess.text if excess is not None else self._files.obstacle(size_bytes)
 
     def _sizes(self, wanted_records: int) -> Sizes:
-        sizes = self._rules.sizes
+        sizes = self._settings.sizes
         if not wanted_records:
             return sizes
         fitting = 1 << (wanted_records - 1).bit_length()

@@ -19,7 +19,7 @@ from shmetrics import _ring
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import encode_strings
 from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE, Rules
+from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE, LaneSettings
 from shmetrics.rate_limited_log import PAUSE_SECONDS
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
@@ -29,7 +29,7 @@ from tests.collector.hostile import JOBS, RPC, SIZE, LaneFile
 from tests.collector.loopback import MIB, THIS_PROCESS, Loopback
 
 MILLION = 1_000_000
-LARGE = Settings(8 * MIB, Limits(), Rules(Sizes(dictionary_bytes=40 * MIB, cells=64)))
+LARGE = Settings(8 * MIB, Limits(), LaneSettings(Sizes(dictionary_bytes=40 * MIB, cells=64)))
 
 neighbour = shmetrics.Counter("neighbour_jobs", "Jobs of a neighbour").inc
 

@@ -27,7 +27,7 @@ from shmetrics.collector.directory import Directory
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lanes import Rules
+from shmetrics.lanes.lanes import LaneSettings
 from shmetrics.store import exponential
 from shmetrics.store._scale import Scale
 from shmetrics.store.buckets import Buckets
@@ -37,8 +37,10 @@ from tests.collector.loopback import Loopback
 from tests.collector.opened import MIB
 from tests.collector.samples import Samples, samples_of
 
-SMALL = Settings(MIB, rules=Rules(Sizes(records=64, dictionary_bytes=4096, cells=128, calls=8)))
-LANE_BYTES = _drain.lane_bytes(*SMALL.rules.sizes)
+SMALL = Settings(
+    MIB, lanes=LaneSettings(Sizes(records=64, dictionary_bytes=4096, cells=128, calls=8))
+)
+LANE_BYTES = _drain.lane_bytes(*SMALL.lanes.sizes)
 
 # Where the parts begin, so that none of them is missed for being small.
 STARTS = (0, 8, 16, 32, 256, 264, 272, 280, 288, 304, 320, 512, 640, 4096, 4224, 8320, 9344, 10368)

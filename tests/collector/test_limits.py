@@ -14,7 +14,7 @@ from shmetrics import _ring
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
 from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE, Rules
+from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE, LaneSettings
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
 from shmetrics.store.limits import Limits
@@ -29,7 +29,7 @@ LIMITS = Limits(
     families_per_lane=8,
     series_per_lane=60,
 )
-BIG = Rules(Sizes(dictionary_bytes=4 * MIB, cells=400_000))
+BIG = LaneSettings(Sizes(dictionary_bytes=4 * MIB, cells=400_000))
 
 
 @pytest.fixture

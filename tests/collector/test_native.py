@@ -63,7 +63,7 @@ def test_native_buckets_are_exact_through_restarts(loopback: Loopback) -> None:
 
 def test_what_a_full_ring_spills_is_counted_as_coarse(loopback: Loopback) -> None:
     histogram = shmetrics.Histogram("coarse_size", "Sizes")
-    n = 2 * Settings().rules.sizes.records
+    n = 2 * Settings().lanes.sizes.records
     for _ in range(n):
         histogram.observe(0.3)
     spilled = shmetrics.status()["spilled"]

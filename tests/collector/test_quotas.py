@@ -18,7 +18,7 @@ def test_quotas_show_what_is_used_of_them(loopback: Loopback) -> None:
     limits = {labels[0][1]: n for labels, n in found.of("shmetrics_quota_limit").items()}
     used = {labels[0][1]: n for labels, n in found.of("shmetrics_quota_used").items()}
     assert limits.keys() == used.keys()
-    lanes = defaults.rules.limits
+    lanes = defaults.lanes.limits
     assert (used["lanes"], limits["lanes"]) == (1, lanes.lanes)
     assert (used["lanes_per_uid"], limits["lanes_per_uid"]) == (1, lanes.lanes_per_uid)
     assert (used["lane_bytes"], limits["lane_bytes"]) == (512_000, lanes.lane_bytes)
