@@ -173,7 +173,7 @@ class Collector:
     def drain(self) -> None:
         """One pass over all lanes: afterwards everything published before it is in the store."""
         with self.self_metrics.drain_seconds.time():
-            self._lanes.drain()
+            self._lanes.drain_all()
 
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
         """A lane for a process that asks for one, or why there is none."""

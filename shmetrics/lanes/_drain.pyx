@@ -236,13 +236,13 @@ cdef class LaneDrain:
         """Undoes what a kill left half done in this lane. False: the undo entry is damaged."""
         return shm_contained_recover(&self.drain_)
 
-    def drain(self):
+    def take_records(self):
         """Folds what is there. False: read the new entries first, and bind them."""
         cdef int code = shm_contained_pass(&self.drain_)
         _check_drained(code)
         return code == SHM_DRAINED
 
-    def entry(self):
+    def next_entry(self):
         """Next new dictionary entry (kind, type, id, of, payload), or None."""
         cdef shm_entry entry
         cdef unsigned char buffer[16384]

@@ -123,8 +123,8 @@ class Lane:
         than this: then the lane is behind, and goes on at the next drain. How many it took."""
         taken = 0
         self.is_behind = False
-        while not self._drain.drain():
-            while (entry := self._drain.entry()) is not None:
+        while not self._drain.take_records():
+            while (entry := self._drain.next_entry()) is not None:
                 if taken >= definitions:
                     self.is_behind = True
                 self.bindings.define(*entry)

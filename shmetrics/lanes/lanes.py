@@ -195,23 +195,23 @@ class Lanes:
 
     # ---- working ----------------------------------------------------------------------------
 
-    def drain(self) -> None:
+    def drain_all(self) -> None:
         """One pass over all lanes. A flood of definitions waits for the next one."""
         left = DEFINITIONS_PER_PASS
         for lane in self:
-            left -= self._drain(lane, max(FEW_DEFINITIONS, min(left, DEFINITIONS_PER_LANE)))
+            left -= self._drain_lane(lane, max(FEW_DEFINITIONS, min(left, DEFINITIONS_PER_LANE)))
 
     def catch_up(self) -> None:
         """The first pass: as many definitions as one lane may well have."""
         for lane in self:
-            self._drain(lane, DEFINITIONS_PER_PASS)
+            self._drain_lane(lane, DEFINITIONS_PER_PASS)
 
     def _kicked(self, lane_id: int) -> bool:
         """Drains a lane whose emitter asks for it. Whether it had reason to: it does so at half a
         ring, of which a tick may have taken some meanwhile."""
         lane = self._lanes[lane_id]
         needed = lane.state is LaneState.OPEN and lane.counts()["waiting"] * 4 >= lane.records
-        self._drain(lane)
+        self._drain_lane(lane)
         self._self_metrics.kicks.labels("needed" if needed else "idle").inc()
         return needed
 
@@ -220,7 +220,7 @@ class Lanes:
         owner = self._lanes[lane_id].owner
         self._warn(lane_id, owner, "kicks for nothing, and is drained at ticks only")
 
-    def _drain(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
+    def _drain_lane(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
         if lane.state is LaneState.QUARANTINED:
             return 0
         taken = 0
@@ -282,7 +282,7 @@ class Lanes:
 
     def _retire(self, lane: Lane) -> None:
         lane.finish()
-        self._drain(lane)
+        self._drain_lane(lane)
         if lane.is_behind and lane.state is LaneState.OPEN:
             return  # later
         if lane.state is LaneState.OPEN:

@@ -125,8 +125,8 @@ def drain(memory: bytearray) -> None:
     first = 1
     try:
         for _ in range(3):
-            while not lane.drain():
-                while (entry := lane.entry()) is not None:
+            while not lane.take_records():
+                while (entry := lane.next_entry()) is not None:
                     bounds: tuple[float, ...] = ()
                     kind, type_, _, of, payload = entry
                     if kind == _ring.ENTRY_FAMILY:

@@ -77,12 +77,12 @@ def test_a_record_written_through_numpy_is_drained() -> None:
     records["value"][slot] = 2.5  # it shares its bytes with stamp_ns
     put(memory, HEAD_AT, _ring.INDEX_START + 1)
 
-    assert not drain.drain()
-    assert drain.entry() == (_ring.ENTRY_FAMILY, _ring.TYPE_COUNTER, 1, 0, b"")
-    assert drain.entry() == (_ring.ENTRY_SERIES, 0, 1, 1, b"")
-    assert drain.entry() is None
+    assert not drain.take_records()
+    assert drain.next_entry() == (_ring.ENTRY_FAMILY, _ring.TYPE_COUNTER, 1, 0, b"")
+    assert drain.next_entry() == (_ring.ENTRY_SERIES, 0, 1, 1, b"")
+    assert drain.next_entry() is None
     drain.bind(_ring.TYPE_COUNTER, 0, first=2)
-    assert drain.drain()
+    assert drain.take_records()
     assert cells.view(np.float64).tolist() == [0.0, 0.0, 2.5, 0.0]
 
 
@@ -97,7 +97,7 @@ def test_a_head_beyond_the_ring_breaks_the_lane() -> None:
     drain = open_drain(memory)
     put(memory, HEAD_AT, (_ring.INDEX_START + SIZES[0] + 1) % 2**64)
     with pytest.raises(BrokenLane, match="head"):
-        drain.drain()
+        drain.take_records()
 
 
 @pytest.mark.parametrize("at", range(0, 112, 8))
@@ -107,9 +107,9 @@ def test_an_identity_with_a_wrong_word_is_refused_or_harmless(at: int) -> None:
     for wrong in (0, 1, 7, 2**31, 2**63, 2**64 - 1):
         put(memory, at, wrong)
         with contextlib.suppress(LaneRefused, BrokenLane):
-            open_drain(memory).drain()
+            open_drain(memory).take_records()
         memory[at : at + 8] = right
-    assert open_drain(memory).drain()
+    assert open_drain(memory).take_records()
 
 
 def test_memory_smaller_than_a_lane_is_refused() -> None:
@@ -136,8 +136,8 @@ def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Pat
         memory = mmap.mmap(opened.fileno(), 0)
         drain = open_drain(memory, cells)
         define_counter(memory)
-        assert not drain.drain()
-        while drain.entry() is not None:
+        assert not drain.take_records()
+        while drain.next_entry() is not None:
             pass
         drain.bind(_ring.TYPE_COUNTER, 0, first=0)
         (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
@@ -147,7 +147,7 @@ def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Pat
         for size in (ring + 4096 - ring % 4096, 4096, 0):  # half the ring, no ring, no header
             opened.truncate(size)
             with pytest.raises(BrokenLane, match="cut_short"):
-                drain.drain()
+                drain.take_records()
             drain.give_up()
             assert drain.calls() == []
             assert drain.gauges() == []
@@ -166,15 +166,15 @@ def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None
 
     def fill(memory: mmap.mmap, drain: _drain.LaneDrain, cell: int, n_records: int) -> None:
         define_counter(memory)
-        assert not drain.drain()
-        while drain.entry() is not None:
+        assert not drain.take_records()
+        while drain.next_entry() is not None:
             pass
         drain.bind(_ring.TYPE_COUNTER, 0, first=cell)
         (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
         records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
         records["kind"], records["series"], records["value"] = NAME_TO_KIND["add"], 1, 1.0
         put(memory, HEAD_AT, _ring.INDEX_START + n_records)
-        assert drain.drain()
+        assert drain.take_records()
 
     file = tmp_path / "lane"
     file.write_bytes(bytes(new_lane(6)))
@@ -187,7 +187,7 @@ def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None
         fill(other, _drain.LaneDrain(other, ledger, undo, cells), 1, 3)
         opened.truncate(0)
         with pytest.raises(BrokenLane, match="cut_short"):
-            drain.drain()
+            drain.take_records()
         del drain
         memory.close()
     assert cells.view(np.float64).tolist() == [2.0, 3.0]

@@ -60,8 +60,8 @@ def bind(drain: _drain.LaneDrain, first_cells: dict[int, int]) -> None:
     """Binds the series to these cells of the store, and those without to nothing."""
     scale = Scale(array("d", (*BOUNDS, math.inf)), array("d", BOUNDS))
     types = {HISTOGRAM: _ring.TYPE_HISTOGRAM, CALLS: _ring.TYPE_CALLS}
-    assert not drain.drain()
-    while (entry := drain.entry()) is not None:
+    assert not drain.take_records()
+    while (entry := drain.next_entry()) is not None:
         kind, _, id, *_ = entry
         if kind == _ring.ENTRY_EXCEPTION:
             drain.bind(_ring.TYPE_EXCEPTION, 0, first=first_cells.get(id, -1))
@@ -101,7 +101,7 @@ class Lane:
     def drain(self, *events: Event) -> dict[tuple[int, int], tuple[float, int, bytes, bytes]]:
         """Value, stamp and ids by series and bucket, after these events."""
         self.publish(*events)
-        assert self.drain_.drain()
+        assert self.drain_.take_records()
         return self.kept()
 
     def kept(self) -> dict[tuple[int, int], tuple[float, int, bytes, bytes]]:
@@ -192,7 +192,7 @@ def test_what_breaks_the_contract_is_not_kept() -> None:
         lane = Lane()
         lane.publish(Event("add", COUNTER, 1.0), event)
         with pytest.raises(BrokenLane):
-            lane.drain_.drain()
+            lane.drain_.take_records()
         assert values(lane.kept()) == {(COUNTER, 0): 1.0}
 
 
@@ -216,5 +216,5 @@ def test_a_full_table_has_the_newest() -> None:
 def test_without_a_table_traces_are_passed_over() -> None:
     lane = Lane(most=0)
     lane.publish(Event("add", COUNTER, 1.5))
-    assert lane.drain_.drain()
+    assert lane.drain_.take_records()
     assert lane.cells.view(np.float64)[FIRST_CELLS[COUNTER]] == 1.5
