@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from shmetrics.store._scale import Scale, sum_runs
-from shmetrics.store.exponential import Exponential
+from shmetrics.store.exponential import ExponentialBounds
 
-Counts = npt.NDArray[np.uint64]
+CountArray = npt.NDArray[np.uint64]
 
 
 class Buckets:
     """counts, everywhere: (rows, n_counts), what rows count in buckets."""
 
-    def __init__(self, bounds: tuple[float, ...], exponential: Exponential | None) -> None:
+    def __init__(self, bounds: tuple[float, ...], exponential: ExponentialBounds | None) -> None:
         """bounds: the classic ones. exponential: None if there are to be no others."""
         between = exponential.bounds() if exponential else ()
         fine = sorted({*bounds, *between})
@@ -43,16 +43,16 @@ class Buckets:
         """Which of a row's counts takes the value."""
         return self.scale.place(value)
 
-    def classic(self, counts: Counts) -> Counts:
+    def classic(self, counts: CountArray) -> CountArray:
         """(rows, classic buckets): what fell in each of them alone, the last one up to infinity."""
         fine, coarse = self._parted(counts)
         if not self.scale.coarse_at:
             return fine
-        sums: Counts = coarse.copy()
+        sums: CountArray = coarse.copy()
         sum_runs(fine, self._classic_ends, sums)
         return sums
 
-    def exponential(self, counts: Counts) -> Counts:
+    def exponential(self, counts: CountArray) -> CountArray:
         """(rows, exponential bounds + 1): what is not above the lowest of these, what lies between
         each two, and what is above the highest."""
         fine, coarse = self._parted(counts)
@@ -62,7 +62,7 @@ class Buckets:
             _spread(coarse[:, bucket], sums[:, self._columns[bucket]])
         return sums
 
-    def _parted(self, counts: Counts) -> tuple[Counts, Counts]:
+    def _parted(self, counts: CountArray) -> tuple[CountArray, CountArray]:
         """Fine counts and coarse ones; if there are no others, they are the classic buckets."""
         at = self.scale.coarse_at
         return (counts[:, :at], counts[:, at:]) if at else (counts, counts[:, :0])
@@ -88,7 +88,7 @@ def _columns(bounds: Sequence[float], exponential: Sequence[float]) -> list[slic
     return columns
 
 
-def _spread(spilled: Counts, columns: Counts) -> None:
+def _spread(spilled: CountArray, columns: CountArray) -> None:
     """Lays each row's number on its columns one after the other, again and again: no column falls
     when the number rises, which would look as if the process had begun anew."""
     n = columns.shape[1]

@@ -18,7 +18,7 @@ _EIGHTHS = (
 )
 
 
-class Exponential(NamedTuple):
+class ExponentialBounds(NamedTuple):
     """Bounds in a row. Bound i is 2**(i * 2**-schema); bucket i goes from bound i - 1 to bound i.
 
     lowest: the first bound's index. n: how many there are.
@@ -40,7 +40,7 @@ class Exponential(NamedTuple):
         return tuple(map(self.bound, range(self.n)))
 
 
-def covering(bounds: tuple[float, ...]) -> Exponential | None:
+def covering(bounds: tuple[float, ...]) -> ExponentialBounds | None:
     """As fine as may be, from well below the smallest positive bound to above the largest.
 
     None if there is no positive one, or there are negative values, too.
@@ -57,12 +57,12 @@ def covering(bounds: tuple[float, ...]) -> Exponential | None:
     return _between(COARSEST_SCHEMA, low, high)
 
 
-def _between(schema: int, low: int, high: int) -> Exponential:
+def _between(schema: int, low: int, high: int) -> ExponentialBounds:
     """From 2**low to 2**high, or a little more where there are no such bounds."""
     if schema >= 0:
-        return Exponential(schema, low << schema, ((high - low) << schema) + 1)
+        return ExponentialBounds(schema, low << schema, ((high - low) << schema) + 1)
     first, last = low >> -schema, min(-(-high >> -schema), 1023 >> -schema)
-    return Exponential(schema, first, last - first + 1)
+    return ExponentialBounds(schema, first, last - first + 1)
 
 
 def _floor_log2(value: float) -> int:

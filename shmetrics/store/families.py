@@ -17,7 +17,7 @@ from shmetrics.rate_limited_log import shown
 from shmetrics.store import definitions, exponential
 from shmetrics.store.definitions import Refusal
 from shmetrics.store.exemplars import Exemplars
-from shmetrics.store.exponential import Exponential
+from shmetrics.store.exponential import ExponentialBounds
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.limits import Limits
@@ -254,7 +254,7 @@ class Families:
         definition = decode_definition(entry.type, entry.of, payload)
         family = self._bare(definition, entry.id, entry.owner)
         if isinstance(family, HistogramFamily):
-            family.count_in(Exponential(schema, lowest, n) if n else None)
+            family.count_in(ExponentialBounds(schema, lowest, n) if n else None)
         return family
 
     def _add(self, family: Family) -> None:
@@ -275,7 +275,7 @@ class Families:
 # Of a family's entry, before its definition: the exponential bounds that its rows were made for.
 # None: there are no such.
 _EXPONENTIAL = struct.Struct("=iiI")
-_NONE = Exponential(0, 0, 0)
+_NONE = ExponentialBounds(0, 0, 0)
 _KINDS = {_ring.TYPE_CALLS: CallFamily, _ring.TYPE_HISTOGRAM: HistogramFamily}
 
 

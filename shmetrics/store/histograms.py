@@ -7,18 +7,15 @@ import os
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from shmetrics import _ring
 from shmetrics.store._scale import Scale
-from shmetrics.store.buckets import Buckets
-from shmetrics.store.exponential import Exponential
+from shmetrics.store.buckets import Buckets, CountArray
+from shmetrics.store.exponential import ExponentialBounds
 from shmetrics.store.family import Family
 from shmetrics.store.log import StoreFull
 from shmetrics.store.shares import owner_of
 from shmetrics.tables.table import Native
-
-Counts = npt.NDArray[np.uint64]
 
 _OURS = owner_of(os.geteuid())  # what comes from no lane is the collector's own user's
 
@@ -27,10 +24,10 @@ class HistogramFamily(Family):
     """A family whose rows end in counts of buckets: see buckets.py."""
 
     first_count = _ring.HISTOGRAM_BUCKETS
-    exponential: Exponential | None = None
+    exponential: ExponentialBounds | None = None
     buckets: Buckets
 
-    def count_in(self, exponential: Exponential | None) -> None:
+    def count_in(self, exponential: ExponentialBounds | None) -> None:
         """Which bounds it has beside its own: before it has any rows."""
         self.exponential = exponential
         self.buckets = Buckets(self.definition.bounds, exponential)
@@ -44,7 +41,7 @@ class HistogramFamily(Family):
         """Has a cell of the store count the values of which only the classic bucket is known."""
         self.scale.count_coarse(self._store.cells, cell)
 
-    def classic(self) -> Counts:
+    def classic(self) -> CountArray:
         """(series, classic buckets): what fell in each of them alone, of what is shown."""
         return self._sums(self.buckets.classic)
 
@@ -61,7 +58,7 @@ class HistogramFamily(Family):
             counts=sums[:, 1:],
         )
 
-    def _sums(self, of: Callable[[Counts], Counts]) -> Counts:
+    def _sums(self, of: Callable[[CountArray], CountArray]) -> CountArray:
         parts = [of(cells[:, self.first_count :]) for cells in self.all_cells()]
         if not parts:
             parts = [of(np.empty((0, self.buckets.n_counts), np.uint64))]

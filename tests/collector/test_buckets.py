@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shmetrics
-from shmetrics.store.buckets import Buckets, Counts
-from shmetrics.store.exponential import Exponential, covering
+from shmetrics.store.buckets import Buckets, CountArray
+from shmetrics.store.exponential import ExponentialBounds, covering
 
 BOUNDS = [
     shmetrics.DEFAULT_BUCKETS,
@@ -36,7 +36,7 @@ values_near = st.one_of(
 
 
 def row_of(buckets: Buckets, bounds: tuple[float, ...], seen: list[float],
-           spilled: list[float]) -> Counts:  # fmt: skip
+           spilled: list[float]) -> CountArray:  # fmt: skip
     """A row that has counted these, as the drain does it."""
     row = np.zeros((1, buckets.n_counts), np.uint64)
     for value in seen:
@@ -106,7 +106,7 @@ def test_what_was_spilled_stays_in_its_classic_bucket_and_only_grows(
 
 def test_what_was_spilled_is_laid_evenly() -> None:
     bounds = (1.0, 4.0)
-    buckets = Buckets(bounds, Exponential(3, -32, 65))
+    buckets = Buckets(bounds, ExponentialBounds(3, -32, 65))
     row = row_of(buckets, bounds, [], [2.0] * 40)
     [found] = buckets.exponential(row)
     laid = {int(column): int(found[column]) for column in np.flatnonzero(found)}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shmetrics
-from shmetrics.store.exponential import MOST, Exponential, covering
+from shmetrics.store.exponential import MOST, ExponentialBounds, covering
 
 bounds = st.lists(
     st.floats(0, allow_nan=False, allow_infinity=False), min_size=1, max_size=20, unique=True
@@ -29,22 +29,22 @@ def power(schema: int, index: int) -> float:
 @pytest.mark.parametrize("schema", range(-4, 4))
 def test_each_bound_is_that_power_of_two(schema: int) -> None:
     first = -1000 >> (3 - max(schema, 0)) if schema > 0 else -1000 >> -schema
-    found = Exponential(schema, first, 2 * -first).bounds()
+    found = ExponentialBounds(schema, first, 2 * -first).bounds()
     for number, bound in enumerate(found):
         wanted = power(schema, first + number)
         assert abs(bound - wanted) <= math.ulp(wanted)
 
 
 def test_bounds_are_the_same_to_the_bit_in_every_schema() -> None:
-    finest = Exponential(3, -80, 161).bounds()
+    finest = ExponentialBounds(3, -80, 161).bounds()
     for schema in (2, 1, 0):
         step = 1 << (3 - schema)
-        coarser = Exponential(schema, -80 // step, 160 // step + 1).bounds()
+        coarser = ExponentialBounds(schema, -80 // step, 160 // step + 1).bounds()
         assert coarser == finest[::step]
 
 
 def test_the_bounds_within_a_doubling_are_those_of_prometheus() -> None:
-    assert Exponential(3, -8, 9).bounds() == (
+    assert ExponentialBounds(3, -8, 9).bounds() == (
         *(0.5, 0.5452538663326288, 0.5946035575013605, 0.6484197773255048, 0.7071067811865475),
         *(0.7711054127039704, 0.8408964152537144, 0.9170040432046711, 1.0),
     )
@@ -52,7 +52,7 @@ def test_the_bounds_within_a_doubling_are_those_of_prometheus() -> None:
 
 def test_the_default_bounds() -> None:
     found = covering(shmetrics.DEFAULT_BUCKETS)
-    assert found == Exponential(3, -18 * 8, 26 * 8 + 1)
+    assert found == ExponentialBounds(3, -18 * 8, 26 * 8 + 1)
     assert (found.bound(0), found.bound(found.n - 1)) == (2.0**-18, 256.0)
 
 
@@ -81,7 +81,7 @@ def test_no_range_no_exponential_bounds(bounds: tuple[float, ...]) -> None:
 
 
 def test_a_wide_range_has_a_coarser_schema() -> None:
-    assert covering((1.0, 1e3)) == Exponential(3, -4 * 8, 15 * 8 + 1)
+    assert covering((1.0, 1e3)) == ExponentialBounds(3, -4 * 8, 15 * 8 + 1)
     found = covering((1.0, 1e12))
     assert found is not None
     assert found.schema == 2
