@@ -23,12 +23,12 @@ from shmetrics.registration.protocol import Hello
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue, labels_of
-from shmetrics.store.idle import Idle
+from shmetrics.store.idle import IdleSeries
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import StoreDamaged, StoreError, StoreFull
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.store.store import Store
-from shmetrics.store.unused import Unused
+from shmetrics.store.unused import UnusedFamilies
 from shmetrics.tables import family_tables
 from shmetrics.tables.in_flight import InFlight, label_of, side_label
 from shmetrics.tables.registry import tables_of
@@ -101,8 +101,12 @@ class Collector:
             self.families.resize(settings.store_bytes)
             self._gauges = Gauges(self.families)
             self._in_flight = InFlight(self.families)
-            self._idle = Idle(self.families, settings.series_idle_seconds, self._living_gauges)
-            self._unused = Unused(self.families, self._idle, lambda: self._monotonic_ns() / 1e9)
+            self._idle = IdleSeries(
+                self.families, settings.series_idle_seconds, self._living_gauges
+            )
+            self._unused = UnusedFamilies(
+                self.families, self._idle, lambda: self._monotonic_ns() / 1e9
+            )
             self.self_metrics.keep_in(self.families)
             self.families.on_gone = self._gone
             self.families.give_way = self._unused.give_way
@@ -201,9 +205,9 @@ class Collector:
     def tables(self, native: bool = False) -> list[Table]:
         """Everything there is to show, after draining every lane. native: with native buckets."""
         self.drain()
-        self._idle.look_again(self._monotonic_ns() / 1e9)
+        self._idle.show_changed(self._monotonic_ns() / 1e9)
         self._measure()
-        self.families.exemplars.look()
+        self.families.exemplars.take_snapshot()
         living: dict[Family, list[GaugeValue]] = {}
         calls = []
         for lane in self._open_lanes():
@@ -218,7 +222,7 @@ class Collector:
                 )
             else:
                 found.extend(family_tables.family_tables(family, self.families.exemplars, native))
-        self._unused.scraped()
+        self._unused.note_scrape()
         found.sort(key=lambda table: table.name)
         return found + tables_of(self.self_metrics.registry)
 

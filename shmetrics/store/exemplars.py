@@ -20,12 +20,12 @@ _NONE = np.empty(0, EXEMPLAR)
 
 
 class Exemplars:
-    """Those of all families. look() says what there is; of() is about what look() saw."""
+    """The exemplars of all families, and a snapshot of them that a scrape reads."""
 
     def __init__(self, most: int) -> None:
         """most: 0 keeps none."""
         self._table = _drain.ExemplarTable(most) if most else None
-        self._seen = _NONE
+        self._snapshot = _NONE
         self._displaced = 0
 
     def keep_from(self, drain: _drain.LaneDrain) -> None:
@@ -43,22 +43,22 @@ class Exemplars:
             self._displaced = self._table.displaced
         return self._displaced - before
 
-    def look(self) -> None:
+    def take_snapshot(self) -> None:
         """Takes a copy of all of them."""
         if self._table is None:
             return
         found = np.empty(len(self._table), EXEMPLAR)
         self._table.copy_to(found.view(np.uint8))
-        self._seen = _sorted(found)  # as yet, row is the first cell
+        self._snapshot = _sorted(found)  # as yet, row is the first cell
 
-    def of(self, family: Family) -> npt.NDArray[np.void]:
+    def of_family(self, family: Family) -> npt.NDArray[np.void]:
         """The family's, by the places in which its series are shown, and by bucket."""
-        if not len(self._seen):
+        if not len(self._snapshot):
             return _NONE
         parts = []
         for first_row, cells in family.chunks():
-            start, end = np.searchsorted(self._seen["row"], (cells.start, cells.stop))
-            part = self._seen[start:end].copy()
+            start, end = np.searchsorted(self._snapshot["row"], (cells.start, cells.stop))
+            part = self._snapshot[start:end].copy()
             part["row"] = first_row + (part["row"] - cells.start) // family.width
             parts.append(part)
         found = np.concatenate(parts)

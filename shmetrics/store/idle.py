@@ -20,20 +20,20 @@ from shmetrics.store.log import StoreFull
 
 MOST_AT_ONCE = 20_000  # series that one tick removes: some 0.1 s
 
-Held = Callable[[], Container[tuple[Family, tuple[str, ...]]]]
+HeldSeries = Callable[[], Container[tuple[Family, tuple[str, ...]]]]
 
 
-class Idle:
+class IdleSeries:
     """Watches all families. They are compared a few times within the time that makes one idle."""
 
     CHECKS = 4
 
-    def __init__(self, families: Families, idle_seconds: float, held: Held) -> None:
+    def __init__(self, families: Families, idle_seconds: float, held: HeldSeries) -> None:
         """idle_seconds: 0 is never. held: series that count as changing, whatever they do."""
         self._families = families
         self._idle_seconds = idle_seconds
         self._held = held
-        self._watched: dict[Family, _Watched] = {}
+        self._watched: dict[Family, _WatchedFamily] = {}
         self._next = 0.0
 
     def check(self, now: float) -> None:
@@ -45,11 +45,11 @@ class Idle:
         left = MOST_AT_ONCE
         for family in self._families:
             if family.is_limited:
-                watched = self._watched.setdefault(family, _Watched(family))
-                watched.look(now)
-                gone = watched.idle(now - self._idle_seconds, held, left)
+                watched = self._watched.setdefault(family, _WatchedFamily(family))
+                watched.compare(now)
+                gone = watched.hide_idle(now - self._idle_seconds, held, left)
                 self._families.exemplars.forget(family, gone)
-                watched.let_go(gone)
+                watched.remove(gone)
                 left -= len(gone)
         if left <= 0:
             self._next = now  # at the next tick
@@ -63,38 +63,38 @@ class Idle:
         """The family is no more."""
         self._watched.pop(family, None)
 
-    def look_again(self, now: float) -> None:
+    def show_changed(self, now: float) -> None:
         """Shows what was hidden and has changed meanwhile: before each scrape."""
         for watched in self._watched.values():
             if watched.hidden:
-                watched.uncover(now)
+                watched.show_changed(now)
 
 
-class _Watched:
+class _WatchedFamily:
     """What is known of a family's rows: a print of their cells, and since when it is the same."""
 
     def __init__(self, family: Family) -> None:
         self._family = family
         numbers = np.arange(1, 2 * family.width, 2, dtype=np.uint64)
         self._weights = numbers * np.uint64(0x9E3779B97F4A7C15)  # odd: each change shows
-        self._prints = np.empty(0, np.uint64)
+        self._hashes = np.empty(0, np.uint64)
         self._created = np.empty(0)
         self._since = np.empty(0)
         self.hidden: frozenset[int] = frozenset()
 
-    def _prints_now(self) -> npt.NDArray[np.uint64]:
+    def _hash_rows(self) -> npt.NDArray[np.uint64]:
         parts = [cells @ self._weights for cells in self._family.all_cells()]
         return np.concatenate(parts) if parts else np.empty(0, np.uint64)
 
-    def look(self, now: float) -> None:
-        prints, created = self._prints_now(), self._family.all_created()
-        since = np.full(len(prints), now)
-        known = min(len(self._prints), len(prints))
-        same = (prints[:known] == self._prints[:known]) & (created[:known] == self._created[:known])
+    def compare(self, now: float) -> None:
+        hashes, created = self._hash_rows(), self._family.all_created()
+        since = np.full(len(hashes), now)
+        known = min(len(self._hashes), len(hashes))
+        same = (hashes[:known] == self._hashes[:known]) & (created[:known] == self._created[:known])
         since[:known][same] = self._since[:known][same]
-        self._prints, self._created, self._since = prints, created, since
+        self._hashes, self._created, self._since = hashes, created, since
 
-    def idle(
+    def hide_idle(
         self, before: float, held: Container[tuple[Family, tuple[str, ...]]], most: int
     ) -> list[int]:
         """Hides what has been the same since before then. Which rows of it are to be removed, not
@@ -112,18 +112,18 @@ class _Watched:
             family.show_all(hidden)
         return rows[: max(most, 0)]
 
-    def let_go(self, rows: list[int]) -> None:
+    def remove(self, rows: list[int]) -> None:
         """Removes these rows, as many as a full disk lets it."""
         if rows:
             with contextlib.suppress(StoreFull):
                 self._family.remove(rows)
             self._family.show_all(self.hidden)
 
-    def uncover(self, now: float) -> None:
-        prints = self._prints_now()
+    def show_changed(self, now: float) -> None:
+        hashes = self._hash_rows()
         rows = np.array(sorted(self.hidden))
-        for row in rows[prints[rows] != self._prints[rows]].tolist():
+        for row in rows[hashes[rows] != self._hashes[rows]].tolist():
             self._since[row] = now
-            self._prints[row] = prints[row]
+            self._hashes[row] = hashes[row]
             self.hidden -= {row}
             self._family.visible.add(row, self._family.values(row))

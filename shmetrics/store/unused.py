@@ -13,33 +13,35 @@ from collections.abc import Callable
 
 from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import Family
-from shmetrics.store.idle import Idle
+from shmetrics.store.idle import IdleSeries
 from shmetrics.store.log import StoreFull
 
 SCRAPE_SECONDS = 300.0  # within which whoever scrapes has done so
 MOST_AT_ONCE = 1000  # families that one tick removes: some 0.1 s
 
 
-class Unused:
+class UnusedFamilies:
     """Watches the families of emitters. now: seconds, of a clock that never goes back."""
 
-    def __init__(self, families: Families, idle: Idle, now: Callable[[], float]) -> None:
+    def __init__(self, families: Families, idle: IdleSeries, now: Callable[[], float]) -> None:
         self._families = families
         self._idle = idle
         self._now = now
         self._since: dict[Family, float] = {}
-        self._scraped = 0.0
-        self._none_of: set[int | None] = set()  # owners of whom nothing can go, as things are
+        self._scraped_at = 0.0
+        self._owners_without_spent: set[int | None] = (
+            set()
+        )  # owners of whom nothing can go, as things are
 
-    def scraped(self) -> None:
+    def note_scrape(self) -> None:
         """All families have been shown to somebody."""
-        self._scraped = self._now()
-        self._none_of.clear()
+        self._scraped_at = self._now()
+        self._owners_without_spent.clear()
 
     def check(self) -> None:
         """Lets go of those that have nothing to show, now or ever again."""
         now = self._now()
-        self._none_of.clear()
+        self._owners_without_spent.clear()
         unused = [family for family in self._families.of_emitters() if not family.is_held]
         self._since = {family: self._since.get(family, now) for family in unused}
         self._remove([family for family in unused if self._is_done(family)][:MOST_AT_ONCE])
@@ -49,7 +51,7 @@ class Unused:
 
     def make_way(self, owner: int | None) -> bool:
         """Lets go of what is this owner's, or anybody's if there is none. Whether it did."""
-        if owner in self._none_of:
+        if owner in self._owners_without_spent:
             return False
         now = self._now()
         since = {
@@ -62,7 +64,7 @@ class Unused:
         spent.sort(key=since.__getitem__)
         if spent and self._remove(spent[: 1 + len(spent) // 16]):
             return True
-        self._none_of.add(owner)
+        self._owners_without_spent.add(owner)
         return False
 
     def give_way(self, family: Family, owner: int) -> bool:
@@ -75,7 +77,7 @@ class Unused:
 
     def _is_spent(self, family: Family, since: float, now: float) -> bool:
         """Whether nothing more has to be known of one that nobody has had since then."""
-        return self._is_done(family) or since <= self._scraped or since <= now - SCRAPE_SECONDS
+        return self._is_done(family) or since <= self._scraped_at or since <= now - SCRAPE_SECONDS
 
     def _remove(self, families: list[Family]) -> bool:
         """Whether all of them could be removed; if not, the disk is full."""

@@ -35,7 +35,7 @@ def _counter(family: Family, exemplars: Exemplars) -> Table:
         series=family.series,
         values=family.rows().view(np.float64)[:, 0],
         created=family.created(),
-        exemplars=exemplars.of(family),
+        exemplars=exemplars.of_family(family),
     )
 
 
@@ -51,7 +51,7 @@ def _histogram(family: HistogramFamily, exemplars: Exemplars, native: bool) -> T
         buckets=family.classic(),
         sums=rows[:, _ring.CELL_SUM].view(np.float64),
         created=family.created(),
-        exemplars=exemplars.of(family),
+        exemplars=exemplars.of_family(family),
         native=family.native() if native else None,
     )
 
@@ -83,7 +83,7 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
         buckets=family.classic(),
         sums=rows[:, _ring.CELL_DURATION] / 1e9,
         created=created,
-        exemplars=exemplars.of(family),
+        exemplars=exemplars.of_family(family),
         native=family.native() if native else None,
     )
 

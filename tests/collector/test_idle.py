@@ -18,7 +18,7 @@ from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
-from shmetrics.store.idle import Idle
+from shmetrics.store.idle import IdleSeries
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import Log
 from shmetrics.store.store import Store
@@ -61,7 +61,7 @@ class Idling(RuleBasedStateMachine):
         family = self.families.define(JOBS)
         assert isinstance(family, Family)
         self.family = family
-        self.idle = Idle(self.families, IDLE_SECONDS, set)
+        self.idle = IdleSeries(self.families, IDLE_SECONDS, set)
         self.learn()
         for one in self.twin.values():
             one.lanes, one.changed = 0, self.clock
@@ -167,7 +167,7 @@ class Idling(RuleBasedStateMachine):
 
     @invariant()
     def is_as_the_twin_says(self) -> None:
-        self.idle.look_again(self.clock)
+        self.idle.show_changed(self.clock)
         assert self.family._rows.keys() == self.twin.keys()
         assert self.store.log.expired == self.expired
         shown = {
