@@ -117,7 +117,7 @@ class Bindings:
             )
             return
         define = self._families if type != _ring.TYPE_GAUGE else self._gauge_families
-        found = define.define(definition, self._owner.share)
+        found = define.define(definition, self._owner.store_owner)
         family = None if isinstance(found, Refusal) else found
         if isinstance(found, Refusal):
             self._refuse(found)
@@ -163,7 +163,7 @@ class Bindings:
         if isinstance(family, CallFamily):
             self.calls[id] = (
                 family,
-                family.kept(values) if self._is_within_quota(id) else family.overflow_values,
+                family.interned(values) if self._is_within_quota(id) else family.overflow_values,
             )
 
     def _span_labels(self, values: tuple[str, ...]) -> SpanLabels:
@@ -195,7 +195,7 @@ class Bindings:
         values: tuple[str, ...],
     ) -> None:
         try:
-            owner = self._owner.share
+            owner = self._owner.store_owner
             row = family.row(values, owner) if self._is_within_quota(id) else family.overflow_row()
         except StoreFull as error:
             self._refuse(Refusal("store_full", str(error)))
@@ -216,7 +216,7 @@ class Bindings:
             quota, text = "series_per_lane", f"more than {limits.series_per_lane} series"
         elif not limits.allow(values):
             quota, text = "label_bytes", f"a label value of more than {limits.label_bytes} bytes"
-        elif family.has_all_of(self._owner.share):
+        elif family.has_reached_limit(self._owner.store_owner):
             quota, text = "series_per_family", f"{name} has {limits.series_per_family} series"
         elif family.is_full_for is None:
             quota, text = "store_bytes", "the store is full"

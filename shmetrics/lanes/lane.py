@@ -17,7 +17,7 @@ from shmetrics.lanes.lane_files import LaneFile, cut_back
 from shmetrics.lanes.spans import Spans
 from shmetrics.store import boot
 from shmetrics.store.families import Families
-from shmetrics.store.gauges import Gauges, GaugeValue, of_one_process, pid_label
+from shmetrics.store.gauges import Gauges, GaugeValue, pid_label, sum_per_process
 from shmetrics.store.histograms import CallFamily
 from shmetrics.store.log import StoreDamaged, StoreFull
 from shmetrics.store.self_metrics import SelfMetrics
@@ -175,7 +175,7 @@ class Lane:
             for series, value, stamp_ns in self._drain.gauges()
             if series in self.bindings.gauges
         ]
-        return of_one_process(found) if self.bindings.gauges_may_share_labels else found
+        return sum_per_process(found) if self.bindings.gauges_may_share_labels else found
 
     def _moment(self, stamp_ns: int) -> int:
         """When a stamp was made. It can say anything, but not the future."""

@@ -69,7 +69,7 @@ class Owner(NamedTuple):
     uid: int
 
     @property
-    def share(self) -> int:
+    def store_owner(self) -> int:
         """Whose share of the store it counts in."""
         return owner_of(self.uid)
 

@@ -289,7 +289,7 @@ class Lanes:
             self._on_abandoned(lane)
             bad_values = self._self_metrics.dropped.cell("bad_value")
             lost = self._gauges.retire(
-                lane.gauge_values(), lane.add_gauge, bad_values, lane.owner.share
+                lane.gauge_values(), lane.add_gauge, bad_values, lane.owner.store_owner
             )
             if lost:
                 self._self_metrics.dropped.labels("store_full").inc(lost)

@@ -23,7 +23,7 @@ from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import Entry, EntryKind, StoreDamaged, StoreFull
 from shmetrics.store.shares import NOBODY, uid_of
-from shmetrics.store.store import Run, Store
+from shmetrics.store.store import CellRun, Store
 
 
 class Families:
@@ -190,7 +190,7 @@ class Families:
         run = self.store.find(sum(family.first_chunk_rows * family.width for family in made))
         entries, chunks, first = [], [], run.first
         for family in made:
-            part = Run(first, family.first_chunk_rows * family.width)
+            part = CellRun(first, family.first_chunk_rows * family.width)
             first += part.n
             placed, chunk = family.place(part)
             entries += [_entry_of(family), placed]

@@ -32,7 +32,7 @@ from shmetrics.lanes import _drain
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import REMOVAL_BYTES, Entry, EntryKind, StoreFull
 from shmetrics.store.shares import NOBODY
-from shmetrics.store.store import Run, Store
+from shmetrics.store.store import CellRun, Store
 from shmetrics.store.visible_rows import VisibleRows
 from shmetrics.tables.table import Series
 
@@ -50,7 +50,7 @@ class _Chunk(NamedTuple):
     """Rows one after the other. cells: (rows, width). owner: whose the rows without series are."""
 
     first_row: int
-    run: Run
+    run: CellRun
     owner: int
     cells: npt.NDArray[np.uint64]
 
@@ -104,16 +104,16 @@ class Family:
     def first_chunk_rows(self) -> int:
         return max(2, min(FIRST_CHUNK_ROWS, FIRST_CHUNK_CELLS // self.width))
 
-    def place(self, run: Run) -> tuple[Entry, _Chunk]:
+    def place(self, run: CellRun) -> tuple[Entry, _Chunk]:
         """The entry of a first chunk in these cells, and what add_chunk() is to be given then."""
         return self._place(0, run, self.owner)
 
-    def _place(self, first_row: int, run: Run, owner: int) -> tuple[Entry, _Chunk]:
+    def _place(self, first_row: int, run: CellRun, owner: int) -> tuple[Entry, _Chunk]:
         rows = run.n // self.width
         entry = Entry.placed(self.id, first_row, rows, run.first, owner)
         return entry, _Chunk(first_row, run, owner, self._cells_of(run))
 
-    def _cells_of(self, run: Run) -> npt.NDArray[np.uint64]:
+    def _cells_of(self, run: CellRun) -> npt.NDArray[np.uint64]:
         return self._store.cells[run.first : run.first + run.n].reshape(-1, self.width)
 
     def _series_entry(
@@ -133,7 +133,7 @@ class Family:
         """Takes back what an entry says of it. Raises ValueError, LookupError or struct.error."""
         if entry.kind in (EntryKind.CHUNK, EntryKind.PLACED):
             first_cell, first_row, rows = entry.place()
-            run = Run(first_cell, rows * self.width)
+            run = CellRun(first_cell, rows * self.width)
             self._store.claim(run)
             if first_row is None:
                 first_row = self._capacity
@@ -260,9 +260,9 @@ class Family:
     def _fits(self, values: tuple[str, ...], owner: int) -> bool:
         if not self.is_limited:
             return all(len(value) <= self._limits.label_bytes for value in values)
-        return not self.has_all_of(owner) and self._limits.allow(values)
+        return not self.has_reached_limit(owner) and self._limits.allow(values)
 
-    def has_all_of(self, owner: int) -> bool:
+    def has_reached_limit(self, owner: int) -> bool:
         """Whether an owner may have no more series here."""
         return self._series_of[owner] >= self._limits.series_per_family
 
@@ -270,7 +270,7 @@ class Family:
         """How many series the owner with the most of them has."""
         return max(self._series_of.values(), default=0)
 
-    def kept(self, values: tuple[str, ...]) -> tuple[str, ...]:
+    def interned(self, values: tuple[str, ...]) -> tuple[str, ...]:
         """The same values as the family has them, if it has: a thousand lanes need no copies."""
         row = self._rows.get(values)
         return values if row is None else self.values(row)
@@ -300,7 +300,7 @@ class Family:
         if row == OVERFLOW_ROW:
             kept -= self.overflow_bytes
         elif rows:
-            run = self._room(rows, entries[0].size_bytes, owner)
+            run = self._find_rows(rows, entries[0].size_bytes, owner)
         else:  # the row may be in another's chunk
             is_own = self._chunk_of(row).owner == owner
             self._store.afford(owner, entries[0].size_bytes, 0 if is_own else self.width)
@@ -318,7 +318,7 @@ class Family:
         self._put(row, values, created, entries[-1])
         return row
 
-    def _room(self, rows: int, log_bytes: int, owner: int) -> Run:
+    def _find_rows(self, rows: int, log_bytes: int, owner: int) -> CellRun:
         """Cells for so many rows, or for fewer if there are no more. Raises StoreFull."""
         while True:
             try:

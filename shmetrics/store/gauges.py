@@ -63,7 +63,8 @@ class Gauges:
 
     def __init__(self, families: Families) -> None:
         self._families = families
-        self._left: dict[str, set[tuple[Family, tuple[str, ...]]]] = {}  # by pid, of the dead
+        # What dead processes left: the series, by the pid.
+        self._left_by_pid: dict[str, set[tuple[Family, tuple[str, ...]]]] = {}
         for family in families:
             if family.definition.type == _ring.TYPE_GAUGE:
                 self._restore(family)
@@ -74,7 +75,7 @@ class Gauges:
                 cells[~np.isfinite(cells[:, _ring.CELL_VALUE].view(np.float64))] = 0
         elif per_process(family.definition):
             for values in family.series.values:
-                self._left.setdefault(values[-1], set()).add((family, values))
+                self._left_by_pid.setdefault(values[-1], set()).add((family, values))
 
     def define(self, definition: Definition, owner: int = NOBODY) -> Family | Refusal:
         """The node's family; as an emitter defines it but for the `pid` label."""
@@ -88,7 +89,7 @@ class Gauges:
 
     def begin(self, pid: str) -> None:
         """A process has this pid now: what an earlier one left under it goes."""
-        for family, values in self._left.pop(pid, ()):
+        for family, values in self._left_by_pid.pop(pid, ()):
             if not family.folds(values):  # it may have been idle, and have left
                 family.cells(family.row(values))[_ring.CELL_STAMP] = 0
 
@@ -131,7 +132,7 @@ class Gauges:
             stored[_ring.CELL_VALUE] = kept[0]
         cells[_ring.CELL_STAMP] = max(found.moment, int(cells[_ring.CELL_STAMP]), 1)
         if per_process(found.family.definition) and not found.family.folds(labels):
-            self._left.setdefault(found.pid, set()).add((found.family, labels))
+            self._left_by_pid.setdefault(found.pid, set()).add((found.family, labels))
 
     def collect(self, family: Family, living: Iterable[GaugeValue]) -> dict[tuple[str, ...], float]:
         """The family's values now, by label values."""
@@ -149,7 +150,7 @@ class Gauges:
         return {labels: value for labels, (value, _) in found.items()}
 
 
-def of_one_process(values: Iterable[GaugeValue]) -> list[GaugeValue]:
+def sum_per_process(values: Iterable[GaugeValue]) -> list[GaugeValue]:
     """What gauges that label rules have given the same labels say together.
 
     Of those that have a series per process it is the sum; the other modes say it for all processes.

@@ -56,7 +56,7 @@ _UNDO_AT = 1024
 Result = TypeVar("Result")
 
 
-class Run(NamedTuple):
+class CellRun(NamedTuple):
     """Cells one after the other."""
 
     first: int
@@ -294,14 +294,16 @@ class Store:
                 if not self.make_way(full.owner):
                     raise
 
-    def find(self, n: int) -> Run:
+    def find(self, n: int) -> CellRun:
         """Cells that the next entries may hand out. Raises StoreFull."""
         first = self._extents.find(n)
         if first + n > self._shape.n_cells:
             raise StoreFull(f"{self.path}: no room for more series; raise store.max_bytes")
-        return Run(first, n)
+        return CellRun(first, n)
 
-    def append(self, entries: Sequence[Entry], run: Run | None = None, kept_bytes: int = 0) -> None:
+    def append(
+        self, entries: Sequence[Entry], run: CellRun | None = None, kept_bytes: int = 0
+    ) -> None:
         """Adds entries to the log, and hands out the cells that they name: all, or nothing.
 
         kept_bytes: how much of the log must be free after that. The cells are zero. Raises
@@ -321,7 +323,7 @@ class Store:
         self.log.make_room(_size_of(entries) + self.reserved_bytes)
         self.log.append(entries)
 
-    def claim(self, run: Run) -> None:
+    def claim(self, run: CellRun) -> None:
         """The log says that these cells are in use. Raises ValueError if they cannot be."""
         try:
             self._extents.take(*run)
@@ -329,7 +331,7 @@ class Store:
         except StoreFull as error:
             raise ValueError(str(error)) from None
 
-    def give_back(self, run: Run) -> None:
+    def give_back(self, run: CellRun) -> None:
         """The log says that these cells are in use no more: no lane counts there."""
         self._extents.give_back(*run)
 

@@ -97,7 +97,7 @@ class InFlight:
         for call in lane.calls():
             try:
                 row = self._abandoned.counted_row(
-                    tuple(self.kind(call.family, call.values)), lane.owner.share
+                    tuple(self.kind(call.family, call.values)), lane.owner.store_owner
                 )
             except StoreFull:
                 continue  # the store is at its limit, which it shows itself
