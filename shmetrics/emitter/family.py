@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition, encode_definition
+from shmetrics.emitter.definition_budget import DefinitionBudget
 from shmetrics.emitter.label_rules import Ruled
-from shmetrics.emitter.room import Room
 
 # So many are kept, more than any lane is meant for. If a process makes new names without end, those
 # that are beyond are kept by their instruments alone.
@@ -30,7 +30,7 @@ class Family(Generic[Child]):
     make: makes a series of a family out of the payload of its dictionary entry; None for overflow.
     """
 
-    __slots__ = ("_make", "children", "definition", "overflow", "ring", "room", "ruled")
+    __slots__ = ("_make", "budget", "children", "definition", "overflow", "ring", "ruled")
 
     def __init__(
         self, definition: Definition, make: Callable[[Family[Child], bytes | None], Child]
@@ -39,7 +39,7 @@ class Family(Generic[Child]):
         self.ring = _ring.Family(
             definition.type, array("d", definition.bounds), encode_definition(definition)
         )
-        self.room = Room()
+        self.budget = DefinitionBudget()
         self.ruled = Ruled(definition)
         self.children: dict[tuple[str, ...], Child] = {}
         self._make = make
@@ -52,13 +52,13 @@ class Family(Generic[Child]):
         child = self.children.get(values)
         if child is not None:
             return child
-        payload = self.room.payload(values)
+        payload = self.budget.payload(values)
         if payload is None:
             return self.overflow
         made = self._make(self, payload)
         child = self.children.setdefault(values, made)
         if child is not made:  # another thread was faster
-            self.room.give_back(payload)
+            self.budget.give_back(payload)
         return child
 
 

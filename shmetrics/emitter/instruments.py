@@ -379,7 +379,7 @@ class Calls(Instrument[CallsChild]):
 
     @staticmethod
     def _make(family: Family[CallsChild], payload: bytes | None) -> CallsChild:
-        return CallsChild(family.ring, payload, lambda name: family.room.payload((name,)))
+        return CallsChild(family.ring, payload, lambda name: family.budget.payload((name,)))
 
     def __call__(self) -> Any:
         """Return a context manager around one call of a family without labels."""

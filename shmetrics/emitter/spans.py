@@ -54,7 +54,7 @@ class Spans:
         values = (name, *self._rest)
         series = _FAMILY.children.get(values)
         if series is None:
-            payload = _FAMILY.room.payload(values)
+            payload = _FAMILY.budget.payload(values)
             series = _ring.SpanSeries(_FAMILY.ring, payload, self._rest[-1])
             if payload is None:
                 return series

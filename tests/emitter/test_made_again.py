@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import shmetrics
 from shmetrics import _ring, rpc
-from shmetrics.emitter import family, room, spans
+from shmetrics.emitter import definition_budget, family, spans
 from tests.collector.loopback import Loopback
 from tests.collector.node import Node
 from tests.emitter.recording import KINDS, dropped, made
@@ -157,7 +157,7 @@ def test_what_says_nothing_costs_once(loopback: Loopback) -> None:
 def test_label_sets_have_one_room_whoever_makes_them(
     loopback: Loopback, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "MAX_DEFINITIONS", 3)
+    monkeypatch.setattr(definition_budget, "MAX_DEFINITIONS", 3)
     for n in range(6):
         made("Counter", name, "one").labels(n).inc()
     assert loopback.samples().value(f"{name}_total", one="__overflow__") == 3
@@ -169,7 +169,7 @@ def test_classes_of_exceptions_take_room_once(loopback: Loopback, name: str) -> 
     for _ in range(100):
         record("Calls", made("Calls", name, "one").labels("short"))
         record("Calls", made("Calls", name, "one").labels(long))
-    assert made("Calls", name, "one")._family.room.definitions == 3
+    assert made("Calls", name, "one")._family.budget.definitions == 3
 
 
 def test_families_without_end_take_bounded_memory(
@@ -262,16 +262,16 @@ def test_a_thread_that_comes_late_takes_no_room(
     """Another one makes the same child while this one does."""
     counter = made("Counter", name, "one")
     one = counter._family
-    payload = room.Room.payload
+    payload = definition_budget.DefinitionBudget.payload
 
-    def slow(self: room.Room, strings: tuple[str, ...]) -> bytes | None:
-        monkeypatch.setattr(room.Room, "payload", payload)
+    def slow(self: definition_budget.DefinitionBudget, strings: tuple[str, ...]) -> bytes | None:
+        monkeypatch.setattr(definition_budget.DefinitionBudget, "payload", payload)
         counter.labels("x")
         return payload(self, strings)
 
-    monkeypatch.setattr(room.Room, "payload", slow)
+    monkeypatch.setattr(definition_budget.DefinitionBudget, "payload", slow)
     assert counter.labels("x") is one.children["x",]
-    assert (one.room.definitions, one.room.n_bytes) == (1, 4 + 4 + 1)
+    assert (one.budget.definitions, one.budget.n_bytes) == (1, 4 + 4 + 1)
 
 
 def test_a_module_that_is_loaded_again_goes_on(
@@ -333,13 +333,13 @@ def test_ourselves_loaded_again_go_on(node: Node) -> None:
 def test_spans_said_through_new_objects_are_of_one_series(loopback: Loopback) -> None:
     said = spans.Spans("nova", "cloud", "h")
     said.start("rpc", ID, ID, ID)
-    taken = spans._FAMILY.room.definitions
+    taken = spans._FAMILY.budget.definitions
     for _ in range(100):
         said = spans.Spans("nova", "cloud", "h")
         said.start("rpc", ID, ID, ID)
         said.stop("rpc", ID, ID, ID)
     assert defined(loopback) == (1, 1)
-    assert spans._FAMILY.room.definitions == taken
+    assert spans._FAMILY.budget.definitions == taken
     assert spans.Spans("nova", "cloud", "h").new_series("rpc") is said.series["rpc"]
     assert spans.Spans("nova", "cloud", "i").new_series("rpc") is not said.series["rpc"]
 

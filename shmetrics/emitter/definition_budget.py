@@ -14,7 +14,7 @@ MAX_DEFINITIONS = 10_000
 MAX_BYTES = 4 * 1024 * 1024
 
 
-class Room:
+class DefinitionBudget:
     """Counts what a family's definitions take."""
 
     __slots__ = ("definitions", "n_bytes")
