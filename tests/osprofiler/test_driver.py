@@ -12,7 +12,7 @@ from osprofiler import notifier, opts, profiler
 from osprofiler.drivers.base import get_driver
 from osprofiler.tests.functional import test_driver as functional
 
-from shmetrics.hooks.osprofiler.sites import NoCollectors
+from shmetrics.hooks.osprofiler.collectors import NoCollectors
 from tests.collector.node import Node
 from tests.emitter.recording import dropped
 from tests.servers.redis import Redis

@@ -4,7 +4,7 @@ from the node's collector, or from those of several nodes. And OSProfiler's prof
 
 ==============  =====================================================================
 `driver`        OSProfiler's storage driver ``shm``
-`sites`         the collectors that a connection string names, and how they are asked
+`collectors`    the collectors that a connection string names, and how they are asked
 `installation`  the compiled profiler in the place of OSProfiler's own, and out of it
 `_profiler`     where each context is in its trace, compiled
 `decorator`     the one part of it that has to be Python: traced functions

@@ -12,7 +12,7 @@ from typing import Any, Final
 from osprofiler.drivers import base
 
 from shmetrics.emitter.spans import Spans
-from shmetrics.hooks.osprofiler.sites import Sites
+from shmetrics.hooks.osprofiler.collectors import Collectors
 
 #: More traces than a collector lists at a time.
 MOST_TRACES: Final = 10_000
@@ -31,7 +31,7 @@ class Shm(base.Driver):
     ) -> None:
         super().__init__(connection_str, project=project, service=service, host=host, **kwargs)
         self.spans = Spans(service or "", project or "", host or "")
-        self._sites = Sites(connection_str)
+        self._collectors = Collectors(connection_str)
 
     @classmethod
     def get_name(cls) -> str:
@@ -51,7 +51,7 @@ class Shm(base.Driver):
 
     def get_report(self, base_id: str) -> dict[str, Any]:
         """The report of one trace, as OSProfiler makes it. Raises ShmetricsError."""
-        for found in self._sites.ask(f"/api/v1/traces/{base_id}"):
+        for found in self._collectors.ask(f"/api/v1/traces/{base_id}"):
             for span in found["spans"]:
                 for event in events_of(base_id, span):
                     self._append_results(
@@ -77,7 +77,7 @@ class Shm(base.Driver):
 
     def _listed(self, wanted: str, fields: set[str]) -> list[dict[str, Any]]:
         traces: dict[str, dict[str, Any]] = {}
-        for found in self._sites.ask(f"/api/v1/traces?limit={MOST_TRACES}{wanted}"):
+        for found in self._collectors.ask(f"/api/v1/traces?limit={MOST_TRACES}{wanted}"):
             for trace in found:
                 known = traces.setdefault(trace["base_id"], trace)
                 if trace["started"] < known["started"]:

@@ -16,7 +16,7 @@ class NoCollectors(ShmetricsError):
     """None of the collectors of a connection string answers; the text says why each does not."""
 
 
-class Sites:
+class Collectors:
     """Where a connection string says that reports come from."""
 
     def __init__(self, connection_string: str) -> None:
