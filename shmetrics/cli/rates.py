@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shmetrics.web.methods import Method, quantile, side_of
+from shmetrics.web.methods import Method, family_title, quantile
 
 
 class Rate(NamedTuple):
@@ -39,7 +39,7 @@ def _rate(before: Method | None, after: Method, seconds: float) -> Rate:
         before = Method(after.family, after.topic, after.method, buckets=[0] * len(after.buckets))
     buckets = [now - then for now, then in zip(after.buckets, before.buckets, strict=True)]
     return Rate(
-        side_of(after.family),
+        family_title(after.family),
         after.topic,
         after.method,
         (after.ended - before.ended) / seconds,

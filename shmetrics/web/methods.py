@@ -42,7 +42,7 @@ class Method(msgspec.Struct):
     trace: str | None = None
 
 
-def side_of(family: str) -> str:
+def family_title(family: str) -> str:
     """A family's name for people: `rpc client`, `notification server`."""
     return family.removeprefix("oslo_messaging_").replace("_", " ")
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import shmetrics
 from shmetrics.figures import number, seconds
 from shmetrics.web.assets import ICON, SCRIPT, STYLE
-from shmetrics.web.methods import Method, quantile, side_of
+from shmetrics.web.methods import Method, family_title, quantile
 
 MAX_ROWS = 200
 
@@ -106,7 +106,7 @@ _LANES = (
 
 def _method(has_traces: bool, method: Method) -> Row:
     return (
-        escape(side_of(method.family)),
+        escape(family_title(method.family)),
         escape(method.topic),
         escape(method.method) + (_trace(method) if has_traces else ""),
         number(method.started),
@@ -124,7 +124,7 @@ def _trace(method: Method) -> str:
 
 
 def _call(call: Mapping[str, Any]) -> Row:
-    words = [side_of(call["family"]), call["topic"], call["method"]]
+    words = [family_title(call["family"]), call["topic"], call["method"]]
     owner = [call["process"], str(call["pid"]), str(call["lane"])]
     return [*map(escape, words), seconds(call["age_seconds"]), *map(escape, owner)]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.tables.table import EXEMPLAR, Series, Table
-from shmetrics.web.methods import Method, quantile, side_of, summarize
+from shmetrics.web.methods import Method, family_title, quantile, summarize
 
 FAMILY = "oslo_messaging_rpc_client"
 BOUNDS = (0.01, 0.1, 1.0)
@@ -68,7 +68,7 @@ def test_a_notifications_method_is_its_event_type() -> None:
     (found,) = summarize([starts], [call])
     assert (found.topic, found.method, found.started) == ("notifications", "vm.start", 3)
     assert found.in_flight == 1
-    assert side_of(found.family) == "notification client"
+    assert family_title(found.family) == "notification client"
 
 
 def test_a_series_that_came_after_the_numbers_is_left_out(rpc_tables: list[Table]) -> None:
