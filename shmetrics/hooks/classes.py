@@ -22,7 +22,7 @@ from oslo_utils import reflection
 from shmetrics.hooks.tracing.failures import failed
 from shmetrics.hooks.tracing.notifying import current
 from shmetrics.hooks.tracing.patch import Patch
-from shmetrics.hooks.tracing.span import Span
+from shmetrics.hooks.tracing.span import NestedSpan
 
 __all__ = ["disable", "enable"]
 
@@ -130,7 +130,7 @@ def _around(name: str, arguments: bool) -> Callable[[Callable[..., Any]], Callab
         @contextlib.contextmanager
         def span(active: Any, args: Any, kwargs: Any) -> Iterator[None]:
             about = _about(method, (args, kwargs) if arguments else ())
-            begun = Span(SOURCE, active, name, about, arguments)
+            begun = NestedSpan(SOURCE, active, name, about, arguments)
             try:
                 yield
             except BaseException as error:

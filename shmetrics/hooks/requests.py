@@ -20,7 +20,7 @@ from shmetrics.hooks.tracing.failures import failed
 from shmetrics.hooks.tracing.headers import headers
 from shmetrics.hooks.tracing.notifying import current
 from shmetrics.hooks.tracing.profiler_patch import ProfilerPatch, SilentProfiler
-from shmetrics.hooks.tracing.span import Span
+from shmetrics.hooks.tracing.span import NestedSpan
 
 __all__ = ["disable", "enable"]
 
@@ -63,7 +63,7 @@ def _traced(plain: Any, on: threading.Event, arguments: bool) -> Any:
         if active is None:
             return plain(self, request, *args, **kwargs)
         name, info = _about(request, arguments)
-        span = Span(SOURCE, active, name, {"requests": info}, arguments)
+        span = NestedSpan(SOURCE, active, name, {"requests": info}, arguments)
         said = headers()
         before = {name: request.headers.get(name) for name in said}
         request.headers.update(said)

@@ -43,7 +43,7 @@ def limit(arguments: bool) -> Callable[[], None]:
         from osprofiler import profiler, web
 
         from shmetrics.hooks.tracing.profiler_patch import ProfilerPatch, SilentProfiler
-        from shmetrics.hooks.tracing.span import Span
+        from shmetrics.hooks.tracing.span import NestedSpan
     except Exception as error:
         failed(SOURCE, error)
         return lambda: None
@@ -53,7 +53,7 @@ def limit(arguments: bool) -> Callable[[], None]:
         def Trace(self, name: str, info: Any = None) -> Iterator[None]:  # noqa: N802
             request = dict((info or {}).get("request") or {})
             request.pop("query", None)
-            span = Span(SOURCE, profiler.get(), name, {"request": request}, quotes=False)
+            span = NestedSpan(SOURCE, profiler.get(), name, {"request": request}, quotes=False)
             try:
                 yield
             except BaseException as error:

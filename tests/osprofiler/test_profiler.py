@@ -342,10 +342,10 @@ def begun_in_contexts_that_branch_off():
     kept.clear()
 
 def beside_the_chain():
-    aside = open_spans().aside("db", None)
+    detached = open_spans().detached_span("db", None)
     profiler.clean()
-    within = profiler._Profiler("key").aside("db", None, within=aside)
-    del aside
+    within = profiler._Profiler("key").detached_span("db", None, within=detached)
+    del detached
 
 def on_the_stack():
     mine = profiler.init("key")

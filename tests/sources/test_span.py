@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from osprofiler import notifier, profiler
 
-from shmetrics.hooks.tracing.span import Span
+from shmetrics.hooks.tracing.span import NestedSpan
 
 from .conftest import KEY, new_id
 
@@ -30,11 +30,11 @@ def test_what_is_left_open_in_a_span_ends_with_it(steps: list[str]) -> None:
     told: list[str] = []
     notifier.set(lambda info: told.append(f"{info['name']} {info['trace_id']}"))
     active: Any = profiler.init(KEY, base_id=new_id())
-    twin: list[Span | None] = []  # None: one of the service's
-    made: list[Span] = []  # some of which have ended, and are ended again
+    twin: list[NestedSpan | None] = []  # None: one of the service's
+    made: list[NestedSpan] = []  # some of which have ended, and are ended again
     for step in steps:
         if step == "begin":
-            made.append(Span("test", active, "ours", {}, quotes=True))
+            made.append(NestedSpan("test", active, "ours", {}, quotes=True))
             twin.append(made[-1])
         elif step == "start":
             active.start("theirs")
@@ -57,7 +57,7 @@ def test_what_is_left_open_in_a_span_ends_with_it(steps: list[str]) -> None:
 def test_a_span_that_somebody_else_has_stopped_takes_none_of_those_around_it() -> None:
     active: Any = profiler.init(KEY)
     active.start("around")
-    span = Span("test", active, "ours", {}, quotes=True)
+    span = NestedSpan("test", active, "ours", {}, quotes=True)
     active.stop()
     span.stop()
     assert list(active._name) == ["around"]
@@ -69,7 +69,7 @@ def test_a_notifier_that_raises_is_not_heard_of() -> None:
 
     active: Any = profiler.init(KEY)
     notifier.set(tell)
-    span = Span("test", active, "ours", {}, quotes=True)
+    span = NestedSpan("test", active, "ours", {}, quotes=True)
     span.fail_as(ValueError("x"))
     span.stop()
 
@@ -83,6 +83,6 @@ def test_an_error_that_cannot_be_written_still_ends_the_span() -> None:
     told: list[Any] = []
     notifier.set(told.append)
     active: Any = profiler.init(KEY)
-    Span("test", active, "ours", {}, quotes=True).fail_as(Unspeakable())
+    NestedSpan("test", active, "ours", {}, quotes=True).fail_as(Unspeakable())
     assert [info["name"] for info in told] == ["ours-start", "ours-stop"]
     assert told[1]["info"]["etype"] == "Unspeakable"

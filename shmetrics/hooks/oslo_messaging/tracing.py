@@ -26,7 +26,14 @@ from shmetrics.hooks.oslo_messaging.raised import name_of_raised
 from shmetrics.hooks.oslo_messaging.sending import Send
 from shmetrics.hooks.tracing import headers, switches
 from shmetrics.hooks.tracing.failures import failed, refused
-from shmetrics.hooks.tracing.span import Carried, Span, Visit, exemplar, exemplar_of, leave_nothing
+from shmetrics.hooks.tracing.span import (
+    Carried,
+    NestedSpan,
+    Visit,
+    exemplar,
+    exemplar_of,
+    leave_nothing,
+)
 
 __all__ = ["KEY", "Tracing"]
 
@@ -58,7 +65,7 @@ class Tracing:
             wait_for_reply = args[0] if args else kwargs.get("wait_for_reply")
             timeout = args[1] if len(args) > 1 else kwargs.get("timeout")
             info = self._sent(target, message, wait_for_reply)
-            span = Span(SOURCE, active, SOURCE, info, self._arguments)
+            span = NestedSpan(SOURCE, active, SOURCE, info, self._arguments)
             opened = calls.start_of(_here(active), target, message, wait_for_reply, timeout)
             try:
                 reply = real.send(target, ctxt, _with_trace(message), *args, **kwargs)

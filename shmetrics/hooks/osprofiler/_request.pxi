@@ -77,20 +77,20 @@ cdef class _Profiler:
         """The innermost span ends. If there is none, nothing happens."""
         self._stop(info)
 
-    def aside(self, name, info, within=None):
+    def detached_span(self, name, info, within=None):
         """A span that begins here, below the innermost one, and becomes the innermost of no
         context: it may end whenever and wherever it likes. within: another such span that contains
         it, if nothing else has begun in between. See shmetrics/hooks/tracing/detached.py."""
-        cdef _Aside aside = _Aside.__new__(_Aside)
+        cdef _DetachedSpan detached = _DetachedSpan.__new__(_DetachedSpan)
         cdef _Span around = self._here()
-        if type(within) is _Aside and (<_Aside>within).span.around is around:
-            around = (<_Aside>within).span
-        aside.profiler = self
-        aside.pid = getpid()
-        aside.span = _new_span(around, None)
-        aside.span.name = name
-        self._tell(aside.span, False, info)
-        return aside
+        if type(within) is _DetachedSpan and (<_DetachedSpan>within).span.around is around:
+            around = (<_DetachedSpan>within).span
+        detached.profiler = self
+        detached.pid = getpid()
+        detached.span = _new_span(around, None)
+        detached.span.name = name
+        self._tell(detached.span, False, info)
+        return detached
 
     @property
     def _trace_stack(self):
@@ -206,7 +206,7 @@ cdef class _Profiler:
 
 
 @cython.final
-cdef class _Aside:
+cdef class _DetachedSpan:
     """A span that is in the chain of no context."""
 
     cdef _Profiler profiler

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from shmetrics.hooks.tracing.notifying import notify
 
 
-class Span(Protocol):
+class DetachedSpan(Protocol):
     """From its making to stop()."""
 
     @property
@@ -33,28 +33,28 @@ class Span(Protocol):
         ...
 
 
-def begin(trace: Any, name: str, info: dict[str, Any], within: Span | None) -> Span:
+def begin(trace: Any, name: str, info: dict[str, Any], within: DetachedSpan | None) -> DetachedSpan:
     """A span. trace: the profiler of the caller. within: a span that contains this one, if it is of
     the same trace and nothing else began in between."""
-    aside: Callable[..., Span] | None = getattr(trace, "aside", None)
-    if aside is None:
-        return Detached(trace, name, info, within)
-    return aside(name, info, within)
+    make: Callable[..., DetachedSpan] | None = getattr(trace, "detached_span", None)
+    if make is None:
+        return PlainDetachedSpan(trace, name, info, within)
+    return make(name, info, within)
 
 
-class Detached:
+class PlainDetachedSpan:
     """One of a trace of OSProfiler's own profiler."""
 
     __slots__ = ("_base_id", "_id", "_name", "_parent_id", "_pid")
 
     def __init__(
-        self, trace: Any, name: str, info: dict[str, Any], within: Span | None = None
+        self, trace: Any, name: str, info: dict[str, Any], within: DetachedSpan | None = None
     ) -> None:
         self._name = name
         self._base_id: str = trace.get_base_id()
         self._parent_id: str = trace.get_id()
         self._id = str(uuid.uuid4())
-        if isinstance(within, Detached) and within._is_beside(self):
+        if isinstance(within, PlainDetachedSpan) and within._is_beside(self):
             self._parent_id = within._id
         self._pid = os.getpid()
         self._tell("start", info)
@@ -67,7 +67,7 @@ class Detached:
         if self._pid == os.getpid():
             self._tell("stop", info)
 
-    def _is_beside(self, other: Detached) -> bool:
+    def _is_beside(self, other: PlainDetachedSpan) -> bool:
         return (self._base_id, self._parent_id) == (other._base_id, other._parent_id)
 
     def _tell(self, what: str, info: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ class Operation:
         self._quotes = quotes and of.says_data
         self._series: Any = None
         self._of = of
-        self._span: detached.Span | None = None
+        self._span: detached.DetachedSpan | None = None
         exemplar = None
         trace = current()
         if trace is not None:

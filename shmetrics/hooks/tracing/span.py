@@ -14,7 +14,7 @@ from osprofiler import profiler
 
 from shmetrics.hooks.tracing.failures import failed
 
-__all__ = ["Carried", "Span", "Visit", "exemplar_of"]
+__all__ = ["Carried", "NestedSpan", "Visit", "exemplar_of"]
 
 #: Characters of an error's text that are worth keeping.
 LONGEST_MESSAGE: Final = 1000
@@ -31,7 +31,7 @@ class Carried(NamedTuple):
     parent_id: str
 
 
-class Span:
+class NestedSpan:
     """A span of *source*, begun. Nothing of it raises."""
 
     __slots__ = ("_active", "_id", "_quotes", "_source")
@@ -93,7 +93,7 @@ class Visit:
         self._active: Any = profiler.init(
             carried.hmac_key, base_id=carried.base_id, parent_id=carried.parent_id
         )
-        self.span = Span(source, self._active, name, info, quotes)
+        self.span = NestedSpan(source, self._active, name, info, quotes)
 
     def end(self) -> None:
         """The span ends if it has not, and this thread forgets the trace."""
