@@ -24,7 +24,7 @@ from shmetrics.hooks.tracing import switches
 from shmetrics.hooks.tracing.failures import failed
 
 if TYPE_CHECKING:
-    from shmetrics.hooks.tracing.span import Carried, Visit
+    from shmetrics.hooks.tracing.span import TraceContext, TraceScope
 
 __all__ = ["factory", "middleware"]
 
@@ -92,34 +92,34 @@ class Middleware:
         self._arguments = found.arguments
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        carried = None
+        context = None
         if "HTTP_X_TRACE_INFO" in environ and switches.is_set_up():
             signature = environ.get("HTTP_X_TRACE_HMAC")
-            carried = self._read(environ["HTTP_X_TRACE_INFO"], signature, self._keys, SOURCE)
-        visit = carried and self._visit(carried, environ)
-        if visit is None:
+            context = self._read(environ["HTTP_X_TRACE_INFO"], signature, self._keys, SOURCE)
+        scope = context and self._scope(context, environ)
+        if scope is None:
             return self._application(environ, start_response)
         try:
             body = self._application(environ, start_response)
         except BaseException as error:
-            end(visit, error)
+            end(scope, error)
             raise
         if isinstance(body, (list, tuple)):  # all of it is there, and servers look at its length
-            end(visit)
+            end(scope)
             return body
-        return Body(body, visit)
+        return Body(body, scope)
 
-    def _visit(self, carried: Carried, environ: Environ) -> Visit | None:
+    def _scope(self, context: TraceContext, environ: Environ) -> TraceScope | None:
         from osprofiler import profiler
 
-        from shmetrics.hooks.tracing.span import Visit
+        from shmetrics.hooks.tracing.span import TraceScope
 
         try:
             active = profiler.get()
-            if active is not None and active.get_base_id() == carried.base_id:
+            if active is not None and active.get_base_id() == context.base_id:
                 return None  # a second middleware in one pipeline
             info = {"request": self._info(environ)}
-            return Visit(SOURCE, carried, SOURCE, info, self._arguments)
+            return TraceScope(SOURCE, context, SOURCE, info, self._arguments)
         except Exception as error:
             failed(SOURCE, error)
             return None
@@ -135,11 +135,11 @@ class Middleware:
 
 
 class Body:
-    """What an application answers, and with its end the visit's."""
+    """What an application answers, and with its end the scope's."""
 
-    def __init__(self, body: Iterable[bytes], visit: Visit) -> None:
+    def __init__(self, body: Iterable[bytes], scope: TraceScope) -> None:
         self._body = body
-        self._visit = visit
+        self._scope = scope
         self._parts: Iterator[bytes] | None = None
 
     def __iter__(self) -> Body:
@@ -151,10 +151,10 @@ class Body:
                 self._parts = iter(self._body)
             return next(self._parts)
         except StopIteration:
-            end(self._visit)
+            end(self._scope)
             raise
         except BaseException as error:
-            end(self._visit, error)
+            end(self._scope, error)
             raise
 
     def close(self) -> None:
@@ -163,19 +163,19 @@ class Body:
             if close is not None:
                 close()
         except BaseException as error:
-            end(self._visit, error)
+            end(self._scope, error)
             raise
-        end(self._visit)
+        end(self._scope)
 
     def __del__(self) -> None:
-        end(self._visit)  # a server that neither finishes nor closes
+        end(self._scope)  # a server that neither finishes nor closes
 
 
-def end(visit: Visit, error: BaseException | None = None) -> None:
+def end(scope: TraceScope, error: BaseException | None = None) -> None:
     """End it; with *error*, if the application raised it. Never raises."""
     try:
         if error is not None:
-            visit.span.fail_as(error)
-        visit.end()
+            scope.span.fail_as(error)
+        scope.end()
     except Exception as problem:
         failed(SOURCE, problem)

@@ -27,9 +27,9 @@ from shmetrics.hooks.oslo_messaging.sending import Send
 from shmetrics.hooks.tracing import headers, switches
 from shmetrics.hooks.tracing.failures import failed, refused
 from shmetrics.hooks.tracing.span import (
-    Carried,
     NestedSpan,
-    Visit,
+    TraceContext,
+    TraceScope,
     exemplar,
     exemplar_of,
     leave_nothing,
@@ -98,15 +98,15 @@ class Tracing:
         """From a message that came in for *target* to one that goes on with its trace."""
 
         def wrap(real: Any) -> Incoming:
-            carried = self._came(real)
-            here = carried and exemplar(carried.base_id, carried.parent_id)
-            info = self._received(real, target) if carried else {}
-            work = Work(carried, info, self._arguments)
+            context = self._came(real)
+            here = context and exemplar(context.base_id, context.parent_id)
+            info = self._received(real, target) if context else {}
+            work = Work(context, info, self._arguments)
             return traced_request(real, calls.start_of(here, real), work)
 
         return wrap
 
-    def _came(self, real: Any) -> Carried | None:
+    def _came(self, real: Any) -> TraceContext | None:
         try:
             said = real.message.get(KEY)
             if said is None or not switches.is_set_up():
@@ -137,38 +137,38 @@ class Tracing:
 class Work:
     """What a server does for one message, if that belongs to a trace. Nothing of it raises."""
 
-    __slots__ = ("_carried", "_info", "_quotes", "_visit")
+    __slots__ = ("_context", "_info", "_quotes", "_scope")
 
-    def __init__(self, carried: Carried | None, info: dict[str, Any], quotes: bool) -> None:
-        self._carried = carried
+    def __init__(self, context: TraceContext | None, info: dict[str, Any], quotes: bool) -> None:
+        self._context = context
         self._info = info
         self._quotes = quotes
-        self._visit: Visit | None = None
+        self._scope: TraceScope | None = None
 
     def begin(self) -> None:
         """This thread goes on with the message, and with no other trace than its own: who worked
         here before may have left one."""
         try:
             leave_nothing()
-            if self._carried is not None:
-                self._visit = Visit(SOURCE, self._carried, SOURCE, self._info, self._quotes)
+            if self._context is not None:
+                self._scope = TraceScope(SOURCE, self._context, SOURCE, self._info, self._quotes)
         except Exception as error:
             failed(SOURCE, error)
 
     def end(self, exception: str | None, failure: Any = None) -> None:
         """It is done. *exception*: the name of its class, if it raised one; *failure*: what the
         reply says of that."""
-        visit, self._visit = self._visit, None
-        if visit is None:
+        scope, self._scope = self._scope, None
+        if scope is None:
             return
         try:
             if exception is not None:
                 error = failure[1] if isinstance(failure, tuple) and len(failure) > 1 else failure
-                visit.span.fail(exception, "" if error is None else str(error))
+                scope.span.fail(exception, "" if error is None else str(error))
         except Exception as problem:  # an error that cannot be written
             failed(SOURCE, problem)
         try:
-            visit.end()
+            scope.end()
         except Exception as problem:
             failed(SOURCE, problem)
 

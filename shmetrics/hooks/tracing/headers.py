@@ -25,7 +25,7 @@ from typing import Any, Final
 from osprofiler import web
 
 from shmetrics.hooks.tracing.failures import failed, refused
-from shmetrics.hooks.tracing.span import Carried
+from shmetrics.hooks.tracing.span import TraceContext
 
 __all__ = ["headers", "read"]
 
@@ -46,7 +46,7 @@ def headers() -> dict[str, str]:
         return {}
 
 
-def read(info: Any, signature: Any, keys: Sequence[str], source: str) -> Carried | None:
+def read(info: Any, signature: Any, keys: Sequence[str], source: str) -> TraceContext | None:
     """The trace that these two headers name; None, and counted as *source*'s, if they are refused;
     None if there are none. Never raises."""
     if not info and not signature:
@@ -62,7 +62,7 @@ def read(info: Any, signature: Any, keys: Sequence[str], source: str) -> Carried
     return found
 
 
-def _read(info: Any, signature: Any, keys: Sequence[str]) -> Carried | str:
+def _read(info: Any, signature: Any, keys: Sequence[str]) -> TraceContext | str:
     """The trace, or why it is refused."""
     if not info or not signature or not keys:
         return "unsigned"
@@ -75,11 +75,11 @@ def _read(info: Any, signature: Any, keys: Sequence[str]) -> Carried | str:
     given = signature.strip()
     for key in keys:
         if hmac.compare_digest(hmac.digest(key.encode(), info.encode(), "sha1").hex(), given):
-            return _carried(key, info) or "malformed"
+            return _context_of(key, info) or "malformed"
     return "signature"
 
 
-def _carried(key: str, info: str) -> Carried | None:
+def _context_of(key: str, info: str) -> TraceContext | None:
     """What was signed with *key*, None if that is no trace."""
     try:
         said = json.loads(base64.urlsafe_b64decode(info))
@@ -89,7 +89,7 @@ def _carried(key: str, info: str) -> Carried | None:
         return None
     base_id = _id(said["base_id"])
     parent_id = _id(said.get("parent_id") or base_id)
-    return Carried(key, base_id, parent_id) if base_id and parent_id else None
+    return TraceContext(key, base_id, parent_id) if base_id and parent_id else None
 
 
 def _id(text: object) -> str:

@@ -14,7 +14,7 @@ from osprofiler import profiler
 
 from shmetrics.hooks.tracing.failures import failed
 
-__all__ = ["Carried", "NestedSpan", "Visit", "exemplar_of"]
+__all__ = ["NestedSpan", "TraceContext", "TraceScope", "exemplar_of"]
 
 #: Characters of an error's text that are worth keeping.
 LONGEST_MESSAGE: Final = 1000
@@ -23,7 +23,7 @@ LONGEST_MESSAGE: Final = 1000
 MOST_LEFT_OPEN: Final = 1000
 
 
-class Carried(NamedTuple):
+class TraceContext(NamedTuple):
     """A trace as it came from elsewhere: believed, and signed with *hmac_key*, one of ours."""
 
     hmac_key: str
@@ -81,17 +81,17 @@ class NestedSpan:
             self.fail(type(error).__name__, "")
 
 
-class Visit:
+class TraceScope:
     """The stay of a trace in this thread or greenlet, with one span around all of it."""
 
     __slots__ = ("_active", "span")
 
     def __init__(
-        self, source: str, carried: Carried, name: str, info: dict[str, Any], quotes: bool
+        self, source: str, context: TraceContext, name: str, info: dict[str, Any], quotes: bool
     ) -> None:
         leave_nothing()
         self._active: Any = profiler.init(
-            carried.hmac_key, base_id=carried.base_id, parent_id=carried.parent_id
+            context.hmac_key, base_id=context.base_id, parent_id=context.parent_id
         )
         self.span = NestedSpan(source, self._active, name, info, quotes)
 
