@@ -22,7 +22,7 @@ from oslo_config import cfg
 from osprofiler import _utils, opts
 from osprofiler.drivers import base
 
-from shmetrics.destinations.aside import MOST_HANGING, Aside, Hangs
+from shmetrics.destinations.bounded_calls import MOST_HANGING, BoundedCalls, CallTimeout
 from shmetrics.destinations.destination import Destination
 from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.errors import ConfigError
@@ -83,7 +83,7 @@ class Backend:
         self._where = _bounded(destination, timeout_seconds)
         self._transport_url = transport_url
         self._timeout_seconds = timeout_seconds
-        self._aside = Aside(timeout_seconds)
+        self._calls = BoundedCalls(timeout_seconds)
         self._driver: Any = None
         self._hung: list[Any] = []  # pools of connections that a call hung in
         self._arrived = 0  # spans, ever
@@ -141,13 +141,13 @@ class Backend:
     def _tell(self, span: StoredSpan) -> None:
         try:
             if self._driver is None:
-                self._driver = self._aside.call(self._opened)
+                self._driver = self._calls.call(self._opened)
         except Exception as error:
             raise ConnectionError(_said(error)) from None  # of the place, whatever it is
         driver = self._driver
         try:
-            self._aside.call(lambda: _notify(driver, span))
-        except Hangs:
+            self._calls.call(lambda: _notify(driver, span))
+        except CallTimeout:
             self._let_go()
             self._disconnect()
             raise
@@ -180,8 +180,8 @@ class Backend:
         self._driver = None
         if transport is not None:
             with suppress(Exception):
-                self._aside.call(transport.cleanup)
-        self._aside.close()
+                self._calls.call(transport.cleanup)
+        self._calls.close()
 
 
 def _notify(driver: Any, span: StoredSpan) -> None:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from osprofiler.drivers import base
 
 from shmetrics.destinations import backend as module
-from shmetrics.destinations.aside import MOST_HANGING
 from shmetrics.destinations.backend import Backend, events_of
+from shmetrics.destinations.bounded_calls import MOST_HANGING
 from shmetrics.destinations.destination import parse
 from shmetrics.destinations.forwarder import Forwarder, Limits
 from shmetrics.destinations.sender import Outcome, TryAgain

@@ -18,11 +18,11 @@ T = TypeVar("T")
 MOST_HANGING: Final = 4
 
 
-class Hangs(TimeoutError):
+class CallTimeout(TimeoutError):
     """A call takes too long, or too many do already."""
 
 
-class Aside:
+class BoundedCalls:
     """Used by one thread, whose calls these are."""
 
     def __init__(self, seconds: float) -> None:
@@ -32,10 +32,10 @@ class Aside:
         self._hanging: list[_Worker] = []
 
     def call(self, function: Callable[[], T]) -> T:
-        """What it returns. Raises what it raises, and Hangs."""
+        """What it returns. Raises what it raises, and CallTimeout."""
         self._hanging = [worker for worker in self._hanging if not worker.has_answered.is_set()]
         if len(self._hanging) >= MOST_HANGING:
-            raise Hangs(f"{MOST_HANGING} calls hang")
+            raise CallTimeout(f"{MOST_HANGING} calls hang")
         if self._worker is None:
             self._worker = _Worker()
         worker = self._worker
@@ -43,7 +43,7 @@ class Aside:
         if not worker.has_answered.wait(self._seconds):
             self.close()
             self._hanging.append(worker)
-            raise Hangs("timed out")
+            raise CallTimeout("timed out")
         found: T = worker.answer()
         return found
 
