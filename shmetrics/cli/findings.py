@@ -128,12 +128,12 @@ def web_config(config: Config) -> Iterator[Finding]:
 def destinations(config: Config) -> Iterator[Finding]:
     """Whether spans can be passed on as it is wanted, as far as is seen without sending any."""
     from shmetrics.cli import missing
-    from shmetrics.destinations.forwarding import sender_of
+    from shmetrics.destinations.forwarders import sender_of
 
     for forward in config.traces.forward:
         name = forward.destination.name
         try:
-            sender_of(forward.wanted()).close()
+            sender_of(forward.settings()).close()
         except ImportError as error:
             yield Finding(False, f"{name}: {missing(error)}")
         except ShmetricsError as error:

@@ -23,8 +23,8 @@ from shmetrics.collector.systemd import beat_seconds, notify
 from shmetrics.collector.tracing import Tracing
 from shmetrics.collector.wiring import WebService
 from shmetrics.config import Config
-from shmetrics.destinations.forwarding import Forwarding
-from shmetrics.http.observer import Observer
+from shmetrics.destinations.forwarders import Forwarders
+from shmetrics.http.observer import Counts
 from shmetrics.label_rules.rule import Rule, encode
 from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
@@ -200,8 +200,8 @@ class Daemon:
         if not config.enabled:
             return None
         path = Path(config.path or self._directory.traces)
-        forwarding = Forwarding(to.wanted() for to in config.forward)
-        return Tracing(path, config.limits(), self_metrics, forwarding)
+        forwarders = Forwarders(to.settings() for to in config.forward)
+        return Tracing(path, config.limits(), agent, forwarders)
 
     def _open_registration(self, self_metrics: SelfMetrics) -> RegistrationServer:
         config = self._config.registration

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shmetrics.destinations.forwarding import Forwarding
+from shmetrics.destinations.forwarders import Forwarders
 from shmetrics.lanes.spans import SpanRecords, Spans
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.store import Limits
@@ -16,15 +16,13 @@ from shmetrics.traces.traces import Traces
 class Tracing:
     """What the daemon opens and closes."""
 
-    def __init__(
-        self, path: Path, limits: Limits, self_metrics: SelfMetrics, forwarding: Forwarding
-    ) -> None:
-        """Takes the forwarding over."""
-        self._forwarding = forwarding
-        has_others = bool(forwarding.forwarders)
+    def __init__(self, path: Path, limits: Limits, agent: Agent, forwarders: Forwarders) -> None:
+        """Takes the forwarders over."""
+        self._forwarders = forwarders
+        has_others = bool(forwarders.forwarders)
         pending = path.with_name(f"{path.name}.pending")
         self.traces = Traces(
-            path, limits, ended=forwarding.put if has_others else None, pending=pending
+            path, limits, ended=forwarders.put if has_others else None, pending=pending
         )
         self.spans = Spans(self._take, self.traces.lane_ended, self._end)
         self._self_metrics = self_metrics
@@ -33,7 +31,7 @@ class Tracing:
     def close(self) -> None:
         """Writes what waits, and then has it passed on."""
         self.traces.close()
-        self._forwarding.close()
+        self._forwarders.close()
 
     def _end(self) -> None:
         self.close()
@@ -54,7 +52,7 @@ class Tracing:
         self._self_metrics.trace_failures.inc(self._more("failures", total=self.traces.failures()))
         self._self_metrics.traces_anew.inc(self._more("anew", total=self.traces.anew()))
         self._self_metrics.clock_steps.inc(self._more("steps", total=self.spans.clock_steps))
-        for other in self._forwarding.forwarders:
+        for other in self._forwarders.forwarders:
             to = other.name
             self._self_metrics.forwarded.labels(to).inc(self._more("forwarded", to, other.sent))
             self._self_metrics.forward_retries.labels(to).inc(

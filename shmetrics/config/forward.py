@@ -12,7 +12,7 @@ from shmetrics.destinations import destination
 from shmetrics.destinations.destination import Destination
 
 if TYPE_CHECKING:
-    from shmetrics.destinations.forwarding import Wanted
+    from shmetrics.destinations.forwarders import ForwarderSettings
 
 MOST_DESTINATIONS = 16
 _KIB = 1024
@@ -96,15 +96,15 @@ class Forward(Section, frozen=True, kw_only=True):
         """`to`, taken apart."""
         return destination.parse(self.to)
 
-    def wanted(self) -> Wanted:
+    def settings(self) -> ForwarderSettings:
         """The same, for whoever sends."""
         from shmetrics.destinations.forwarder import Limits
-        from shmetrics.destinations.forwarding import Wanted
+        from shmetrics.destinations.forwarders import ForwarderSettings
 
         limits = Limits(
             self.batch_spans, self.batch_seconds, self.max_waiting_bytes, self.give_up_seconds
         )
-        return Wanted(
+        return ForwarderSettings(
             self.destination,
             self.headers,
             self.ca_file,

@@ -3,7 +3,7 @@
 
 ===============  ===================================================================
 `destination`    where to, as a person writes it
-`forwarding`     all destinations of a collector, each with a forwarder
+`forwarders`     all destinations of a collector, each with a forwarder
 `forwarder`      a thread that sends batches, tries again, gives up, and counts
 `sender`         what a forwarder sends through, and how that may fail
 `otlp`           spans as OTLP's messages; `otlp_http`, `otlp_grpc`: how they travel

@@ -13,7 +13,7 @@ import pytest
 
 from shmetrics.destinations.destination import parse
 from shmetrics.destinations.forwarder import Limits
-from shmetrics.destinations.forwarding import Wanted
+from shmetrics.destinations.forwarders import ForwarderSettings
 from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.traces.reader import Row, StoredSpan, span_of
 from tests.servers.otlp import GrpcReceiver, HttpReceiver
@@ -55,10 +55,10 @@ def span(number: int = 1, **more: Any) -> StoredSpan:
     return span_of(row(number, **more))
 
 
-def wanted(to: str, **limits: Any) -> Wanted:
+def wanted(to: str, **limits: Any) -> ForwarderSettings:
     """A destination that is sent to at once, and tried again soon."""
     at_once = {"batch_seconds": 0.0, "pause_seconds": 0.01, **limits}
-    return Wanted(parse(to), {}, "", "", 10.0, Limits(**at_once))
+    return ForwarderSettings(parse(to), {}, "", "", 10.0, Limits(**at_once))
 
 
 @dataclasses.dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from shmetrics.destinations import forwarding as module
-from shmetrics.destinations.forwarding import Forwarding, Wanted
+from shmetrics.destinations import forwarders as module
+from shmetrics.destinations.forwarders import Forwarders, ForwarderSettings
 from shmetrics.destinations.sender import Sender
 from tests.servers.processes import until
 
@@ -18,11 +18,11 @@ def test_one_that_hangs_takes_no_time_from_the_others(monkeypatch: pytest.Monkey
     stuck, well = Stuck(), Script()
     senders: dict[str, Sender] = {"otlp://stuck": stuck, "otlp://well": well}
 
-    def sender_of(one: Wanted) -> Sender:
+    def sender_of(one: ForwarderSettings) -> Sender:
         return senders[one.to.name]
 
     monkeypatch.setattr(module, "sender_of", sender_of)
-    found = Forwarding(wanted(name, batch_seconds=SECONDS) for name in senders)
+    found = Forwarders(wanted(name, batch_seconds=SECONDS) for name in senders)
     found.put([row(1), row(2)])
     found.close(seconds=0.5)
     assert [one.sent for one in found.forwarders] == [0, 2]

@@ -13,7 +13,7 @@ from google.protobuf.any_pb2 import Any as Detail
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from shmetrics.destinations.forwarding import sender_of
+from shmetrics.destinations.forwarders import sender_of
 from shmetrics.destinations.sender import Outcome, Refused, Sender, TryAgain
 from shmetrics.errors import ConfigError
 from tests.servers.misbehaving import Conversation, Misbehaving

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
-from shmetrics.destinations.forwarding import sender_of
+from shmetrics.destinations.forwarders import sender_of
 from shmetrics.destinations.sender import Outcome, Refused, Sender, TryAgain
 from shmetrics.errors import ConfigError
 from tests.servers.misbehaving import ANSWER, Conversation, Dripping, Misbehaving

@@ -19,7 +19,7 @@ from shmetrics.traces.reader import Row
 STOP_SECONDS: Final = 5.0
 
 
-class Wanted(NamedTuple):
+class ForwarderSettings(NamedTuple):
     """A destination, and how it is spoken to."""
 
     to: Destination
@@ -30,12 +30,12 @@ class Wanted(NamedTuple):
     limits: Limits
 
 
-class Forwarding:
+class Forwarders:
     """Their forwarders."""
 
-    def __init__(self, wanted: Iterable[Wanted]) -> None:
+    def __init__(self, settings: Iterable[ForwarderSettings]) -> None:
         """Raises ConfigError, or ImportError for a library that is not installed."""
-        senders = [(one, sender_of(one)) for one in wanted]
+        senders = [(one, sender_of(one)) for one in settings]
         self.forwarders: Sequence[Forwarder] = [
             Forwarder(one.to.name, sender, one.limits) for one, sender in senders
         ]
@@ -54,16 +54,16 @@ class Forwarding:
             forwarder.join()
 
 
-def sender_of(wanted: Wanted) -> Sender:
+def sender_of(settings: ForwarderSettings) -> Sender:
     """What speaks to a destination. Raises ConfigError, or ImportError for a library that is not
     installed."""
-    to = wanted.to
+    to = settings.to
     if not to.is_http and not to.is_grpc:
         from shmetrics.destinations.backend import Backend
 
-        return Backend(to, wanted.transport_url, wanted.timeout_seconds)
-    how = receiver(to), wanted.headers, wanted.ca_file, wanted.timeout_seconds
-    with _named(wanted.ca_file):
+        return Backend(to, settings.transport_url, settings.timeout_seconds)
+    how = receiver(to), settings.headers, settings.ca_file, settings.timeout_seconds
+    with _named(settings.ca_file):
         if to.is_grpc:
             from shmetrics.destinations.otlp_grpc import OtlpGrpc
 
