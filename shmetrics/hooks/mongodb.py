@@ -11,6 +11,7 @@ import threading
 from typing import Any, Final
 
 from shmetrics.hooks.tracing.operations import Operation, Operations, harmless
+from shmetrics.hooks.tracing.switch import Switch
 
 __all__ = ["disable", "enable"]
 
@@ -41,27 +42,20 @@ findAndModify insert killCursors listIndexes renameCollection update validate
 """
 OF_COLLECTIONS: Final = frozenset(_OF_COLLECTIONS.split())
 
-_enabled: _Enabled | None = None
-
 
 def enable(arguments: bool) -> None:
     """Commands of the clients that are made from now on; arguments: spans say the commands
     themselves, and the messages of errors. Raises what makes it impossible, such as
     ImportError."""
-    global _enabled
-    disable()
-    _enabled = _Enabled(arguments)
+    _switch.on(arguments)
 
 
 def disable() -> None:
     """No more of it. Never raises."""
-    global _enabled
-    enabled, _enabled = _enabled, None
-    if enabled is not None:
-        enabled.undo()
+    _switch.off()
 
 
-class _Enabled:
+class _Instrumentation:
     """What is in force."""
 
     def __init__(self, arguments: bool) -> None:
@@ -74,20 +68,20 @@ class _Enabled:
         self._open: dict[int, Operation] = {}
         self._lock = threading.Lock()
         self._is_over = False
-        enabled = self
+        instrumentation = self
 
         class Listener(monitoring.CommandListener):
             @harmless(SOURCE)
             def started(self, event: monitoring.CommandStartedEvent) -> None:
-                enabled._started(event)
+                instrumentation._started(event)
 
             @harmless(SOURCE)
             def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-                enabled._ended(event.request_id)
+                instrumentation._ended(event.request_id)
 
             @harmless(SOURCE)
             def failed(self, event: monitoring.CommandFailedEvent) -> None:
-                enabled._failed(event)
+                instrumentation._failed(event)
 
         self._listener = Listener()
         monitoring.register(self._listener)
@@ -146,3 +140,6 @@ class _Enabled:
         if self._arguments:
             said["statement"] = str(command)[:LONGEST_COMMAND]
         return {"mongodb": said}
+
+
+_switch: Final = Switch(_Instrumentation)

@@ -20,6 +20,7 @@ from typing import Any, Final
 from shmetrics.hooks.redis_commands import COMMANDS, CREDENTIALS, command_of
 from shmetrics.hooks.tracing.operations import Operation, Operations, harmless
 from shmetrics.hooks.tracing.patch import Patch
+from shmetrics.hooks.tracing.switch import Switch
 
 __all__ = ["disable", "enable"]
 
@@ -33,27 +34,20 @@ MOST_NAMED: Final = 100
 #: What a pipeline calls the commands that wait in it.
 _QUEUES: Final = ("command_queue", "_command_queue", "command_stack", "_command_stack")
 
-_enabled: _Enabled | None = None
-
 
 def enable(arguments: bool) -> None:
     """Commands and pipelines from now on, of clients that are there and of those to come;
     arguments: spans say those of commands, and the messages of errors. Raises what makes it
     impossible, such as ImportError."""
-    global _enabled
-    disable()
-    _enabled = _Enabled(arguments)
+    _switch.on(arguments)
 
 
 def disable() -> None:
     """No more of it; what is under way ends as it would have. Never raises."""
-    global _enabled
-    enabled, _enabled = _enabled, None
-    if enabled is not None:
-        enabled.undo()
+    _switch.off()
 
 
-class _Enabled:
+class _Instrumentation:
     """What is in force."""
 
     def __init__(self, arguments: bool) -> None:
@@ -206,3 +200,6 @@ def _around_async(begin: Callable[..., Operation | None]) -> Callable[..., Calla
         return operation
 
     return around
+
+
+_switch: Final = Switch(_Instrumentation)

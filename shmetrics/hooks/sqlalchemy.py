@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from shmetrics.hooks.tracing.operations import Operation, Operations, harmless
 from shmetrics.hooks.tracing.patch import Patch
+from shmetrics.hooks.tracing.switch import Switch
 
 __all__ = ["disable", "enable"]
 
@@ -37,26 +38,20 @@ _FIRST_WORD: Final = re.compile(r"(?:[\s(;]|--[^\n]*\n|/\*[^*]*(?:\*(?!/)[^*]*)*
 _STATEMENT: Final = "_shmetrics_statement"
 _TRANSACTION: Final = "_shmetrics_transaction"
 
-_enabled: _Enabled | None = None
-
 
 def enable(statements: bool, transactions: bool, parameters: bool) -> None:
     """Statements, transactions, or both, from now on; parameters: spans say those of statements,
     and the messages of errors. What was enabled before is so no more. Raises what makes it
     impossible, such as ImportError."""
-    global _enabled
     disable()
     if statements or transactions:
-        _enabled = _Enabled(statements, transactions, parameters)
+        _switch.on(statements, transactions, parameters)
 
 
 def disable() -> None:
     """No more of it; a transaction that is open now ends when its connection is forgotten. Never
     raises."""
-    global _enabled
-    enabled, _enabled = _enabled, None
-    if enabled is not None:
-        enabled.undo()
+    _switch.off()
 
 
 def operation_of(statement: str) -> str:
@@ -72,7 +67,7 @@ def operation_of(statement: str) -> str:
 _PLAIN: Final = frozenset(("SELECT ", "INSERT ", "UPDATE ", "DELETE "))
 
 
-class _Enabled:
+class _Instrumentation:
     """What is in force."""
 
     def __init__(self, statements: bool, transactions: bool, parameters: bool) -> None:
@@ -205,3 +200,6 @@ def _taken(holder: Any, name: str) -> Operation | None:
     if operation is not None:
         setattr(holder, name, None)
     return operation
+
+
+_switch: Final = Switch(_Instrumentation)

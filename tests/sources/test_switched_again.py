@@ -23,7 +23,8 @@ def enable_and_disable(source: str, **wanted: Any) -> Callable[[], None]:
 
     def both() -> None:
         module.enable(**wanted)
-        for operations in vars(getattr(module, "_enabled", None) or module).values():
+        switch = getattr(module, "_switch", None)
+        for operations in vars(switch.installed if switch else module).values():
             if isinstance(operations, Operations):
                 calls = operations.calls
                 with calls.labels(*calls.definition.label_names)():
