@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: freethreading_compatible=False
-"""The binding of csrc/ for a process that records: how to call it, and its codes as exceptions.
-No policy, no parsing. The collector's ends of csrc/ are bound in _drain.pyx and _text.pyx.
+"""The binding of csrc/ for a process that records. It calls C, and turns C's codes into exceptions.
 
-One process records through one producer. Under the GIL a record is written by one C call that
-never releases it, so threads, signal handlers and destructors cannot interleave. A build without
-the GIL turns it on again when this module is imported.
+It has no policy and does no parsing. The collector's parts of csrc/ are bound in _drain.pyx and
+_text.pyx.
+
+One process records through one producer. A record is one C call that does not release the GIL, so
+threads, signal handlers and destructors cannot interleave. A Python build without the GIL turns the
+GIL on again when this module is imported.
 
 This file has the numbers of a lane and the process; what is recorded is included at its end. It is
 one module, because there is one producer.
@@ -131,8 +133,8 @@ cdef dict counts_dict(const shm_counts *counts):
 
 # ---- the emitting process ----------------------------------------------------------------------
 
-# The families of this process, by shape: whoever makes one again looks for it here. As long as the
-# producer, because this module is loaded once in a process, even where all others are loaded again.
+# The families of this process, by shape, so that making one again finds it. They live as long as
+# the producer: a process loads this module once, even if it loads all others again.
 families = {}
 
 cdef object _attention = None
@@ -140,10 +142,13 @@ cdef uint64_t _attention_errors = 0
 
 
 def process_init(bint disabled, attention):
-    """Has to be called once before anything is recorded.
+    """Prepare the process to record. Call it once, before anything is recorded.
 
-    attention: called without arguments, only from a slow path, while the process has no lane of its
-    own or the collector has closed it; once a second, or sooner after process_attend_soon().
+    Args:
+        disabled: record nothing.
+        attention: a function without arguments. A slow path calls it while the process has no
+            registered lane, or the collector has closed that; once a second, or sooner after
+            process_attend_soon().
     """
     global _attention
     _attention = attention
@@ -151,39 +156,51 @@ def process_init(bint disabled, attention):
 
 
 def process_epoch():
-    """A number that changes when the process does: a forked child has another one."""
+    """Return the number of this process. A forked child has another one."""
     return shm_process_producer().epoch
 
 
 cdef class Descriptor:
-    """A descriptor of ours, as long as no other file is in its place: see descriptor.h."""
+    """A file descriptor that knows whether its number still belongs to its file: see descriptor.h.
+
+    A service may close descriptors that it does not own, and the number may then name another
+    file.
+    """
 
     cdef shm_descriptor descriptor
 
     def __cinit__(self, int fd):
-        """Takes over what was just opened."""
+        """Take over a descriptor that was just opened."""
         self.descriptor = shm_descriptor_of(fd)
 
     def __dealloc__(self):
         shm_descriptor_close(&self.descriptor)
 
     def fileno(self):
-        """Return the number; -1 if it is closed."""
+        """Return the number, or -1 if the descriptor is closed."""
         return self.descriptor.fd
 
     def is_ours(self):
-        """Tell whether the number still is that of the file that it was made for."""
+        """Tell whether the number still belongs to the file that it was made for."""
         return shm_descriptor_is_ours(&self.descriptor)
 
     def close(self):
-        """Close it, unless it is not ours any more."""
+        """Close the descriptor, if its number still belongs to its file."""
         shm_descriptor_close(&self.descriptor)
 
 
 def ask(bytes path not None, bytes hello not None):
-    """Connect to the collector that listens at path, and send it a hello. Never waits.
+    """Connect to the collector's socket and send a hello. Never waits.
 
-    Returns the connection. Raises OSError.
+    Args:
+        path: the path of the socket.
+        hello: the encoded hello.
+
+    Returns:
+        The connection, a Descriptor.
+
+    Raises:
+        OSError: there is no collector, or its queue is full (BlockingIOError).
     """
     cdef Descriptor connection = Descriptor.__new__(Descriptor, -1)
     errno = shm_ask(&connection.descriptor, path, <const char *>hello, <size_t>len(hello))
@@ -193,8 +210,18 @@ def ask(bytes path not None, bytes hello not None):
 
 
 def answer(Descriptor connection not None, size_t most_bytes):
-    """Receive what a collector answers, of at most 4096 bytes: the message, empty if the connection
-    has ended, and the descriptor of a lane, or None. Never waits. Raises OSError."""
+    """Receive the answer of a collector. Never waits.
+
+    Args:
+        connection: the result of ask().
+        most_bytes: the longest accepted answer, at most 4096 bytes.
+
+    Returns:
+        The message, empty if the connection has ended, and the Descriptor of a lane, or None.
+
+    Raises:
+        OSError: there is no answer yet, or the connection is broken.
+    """
     cdef unsigned char message[4096]
     cdef Descriptor lane = Descriptor.__new__(Descriptor, -1)
     if most_bytes > sizeof(message):
@@ -207,25 +234,30 @@ def answer(Descriptor connection not None, size_t most_bytes):
 
 
 def process_attach(uint32_t epoch, Descriptor lane not None):
-    """Go on in a granted lane; its descriptor is closed then. Raises LaneRefused.
+    """Continue in a granted lane, and close its descriptor.
 
-    epoch: process_epoch() when the lane was asked for.
+    Args:
+        epoch: process_epoch() at the time when the lane was asked for.
+        lane: the descriptor of the lane's file.
+
+    Raises:
+        LaneRefused: this process cannot use the lane.
     """
     check_attach(shm_process_attach(epoch, &lane.descriptor))
 
 
 def process_detach():
-    """Leaves the lane. The next event starts a private one."""
+    """Leave the lane. The next event starts a private one."""
     shm_process_detach()
 
 
 def process_attend_soon():
-    """Has attention called again by the first event after 10 ms, instead of after a second."""
+    """Have the first event after 10 ms call attention again, instead of one after a second."""
     shm_attend_soon(shm_process_producer())
 
 
 def process_status():
-    """State of this process's producer, and what its lane has counted so far."""
+    """Return the state of this process's producer and the counts of its lane, as a dictionary."""
     cdef shm_producer *producer = shm_process_producer()
     cdef dict status = {
         "state": STATE_NAMES[shm_process.state],
@@ -241,15 +273,18 @@ def process_status():
 
 
 def process_count_drop(int cause):
-    """Counts an event that could not be kept. cause: one of the DROP_ constants."""
+    """Count an event that could not be kept. cause: one of the DROP_ constants."""
     if 0 <= cause < SHM_DROPS:
         shm_count_drop(shm_process_producer(), cause, 1)
 
 
 def wait_readable(Descriptor connection not None, uint64_t wait_ns):
-    """True once it can be read; False when wait_ns are over. Other threads run meanwhile.
+    """Wait until a connection can be read. Other threads run meanwhile.
 
-    Here and not in Python, where eventlet and gevent replace what could wait.
+    This is not done in Python, because eventlet and gevent replace Python's ways to wait.
+
+    Returns:
+        True once the connection can be read, False after wait_ns nanoseconds.
     """
     cdef bint readable
     with nogil:
@@ -258,7 +293,7 @@ def wait_readable(Descriptor connection not None, uint64_t wait_ns):
 
 
 cdef int _attend() except -1:
-    """Looks after the registration. Only what the host itself raised (an interrupt) gets out."""
+    """Call attention, and count its exceptions. Only exceptions like KeyboardInterrupt pass."""
     global _attention_errors
     cdef bint holds = False
     if _attention is not None:
@@ -269,7 +304,7 @@ cdef int _attend() except -1:
             _attention_errors += 1
         finally:
             if holds:
-                _say_spans()
+                _release_spans()
     return 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Calls: a series of them, one between its start and its end, and what it threw. Part of _ring.pyx.
+# Series of calls, open calls, and series of the exceptions that calls raise. Part of _ring.pyx.
 
 cdef class _ExceptionSeries:
     cdef shm_series series
@@ -37,8 +37,12 @@ _current = NULL
 
 
 cdef int calls_belong_to(bint (*current)(shm_trace *trace) noexcept) except -1:
-    """From now on a call that is given no trace belongs to the one that current() knows. NULL: to
-    none. current: asked when a call begins; false if there is no trace."""
+    """Set where a call without a given trace gets its trace from.
+
+    Args:
+        current: called when a call begins; fills in the current trace and returns true, or returns
+            false if there is none. NULL: such calls belong to no trace.
+    """
     global _current
     _current = current
     return 0
@@ -61,7 +65,7 @@ cdef inline int _finish(OpenCall call, shm_series *thrown) except -1:
 
 
 cdef int _finish_raised(OpenCall call, object exception) except -1:
-    """exception: the name of its class."""
+    """End a call with an exception, given by the name of its class."""
     cdef _ExceptionSeries thrown = None
     if call.series is not None:
         thrown = call.series._thrown(exception)
@@ -70,7 +74,7 @@ cdef int _finish_raised(OpenCall call, object exception) except -1:
 
 cdef object _entered_or_left(PyObject *call, PyObject *const *args, size_t n_args_f,
                              PyObject *names):
-    """An open call's __enter__ if there are no arguments, its __exit__ if there are three."""
+    """Enter an open call if there are no arguments, and leave it if there are three."""
     cdef Py_ssize_t n_args = PyVectorcall_NARGS(n_args_f)
     if n_args == 0 and names == NULL:
         _begin(<OpenCall>call)
@@ -85,7 +89,10 @@ cdef object _entered_or_left(PyObject *call, PyObject *const *args, size_t n_arg
 
 
 cdef object _name(object kind):
-    """The name of a class of exceptions; what has no name is counted where it is used."""
+    """Return the name of a class of exceptions, or the object itself if it has no name.
+
+    The caller counts an object without a name as an error.
+    """
     try:
         kind = kind.__name__
     except Exception:
@@ -109,7 +116,10 @@ ctypedef PyObject *(*may_fail)(CallSeries) noexcept
 
 
 cdef inline OpenCall _open_call(CallSeries series):
-    """A call that has not begun. Without an exception on its way, which would cost every call."""
+    """Return a call that has not begun. Never raises, as checking for that would cost every call.
+
+    Without memory for it, the result is a call that records nothing, and is counted.
+    """
     cdef PyObject *made = (<may_fail>_new_call)(series)
     if made == NULL:
         PyErr_Clear()
@@ -121,39 +131,46 @@ cdef inline OpenCall _open_call(CallSeries series):
 
 
 cdef class CallSeries(Series):
-    """Calls with one set of labels.
-
-    encode: exception class name to entry payload; None where that class is not to be told apart.
-    """
+    """One series of calls."""
 
     cdef dict _exceptions
     cdef object _encode
 
     def __init__(self, Family family, bytes text, encode):
+        """Make a series of calls.
+
+        Args:
+            family: its family.
+            text: the payload of its dictionary entry, or None for overflow.
+            encode: makes the payload of an exception's entry from the name of its class, or None if
+                that class does not get an entry of its own.
+        """
         self._exceptions = {}
         self._encode = encode
 
     def __call__(self):
-        """A context manager around one call."""
+        """Return a context manager around one call."""
         return _open_call(self)
 
     def traced(self, exemplar):
-        """The same around a call that belongs to this trace."""
+        """Return a context manager around one call of a trace, given as an exemplar or None."""
         cdef OpenCall call = _open_call(self)
         if exemplar is not None:
             call.traced = _trace(exemplar, &call.call.trace)
         return call
 
     def start(self, exemplar=None):
-        """Begins a call; the result is for end(). exemplar: the trace that it belongs to."""
+        """Begin a call, and return it for end(). exemplar: the trace of the call, or None."""
         cdef OpenCall call = _open_call(self) if exemplar is None else self.traced(exemplar)
         _begin(call)
         return call
 
     def end(self, call, exception=None):
-        """Ends a call of start(), on the series where it began.
+        """End a call of start(), on the series where it began.
 
-        exception: the name of its class if one was raised.
+        Args:
+            call: the result of start(); anything else is counted as a bad value.
+            exception: the name of the class of the exception that the call raised, or None.
         """
         if isinstance(call, OpenCall):
             if exception is None:
@@ -164,7 +181,7 @@ cdef class CallSeries(Series):
             shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
 
     cdef _ExceptionSeries _thrown(self, object exception):
-        """The exceptions of one class. None, and counted, if that is no name of one."""
+        """Return the series of one exception class, or None, counted, if that is not a name."""
         cdef _ExceptionSeries thrown = None
         cdef bytes text
         try:

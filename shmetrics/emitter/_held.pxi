@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-# Spans that are said while the process asks for a lane. It has no ring then, and one of its threads
-# waits; what the others say is held until that one knows more. Part of _ring.pyx.
+# Spans that are recorded while the process asks for a lane. It has no ring then, and one of its
+# threads waits for the answer. Spans of the other threads are held until then. Part of _ring.pyx.
 
 cdef enum:
     _MOST_HELD = 256
 
-cdef list _held = None  # None: nobody asks
-cdef uint32_t _held_epoch = 0  # the process that does: what its parent holds is not the child's
+cdef list _held = None  # None: no thread asks for a lane
+cdef uint32_t _held_epoch = 0  # of the process that asks: a child does not own its parent's spans
 
 
 cdef class _Held:
@@ -17,7 +17,7 @@ cdef class _Held:
 
 cdef bint _hold(SpanSeries series, const shm_span *span, const unsigned char *info,
                 uint32_t info_bytes) except -1:
-    """False: it is not to be held, or there are too many."""
+    """Hold a span. Return false if too many are held, or if the parent process holds them."""
     cdef _Held held
     if _held_epoch != shm_process_producer().epoch or len(_held) >= _MOST_HELD:
         return False
@@ -30,7 +30,7 @@ cdef bint _hold(SpanSeries series, const shm_span *span, const unsigned char *in
 
 
 cdef bint _hold_spans() except -1:
-    """From now on they wait for _say_spans(). False: they do already."""
+    """Hold spans until _release_spans(). Return false if they are held already."""
     global _held, _held_epoch
     cdef uint32_t epoch = shm_process_producer().epoch
     if _held is not None and _held_epoch == epoch:
@@ -40,8 +40,8 @@ cdef bint _hold_spans() except -1:
     return True
 
 
-cdef int _say_spans() except -1:
-    """Those that wait go into the lane. If there still is none they are dropped, and counted."""
+cdef int _release_spans() except -1:
+    """Record the held spans. Without a lane they are dropped, and counted."""
     global _held
     cdef list held = _held
     cdef _Held each

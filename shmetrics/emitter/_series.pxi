@@ -2,10 +2,10 @@
 # Families, and the series of counters, gauges and histograms. Part of _ring.pyx.
 
 cdef bint _converted(object amount, double *value):
-    """A number that is no float as a double. False, and counted, if it is not one.
+    """Convert an object that is not a float to a double. Return false, and count, if it fails.
 
-    Nothing in this module returns out of an except clause: what Cython makes of that crashes if
-    there is no memory for a traceback.
+    No function of this module returns from an except clause: the code that Cython makes for that
+    crashes if there is no memory for a traceback.
     """
     cdef bint found = True
     try:
@@ -20,7 +20,7 @@ cdef bint _converted(object amount, double *value):
 
 
 cdef inline bint _number(object amount, double *value):
-    """The same of any number, in the caller's own code if it is a float: nearly all are."""
+    """Convert any number to a double. Inlined, as nearly all numbers are floats."""
     if type(amount) is float:
         value[0] = <double>amount
         return True
@@ -28,9 +28,16 @@ cdef inline bint _number(object amount, double *value):
 
 
 cdef bint _trace(object exemplar, shm_trace *trace):
-    """The trace that an exemplar names, as prometheus_client takes one: {"trace_id": 32 digits or a
-    UUID, "span_id": 16 digits}. False if it names none. What was given and cannot be kept, it or
-    another label, is counted.
+    """Read the trace of an exemplar, in prometheus_client's form.
+
+    Labels that cannot be kept are counted as a bad exemplar.
+
+    Args:
+        exemplar: {"trace_id": 32 hexadecimal digits or a UUID, "span_id": 16 digits}.
+        trace: is filled in.
+
+    Returns:
+        False if the exemplar names no trace.
     """
     cdef bint found = False
     cdef Py_ssize_t length, kept = 0, given = 0
@@ -55,7 +62,11 @@ cdef bint _trace(object exemplar, shm_trace *trace):
 
 
 cdef class Family:
-    """A metric family as this process defines it. text: the payload of its dictionary entry."""
+    """A metric family as this process defines it.
+
+    Its arguments are the type, the finite bounds of its buckets (doubles), and the payload of its
+    dictionary entry.
+    """
 
     cdef shm_family family
     cdef object _text
@@ -73,9 +84,13 @@ cdef class Family:
 
 
 def texts(tuple values, str none):
-    """Label values as texts: str() of each, and none for None. The same tuple if they are texts.
+    """Return label values as texts, or the same tuple if all are texts.
 
-    Here because it is on the way of every labels().
+    It is compiled because every labels() calls it.
+
+    Args:
+        values: the label values; str() converts each.
+        none: the text for None.
     """
     for value in values:
         if type(value) is not str:
@@ -91,9 +106,10 @@ cdef int _set_text(shm_series *series, bytes text) except -1:
 
 
 cdef class Series:
-    """One series of a family. text: the payload of its dictionary entry.
+    """One series of a family.
 
-    None: it has none, and what it records counts in the family's overflow series.
+    Its arguments are the family and the payload of its dictionary entry. Without a payload (None)
+    its events count in the family's overflow series.
     """
 
     cdef shm_series series
@@ -112,7 +128,7 @@ cdef class Series:
 
 cdef class CounterSeries(Series):
     def inc(self, amount=1.0, exemplar=None):
-        """Adds amount (>= 0). exemplar: the trace that this one event belongs to."""
+        """Add *amount* (>= 0). exemplar: the trace of this event, or None."""
         cdef double value
         if exemplar is not None:
             self._inc_traced(amount, exemplar)
@@ -145,21 +161,21 @@ cdef class GaugeSeries(Series):
         return 0
 
     def set(self, value):
-        """The gauge is value."""
+        """Set the gauge to *value*."""
         self._write(value, 1.0, False)
 
     def inc(self, amount=1.0):
-        """Adds amount."""
+        """Add *amount*."""
         self._write(amount, 1.0, True)
 
     def dec(self, amount=1.0):
-        """Takes amount away."""
+        """Subtract *amount*."""
         self._write(amount, -1.0, True)
 
 
 cdef class HistogramSeries(Series):
     def observe(self, amount, exemplar=None):
-        """Takes one value. exemplar: the trace that it belongs to."""
+        """Observe *amount*. exemplar: the trace of this event, or None."""
         cdef double value
         if exemplar is not None:
             self._observe_traced(amount, exemplar)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# Spans: the start and the stop of what belongs to a trace. Part of _ring.pyx.
+# Starts and stops of spans. Part of _ring.pyx.
 
 cdef enum:
-    _DEPTH = 8  # of maps and lists in each other; what is deeper is said as a text
-    _MOST_MEMBERS = 1024  # of one of them
+    _DEPTH = 8  # of nested maps and lists; anything deeper is recorded as a text
+    _MOST_MEMBERS = 1024  # of one map or list
 
 
 cdef bint _put_text(shm_info *info, str text) except -1:
@@ -17,7 +17,7 @@ cdef bint _put_pair(shm_info *info, object key, object value, int depth) except 
 
 
 cdef bint _put_members(shm_info *info, object members, bint is_map, int depth) except -1:
-    """As many of them as there is room for."""
+    """Put a map or list, with as many members as fit. Return false if not even an empty one fits."""
     cdef unsigned char *before
     cdef uint16_t n = 0
     cdef bint has_room
@@ -40,7 +40,7 @@ cdef bint _put_members(shm_info *info, object members, bint is_map, int depth) e
 
 
 cdef bint _put(shm_info *info, object value, int depth) except -1:
-    """False: there was no room for it."""
+    """Put a value. Return false if it does not fit."""
     if isinstance(value, str):
         return _put_text(info, str(value))
     if value is None:
@@ -57,7 +57,7 @@ cdef bint _put(shm_info *info, object value, int depth) except -1:
 
 
 cdef bint _id(uint8_t *to, object id) except -1:
-    """An id: 32 hexadecimal digits, or a UUID. False: it is not one."""
+    """Read an id, 32 hexadecimal digits or a UUID. Return false if the text is not an id."""
     cdef shm_trace trace
     cdef Py_ssize_t length
     cdef const char *text = PyUnicode_AsUTF8AndSize(id, &length)
@@ -76,8 +76,11 @@ cdef int _pack(shm_info *packed, unsigned char *to, dict info) except -1:
 
 
 cdef class SpanSeries(Series):
-    """Spans of one name, of one service, on one host. Ids are texts: UUIDs, as OSProfiler makes
-    them. Most spans say that host and nothing else, for which no slot is taken."""
+    """The spans of one name, one service and one host.
+
+    Ids are UUIDs as texts, as OSProfiler makes them. The info of most spans is that host and
+    nothing else, which takes no slot of the ring.
+    """
 
     cdef str _host
 
@@ -85,12 +88,18 @@ cdef class SpanSeries(Series):
         self._host = str(host)
 
     def start(self, id, trace, parent, dict info=None):
-        """A span begins. parent: the span around it, or the trace itself. info: what is known of
-        it; what there is no room for is cut."""
+        """Record the start of a span.
+
+        Args:
+            id: the id of the span.
+            trace: the id of its trace.
+            parent: the id of the span around it, or of the trace.
+            info: what is known about the span; it is cut if it does not fit.
+        """
         self._read(SHM_KIND_SPAN_START, id, trace, parent, info)
 
     def stop(self, id, trace, parent, dict info=None):
-        """It ends."""
+        """Record the stop of a span, with the arguments of start()."""
         self._read(SHM_KIND_SPAN_STOP, id, trace, parent, info)
 
     cdef int _read(self, int kind, object id, object trace, object parent, dict info) except -1:
@@ -144,15 +153,23 @@ cdef class SpanSeries(Series):
 
     cdef void _emit(self, const shm_span *span, const unsigned char *info,
                     uint32_t info_bytes) noexcept:
-        """Now or never."""
+        """Record a span. Without a lane it is dropped, and counted."""
         if shm_emit_span(shm_process_producer(), &self.series, span, info,
                          info_bytes) == SHM_ATTENTION:
             shm_count_drop(shm_process_producer(), SHM_DROP_SPAN, 1)
 
 
 cdef int record_span(object series, shm_span *span, object info) except -1:
-    """What begins or ends in a span whose kind and ids are known. series: its SpanSeries. info: a
-    dictionary; or a host, of which nothing more is known. Raises TypeError for others."""
+    """Record the start or stop of a span.
+
+    Args:
+        series: its SpanSeries.
+        span: has its kind and ids.
+        info: a dictionary, or a text, which is the host alone.
+
+    Raises:
+        TypeError: the info or the series is of another type.
+    """
     cdef SpanSeries its = series
     span.flags = 0
     if type(info) is not str:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Blocks that cost little: what `with` does besides what is done in it. Part of each module in which
-# there are any. (PEP 590: a function is given its arguments where they are, and no tuple of them.)
+# Cheap blocks: entering and leaving one with `with` makes no object. Included in each module that
+# has such blocks. (PEP 590, vectorcall: a function gets its arguments in place, without a tuple.)
 
 cdef extern from *:
     """
@@ -20,10 +20,10 @@ ctypedef object (*vectorcall)(PyObject *, PyObject *const *, size_t, PyObject *)
 
 
 cdef class _Itself:
-    """What such a block has for __enter__ and __exit__: itself, and it knows which one is meant.
+    """The __enter__ and __exit__ of a cheap block: the block itself, which knows which is called.
 
-    `with` looks both up at once and then calls them. If they were methods it would make two objects
-    to bind them, which takes longer than all that is recorded.
+    `with` looks both up first and then calls them. As methods they would need two bound objects,
+    and making these takes longer than the recording.
     """
 
     def __get__(self, instance, owner):

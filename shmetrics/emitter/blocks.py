@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`with` blocks and decorators around an instrument: time(), track_inprogress(), ..."""
+"""Blocks and decorators that an instrument gives: time(), track_inprogress(), ..."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Block:
-    """Calls enter() before and leave(exception class or None) after what it surrounds.
+    """A context manager that can also decorate a function.
 
-    As a decorator it makes a new block per run, so that recursion, threads and tasks do not meet.
+    As a decorator it makes a new block for each run, so that recursion, threads and tasks do not
+    share one.
     """
 
     def __init__(
         self, enter: Callable[[], Any], leave: Callable[[Any, type[BaseException] | None], None]
     ) -> None:
+        """Keep what is called around the block.
+
+        Args:
+            enter: called first; its result is the state of the block.
+            leave: called last, with the state and the class of the exception that leaves the
+                block, or None.
+        """
         self._enter = enter
         self._leave = leave
         self._state: Any = None
@@ -36,8 +44,10 @@ class Block:
         self._leave(self._state, kind)
 
     def __call__(self, function: Function) -> Function:
-        """The same callable, each run of it within a new block; what is none stays as it is, and
-        is counted."""
+        """Return the function with each of its runs in a new block. Never raises.
+
+        An object that is not callable is returned unchanged, and counted as a bad value.
+        """
         try:
             from shmetrics.emitter.decorator import decorated  # loads much that few need
 
@@ -49,5 +59,5 @@ class Block:
 
 
 def timer(take_seconds: Callable[[float], None]) -> Block:
-    """Gives the seconds that the block took."""
+    """Return a block that passes its duration, in seconds, to *take_seconds*."""
     return Block(perf_counter, lambda begun, kind: take_seconds(max(perf_counter() - begun, 0.0)))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One series of an instrument: the compiled recording methods, and the blocks around them."""
+"""The children of instruments: compiled recording methods, and the blocks around them.
+
+A child is one series, an instrument with the values of its labels.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,12 @@ Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
 
 class CounterChild(_ring.CounterSeries):
-    """A counter with its labels."""
+    """One series of a counter."""
 
     __slots__ = ()
 
     def count_exceptions(self, exception: Exceptions = Exception) -> Block:
-        """Counts the exceptions of this class that leave the block."""
+        """Return a block that counts the exceptions of this class, or classes, that leave it."""
 
         def leave(_: None, kind: type[BaseException] | None) -> None:
             try:
@@ -31,48 +34,48 @@ class CounterChild(_ring.CounterSeries):
 
 
 class GaugeChild(_ring.GaugeSeries):
-    """A gauge with its labels."""
+    """One series of a gauge."""
 
     __slots__ = ()
 
     def set_to_current_time(self) -> None:
-        """Unix time, in seconds."""
+        """Set the gauge to Unix time, in seconds."""
         self.set(time.time())
 
     def track_inprogress(self) -> Block:
-        """One more while the block runs."""
+        """Return a block that adds 1 to the gauge while it runs."""
         return Block(self.inc, lambda _, kind: self.dec())
 
     def time(self) -> Block:
-        """The seconds that the block took last."""
+        """Return a block that sets the gauge to its duration, in seconds."""
         return timer(self.set)
 
 
 class HistogramChild(_ring.HistogramSeries):
-    """A histogram with its labels."""
+    """One series of a histogram."""
 
     __slots__ = ()
 
     def time(self) -> Block:
-        """Observes the seconds that the block takes."""
+        """Return a block that observes its duration, in seconds."""
         return timer(self.observe)
 
 
 class CallsChild(_ring.CallSeries):
-    """Calls with one set of labels: `with call(): ...`, or start() and end().
+    """One series of calls: `with call(): ...`, or start() and end().
 
-    One that belongs to a trace: `with call.traced(exemplar): ...`, or start(exemplar). An exemplar
-    is what Counter.inc() takes.
+    For a call of a trace, use `with call.traced(exemplar): ...`, or start(exemplar). The exemplar
+    has the form that Counter.inc() takes.
     """
 
     __slots__ = ()
 
 
 class Nothing:
-    """Stands in for a child whose labels were wrong: it takes everything and keeps nothing."""
+    """A child that records nothing, for labels that were wrong. It accepts every argument."""
 
     def inc(self, *_: object, **__: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     dec = set = observe = set_to_current_time = end = inc
 
@@ -82,7 +85,7 @@ class Nothing:
     track_inprogress = time = __call__ = traced = count_exceptions
 
     def start(self, *_: object, **__: object) -> Any:
-        """A token that means nothing."""
+        """Return a token for end(), which does nothing with it."""
         return None
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A decorator: what a callable does runs within a block, whatever kind of callable it is.
+"""A decorator that runs a callable of any kind within a block.
 
-The result is of the same kind: a coroutine function stays one, and so do generators of both sorts.
-Each run has a block of its own, from its first step to its end. A coroutine or generator that is
-closed, or that nobody needs any more, ends there; one that never began has no block.
+The result is of the same kind: a coroutine function stays one, and so do both sorts of generators.
+Each run has its own block, from its first step to its end. The block of a coroutine or generator
+ends when that is closed or collected as garbage; one that never began has no block.
 """
 
 from __future__ import annotations
@@ -21,10 +21,17 @@ Blocks = Callable[[], AbstractContextManager[Any]]  # gives a new one per run
 
 
 def decorated(function: Any, blocks: Blocks) -> Any:
-    """The same callable, within a block. Raises TypeError if it is none.
+    """Return a callable of the same kind that runs the function within a block.
 
-    Only what says that it is a coroutine function or a generator is known for one. A function that
-    gives a coroutine which it got elsewhere is a function, and measured as that.
+    The kind is the one that the function declares. A plain function that returns a coroutine made
+    elsewhere is measured as a plain function.
+
+    Args:
+        function: a callable, a classmethod or a staticmethod.
+        blocks: makes the block of each run.
+
+    Raises:
+        TypeError: the function is not callable.
     """
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(decorated(function.__func__, blocks))
@@ -48,7 +55,7 @@ def decorated(function: Any, blocks: Blocks) -> Any:
 
 
 def _is(kind: Callable[[Any], bool], function: Any) -> bool:
-    """Whether a callable is of a kind, or an object is whose class can be called."""
+    """Tell whether a callable, or the __call__ of its class, is of a kind."""
     while isinstance(function, functools.partial):
         function = function.func
     return kind(function) or kind(type(function).__call__)
@@ -57,14 +64,14 @@ def _is(kind: Callable[[Any], bool], function: Any) -> bool:
 def _is_coroutine_function(function: Any) -> bool:
     if inspect.iscoroutinefunction(function):
         return True
-    # What asyncio marks, in whose name others do: it is loaded where anything has its mark.
+    # Others use asyncio's mark too. A marked function can exist only where asyncio is loaded.
     asyncio = sys.modules.get("asyncio.coroutines")
     mark = getattr(asyncio, "_is_coroutine", None)
     return mark is not None and getattr(function, "_is_coroutine", None) is mark
 
 
 def _gives_awaitables(function: Any) -> bool:
-    """Whether it is a generator function by types.coroutine()."""
+    """Tell whether types.coroutine() made this generator function."""
     code = getattr(function, "__code__", None)
     return bool(getattr(code, "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
 
@@ -120,8 +127,11 @@ def _async_generator(function: Function, blocks: Blocks) -> Callable[..., AsyncG
 
 
 def _first_step(generator: AsyncGenerator[Any, Any]) -> Any:
-    """Its first step, of which an event loop is told nothing: it knows the one around it, which
-    closes this one. At its end a loop closes all that it knows of, at once, and two would meet."""
+    """Return the first step of a generator, without registering it at the event loop.
+
+    The loop knows the generator around this one, which closes this one. At its end a loop closes
+    all registered generators at once: if it knew both, it would close this one twice.
+    """
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(None, None)
     try:

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many definitions a process keeps for one family: what bounds an emitter's memory."""
+"""The bound for the definitions of one family, which bounds the memory of an emitter."""
 
 from __future__ import annotations
 
 from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import encode_strings
 
-# A lane of the default size has room for some 500 series and the largest for some 50,000; but what
-# is kept here is kept in each process, in a few hundred bytes per definition.
+# A lane of the default size holds some 500 series, the largest some 50,000. This memory is used in
+# each process, with a few hundred bytes per definition.
 MAX_DEFINITIONS = 10_000
 
-# Of their payloads: so many definitions, of the length that label values usually have.
+# For the payloads of that many definitions, with label values of usual length.
 MAX_BYTES = 4 * 1024 * 1024
 
 
 class DefinitionBudget:
-    """Counts what a family's definitions take."""
+    """The number of a family's definitions, and the bytes of their payloads."""
 
     __slots__ = ("definitions", "n_bytes")
 
@@ -24,7 +24,14 @@ class DefinitionBudget:
         self.n_bytes = 0
 
     def payload(self, strings: tuple[str, ...]) -> bytes | None:
-        """The payload of one more definition, or None if there is no room for it."""
+        """Return the payload of one more definition, and count it.
+
+        Args:
+            strings: the label values, or the name of an exception's class.
+
+        Returns:
+            The payload, or None if it does not fit into a lane's entry or into the budget.
+        """
         if (
             self.definitions >= MAX_DEFINITIONS
             or sum(map(len, strings)) > _ring.ENTRY_MAX_BYTES  # not even worth encoding
@@ -39,6 +46,6 @@ class DefinitionBudget:
         return payload
 
     def give_back(self, payload: bytes) -> None:
-        """Nothing is defined with this payload after all."""
+        """Uncount a payload of payload() with which nothing was defined."""
         self.definitions -= 1
         self.n_bytes -= len(payload)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A metric family of this process: there is one of it, however often its instrument is made.
+"""A metric family of this process: one family, however often its instrument is made.
 
-Making an instrument again, in a poll, per connection, or because its module is loaded again, finds
-the family that is there, with its children and its room. It is there even if nobody holds the first
-instrument any more, and in a forked child, which defines it anew in its own lane.
+A service may make an instrument again: in a poll, for each connection, or because a module is
+loaded again. It then gets the family that exists, with its children and its budget. The family
+stays even if the first instrument is deleted. A forked child keeps it as well, and defines it anew
+in its own lane.
 """
 
 from __future__ import annotations
@@ -17,17 +18,23 @@ from shmetrics.dictionary import Definition, encode_definition
 from shmetrics.emitter.definition_budget import DefinitionBudget
 from shmetrics.emitter.label_rules import Ruled
 
-# So many are kept, more than any lane is meant for. If a process makes new names without end, those
-# that are beyond are kept by their instruments alone.
+# More than any lane is meant for. A process that makes new names without end gets more families,
+# but only their instruments hold them.
 MAX_FAMILIES = 10_000
 
 Child = TypeVar("Child")
 
 
 class Family(Generic[Child]):
-    """Its series by label values, the room that they take, and one for what has no room.
+    """A family with its children, the budget for them, and the child for overflow.
 
-    make: makes a series of a family out of the payload of its dictionary entry; None for overflow.
+    Attributes:
+        definition: name, type and labels.
+        ring: the family as the compiled binding has it.
+        budget: the bound for definitions.
+        ruled: applies the label rules to values.
+        children: the children by label values, in the order of the labels.
+        overflow: the child that counts events whose labels exceed the budget.
     """
 
     __slots__ = ("_make", "budget", "children", "definition", "overflow", "ring", "ruled")
@@ -35,6 +42,13 @@ class Family(Generic[Child]):
     def __init__(
         self, definition: Definition, make: Callable[[Family[Child], bytes | None], Child]
     ) -> None:
+        """Define a family.
+
+        Args:
+            definition: what the family is.
+            make: makes a child of a family from the payload of its dictionary entry, or the
+                overflow child from None.
+        """
         self.definition = definition
         self.ring = _ring.Family(
             definition.type, array("d", definition.bounds), encode_definition(definition)
@@ -46,8 +60,11 @@ class Family(Generic[Child]):
         self.overflow = make(self, None)
 
     def new_child(self, values: tuple[str, ...]) -> Child:
-        """A child for values that have none: their own, that of what the label rules make of them,
-        or the one for all that have no room."""
+        """Return a child for label values that have no child yet.
+
+        The label rules change the values first. The result is the child of the changed values,
+        made if there is none, or the overflow child if the budget is used up.
+        """
         values = self.ruled(values)
         child = self.children.get(values)
         if child is not None:
@@ -65,7 +82,10 @@ class Family(Generic[Child]):
 def family_of(
     definition: Definition, make: Callable[[Family[Child], bytes | None], Child]
 ) -> Family[Child]:
-    """The family with this name and shape, made if there is none. The first one's help stays."""
+    """Return the family with this definition, and make it if there is none.
+
+    Definitions that differ only in their help are of one family, which keeps the first help.
+    """
     shape = definition.shape()
     found: Any = _ring.families.get(shape)
     if found is None:

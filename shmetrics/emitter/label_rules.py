@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The label rules that the collector told this process, and what they make of label values.
+"""The label rules that this process received from the collector, applied to label values.
 
-They are applied where label values become a child: what has one already keeps it, and the
-collector applies the rules to that. Values without end then cost neither room in the lane nor
-memory here: only what the rules make of them is kept.
+The process applies them when label values become a child. Children that exist keep their values;
+the collector applies the rules to those. So an endless number of values takes no space in the lane
+and no memory here: only the results of the rules are kept.
 
-Gauges are left to the collector: two of them in one place would overwrite each other.
+The rules for gauges are left to the collector: two gauges in one place would overwrite each other.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import Rule, Ruling, decode
 
-# Of each family, what the rules have made of so many label sets is remembered, if these are short:
-# a process that talks to a few thousand servers looks them up.
+# Label sets per family whose results are remembered, if they are short: enough for a process that
+# talks to a few thousand servers.
 MAX_KNOWN = 4096
 MAX_KNOWN_CHARS = 500
 
@@ -24,7 +24,14 @@ _rules: tuple[Rule, ...] = ()
 
 
 def take(text: str) -> None:
-    """From now on these are the rules. Raises ValueError, and leaves none, if they are not any."""
+    """Replace the rules of this process.
+
+    Args:
+        text: the rules, as label_rules/rule.py writes them.
+
+    Raises:
+        ValueError: the text is not rules. The process has none then.
+    """
     global _text, _rules
     if text != _text:
         _text, _rules = "", ()
@@ -33,7 +40,7 @@ def take(text: str) -> None:
 
 
 class Ruled:
-    """The label values of one family, as the rules of the moment have them."""
+    """A function that applies the current rules to the label values of one family."""
 
     __slots__ = ("_definition", "_known", "_rules", "_ruling")
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process's lane: when to ask for one, and what to do with the answer.
+"""The registration of this process: when to ask for a lane, and what to do with the answer.
 
-All of it runs on the slow path of a record. The first time it may wait 50 ms for the collector's
-answer; after that it never waits. It comes back once a second, but every 10 ms for the first second
-in which something may come of that: an answer on its way, or room in the queue of those who ask. A
-forked child starts over.
+All of it runs on the slow path of a record. The first try may wait 50 ms for the collector's
+answer; later tries never wait. There is one try a second. While a try may soon succeed, because an
+answer is on its way or the collector's queue is full, there is one every 10 ms, for a second at
+most. A forked child starts over.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from shmetrics.emitter import label_rules
 from shmetrics.registration import client, protocol
 
 FIRST_WAIT_NS = 50_000_000
-# Until there is a lane, spans are lost: a late answer should not cost a whole second of them. And
-# where a flood keeps the queue full, who asks but once a second may ask for minutes.
+# Spans are lost until there is a lane, so a late answer should not cost a whole second of them.
+# And where many processes keep the queue full, one that asks once a second may ask for minutes.
 SOON_FOR_NS = 1_000_000_000
 
 
 def process_name() -> str:
-    """The `process` label: SHMETRICS_PROCESS, or the program's name."""
+    """Return the `process` label: SHMETRICS_PROCESS, or the program's name."""
     named = os.environ.get("SHMETRICS_PROCESS")
     if named:
         return named
@@ -47,7 +47,11 @@ def _why_none(error: Exception) -> str:
 
 
 class Registration:
-    """This process's way to a lane."""
+    """The registration of this process, over all its tries.
+
+    Attributes:
+        last_problem: one line on why there is no lane, or "".
+    """
 
     def __init__(self) -> None:
         self.last_problem = refusal
@@ -57,11 +61,11 @@ class Registration:
         self._hopeful_since_ns: int | None = None
 
     def attend(self) -> None:
-        """Called by the binding. Never waits, but the first time in a process."""
+        """Try to get a lane. The binding calls this; only the first call in a process waits."""
         epoch = _ring.process_epoch()
-        if self._busy_epoch == epoch:  # a signal handler or another thread records meanwhile
+        if self._busy_epoch == epoch:  # a signal handler or another thread is recording
             return
-        self._busy_epoch = epoch  # and no mere flag: a child forked by another thread is not busy
+        self._busy_epoch = epoch  # not a plain flag: a child forked by another thread is not busy
         try:
             first = self._waited_epoch != epoch
             if first:
@@ -72,7 +76,7 @@ class Registration:
             self._busy_epoch = -1
 
     def finish(self) -> None:
-        """At exit: a last chance for what no collector has seen yet."""
+        """Try once more at the exit, if the process has recorded what no collector has seen."""
         status = _ring.process_status()
         has = any(status.get(what) for what in ("recorded", "spilled", "gauge_writes"))
         if status["state"] == "private" and has:
@@ -83,7 +87,7 @@ class Registration:
         status = _ring.process_status()
         if status["state"] == "registered":
             if not status["closed"]:
-                return  # somebody was faster
+                return  # another thread was faster
             _ring.process_detach()
         attempt = self._attempt
         if attempt is not None and attempt.epoch != _ring.process_epoch():
@@ -96,7 +100,7 @@ class Registration:
                     os.path.join(runtime_dir.find(), runtime_dir.SOCKET_NAME),
                     protocol.Hello(_ring.LAYOUT_VERSION, 0, process_name()),
                 )
-                self._hopeful_since_ns = None  # a step ahead
+                self._hopeful_since_ns = None  # connected, which is progress
             answer = attempt.answer(wait_ns)
         except (OSError, protocol.ProtocolError) as error:
             if attempt is not None:
@@ -117,7 +121,12 @@ class Registration:
             self.last_problem = f"refused ({answer.result.name.lower()}): {answer.text}"
 
     def _look_again(self, soon: bool) -> None:
-        """In 10 ms, if that has been worth it for less than a second. Otherwise in a second."""
+        """Plan the next try.
+
+        Args:
+            soon: a try may soon succeed: repeat it in 10 ms, for SOON_FOR_NS at most. Otherwise
+                it is repeated in a second.
+        """
         if not soon:
             self._hopeful_since_ns = None
             return
@@ -137,7 +146,7 @@ class Registration:
             return
         try:
             label_rules.take(grant.text)
-        except Exception as error:  # the collector applies them in any case
+        except Exception as error:  # harmless: the collector applies them as well
             self.last_problem = f"the collector's label rules could not be used: {error}"
 
 
@@ -145,30 +154,31 @@ registration = Registration()
 
 
 def start() -> None:
-    """Makes this process ready to record. Costs nothing until it does."""
+    """Prepare this process to record. It asks for no lane before its first record."""
     _ring.process_init(os.environ.get("SHMETRICS_DISABLE") == "1", registration.attend)
     atexit.register(registration.finish)
 
 
 def status() -> dict[str, object]:
-    """Return how this process's recording stands.
+    """Return how the recording of this process stands.
 
     Returns:
-        A dictionary with these keys.
+        A dictionary with these keys:
 
-        - `connected`: whether a collector has given this process a lane.
-        - `disabled`: whether nothing is recorded, because of `SHMETRICS_DISABLE=1` or of
-          `problem`.
-        - `lane`: the lane's id, or None.
-        - `recorded`: events recorded so far in this lane, those in `spilled` included.
-        - `spilled`: events added to totals because the ring was full or there was no collector.
-          A counter's events need no ring and are not among these.
-        - `overflowed`: events counted under `__overflow__`, for want of room for their labels.
-        - `gauge_writes`: how often a gauge was written.
+        - `connected`: whether a collector has given the process a lane.
+        - `lane`: the id of that lane, or None.
+        - `recorded`: events recorded so far in this lane, in its ring or in its totals.
+        - `spilled`: those of them that were added to totals because the ring was full or there
+          was no collector. Counters need no ring: their events are not among them.
+        - `overflowed`: those of them that count under `__overflow__`, because there was no room
+          for their labels.
+        - `gauge_writes`: writes of gauges.
         - `dropped`: events that could not be kept, by cause.
-        - `registration_errors`: unexpected failures of the registration's upkeep.
-        - `problem`: one line, why there is no lane or why the collector's label rules are not
-          applied here; "" if there is no problem.
+        - `disabled`: whether nothing is recorded, because of SHMETRICS_DISABLE=1 or because of
+          `problem`.
+        - `problem`: one line on why there is no lane, or why the collector's label rules are not
+          applied here.
+        - `registration_errors`: unexpected failures of the registration.
     """
     found = _ring.process_status()
     connected = found["state"] == "registered"

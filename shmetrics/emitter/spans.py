@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spans of a service, in the process's lane: starts and stops of what belongs to traces."""
+"""Spans of a service: their starts and stops, recorded in the lane of the process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition
 from shmetrics.emitter.family import Family, family_of
 
-# The family that every lane calls its spans by; the collector reads the labels in this order.
+# The family of spans in every lane. The collector reads the labels in this order.
 LABELS = ("name", "service", "project", "host")
 _DEFINITION = Definition(_ring.TYPE_SPANS, "spans", "Spans of traces", "", "", LABELS, ())
 _FAMILY: Family[_ring.SpanSeries] = family_of(
@@ -18,21 +18,27 @@ _FAMILY: Family[_ring.SpanSeries] = family_of(
 
 
 class Spans:
-    """The spans of a service: one series per name of them, made when it is first used.
+    """The spans of a service, with one series per name, made at its first use.
 
-    Ids are UUIDs as texts: of the span, of its trace (OSProfiler's base id), and of its parent,
-    which is the trace itself for what is outermost. info: what is known of it, a dictionary of
-    texts, numbers and more of them; what there is no room for is cut, and marked.
+    Ids are UUIDs as texts: that of the span, that of its trace (OSProfiler's base id), and that of
+    its parent, which is the trace itself for an outermost span. The info of a span is a dictionary
+    of texts, numbers, and lists and dictionaries of these; info that is too long is cut and marked.
+
+    Attributes:
+        series: the series by name.
     """
 
     def __init__(self, service: str = "", project: str = "", host: str = "") -> None:
         self._rest = (service, project, host)
-        self.series: dict[str, _ring.SpanSeries] = {}  # those that there are, by name
+        self.series: dict[str, _ring.SpanSeries] = {}
 
     def start(
         self, name: str, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
     ) -> None:
-        """A span of this name begins. Never raises, never waits; what is lost is counted."""
+        """Record the start of a span.
+
+        Never raises and never waits; a start that cannot be recorded is counted as dropped.
+        """
         try:
             series = self.series.get(name) or self.new_series(name)
             series.start(id, trace, parent, info)
@@ -42,7 +48,7 @@ class Spans:
     def stop(
         self, name: str, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
     ) -> None:
-        """It ends."""
+        """Record the stop of a span, as start() records its start."""
         try:
             series = self.series.get(name) or self.new_series(name)
             series.stop(id, trace, parent, info)
@@ -50,7 +56,7 @@ class Spans:
             _ring.process_count_drop(_ring.DROP_BAD_LABELS)
 
     def new_series(self, name: str) -> _ring.SpanSeries:
-        """The spans of a name that is not in `series`; from now on it is, if there is room."""
+        """Return the series of a name that is not in `series`, and add it there if it fits."""
         values = (name, *self._rest)
         series = _FAMILY.children.get(values)
         if series is None:
