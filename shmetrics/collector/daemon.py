@@ -24,7 +24,7 @@ from shmetrics.collector.tracing import Tracing
 from shmetrics.collector.wiring import WebService
 from shmetrics.config import Config
 from shmetrics.destinations.forwarders import Forwarders
-from shmetrics.http.observer import Counts
+from shmetrics.http.observer import Observer
 from shmetrics.label_rules.rule import Rule, encode
 from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
@@ -201,7 +201,7 @@ class Daemon:
             return None
         path = Path(config.path or self._directory.traces)
         forwarders = Forwarders(to.settings() for to in config.forward)
-        return Tracing(path, config.limits(), agent, forwarders)
+        return Tracing(path, config.limits(), self_metrics, forwarders)
 
     def _open_registration(self, self_metrics: SelfMetrics) -> RegistrationServer:
         config = self._config.registration

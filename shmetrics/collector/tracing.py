@@ -16,7 +16,9 @@ from shmetrics.traces.traces import Traces
 class Tracing:
     """What the daemon opens and closes."""
 
-    def __init__(self, path: Path, limits: Limits, agent: Agent, forwarders: Forwarders) -> None:
+    def __init__(
+        self, path: Path, limits: Limits, self_metrics: SelfMetrics, forwarders: Forwarders
+    ) -> None:
         """Takes the forwarders over."""
         self._forwarders = forwarders
         has_others = bool(forwarders.forwarders)
