@@ -462,7 +462,9 @@ def test_kind_signature_and_name_are_kept(of: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "builtin", [len, sorted, print, "".join, [].append, int, dict.get], ids=str
+    "builtin",
+    [len, sorted, print, "".join, [].append, int, dict.get],
+    ids=lambda builtin: builtin.__qualname__,
 )
 def test_a_builtin_can_be_decorated(loopback: Loopback, name: str, builtin: Any) -> None:
     timed = made("Histogram", name).time()(builtin)
@@ -481,7 +483,9 @@ class Unready:
         raise RuntimeError(name)
 
 
-@pytest.mark.parametrize("thing", [None, 7, "text", property(len), Unready()], ids=repr)
+@pytest.mark.parametrize(
+    "thing", [None, 7, "text", property(len), Unready()], ids=lambda thing: type(thing).__name__
+)
 def test_what_cannot_be_decorated_stays_as_it_is(loopback: Loopback, name: str, thing: Any) -> None:
     assert made("Histogram", name).time()(thing) is thing
     assert dropped() == {"bad_value": 1}
