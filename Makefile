@@ -27,7 +27,7 @@ test-pythons: ## the suite on every CPython 3.10 to 3.13 that pyenv or PATH has
 	@EXCEPT="$(EXCEPT)" .ci/pythons
 
 fuzz: build ## fuzzing for MINUTES=10, or RUNS= of each target; TARGETS=drain for some of them
-	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10) $(if $(RUNS),--runs $(RUNS)) $(TARGETS)
+	@$(BIN)/python -m tests.verify.fuzz --minutes $(or $(MINUTES),10) $(if $(RUNS),--runs $(RUNS)) $(TARGETS)
 
 bench: build ## the benchmarks, to benchmarks/results/; QUICK=1 for a short look
 	@$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
@@ -50,7 +50,7 @@ budgets: build ## instructions per event, against benchmarks/budgets.toml
 	@$(BIN)/python -m benchmarks.instructions
 
 soak: build ## kills, restarts, forks and hostile lanes under load, and an exact audit; MINUTES=10 SEED=n
-	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --json build/soak.json
+	@$(BIN)/python -m tests.verify.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --json build/soak.json
 
 check: build ## style, types, and C warnings with every compiler there is
 	@$(BIN)/ruff check --quiet .

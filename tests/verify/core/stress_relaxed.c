@@ -4,8 +4,8 @@
 #define memory_order_release memory_order_relaxed
 #include "shim.c"
 #include "stress.c"
-#include "../../csrc/drain/drain.c"
-#include "../../csrc/drain/totals.c"
-#include "../../csrc/drain/entries.c"
-#include "../../csrc/drain/scale.c"
-#include "../../csrc/drain/state.c"
+#include "../../../csrc/drain/drain.c"
+#include "../../../csrc/drain/totals.c"
+#include "../../../csrc/drain/entries.c"
+#include "../../../csrc/drain/scale.c"
+#include "../../../csrc/drain/state.c"

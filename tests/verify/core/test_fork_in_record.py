@@ -11,8 +11,8 @@ import pytest
 
 from tests.core.sources import DRAIN
 
-ROOT = Path(__file__).resolve().parents[2]
-CORE = ROOT / "tests" / "core"
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="steps by the trap flag of x86-64")
@@ -21,12 +21,12 @@ def test_a_signal_handler_forks_between_any_two_instructions(
     tmp_path: Path, optimisation: str
 ) -> None:
     program = tmp_path / "fork_in_record"
-    sources = (CORE / "fork_in_record.c", ROOT / "csrc" / "emit" / "process.c", *DRAIN)
+    sources = (HERE / "fork_in_record.c", ROOT / "csrc" / "emit" / "process.c", *DRAIN)
     subprocess.run(
         [
             *("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", optimisation, "-pthread"),
             *("-Dpthread_sigmask=step_sigmask", "-Dclock_gettime=step_clock"),
-            *("-I", str(ROOT / "csrc"), "-I", str(CORE)),
+            *("-I", str(ROOT / "csrc"), "-I", str(HERE)),
             *(*map(str, sources), "-o", str(program)),
         ],
         check=True,

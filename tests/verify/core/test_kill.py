@@ -10,8 +10,8 @@ import pytest
 
 from tests.core.sources import DRAIN
 
-ROOT = Path(__file__).resolve().parents[2]
-CORE = ROOT / "tests" / "core"
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 SOURCES = (*DRAIN, ROOT / "csrc" / "drain" / "recovery.c")
 STORES = {"collector": 100, "emitter": 100, "retirement": 1000, "move": 10}  # at least so many
 
@@ -23,7 +23,7 @@ def build_and_run(
     subprocess.run(
         [
             *("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", optimisation),
-            *("-I", str(ROOT / "csrc"), "-I", str(CORE), *map(str, sources), "-o", str(program)),
+            *("-I", str(ROOT / "csrc"), "-I", str(HERE), *map(str, sources), "-o", str(program)),
         ],
         check=True,
     )
@@ -35,7 +35,7 @@ def build_and_run(
 def test_killed_after_any_store_it_leaves_exact_totals(
     tmp_path: Path, who: str, optimisation: str
 ) -> None:
-    done = build_and_run(tmp_path, optimisation, CORE / f"kill_{who}.c", *SOURCES)
+    done = build_and_run(tmp_path, optimisation, HERE / f"kill_{who}.c", *SOURCES)
     assert done.returncode == 0, done.stderr
     changes = int(done.stdout.removeprefix("exact after each of ").split()[0])
     assert changes >= STORES[who]
@@ -43,6 +43,6 @@ def test_killed_after_any_store_it_leaves_exact_totals(
 
 @pytest.mark.parametrize("who", ["collector", "emitter", "retirement"])
 def test_without_the_guard_a_kill_shows(tmp_path: Path, who: str) -> None:
-    done = build_and_run(tmp_path, "-O0", CORE / f"kill_{who}_unguarded.c")
+    done = build_and_run(tmp_path, "-O0", HERE / f"kill_{who}_unguarded.c")
     assert done.returncode == 1, done.stdout
     assert "after change" in done.stderr

@@ -2,7 +2,7 @@
 """Every file of the core under what looks at each access: valgrind, and the compilers' sanitizers.
 
 helgrind and drd are not among them: they know locks, but not C11 atomics, and call every one of the
-lane's a race. Races are for ThreadSanitizer (test_sanitizers.py) and relacy (tests/models).
+lane's a race. Races are for ThreadSanitizer (test_sanitizers.py) and relacy (tests/verify/models).
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-CORE = ROOT / "tests" / "core"
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 CSRC = ROOT / "csrc"
 
-FLAGS = ("-std=gnu11", "-g", "-O1", "-pthread", f"-I{CSRC}", f"-I{CORE}")
+FLAGS = ("-std=gnu11", "-g", "-O1", "-pthread", f"-I{CSRC}", f"-I{HERE}")
 FOUND = 66  # what each is told to exit with
 
 # Programs, with their sources: together all of csrc/.
+TEXT_DRIVER = ROOT / "tests" / "core" / "text_driver.c"
 TEXT = ("render/text", "render/number", "render/decimal")
+WHOLE_LIFE = HERE / "whole.c"
 WHOLE = (
     *(
         "drain/drain",
@@ -68,13 +70,13 @@ TOOLS = {
 
 
 def run(
-    folder: Path, tool: Tool, program: str, parts: tuple[str, ...], *words: str
+    folder: Path, tool: Tool, program: Path, parts: tuple[str, ...], *words: str
 ) -> subprocess.CompletedProcess[str]:
     for needed in (tool.build[0], *tool.run[:1]):
         if shutil.which(needed) is None:
             pytest.skip(f"{needed} is not installed (apt-get install {needed})")
-    binary = folder / program
-    sources = [CORE / f"{program}.c", *(CSRC / f"{part}.c" for part in parts)]
+    binary = folder / program.stem
+    sources = [program, *(CSRC / f"{part}.c" for part in parts)]
     subprocess.run([*tool.build, *FLAGS, *sources, "-lm", "-o", binary], check=True, timeout=600)
     return subprocess.run(
         [*tool.run, binary, *words],
@@ -97,13 +99,13 @@ def test_together_they_are_the_whole_core() -> None:
 
 @pytest.mark.parametrize("name", TOOLS)
 def test_a_life_of_the_core_is_clean(tmp_path: Path, name: str) -> None:
-    done = run(tmp_path, TOOLS[name], "whole", WHOLE)
+    done = run(tmp_path, TOOLS[name], WHOLE_LIFE, WHOLE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "whole\n", "")
 
 
 @pytest.mark.parametrize("name", TOOLS)
 def test_rendering_text_is_clean(tmp_path: Path, name: str) -> None:
-    done = run(tmp_path, TOOLS[name], "text_driver", TEXT, "families", "3", "100")
+    done = run(tmp_path, TOOLS[name], TEXT_DRIVER, TEXT, "families", "3", "100")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
 
@@ -112,4 +114,4 @@ def test_rendering_text_is_clean(tmp_path: Path, name: str) -> None:
     ("name", "mistake"), [(name, mistake) for name in TOOLS for mistake in TOOLS[name].finds]
 )
 def test_a_mistake_is_found(tmp_path: Path, name: str, mistake: str) -> None:
-    assert run(tmp_path, TOOLS[name], "whole", WHOLE, mistake).returncode == FOUND
+    assert run(tmp_path, TOOLS[name], WHOLE_LIFE, WHOLE, mistake).returncode == FOUND

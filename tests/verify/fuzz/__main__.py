@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Long fuzzing: every target in turn, from the inputs that are kept, and what it came to.
 
-    python -m tests.fuzz [--minutes N | --runs N] [--keep] [TARGET...]
+    python -m tests.verify.fuzz [--minutes N | --runs N] [--keep] [TARGET...]
 
 What is found lies in build/fuzz/found; give the file to the target's program to see it again, mend
-the code, and keep the file in tests/fuzz/found/TARGET under a name that says what it was.
+the code, and keep the file in tests/verify/fuzz/found/TARGET under a name that says what it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.fuzz import targets
+from tests.verify.fuzz import targets
 
 BUILD = targets.ROOT / "build" / "fuzz"
 # Share of the time, in parts: the drain is what matters, and the numbers have no state.
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument(
         "--keep",
         action="store_true",
-        help="write the smallest corpus of equal coverage to tests/fuzz",
+        help="write the smallest corpus of equal coverage to tests/verify/fuzz",
     )
     parser.add_argument("targets", nargs="*", default=targets.TARGETS)
     wanted = parser.parse_args()

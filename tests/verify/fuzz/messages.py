@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fuzzing of what Python reads: one function per kind of message, for atheris.
 
-    python -m tests.fuzz.messages TARGET [libFuzzer's options] [corpus...]
+    python -m tests.verify.fuzz.messages TARGET [libFuzzer's options] [corpus...]
 
 Each takes any bytes. It ends well, or with what the reader's docstring names; and what was read,
 written again, is what it was.
@@ -129,7 +129,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 def main() -> None:
     target = TARGETS[sys.argv.pop(1)]
     # libFuzzer starts itself again to merge, by a shell.
-    sys.argv[0] = f"{sys.executable} -m tests.fuzz.messages {target.__name__}"
+    sys.argv[0] = f"{sys.executable} -m tests.verify.fuzz.messages {target.__name__}"
     atheris.Setup(sys.argv, target)
     atheris.Fuzz()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 CSRC = ROOT / "csrc"
 
 _FLAGS = ["-std=gnu11", "-g", "-fno-sanitize-recover=all", "-fsanitize=address,undefined"]
@@ -82,7 +82,7 @@ def command_of(name: str, folder: Path) -> list[str]:
     """The command that runs a target, after whatever building it takes."""
     if name in C_TARGETS:
         return compile_target(name, folder)
-    return [sys.executable, "-m", "tests.fuzz.messages", name]
+    return [sys.executable, "-m", "tests.verify.fuzz.messages", name]
 
 
 def inputs_of(name: str) -> list[Path]:

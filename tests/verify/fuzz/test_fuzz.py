@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.fuzz import targets
+from tests.verify.fuzz import targets
 
 RUNS = {
     "drain": 150_000,

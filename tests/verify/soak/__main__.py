@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A soak: load, kills, restarts, forks and hostile lanes together, and an exact audit at the end.
 
-    python -m tests.soak --minutes 10 --seed 7 --json build/soak.json
+    python -m tests.verify.soak --minutes 10 --seed 7 --json build/soak.json
 
 Exit status 0: every total was exact to the unit, nothing grew, nobody was harmed. 1: not so; the
 folder with what is left of it is kept, and named.
@@ -19,17 +19,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.soak import report
-from tests.soak.account import Wrong
-from tests.soak.plan import Plan
-from tests.soak.run import run
-from tests.soak.scene import Scene
+from tests.verify.soak import report
+from tests.verify.soak.account import Wrong
+from tests.verify.soak.plan import Plan
+from tests.verify.soak.run import run
+from tests.verify.soak.scene import Scene
 
 WARM_SECONDS = 60.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.verify.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument("--json", type=Path, help="where the result goes, too")

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.soak import remains
-from tests.soak.book import (
+from tests.verify.soak import remains
+from tests.verify.soak.book import (
     COLUMNS,
     DROPPED,
     ERRORS,
@@ -21,9 +21,9 @@ from tests.soak.book import (
     Counts,
     Fate,
 )
-from tests.soak.remains import Remains
-from tests.soak.totals import jobs
-from tests.soak.work import COMMON
+from tests.verify.soak.remains import Remains
+from tests.verify.soak.totals import jobs
+from tests.verify.soak.work import COMMON
 
 
 class Wrong(Exception):

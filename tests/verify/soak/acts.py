@@ -12,10 +12,10 @@ import time
 from collections.abc import AsyncIterator
 
 from tests.collector.hostile import TAIL_AT
-from tests.soak import growth
-from tests.soak.crew import Member
-from tests.soak.intruder import KINDS
-from tests.soak.plan import (
+from tests.verify.soak import growth
+from tests.verify.soak.crew import Member
+from tests.verify.soak.intruder import KINDS
+from tests.verify.soak.plan import (
     CALM,
     CHILDREN,
     EMITTERS,
@@ -24,7 +24,7 @@ from tests.soak.plan import (
     VETERANS,
     CollectorAct,
 )
-from tests.soak.scene import Scene
+from tests.verify.soak.scene import Scene
 
 SCRAPE_SECONDS = 0.1
 THAWED_SECONDS = 0.05

@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 from tests.collector.samples import Samples
-from tests.soak import totals
-from tests.soak.account import Account, Wrong
-from tests.soak.book import EVENTS, Counts
-from tests.soak.totals import Sample, Totals
+from tests.verify.soak import totals
+from tests.verify.soak.account import Account, Wrong
+from tests.verify.soak.book import EVENTS, Counts
+from tests.verify.soak.totals import Sample, Totals
 
 OURS = ("soak_", "hostile_")  # the families of the emitters
 

@@ -15,8 +15,8 @@ import urllib.request
 from pathlib import Path
 
 from tests.collector.samples import Samples, parse
-from tests.soak.account import Wrong
-from tests.soak.web_file import AUTHORIZATION
+from tests.verify.soak.account import Wrong
+from tests.verify.soak.web_file import AUTHORIZATION
 
 PATIENCE_SECONDS = 60
 _READY = re.compile(r"ready: (http://\S+)")

@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from tests.collector.node import ROOT
-from tests.soak import remains
-from tests.soak.account import Account, Wrong
-from tests.soak.audit import Audit
-from tests.soak.book import Book
+from tests.verify.soak import remains
+from tests.verify.soak.account import Account, Wrong
+from tests.verify.soak.audit import Audit
+from tests.verify.soak.book import Book
 
 
 class Member:
@@ -72,26 +72,26 @@ class Crew:
         name = self._name("emitter")
         account = self._account(name, topic)
         command = [str(account.path), topic, f"{self._seed}/{name}", str(pause_seconds)]
-        return self._start(name, ["tests.soak.emitter", *command], [account])
+        return self._start(name, ["tests.verify.soak.emitter", *command], [account])
 
     def storm(self, topic: str, children: int) -> Member:
         name = self._name("storm")
         accounts = [self._account(f"{name}-{n}", topic) for n in range(children + 1)]
         first, *others = (str(account.path) for account in accounts)
         command = [first, topic, f"{self._seed}/{name}", str(self._runtime_dir), str(self._graves)]
-        return self._start(name, ["tests.soak.storm", *command, *others], accounts)
+        return self._start(name, ["tests.verify.soak.storm", *command, *others], accounts)
 
     def daemon(self, topic: str) -> Member:
         name = self._name("daemon")
         accounts = [self._account(f"{name}-{n}", topic) for n in range(2)]
         first, other = (str(account.path) for account in accounts)
         command = [first, topic, f"{self._seed}/{name}", other]
-        return self._start(name, ["tests.soak.daemon", *command], accounts)
+        return self._start(name, ["tests.verify.soak.daemon", *command], accounts)
 
     def intruder(self, kind: str) -> Member:
         name = self._name(kind)
         command = [kind, f"{self._seed}/{name}", str(self._runtime_dir)]
-        return self._start(name, ["tests.soak.intruder", *command], [])
+        return self._start(name, ["tests.verify.soak.intruder", *command], [])
 
     def _name(self, what: str) -> str:
         self._started += 1

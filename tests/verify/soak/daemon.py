@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A service that becomes a daemon as they always did, and knows no descriptor but its own.
 
-    python -m tests.soak.daemon BOOK TOPIC SEED CHILD_BOOK
+    python -m tests.verify.soak.daemon BOOK TOPIC SEED CHILD_BOOK
 
 It emits, closes all that it does not know, and opens files and sockets of its own under the numbers
 that are free then. Its child does the same in a session of its own; its grandchild is the daemon,
@@ -20,8 +20,8 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.soak.book import FATE, Book, Fate
-from tests.soak.work import Work
+from tests.verify.soak.book import FATE, Book, Fate
+from tests.verify.soak.work import Work
 
 CONTENT = b"of the service's own " * 4
 MOST_FDS = 4096

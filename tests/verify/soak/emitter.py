@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process that emits until it is killed, or told by SIGTERM to end.
 
-python -m tests.soak.emitter BOOK TOPIC SEED PAUSE_SECONDS
+python -m tests.verify.soak.emitter BOOK TOPIC SEED PAUSE_SECONDS
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.soak.book import FATE, Book, Fate
-from tests.soak.work import Work
+from tests.verify.soak.book import FATE, Book, Fate
+from tests.verify.soak.work import Work
 
 
 class Told:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.soak.account import Wrong
+from tests.verify.soak.account import Wrong
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process without manners: it gets a lane like everybody else, and then does as it likes.
 
-    python -m tests.soak.intruder KIND SEED RUNTIME_DIR
+    python -m tests.verify.soak.intruder KIND SEED RUNTIME_DIR
 
 Whatever it defines has one of a few names, so that the store stays as large as it is.
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.soak.growth import Figure
-from tests.soak.scene import Scene
+from tests.verify.soak.growth import Figure
+from tests.verify.soak.scene import Scene
 
 COUNTED = ("quarantined", "dropped", "registrations", "quota_exceeded")
 

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Coroutine
 
 from shmetrics.lanes.lane_files import BROKEN, LEDGER, MOST_BROKEN, OWNER
-from tests.soak import acts, growth
-from tests.soak.account import Wrong
-from tests.soak.book import Column
-from tests.soak.collectors import Life
-from tests.soak.crew import Member
-from tests.soak.plan import EMITTERS
-from tests.soak.scene import Scene
+from tests.verify.soak import acts, growth
+from tests.verify.soak.account import Wrong
+from tests.verify.soak.book import Column
+from tests.verify.soak.collectors import Life
+from tests.verify.soak.crew import Member
+from tests.verify.soak.plan import EMITTERS
+from tests.verify.soak.scene import Scene
 
 STAYS = {"lock", "store", "lanes"}
 

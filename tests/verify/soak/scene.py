@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.collector.samples import Samples
-from tests.soak.account import Wrong
-from tests.soak.audit import Audit
-from tests.soak.collectors import Life
-from tests.soak.crew import Crew
-from tests.soak.growth import Growth
-from tests.soak.plan import Plan
-from tests.soak.web_file import WebFile
+from tests.verify.soak.account import Wrong
+from tests.verify.soak.audit import Audit
+from tests.verify.soak.collectors import Life
+from tests.verify.soak.crew import Crew
+from tests.verify.soak.growth import Growth
+from tests.verify.soak.plan import Plan
+from tests.verify.soak.web_file import WebFile
 
 PATIENCE_SECONDS = 180
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fork storm: a process that emits, and between its events forks children that emit a little.
 
-    python -m tests.soak.storm BOOK TOPIC SEED RUNTIME_DIR GRAVES CHILD_BOOK...
+    python -m tests.verify.soak.storm BOOK TOPIC SEED RUNTIME_DIR GRAVES CHILD_BOOK...
 
 Some children are killed; the others end when they are done and have a lane, or after a while
 without one.
@@ -16,9 +16,9 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.soak import remains
-from tests.soak.book import FATE, Book, Fate
-from tests.soak.work import Work
+from tests.verify.soak import remains
+from tests.verify.soak.book import FATE, Book, Fate
+from tests.verify.soak.work import Work
 
 ALONE_SECONDS = 2.0
 ROUNDS = 3

@@ -12,11 +12,11 @@ import pytest
 
 from tests.collector import hostile
 from tests.collector.samples import Samples
-from tests.soak import totals
-from tests.soak.account import Account, Wrong
-from tests.soak.audit import Audit
-from tests.soak.book import COLUMNS, ERRORS, FATE, FIRST, LANE, Book, Column, Fate
-from tests.soak.growth import LIMITS, Growth
+from tests.verify.soak import totals
+from tests.verify.soak.account import Account, Wrong
+from tests.verify.soak.audit import Audit
+from tests.verify.soak.book import COLUMNS, ERRORS, FATE, FIRST, LANE, Book, Column, Fate
+from tests.verify.soak.growth import LIMITS, Growth
 
 JOB, SIZE = Column("job", "own"), Column("size", "own")
 

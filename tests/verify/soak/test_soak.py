@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 from tests.collector.node import ROOT
-from tests.soak.plan import PER_MINUTE, Plan
+from tests.verify.soak.plan import PER_MINUTE, Plan
 
 
 def test_a_short_soak_is_exact_to_the_unit(tmp_path: Path) -> None:
     result = tmp_path / "soak.json"
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "tests.soak", "--minutes", "0.2", "--seed", "3"),
+            *(sys.executable, "-m", "tests.verify.soak", "--minutes", "0.2", "--seed", "3"),
             *("--json", str(result)),
         ],
         cwd=ROOT,

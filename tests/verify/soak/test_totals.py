@@ -6,8 +6,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.soak import totals
-from tests.soak.work import BOUNDS, EXCEPTIONS
+from tests.verify.soak import totals
+from tests.verify.soak.work import BOUNDS, EXCEPTIONS
 
 
 @given(st.integers(0, 200))

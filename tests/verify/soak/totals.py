@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tests.collector.samples import Labels
-from tests.soak.book import Column, Counts
-from tests.soak.work import BOUNDS, COMMON
+from tests.verify.soak.book import Column, Counts
+from tests.verify.soak.work import BOUNDS, COMMON
 
 Sample = tuple[str, Labels]
 Totals = Counter[Sample]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import shmetrics
 from shmetrics import _ring
-from tests.soak.book import COLUMNS, DROPPED, ERRORS, FIRST, LANE, SPILLED, Book, Column
+from tests.verify.soak.book import COLUMNS, DROPPED, ERRORS, FIRST, LANE, SPILLED, Book, Column
 
 COMMON = "everybody"
 BOUNDS = (1.0, 4.0)
