@@ -57,6 +57,7 @@ check: build ## style, types, and C warnings with every compiler there is
 	@$(BIN)/ruff format --check --quiet .
 	@PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 shmetrics benchmarks
 	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo --no-cache >$(VENV)/imports || { cat $(VENV)/imports; exit 1; }
 	@for compiler in $(COMPILERS); do for source in csrc/*/*.[ch]; do \
 	    $$compiler $(C_WARNINGS) -x c -fsyntax-only -include $$source /dev/null || exit 1; \
 	done; done
