@@ -40,7 +40,7 @@ def lanes(collector: Any, count: int, label_sets: int, opened: ExitStack, shared
     from shmetrics import _ring, rpc
     from shmetrics.registration.peer import Peer
     from shmetrics.registration.protocol import Hello
-    from tests.collector.hostile import LaneFile
+    from tests.nodes.hostile import LaneFile
 
     kinds = {name: kind for kind, name in _ring.KIND_NAMES.items()}
     peer = Peer(os.getpid(), os.getuid(), os.getgid())

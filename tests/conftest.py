@@ -7,4 +7,6 @@ pytest_plugins = [
     "tests.servers.prometheus",
     "tests.servers.rabbitmq",
     "tests.servers.services",
+    "tests.nodes.node",
+    "tests.nodes.loopback",
 ]

@@ -104,7 +104,7 @@ def granted(count: int, opened: ExitStack) -> list[Any]:
     from shmetrics import _ring, runtime_dir
     from shmetrics.registration.client import Attempt, Grant
     from shmetrics.registration.protocol import Hello
-    from tests.collector.hostile import LaneFile
+    from tests.nodes.hostile import LaneFile
 
     path = f"{runtime_dir.choose()}/register.sock"
     found = []
@@ -137,7 +137,7 @@ def fill(lanes: list[Any]) -> None:
 
 def until_taken(lanes: list[Any]) -> None:
     """Looks at the lanes alone: the collector is not asked."""
-    from tests.collector.hostile import HEAD_AT, TAIL_AT
+    from tests.nodes.hostile import HEAD_AT, TAIL_AT
 
     deadline = time.monotonic() + TAKEN_S
     while any(lane.get(HEAD_AT) != lane.get(TAIL_AT) for lane in lanes):

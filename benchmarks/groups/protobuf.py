@@ -59,7 +59,7 @@ def ours(count: int) -> Callable[[], AbstractContextManager[Timer]]:
 
 @contextmanager
 def runtime() -> Iterator[Timer]:
-    from tests.exposition import client_model
+    from tests.render import client_model
 
     shown = native_tables(LABEL_SETS)
     yield repeated(lambda: client_model.render(shown, {"hostname": "host-17"}))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.http.authority import PASSWORD, TLS, Authority, hashed, write
 from tests.servers.collector import Collector
-from tests.web.authority import PASSWORD, TLS, Authority, hashed, write
 
 TRACE = "00000000-0000-0000-0000-000000000001"
 

@@ -12,8 +12,8 @@ import pytest
 
 from shmetrics.collector.directory import Directory, DirectoryError
 from shmetrics.store.log import StoreError
-from tests.collector.loopback import open_collector
-from tests.collector.node import Node
+from tests.nodes.loopback import open_collector
+from tests.nodes.node import Node
 
 NOBODY = 65534
 GROUP = 4242

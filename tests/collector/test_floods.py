@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.collector.node import Emitter, Node
+from tests.nodes.node import Emitter, Node
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector.node import Node
-from tests.collector.samples import Samples
+from tests.nodes.node import Node
+from tests.nodes.samples import Samples
 from tests.servers.processes import until
 
 SCRAPERS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import shmetrics
 from shmetrics.collector.collector import Settings
-from tests.collector.loopback import MIB, Loopback
+from tests.nodes.loopback import MIB, Loopback
 
 
 def test_quotas_show_what_is_used_of_them(loopback: Loopback) -> None:

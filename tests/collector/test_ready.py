@@ -13,7 +13,7 @@ import pytest
 from shmetrics.lanes.lane_files import LaneFiles
 from shmetrics.lanes.lane_quota import LaneLimits, LaneQuota
 from shmetrics.store import boot
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 
 def ready(node: Node) -> tuple[int, str]:

@@ -24,11 +24,11 @@ from shmetrics.registration.protocol import Hello
 from shmetrics.store import boot
 from shmetrics.store.boot import moment
 from shmetrics.store.store import Store
-from tests.collector import hostile
-from tests.collector.hostile import LaneFile
-from tests.collector.loopback import open_collector
-from tests.collector.opened import MIB, opened
-from tests.collector.samples import Samples, samples_of
+from tests.nodes import hostile
+from tests.nodes.hostile import LaneFile
+from tests.nodes.loopback import open_collector
+from tests.nodes.opened import MIB, opened
+from tests.nodes.samples import Samples, samples_of
 
 VERSION = Definition(_ring.TYPE_GAUGE, "version", "Version", "", "mostrecent", (), ())
 SMALL = Settings(store_bytes=MIB)

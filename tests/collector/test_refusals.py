@@ -18,10 +18,10 @@ from shmetrics.rate_limited_log import MAX_KINDS, MAX_TEXT
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from tests.collector import hostile
-from tests.collector.hostile import LaneFile
-from tests.collector.loopback import THIS_PROCESS, Loopback
-from tests.collector.node import PRELUDE, ROOT, Node
+from tests.nodes import hostile
+from tests.nodes.hostile import LaneFile
+from tests.nodes.loopback import THIS_PROCESS, Loopback
+from tests.nodes.node import PRELUDE, ROOT, Node
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
@@ -290,7 +290,7 @@ IN_SMALL_TMPFS = """
 from pathlib import Path
 from shmetrics import _ring
 from shmetrics.registration.decision import Refused
-from tests.collector.loopback import THIS_PROCESS, Hello, Loopback, Settings
+from tests.nodes.loopback import THIS_PROCESS, Hello, Loopback, Settings
 from shmetrics.errors import ShmetricsError
 
 def fill(leave):

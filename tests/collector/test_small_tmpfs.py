@@ -13,7 +13,7 @@ from tests.collector.test_refusals import in_small_tmpfs
 # Runs in a mount namespace, where argv[1] is a file system of 2 MiB; argv[2] is elsewhere.
 PROGRAM = """
 from pathlib import Path
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 SERVICE = '''
 import time
@@ -119,7 +119,7 @@ def test_no_emitter_dies_of_a_full_tmpfs(tmp_path: Path) -> None:
 KILLED_AND_FULL = """
 import json
 from pathlib import Path
-from tests.collector.node import Node
+from tests.nodes.node import Node
 from tests.servers.processes import until
 
 def fill():

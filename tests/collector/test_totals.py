@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.collector.node import Node
-from tests.collector.samples import OPENMETRICS, Samples
+from tests.nodes.node import Node
+from tests.nodes.samples import OPENMETRICS, Samples
 
 PROCESSES = 4
 ROUNDS = 100_000  # of five events each: a count, an observation, a start, an end, a count

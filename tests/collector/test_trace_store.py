@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector.node import Node
-from tests.collector.test_spans import BASE, asked, record
+from tests.lanes.test_spans import BASE, asked, record
+from tests.nodes.node import Node
 from tests.servers.processes import until
 
 LIMIT_BYTES = 2 << 20

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A collector in this process, for the tests of this folder."""
 
-from tests.collector.loopback import loopback
+from tests.nodes.loopback import loopback
 
 __all__ = ["loopback"]

@@ -29,7 +29,7 @@ from shmetrics.render import openmetrics
 from shmetrics.store import boot, store
 from shmetrics.store.family import Family
 from shmetrics.store.limits import Limits
-from tests.collector.loopback import MIB, Loopback
+from tests.nodes.loopback import MIB, Loopback
 
 DATA: Final = Path(__file__).with_name("data")
 

@@ -7,8 +7,8 @@ import struct
 
 import shmetrics
 from shmetrics import _ring
-from tests.collector import hostile
-from tests.collector.loopback import Loopback
+from tests.nodes import hostile
+from tests.nodes.loopback import Loopback
 
 
 def test_a_lane_of_another_layout_is_left_for_a_new_one(loopback: Loopback) -> None:

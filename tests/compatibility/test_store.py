@@ -10,9 +10,9 @@ import pytest
 import shmetrics
 from shmetrics import _ring
 from shmetrics.store.store import VERSION
-from tests.collector.loopback import MIB, Loopback
 from tests.compatibility import store
 from tests.compatibility.store import Kept
+from tests.nodes.loopback import MIB, Loopback
 
 FILES = store.kept()
 

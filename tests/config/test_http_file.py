@@ -7,7 +7,7 @@ import pytest
 
 from shmetrics.config.http_file import Credentials
 from shmetrics.errors import ConfigError
-from tests.web.authority import Authority
+from tests.http.authority import Authority
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shmetrics.config import web_file
 from shmetrics.errors import ConfigError
-from tests.web.authority import hashed
+from tests.http.authority import hashed
 
 HASH = hashed()
 

@@ -7,8 +7,8 @@ import itertools
 
 import pytest
 
-from tests.collector.loopback import loopback
-from tests.collector.node import node
+from tests.nodes.loopback import loopback
+from tests.nodes.node import node
 
 __all__ = ["loopback", "name", "node"]
 

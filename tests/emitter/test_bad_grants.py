@@ -14,7 +14,7 @@ from shmetrics import _ring
 from shmetrics.lanes import _drain
 from shmetrics.registration import protocol
 from shmetrics.registration.protocol import Answer, Result
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 SIZES = (64, 4096, 128, 8)
 WHOLE = (

@@ -9,8 +9,8 @@ import copy
 import pytest
 
 import shmetrics
-from tests.collector.loopback import Loopback
 from tests.emitter.recording import dropped, made
+from tests.nodes.loopback import Loopback
 
 
 def test_calls_count_starts_ends_and_exceptions(loopback: Loopback, name: str) -> None:

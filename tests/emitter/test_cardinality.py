@@ -10,9 +10,9 @@ import pytest
 
 import shmetrics
 from shmetrics.emitter import definition_budget
-from tests.collector.loopback import Loopback
-from tests.collector.node import Node
 from tests.emitter.recording import dropped, made
+from tests.nodes.loopback import Loopback
+from tests.nodes.node import Node
 
 OVERFLOW = "__overflow__"
 

@@ -27,8 +27,8 @@ from starlette.routing import Route
 import shmetrics
 from shmetrics.emitter import blocks
 from shmetrics.emitter.blocks import Block
-from tests.collector.loopback import Loopback
 from tests.emitter.recording import dropped, made
+from tests.nodes.loopback import Loopback
 
 # From Python 3.14 on, asyncio's question is deprecated; who asks it is answered as before.
 pytestmark = pytest.mark.filterwarnings("ignore:.*iscoroutinefunction.*:DeprecationWarning")

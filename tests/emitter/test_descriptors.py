@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shmetrics import _ring
-from tests.collector.node import Emitter, Node
+from tests.nodes.node import Emitter, Node
 from tests.servers.processes import until
 
 FROM = 768  # csrc/emit/descriptor.h: where a connection waits for its answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 CHILDREN = 16
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.collector.node import Node
+from tests.nodes.node import Node
 from tests.servers.processes import until
 
 CHILDREN = 1000

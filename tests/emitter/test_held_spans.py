@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 # meanwhile() is run by another thread while the first record waits for the collector's answer.
 ASKING = """

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.collector.node import ROOT, Node
+from tests.nodes.node import ROOT, Node
 
 # The packages that the collector needs, and the parts of the standard library that are large.
 FOREIGN = {

@@ -16,9 +16,9 @@ import pytest
 
 import shmetrics
 from shmetrics.emitter import blocks
-from tests.collector.loopback import Loopback
-from tests.collector.samples import Samples, parse
 from tests.emitter.recording import KINDS, dropped, made
+from tests.nodes.loopback import Loopback
+from tests.nodes.samples import Samples, parse
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from shmetrics import _ring, stub
-from tests.collector.node import ROOT, Node
+from tests.nodes.node import ROOT, Node
 
 REFUSED = "shmetrics does not measure here: "
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 INSTRUMENTS = """
 import atexit, gc, signal, threading

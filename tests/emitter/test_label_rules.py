@@ -11,7 +11,7 @@ from shmetrics import _ring
 from shmetrics.dictionary import Definition
 from shmetrics.emitter import label_rules
 from shmetrics.label_rules.rule import Hash, Rule, drop, keep
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 RULE = """
 [[labels]]

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import shmetrics
 from shmetrics import _ring, rpc
 from shmetrics.emitter import definition_budget, family, spans
-from tests.collector.loopback import Loopback
-from tests.collector.node import Node
 from tests.emitter.recording import KINDS, dropped, made
+from tests.nodes.loopback import Loopback
+from tests.nodes.node import Node
 
 ID = "1" * 32
 ALL_KINDS = [*KINDS, "Calls"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import shmetrics
-from tests.collector.loopback import Loopback
 from tests.emitter.recording import KINDS, dropped, made
+from tests.nodes.loopback import Loopback
 
 
 class Hostile:

@@ -14,8 +14,8 @@ import shmetrics
 from shmetrics import _ring
 from shmetrics.errors import LaneRefused
 from shmetrics.lanes import _drain
-from tests.collector.loopback import Loopback
-from tests.collector.node import Node
+from tests.nodes.loopback import Loopback
+from tests.nodes.node import Node
 from tests.servers.processes import until
 
 # Counts what the registration waits for, per attempt, in nanoseconds.

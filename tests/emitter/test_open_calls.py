@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.collector.loopback import Loopback
 from tests.emitter.recording import dropped, made
+from tests.nodes.loopback import Loopback
 
 
 def by_with(manager: Any, raised: BaseException | None) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from shmetrics import rpc
 from shmetrics.emitter.process import process_name
-from tests.collector.loopback import Loopback
 from tests.emitter.recording import dropped
+from tests.nodes.loopback import Loopback
 
 SIDES = {"oslo_messaging_rpc_client": rpc.client_call, "oslo_messaging_rpc_server": rpc.server_call}
 NAMES = {

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmetrics import runtime_dir
-from tests.collector.node import Node
+from tests.nodes.node import Node
 from tests.servers.processes import fork
 
 NOBODY = 65534

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 # Fails one allocation after the other of everything that an emitter does: once only that one, and
 # once all from there on. What fails in the caller, before a call of ours or after it, is the

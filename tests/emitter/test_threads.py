@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 INSTRUMENTS = """
 import threading

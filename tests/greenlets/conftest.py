@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes for the tests of this folder."""
 
-from tests.collector.node import node
+from tests.nodes.node import node
 
 __all__ = ["node"]

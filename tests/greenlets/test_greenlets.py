@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from tests.collector.node import Node
+from tests.nodes.node import Node
 
 LIBRARIES = {
     "gevent": """

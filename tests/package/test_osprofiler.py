@@ -10,7 +10,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from tests.collector.node import Node, node
+from tests.nodes.node import Node, node
 
 from .conftest import Archives
 

@@ -25,8 +25,8 @@ from shmetrics import cli
 from shmetrics.collector.rlimits import lanes_that_fit
 from shmetrics.config import Config, load
 from shmetrics.registration.pending_connections import MAX_PENDING
-from tests.collector.node import Emitter
-from tests.collector.samples import Samples, parse
+from tests.nodes.node import Emitter
+from tests.nodes.samples import Samples, parse
 from tests.servers.patience import PATIENT
 from tests.servers.processes import ServerProcess, until
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector.node import Node
 from tests.docs.snippets import ROOT, snippets_of
+from tests.nodes.node import Node
 from tests.prefork.client import ask, ask_often
 from tests.servers.processes import ServerProcess, until
 

@@ -17,7 +17,7 @@ from shmetrics.config import Config, Web
 from shmetrics.config.address import Address
 from shmetrics.http import access_rules
 from shmetrics.tables.table import Series, Table
-from tests.collector.node import node
+from tests.nodes.node import node
 
 __all__ = ["node"]
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from shmetrics.traces.reader import Query, StoredSpan, Trace
 from shmetrics.web.app import make_app
-from tests.web.raw import tell
+from tests.http.raw import tell
 
 
 def test_metrics_as_text(site: Any, source: Any, rpc_tables: Any) -> None:

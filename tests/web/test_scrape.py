@@ -19,7 +19,7 @@ from shmetrics.render import formatter, openmetrics, text
 from shmetrics.render.row_slice import row_slice
 from shmetrics.tables.table import Series, Table
 from shmetrics.web.app import _Pages
-from tests.web.raw import connected, said, soon, tell
+from tests.http.raw import connected, said, soon, tell
 
 LOOPBACK = Address("127.0.0.1", 0)
 ASKS = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.collector.node import PATIENCE_SECONDS, Node
+from tests.nodes.node import PATIENCE_SECONDS, Node
 from tests.servers.processes import until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

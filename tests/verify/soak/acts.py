@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 
-from tests.collector.hostile import TAIL_AT
+from tests.nodes.hostile import TAIL_AT
 from tests.verify.soak import growth
 from tests.verify.soak.crew import Member
 from tests.verify.soak.intruder import KINDS

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from tests.collector.samples import Samples
+from tests.nodes.samples import Samples
 from tests.verify.soak import totals
 from tests.verify.soak.account import Account, Wrong
 from tests.verify.soak.book import EVENTS, Counts

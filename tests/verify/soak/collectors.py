@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.collector.samples import Samples, parse
+from tests.nodes.samples import Samples, parse
 from tests.verify.soak.account import Wrong
 from tests.verify.soak.web_file import AUTHORIZATION
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.collector.node import ROOT
+from tests.nodes.node import ROOT
 from tests.verify.soak import remains
 from tests.verify.soak.account import Account, Wrong
 from tests.verify.soak.audit import Audit

@@ -22,9 +22,9 @@ from shmetrics import _ring
 from shmetrics.registration.client import Attempt, Grant
 from shmetrics.registration.protocol import Hello
 from shmetrics.runtime_dir import SOCKET_NAME
-from tests.collector import hostile
-from tests.collector.hostile import JOBS, RPC, SIZE, LaneFile
-from tests.collector.test_broken_lanes import BROKEN
+from tests.lanes.test_broken_lanes import BROKEN
+from tests.nodes import hostile
+from tests.nodes.hostile import JOBS, RPC, SIZE, LaneFile
 
 BUSY_SECONDS = 0.7
 PATIENCE_SECONDS = 150  # longer than any collector is frozen or gone

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from shmetrics import _ring
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.lanes import _drain
-from tests.collector.hostile import (
+from tests.nodes.hostile import (
     ADDED_AT,
     DICTIONARY_END_AT,
     GAUGE_WRITES_AT,

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.collector.samples import Samples
+from tests.nodes.samples import Samples
 from tests.verify.soak.account import Wrong
 from tests.verify.soak.audit import Audit
 from tests.verify.soak.collectors import Life

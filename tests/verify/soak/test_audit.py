@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector import hostile
-from tests.collector.samples import Samples
+from tests.nodes import hostile
+from tests.nodes.samples import Samples
 from tests.verify.soak import totals
 from tests.verify.soak.account import Account, Wrong
 from tests.verify.soak.audit import Audit

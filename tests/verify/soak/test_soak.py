@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.collector.node import ROOT
+from tests.nodes.node import ROOT
 from tests.verify.soak.plan import PER_MINUTE, Plan
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from tests.collector.samples import Labels
+from tests.nodes.samples import Labels
 from tests.verify.soak.book import Column, Counts
 from tests.verify.soak.work import BOUNDS, COMMON
 

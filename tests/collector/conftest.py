@@ -1,7 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""Nodes for the tests of this folder."""
-
-from tests.collector.loopback import loopback
-from tests.collector.node import node
-
-__all__ = ["loopback", "node"]

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From stock services on a real broker, through a collector, to what Prometheus answers.
+
+Two clients and three servers of oslo.messaging and a listener, a process each, switched on by
+their transport URL alone. Every label of every family on both sides is compared with what was
+done: the exact sets of labels, and the exact counts.
+"""
+
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Callable, Mapping
+
+import shmetrics
+from tests.hooks.oslo_messaging import scenario
+from tests.hooks.oslo_messaging.scenario import FAMILIES, Labels
+from tests.servers.collector import Collector
+from tests.servers.prometheus import Prometheus
+from tests.servers.services import ConfigFile, Do, Start, stop
+
+Samples = list[tuple[dict[str, str], float]]
+
+
+def test_every_label_of_every_family(
+    prometheus: Callable[..., Prometheus],
+    collector: Collector,
+    start: Start,
+    do: Do,
+    config_file: ConfigFile,
+) -> None:
+    nova = config_file("nova", control_exchange="nova")
+    cinder = config_file("cinder", control_exchange="cinder", rpc_response_timeout=30)
+    compute = [
+        start(
+            "nova-compute",
+            nova,
+            "serve",
+            target={"topic": "compute", "server": host},
+            endpoints="compute",
+        )
+        for host in ("host-a", "host-b")
+    ]
+    storage = {"exchange": "storage", "topic": "volume"}
+    volume = start("", cinder, "serve", target={**storage, "server": "host-c"}, endpoints="volume")
+    exchanges = [{"topic": "notifications"}, {"topic": "notifications", "exchange": "cinder"}]
+    ear = start("ceilometer", nova, "hear", targets=exchanges)
+    scraper = prometheus(f"{collector.url}/metrics")
+
+    target = {"topic": "compute", "version": "5.0"}
+    assert do("nova-api", nova, target, scenario.NOVA_STEPS) == scenario.NOVA_OUTCOMES
+    target = {**storage, "namespace": "admin", "version": "2.1"}
+    assert do("cinder-api", cinder, target, scenario.CINDER_STEPS) == scenario.CINDER_OUTCOMES
+
+    for prefix, (calls, _) in FAMILIES.items():  # casts, notifications: still under way
+        ends = f"sum({prefix}_invocation_end_total)"
+        scraper.wait_for(ends, at_least(sum(calls.values())))
+    check(scraper)
+    assert stop([*compute, volume, ear]) == [0] * 4
+    # Totals outlive the processes that made them.
+    scraper.wait_for("sum(shmetrics_lanes) == 0")
+    check(scraper)
+
+
+def test_a_call_that_hangs_and_a_server_that_is_killed(
+    prometheus: Callable[..., Prometheus],
+    collector: Collector,
+    start: Start,
+    do: Do,
+    config_file: ConfigFile,
+) -> None:
+    """A call is there to see while it hangs; if its process dies inside it, that is counted."""
+    nova = config_file("nova", control_exchange="nova")
+    target = {"topic": "compute", "server": "host-a"}
+    server = start("nova-compute", nova, "serve", target=target, endpoints="compute")
+    scraper = prometheus(f"{collector.url}/metrics")
+    hanging = [{"cast": "stall", "arguments": {"seconds": 600}}]
+    do("nova-api", nova, {"topic": "compute", "version": "5.0"}, hanging)
+
+    which = '{side="server",topic="compute",method="stall"}'
+    scraper.wait_for(f"shmetrics_rpc_in_flight{which} == 1")
+    age = scraper.wait_for(f"shmetrics_rpc_oldest_in_flight_seconds{which} > 0")[0][1]
+    scraper.wait_for(f"shmetrics_rpc_oldest_in_flight_seconds{which} > {age}")
+    with urllib.request.urlopen(f"{collector.url}/api/v1/calls", timeout=10) as answer:
+        (call,) = json.load(answer)
+    assert call["labels"]["endpoint"] == "Compute"
+    assert (call["pid"], call["process"]) == (server.pid, "nova-compute")
+
+    os.kill(server.pid, signal.SIGKILL)
+    scraper.wait_for(f"shmetrics_rpc_abandoned_total{which} == 1")
+    assert scraper.samples(f"shmetrics_rpc_in_flight{which}")[0][1] == 0
+    assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_start_total)")[0][1] == 1
+    assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_end_total)")[0][1] == 0
+
+
+def at_least(total: float) -> Callable[[Samples], bool]:
+    return lambda found: bool(found) and found[0][1] >= total
+
+
+def check(scraper: Prometheus) -> None:
+    """Compare all that Prometheus has of the four families with what was done."""
+    for prefix, (calls, exceptions) in FAMILIES.items():
+        assert shown(scraper.samples(f"{prefix}_invocation_start_total")) == calls
+        assert shown(scraper.samples(f"{prefix}_invocation_end_total")) == calls
+        assert shown(scraper.samples(f"{prefix}_exception_total")) == exceptions
+        assert shown(scraper.samples(f"{prefix}_processing_seconds_count")) == calls
+        assert shown(scraper.samples(f"{prefix}_processing_seconds_sum")).keys() == calls.keys()
+        check_buckets(scraper, prefix, calls)
+    stalled = scraper.samples('oslo_messaging_rpc_client_processing_seconds_sum{method="stall"}')
+    assert 1 <= stalled[0][1] < 60  # it timed out after one
+    shown_names = {labels["__name__"] for labels, _ in scraper.samples('{__name__=~"oslo_.+"}')}
+    names = {name for name in shown_names if not name.endswith("_created")}
+    parts = ["invocation_start_total", "invocation_end_total", "exception_total"]
+    parts += [f"processing_seconds_{part}" for part in ("bucket", "count", "sum")]
+    quiet = {f"oslo_messaging_notification_{side}_exception_total" for side in ("client", "server")}
+    assert names == {f"{prefix}_{part}" for prefix in FAMILIES for part in parts} - quiet
+    open_calls = scraper.samples("sum(shmetrics_rpc_in_flight)")
+    assert not open_calls or open_calls[0][1] == 0
+
+
+def check_buckets(scraper: Prometheus, prefix: str, calls: Mapping[Labels, int]) -> None:
+    """Each series has all bounds, never falling, and the last one counts every call."""
+    series: dict[Labels, dict[float, float]] = {}
+    for labels, value in scraper.samples(f"{prefix}_processing_seconds_bucket"):
+        bound = float(labels.pop("le"))
+        key = next(iter(shown([(labels, value)])))
+        series.setdefault(key, {})[bound] = value
+    assert series.keys() == calls.keys()
+    for key, buckets in series.items():
+        assert sorted(buckets) == [*shmetrics.DEFAULT_BUCKETS, float("inf")]
+        counts = [count for _, count in sorted(buckets.items())]
+        assert counts == sorted(counts)
+        assert counts[-1] == calls[key]
+
+
+def shown(samples: Samples) -> dict[Labels, float]:
+    """Samples by their labels, without the name."""
+    return {
+        frozenset((k, v) for k, v in labels.items() if k != "__name__"): value
+        for labels, value in samples
+    }

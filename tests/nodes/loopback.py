@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A collector in this very process, which records into a lane of it: no socket, no waiting."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import shmetrics
+from shmetrics import _ring
+from shmetrics.collector.collector import Collector, Settings
+from shmetrics.collector.directory import Directory
+from shmetrics.registration.decision import Granted
+from shmetrics.registration.peer import Peer
+from shmetrics.registration.protocol import Hello
+from shmetrics.store.self_metrics import SelfMetrics
+from tests.nodes.samples import Samples, samples_of
+
+MIB = 1024 * 1024
+SMALL = Settings(store_bytes=4 * MIB)
+THIS_PROCESS = Peer(os.getpid(), os.getuid(), os.getgid())
+
+
+def open_collector(path: Path, settings: Settings = SMALL) -> tuple[Directory, Collector]:
+    """A collector on path that nobody ticks."""
+    directory = Directory(path)
+    try:
+        return directory, Collector(directory, settings, SelfMetrics("test"))
+    except BaseException:
+        directory.close()
+        raise
+
+
+class Loopback:
+    """What this process records, its own collector shows."""
+
+    def __init__(self, path: Path, settings: Settings = SMALL) -> None:
+        self.path = path
+        self._settings = settings
+        self.directory, self.collector = open_collector(path, settings)
+
+    def attach(self) -> int:
+        """Gives this process a lane. What it recorded without one comes along."""
+        granted = self.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 0, "loopback"))
+        assert isinstance(granted, Granted)
+        shmetrics.status()  # from now on this process can record
+        _ring.process_attach(_ring.process_epoch(), _ring.Descriptor(granted.lane_fd))
+        return granted.lane_id
+
+    def restart(self) -> None:
+        """Another collector takes over; this process keeps its lane."""
+        self.release()
+        self.reopen()
+
+    def reopen(self) -> None:
+        """A collector comes, where there is none."""
+        self.directory, self.collector = open_collector(self.path, self._settings)
+
+    def release(self) -> None:
+        """Closes the collector, and forgets it: its store is mapped while its arrays are there."""
+        self.collector.close()
+        self.directory.close()
+        del self.collector, self.directory
+
+    def samples(self, created: bool = False) -> Samples:
+        return samples_of(self.collector.tables(), created)
+
+
+@pytest.fixture
+def loopback(tmp_path: Path) -> Iterator[Loopback]:
+    """A collector to which this process is attached. What it recorded before is forgotten."""
+    found = Loopback(tmp_path / "loopback")
+    _ring.process_detach()
+    found.attach()
+    yield found
+    _ring.process_detach()
+    found.collector.tick()
+    assert not list((found.path / "lanes").iterdir())
+    found.release()

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which families are taken, and which contradict each other."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Metric
+
+from shmetrics import _ring
+from shmetrics.dictionary import Definition
+from shmetrics.store import definitions
+from shmetrics.store.definitions import Refusal
+from shmetrics.store.families import Families
+from shmetrics.store.family import Family
+from tests.nodes.opened import opened
+
+COUNTER = Definition(_ring.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
+GAUGE = Definition(_ring.TYPE_GAUGE, "busy", "Busy", "", "all", ("queue",), ())
+HISTOGRAM = Definition(_ring.TYPE_HISTOGRAM, "size_bytes", "Size", "bytes", "", ("queue",), (1, 2))
+CALLS = Definition(_ring.TYPE_CALLS, "rpc", "Calls", "", "", ("method",), (1, 2))
+ALL = (COUNTER, GAUGE, HISTOGRAM, CALLS)
+
+BAD = {
+    "bad_name": [
+        COUNTER._replace(name=name) for name in ("", "1st", "a-b", "a b", "jobs\n", "\N{SNOWMAN}")
+    ],
+    "reserved_name": [
+        kind._replace(name=name, unit="")
+        for kind, names in (
+            (COUNTER, ("shmetrics_x", "process_x", "python_x", "process", "python", "shmetrics")),
+            (GAUGE, ("shmetrics_x", "process_", "python_x")),
+            (HISTOGRAM, ("process_x", "process", "python", "shmetrics")),
+            (CALLS, ("shmetrics_x", "process", "python", "shmetrics")),
+        )
+        for name in names
+    ],
+    "bad_label_name": [
+        *(
+            COUNTER._replace(label_names=(name,))
+            for name in ("", "1st", "a-b", "__a", "a:b", "a\n")
+        ),
+        COUNTER._replace(label_names=("a", "b", "a")),
+        COUNTER._replace(label_names=tuple(f"l{n}" for n in range(65))),
+        HISTOGRAM._replace(label_names=("le",)),
+        CALLS._replace(label_names=("le",)),
+        CALLS._replace(label_names=("exception",)),
+    ],
+    "bad_unit": [HISTOGRAM._replace(unit="seconds"), COUNTER._replace(unit="jobs")],
+    "bad_mode": [GAUGE._replace(mode=mode) for mode in ("", "live", "average", "ALL")],
+    "bad_buckets": [
+        kind._replace(bounds=bounds)
+        for kind in (HISTOGRAM, CALLS)
+        for bounds in (
+            (1.0, 1.0),
+            (2.0, 1.0),
+            (1.0, float("inf")),
+            (float("nan"),),
+            tuple(range(513)),
+        )
+    ]
+    + [COUNTER._replace(bounds=(1.0,))],
+}
+
+
+@pytest.mark.parametrize("definition", ALL, ids=lambda one: str(one.name))
+def test_a_good_definition_is_taken(definition: Definition) -> None:
+    assert definitions.check(definition) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "definition"), [(reason, bad) for reason, all_ in BAD.items() for bad in all_]
+)
+def test_a_bad_definition_is_refused_in_one_line(reason: str, definition: Definition) -> None:
+    refusal = definitions.check(definition)
+    assert refusal is not None
+    assert refusal.reason == reason
+    assert refusal.text.isprintable()
+    assert repr(definition.name)[1:-1] in refusal.text
+
+
+names = st.text("shmetric_poyn", min_size=1, max_size=12) | st.sampled_from(
+    [prefix + more for prefix in ("shmetrics", "process", "python") for more in ("", "_", "_x")]
+)
+
+
+@given(st.sampled_from(ALL), names)
+def test_no_sample_of_what_is_taken_looks_like_the_collectors(kind: Definition, name: str) -> None:
+    definition = kind._replace(name=name, unit="")
+    shown = definitions.sample_names(definition)
+    is_ours = any(one.startswith(("shmetrics_", "process_", "python_")) for one in shown)
+    refusal = definitions.check(definition)
+    assert (refusal is not None and refusal.reason == "reserved_name") == is_ours
+
+
+# ---- beside each other ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def families(tmp_path: Path) -> Iterator[Families]:
+    with opened(tmp_path / "store") as found:
+        yield found
+
+
+def test_the_same_definition_is_the_same_family(families: Families) -> None:
+    for definition in ALL:
+        first = families.define(definition)
+        assert isinstance(first, Family)
+        assert families.define(definition._replace(help="in other words")) is first
+
+
+CONFLICTS = [
+    (COUNTER, {"type": _ring.TYPE_GAUGE, "mode": "all"}),
+    (COUNTER, {"label_names": ()}),
+    (COUNTER, {"label_names": ("line",)}),
+    (COUNTER, {"label_names": ("queue", "kind")}),
+    (GAUGE, {"mode": "sum"}),
+    (HISTOGRAM, {"bounds": (1, 2, 3)}),
+    (HISTOGRAM, {"bounds": ()}),
+    (HISTOGRAM, {"unit": ""}),
+    (CALLS, {"bounds": (1.5, 2)}),
+    (CALLS, {"type": _ring.TYPE_HISTOGRAM}),
+]
+
+
+@pytest.mark.parametrize(("definition", "change"), CONFLICTS, ids=str)
+def test_a_contradiction_is_refused_by_name(
+    families: Families, definition: Definition, change: dict[str, object]
+) -> None:
+    families.define(definition)
+    refusal = families.define(definition._replace(**change))  # type: ignore[arg-type]
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == "conflict"
+    assert refusal.text.startswith(f"{definition.name}: {next(iter(change))} ")
+    assert families.define(definition) is next(iter(families))
+
+
+# ---- as prometheus_client sees it -----------------------------------------------------------
+
+
+class Described:
+    """A family as prometheus_client's registry would be told of it."""
+
+    def __init__(self, definition: Definition) -> None:
+        name = definition.name
+        kinds = {
+            _ring.TYPE_COUNTER: {name: "counter"},
+            _ring.TYPE_GAUGE: {name: "gauge"},
+            _ring.TYPE_HISTOGRAM: {name: "histogram"},
+            _ring.TYPE_CALLS: {
+                name + "_invocation_start": "counter",
+                name + "_invocation_end": "counter",
+                name + "_processing_seconds": "histogram",
+                name + "_exception": "counter",
+            },
+        }
+        self._metrics = [Metric(*named, typ=kind) for named, kind in _named(kinds[definition.type])]
+
+    def describe(self) -> list[Metric]:
+        return self._metrics
+
+    collect = describe
+
+
+def _named(kinds: dict[str, str]) -> list[tuple[tuple[str, str], str]]:
+    return [((name, "help"), kind) for name, kind in kinds.items()]
+
+
+suffixes = st.sampled_from(
+    (
+        *("", "_total", "_created", "_bucket", "_sum", "_count", "_invocation_start"),
+        *("_invocation_end_total", "_processing_seconds", "_processing_seconds_sum"),
+        *("_exception", "_exception_total", "_exception_created"),
+    )
+)
+some = st.builds(
+    lambda kind, suffix: kind._replace(name="a" + suffix, unit=""),
+    st.sampled_from(ALL),
+    suffixes,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(some, min_size=2, max_size=4))
+@example([CALLS, GAUGE._replace(name="rpc_processing_seconds")])
+@example([CALLS, HISTOGRAM._replace(name="rpc_invocation_start", unit="")])
+@example([COUNTER, GAUGE._replace(name="jobs_total")])
+def test_families_get_along_if_prometheus_client_says_so(found: list[Definition]) -> None:
+    """Or else two of them would write the same line of an exposition."""
+    with (
+        tempfile.TemporaryDirectory(prefix="shm-definitions-") as folder,
+        opened(Path(folder) / "store") as families,
+    ):
+        answers = [
+            None if isinstance(answer, Family) else answer.reason
+            for answer in map(families.define, found)
+        ]
+    registry = CollectorRegistry()
+    taken: dict[str, Definition] = {}
+    for definition, answer in zip(found, answers, strict=True):
+        expected = None
+        if definition.name in taken:
+            expected = None if definition == taken[definition.name] else "conflict"
+        else:
+            try:
+                registry.register(Described(definition))
+                taken[definition.name] = definition
+            except ValueError:
+                expected = "conflict"
+        assert answer == expected, definition
