@@ -85,7 +85,7 @@ pins: $(VENV)/.environment ## write requirements-dev.txt anew, with today's newe
 	    pyproject.toml requirements-dev.in --output-file requirements-dev.txt
 
 clean: ## remove what was built; the environment stays
-	@rm -rf build dist benchmarks/build *.egg-info $(shell find shmetrics -name '_*.c' -o -name '_*.so') $(VENV)/.built
+	@rm -rf build dist benchmarks/build *.egg-info $(shell find shmetrics -name '*.c' -o -name '*.so') $(VENV)/.built
 
 $(VENV)/.environment: requirements-dev.txt
 	@echo "$@: Python environment"
@@ -93,7 +93,7 @@ $(VENV)/.environment: requirements-dev.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*.[ch] $(addsuffix _*.p*,shmetrics/ shmetrics/*/ shmetrics/*/*/))
+$(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*.[ch] $(addsuffix *.p[yx][xdi],shmetrics/ shmetrics/*/ shmetrics/*/*/))
 	@echo "$@: extension"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 	    --no-build-isolation --no-deps --editable .

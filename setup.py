@@ -26,8 +26,9 @@ hardened = ["-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
 sealed = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
 
 # Each module has what it calls of csrc/, and none a second copy of anything that has state.
-# The messages have nothing of it: they are compiled for speed alone.
+# The layout has its headers alone; the messages nothing of it: they are compiled for speed alone.
 MODULES = {
+    "layout": [],
     "_ring": ["emit/process"],
     "store._scale": ["drain/scale"],
     "lanes._drain": [

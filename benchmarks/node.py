@@ -37,21 +37,22 @@ def lanes(collector: Any, count: int, label_sets: int, opened: ExitStack, shared
 
     shared: the same label sets in all of them; otherwise no two are the same.
     """
-    from shmetrics import _ring, rpc
+    from shmetrics import layout
+    from shmetrics.oslo_families import RPC_CLIENT
     from shmetrics.registration.peer import Peer
     from shmetrics.registration.protocol import Hello
     from tests.nodes.hostile import LaneFile
 
-    kinds = {name: kind for kind, name in _ring.KIND_NAMES.items()}
+    kinds = {name: kind for kind, name in layout.KIND_NAMES.items()}
     peer = Peer(os.getpid(), os.getuid(), os.getgid())
     for number in range(count):
-        granted = collector.grant(peer, Hello(_ring.LAYOUT_VERSION, RECORDS, "service"))
+        granted = collector.grant(peer, Hello(layout.LAYOUT_VERSION, RECORDS, "service"))
         lane = opened.enter_context(closing(LaneFile(granted.lane_fd)))
-        family = lane.family(rpc.CLIENT)
+        family = lane.family(RPC_CLIENT)
         for method in range(label_sets):
-            values = dict.fromkeys(rpc.CLIENT.label_names, "")
+            values = dict.fromkeys(RPC_CLIENT.label_names, "")
             values |= {"topic": "" if shared else f"topic_{number}", "method": f"method_{method}"}
-            series = lane.series(rpc.CLIENT.type, family, *values.values())
+            series = lane.series(RPC_CLIENT.type, family, *values.values())
             lane.record(kinds["call_start"], series)
             lane.record(kinds["call_end"], series, duration_ns=12_300_000)
         collector.drain()
@@ -60,11 +61,11 @@ def lanes(collector: Any, count: int, label_sets: int, opened: ExitStack, shared
 def own_lane(collector: Any) -> None:
     """A lane for this process, from a collector that is in it too."""
     import shmetrics
-    from shmetrics import _ring
+    from shmetrics import _ring, layout
     from shmetrics.registration.peer import Peer
     from shmetrics.registration.protocol import Hello
 
     shmetrics.status()  # from now on this process can record
     peer = Peer(os.getpid(), os.getuid(), os.getgid())
-    granted = collector.grant(peer, Hello(_ring.LAYOUT_VERSION, 0, "service"))
+    granted = collector.grant(peer, Hello(layout.LAYOUT_VERSION, 0, "service"))
     _ring.process_attach(_ring.process_epoch(), _ring.Descriptor(granted.lane_fd))

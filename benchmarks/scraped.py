@@ -69,19 +69,19 @@ def durations(number: int) -> Iterator[float]:
 
 def fill(folder: Path, config: Path, count: int) -> None:
     """A runtime directory whose collector, when it starts, has these label sets."""
-    from shmetrics import rpc
     from shmetrics.collector.collector import Collector
     from shmetrics.collector.daemon import settings_of
     from shmetrics.collector.directory import Directory
     from shmetrics.config import load
+    from shmetrics.oslo_families import RPC_CLIENT
     from shmetrics.store.self_metrics import SelfMetrics
 
     directory = Directory(folder)
     collector = Collector(
         directory, settings_of(load(str(config)), folder), SelfMetrics("benchmark")
     )
-    family: Any = collector.families.define(rpc.CLIENT)
-    order = [list(operations.LABELS).index(name) for name in rpc.CLIENT.label_names]
+    family: Any = collector.families.define(RPC_CLIENT)
+    order = [list(operations.LABELS).index(name) for name in RPC_CLIENT.label_names]
     for number, values in enumerate(label_sets(count)):
         row = tuple(values[at] for at in order)
         for seconds in durations(number):

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # what typing has under this name, without importing it
 if TYPE_CHECKING:
-    from shmetrics.emitter.instruments import DEFAULT_BUCKETS, Calls, Counter, Gauge, Histogram
+    from shmetrics.dictionary import DEFAULT_BUCKETS
+    from shmetrics.emitter.instruments import Calls, Counter, Gauge, Histogram
     from shmetrics.emitter.process import status
 
 __version__ = "0.1.0"

@@ -9,8 +9,8 @@ One process records through one producer. A record is one C call that does not r
 threads, signal handlers and destructors cannot interleave. A Python build without the GIL turns the
 GIL on again when this module is imported.
 
-This file has the numbers of a lane and the process; what is recorded is included at its end. It is
-one module, because there is one producer.
+This file has the process; what is recorded is included at its end. It is one module, because there
+is one producer.
 """
 
 cimport cython
@@ -18,68 +18,29 @@ from cpython.exc cimport PyErr_Clear, PyErr_SetFromErrno
 from cpython.float cimport PyFloat_AsDouble
 from cpython.ref cimport Py_DECREF, PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport INT64_MAX
+from libc.stdint cimport INT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+
+from shmetrics.layout cimport (
+    SHM_DROP_BAD_EXEMPLAR,
+    SHM_DROP_BAD_LABELS,
+    SHM_DROP_BAD_VALUE,
+    SHM_DROP_NO_MEMORY,
+    SHM_DROP_SPAN,
+    SHM_DROPS,
+    SHM_FLAG_CUT,
+    SHM_FLAG_HOST,
+    SHM_KIND_SPAN_START,
+    SHM_KIND_SPAN_STOP,
+    SHM_TYPE_EXCEPTION,
+    check_attach,
+    counts_dict,
+    shm_counts,
+    shm_counts_read,
+)
 
 from os import strerror
 
-from shmetrics.errors import LaneRefused
-
-# ---- constants: the one source of every number of a lane that Python needs ----------------------
-
-LAYOUT_VERSION = SHM_LAYOUT_VERSION
-HEADER_BYTES = SHM_HEADER_BYTES
-RECORD_BYTES = SHM_RECORD_BYTES
-CELL_BYTES = SHM_CELL_BYTES
-INDEX_START = SHM_INDEX_START
-ENTRY_MAX_BYTES = SHM_ENTRY_MAX_BYTES
-OVERFLOW_VALUE = SHM_OVERFLOW_VALUE.decode()
-LANE_MAX_BYTES = SHM_LANE_MAX_BYTES
-MAX_OPEN_CALLS = SHM_MAX_OPEN_CALLS
-
-TYPE_NONE = SHM_TYPE_NONE
-TYPE_COUNTER = SHM_TYPE_COUNTER
-TYPE_GAUGE = SHM_TYPE_GAUGE
-TYPE_HISTOGRAM = SHM_TYPE_HISTOGRAM
-TYPE_CALLS = SHM_TYPE_CALLS
-TYPE_EXCEPTION = SHM_TYPE_EXCEPTION
-TYPE_SPANS = SHM_TYPE_SPANS
-
-ENTRY_FAMILY = SHM_ENTRY_FAMILY
-ENTRY_SERIES = SHM_ENTRY_SERIES
-ENTRY_EXCEPTION = SHM_ENTRY_EXCEPTION
-
-CELL_STARTS = SHM_CELL_STARTS
-CELL_ENDS = SHM_CELL_ENDS
-CELL_DURATION = SHM_CELL_DURATION
-CALLS_BUCKETS = SHM_CALLS_BUCKETS
-CELL_SUM = SHM_CELL_SUM
-HISTOGRAM_BUCKETS = SHM_HISTOGRAM_BUCKETS
-CELL_VALUE = SHM_CELL_VALUE
-CELL_STAMP = SHM_CELL_STAMP
-
-DEFAULT_RECORDS = SHM_DEFAULT_RECORDS
-DEFAULT_DICTIONARY_BYTES = SHM_DEFAULT_DICTIONARY_BYTES
-DEFAULT_CELLS = SHM_DEFAULT_CELLS
-DEFAULT_CALLS = SHM_DEFAULT_CALLS
-
-DROP_BAD_VALUE = SHM_DROP_BAD_VALUE
-DROP_BAD_LABELS = SHM_DROP_BAD_LABELS
-DROP_NO_MEMORY = SHM_DROP_NO_MEMORY
-
-LANE_CLOSED = SHM_LANE_CLOSED
-
-KIND_NAMES = {
-    0: "unknown",
-    SHM_KIND_ADD: "add",
-    SHM_KIND_OBSERVE: "observe",
-    SHM_KIND_CALL_START: "call_start",
-    SHM_KIND_CALL_END: "call_end",
-    SHM_KIND_SPAN_START: "span_start",
-    SHM_KIND_SPAN_STOP: "span_stop",
-    SHM_KIND_SPAN_INFO: "span_info",
-}
-DROP_NAMES = tuple(shm_drop_name(cause).decode() for cause in range(SHM_DROPS))
 STATE_NAMES = {
     SHM_PROCESS_NONE: "none",
     SHM_PROCESS_PRIVATE: "private",

@@ -18,6 +18,13 @@ from typing import NamedTuple
 _NUMBER = struct.Struct("=I")
 _PADDING = 7
 
+# oslo.metrics's bounds in seconds, and six below them for what a local call takes.
+DEFAULT_BUCKETS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
+    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5),
+    *(10.0, 25.0, 50.0, 75.0, 100.0),
+)
+
 
 class Definition(NamedTuple):
     """A metric family, as its emitter defines it.

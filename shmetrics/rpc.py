@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from shmetrics.binding import ring as _ring
-from shmetrics.dictionary import Definition
+from shmetrics.binding import layout
 from shmetrics.emitter.children import CallsChild
-from shmetrics.emitter.instruments import Calls
+from shmetrics.emitter.instruments import calls_of
 from shmetrics.emitter.process import process_name
+from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 
 _THIS: object = ...  # the same even if this module is loaded again
 _this_process = cache(process_name)
@@ -68,7 +68,7 @@ def client_call(
             "",
         )
     except MemoryError:
-        return _client.wrong_labels(_ring.DROP_NO_MEMORY)
+        return _client.wrong_labels(layout.DROP_NO_MEMORY)
     except Exception:
         return _client.wrong_labels()
 
@@ -103,21 +103,10 @@ def server_call(
             (exchange, topic, server, endpoint, namespace, version, method, process), ""
         )
     except MemoryError:
-        return _server.wrong_labels(_ring.DROP_NO_MEMORY)
+        return _server.wrong_labels(layout.DROP_NO_MEMORY)
     except Exception:
         return _server.wrong_labels()
 
 
-_client = Calls(
-    "oslo_messaging_rpc_client",
-    "RPC calls of oslo.messaging, as the client sees them",
-    tuple(client_call.__kwdefaults__ or ()),
-)
-_server = Calls(
-    "oslo_messaging_rpc_server",
-    "RPC calls of oslo.messaging, as the server sees them",
-    tuple(server_call.__kwdefaults__ or ()),
-)
-
-CLIENT: Definition = _client.definition
-SERVER: Definition = _server.definition
+_client = calls_of(RPC_CLIENT)
+_server = calls_of(RPC_SERVER)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+# In place of the layout, where that cannot be loaded either.
 LAYOUT_VERSION = ENTRY_MAX_BYTES = 0
 OVERFLOW_VALUE = ""
 DROP_BAD_VALUE = DROP_BAD_LABELS = DROP_NO_MEMORY = 0

@@ -101,7 +101,7 @@ def emitter_bytes(rule: str) -> Callable[[], AbstractContextManager[Timer]]:
 
 def granted(count: int, opened: ExitStack) -> list[Any]:
     """Lanes of the collector, as that many processes would have them."""
-    from shmetrics import _ring, runtime_dir
+    from shmetrics import layout, runtime_dir
     from shmetrics.registration.client import Attempt, Grant
     from shmetrics.registration.protocol import Hello
     from tests.nodes.hostile import LaneFile
@@ -109,7 +109,7 @@ def granted(count: int, opened: ExitStack) -> list[Any]:
     path = f"{runtime_dir.choose()}/register.sock"
     found = []
     for _ in range(count):
-        attempt = Attempt(path, Hello(_ring.LAYOUT_VERSION, 0, "service"))
+        attempt = Attempt(path, Hello(layout.LAYOUT_VERSION, 0, "service"))
         answer = attempt.answer(wait_ns=10_000_000_000)
         if not isinstance(answer, Grant):
             raise RuntimeError(f"no lane: {answer}")
@@ -121,16 +121,17 @@ def granted(count: int, opened: ExitStack) -> list[Any]:
 
 def fill(lanes: list[Any]) -> None:
     """A call to each server, all of them raw in the lanes; the collector may be slower."""
-    from shmetrics import _ring, rpc
+    from shmetrics import layout
+    from shmetrics.oslo_families import RPC_CLIENT
 
-    kinds = {name: kind for kind, name in _ring.KIND_NAMES.items()}
+    kinds = {name: kind for kind, name in layout.KIND_NAMES.items()}
     named = iter(servers())
-    empty = dict.fromkeys(rpc.CLIENT.label_names, "")
+    empty = dict.fromkeys(RPC_CLIENT.label_names, "")
     for lane in lanes:
-        family = lane.family(rpc.CLIENT)
+        family = lane.family(RPC_CLIENT)
         for server in islice(named, SERVERS // len(lanes)):
             values = empty | {"method": "build", "server": server}
-            series = lane.series(rpc.CLIENT.type, family, *values.values())
+            series = lane.series(RPC_CLIENT.type, family, *values.values())
             lane.record(kinds["call_start"], series)
             lane.record(kinds["call_end"], series, duration_ns=12_300_000)
 

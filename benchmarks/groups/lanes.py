@@ -30,7 +30,7 @@ def processor_s(pid: int) -> float:
 
 def hold_lanes(count: int, opened: ExitStack) -> None:
     """Registers so often, as that many processes would, and records nothing."""
-    from shmetrics import _ring, runtime_dir
+    from shmetrics import layout, runtime_dir
     from shmetrics.registration.client import Attempt, Grant
     from shmetrics.registration.protocol import Hello
 
@@ -39,7 +39,7 @@ def hold_lanes(count: int, opened: ExitStack) -> None:
     while count:
         if time.monotonic() > deadline:
             raise RuntimeError(f"{count} lanes were not granted")
-        attempt = Attempt(path, Hello(_ring.LAYOUT_VERSION, 0, "service"))
+        attempt = Attempt(path, Hello(layout.LAYOUT_VERSION, 0, "service"))
         found = attempt.answer(wait_ns=1_000_000_000)
         if isinstance(found, Grant):
             opened.callback(found.lane.close)

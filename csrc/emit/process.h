@@ -19,13 +19,6 @@
 #include "descriptor.h"
 #include "producer.h"
 
-/* Sizes of a lane when nobody says otherwise; also those of the private one. A collector gives no
- * smaller lanes than that (but for the ring): what was kept in private always fits. */
-#define SHM_DEFAULT_RECORDS 4096u
-#define SHM_DEFAULT_DICTIONARY_BYTES 98304u
-#define SHM_DEFAULT_CELLS 8192u
-#define SHM_DEFAULT_CALLS 1024u
-
 enum shm_process_state {
     SHM_PROCESS_NONE = 0,
     SHM_PROCESS_PRIVATE = 1,

@@ -17,7 +17,6 @@
 #include "../lane/ring.h"
 #include "../lane/spill.h"
 
-#define SHM_MAX_OPEN_CALLS 4096u
 #define SHM_NO_SLOT UINT32_MAX
 #define SHM_ATTEND_NS UINT64_C(1000000000)
 #define SHM_ATTEND_SOON_NS UINT64_C(10000000) /* while an answer is on its way */
@@ -64,16 +63,6 @@ enum shm_emit {
     SHM_EMITTED = 0,
     SHM_ATTENTION = 1, /* emitted or counted; and it is time to look after the registration */
 };
-
-static inline const char *shm_drop_name(enum shm_drop cause)
-{
-    static const char *const names[SHM_DROPS] = {
-        "lane_full",    "oversized",      "bad_value", "bad_labels",
-        "foreign_call", "untracked_call", "no_memory", "bad_exemplar",
-        "span",
-    };
-    return (unsigned)cause < SHM_DROPS ? names[cause] : "unknown";
-}
 
 /* True if there is a lane to write to, after making one if need be. */
 static inline bool shm_has_lane(struct shm_producer *p)

@@ -15,6 +15,18 @@ struct shm_counts {
     uint64_t dropped[SHM_DROPS];
 };
 
+/* Returns the name of a cause, for people and as a label value. */
+static inline const char *shm_drop_name(enum shm_drop cause)
+{
+    static const char *const names[SHM_DROPS] = {
+        "lane_full",    "oversized",      "bad_value", "bad_labels",
+        "foreign_call", "untracked_call", "no_memory", "bad_exemplar",
+        "span",
+    };
+    return (unsigned)cause < SHM_DROPS ? names[cause] : "unknown";
+}
+
+/* Reads the counts of a lane that its emitter may be writing to. */
 static inline void shm_counts_read(const struct shm_header *header, struct shm_counts *counts)
 {
     const struct shm_producer_line *producer = &header->producer;

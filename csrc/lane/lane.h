@@ -18,6 +18,16 @@ struct shm_lane_sizes {
     uint32_t calls;
 };
 
+/* Sizes of a lane when nobody says otherwise; also those of a process's private one. A collector gives
+ * no smaller lanes than that (but for the ring): what was kept in private always fits. */
+#define SHM_DEFAULT_RECORDS 4096u
+#define SHM_DEFAULT_DICTIONARY_BYTES 98304u
+#define SHM_DEFAULT_CELLS 8192u
+#define SHM_DEFAULT_CALLS 1024u
+
+/* So many of a lane's slots for open calls are used; the rest, if there are more, stay empty. */
+#define SHM_MAX_OPEN_CALLS 4096u
+
 /* One side's own view of a mapped lane. Everything here was copied out of the identity and
  * checked once; the identity is never read again, because the other side can write to it. */
 struct shm_lane {

@@ -267,7 +267,7 @@ static_assert(offsetof(struct shm_identity, cells) == 64, "identity.cells");
 static_assert(offsetof(struct shm_identity, seen) == 80, "identity.seen");
 static_assert(offsetof(struct shm_identity, ring) == 96, "identity.ring");
 
-/* Why something could not be kept. Names for people: shm_drop_name in producer.h. */
+/* Why something could not be kept. Names for people: shm_drop_name in counts.h. */
 enum shm_drop {
     SHM_DROP_LANE_FULL = 0,      /* no room for the family; or for a gauge, which cannot overflow */
     SHM_DROP_OVERSIZED = 1,      /* definition of a family longer than an entry may be */

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.collector.directory import Directory
 from shmetrics.label_rules.rule import Rule
 from shmetrics.lanes.deaths import Deaths
@@ -216,7 +216,7 @@ class Collector:
                 living.setdefault(value.family, []).append(value)
         found = self._in_flight.tables(self.families, calls, self._monotonic_ns())
         for family in self.families:
-            if family.definition.type == _ring.TYPE_GAUGE:
+            if family.definition.type == layout.TYPE_GAUGE:
                 found.append(
                     family_tables.gauge_table(family, self._gauges, living.get(family, ()))
                 )

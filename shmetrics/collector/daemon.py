@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import shmetrics
-from shmetrics import rpc, runtime_dir
+from shmetrics import runtime_dir
 from shmetrics.collector import malloc
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory, DirectoryError, half_of_file_system
@@ -36,7 +36,7 @@ from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.pending_connections import MAX_PENDING
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
-from shmetrics.sources.oslo_metrics import Listener, Receiver
+from shmetrics.sources.oslo_metrics import FAMILIES, Listener, Receiver
 from shmetrics.store.histograms import CallFamily
 from shmetrics.store.limits import Limits
 from shmetrics.store.self_metrics import SelfMetrics
@@ -99,7 +99,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
     sizes = Sizes(
         config.lane.records,
         config.lane.dictionary_bytes,
-        config.lane.spill_bytes // 8,
+        config.lane.cells,
         config.lane.open_calls,
     )
     registration = config.registration
@@ -134,7 +134,7 @@ def label_rules_of(config: Config) -> tuple[Rule, ...]:
 def oslo_metrics_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
     """The families of the stock protocol, by prefix, with their label names; held for ever."""
     found = {}
-    for definition in (rpc.CLIENT, rpc.SERVER):
+    for definition in FAMILIES:
         family = collector.families.define(definition, owner_of(os.geteuid()))
         if isinstance(family, CallFamily):
             family.hold()

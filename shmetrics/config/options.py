@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, field
 
+from shmetrics import layout
 from shmetrics.config import address
 from shmetrics.config.forward import MOST_DESTINATIONS, Forward
 from shmetrics.config.labels import LabelRule
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 _KIB = 1024
 _MIB = 1024 * _KIB
-_RECORD_BYTES = 64
-_OPEN_CALL_BYTES = 16
-_HEADER_BYTES = 4096
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _RESERVED_LABELS = ("le", "quantile")
@@ -44,31 +42,36 @@ class Lane(Section, frozen=True, kw_only=True):
     records: Annotated[
         int,
         Meta(ge=64, le=256 * _KIB, description="Events that fit into the ring; a power of two."),
-    ] = 4096
+    ] = layout.DEFAULT_RECORDS
     dictionary_bytes: Annotated[
         int,
         Meta(
-            ge=96 * _KIB,
+            ge=layout.DEFAULT_DICTIONARY_BYTES,
             le=16 * _MIB,
             multiple_of=8,
             description="Room for the names and label values of the process's series. Series "
             "for which there is no room count together, under the label value __overflow__.",
         ),
-    ] = 96 * _KIB
+    ] = layout.DEFAULT_DICTIONARY_BYTES
     spill_bytes: Annotated[
         int,
         Meta(
-            ge=64 * _KIB,
+            ge=layout.DEFAULT_CELLS * layout.CELL_BYTES,
             le=16 * _MIB,
-            multiple_of=8,
+            multiple_of=layout.CELL_BYTES,
             description="Room for the totals of the process's series: 8 bytes per counter, 216 "
             "per series of calls. Every series needs it; events are added to these totals while "
             "the ring is full or the collector is away.",
         ),
-    ] = 64 * _KIB
+    ] = layout.DEFAULT_CELLS * layout.CELL_BYTES
     open_calls: Annotated[
-        int, Meta(ge=1024, le=4096, description="Open calls that can be listed at a time.")
-    ] = 1024
+        int,
+        Meta(
+            ge=layout.DEFAULT_CALLS,
+            le=layout.MAX_OPEN_CALLS,
+            description="Open calls that can be listed at a time.",
+        ),
+    ] = layout.DEFAULT_CALLS
 
     def __post_init__(self) -> None:
         if self.records & (self.records - 1):
@@ -76,15 +79,14 @@ class Lane(Section, frozen=True, kw_only=True):
             raise ValueError(f"records: {self.records} is not a power of two; try {better}")
 
     @property
+    def cells(self) -> int:
+        """How many totals the spill has room for."""
+        return self.spill_bytes // layout.CELL_BYTES
+
+    @property
     def total_bytes(self) -> int:
         """Size of one lane file; the collector keeps a twin of the spill beside it."""
-        return (
-            _HEADER_BYTES
-            + self.open_calls * _OPEN_CALL_BYTES
-            + self.dictionary_bytes
-            + 2 * self.spill_bytes
-            + self.records * _RECORD_BYTES
-        )
+        return layout.lane_bytes(self.records, self.dictionary_bytes, self.cells, self.open_calls)
 
 
 class Registration(Section, frozen=True, kw_only=True):

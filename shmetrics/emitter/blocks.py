@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Block:
 
             found: Function = decorated(function, lambda: Block(self._enter, self._leave))
         except Exception:
-            _ring.process_count_drop(_ring.DROP_BAD_VALUE)
+            _ring.process_count_drop(layout.DROP_BAD_VALUE)
             return function
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
 from shmetrics.emitter.blocks import Block, timer
 
@@ -28,7 +29,7 @@ class CounterChild(_ring.CounterSeries):
                 if kind is not None and issubclass(kind, exception):
                     self.inc()
             except Exception:  # no class of exceptions; the block's own exception is what counts
-                _ring.process_count_drop(_ring.DROP_BAD_VALUE)
+                _ring.process_count_drop(layout.DROP_BAD_VALUE)
 
         return Block(lambda: None, leave)
 

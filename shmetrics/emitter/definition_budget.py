@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from shmetrics.binding import ring as _ring
+from shmetrics.binding import layout
 from shmetrics.dictionary import encode_strings
 
 # A lane of the default size holds some 500 series, the largest some 50,000. This memory is used in
@@ -34,12 +34,12 @@ class DefinitionBudget:
         """
         if (
             self.definitions >= MAX_DEFINITIONS
-            or sum(map(len, strings)) > _ring.ENTRY_MAX_BYTES  # not even worth encoding
+            or sum(map(len, strings)) > layout.ENTRY_MAX_BYTES  # not even worth encoding
         ):
             return None
         payload = encode_strings(strings)
         n_bytes = self.n_bytes + len(payload)
-        if len(payload) > _ring.ENTRY_MAX_BYTES or n_bytes > MAX_BYTES:
+        if len(payload) > layout.ENTRY_MAX_BYTES or n_bytes > MAX_BYTES:
             return None
         self.definitions += 1
         self.n_bytes = n_bytes

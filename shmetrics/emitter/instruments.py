@@ -12,8 +12,9 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
+from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
-from shmetrics.dictionary import Definition
+from shmetrics.dictionary import DEFAULT_BUCKETS, Definition
 from shmetrics.emitter.blocks import Block
 from shmetrics.emitter.children import (
     NOTHING,
@@ -24,13 +25,6 @@ from shmetrics.emitter.children import (
     HistogramChild,
 )
 from shmetrics.emitter.family import Family, family_of
-
-# oslo.metrics's bounds in seconds, and six below them for what a local call takes.
-DEFAULT_BUCKETS = (
-    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005),
-    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5),
-    *(10.0, 25.0, 50.0, 75.0, 100.0),
-)
 
 Child = TypeVar("Child", CounterChild, GaugeChild, HistogramChild, CallsChild)
 
@@ -78,7 +72,7 @@ class Instrument(Generic[Child]):
     and shape belongs to the same family, and shares its children.
     """
 
-    _type = _ring.TYPE_NONE
+    _type = layout.TYPE_NONE
     _recording: tuple[str, ...] = ()
 
     def __init__(
@@ -135,7 +129,7 @@ class Instrument(Generic[Child]):
                 labelvalues = tuple(map(labelkwargs.__getitem__, self._label_names))
             return self.child(labelvalues)
         except MemoryError:
-            return self.wrong_labels(_ring.DROP_NO_MEMORY)
+            return self.wrong_labels(layout.DROP_NO_MEMORY)
         except Exception:  # a name that is not ours, a value whose __str__ fails
             return self.wrong_labels()
 
@@ -154,7 +148,7 @@ class Instrument(Generic[Child]):
             return self.wrong_labels()
         return self._family.new_child(key)
 
-    def wrong_labels(self, cause: int = _ring.DROP_BAD_LABELS) -> Child:
+    def wrong_labels(self, cause: int = layout.DROP_BAD_LABELS) -> Child:
         """Count a drop of this cause, and return a child that records nothing."""
         _ring.process_count_drop(cause)
         return cast(Child, NOTHING)
@@ -177,7 +171,7 @@ class Counter(Instrument[CounterChild]):
         registry: Ignored; it is there so that code for prometheus_client runs as it is.
     """
 
-    _type = _ring.TYPE_COUNTER
+    _type = layout.TYPE_COUNTER
     _recording = ("inc", "count_exceptions")
 
     def __init__(
@@ -236,7 +230,7 @@ class Gauge(Instrument[GaugeChild]):
             as in `livesum`, processes that have ended do not count.
     """
 
-    _type = _ring.TYPE_GAUGE
+    _type = layout.TYPE_GAUGE
     _recording = ("inc", "dec", "set", "set_to_current_time", "track_inprogress", "time")
 
     def __init__(
@@ -304,7 +298,7 @@ class Histogram(Instrument[HistogramChild]):
             them, whatever they are.
     """
 
-    _type = _ring.TYPE_HISTOGRAM
+    _type = layout.TYPE_HISTOGRAM
     _recording = ("observe", "time")
 
     def __init__(
@@ -366,7 +360,7 @@ class Calls(Instrument[CallsChild]):
         buckets: The upper bounds of the durations' buckets, in seconds.
     """
 
-    _type = _ring.TYPE_CALLS
+    _type = layout.TYPE_CALLS
 
     def __init__(
         self,
@@ -384,3 +378,8 @@ class Calls(Instrument[CallsChild]):
     def __call__(self) -> Any:
         """Return a context manager around one call of a family without labels."""
         return self._only()()
+
+
+def calls_of(definition: Definition) -> Calls:
+    """Return the instrument of a definition of calls."""
+    return Calls(definition.name, definition.help, definition.label_names, definition.bounds)

@@ -10,7 +10,7 @@ The rules for gauges are left to the collector: two gauges in one place would ov
 
 from __future__ import annotations
 
-from shmetrics.binding import ring as _ring
+from shmetrics.binding import layout
 from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import Rule, Ruling, decode
 
@@ -52,7 +52,7 @@ class Ruled:
 
     def __call__(self, values: tuple[str, ...]) -> tuple[str, ...]:
         rules = _rules
-        if rules is not self._rules and self._definition.type != _ring.TYPE_GAUGE:
+        if rules is not self._rules and self._definition.type != layout.TYPE_GAUGE:
             self._ruling = Ruling(rules, self._definition)
             self._rules = rules
             self._known.clear()

@@ -16,7 +16,7 @@ import sys
 import time
 
 from shmetrics import runtime_dir
-from shmetrics.binding import refusal
+from shmetrics.binding import layout, refusal
 from shmetrics.binding import ring as _ring
 from shmetrics.emitter import label_rules
 from shmetrics.registration import client, protocol
@@ -98,7 +98,7 @@ class Registration:
             if attempt is None:
                 attempt = client.Attempt(
                     os.path.join(runtime_dir.find(), runtime_dir.SOCKET_NAME),
-                    protocol.Hello(_ring.LAYOUT_VERSION, 0, process_name()),
+                    protocol.Hello(layout.LAYOUT_VERSION, 0, process_name()),
                 )
                 self._hopeful_since_ns = None  # connected, which is progress
             answer = attempt.answer(wait_ns)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition
 from shmetrics.emitter.family import Family, family_of
 
 # The family of spans in every lane. The collector reads the labels in this order.
 LABELS = ("name", "service", "project", "host")
-_DEFINITION = Definition(_ring.TYPE_SPANS, "spans", "Spans of traces", "", "", LABELS, ())
+_DEFINITION = Definition(layout.TYPE_SPANS, "spans", "Spans of traces", "", "", LABELS, ())
 _FAMILY: Family[_ring.SpanSeries] = family_of(
     _DEFINITION, lambda family, payload: _ring.SpanSeries(family.ring, payload)
 )
@@ -43,7 +44,7 @@ class Spans:
             series = self.series.get(name) or self.new_series(name)
             series.start(id, trace, parent, info)
         except Exception:
-            _ring.process_count_drop(_ring.DROP_BAD_LABELS)
+            _ring.process_count_drop(layout.DROP_BAD_LABELS)
 
     def stop(
         self, name: str, id: str, trace: str, parent: str, info: dict[str, Any] | None = None
@@ -53,7 +54,7 @@ class Spans:
             series = self.series.get(name) or self.new_series(name)
             series.stop(id, trace, parent, info)
         except Exception:
-            _ring.process_count_drop(_ring.DROP_BAD_LABELS)
+            _ring.process_count_drop(layout.DROP_BAD_LABELS)
 
     def new_series(self, name: str) -> _ring.SpanSeries:
         """Return the series of a name that is not in `series`, and add it there if it fits."""

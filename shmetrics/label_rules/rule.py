@@ -14,27 +14,19 @@ from binascii import crc32
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from shmetrics.binding import ring as _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
+from shmetrics.sample_names import family_names
 
 MAX_RULES = 100
 MAX_NAMES = 65_536  # that one rule hashes into
 MAX_NAME_CHARS = 255  # of a family's name in a rule, and of a label's
 
-OVERFLOW = _ring.OVERFLOW_VALUE
+OVERFLOW = layout.OVERFLOW_VALUE
 
 Change = Callable[[str], str]
 
 _ASCII_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
-
-# What /metrics calls a family of this type, beside its own name.
-_SHOWN = {
-    _ring.TYPE_COUNTER: ("_total",),
-    _ring.TYPE_CALLS: (
-        *("_invocation_start_total", "_invocation_end_total"),
-        *("_processing_seconds", "_exception_total"),
-    ),
-}
 
 
 def keep(value: str) -> str:
@@ -91,7 +83,7 @@ class Ruling:
 
     def __init__(self, rules: Iterable[Rule], definition: Definition) -> None:
         self._by_label: dict[str, Change] = {}
-        names = _names(definition)
+        names = family_names(definition)
         for rule in rules:
             if any(matches(rule.family, name) for name in names):
                 self._by_label.setdefault(rule.label, rule.change)
@@ -116,11 +108,6 @@ class Ruling:
     def value(self, label: str, value: str) -> str:
         """What becomes of one of them."""
         return value if value == OVERFLOW else self._by_label.get(label, keep)(value)
-
-
-def _names(definition: Definition) -> list[str]:
-    suffixes = "", *_SHOWN.get(definition.type, ())
-    return [definition.name + suffix for suffix in suffixes]
 
 
 def matches(pattern: str, name: str) -> bool:

@@ -3,12 +3,8 @@
 
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 
-from shmetrics._ring cimport shm_counts, shm_entry, shm_lane
+from shmetrics.layout cimport SHM_DROPS, SHM_KINDS, shm_counts, shm_entry, shm_lane
 from shmetrics.store._scale cimport shm_scale
-
-
-cdef extern from "lane/layout.h" nogil:
-    const size_t SHM_AT_STATE "offsetof(struct shm_header, consumer.state)"
 
 
 cdef extern from "drain/file.h" nogil:
@@ -17,7 +13,9 @@ cdef extern from "drain/file.h" nogil:
 
 
 cdef extern from "drain/watch.h" nogil:
-    const int SHM_WATCH_MOST, SHM_WATCH_OVERFLOW
+    enum:  # the length of an array
+        SHM_WATCH_MOST
+    const int SHM_WATCH_OVERFLOW
 
     int shm_watch_open() noexcept
     int shm_watch_add(int fd, const char *path) noexcept
@@ -69,11 +67,11 @@ cdef extern from "drain/drain.h" nogil:
     const uint64_t SHM_NO_CELL
 
     cdef struct shm_tally:
-        uint64_t *events[8]
+        uint64_t *events[SHM_KINDS]
         uint64_t *unbound
         uint64_t *spilled
         uint64_t *overflowed
-        uint64_t *dropped[9]
+        uint64_t *dropped[SHM_DROPS]
 
     cdef struct shm_drain:
         shm_lane lane

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
-from shmetrics._ring import Counts
+from shmetrics.layout import Counts
 from shmetrics.store._scale import Scale
 
 UNDO_BYTES: Final[int]
@@ -14,11 +14,8 @@ REPORT_ENTRIES: Final[int]
 REPORT_QUARANTINED: Final[int]
 REPORT_RETIRED: Final[int]
 WATCH_OVERFLOW: Final[int]
-LANE_STATE_AT: Final[int]
 TAKEN_SPAN_FORMAT: Final[str]
 
-def cells_of(type: int, n_bounds: int) -> int: ...
-def lane_bytes(records: int, dictionary_bytes: int, cells: int, calls: int) -> int: ...
 def lane_format(
     memory: Buffer, lane_id: int, records: int, dictionary_bytes: int, cells: int, calls: int
 ) -> None: ...

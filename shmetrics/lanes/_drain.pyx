@@ -6,13 +6,24 @@ from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from shmetrics._ring cimport check_attach, counts_dict, shm_cells_of, shm_counts, shm_entry
-from shmetrics._ring cimport shm_lane_bytes, shm_lane_format, shm_lane_sizes
-from shmetrics._ring cimport SHM_TYPE_CALLS, SHM_TYPE_HISTOGRAM
+from shmetrics.layout cimport (
+    SHM_ENTRY_MAX_BYTES,
+    SHM_MAX_OPEN_CALLS,
+    SHM_TYPE_CALLS,
+    SHM_TYPE_HISTOGRAM,
+    check_attach,
+    counts_dict,
+    shm_cells_of,
+    shm_counts,
+    shm_entry,
+    shm_lane_bytes,
+    shm_lane_format,
+    shm_lane_sizes,
+)
 from shmetrics.store._scale cimport Scale, shm_scale_counts
 
-from shmetrics._ring import DROP_NAMES, KIND_NAMES
 from shmetrics.errors import BrokenLane
+from shmetrics.layout import DROP_NAMES, KIND_NAMES
 
 UNDO_BYTES = sizeof(shm_undo)
 LEDGER_BYTES = sizeof(shm_ledger)
@@ -20,7 +31,6 @@ REPORT_ENTRIES = SHM_REPORT_ENTRIES
 REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
 REPORT_RETIRED = SHM_REPORT_RETIRED
 WATCH_OVERFLOW = SHM_WATCH_OVERFLOW
-LANE_STATE_AT = SHM_AT_STATE
 # For the module struct, struct shm_taken_span: kind, flags, bytes of info behind it, series, stamp,
 # id, trace, parent. That these are its offsets is asserted in spans.h and layout.h.
 TAKEN_SPAN_FORMAT = "=BBHIQ16s16s16s"
@@ -45,20 +55,9 @@ cdef int _check_drained(int code) except -1:
     return 0
 
 
-def cells_of(int type, int n_bounds):
-    """How many cells a series of this type has."""
-    return shm_cells_of(<uint16_t>type, <uint32_t>n_bounds)
-
-
-def lane_bytes(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
-    """Size of a lane with parts of these sizes."""
-    cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
-    return shm_lane_bytes(&sizes)
-
-
 def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t records,
                 uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
-    """Makes zeroed memory of lane_bytes() a lane."""
+    """Make zeroed memory of layout.lane_bytes() a lane."""
     cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
     if <uint64_t>memory.shape[0] < shm_lane_bytes(&sizes):
         raise ValueError("memory is smaller than the lane")
@@ -89,8 +88,10 @@ cdef class ExemplarTable:
         return self.exemplars.displaced
 
     def copy_to(self, unsigned char[::1] memory not None):
-        """Copies all of them, as bytes of csrc/drain/exemplars.h, into memory of just that size. Of each
-        the series is the store's first cell of it."""
+        """Copy all of them, as bytes of struct shm_exemplar, into memory of just that size.
+
+        The series of each is the store's first cell of it. Raises ValueError for another size.
+        """
         if <size_t>memory.shape[0] != self.exemplars.n * sizeof(shm_exemplar):
             raise ValueError("memory of another size than the exemplars have")
         if self.exemplars.n:
@@ -122,8 +123,8 @@ cdef class SpanBuffer:
         return self.spans.lost
 
     def take(self):
-        """All of them, each with its info behind it, as bytes of csrc/drain/spans.h, and how many they
-        are; and there is room again."""
+        """Return all spans, each with its info behind it, as bytes of struct shm_taken_span, and how
+        many they are; there is room again then."""
         cdef tuple taken = (self.spans.bytes[:self.spans.used_bytes], self.spans.n)
         self.spans.used_bytes = self.spans.n = 0
         return taken
@@ -172,7 +173,7 @@ def watch_read(int fd):
 
     WATCH_OVERFLOW is among them if others were modified of which nothing is known. Raises OSError.
     """
-    cdef int32_t found[1024]
+    cdef int32_t found[SHM_WATCH_MOST]
     cdef int n = _done(shm_watch_read(fd, found))
     return [found[i] for i in range(n)]
 
@@ -245,7 +246,7 @@ cdef class LaneDrain:
     def next_entry(self):
         """Next new dictionary entry (kind, type, id, of, payload), or None."""
         cdef shm_entry entry
-        cdef unsigned char buffer[16384]
+        cdef unsigned char buffer[SHM_ENTRY_MAX_BYTES]
         _check_drained(shm_contained_entry(&self.drain_, &entry, buffer))
         if entry.size_bytes == 0:
             return None
@@ -274,8 +275,8 @@ cdef class LaneDrain:
 
     def calls(self):
         """Open calls as (series id, start_ns, slot)."""
-        cdef shm_open_call_copy found[4096]
-        cdef uint32_t n = shm_contained_calls(&self.drain_, found, 4096)
+        cdef shm_open_call_copy found[SHM_MAX_OPEN_CALLS]
+        cdef uint32_t n = shm_contained_calls(&self.drain_, found, SHM_MAX_OPEN_CALLS)
         return [(found[i].series, found[i].start_ns, found[i].slot) for i in range(n)]
 
     def gauges(self):

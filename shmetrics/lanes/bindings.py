@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import decode_definition, decode_strings
 from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
@@ -75,9 +75,9 @@ class Bindings:
         """Takes the next entry. Raises BrokenLane."""
         self._entries += 1
         try:
-            if kind == _ring.ENTRY_FAMILY:
+            if kind == layout.ENTRY_FAMILY:
                 self._define_family(type, of, payload)
-            elif kind == _ring.ENTRY_SERIES:
+            elif kind == layout.ENTRY_SERIES:
                 self.n_series = id
                 self._define_series(id, self._lane_families[of - 1], payload)
             else:
@@ -111,12 +111,12 @@ class Bindings:
             self._lane_families.append(_LaneFamily(type, n_bounds, 0, None))
             return
         definition = decode_definition(type, n_bounds, payload)
-        if type == _ring.TYPE_SPANS:  # of no metric: the node has no family for them
+        if type == layout.TYPE_SPANS:  # of no metric: the node has no family for them
             self._lane_families.append(
                 _LaneFamily(type, n_bounds, len(definition.label_names), None)
             )
             return
-        define = self._families if type != _ring.TYPE_GAUGE else self._gauge_families
+        define = self._families if type != layout.TYPE_GAUGE else self._gauge_families
         found = define.define(definition, self._owner.store_owner)
         family = None if isinstance(found, Refusal) else found
         if isinstance(found, Refusal):
@@ -144,14 +144,14 @@ class Bindings:
         type, n_bounds, n_labels, family = lane_family
         if family is None:
             self._drain.bind(type, n_bounds)
-            if type == _ring.TYPE_SPANS and self._is_within_quota(id):
+            if type == layout.TYPE_SPANS and self._is_within_quota(id):
                 self.spans[id] = self._span_labels(decode_strings(payload))
             return
         values = decode_strings(payload)
         if len(values) != n_labels:
             raise ValueError(f"{len(values)} label values where {n_labels} belong")
         values = family.ruling.values(values)
-        if type == _ring.TYPE_GAUGE:  # read where it is, never folded
+        if type == layout.TYPE_GAUGE:  # read where it is, never folded
             self._drain.bind(type, n_bounds)
             if self._is_within_quota(id) and self._families.limits.allow(values):
                 self.gauges[id] = family, values
@@ -176,11 +176,11 @@ class Bindings:
         calls = self.calls.get(of)
         family = None if calls is None else calls[0].exceptions
         if calls is None or family is None:
-            self._drain.bind(_ring.TYPE_EXCEPTION, 0)
+            self._drain.bind(layout.TYPE_EXCEPTION, 0)
             return
         (class_name,) = decode_strings(payload)
         values = (*calls[1], calls[0].ruling.value("exception", class_name))
-        self._bind(id, _ring.TYPE_EXCEPTION, 0, family, values)
+        self._bind(id, layout.TYPE_EXCEPTION, 0, family, values)
 
     def _is_within_quota(self, id: int) -> bool:
         """Whether a lane may have so many series of its own; ids count up from 1."""

@@ -23,7 +23,7 @@ from shmetrics.store.log import StoreDamaged, StoreFull
 from shmetrics.store.self_metrics import SelfMetrics
 
 if TYPE_CHECKING:
-    from shmetrics._ring import Counts
+    from shmetrics.layout import Counts
 
     Bounds = memoryview[float]
 

@@ -29,7 +29,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_quota import UndrainedFiles
 from shmetrics.rate_limited_log import RateLimitedLog, shown
@@ -55,10 +55,10 @@ _OURS = re.compile(r"[1-9][0-9]{0,14}\.(lane|json|ledger|new|broken)")
 class Sizes(NamedTuple):
     """How large the parts of a new lane are."""
 
-    records: int = _ring.DEFAULT_RECORDS
-    dictionary_bytes: int = _ring.DEFAULT_DICTIONARY_BYTES
-    cells: int = _ring.DEFAULT_CELLS
-    calls: int = _ring.DEFAULT_CALLS
+    records: int = layout.DEFAULT_RECORDS
+    dictionary_bytes: int = layout.DEFAULT_DICTIONARY_BYTES
+    cells: int = layout.DEFAULT_CELLS
+    calls: int = layout.DEFAULT_CALLS
 
 
 class Owner(NamedTuple):
@@ -209,7 +209,7 @@ class LaneFiles:
         Raises OSError. A page that is not there would kill the emitter at its first write to it.
         """
         path = self.directory / f"{lane_id}{LANE}"
-        found = LaneFile(path, owner, _drain.lane_bytes(*sizes), self._clock)
+        found = LaneFile(path, owner, layout.lane_bytes(*sizes), self._clock)
         known = {"size_bytes": found.size_bytes, "clock": found.clock.hex()}
         try:
             path.with_suffix(OWNER).write_text(json.dumps({**owner._asdict(), **known}))
@@ -301,8 +301,8 @@ def _give_up(path: Path) -> None:
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if os.fstat(fd).st_size >= _ring.HEADER_BYTES:
-                os.pwrite(fd, _ring.LANE_CLOSED.to_bytes(4, sys.byteorder), _drain.LANE_STATE_AT)
+            if os.fstat(fd).st_size >= layout.HEADER_BYTES:
+                os.pwrite(fd, layout.LANE_CLOSED.to_bytes(4, sys.byteorder), layout.LANE_STATE_AT)
         finally:
             os.close(fd)
 
@@ -336,7 +336,7 @@ def _age(path: Path) -> tuple[int, Path]:
 def _make(path: Path, lane_id: int, sizes: Sizes) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        size_bytes = _drain.lane_bytes(*sizes)
+        size_bytes = layout.lane_bytes(*sizes)
         os.posix_fallocate(fd, 0, size_bytes)
         with mmap.mmap(fd, size_bytes) as memory:
             _drain.lane_format(memory, lane_id, *sizes)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from shmetrics import layout
 from shmetrics.errors import BrokenLane, LaneRefused
-from shmetrics.lanes import _drain
 from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.kicks import Kick, Kicks
 from shmetrics.lanes.lane import Lane, LaneState
@@ -102,7 +102,7 @@ class Lanes:
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
         """A lane for a process that asks for one, or why there is none."""
         sizes = self._sizes(hello.records)
-        excess = self._quota.excess(peer.uid, _drain.lane_bytes(*sizes))
+        excess = self._quota.excess(peer.uid, layout.lane_bytes(*sizes))
         if excess is not None:
             self._exceeded[excess.quota].inc()
             return Refused(Result.QUOTA, excess.text)
@@ -126,7 +126,7 @@ class Lanes:
 
     def obstacle(self) -> str:
         """What keeps everybody from getting a lane; "" if nothing does."""
-        size_bytes = _drain.lane_bytes(*self._sizes(MIN_RECORDS))
+        size_bytes = layout.lane_bytes(*self._sizes(MIN_RECORDS))
         excess = self._quota.excess(None, size_bytes)
         return excess.text if excess is not None else self._files.obstacle(size_bytes)
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.lanes import _drain
 from shmetrics.lanes.wall_clock import WallClock
 from shmetrics.traces.event import SpanEvent, SpanLabels
@@ -22,7 +22,7 @@ _SPAN: Final = struct.Struct(_drain.TAKEN_SPAN_FORMAT)
 # Looked up once for the loop over events.
 _unpack: Final = _SPAN.unpack_from
 _new: Final = tuple.__new__
-_START, _CUT, _HOST = _ring.KIND_SPAN_START, _ring.FLAG_CUT, _ring.FLAG_HOST
+_START, _CUT, _HOST = layout.KIND_SPAN_START, layout.FLAG_CUT, layout.FLAG_HOST
 # Of what is between two drains: 4 ms of nothing but spans.
 BUFFER_BYTES: Final = 4 * 1024 * 1024
 

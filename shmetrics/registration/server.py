@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.errors import ShmetricsError
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.registration import protocol
@@ -219,7 +219,7 @@ class Server:
         if isinstance(found, Refused):
             self._refuse(client, hello, found)
             return
-        answer = Answer(Result.GRANTED, _ring.LAYOUT_VERSION, found.lane_id, self._text)
+        answer = Answer(Result.GRANTED, layout.LAYOUT_VERSION, found.lane_id, self._text)
         descriptors = [fd for fd in (found.lane_fd, found.kick_fd) if fd is not None]
         sent = self._send(client, protocol.encode_answer(answer, hello.protocol), descriptors)
         os.close(found.lane_fd)
@@ -230,11 +230,11 @@ class Server:
             self._on_gone(found.lane_id)
 
     def _decide(self, peer: Peer, hello: Hello) -> Granted | Refused:
-        if hello.layout_version != _ring.LAYOUT_VERSION:
+        if hello.layout_version != layout.LAYOUT_VERSION:
             return Refused(
                 Result.VERSION,
                 f"lane layout {hello.layout_version} is unknown here, "
-                f"this collector has {_ring.LAYOUT_VERSION}; update the older side",
+                f"this collector has {layout.LAYOUT_VERSION}; update the older side",
             )
         return self._grant(peer, hello)
 
@@ -272,7 +272,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _refusal(refused: Refused) -> bytes:
-    return protocol.encode_answer(Answer(refused.result, _ring.LAYOUT_VERSION, 0, refused.text))
+    return protocol.encode_answer(Answer(refused.result, layout.LAYOUT_VERSION, 0, refused.text))
 
 
 def _close_descriptors(ancillary: list[tuple[int, int, bytes]]) -> None:

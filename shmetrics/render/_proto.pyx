@@ -30,8 +30,10 @@ cdef class Metrics:
         return <Py_ssize_t>self._family.n_rows
 
     def measure(self, const uint64_t[::1] ends not None):
-        """Takes the measure of all rows; to be called before piece(). ends: see csrc/render/proto.h.
-        Returns how many bytes they take together."""
+        """Measure all rows, before the first piece(). Return how many bytes they take together.
+
+        ends: see csrc/render/proto.h.
+        """
         cdef uint64_t n_bytes
         self._check(ends)
         self._sizes = array("Q", bytes(8 * (len(self) + 1)))

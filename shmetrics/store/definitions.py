@@ -8,8 +8,9 @@ import math
 import re
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
+from shmetrics.sample_names import sample_names
 
 GAUGE_MODES = frozenset(
     live + mode for live in ("", "live") for mode in ("all", "sum", "min", "max", "mostrecent")
@@ -29,37 +30,6 @@ class Refusal(NamedTuple):
     text: str
 
 
-# The families that one family of calls is shown as: suffix of the prefix, then suffix of samples.
-CALL_STARTS = "_invocation_start"
-CALL_ENDS = "_invocation_end"
-CALL_SECONDS = "_processing_seconds"
-CALL_EXCEPTIONS = "_exception"
-
-
-def sample_names(definition: Definition) -> set[str]:
-    """Every name under which this family or its samples appear."""
-    name = definition.name
-    if definition.type == _ring.TYPE_COUNTER:
-        return _names(name, "_total", "_created")
-    if definition.type == _ring.TYPE_HISTOGRAM:
-        return _names(name, *_HISTOGRAM_SUFFIXES)
-    if definition.type == _ring.TYPE_CALLS:
-        return _names(name + CALL_SECONDS, *_HISTOGRAM_SUFFIXES).union(
-            *(
-                _names(name + part, "_total", "_created")
-                for part in (CALL_STARTS, CALL_ENDS, CALL_EXCEPTIONS)
-            )
-        )
-    return {name}
-
-
-_HISTOGRAM_SUFFIXES = ("_bucket", "_count", "_sum", "_created")
-
-
-def _names(name: str, *suffixes: str) -> set[str]:
-    return {name, *(name + suffix for suffix in suffixes)}
-
-
 def check(definition: Definition) -> Refusal | None:
     """None if the definition can be shown."""
     name = definition.name
@@ -73,8 +43,8 @@ def check(definition: Definition) -> Refusal | None:
         if not _LABEL_NAME.match(label):
             return Refusal("bad_label_name", f"{name}: label name {label!r} is not allowed")
     forbidden = {
-        _ring.TYPE_HISTOGRAM: {"le"},
-        _ring.TYPE_CALLS: {"le", "exception"},
+        layout.TYPE_HISTOGRAM: {"le"},
+        layout.TYPE_CALLS: {"le", "exception"},
     }.get(definition.type, set())
     if forbidden & set(labels):
         return Refusal("bad_label_name", f"{name}: label {', '.join(forbidden)} is reserved")
@@ -82,14 +52,14 @@ def check(definition: Definition) -> Refusal | None:
         return Refusal("bad_label_name", f"{name}: a label name twice, or more than {MAX_LABELS}")
     if definition.unit and not name.endswith("_" + definition.unit):
         return Refusal("bad_unit", f"{name}: name does not end with unit {definition.unit!r}")
-    if definition.type == _ring.TYPE_GAUGE and definition.mode not in GAUGE_MODES:
+    if definition.type == layout.TYPE_GAUGE and definition.mode not in GAUGE_MODES:
         return Refusal("bad_mode", f"{name}: multiprocess_mode {definition.mode!r} is unknown")
     return _check_bounds(definition)
 
 
 def _check_bounds(definition: Definition) -> Refusal | None:
     bounds = definition.bounds
-    has_buckets = definition.type in (_ring.TYPE_HISTOGRAM, _ring.TYPE_CALLS)
+    has_buckets = definition.type in (layout.TYPE_HISTOGRAM, layout.TYPE_CALLS)
     if (bounds and not has_buckets) or len(bounds) > MAX_BOUNDS:
         return Refusal("bad_buckets", f"{definition.name}: {len(bounds)} bounds are too many")
     rising = all(low < high for low, high in itertools.pairwise(bounds))

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_definition, encode_definition
 from shmetrics.label_rules.rule import Rule, Ruling
 from shmetrics.rate_limited_log import shown
+from shmetrics.sample_names import CALL_EXCEPTIONS, sample_names
 from shmetrics.store import definitions, exponential
 from shmetrics.store.definitions import Refusal
 from shmetrics.store.exemplars import Exemplars
@@ -102,7 +103,7 @@ class Families:
         if found is not None:
             return found
         wanted = [definition]
-        if definition.type == _ring.TYPE_CALLS:
+        if definition.type == layout.TYPE_CALLS:
             wanted.append(exceptions_of(definition))
         try:
             return self.store.attempt(lambda: self._define(wanted, owner))
@@ -174,7 +175,7 @@ class Families:
             found = self._agree(known, definition)
             if isinstance(found, Family) or not self.give_way(known, owner):
                 return found
-        for name in sorted(definitions.sample_names(definition)):
+        for name in sorted(sample_names(definition)):
             other = self._claimed.get(name)
             if other is not None and not self.give_way(self._by_name[other], owner):
                 return Refusal(
@@ -229,7 +230,7 @@ class Families:
         name = family.definition.name
         if self._by_name.get(name) is family:
             del self._by_name[name]
-            for sample in definitions.sample_names(family.definition):
+            for sample in sample_names(family.definition):
                 if self._claimed[sample] == name:
                     del self._claimed[sample]
         family.give_back_all()
@@ -268,7 +269,7 @@ class Families:
             before.exceptions = family  # nobody else can define these
             return
         self._by_name[definition.name] = family
-        for name in definitions.sample_names(definition):
+        for name in sample_names(definition):
             self._claimed[name] = definition.name
 
 
@@ -276,7 +277,7 @@ class Families:
 # None: there are no such.
 _EXPONENTIAL = struct.Struct("=iiI")
 _NONE = ExponentialBounds(0, 0, 0)
-_KINDS = {_ring.TYPE_CALLS: CallFamily, _ring.TYPE_HISTOGRAM: HistogramFamily}
+_KINDS = {layout.TYPE_CALLS: CallFamily, layout.TYPE_HISTOGRAM: HistogramFamily}
 
 
 def _entry_of(family: Family) -> Entry:
@@ -306,8 +307,8 @@ def _size_of(family: Family) -> int:
 def exceptions_of(definition: Definition) -> Definition:
     """The counters of exceptions that belong to a family of calls."""
     return Definition(
-        _ring.TYPE_COUNTER,
-        definition.name + definitions.CALL_EXCEPTIONS,
+        layout.TYPE_COUNTER,
+        definition.name + CALL_EXCEPTIONS,
         f"{definition.help}: exceptions",
         "",
         "",

@@ -25,10 +25,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules.rule import Ruling
-from shmetrics.lanes import _drain
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import REMOVAL_BYTES, Entry, EntryKind, StoreFull
 from shmetrics.store.shares import NOBODY
@@ -36,7 +35,7 @@ from shmetrics.store.store import CellRun, Store
 from shmetrics.store.visible_rows import VisibleRows
 from shmetrics.tables.table import Series
 
-OVERFLOW = _ring.OVERFLOW_VALUE
+OVERFLOW = layout.OVERFLOW_VALUE
 OVERFLOW_ROW = 0
 FIRST_CHUNK_ROWS = 16
 MAX_CHUNK_ROWS = 4096
@@ -76,7 +75,7 @@ class Family:
         self.id = id
         self.definition = definition
         self.owner = owner
-        self.width = _drain.cells_of(definition.type, len(definition.bounds))
+        self.width = layout.cells_of(definition.type, len(definition.bounds))
         self.is_limited = True  # False: the label values are the collector's own, and few
         self.longest_label_bytes = 0
         self.is_full_for: int | None = None  # the owner for whom there was no room; None: anybody

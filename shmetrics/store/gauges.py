@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
 from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families
@@ -66,13 +66,13 @@ class Gauges:
         # What dead processes left: the series, by the pid.
         self._left_by_pid: dict[str, set[tuple[Family, tuple[str, ...]]]] = {}
         for family in families:
-            if family.definition.type == _ring.TYPE_GAUGE:
+            if family.definition.type == layout.TYPE_GAUGE:
                 self._restore(family)
 
     def _restore(self, family: Family) -> None:
         if family.definition.mode in _COMBINED:
             for cells in family.all_cells():  # other versions kept what is not finite
-                cells[~np.isfinite(cells[:, _ring.CELL_VALUE].view(np.float64))] = 0
+                cells[~np.isfinite(cells[:, layout.CELL_VALUE].view(np.float64))] = 0
         elif per_process(family.definition):
             for values in family.series.values:
                 self._left_by_pid.setdefault(values[-1], set()).add((family, values))
@@ -91,7 +91,7 @@ class Gauges:
         """A process has this pid now: what an earlier one left under it goes."""
         for family, values in self._left_by_pid.pop(pid, ()):
             if not family.folds(values):  # it may have been idle, and have left
-                family.cells(family.row(values))[_ring.CELL_STAMP] = 0
+                family.cells(family.row(values))[layout.CELL_STAMP] = 0
 
     def retire(
         self, values: Iterable[GaugeValue], add: Add, bad_values: int, owner: int = NOBODY
@@ -122,15 +122,15 @@ class Gauges:
         cells = found.family.cells(row)
         mode = found.family.definition.mode
         if mode == "sum":
-            add(found, found.family.cell(row) + _ring.CELL_VALUE)
+            add(found, found.family.cell(row) + layout.CELL_VALUE)
         else:
             stored = cells.view(np.float64)
             kept = found.value, found.moment
-            if cells[_ring.CELL_STAMP] != 0:
-                before = float(stored[_ring.CELL_VALUE]), int(cells[_ring.CELL_STAMP])
+            if cells[layout.CELL_STAMP] != 0:
+                before = float(stored[layout.CELL_VALUE]), int(cells[layout.CELL_STAMP])
                 kept = _merge(mode, before, kept)
-            stored[_ring.CELL_VALUE] = kept[0]
-        cells[_ring.CELL_STAMP] = max(found.moment, int(cells[_ring.CELL_STAMP]), 1)
+            stored[layout.CELL_VALUE] = kept[0]
+        cells[layout.CELL_STAMP] = max(found.moment, int(cells[layout.CELL_STAMP]), 1)
         if per_process(found.family.definition) and not found.family.folds(labels):
             self._left_by_pid.setdefault(found.pid, set()).add((found.family, labels))
 
@@ -139,9 +139,9 @@ class Gauges:
         mode = family.definition.mode.removeprefix("live")
         found: dict[tuple[str, ...], tuple[float, int]] = {}
         for values, cells in zip(family.series.values, family.rows(), strict=True):
-            if cells[_ring.CELL_STAMP] != 0:
-                value = float(cells.view(np.float64)[_ring.CELL_VALUE])
-                found[values] = (value, int(cells[_ring.CELL_STAMP]))
+            if cells[layout.CELL_STAMP] != 0:
+                value = float(cells.view(np.float64)[layout.CELL_VALUE])
+                found[values] = (value, int(cells[layout.CELL_STAMP]))
         for one in living:
             labels = labels_of(one)
             ours = (one.value, one.moment)

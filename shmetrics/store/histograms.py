@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.store._scale import Scale
 from shmetrics.store.buckets import Buckets, CountArray
 from shmetrics.store.exponential import ExponentialBounds
@@ -23,7 +23,7 @@ _OURS = owner_of(os.geteuid())  # what comes from no lane is the collector's own
 class HistogramFamily(Family):
     """A family whose rows end in counts of buckets: see buckets.py."""
 
-    first_count = _ring.HISTOGRAM_BUCKETS
+    first_count = layout.HISTOGRAM_BUCKETS
     exponential: ExponentialBounds | None = None
     buckets: Buckets
 
@@ -68,21 +68,21 @@ class HistogramFamily(Family):
 class CallFamily(HistogramFamily):
     """Calls: starts, ends, durations; and the exceptions, a family of counters of their own."""
 
-    first_count = _ring.CALLS_BUCKETS
+    first_count = layout.CALLS_BUCKETS
     exceptions: Family | None = None  # set by Families: it has an id of its own
 
     def _ruled_row(self, values: tuple[str, ...]) -> int:
         return self.counted_row(self.ruling.values(values), _OURS)
 
     def start(self, values: tuple[str, ...]) -> None:
-        self.cells(self._ruled_row(values))[_ring.CELL_STARTS] += np.uint64(1)
+        self.cells(self._ruled_row(values))[layout.CELL_STARTS] += np.uint64(1)
 
     def end(self, values: tuple[str, ...]) -> None:
-        self.cells(self._ruled_row(values))[_ring.CELL_ENDS] += np.uint64(1)
+        self.cells(self._ruled_row(values))[layout.CELL_ENDS] += np.uint64(1)
 
     def observe(self, values: tuple[str, ...], seconds: float) -> None:
         cells = self.cells(self._ruled_row(values))
-        cells[_ring.CELL_DURATION] += np.uint64(round(seconds * 1e9))
+        cells[layout.CELL_DURATION] += np.uint64(round(seconds * 1e9))
         cells[self.first_count + self.scale.place(seconds)] += np.uint64(1)
 
     def exception(self, values: tuple[str, ...], exception: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.store.families import Families
@@ -29,7 +29,7 @@ class StoredCounter:
         """name: without the prefix and `_total`."""
         self.name = name
         self._definition = Definition(
-            _ring.TYPE_COUNTER, f"shmetrics_{name}", help, "", "", label_names, ()
+            layout.TYPE_COUNTER, f"shmetrics_{name}", help, "", "", label_names, ()
         )
         self._stored_in: tuple[Families, Family] | None = None
         self._cells: dict[tuple[str, ...], int] = {}

@@ -16,7 +16,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.lanes import _drain
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.store.families import Families
@@ -159,11 +159,11 @@ class SelfMetrics:
     def tally(self, drain: _drain.LaneDrain) -> None:
         """Let a lane's drain count into the collector's own counters."""
         drain.tally(
-            {kind: self.events.cell(kind) for kind in _ring.KIND_NAMES.values()},
+            {kind: self.events.cell(kind) for kind in layout.KIND_NAMES.values()},
             self.unbound.cell(),
             self.spilled.cell(),
             self.overflowed.cell(),
-            {cause: self.dropped.cell(cause) for cause in _ring.DROP_NAMES},
+            {cause: self.dropped.cell(cause) for cause in layout.DROP_NAMES},
         )
 
     def exceeded(self, quota: str) -> CounterChild:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from shmetrics import _ring
-from shmetrics.store import definitions
+from shmetrics import layout
+from shmetrics.sample_names import CALL_ENDS, CALL_SECONDS, CALL_STARTS
 from shmetrics.store.exemplars import Exemplars
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue
@@ -49,7 +49,7 @@ def _histogram(family: HistogramFamily, exemplars: Exemplars, native: bool) -> T
         series=family.series,
         bounds=family.definition.bounds,
         buckets=family.classic(),
-        sums=rows[:, _ring.CELL_SUM].view(np.float64),
+        sums=rows[:, layout.CELL_SUM].view(np.float64),
         created=family.created(),
         exemplars=exemplars.of_family(family),
         native=family.native() if native else None,
@@ -62,8 +62,8 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
     created = family.created()
     name, help = family.definition.name, family.definition.help
     for suffix, cell, what in (
-        (definitions.CALL_STARTS, _ring.CELL_STARTS, "begun"),
-        (definitions.CALL_ENDS, _ring.CELL_ENDS, "ended"),
+        (CALL_STARTS, layout.CELL_STARTS, "begun"),
+        (CALL_ENDS, layout.CELL_ENDS, "ended"),
     ):
         yield Table(
             name=name + suffix,
@@ -74,14 +74,14 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
             created=created,
         )
     yield Table(
-        name=name + definitions.CALL_SECONDS,
+        name=name + CALL_SECONDS,
         kind="histogram",
         help=f"{help}: duration",
         unit="seconds",
         series=family.series,
         bounds=family.definition.bounds,
         buckets=family.classic(),
-        sums=rows[:, _ring.CELL_DURATION] / 1e9,
+        sums=rows[:, layout.CELL_DURATION] / 1e9,
         created=created,
         exemplars=exemplars.of_family(family),
         native=family.native() if native else None,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
 from shmetrics.lanes.lane import Lane, OpenCall
 from shmetrics.store.families import Families
@@ -23,7 +23,7 @@ from shmetrics.tables.table import Series, Table
 
 LABELS = ("side", "topic", "method")
 ABANDONED = Definition(
-    _ring.TYPE_COUNTER,
+    layout.TYPE_COUNTER,
     "shmetrics_rpc_abandoned",
     "Calls whose process died inside them",
     "",

@@ -14,12 +14,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from shmetrics.sample_names import CALL_ENDS, CALL_EXCEPTIONS, CALL_SECONDS, CALL_STARTS
 from shmetrics.tables.table import Series, Table
 
-_STARTS = "_invocation_start"
-_ENDS = "_invocation_end"
-_SECONDS = "_processing_seconds"
-_EXCEPTIONS = "_exception"
 _METHOD_LABELS = ("method", "event_type")
 
 
@@ -55,8 +52,8 @@ def summarize(tables: Iterable[Table], calls: Iterable[dict[str, Any]]) -> list[
     by_name = {table.name: table for table in tables}
     rows: dict[tuple[str, Key], Method] = {}
     for name, starts in by_name.items():
-        if name.endswith(_STARTS):
-            family = name.removesuffix(_STARTS)
+        if name.endswith(CALL_STARTS):
+            family = name.removesuffix(CALL_STARTS)
             found = _family(family, starts, by_name)
             rows.update({(family, key): row for key, row in found.items()})
     for call in calls:
@@ -73,13 +70,13 @@ def _family(family: str, starts: Table, by_name: dict[str, Table]) -> dict[Key, 
     keys, places = _groups(starts.series, len(starts))
     started = _total(starts.values, places, len(keys))
     rows = {key: Method(family, *key, started=int(n)) for key, n in zip(keys, started, strict=True)}
-    for suffix, field in ((_ENDS, "ended"), (_EXCEPTIONS, "failed")):
+    for suffix, field in ((CALL_ENDS, "ended"), (CALL_EXCEPTIONS, "failed")):
         table = by_name.get(family + suffix)
         if table is not None:
             keys, places = _groups(table.series, len(table))
             for key, n in zip(keys, _total(table.values, places, len(keys)), strict=True):
                 setattr(rows.setdefault(key, Method(family, *key)), field, int(n))
-    durations = by_name.get(family + _SECONDS)
+    durations = by_name.get(family + CALL_SECONDS)
     if durations is not None:
         keys, places = _groups(durations.series, len(durations))
         buckets = _total(durations.buckets, places, len(keys))

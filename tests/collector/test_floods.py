@@ -28,10 +28,10 @@ pause("done")
 # What a flood begins with, and is stopped by: the test kills it.
 FLOOD = """
 import contextlib, socket
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.registration import protocol
 path = os.environ["SHMETRICS_RUNTIME_DIR"] + "/register.sock"
-hello = protocol.encode_hello(protocol.Hello(_ring.LAYOUT_VERSION, 0, "flood"))
+hello = protocol.encode_hello(protocol.Hello(layout.LAYOUT_VERSION, 0, "flood"))
 if "BE" in os.environ:
     os.setuid(int(os.environ["BE"]))
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
 from shmetrics.lanes import lane as lanes
@@ -30,7 +30,7 @@ from tests.nodes.loopback import open_collector
 from tests.nodes.opened import MIB, opened
 from tests.nodes.samples import Samples, samples_of
 
-VERSION = Definition(_ring.TYPE_GAUGE, "version", "Version", "", "mostrecent", (), ())
+VERSION = Definition(layout.TYPE_GAUGE, "version", "Version", "", "mostrecent", (), ())
 SMALL = Settings(store_bytes=MIB)
 MS = 1_000_000
 
@@ -58,7 +58,7 @@ class Machine:
 
     def start(self, pid: int = 0) -> int:
         """Starts a process that has such a gauge; its number."""
-        hello = Hello(_ring.LAYOUT_VERSION, 64, "test")
+        hello = Hello(layout.LAYOUT_VERSION, 64, "test")
         granted = self._collector.grant(Peer(pid, 0, 0), hello)
         assert isinstance(granted, Granted)
         lane = LaneFile(granted.lane_fd)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.rate_limited_log import MAX_KINDS, MAX_TEXT
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
@@ -316,7 +316,7 @@ def test_a_full_tmpfs_is_a_refusal(tmp_path: Path) -> None:
         tmp_path,
         """
         loopback = Loopback(Path(sys.argv[1]) / "run", Settings(1 << 20))
-        hello = Hello(_ring.LAYOUT_VERSION, 0, "test")
+        hello = Hello(layout.LAYOUT_VERSION, 0, "test")
         granted = []
         while not isinstance(answer := loopback.collector.grant(THIS_PROCESS, hello), Refused):
             granted.append(answer)
@@ -392,7 +392,7 @@ def test_no_descriptors_are_a_refusal(tmp_path: Path) -> None:
         """
         import resource
         loopback = Loopback(Path(sys.argv[1]) / "run", Settings(1 << 20))
-        hello = Hello(_ring.LAYOUT_VERSION, 0, "test")
+        hello = Hello(layout.LAYOUT_VERSION, 0, "test")
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         before = os.listdir("/proc/self/fd")
         free = 0
@@ -492,7 +492,7 @@ def test_what_the_collector_counts_is_not_an_emitters_to_define_or_to_move(
     }
     own = [family.definition for family in loopback.collector.families]
     assert {"shmetrics_dropped", "shmetrics_scrapes"} <= {one.name for one in own}
-    granted = loopback.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 0, "hostile"))
+    granted = loopback.collector.grant(THIS_PROCESS, Hello(layout.LAYOUT_VERSION, 0, "hostile"))
     assert isinstance(granted, Granted)
     with contextlib.closing(LaneFile(granted.lane_fd)) as lane:
         busy = hostile.BUSY._replace(mode="all")
@@ -528,7 +528,7 @@ def test_a_flood_of_long_refusals_is_a_few_short_lines(
     jobs = hostile.JOBS._replace(name="jobs")
     with contextlib.ExitStack() as opened:
         for number in range(40):
-            hello = Hello(_ring.LAYOUT_VERSION, 64, "h" * 255)
+            hello = Hello(layout.LAYOUT_VERSION, 64, "h" * 255)
             peer = Peer(1, 43 if number else 44, 43)
             granted = loopback.collector.grant(peer, hello)
             assert isinstance(granted, Granted)

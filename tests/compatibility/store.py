@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.dictionary import Definition
 from shmetrics.render import openmetrics
@@ -117,7 +117,7 @@ def forget(collector: Collector) -> None:
     """Let series and families go, before and after the log is written anew."""
     made = {}
     for name in ("brief", "gone"):
-        definition = Definition(_ring.TYPE_COUNTER, name, "Once", "", "", ("n",), ())
+        definition = Definition(layout.TYPE_COUNTER, name, "Once", "", "", ("n",), ())
         family = collector.families.define(definition)
         assert isinstance(family, Family)
         for n in range(4):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from tests.nodes import hostile
 from tests.nodes.loopback import Loopback
 
@@ -19,7 +19,7 @@ def test_a_lane_of_another_layout_is_left_for_a_new_one(loopback: Loopback) -> N
     [lane] = (loopback.path / "lanes").glob("*.lane")
     with lane.open("r+b") as file:
         file.seek(hostile.VERSION_AT)
-        file.write(struct.pack("=I", _ring.LAYOUT_VERSION + 1))
+        file.write(struct.pack("=I", layout.LAYOUT_VERSION + 1))
 
     loopback.reopen()
     assert loopback.samples().value("jobs_of_two_layouts_total") == 2

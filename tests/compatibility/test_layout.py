@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics import _ring
+from shmetrics import layout as compiled
 from tests.compatibility import layout
 from tests.compatibility.layout import Facts
 
@@ -53,10 +53,10 @@ def test_a_changed_layout_has_a_raised_version(now: Facts) -> None:
 
 
 def test_the_facts_are_those_of_the_compiled_package(now: Facts) -> None:
-    assert now.version == _ring.LAYOUT_VERSION
-    assert now.facts["SHM_HEADER_BYTES"] == str(_ring.HEADER_BYTES)
-    assert now.facts["SHM_INDEX_START"] == str(_ring.INDEX_START)
-    offsets = {name: offset for name, _, offset in _ring.RECORD_FIELDS if name != "span"}
+    assert now.version == compiled.LAYOUT_VERSION
+    assert now.facts["SHM_HEADER_BYTES"] == str(compiled.HEADER_BYTES)
+    assert now.facts["SHM_INDEX_START"] == str(compiled.INDEX_START)
+    offsets = {name: offset for name, _, offset in compiled.RECORD_FIELDS if name != "span"}
     for name, offset in offsets.items():  # the span is one of its trace
         assert now.facts[f"shm_record.{name}"].startswith(f"at {offset},")
 

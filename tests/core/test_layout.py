@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.lanes import _drain
 
@@ -20,13 +20,13 @@ SIZES = (64, 16384, 512, 16)
 
 RECORD = np.dtype(
     {
-        "names": [name for name, _, _ in _ring.RECORD_FIELDS],
-        "formats": [kind for _, kind, _ in _ring.RECORD_FIELDS],
-        "offsets": [offset for _, _, offset in _ring.RECORD_FIELDS],
-        "itemsize": _ring.RECORD_BYTES,
+        "names": [name for name, _, _ in layout.RECORD_FIELDS],
+        "formats": [kind for _, kind, _ in layout.RECORD_FIELDS],
+        "offsets": [offset for _, _, offset in layout.RECORD_FIELDS],
+        "itemsize": layout.RECORD_BYTES,
     }
 )
-NAME_TO_KIND = {name: kind for kind, name in _ring.KIND_NAMES.items()}
+NAME_TO_KIND = {name: kind for kind, name in layout.KIND_NAMES.items()}
 
 # Offsets of csrc/lane/layout.h that Python has no use for but here.
 IDENTITY_VERSION_AT = 8
@@ -37,7 +37,7 @@ DICTIONARY_PART_AT = 48
 
 
 def new_lane(lane_id: int = 5) -> mmap.mmap:
-    memory = mmap.mmap(-1, _drain.lane_bytes(*SIZES))
+    memory = mmap.mmap(-1, layout.lane_bytes(*SIZES))
     _drain.lane_format(memory, lane_id, *SIZES)
     return memory
 
@@ -59,8 +59,8 @@ def put(memory: mmap.mmap, at: int, value: int) -> None:
 def define_counter(memory: mmap.mmap) -> None:
     """One family and one series, written as any other language would."""
     (dictionary,) = struct.unpack_from("=Q", memory, DICTIONARY_PART_AT)
-    family = struct.pack("=IHHII", 16, _ring.ENTRY_FAMILY, _ring.TYPE_COUNTER, 1, 0)
-    series = struct.pack("=IHHII", 16, _ring.ENTRY_SERIES, 0, 1, 1)
+    family = struct.pack("=IHHII", 16, layout.ENTRY_FAMILY, layout.TYPE_COUNTER, 1, 0)
+    series = struct.pack("=IHHII", 16, layout.ENTRY_SERIES, 0, 1, 1)
     memory[dictionary : dictionary + 32] = family + series
     put(memory, DICTIONARY_END_AT, 32)
 
@@ -72,16 +72,16 @@ def test_a_record_written_through_numpy_is_drained() -> None:
     define_counter(memory)
     (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
     records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
-    slot = _ring.INDEX_START % SIZES[0]
+    slot = layout.INDEX_START % SIZES[0]
     records[slot] = (NAME_TO_KIND["add"], 0, 1, 2.5, 0, 0, 0, b"", b"")
     records["value"][slot] = 2.5  # it shares its bytes with stamp_ns
-    put(memory, HEAD_AT, _ring.INDEX_START + 1)
+    put(memory, HEAD_AT, layout.INDEX_START + 1)
 
     assert not drain.take_records()
-    assert drain.next_entry() == (_ring.ENTRY_FAMILY, _ring.TYPE_COUNTER, 1, 0, b"")
-    assert drain.next_entry() == (_ring.ENTRY_SERIES, 0, 1, 1, b"")
+    assert drain.next_entry() == (layout.ENTRY_FAMILY, layout.TYPE_COUNTER, 1, 0, b"")
+    assert drain.next_entry() == (layout.ENTRY_SERIES, 0, 1, 1, b"")
     assert drain.next_entry() is None
-    drain.bind(_ring.TYPE_COUNTER, 0, first=2)
+    drain.bind(layout.TYPE_COUNTER, 0, first=2)
     assert drain.take_records()
     assert cells.view(np.float64).tolist() == [0.0, 0.0, 2.5, 0.0]
 
@@ -89,13 +89,13 @@ def test_a_record_written_through_numpy_is_drained() -> None:
 def test_cells_outside_the_store_are_refused() -> None:
     drain = open_drain(new_lane(), np.zeros(2, np.uint64))
     with pytest.raises(ValueError, match="outside"):
-        drain.bind(_ring.TYPE_GAUGE, 0, first=1)
+        drain.bind(layout.TYPE_GAUGE, 0, first=1)
 
 
 def test_a_head_beyond_the_ring_breaks_the_lane() -> None:
     memory = new_lane()
     drain = open_drain(memory)
-    put(memory, HEAD_AT, (_ring.INDEX_START + SIZES[0] + 1) % 2**64)
+    put(memory, HEAD_AT, (layout.INDEX_START + SIZES[0] + 1) % 2**64)
     with pytest.raises(BrokenLane, match="head"):
         drain.take_records()
 
@@ -122,7 +122,7 @@ def test_memory_smaller_than_a_lane_is_refused() -> None:
 def test_a_lane_with_a_ring_of_one_is_refused() -> None:
     """After a kill the last whole record and the half of a next one would be the same slot."""
     sizes = (1, *SIZES[1:])
-    memory = bytearray(_drain.lane_bytes(*sizes))
+    memory = bytearray(layout.lane_bytes(*sizes))
     _drain.lane_format(memory, 5, *sizes)
     with pytest.raises(LaneRefused, match="bad_parts"):
         open_drain(memory)
@@ -139,11 +139,11 @@ def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Pat
         assert not drain.take_records()
         while drain.next_entry() is not None:
             pass
-        drain.bind(_ring.TYPE_COUNTER, 0, first=0)
+        drain.bind(layout.TYPE_COUNTER, 0, first=0)
         (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
         records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
         records["kind"], records["series"], records["value"] = NAME_TO_KIND["add"], 1, 1.0
-        put(memory, HEAD_AT, _ring.INDEX_START + SIZES[0])
+        put(memory, HEAD_AT, layout.INDEX_START + SIZES[0])
         for size in (ring + 4096 - ring % 4096, 4096, 0):  # half the ring, no ring, no header
             opened.truncate(size)
             with pytest.raises(BrokenLane, match="cut_short"):
@@ -169,11 +169,11 @@ def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None
         assert not drain.take_records()
         while drain.next_entry() is not None:
             pass
-        drain.bind(_ring.TYPE_COUNTER, 0, first=cell)
+        drain.bind(layout.TYPE_COUNTER, 0, first=cell)
         (ring,) = struct.unpack_from("=Q", memory, IDENTITY_RING_AT)
         records = np.frombuffer(memory, RECORD, count=SIZES[0], offset=ring)
         records["kind"], records["series"], records["value"] = NAME_TO_KIND["add"], 1, 1.0
-        put(memory, HEAD_AT, _ring.INDEX_START + n_records)
+        put(memory, HEAD_AT, layout.INDEX_START + n_records)
         assert drain.take_records()
 
     file = tmp_path / "lane"

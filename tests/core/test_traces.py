@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
 from shmetrics.store._scale import Scale
 from shmetrics.tables.table import EXEMPLAR
-from tests.core import test_layout as layout
+from tests.core import test_layout as written
 
 COUNTER, HISTOGRAM, CALLS, THROWN = 1, 2, 3, 4  # ids of series
 FIRST_CELLS = {COUNTER: 1, HISTOGRAM: 8, CALLS: 16, THROWN: 32}
@@ -45,29 +45,29 @@ class Event(NamedTuple):
 def define(memory: mmap.mmap) -> None:
     """One family and one series of each type that can have exemplars; and an exception."""
     text = b""
-    for id, type in enumerate((_ring.TYPE_COUNTER, _ring.TYPE_HISTOGRAM, _ring.TYPE_CALLS), 1):
-        n = 0 if type == _ring.TYPE_COUNTER else len(BOUNDS)
-        text += struct.pack("=IHHII", 16 + 8 * n, _ring.ENTRY_FAMILY, type, id, n)
+    for id, type in enumerate((layout.TYPE_COUNTER, layout.TYPE_HISTOGRAM, layout.TYPE_CALLS), 1):
+        n = 0 if type == layout.TYPE_COUNTER else len(BOUNDS)
+        text += struct.pack("=IHHII", 16 + 8 * n, layout.ENTRY_FAMILY, type, id, n)
         text += struct.pack(f"={n}d", *BOUNDS[:n])
-        text += struct.pack("=IHHII", 16, _ring.ENTRY_SERIES, 0, id, id)
-    text += struct.pack("=IHHII", 16, _ring.ENTRY_EXCEPTION, 0, THROWN, CALLS)
-    (dictionary,) = struct.unpack_from("=Q", memory, layout.DICTIONARY_PART_AT)
+        text += struct.pack("=IHHII", 16, layout.ENTRY_SERIES, 0, id, id)
+    text += struct.pack("=IHHII", 16, layout.ENTRY_EXCEPTION, 0, THROWN, CALLS)
+    (dictionary,) = struct.unpack_from("=Q", memory, written.DICTIONARY_PART_AT)
     memory[dictionary : dictionary + len(text)] = text
-    layout.put(memory, layout.DICTIONARY_END_AT, len(text))
+    written.put(memory, written.DICTIONARY_END_AT, len(text))
 
 
 def bind(drain: _drain.LaneDrain, first_cells: dict[int, int]) -> None:
     """Binds the series to these cells of the store, and those without to nothing."""
     scale = Scale(array("d", (*BOUNDS, math.inf)), array("d", BOUNDS))
-    types = {HISTOGRAM: _ring.TYPE_HISTOGRAM, CALLS: _ring.TYPE_CALLS}
+    types = {HISTOGRAM: layout.TYPE_HISTOGRAM, CALLS: layout.TYPE_CALLS}
     assert not drain.take_records()
     while (entry := drain.next_entry()) is not None:
         kind, _, id, *_ = entry
-        if kind == _ring.ENTRY_EXCEPTION:
-            drain.bind(_ring.TYPE_EXCEPTION, 0, first=first_cells.get(id, -1))
-        elif kind == _ring.ENTRY_SERIES and id == COUNTER:
-            drain.bind(_ring.TYPE_COUNTER, 0, first=first_cells.get(id, -1))
-        elif kind == _ring.ENTRY_SERIES:
+        if kind == layout.ENTRY_EXCEPTION:
+            drain.bind(layout.TYPE_EXCEPTION, 0, first=first_cells.get(id, -1))
+        elif kind == layout.ENTRY_SERIES and id == COUNTER:
+            drain.bind(layout.TYPE_COUNTER, 0, first=first_cells.get(id, -1))
+        elif kind == layout.ENTRY_SERIES:
             drain.bind(types[id], len(BOUNDS), scale, first_cells.get(id, -1))
 
 
@@ -75,28 +75,30 @@ class Lane:
     """A lane, and a drain that keeps exemplars."""
 
     def __init__(self, most: int = 10, first_cells: dict[int, int] = FIRST_CELLS) -> None:
-        self.memory = layout.new_lane()
+        self.memory = written.new_lane()
         self.cells = np.zeros(64, np.uint64)
-        self.drain_ = layout.open_drain(self.memory, self.cells)
+        self.drain_ = written.open_drain(self.memory, self.cells)
         self.table = _drain.ExemplarTable(max(most, 1))
         if most:
             self.drain_.keep_exemplars(self.table)
-        self.head = _ring.INDEX_START
-        (self.ring,) = struct.unpack_from("=Q", self.memory, layout.IDENTITY_RING_AT)
+        self.head = layout.INDEX_START
+        (self.ring,) = struct.unpack_from("=Q", self.memory, written.IDENTITY_RING_AT)
         define(self.memory)
         bind(self.drain_, first_cells)
 
     def publish(self, *events: Event) -> None:
-        records = np.frombuffer(self.memory, layout.RECORD, count=layout.SIZES[0], offset=self.ring)
+        records = np.frombuffer(
+            self.memory, written.RECORD, count=written.SIZES[0], offset=self.ring
+        )
         for event in events:
-            slot = records[self.head % layout.SIZES[0] :][:1]
+            slot = records[self.head % written.SIZES[0] :][:1]
             for field in ("series", "duration_ns", "exception", "flags", "trace", "span"):
                 slot[field] = getattr(event, field)
-            slot["kind"] = layout.NAME_TO_KIND[event.kind]
+            slot["kind"] = written.NAME_TO_KIND[event.kind]
             field = "stamp_ns" if event.kind.startswith("call") else "value"
             slot[field] = getattr(event, field)
             self.head = (self.head + 1) % 2**64
-        layout.put(self.memory, layout.HEAD_AT, self.head)
+        written.put(self.memory, written.HEAD_AT, self.head)
 
     def drain(self, *events: Event) -> dict[tuple[int, int], tuple[float, int, bytes, bytes]]:
         """Value, stamp and ids by series and bucket, after these events."""
@@ -140,8 +142,8 @@ def test_the_newest_of_each_bucket_is_kept_with_the_time_of_its_drain() -> None:
 def test_what_is_not_said_to_be_traced_is_not() -> None:
     """Slots keep what they held before."""
     lane = Lane()
-    lane.drain(*(Event("observe", HISTOGRAM, 0.25, flags=0) for _ in range(layout.SIZES[0])))
-    lane.drain(*(Event("observe", HISTOGRAM, 0.25, flags=254) for _ in range(layout.SIZES[0])))
+    lane.drain(*(Event("observe", HISTOGRAM, 0.25, flags=0) for _ in range(written.SIZES[0])))
+    lane.drain(*(Event("observe", HISTOGRAM, 0.25, flags=254) for _ in range(written.SIZES[0])))
     assert len(lane.table) == 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.store.self_metrics import SelfMetrics
 
 from .snippets import ROOT
@@ -48,5 +48,5 @@ def test_the_named_counts_are_there() -> None:
         counted = row.split("|")[4].partition(", for")[0].partition(", by")[0]
         for name in filter(None, (part.strip() for part in counted.split(", "))):
             family, _, cause = name.partition(": ")
-            assert family in families or family in _ring.DROP_NAMES, row
-            assert family != "dropped" or cause in _ring.DROP_NAMES, row
+            assert family in families or family in layout.DROP_NAMES, row
+            assert family != "dropped" or cause in layout.DROP_NAMES, row

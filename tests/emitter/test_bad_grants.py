@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.lanes import _drain
 from shmetrics.registration import protocol
 from shmetrics.registration.protocol import Answer, Result
@@ -18,10 +18,10 @@ from tests.nodes.node import Node
 
 SIZES = (64, 4096, 128, 8)
 WHOLE = (
-    *(_ring.DEFAULT_RECORDS, _ring.DEFAULT_DICTIONARY_BYTES),
-    *(_ring.DEFAULT_CELLS, _ring.DEFAULT_CALLS),
+    *(layout.DEFAULT_RECORDS, layout.DEFAULT_DICTIONARY_BYTES),
+    *(layout.DEFAULT_CELLS, layout.DEFAULT_CALLS),
 )
-GRANT = protocol.encode_answer(Answer(Result.GRANTED, _ring.LAYOUT_VERSION, 1))
+GRANT = protocol.encode_answer(Answer(Result.GRANTED, layout.LAYOUT_VERSION, 1))
 
 
 def memfd(content: bytes) -> int:
@@ -31,7 +31,7 @@ def memfd(content: bytes) -> int:
 
 
 def lane(at: int = 0, garbage: bytes = b"", sizes: tuple[int, int, int, int] = SIZES) -> bytes:
-    memory = bytearray(_drain.lane_bytes(*sizes))
+    memory = bytearray(layout.lane_bytes(*sizes))
     _drain.lane_format(memory, 1, *sizes)
     memory[at : at + len(garbage)] = garbage
     return bytes(memory)
@@ -115,7 +115,7 @@ def test_what_are_no_label_rules_are_not_applied(
     emitter.until("asked")
     connection, _ = listening.accept()
     with connection:
-        grant = Answer(Result.GRANTED, _ring.LAYOUT_VERSION, 1, text)
+        grant = Answer(Result.GRANTED, layout.LAYOUT_VERSION, 1, text)
         fd = memfd(lane(sizes=WHOLE))
         socket.send_fds(connection, [protocol.encode_answer(grant)], [fd])
         os.close(fd)

@@ -223,9 +223,12 @@ assert shmetrics.status()["connected"]
     assert node.samples().value("jobs_total") == 3
 
 
-def test_a_compiled_part_that_does_not_load_leaves_the_service_alone(node: Node) -> None:
+@pytest.mark.parametrize("module", ["_ring", "layout"])
+def test_a_compiled_part_that_does_not_load_leaves_the_service_alone(
+    node: Node, module: str
+) -> None:
     said = run(
-        "import sys\nsys.modules['shmetrics._ring'] = None\n"
+        f"import sys\nsys.modules['shmetrics.{module}'] = None\n"
         + SERVICE(root=str(ROOT), ending="assert 'cannot be loaded' in status['problem']"),
         node,
     )
@@ -241,14 +244,15 @@ def test_who_switched_it_off_is_told_nothing(node: Node) -> None:
 
 def test_nothing_has_all_that_an_emitter_uses() -> None:
     used = set()
+    names = ("registration/client.py", "label_rules/rule.py", "oslo_families.py", "rpc.py")
     for path in (
         *(ROOT / "shmetrics/emitter").glob("*.py"),
-        ROOT / "shmetrics/registration/client.py",
+        *(ROOT / "shmetrics" / name for name in (*names, "sample_names.py")),
     ):
         for found in ast.walk(ast.parse(path.read_text())):
             if isinstance(found, ast.Attribute) and isinstance(found.value, ast.Name):
-                used |= {found.attr} if found.value.id == "_ring" else set()
-    assert {"process_status", "CounterSeries"} <= used
+                used |= {found.attr} if found.value.id in ("_ring", "layout") else set()
+    assert {"process_status", "CounterSeries", "TYPE_CALLS", "OVERFLOW_VALUE"} <= used
     for name in used:
         assert hasattr(stub, name), name
     for kind in ("Counter", "Gauge", "Histogram", "Call"):

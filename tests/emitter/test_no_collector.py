@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.errors import LaneRefused
 from shmetrics.lanes import _drain
 from tests.nodes.loopback import Loopback
@@ -434,7 +434,7 @@ def test_a_lane_too_small_for_what_waits_is_not_taken(loopback: Loopback, name: 
         counter.labels(f"{n}" + "x" * 200).inc()
     sizes = (64, 4096, 512, 16)
     small = os.memfd_create("lane")
-    os.truncate(small, _drain.lane_bytes(*sizes))
+    os.truncate(small, layout.lane_bytes(*sizes))
     with mmap.mmap(small, 0) as memory:
         _drain.lane_format(memory, 77, *sizes)
     granted = _ring.Descriptor(small)

@@ -12,13 +12,14 @@ import pytest
 
 from shmetrics import rpc
 from shmetrics.emitter.process import process_name
+from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from tests.emitter.recording import dropped
 from tests.nodes.loopback import Loopback
 
 SIDES = {"oslo_messaging_rpc_client": rpc.client_call, "oslo_messaging_rpc_server": rpc.server_call}
 NAMES = {
-    "oslo_messaging_rpc_client": rpc.CLIENT.label_names,
-    "oslo_messaging_rpc_server": rpc.SERVER.label_names,
+    "oslo_messaging_rpc_client": RPC_CLIENT.label_names,
+    "oslo_messaging_rpc_server": RPC_SERVER.label_names,
 }
 both = pytest.mark.parametrize("family", SIDES)
 
@@ -37,11 +38,13 @@ def starts(loopback: Loopback, family: str) -> dict[tuple[tuple[str, str], ...],
 
 
 def test_the_names_are_those_of_oslo_metrics() -> None:
-    assert rpc.CLIENT.label_names == (
+    assert tuple(rpc.client_call.__kwdefaults__ or ()) == RPC_CLIENT.label_names
+    assert tuple(rpc.server_call.__kwdefaults__ or ()) == RPC_SERVER.label_names
+    assert RPC_CLIENT.label_names == (
         *("call_type", "exchange", "topic", "namespace", "version", "server", "fanout"),
         *("process", "method", "timeout"),
     )
-    assert rpc.SERVER.label_names == (
+    assert RPC_SERVER.label_names == (
         *("exchange", "topic", "server", "endpoint", "namespace", "version", "method", "process"),
     )
 

@@ -14,18 +14,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules import rule
 from shmetrics.label_rules.rule import Hash, Rule, Ruling, drop, keep
-from shmetrics.store.definitions import sample_names
+from shmetrics.sample_names import sample_names
 
-OVERFLOW = _ring.OVERFLOW_VALUE
+OVERFLOW = layout.OVERFLOW_VALUE
 LABELS = ("server", "topic", "method")
 
 
 def family(
-    name: str = "jobs", type: int = _ring.TYPE_COUNTER, labels: tuple[str, ...] = LABELS
+    name: str = "jobs", type: int = layout.TYPE_COUNTER, labels: tuple[str, ...] = LABELS
 ) -> Definition:
     return Definition(type, name, "", "", "", labels, ())
 
@@ -70,7 +70,7 @@ few = st.builds(
 def test_the_values_are_those_of_the_twin(
     rules: list[Rule], events: list[tuple[str, ...]], name: str
 ) -> None:
-    ruling = Ruling(rules, family(name, _ring.TYPE_GAUGE))
+    ruling = Ruling(rules, family(name, layout.TYPE_GAUGE))
     for values in events:
         assert ruling.values(values) == ruled_by_hand(rules, values, name)
 
@@ -151,15 +151,15 @@ def test_the_first_rule_for_a_label_decides() -> None:
 @pytest.mark.parametrize(
     ("type", "name"),
     [
-        (_ring.TYPE_COUNTER, "jobs"),
-        (_ring.TYPE_COUNTER, "jobs_total"),
-        (_ring.TYPE_CALLS, "jobs"),
-        (_ring.TYPE_CALLS, "jobs_invocation_start_total"),
-        (_ring.TYPE_CALLS, "jobs_invocation_end_total"),
-        (_ring.TYPE_CALLS, "jobs_processing_seconds"),
-        (_ring.TYPE_CALLS, "jobs_exception_total"),
-        (_ring.TYPE_HISTOGRAM, "jobs"),
-        (_ring.TYPE_GAUGE, "jobs"),
+        (layout.TYPE_COUNTER, "jobs"),
+        (layout.TYPE_COUNTER, "jobs_total"),
+        (layout.TYPE_CALLS, "jobs"),
+        (layout.TYPE_CALLS, "jobs_invocation_start_total"),
+        (layout.TYPE_CALLS, "jobs_invocation_end_total"),
+        (layout.TYPE_CALLS, "jobs_processing_seconds"),
+        (layout.TYPE_CALLS, "jobs_exception_total"),
+        (layout.TYPE_HISTOGRAM, "jobs"),
+        (layout.TYPE_GAUGE, "jobs"),
     ],
 )
 def test_a_family_goes_by_every_name_that_it_is_shown_under(type: int, name: str) -> None:
@@ -172,7 +172,7 @@ def test_a_family_goes_by_every_name_that_it_is_shown_under(type: int, name: str
 
 def test_the_label_of_exceptions_is_ruled_with_its_calls() -> None:
     ruling = Ruling(
-        [Rule("*_exception_total", "exception", Hash(1))], family(type=_ring.TYPE_CALLS)
+        [Rule("*_exception_total", "exception", Hash(1))], family(type=layout.TYPE_CALLS)
     )
     assert ruling.value("exception", "KeyError") == "#0"
     assert ruling.value("exception", OVERFLOW) == OVERFLOW

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.emitter.process import registration
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
@@ -26,7 +26,7 @@ neighbour = shmetrics.Counter("neighbour_jobs", "Jobs of a neighbour").inc
 @pytest.fixture
 def lane(loopback: Loopback) -> Iterator[LaneFile]:
     """A lane beside this process's own, with a past in good order: two jobs, a call, a size."""
-    hello = Hello(_ring.LAYOUT_VERSION, 64, "hostile")
+    hello = Hello(layout.LAYOUT_VERSION, 64, "hostile")
     granted = loopback.collector.grant(THIS_PROCESS, hello)
     assert isinstance(granted, Granted)
     with contextlib.closing(LaneFile(granted.lane_fd)) as found:
@@ -91,11 +91,11 @@ def count_back(lane: LaneFile) -> None:
 
 
 def text(payload: bytes) -> Callable[[LaneFile], None]:
-    return lambda lane: lane.entry(_ring.ENTRY_SERIES, 1, 4, 1, payload)
+    return lambda lane: lane.entry(layout.ENTRY_SERIES, 1, 4, 1, payload)
 
 
 def family(payload: bytes, n_bounds: int = 0) -> Callable[[LaneFile], None]:
-    return lambda lane: lane.entry(_ring.ENTRY_FAMILY, 1, 4, n_bounds, payload)
+    return lambda lane: lane.entry(layout.ENTRY_FAMILY, 1, 4, n_bounds, payload)
 
 
 def entry(size_bytes: int) -> Callable[[LaneFile], None]:
@@ -123,13 +123,13 @@ BROKEN: dict[str, list[Callable[[LaneFile], None]]] = {
     "entry": [
         *(entry(size) for size in (0, 8, 17, 40, 2**31, 2**32 - 8)),
         lambda lane: lane.entry(9, 1, 4, 1, b""),
-        lambda lane: lane.entry(_ring.ENTRY_SERIES, 1, 5, 1, b""),  # id out of order
-        lambda lane: lane.entry(_ring.ENTRY_SERIES, 1, 4, 4, b""),  # of an unknown family
-        lambda lane: lane.entry(_ring.ENTRY_SERIES, 1, 4, 0, b""),
-        lambda lane: lane.entry(_ring.ENTRY_EXCEPTION, 5, 4, 1, b""),  # of a counter
-        lambda lane: lane.entry(_ring.ENTRY_EXCEPTION, 5, 4, 4, b""),  # of itself
-        lambda lane: lane.entry(_ring.ENTRY_FAMILY, 9, 4, 0, b""),
-        lambda lane: lane.entry(_ring.ENTRY_FAMILY, 3, 4, 2**31, b""),
+        lambda lane: lane.entry(layout.ENTRY_SERIES, 1, 5, 1, b""),  # id out of order
+        lambda lane: lane.entry(layout.ENTRY_SERIES, 1, 4, 4, b""),  # of an unknown family
+        lambda lane: lane.entry(layout.ENTRY_SERIES, 1, 4, 0, b""),
+        lambda lane: lane.entry(layout.ENTRY_EXCEPTION, 5, 4, 1, b""),  # of a counter
+        lambda lane: lane.entry(layout.ENTRY_EXCEPTION, 5, 4, 4, b""),  # of itself
+        lambda lane: lane.entry(layout.ENTRY_FAMILY, 9, 4, 0, b""),
+        lambda lane: lane.entry(layout.ENTRY_FAMILY, 3, 4, 2**31, b""),
     ],
     "kind": [
         *(lambda lane, kind=kind: lane.record(kind, 1) for kind in (0, 2, 3, 4, 5, 255)),
@@ -190,7 +190,7 @@ def test_a_lane_that_breaks_the_contract(
     assert found.value("shmetrics_lanes", state="quarantined") == 1
     assert found.value("neighbour_jobs_total") == 3
     past_is_there(loopback)
-    assert lane.get(hostile.STATE_AT) & 0xFFFFFFFF == _ring.LANE_CLOSED
+    assert lane.get(hostile.STATE_AT) & 0xFFFFFFFF == layout.LANE_CLOSED
     [line] = caplog.messages
     assert re.match(
         rf"lane 2 of hostile \(pid \d+, uid \d+\) breaks the contract \({reason}\b.*\) "
@@ -211,7 +211,7 @@ def test_records_before_the_broken_one_count(loopback: Loopback, lane: LaneFile)
 
 
 def test_the_gauges_and_calls_of_a_broken_lane_are_gone(loopback: Loopback, lane: LaneFile) -> None:
-    gauge = lane.series(_ring.TYPE_GAUGE, lane.family(hostile.BUSY), "fast")
+    gauge = lane.series(layout.TYPE_GAUGE, lane.family(hostile.BUSY), "fast")
     cell = lane.parts["cells"][0] + 8 * (1 + 4 + 6)  # behind those of the three before it
     lane.put_double(cell, 7.0)
     lane.put(hostile.GAUGE_WRITES_AT, gauge)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import encode_strings
 from shmetrics.lanes.lane_files import Sizes
@@ -37,7 +37,7 @@ neighbour = shmetrics.Counter("neighbour_jobs", "Jobs of a neighbour").inc
 @contextlib.contextmanager
 def another(loopback: Loopback) -> Iterator[LaneFile]:
     """A lane beside this process's own."""
-    granted = loopback.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 64, "hostile"))
+    granted = loopback.collector.grant(THIS_PROCESS, Hello(layout.LAYOUT_VERSION, 64, "hostile"))
     assert isinstance(granted, Granted)
     with contextlib.closing(LaneFile(granted.lane_fd)) as lane:
         yield lane
@@ -61,7 +61,7 @@ def million_entries(first: int, family: int) -> bytes:
     form = [("head", "<u4", 6), ("digits", "S8")]
     entries = np.zeros(MILLION, form)
     ids = np.arange(first, first + MILLION)
-    kind_and_type = _ring.ENTRY_SERIES | _ring.TYPE_COUNTER << 16
+    kind_and_type = layout.ENTRY_SERIES | layout.TYPE_COUNTER << 16
     for field, number in enumerate((32, kind_and_type, ids, family, 1, 8)):
         entries["head"][:, field] = number
     entries["digits"] = np.char.zfill(ids.astype("S8"), 8)
@@ -118,7 +118,7 @@ def test_a_label_that_says_it_has_a_megabyte(large: Loopback) -> None:
     with another(large) as lane:
         payload = bytearray(encode_strings(("fast",)))
         struct.pack_into("=I", payload, 4, MIB)
-        lane.entry(_ring.ENTRY_SERIES, JOBS.type, 1, lane.family(JOBS), bytes(payload))
+        lane.entry(layout.ENTRY_SERIES, JOBS.type, 1, lane.family(JOBS), bytes(payload))
         neighbour()
         large.collector.tick()
         found = large.samples()
@@ -129,7 +129,7 @@ def test_a_label_that_says_it_has_a_megabyte(large: Loopback) -> None:
 def test_the_longest_label_that_fits_an_entry_is_not_kept(large: Loopback) -> None:
     """It counts without it."""
     with another(large) as lane:
-        lane.series(JOBS.type, lane.family(JOBS), "x" * (_ring.ENTRY_MAX_BYTES - 24))
+        lane.series(JOBS.type, lane.family(JOBS), "x" * (layout.ENTRY_MAX_BYTES - 24))
         lane.record(hostile.ADD, 1)
         found = large.samples()
         assert found.value("hostile_jobs_total", queue="__overflow__") == 1

@@ -48,11 +48,11 @@ pause("ready")
 # A process with a lane of protocol 1, and the eventfd that comes with it.
 OLD_KICKER = """
 import socket, threading
-from shmetrics import _ring, runtime_dir
+from shmetrics import layout, runtime_dir
 from shmetrics.registration import protocol
 connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 connection.connect(os.path.join(runtime_dir.find(), runtime_dir.SOCKET_NAME))
-hello = protocol.Hello(_ring.LAYOUT_VERSION, 0, "old", protocol.WITH_EVENTFD)
+hello = protocol.Hello(layout.LAYOUT_VERSION, 0, "old", protocol.WITH_EVENTFD)
 connection.send(protocol.encode_hello(hello))
 answer, [lane_fd, kick_fd], _, _ = socket.recv_fds(connection, 4096, 2)
 connection.detach()

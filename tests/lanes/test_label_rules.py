@@ -13,7 +13,7 @@ from zlib import crc32
 
 import pytest
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import Hash, Rule
@@ -212,7 +212,7 @@ def test_services_that_cannot_be_changed_are_ruled_too(node: Node, tmp_path: Pat
 
 def test_more_lanes_than_series_meet_in_any_order(tmp_path: Path) -> None:
     """A hundred lanes of 50 servers: one row for each name, however the lanes come."""
-    hello = Hello(_ring.LAYOUT_VERSION, 64, "service")
+    hello = Hello(layout.LAYOUT_VERSION, 64, "service")
     rules = (Rule("jobs", "server", Hash(16)),)
     shown = []
     for step in (1, 37):
@@ -223,11 +223,11 @@ def test_more_lanes_than_series_meet_in_any_order(tmp_path: Path) -> None:
                 assert isinstance(granted, Granted)
                 lane = opened.enter_context(contextlib.closing(LaneFile(granted.lane_fd)))
                 family = lane.family(
-                    Definition(_ring.TYPE_COUNTER, "jobs", "", "", "", ("server",), ())
+                    Definition(layout.TYPE_COUNTER, "jobs", "", "", "", ("server",), ())
                 )
                 for server in range(50):
                     name = f"compute-{n * step % 100 * 50 + server}"
-                    lane.record(hostile.ADD, lane.series(_ring.TYPE_COUNTER, family, name))
+                    lane.record(hostile.ADD, lane.series(layout.TYPE_COUNTER, family, name))
             loopback.collector.tick()
             found = loopback.samples()
             shown.append(found.of("jobs_total"))

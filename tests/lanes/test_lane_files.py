@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_files import MOST_BROKEN
 from shmetrics.registration.decision import Granted, Refused
@@ -29,7 +29,7 @@ from tests.nodes.loopback import THIS_PROCESS, Loopback, open_collector
 from tests.nodes.node import Node
 from tests.nodes.samples import samples_of
 
-HELLO = Hello(_ring.LAYOUT_VERSION, 0, "test")
+HELLO = Hello(layout.LAYOUT_VERSION, 0, "test")
 
 
 def granted(answer: Granted | Refused) -> LaneFile:

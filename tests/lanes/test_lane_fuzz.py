@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
 from shmetrics.errors import BrokenLane, LaneRefused
@@ -40,12 +40,12 @@ from tests.nodes.samples import Samples, samples_of
 SMALL = Settings(
     MIB, lanes=LaneSettings(Sizes(records=64, dictionary_bytes=4096, cells=128, calls=8))
 )
-LANE_BYTES = _drain.lane_bytes(*SMALL.lanes.sizes)
+LANE_BYTES = layout.lane_bytes(*SMALL.lanes.sizes)
 
 # Where the parts begin, so that none of them is missed for being small.
 STARTS = (0, 8, 16, 32, 256, 264, 272, 280, 288, 304, 320, 512, 640, 4096, 4224, 8320, 9344, 10368)
 numbers = st.sampled_from(
-    (0, 1, 63, 64, 65, 2**31, 2**32 - 1, 2**63, 2**64 - 1, _ring.INDEX_START)
+    (0, 1, 63, 64, 65, 2**31, 2**32 - 1, 2**63, 2**64 - 1, layout.INDEX_START)
 ).map(lambda number: struct.pack("=Q", number))
 scribbles = st.lists(
     st.tuples(
@@ -129,16 +129,16 @@ def drain(memory: bytearray) -> None:
                 while (entry := lane.next_entry()) is not None:
                     bounds: tuple[float, ...] = ()
                     kind, type_, _, of, payload = entry
-                    if kind == _ring.ENTRY_FAMILY:
+                    if kind == layout.ENTRY_FAMILY:
                         types.append((type_, struct.unpack_from(f"={of}d", payload)))
                         continue
-                    if kind == _ring.ENTRY_EXCEPTION:
-                        type_ = _ring.TYPE_EXCEPTION
+                    if kind == layout.ENTRY_EXCEPTION:
+                        type_ = layout.TYPE_EXCEPTION
                     else:
                         type_, bounds = types[of - 1]
                     scale = scale_of(bounds)
                     counts = scale.n_counts if scale else 0
-                    width = _drain.cells_of(type_, 0) + counts
+                    width = layout.cells_of(type_, 0) + counts
                     fits = scale is not None and first + width < len(store)
                     lane.bind(type_, len(bounds), scale, first if fits else -1)
                     first += width if fits else 0

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.collector.directory import Directory, DirectoryError
 from shmetrics.lanes import _drain
 from shmetrics.registration.decision import Granted
@@ -27,7 +27,7 @@ from tests.nodes.loopback import THIS_PROCESS, Loopback
 from tests.nodes.node import Node
 from tests.servers.processes import until
 
-HELLO = Hello(_ring.LAYOUT_VERSION, 0, "test")
+HELLO = Hello(layout.LAYOUT_VERSION, 0, "test")
 PAGE = 4096
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.mmap.restype = ctypes.c_void_p

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.destinations import otlp
 from shmetrics.destinations.backend import events_of
 from shmetrics.lanes import _drain
@@ -42,7 +42,7 @@ def record(kind: int, id: int, info: bytes) -> bytes:
 def known(*infos: bytes) -> tuple[list[StoredSpan], dict[str, int]]:
     """The spans that say this, each between two that are sound; and what was cut of them."""
     said = [b"", *(each for info in infos for each in (info, b"\x81\xa1a\x01"))]
-    start, stop = _ring.KIND_SPAN_START, STOP
+    start, stop = layout.KIND_SPAN_START, STOP
     records = [record(kind, n, info) for n, info in enumerate(said, 1) for kind in (start, stop)]
     spans = Spans(lambda taken: None, lambda lane: None)
     taken = SpanRecords(

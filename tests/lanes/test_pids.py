@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
@@ -22,7 +22,7 @@ from tests.nodes.loopback import SMALL, open_collector
 from tests.nodes.node import ROOT
 from tests.nodes.samples import Labels, Samples, samples_of
 
-ALL = Definition(_ring.TYPE_GAUGE, "busy", "Busy", "", "all", ("queue",), ())
+ALL = Definition(layout.TYPE_GAUGE, "busy", "Busy", "", "all", ("queue",), ())
 LIVE = ALL._replace(name="busy_live", mode="liveall")
 NAMES = "busy", "busy_live"
 
@@ -49,7 +49,7 @@ class Services:
 
     def start(self, pid: int, value: float, queue: str = "fast") -> LaneFile:
         """A process with both gauges."""
-        granted = self.collector.grant(Peer(pid, 0, 0), Hello(_ring.LAYOUT_VERSION, 64, "service"))
+        granted = self.collector.grant(Peer(pid, 0, 0), Hello(layout.LAYOUT_VERSION, 64, "service"))
         assert isinstance(granted, Granted)
         lane = LaneFile(granted.lane_fd)
         for n, definition in enumerate((ALL, LIVE)):

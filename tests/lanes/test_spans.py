@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector
 from shmetrics.collector.directory import Directory
 from shmetrics.emitter import spans as emitter_spans
@@ -216,7 +216,7 @@ def test_what_the_ring_has_no_room_for_is_counted(traced: Traced) -> None:
 
 
 def test_a_stamp_from_the_future_is_now(traced: Traced) -> None:
-    kind, ids = _ring.KIND_SPAN_START, (b"i" * 16, b"t" * 16, b"p" * 16)
+    kind, ids = layout.KIND_SPAN_START, (b"i" * 16, b"t" * 16, b"p" * 16)
     records = [
         struct.pack(_drain.TAKEN_SPAN_FORMAT, kind, 0, 0, 1, stamp_ns, *ids)
         for stamp_ns in (900, 1000, 2**64 - 1)

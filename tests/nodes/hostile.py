@@ -7,7 +7,7 @@ import mmap
 import os
 import struct
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition, encode_definition, encode_strings
 
 # Offsets of csrc/lane/layout.h.
@@ -18,10 +18,10 @@ PARTS = ("calls", "dictionary", "cells", "seen", "ring")
 
 ADD, OBSERVE, CALL_START, CALL_END = 1, 2, 3, 4
 
-JOBS = Definition(_ring.TYPE_COUNTER, "hostile_jobs", "Jobs", "", "", ("queue",), ())
-SIZE = Definition(_ring.TYPE_HISTOGRAM, "hostile_size", "Size", "", "", ("queue",), (1.0, 2.0))
-RPC = Definition(_ring.TYPE_CALLS, "hostile_rpc", "Calls", "", "", ("queue",), (1.0, 2.0))
-BUSY = Definition(_ring.TYPE_GAUGE, "hostile_busy", "Busy", "", "sum", ("queue",), ())
+JOBS = Definition(layout.TYPE_COUNTER, "hostile_jobs", "Jobs", "", "", ("queue",), ())
+SIZE = Definition(layout.TYPE_HISTOGRAM, "hostile_size", "Size", "", "", ("queue",), (1.0, 2.0))
+RPC = Definition(layout.TYPE_CALLS, "hostile_rpc", "Calls", "", "", ("queue",), (1.0, 2.0))
+BUSY = Definition(layout.TYPE_GAUGE, "hostile_busy", "Busy", "", "sum", ("queue",), ())
 
 
 class LaneFile:
@@ -67,7 +67,7 @@ class LaneFile:
         """Defines a family; its id."""
         self._families += 1
         self.entry(
-            _ring.ENTRY_FAMILY,
+            layout.ENTRY_FAMILY,
             definition.type,
             self._families,
             len(definition.bounds),
@@ -78,7 +78,7 @@ class LaneFile:
     def series(self, type: int, of: int, *values: str) -> int:
         """Defines a series; its id."""
         self._series += 1
-        self.entry(_ring.ENTRY_SERIES, type, self._series, of, encode_strings(values))
+        self.entry(layout.ENTRY_SERIES, type, self._series, of, encode_strings(values))
         return self._series
 
     def slot(self, ahead: int = 0) -> int:

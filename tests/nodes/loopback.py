@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
 from shmetrics.registration.decision import Granted
@@ -44,7 +44,7 @@ class Loopback:
 
     def attach(self) -> int:
         """Gives this process a lane. What it recorded without one comes along."""
-        granted = self.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 0, "loopback"))
+        granted = self.collector.grant(THIS_PROCESS, Hello(layout.LAYOUT_VERSION, 0, "loopback"))
         assert isinstance(granted, Granted)
         shmetrics.status()  # from now on this process can record
         _ring.process_attach(_ring.process_epoch(), _ring.Descriptor(granted.lane_fd))

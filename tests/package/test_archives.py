@@ -9,7 +9,7 @@ from .conftest import ROOT, Archives
 
 MADE = {"__pycache__", "build", "dist", "results"}
 UNIT_FILES = {"shmetrics.service", "shmetrics.sysusers", "collector.toml"}
-GENERATED = re.compile(r"shmetrics/(?:\w+/)*_\w+\.c")
+GENERATED = re.compile(r"shmetrics/(?:\w+/)*\w+\.c")
 SOURCES = {".py", ".pyi", ".pyx", ".pxi", ".pxd", ".c", ".h", ".md", ".toml", ".txt"}
 
 

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.errors import ShmetricsError
 from shmetrics.registration import client, pending_connections, protocol, server
 from shmetrics.registration.decision import Granted, Refused
@@ -27,8 +27,8 @@ from shmetrics.registration.protocol import Answer, Hello, Result
 from shmetrics.registration.server import Server
 from shmetrics.unix_socket import Access
 
-GOOD = protocol.encode_hello(Hello(_ring.LAYOUT_VERSION, 128, "nova-api"))
-OLD = protocol.encode_hello(Hello(_ring.LAYOUT_VERSION, 128, "nova-api", protocol.WITH_EVENTFD))
+GOOD = protocol.encode_hello(Hello(layout.LAYOUT_VERSION, 128, "nova-api"))
+OLD = protocol.encode_hello(Hello(layout.LAYOUT_VERSION, 128, "nova-api", protocol.WITH_EVENTFD))
 
 
 class Desk:

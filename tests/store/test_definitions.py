@@ -12,18 +12,19 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Metric
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
+from shmetrics.sample_names import sample_names
 from shmetrics.store import definitions
 from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from tests.nodes.opened import opened
 
-COUNTER = Definition(_ring.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
-GAUGE = Definition(_ring.TYPE_GAUGE, "busy", "Busy", "", "all", ("queue",), ())
-HISTOGRAM = Definition(_ring.TYPE_HISTOGRAM, "size_bytes", "Size", "bytes", "", ("queue",), (1, 2))
-CALLS = Definition(_ring.TYPE_CALLS, "rpc", "Calls", "", "", ("method",), (1, 2))
+COUNTER = Definition(layout.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
+GAUGE = Definition(layout.TYPE_GAUGE, "busy", "Busy", "", "all", ("queue",), ())
+HISTOGRAM = Definition(layout.TYPE_HISTOGRAM, "size_bytes", "Size", "bytes", "", ("queue",), (1, 2))
+CALLS = Definition(layout.TYPE_CALLS, "rpc", "Calls", "", "", ("method",), (1, 2))
 ALL = (COUNTER, GAUGE, HISTOGRAM, CALLS)
 
 BAD = {
@@ -92,7 +93,7 @@ names = st.text("shmetric_poyn", min_size=1, max_size=12) | st.sampled_from(
 @given(st.sampled_from(ALL), names)
 def test_no_sample_of_what_is_taken_looks_like_the_collectors(kind: Definition, name: str) -> None:
     definition = kind._replace(name=name, unit="")
-    shown = definitions.sample_names(definition)
+    shown = sample_names(definition)
     is_ours = any(one.startswith(("shmetrics_", "process_", "python_")) for one in shown)
     refusal = definitions.check(definition)
     assert (refusal is not None and refusal.reason == "reserved_name") == is_ours
@@ -115,7 +116,7 @@ def test_the_same_definition_is_the_same_family(families: Families) -> None:
 
 
 CONFLICTS = [
-    (COUNTER, {"type": _ring.TYPE_GAUGE, "mode": "all"}),
+    (COUNTER, {"type": layout.TYPE_GAUGE, "mode": "all"}),
     (COUNTER, {"label_names": ()}),
     (COUNTER, {"label_names": ("line",)}),
     (COUNTER, {"label_names": ("queue", "kind")}),
@@ -124,7 +125,7 @@ CONFLICTS = [
     (HISTOGRAM, {"bounds": ()}),
     (HISTOGRAM, {"unit": ""}),
     (CALLS, {"bounds": (1.5, 2)}),
-    (CALLS, {"type": _ring.TYPE_HISTOGRAM}),
+    (CALLS, {"type": layout.TYPE_HISTOGRAM}),
 ]
 
 
@@ -149,10 +150,10 @@ class Described:
     def __init__(self, definition: Definition) -> None:
         name = definition.name
         kinds = {
-            _ring.TYPE_COUNTER: {name: "counter"},
-            _ring.TYPE_GAUGE: {name: "gauge"},
-            _ring.TYPE_HISTOGRAM: {name: "histogram"},
-            _ring.TYPE_CALLS: {
+            layout.TYPE_COUNTER: {name: "counter"},
+            layout.TYPE_GAUGE: {name: "gauge"},
+            layout.TYPE_HISTOGRAM: {name: "histogram"},
+            layout.TYPE_CALLS: {
                 name + "_invocation_start": "counter",
                 name + "_invocation_end": "counter",
                 name + "_processing_seconds": "histogram",

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
 from shmetrics.store.definitions import GAUGE_MODES, Refusal
 from shmetrics.store.families import Families
@@ -81,7 +81,7 @@ process = st.builds(
 
 def define(families: Families, mode: str, *labels: str) -> tuple[Gauges, Family]:
     gauges = Gauges(families)
-    family = gauges.define(Definition(_ring.TYPE_GAUGE, "busy", "Busy", "", mode, labels, ()))
+    family = gauges.define(Definition(layout.TYPE_GAUGE, "busy", "Busy", "", mode, labels, ()))
     assert isinstance(family, Family)
     return gauges, family
 
@@ -199,7 +199,7 @@ def test_what_another_version_kept_and_is_not_finite_is_let_go(
         gauges, family = define(families, mode)
         taken = Taken(families)
         taken.retire(gauges, [GaugeValue(family, (), "7", 1.0, 0)])
-        family.cells(family.row(())).view(np.float64)[_ring.CELL_VALUE] = kept
+        family.cells(family.row(())).view(np.float64)[layout.CELL_VALUE] = kept
         gauges = Gauges(families)
         assert gauges.collect(family, []) == {}
         taken.retire(gauges, [GaugeValue(family, (), "8", 2.0, 0)])
@@ -215,7 +215,7 @@ def test_a_process_has_its_pid_for_a_label_or_its_lane_where_nobody_knows_that()
 
 def test_the_label_pid_is_the_collectors(tmp_path: Path) -> None:
     with opened(tmp_path / "store") as families:
-        definition = Definition(_ring.TYPE_GAUGE, "busy", "Busy", "", "all", ("pid",), ())
+        definition = Definition(layout.TYPE_GAUGE, "busy", "Busy", "", "all", ("pid",), ())
         refusal = Gauges(families).define(definition)
         assert isinstance(refusal, Refusal)
         assert refusal == ("bad_label_name", "busy: label pid is the collector's")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
 from shmetrics.store.families import Families
@@ -24,7 +24,7 @@ from shmetrics.store.log import Log
 from shmetrics.store.store import Store
 from tests.nodes.loopback import MIB, Loopback
 
-JOBS = Definition(_ring.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
+JOBS = Definition(layout.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
 IDLE_SECONDS = 100.0
 
 

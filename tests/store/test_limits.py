@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
 from shmetrics.lanes.lane_files import Sizes
@@ -46,7 +46,7 @@ def limited(tmp_path: Path) -> Iterator[Loopback]:
 
 @contextlib.contextmanager
 def another(loopback: Loopback) -> Iterator[LaneFile]:
-    granted = loopback.collector.grant(THIS_PROCESS, Hello(_ring.LAYOUT_VERSION, 64, "hostile"))
+    granted = loopback.collector.grant(THIS_PROCESS, Hello(layout.LAYOUT_VERSION, 64, "hostile"))
     assert isinstance(granted, Granted)
     with contextlib.closing(LaneFile(granted.lane_fd)) as lane:
         yield lane
@@ -119,8 +119,8 @@ def test_families_beyond_the_limit_are_refused_and_counted(
             file = opened.enter_context(another(limited))
             for number in range(10):
                 name = f"hostile_{lane}_{number}"
-                definition = Definition(_ring.TYPE_COUNTER, name, "", "", "", (), ())
-                series = file.series(_ring.TYPE_COUNTER, file.family(definition))
+                definition = Definition(layout.TYPE_COUNTER, name, "", "", "", (), ())
+                series = file.series(layout.TYPE_COUNTER, file.family(definition))
                 file.record(hostile.ADD, series)
         limited.collector.tick()
         found = limited.samples()
@@ -142,10 +142,10 @@ def test_families_beyond_the_limit_are_refused_and_counted(
 def test_a_flood_of_definitions_is_taken_bit_by_bit_and_nobody_waits(limited: Loopback) -> None:
     """A dictionary full of them. Totals of its lane come later, those of its neighbours at once."""
     with another(limited) as lane:
-        family = lane.family(Definition(_ring.TYPE_COUNTER, "flood", "", "", "", ("n",), ()))
+        family = lane.family(Definition(layout.TYPE_COUNTER, "flood", "", "", "", ("n",), ()))
         total = 3 * DEFINITIONS_PER_LANE
         for number in range(total):
-            lane.series(_ring.TYPE_COUNTER, family, str(number))
+            lane.series(layout.TYPE_COUNTER, family, str(number))
         lane.record(hostile.ADD, total)
         neighbour = shmetrics.Counter("neighbour", "Neighbour")
         shown: list[float] = []
@@ -162,9 +162,9 @@ def test_a_flood_of_definitions_is_taken_bit_by_bit_and_nobody_waits(limited: Lo
 
 def test_a_dead_lane_behind_is_retired_when_all_of_it_was_read(limited: Loopback) -> None:
     with another(limited) as lane:
-        family = lane.family(Definition(_ring.TYPE_COUNTER, "flood", "", "", "", ("n",), ()))
+        family = lane.family(Definition(layout.TYPE_COUNTER, "flood", "", "", "", ("n",), ()))
         for number in range(4 * DEFINITIONS_PER_LANE):
-            lane.series(_ring.TYPE_COUNTER, family, str(number))
+            lane.series(layout.TYPE_COUNTER, family, str(number))
         lane.record(hostile.ADD, 4 * DEFINITIONS_PER_LANE)
     for _ in range(5):
         limited.collector.tick()

@@ -8,7 +8,7 @@ import os
 import pytest
 
 import shmetrics
-from shmetrics import _ring
+from shmetrics import _ring, layout
 from shmetrics.lanes.lane import Lane
 from tests.nodes import hostile
 from tests.nodes.loopback import Loopback
@@ -140,7 +140,7 @@ def test_a_quarantined_lane_stays_so_and_is_counted_once(loopback: Loopback) -> 
     shmetrics.Counter("jobs", "Jobs").inc()
     [lane] = loopback.collector._lanes
     memory = hostile.LaneFile(os.open(lane.path, os.O_RDWR))
-    memory.put(hostile.HEAD_AT, _ring.INDEX_START + 10_000_000)
+    memory.put(hostile.HEAD_AT, layout.INDEX_START + 10_000_000)
     for _ in range(3):
         loopback.collector.tick()
         found = loopback.samples()

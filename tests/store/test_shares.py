@@ -16,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
 from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import OVERFLOW, Family
@@ -29,10 +29,10 @@ KIB = 1024
 SIZES = 384 * KIB, 512 * KIB, 1024 * KIB
 OWNERS = NOBODY, 1, 43
 NAMES = {
-    "bare": Definition(_ring.TYPE_COUNTER, "bare", "No labels", "", "", (), ()),
-    "jobs": Definition(_ring.TYPE_COUNTER, "jobs", "Jobs", "", "", ("a", "b"), ()),
-    "size": Definition(_ring.TYPE_HISTOGRAM, "size", "Size", "", "", ("a",), (1.0, 2.0)),
-    "rpc": Definition(_ring.TYPE_CALLS, "rpc", "Calls", "", "", ("a",), (1.0,)),
+    "bare": Definition(layout.TYPE_COUNTER, "bare", "No labels", "", "", (), ()),
+    "jobs": Definition(layout.TYPE_COUNTER, "jobs", "Jobs", "", "", ("a", "b"), ()),
+    "size": Definition(layout.TYPE_HISTOGRAM, "size", "Size", "", "", ("a",), (1.0, 2.0)),
+    "rpc": Definition(layout.TYPE_CALLS, "rpc", "Calls", "", "", ("a",), (1.0,)),
 }
 names = st.sampled_from(list(NAMES))
 owners = st.sampled_from(OWNERS)

@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
 from shmetrics.store.families import Families
 from shmetrics.store.family import OVERFLOW, Family
@@ -24,10 +24,10 @@ from shmetrics.store.store import HEADER_BYTES, Store
 
 LIMITS = Limits(series_per_family=20, label_bytes=1000)
 DEFINITIONS = {
-    "bare": Definition(_ring.TYPE_COUNTER, "bare", "No labels", "", "", (), ()),
-    "jobs": Definition(_ring.TYPE_COUNTER, "jobs", "Jobs", "", "", ("a", "b"), ()),
-    "size": Definition(_ring.TYPE_HISTOGRAM, "size", "Size", "", "", ("a",), (1.0, 2.0)),
-    "rpc": Definition(_ring.TYPE_CALLS, "rpc", "Calls", "", "", ("a",), (1.0,)),
+    "bare": Definition(layout.TYPE_COUNTER, "bare", "No labels", "", "", (), ()),
+    "jobs": Definition(layout.TYPE_COUNTER, "jobs", "Jobs", "", "", ("a", "b"), ()),
+    "size": Definition(layout.TYPE_HISTOGRAM, "size", "Size", "", "", ("a",), (1.0, 2.0)),
+    "rpc": Definition(layout.TYPE_CALLS, "rpc", "Calls", "", "", ("a",), (1.0,)),
 }
 label_values = (
     st.integers(0, 30).map(str)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
 from shmetrics.registration.decision import Granted
@@ -37,7 +37,7 @@ def node(tmp_path: Path) -> Iterator[Loopback]:
 @contextlib.contextmanager
 def process(node: Loopback, uid: int) -> Iterator[LaneFile]:
     """A process of this user, which ends with the block."""
-    granted = node.collector.grant(Peer(1, uid, uid), Hello(_ring.LAYOUT_VERSION, 64, "process"))
+    granted = node.collector.grant(Peer(1, uid, uid), Hello(layout.LAYOUT_VERSION, 64, "process"))
     assert isinstance(granted, Granted)
     with contextlib.closing(LaneFile(granted.lane_fd)) as lane:
         yield lane
@@ -46,7 +46,7 @@ def process(node: Loopback, uid: int) -> Iterator[LaneFile]:
 
 
 def counter(name: str, *labels: str) -> Definition:
-    return Definition(_ring.TYPE_COUNTER, name, "", "", "", labels, ())
+    return Definition(layout.TYPE_COUNTER, name, "", "", "", labels, ())
 
 
 def define(lane: LaneFile, prefix: str, n: int, kind: Definition | None = None) -> None:
@@ -57,7 +57,7 @@ def define(lane: LaneFile, prefix: str, n: int, kind: Definition | None = None) 
 
 def count(lane: LaneFile, name: str, value: float = 1.0) -> None:
     """A family without labels, and an event of it."""
-    series = lane.series(_ring.TYPE_COUNTER, lane.family(counter(name)))
+    series = lane.series(layout.TYPE_COUNTER, lane.family(counter(name)))
     lane.record(hostile.ADD, series, value)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import Definition
 from shmetrics.lanes.lane import OpenCall
 from shmetrics.store.families import Families
@@ -40,7 +40,7 @@ steps = st.lists(
 
 
 def family_of(found: Families, name: str) -> CallFamily:
-    family = found.define(Definition(_ring.TYPE_CALLS, name, "Calls", "", "", LABELS, (1.0,)))
+    family = found.define(Definition(layout.TYPE_CALLS, name, "Calls", "", "", LABELS, (1.0,)))
     assert isinstance(family, CallFamily)
     return family
 

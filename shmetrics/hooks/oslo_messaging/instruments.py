@@ -7,7 +7,7 @@ service gets `NoCall` for every label set and its real driver works as if it had
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from shmetrics.hooks.oslo_messaging.failures import failed
 
@@ -25,9 +25,6 @@ class Call(Protocol):
 
 Labels: TypeAlias = Mapping[str, str]
 Instrument: TypeAlias = Callable[[Labels], Call]
-
-_NOTIFICATION_CLIENT: Final = ("exchange", "topic", "priority", "event_type", "version", "process")
-_NOTIFICATION_SERVER: Final = ("exchange", "topic", "priority", "event_type", "process")
 
 
 class NoCall:
@@ -59,13 +56,12 @@ def load() -> Instruments:
 
 
 def _from_emitter() -> Instruments:
-    from shmetrics import Calls, rpc
+    from shmetrics import rpc
+    from shmetrics.emitter.instruments import calls_of
     from shmetrics.emitter.process import process_name
+    from shmetrics.oslo_families import NOTIFICATION_CLIENT, NOTIFICATION_SERVER
 
-    sent = Calls("oslo_messaging_notification_client", "Notifications sent", _NOTIFICATION_CLIENT)
-    received = Calls(
-        "oslo_messaging_notification_server", "Notifications received", _NOTIFICATION_SERVER
-    )
+    sent, received = calls_of(NOTIFICATION_CLIENT), calls_of(NOTIFICATION_SERVER)
     process = process_name()
     return Instruments(
         rpc_client=lambda labels: rpc.client_call(**labels),

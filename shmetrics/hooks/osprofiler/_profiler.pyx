@@ -17,7 +17,8 @@ from oslo_utils import reflection, uuidutils
 from osprofiler import _utils, notifier
 from osprofiler import profiler as theirs
 
-from shmetrics._ring import DROP_BAD_VALUE, process_count_drop
+from shmetrics._ring import process_count_drop
+from shmetrics.layout import DROP_BAD_VALUE
 from shmetrics.hooks.osprofiler.sink import sink_of
 from shmetrics.hooks.osprofiler.stack import Stack
 
@@ -32,15 +33,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport getpid
 
-from shmetrics._ring cimport (
-    SHM_KIND_SPAN_START,
-    SHM_KIND_SPAN_STOP,
-    calls_belong_to,
-    record_span,
-    shm_span,
-    shm_trace,
-    shm_trace_read,
-)
+from shmetrics._ring cimport calls_belong_to, record_span, shm_trace_read
+from shmetrics.layout cimport SHM_KIND_SPAN_START, SHM_KIND_SPAN_STOP, shm_span, shm_trace
 
 include "../../emitter/_vectorcall.pxi"
 

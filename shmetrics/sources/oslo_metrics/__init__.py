@@ -7,6 +7,7 @@ made up here: the counts are what was sent.
 """
 
 from shmetrics.sources.oslo_metrics.listener import Listener
+from shmetrics.sources.oslo_metrics.message import FAMILIES
 from shmetrics.sources.oslo_metrics.receiver import CallFamily, Receiver
 
-__all__ = ["CallFamily", "Listener", "Receiver"]
+__all__ = ["FAMILIES", "CallFamily", "Listener", "Receiver"]

@@ -13,7 +13,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
+from shmetrics.sample_names import CALL_ENDS, CALL_EXCEPTIONS, CALL_SECONDS, CALL_STARTS, TOTAL
+
 MODULE = "oslo_messaging"
+FAMILIES = (RPC_CLIENT, RPC_SERVER)  # of which the protocol can tell anything
 MAX_SECONDS = 1e8  # three years: a call that says it took longer is mistaken
 
 Verb = Literal["start", "end", "observe", "exception"]
@@ -49,14 +53,14 @@ class _Message(msgspec.Struct):
 
 
 _VERBS: dict[str, tuple[Verb, str]] = {
-    "_invocation_start_total": ("start", "inc"),
-    "_invocation_end_total": ("end", "inc"),
-    "_processing_seconds": ("observe", "observe"),
-    "_exception_total": ("exception", "inc"),
+    CALL_STARTS + TOTAL: ("start", "inc"),
+    CALL_ENDS + TOTAL: ("end", "inc"),
+    CALL_SECONDS: ("observe", "observe"),
+    CALL_EXCEPTIONS + TOTAL: ("exception", "inc"),
 }
 _METRICS = {
-    side + suffix: (f"{MODULE}_{side}", verb, action)
-    for side in ("rpc_client", "rpc_server")
+    family.name.removeprefix(f"{MODULE}_") + suffix: (family.name, verb, action)
+    for family in FAMILIES
     for suffix, (verb, action) in _VERBS.items()
 }
 _decoder = msgspec.json.Decoder(_Message)

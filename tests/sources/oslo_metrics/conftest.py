@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shmetrics import rpc
+from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from shmetrics.sources.oslo_metrics import Receiver
 from shmetrics.store.families import Families
 from shmetrics.store.histograms import CallFamily
@@ -16,7 +16,7 @@ from shmetrics.store.limits import Limits
 from shmetrics.store.store import Store
 
 BOUNDS = (0.01, 0.1, 1.0)
-DEFINITIONS = [side._replace(bounds=BOUNDS) for side in (rpc.CLIENT, rpc.SERVER)]
+DEFINITIONS = [side._replace(bounds=BOUNDS) for side in (RPC_CLIENT, RPC_SERVER)]
 
 
 class Tables:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from oslo_config import cfg
 
-from shmetrics import rpc
 from shmetrics.errors import ShmetricsError
+from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from shmetrics.sources.oslo_metrics import Listener
 from shmetrics.sources.oslo_metrics.listener import MAX_DATAGRAM_BYTES
 from shmetrics.unix_socket import Access
@@ -216,12 +216,12 @@ def test_the_real_sender(
              "server": "host-1", "method": "build", **common}  # fmt: skip
     updated = {"exchange": "neutron", "topic": "l3", "version": "1.1", "fanout": "True",
                "method": "update", **common, "call_type": "cast"}  # fmt: skip
-    (first, cells), (second, more) = tables.shown(rpc.CLIENT.name)
+    (first, cells), (second, more) = tables.shown(RPC_CLIENT.name)
     assert (first, cells[:2], sum(cells[3:])) == (built, [4, 3], 3)
     assert (second, more[:2], sum(more[3:])) == (updated, [1, 1], 1)
-    assert tables.exceptions(rpc.CLIENT.name) == [({**built, "exception": "LookupError"}, 1.0)]
+    assert tables.exceptions(RPC_CLIENT.name) == [({**built, "exception": "LookupError"}, 1.0)]
     served = {"exchange": "cinder", "topic": "volume", "server": "host-2", "namespace": "ns2",
               "endpoint": "VolumeManager", "version": "3.0", "method": "create",
               "process": "nova-compute"}  # fmt: skip
-    assert tables.shown(rpc.SERVER.name) == [(served, [1, 1, 500_000_000, 0, 0, 1, 0])]
-    assert tables.exceptions(rpc.SERVER.name) == [({**served, "exception": "Full"}, 1.0)]
+    assert tables.shown(RPC_SERVER.name) == [(served, [1, 1, 500_000_000, 0, 0, 1, 0])]
+    assert tables.exceptions(RPC_SERVER.name) == [({**served, "exception": "Full"}, 1.0)]

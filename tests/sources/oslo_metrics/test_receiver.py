@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics import rpc
+from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from shmetrics.sources.oslo_metrics import Receiver
 from shmetrics.sources.oslo_metrics.message import Happening, Refused, decode
 
-CLIENT = rpc.CLIENT.name
-SERVER = rpc.SERVER.name
+CLIENT = RPC_CLIENT.name
+SERVER = RPC_SERVER.name
 
 
 def datagram(name: str, action: str, value: float | None = None, **labels: object) -> bytes:

@@ -24,6 +24,7 @@ with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
     from shmetrics.label_rules import rule
     from shmetrics.registration import protocol
     from shmetrics.render import negotiation
+    from shmetrics.sample_names import sample_names
     from shmetrics.sources.oslo_metrics import message
     from shmetrics.store import definitions
 
@@ -87,7 +88,7 @@ def definition(data: bytes) -> None:
         return
     assert all(map(math.isfinite, found.bounds))
     assert sorted(set(found.bounds)) == list(found.bounds)
-    assert all(name.isascii() for name in definitions.sample_names(found))
+    assert all(name.isascii() for name in sample_names(found))
 
 
 def datagram(data: bytes) -> None:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.registration.client import Attempt, Grant
 from shmetrics.registration.protocol import Hello
 from shmetrics.runtime_dir import SOCKET_NAME
@@ -52,7 +52,7 @@ class Intruder:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             with contextlib.suppress(OSError):  # no collector now, or one that is just killed
-                attempt = Attempt(self.path, Hello(_ring.LAYOUT_VERSION, 64, "intruder"))
+                attempt = Attempt(self.path, Hello(layout.LAYOUT_VERSION, 64, "intruder"))
                 with contextlib.closing(attempt):
                     answer = attempt.answer(10**9)
                     if isinstance(answer, Grant):
@@ -149,7 +149,7 @@ def flood_of_kicks(intruder: Intruder) -> None:
 def flood_of_registrations(intruder: Intruder) -> None:
     while intruder.busy():
         with contextlib.suppress(OSError):
-            Attempt(intruder.path, Hello(_ring.LAYOUT_VERSION, 64, "intruder")).close()
+            Attempt(intruder.path, Hello(layout.LAYOUT_VERSION, 64, "intruder")).close()
         time.sleep(0.002)
 
 
@@ -185,7 +185,7 @@ def many_series(intruder: Intruder) -> None:
     for n in range(200):
         value = str(n % 100) + "x" * (3000 if n % 20 == 0 else 0)
         if intruder.lane.get(hostile.DICTIONARY_END_AT) + 4096 < size:
-            intruder.lane.series(_ring.TYPE_GAUGE, family, value)
+            intruder.lane.series(layout.TYPE_GAUGE, family, value)
         intruder.lane.put(hostile.GAUGE_WRITES_AT, n)
     while intruder.busy():
         time.sleep(0.05)

@@ -14,9 +14,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.dictionary import decode_definition, decode_strings
-from shmetrics.lanes import _drain
 from tests.nodes.hostile import (
     ADDED_AT,
     DICTIONARY_END_AT,
@@ -66,10 +65,10 @@ def read(path: Path) -> Remains:
     (spilled,) = struct.unpack_from("=Q", memory, SPILLED_AT)
     (added,) = struct.unpack_from("=Q", memory, ADDED_AT)
     (gauge_writes,) = struct.unpack_from("=Q", memory, GAUGE_WRITES_AT)
-    published = (head - _ring.INDEX_START) % 2**64 + spilled + added
+    published = (head - layout.INDEX_START) % 2**64 + spilled + added
     _, _, _, _, cells_at, _, seen_at, _ = struct.unpack_from("=8Q", memory, PARTS_AT)
-    gauges = _first_cells(memory, _ring.TYPE_GAUGE, cells_at) if gauge_writes else {}
-    return Remains(published, spilled, gauges, _first_cells(memory, _ring.TYPE_COUNTER, seen_at))
+    gauges = _first_cells(memory, layout.TYPE_GAUGE, cells_at) if gauge_writes else {}
+    return Remains(published, spilled, gauges, _first_cells(memory, layout.TYPE_COUNTER, seen_at))
 
 
 def _first_cells(memory: bytes, wanted: int, cells_at: int) -> dict[tuple[str, str], float]:
@@ -83,13 +82,13 @@ def _first_cells(memory: bytes, wanted: int, cells_at: int) -> dict[tuple[str, s
         size, kind, type, _, of = _ENTRY.unpack_from(memory, at)
         payload = memory[at + _ENTRY.size : at + size]
         at += size
-        if kind == _ring.ENTRY_FAMILY:
+        if kind == layout.ENTRY_FAMILY:
             families.append(decode_definition(type, of, payload))
             continue
         width = 1  # an exception
-        if kind == _ring.ENTRY_SERIES:
+        if kind == layout.ENTRY_SERIES:
             family = families[of - 1]
-            width = _drain.cells_of(family.type, len(family.bounds))
+            width = layout.cells_of(family.type, len(family.bounds))
             if family.type == wanted:
                 label = "".join(decode_strings(payload))
                 (found[family.name, label],) = struct.unpack_from("=d", memory, cells_at)

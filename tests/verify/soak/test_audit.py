@@ -143,19 +143,19 @@ def test_an_account_that_is_not_exact_is_no_end(desk: Desk) -> None:
 
 def lane_of(desk: Desk, published: int, jobs: float = 0.0) -> None:
     """The lane of the killed process, as far as its counts go, and what was taken of its jobs."""
-    from shmetrics import _ring
+    from shmetrics import layout
     from shmetrics.lanes import _drain
 
     sizes = (64, 4096, 512, 16)
-    memory = bytearray(_drain.lane_bytes(*sizes))
+    memory = bytearray(layout.lane_bytes(*sizes))
     _drain.lane_format(memory, 1, *sizes)
-    head = (_ring.INDEX_START + published) % 2**64
+    head = (layout.INDEX_START + published) % 2**64
     memory[256:264] = head.to_bytes(8, "little")
     path = desk.graves / "emitter-1.1"
     path.write_bytes(memory)
     lane = hostile.LaneFile(os.open(path, os.O_RDWR))
     family = lane.family(hostile.JOBS._replace(name="soak_jobs"))
-    lane.series(_ring.TYPE_COUNTER, family, "t")
+    lane.series(layout.TYPE_COUNTER, family, "t")
     lane.put_double(lane.parts["seen"][0], jobs)
     lane.close()
 
