@@ -186,7 +186,7 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
         if (record.series == 0 || record.series >= drain->n_targets)
             return SHM_BROKEN_SERIES;
         const struct shm_target *target = &drain->targets[record.series];
-        if (SHM_SELDOM(is_span(&record))) {
+        if (SHM_UNLIKELY(is_span(&record))) {
             uint64_t slots;
             enum shm_drained taken = take_span(drain, target, &record, waiting, &slots);
             if (taken != SHM_DRAINED)

@@ -12,27 +12,12 @@
 #ifndef SHM_EXEMPLARS_H
 #define SHM_EXEMPLARS_H
 
-#include <assert.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "../lane/layout.h"
+#include "../lane/exemplar.h"
 
 #define SHM_NO_EXEMPLAR UINT32_MAX
-
-struct shm_exemplar {
-    uint64_t series;   /* the store's first cell of it; in a table, its row */
-    uint64_t bucket;   /* 0 for a counter */
-    double value;
-    uint64_t stamp_ns; /* Unix time */
-    struct shm_trace trace;
-};
-static_assert(sizeof(struct shm_exemplar) == 56, "exemplar");
-static_assert(offsetof(struct shm_exemplar, bucket) == 8, "exemplar.bucket");
-static_assert(offsetof(struct shm_exemplar, value) == 16, "exemplar.value");
-static_assert(offsetof(struct shm_exemplar, stamp_ns) == 24, "exemplar.stamp_ns");
-static_assert(offsetof(struct shm_exemplar, trace) == 32, "exemplar.trace");
 
 struct shm_exemplar_links {
     uint32_t next; /* with the same hash; or the next free one */

@@ -29,15 +29,15 @@ static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trac
  * the number of events is one short of the totals. */
 static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
 {
-    if (SHM_SELDOM(!(value >= 0.0))) {
+    if (SHM_UNLIKELY(!(value >= 0.0))) {
         shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
         return SHM_EMITTED;
     }
-    if (SHM_SELDOM(s->generation != p->generation) && !(s = shm_prepare(p, s)))
+    if (SHM_UNLIKELY(s->generation != p->generation) && !(s = shm_prepare(p, s)))
         return SHM_EMITTED;
     _Atomic uint64_t *cell = &p->lane.cells[s->cell];
     double total = shm_value(atomic_load_explicit(cell, memory_order_relaxed)) + value;
-    if (SHM_SELDOM(!isfinite(total))) {
+    if (SHM_UNLIKELY(!isfinite(total))) {
         shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
         return SHM_EMITTED;
     }

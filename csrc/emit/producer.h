@@ -176,7 +176,7 @@ static inline bool shm_is_closed(const struct shm_producer *p)
 }
 
 /* Nobody drains the lane: whether it is time to do something about it. */
-static SHM_APART enum shm_emit shm_attend_now(struct shm_producer *p)
+static SHM_COLD enum shm_emit shm_attend_now(struct shm_producer *p)
 {
     if (!p->open)
         return SHM_EMITTED;
@@ -195,7 +195,7 @@ static inline void shm_attend_soon(struct shm_producer *p)
 
 static inline enum shm_emit shm_attend(struct shm_producer *p)
 {
-    return SHM_USUAL(shm_lane_state(p) == SHM_LANE_OPEN) ? SHM_EMITTED : shm_attend_now(p);
+    return SHM_LIKELY(shm_lane_state(p) == SHM_LANE_OPEN) ? SHM_EMITTED : shm_attend_now(p);
 }
 
 /* A slot, if need be after looking where the collector is. NULL: the ring is full. */

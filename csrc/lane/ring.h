@@ -18,9 +18,9 @@
 #include "layout.h"
 
 /* What the compiler is told of the usual event, so that it lies in one line and the rest apart. */
-#define SHM_USUAL(condition) __builtin_expect(!!(condition), 1)
-#define SHM_SELDOM(condition) __builtin_expect(!!(condition), 0)
-#define SHM_APART __attribute__((cold, noinline, unused)) /* not to be put into its callers */
+#define SHM_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define SHM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define SHM_COLD __attribute__((cold, noinline, unused)) /* not to be put into its callers */
 
 /* The producer's end, in its private memory: the fast path touches the shared lines only to
  * publish. limit is the index at which the producer has to look again: at the first half of the

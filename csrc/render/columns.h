@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../lane/exemplar.h"
+
 /* A number per row, of type double or, if counts, uint64_t. first NULL: there are none. */
 struct shm_column {
     const char *first;
@@ -15,11 +17,18 @@ struct shm_column {
     int counts;
 };
 
-/* n counts of type uint64_t per row. */
+/* n counts of type uint64_t per row: those of a bucket alone, not cumulated. */
 struct shm_counts_of_rows {
     const char *first;
     ptrdiff_t row_stride_bytes;
     ptrdiff_t stride_bytes;
+    size_t n;
+};
+
+/* At most one exemplar of each row and bucket, sorted by both; of a family without buckets all are of
+ * bucket 0. */
+struct shm_exemplars_of_rows {
+    const struct shm_exemplar *first;
     size_t n;
 };
 

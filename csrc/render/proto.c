@@ -42,7 +42,7 @@ static char *put_created(char *out, const struct shm_proto_family *family, unsig
 }
 
 /* A row's exemplars; no more than it has buckets. */
-static struct shm_proto_exemplars exemplars_of(const struct shm_proto_family *family, size_t row)
+static struct shm_exemplars_of_rows exemplars_of(const struct shm_proto_family *family, size_t row)
 {
     const struct shm_exemplar *all = family->exemplars.first;
     size_t from = 0;
@@ -57,11 +57,11 @@ static struct shm_proto_exemplars exemplars_of(const struct shm_proto_family *fa
     size_t n = 0;
     while (n < most && from + n < family->exemplars.n && all[from + n].series == row)
         n++;
-    return (struct shm_proto_exemplars){n == 0 ? NULL : all + from, n};
+    return (struct shm_exemplars_of_rows){n == 0 ? NULL : all + from, n};
 }
 
 /* Takes the next one if it is of this bucket; or else NULL. */
-static const struct shm_exemplar *exemplar_of(struct shm_proto_exemplars *left, size_t bucket)
+static const struct shm_exemplar *exemplar_of(struct shm_exemplars_of_rows *left, size_t bucket)
 {
     if (left->n == 0 || left->first->bucket != bucket)
         return NULL;
@@ -81,14 +81,14 @@ static char *put_exemplar(char *out, unsigned field, const struct shm_exemplar *
 
 static size_t counter_bytes(const struct shm_proto_family *family, size_t row)
 {
-    struct shm_proto_exemplars left = exemplars_of(family, row);
+    struct shm_exemplars_of_rows left = exemplars_of(family, row);
     return SHM_WIRE_DOUBLE_BYTES + exemplar_bytes(COUNTER_EXEMPLAR, exemplar_of(&left, 0)) +
            created_bytes(family, row);
 }
 
 static char *put_counter(char *out, const struct shm_proto_family *family, size_t row)
 {
-    struct shm_proto_exemplars left = exemplars_of(family, row);
+    struct shm_exemplars_of_rows left = exemplars_of(family, row);
     out = shm_wire_double(out, VALUE, shm_number_at(family->values, row));
     out = put_exemplar(out, COUNTER_EXEMPLAR, exemplar_of(&left, 0));
     return put_created(out, family, COUNTER_CREATED, row);
@@ -102,7 +102,7 @@ static size_t bucket_bytes(uint64_t cumulated, const struct shm_exemplar *exempl
 
 static size_t native_bytes(const struct shm_proto_family *family, size_t row)
 {
-    struct shm_proto_exemplars exemplars = exemplars_of(family, row);
+    struct shm_exemplars_of_rows exemplars = exemplars_of(family, row);
     size_t n_bytes = shm_native_bytes(family->native, row);
     for (size_t i = 0; i < exemplars.n; i++)
         n_bytes += exemplar_bytes(NATIVE_EXEMPLAR, exemplars.first + i);
@@ -111,7 +111,7 @@ static size_t native_bytes(const struct shm_proto_family *family, size_t row)
 
 static char *put_native(char *out, const struct shm_proto_family *family, size_t row)
 {
-    struct shm_proto_exemplars exemplars = exemplars_of(family, row);
+    struct shm_exemplars_of_rows exemplars = exemplars_of(family, row);
     out = shm_put_native(out, family->native, row);
     for (size_t i = 0; i < exemplars.n; i++)
         out = put_exemplar(out, NATIVE_EXEMPLAR, exemplars.first + i);
@@ -121,7 +121,7 @@ static char *put_native(char *out, const struct shm_proto_family *family, size_t
 static size_t histogram_bytes(const struct shm_proto_family *family, size_t row)
 {
     struct shm_row buckets = shm_row(&family->buckets, row);
-    struct shm_proto_exemplars left = exemplars_of(family, row);
+    struct shm_exemplars_of_rows left = exemplars_of(family, row);
     size_t n_bytes = SHM_WIRE_DOUBLE_BYTES + created_bytes(family, row);
     uint64_t count = 0;
     for (size_t i = 0; i < buckets.n; i++) {
@@ -135,7 +135,7 @@ static size_t histogram_bytes(const struct shm_proto_family *family, size_t row)
 static char *put_histogram(char *out, const struct shm_proto_family *family, size_t row)
 {
     struct shm_row buckets = shm_row(&family->buckets, row);
-    struct shm_proto_exemplars left = exemplars_of(family, row);
+    struct shm_exemplars_of_rows left = exemplars_of(family, row);
     uint64_t count = 0;
     for (size_t i = 0; i < buckets.n; i++) {
         const struct shm_exemplar *exemplar = exemplar_of(&left, i);

@@ -10,7 +10,6 @@
 #define SHM_PROTO_H
 
 #include "columns.h"
-#include "../drain/exemplars.h"
 #include "native.h"
 
 /* What a Metric holds: the number of its field. */
@@ -19,12 +18,6 @@ enum shm_proto_kind {
     SHM_PROTO_COUNTER = 3,
     SHM_PROTO_UNTYPED = 5,
     SHM_PROTO_HISTOGRAM = 7,
-};
-
-/* Of a counter's rows (bucket 0) or a histogram's, sorted by row and bucket. */
-struct shm_proto_exemplars {
-    const struct shm_exemplar *first;
-    size_t n;
 };
 
 /* values: of all but a histogram. created: Unix seconds; only a counter and a histogram show it.
@@ -38,7 +31,7 @@ struct shm_proto_family {
     const double *bounds;
     struct shm_counts_of_rows buckets;
     const struct shm_native *native;
-    struct shm_proto_exemplars exemplars;
+    struct shm_exemplars_of_rows exemplars;
 };
 
 /* Those of row i, as fields of its Metric, at [ends[i], ends[i+1]). */

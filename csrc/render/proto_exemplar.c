@@ -16,12 +16,6 @@ static struct shm_timestamp time_of(const struct shm_exemplar *exemplar)
     return (struct shm_timestamp){exemplar->stamp_ns / second_ns, exemplar->stamp_ns % second_ns};
 }
 
-static int has_span(const struct shm_exemplar *exemplar)
-{
-    static const uint8_t none[sizeof exemplar->trace.span];
-    return memcmp(exemplar->trace.span, none, sizeof none) != 0;
-}
-
 /* A label whose value is n_bytes in hexadecimal digits. */
 static size_t pair_bytes(const char *name, size_t n_bytes)
 {
@@ -30,23 +24,18 @@ static size_t pair_bytes(const char *name, size_t n_bytes)
 
 static char *put_label(char *out, const char *name, const uint8_t *bytes, size_t n_bytes)
 {
-    static const char digits[] = "0123456789abcdef";
     out = shm_wire_opening(out, LABEL, pair_bytes(name, n_bytes));
     out = shm_wire_opening(out, LABEL_NAME, strlen(name));
     out = shm_put_string(out, name);
     out = shm_wire_opening(out, LABEL_VALUE, 2 * n_bytes);
-    for (size_t i = 0; i < n_bytes; i++) {
-        *out++ = digits[bytes[i] >> 4];
-        *out++ = digits[bytes[i] & 15];
-    }
-    return out;
+    return shm_put_hex(out, bytes, n_bytes);
 }
 
 /* What is in it. */
 static size_t inner_bytes(const struct shm_exemplar *exemplar)
 {
     const struct shm_trace *trace = &exemplar->trace;
-    size_t span = has_span(exemplar) ? shm_wire_bytes(pair_bytes(SPAN_ID, sizeof trace->span)) : 0;
+    size_t span = shm_exemplar_has_span(exemplar) ? shm_wire_bytes(pair_bytes(SPAN_ID, sizeof trace->span)) : 0;
     return span + shm_wire_bytes(pair_bytes(TRACE_ID, sizeof trace->id)) + SHM_WIRE_DOUBLE_BYTES +
            shm_wire_bytes(shm_timestamp_bytes(time_of(exemplar)));
 }
@@ -60,7 +49,7 @@ char *shm_put_proto_exemplar(char *out, unsigned field, const struct shm_exempla
 {
     const struct shm_trace *trace = &exemplar->trace;
     out = shm_wire_opening(out, field, inner_bytes(exemplar));
-    if (has_span(exemplar))
+    if (shm_exemplar_has_span(exemplar))
         out = put_label(out, SPAN_ID, trace->span, sizeof trace->span);
     out = put_label(out, TRACE_ID, trace->id, sizeof trace->id);
     out = shm_wire_double(out, VALUE, exemplar->value);

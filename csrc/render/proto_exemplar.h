@@ -3,7 +3,9 @@
 #ifndef SHM_PROTO_EXEMPLAR_H
 #define SHM_PROTO_EXEMPLAR_H
 
-#include "../drain/exemplars.h"
+#include <stddef.h>
+
+#include "../lane/exemplar.h"
 
 enum { SHM_PROTO_EXEMPLAR_BOUND = 128 };
 

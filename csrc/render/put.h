@@ -4,6 +4,7 @@
 #define SHM_PUT_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Copies text of half to n_bytes of it twice: the ends overlap, so that no length needs a loop. */
@@ -37,6 +38,17 @@ static inline char *shm_put(char *out, const char *text, size_t n_bytes)
 static inline char *shm_put_string(char *out, const char *text)
 {
     return shm_put(out, text, strlen(text));
+}
+
+/* Writes bytes as hexadecimal digits, two of each. */
+static inline char *shm_put_hex(char *out, const uint8_t *bytes, size_t n_bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n_bytes; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    return out;
 }
 
 #endif

@@ -17,7 +17,7 @@ char *shm_text_escape(char *out, const char *value, size_t n_bytes)
 }
 
 size_t shm_text_bound(const struct shm_text_family *family, size_t n_lines,
-                      const struct shm_text_les *les, struct shm_text_exemplars exemplars)
+                      const struct shm_text_les *les, struct shm_exemplars_of_rows exemplars)
 {
     /* Two braces, a comma beside le, a space, a newline. */
     size_t line = family->name_bytes + SHM_TEXT_SUFFIX_BYTES + SHM_TEXT_NUMBER_BYTES + 5;
@@ -27,31 +27,16 @@ size_t shm_text_bound(const struct shm_text_family *family, size_t n_lines,
            exemplars.n * SHM_TEXT_EXEMPLAR_BYTES;
 }
 
-static uint64_t count_at(const char *first, ptrdiff_t at_bytes)
+static char *put_value(char *out, struct shm_column column, size_t row)
 {
-    uint64_t count;
-    memcpy(&count, first + at_bytes, sizeof count);
-    return count;
+    return column.counts ? shm_text_count(out, shm_whole_at(column, row))
+                         : shm_text_number(out, shm_number_at(column, row));
 }
 
-static char *put_value(char *out, struct shm_text_column column, size_t row)
+/* A label of an exemplar. */
+static char *put_id(char *out, const char *name, const uint8_t *bytes, size_t n_bytes)
 {
-    ptrdiff_t at_bytes = (ptrdiff_t)row * column.stride_bytes;
-    if (column.counts)
-        return shm_text_count(out, count_at(column.first, at_bytes));
-    double value;
-    memcpy(&value, column.first + at_bytes, sizeof value);
-    return shm_text_number(out, value);
-}
-
-static char *put_hex(char *out, const char *name, const uint8_t *bytes, size_t n_bytes)
-{
-    static const char digits[] = "0123456789abcdef";
-    out = shm_put_string(out, name);
-    for (size_t i = 0; i < n_bytes; i++) {
-        *out++ = digits[bytes[i] >> 4];
-        *out++ = digits[bytes[i] & 15];
-    }
+    out = shm_put_hex(shm_put_string(out, name), bytes, n_bytes);
     *out++ = '"';
     return out;
 }
@@ -65,15 +50,14 @@ static char *put_digits(char *out, uint64_t number, int n)
 
 static char *put_exemplar(char *out, const struct shm_exemplar *exemplar)
 {
-    static const uint8_t no_span[sizeof exemplar->trace.span];
     const uint64_t second_ns = UINT64_C(1000000000);
     const struct shm_trace *trace = &exemplar->trace;
     out = shm_put_string(out, " # {");
-    if (memcmp(trace->span, no_span, sizeof no_span) != 0) {
-        out = put_hex(out, "span_id=\"", trace->span, sizeof trace->span);
+    if (shm_exemplar_has_span(exemplar)) {
+        out = put_id(out, "span_id=\"", trace->span, sizeof trace->span);
         *out++ = ',';
     }
-    out = put_hex(out, "trace_id=\"", trace->id, sizeof trace->id);
+    out = put_id(out, "trace_id=\"", trace->id, sizeof trace->id);
     out = shm_put_string(out, "} ");
     out = shm_text_number(out, exemplar->value);
     *out++ = ' ';
@@ -86,7 +70,7 @@ static char *put_exemplar(char *out, const struct shm_exemplar *exemplar)
 }
 
 /* Ends a line, with the next exemplar if it belongs there. */
-static char *end_line(char *out, struct shm_text_exemplars *left, size_t row, size_t bucket)
+static char *end_line(char *out, struct shm_exemplars_of_rows *left, size_t row, size_t bucket)
 {
     if (left->n > 0 && left->first->series == row && left->first->bucket == bucket) {
         out = put_exemplar(out, left->first);
@@ -114,13 +98,13 @@ static char *put_head(char *out, const struct shm_text_family *family, const cha
 }
 
 static char *put_scalar(char *out, const struct shm_text_family *family, const char *suffix,
-                        struct shm_text_column values, size_t row)
+                        struct shm_column values, size_t row)
 {
     return put_value(put_head(out, family, suffix, row), values, row);
 }
 
 static char *put_created(char *out, const struct shm_text_family *family,
-                         struct shm_text_column created, size_t row)
+                         struct shm_column created, size_t row)
 {
     if (created.first == NULL)
         return out;
@@ -130,8 +114,8 @@ static char *put_created(char *out, const struct shm_text_family *family,
 }
 
 char *shm_text_scalars(char *out, const struct shm_text_family *family, const char *suffix,
-                       struct shm_text_column values, struct shm_text_column created,
-                       struct shm_text_exemplars exemplars)
+                       struct shm_column values, struct shm_column created,
+                       struct shm_exemplars_of_rows exemplars)
 {
     for (size_t row = 0; row < family->n_rows; row++) {
         out = put_scalar(out, family, suffix, values, row);
@@ -144,11 +128,11 @@ char *shm_text_scalars(char *out, const struct shm_text_family *family, const ch
 /* The lines of a row's buckets. They differ in le and value only: what surrounds these is put
  * together in the first line and copied from there. */
 static char *put_buckets(char *out, const struct shm_text_family *family,
-                         const struct shm_text_les *les, struct shm_text_buckets buckets,
-                         size_t row, uint64_t *count, struct shm_text_exemplars *left)
+                         const struct shm_text_les *les, struct shm_counts_of_rows buckets,
+                         size_t row, uint64_t *count, struct shm_exemplars_of_rows *left)
 {
     const uint64_t *parts = family->parts + 2 * row;
-    const char *counts = buckets.first + (ptrdiff_t)row * buckets.row_stride_bytes;
+    struct shm_row counts = shm_row(&buckets, row);
     size_t before_bytes = (size_t)(parts[1] - parts[0]);
     size_t after_bytes = (size_t)(parts[2] - parts[1]);
     const char *head = out;
@@ -174,16 +158,16 @@ static char *put_buckets(char *out, const struct shm_text_family *family,
         } else {
             out = shm_put(shm_put(shm_put(out, head, head_bytes), le, le_bytes), tail, tail_bytes);
         }
-        *count += count_at(counts, (ptrdiff_t)i * buckets.bucket_stride_bytes);
+        *count += shm_row_at(counts, i);
         out = end_line(shm_text_count(out, *count), left, row, i);
     }
     return out;
 }
 
 char *shm_text_histograms(char *out, const struct shm_text_family *family,
-                          const struct shm_text_les *les, struct shm_text_buckets buckets,
-                          struct shm_text_column sums, struct shm_text_column created,
-                          struct shm_text_exemplars exemplars)
+                          const struct shm_text_les *les, struct shm_counts_of_rows buckets,
+                          struct shm_column sums, struct shm_column created,
+                          struct shm_exemplars_of_rows exemplars)
 {
     for (size_t row = 0; row < family->n_rows; row++) {
         uint64_t count = 0;

@@ -2,7 +2,7 @@
 /* Samples as text, line by line as prometheus_client prints them; the text format and OpenMetrics
  * agree on these lines. What comes between the lines (HELP, TYPE, UNIT, EOF) is the caller's.
  *
- *   name suffix { before , le="0.5" , after } value \n
+ *   name suffix { before , le="0.5" , after } value # {span_id="...",trace_id="..."} value seconds \n
  *
  * Nothing here allocates, fails or keeps anything. The caller asks for a bound, provides as much
  * room, and gets back where the text ends.
@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../drain/exemplars.h"
+#include "columns.h"
 #include "number.h"
 
 enum { SHM_TEXT_SUFFIX_BYTES = 8 }; /* _created */
@@ -38,45 +38,22 @@ struct shm_text_les {
     size_t n;
 };
 
-/* Numbers of type double or, if counts, uint64_t, one per row. first NULL: there are none. */
-struct shm_text_column {
-    const char *first;
-    ptrdiff_t stride_bytes;
-    int counts;
-};
-
-/* Counts of type uint64_t per row and bucket, each bucket's own: not cumulated. */
-struct shm_text_buckets {
-    const char *first;
-    ptrdiff_t row_stride_bytes;
-    ptrdiff_t bucket_stride_bytes;
-};
-
-/* What follows the values of some lines: at most one of each row and bucket, sorted by both. A row
- * that has no buckets has them in its first line, and they are of bucket 0.
- *
- *   # {span_id="...",trace_id="..."} value seconds */
-struct shm_text_exemplars {
-    const struct shm_exemplar *first;
-    size_t n;
-};
-
 /* Escapes backslash, newline and quote. Writes at most twice n_bytes; returns the end. */
 char *shm_text_escape(char *out, const char *value, size_t n_bytes);
 
 /* Room for n_lines lines of each row, one for each le among them; les may be NULL. */
 size_t shm_text_bound(const struct shm_text_family *family, size_t n_lines,
-                      const struct shm_text_les *les, struct shm_text_exemplars exemplars);
+                      const struct shm_text_les *les, struct shm_exemplars_of_rows exemplars);
 
 /* One line per row, and one for created after each if there is such a column. */
 char *shm_text_scalars(char *out, const struct shm_text_family *family, const char *suffix,
-                       struct shm_text_column values, struct shm_text_column created,
-                       struct shm_text_exemplars exemplars);
+                       struct shm_column values, struct shm_column created,
+                       struct shm_exemplars_of_rows exemplars);
 
 /* Per row: a line for each bucket, _count, _sum and _created, the last two if there is a column. */
 char *shm_text_histograms(char *out, const struct shm_text_family *family,
-                          const struct shm_text_les *les, struct shm_text_buckets buckets,
-                          struct shm_text_column sums, struct shm_text_column created,
-                          struct shm_text_exemplars exemplars);
+                          const struct shm_text_les *les, struct shm_counts_of_rows buckets,
+                          struct shm_column sums, struct shm_column created,
+                          struct shm_exemplars_of_rows exemplars);
 
 #endif

@@ -1,26 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # What csrc/ offers the exposition in protocol buffers.
 
-from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, uint64_t
 
-
-cdef extern from "render/columns.h" nogil:
-    cdef struct shm_column:
-        const char *first
-        ptrdiff_t stride_bytes
-        int counts
-
-    cdef struct shm_counts_of_rows:
-        const char *first
-        ptrdiff_t row_stride_bytes
-        ptrdiff_t stride_bytes
-        size_t n
-
-
-cdef extern from "drain/exemplars.h" nogil:
-    cdef struct shm_exemplar:
-        pass
+from shmetrics.render._columns cimport shm_column, shm_counts_of_rows, shm_exemplars_of_rows
 
 
 cdef extern from "render/native.h" nogil:
@@ -39,10 +22,6 @@ cdef extern from "render/proto.h" nogil:
         SHM_PROTO_UNTYPED
         SHM_PROTO_HISTOGRAM
 
-    cdef struct shm_proto_exemplars:
-        const shm_exemplar *first
-        size_t n
-
     cdef struct shm_proto_family:
         shm_proto_kind kind
         size_t n_rows
@@ -52,7 +31,7 @@ cdef extern from "render/proto.h" nogil:
         const double *bounds
         shm_counts_of_rows buckets
         const shm_native *native
-        shm_proto_exemplars exemplars
+        shm_exemplars_of_rows exemplars
 
     cdef struct shm_proto_labels:
         const char *fields

@@ -8,6 +8,13 @@ from cpython.bytes cimport PyBytes_FromStringAndSize, _PyBytes_Resize
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport UINT64_MAX
 
+from shmetrics.render._columns cimport (
+    shm_column,
+    shm_counts_of_rows,
+    shm_exemplar,
+    shm_exemplars_of_rows,
+)
+
 COUNTER, GAUGE, UNTYPED = SHM_PROTO_COUNTER, SHM_PROTO_GAUGE, SHM_PROTO_UNTYPED
 
 
@@ -97,13 +104,13 @@ cdef class Metrics:
         self._kept.append(doubles)
         return shm_column(<const char *>&doubles[0], doubles.strides[0], False)
 
-    cdef shm_proto_exemplars _exemplars(self, const unsigned char[::1] exemplars) except *:
+    cdef shm_exemplars_of_rows _exemplars(self, const unsigned char[::1] exemplars) except *:
         if exemplars is None or exemplars.shape[0] == 0:
-            return shm_proto_exemplars(NULL, 0)
+            return shm_exemplars_of_rows(NULL, 0)
         if <size_t>exemplars.shape[0] % sizeof(shm_exemplar):
             raise ValueError("part of an exemplar")
         self._kept.append(exemplars)
-        return shm_proto_exemplars(<const shm_exemplar *>&exemplars[0],
+        return shm_exemplars_of_rows(<const shm_exemplar *>&exemplars[0],
                                    <size_t>exemplars.shape[0] // sizeof(shm_exemplar))
 
     cdef shm_counts_of_rows _counts(self, const uint64_t[:, :] counts) except *:

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # What csrc/ offers the exposition.
 
-from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport uint64_t
 
+from shmetrics.render._columns cimport shm_column, shm_counts_of_rows, shm_exemplars_of_rows
 
-cdef extern from "drain/exemplars.h" nogil:
-    cdef struct shm_exemplar:
-        pass
 
+cdef extern from "lane/exemplar.h" nogil:
     const size_t SHM_AT_SERIES "offsetof(struct shm_exemplar, series)"
     const size_t SHM_AT_BUCKET "offsetof(struct shm_exemplar, bucket)"
     const size_t SHM_AT_VALUE "offsetof(struct shm_exemplar, value)"
@@ -32,29 +30,15 @@ cdef extern from "render/text.h" nogil:
         const uint64_t *offsets
         size_t n
 
-    cdef struct shm_text_column:
-        const char *first
-        ptrdiff_t stride_bytes
-        int counts
-
-    cdef struct shm_text_buckets:
-        const char *first
-        ptrdiff_t row_stride_bytes
-        ptrdiff_t bucket_stride_bytes
-
-    cdef struct shm_text_exemplars:
-        const shm_exemplar *first
-        size_t n
-
     char *shm_text_number(char *out, double value) noexcept
     char *shm_text_count(char *out, uint64_t value) noexcept
     char *shm_text_escape(char *out, const char *value, size_t n_bytes) noexcept
     size_t shm_text_bound(const shm_text_family *family, size_t n_lines,
-                          const shm_text_les *les, shm_text_exemplars exemplars) noexcept
+                          const shm_text_les *les, shm_exemplars_of_rows exemplars) noexcept
     char *shm_text_scalars(char *out, const shm_text_family *family, const char *suffix,
-                           shm_text_column values, shm_text_column created,
-                           shm_text_exemplars exemplars) noexcept
+                           shm_column values, shm_column created,
+                           shm_exemplars_of_rows exemplars) noexcept
     char *shm_text_histograms(char *out, const shm_text_family *family, const shm_text_les *les,
-                              shm_text_buckets buckets, shm_text_column sums,
-                              shm_text_column created,
-                              shm_text_exemplars exemplars) noexcept
+                              shm_counts_of_rows buckets, shm_column sums,
+                              shm_column created,
+                              shm_exemplars_of_rows exemplars) noexcept

@@ -59,7 +59,7 @@ static struct shm_column column_in(const uint64_t *cells, int counts)
 }
 
 /* Some rows', sorted by row and bucket; of rows and buckets that there are not, too. */
-static struct shm_proto_exemplars draw_exemplars(void)
+static struct shm_exemplars_of_rows draw_exemplars(void)
 {
     size_t n = draw() % 20;
     struct shm_exemplar *all = exactly(n * sizeof *all);
@@ -69,7 +69,7 @@ static struct shm_proto_exemplars draw_exemplars(void)
         all[i].bucket = (uint32_t)(place % 9);
         all[i].stamp_ns = draw_bits();
     }
-    return (struct shm_proto_exemplars){all, n};
+    return (struct shm_exemplars_of_rows){all, n};
 }
 
 /* Writes all pieces. Whether each row was as long as it had been measured. */

@@ -59,19 +59,19 @@ static uint64_t *draw_offsets(size_t n, char **text)
     return offsets;
 }
 
-static struct shm_text_column draw_column(size_t n, int present, int counts)
+static struct shm_column draw_column(size_t n, int present, int counts)
 {
     uint64_t *cells = exactly(n * sizeof *cells);
     for (size_t i = 0; i < n; i++)
         cells[i] = draw_bits() << (counts ? 0 : draw() % 2 * 12);
-    struct shm_text_column column = {present ? (const char *)cells : NULL, sizeof *cells, counts};
+    struct shm_column column = {present ? (const char *)cells : NULL, sizeof *cells, counts};
     if (!present)
         free(cells);
     return column;
 }
 
 /* Some of each row and bucket, in order. */
-static struct shm_text_exemplars draw_exemplars(size_t n_rows, size_t n_les)
+static struct shm_exemplars_of_rows draw_exemplars(size_t n_rows, size_t n_les)
 {
     struct shm_exemplar *found = exactly(n_rows * n_les * sizeof *found);
     size_t n = 0;
@@ -86,7 +86,7 @@ static struct shm_text_exemplars draw_exemplars(size_t n_rows, size_t n_les)
         memset(&one->trace.id, (int)draw(), sizeof one->trace.id);
         memset(&one->trace.span, draw() % 2 == 0 ? 0 : (int)draw(), sizeof one->trace.span);
     }
-    return (struct shm_text_exemplars){found, n};
+    return (struct shm_exemplars_of_rows){found, n};
 }
 
 static void family(void)
@@ -106,16 +106,17 @@ static void family(void)
     for (size_t i = 0; i < n_rows * n_les; i++)
         cells[i] = draw_bits();
     ptrdiff_t row_bytes = (ptrdiff_t)(n_les * sizeof *cells);
-    struct shm_text_buckets buckets = {
+    struct shm_counts_of_rows buckets = {
         (const char *)(backwards ? cells + (n_rows - 1) * n_les : cells),
         backwards ? -row_bytes : row_bytes,
         sizeof *cells,
+        n_les,
     };
-    struct shm_text_column values = draw_column(n_rows, 1, draw() % 2 == 0);
-    struct shm_text_column sums = draw_column(n_rows, draw() % 2 == 0, 0);
-    struct shm_text_column created = draw_column(n_rows, draw() % 2 == 0, 0);
+    struct shm_column values = draw_column(n_rows, 1, draw() % 2 == 0);
+    struct shm_column sums = draw_column(n_rows, draw() % 2 == 0, 0);
+    struct shm_column created = draw_column(n_rows, draw() % 2 == 0, 0);
 
-    struct shm_text_exemplars exemplars = draw_exemplars(n_rows, n_les);
+    struct shm_exemplars_of_rows exemplars = draw_exemplars(n_rows, n_les);
 
     size_t bound = shm_text_bound(&it, n_les + 3, &les, exemplars);
     char *out = exactly(bound);

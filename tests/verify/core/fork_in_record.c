@@ -6,6 +6,7 @@
  * Every instruction is stepped by the processor's trap flag: x86-64 only. */
 #define _GNU_SOURCE
 #include "emit/process.h"
+#include "lane/counts.h"
 
 #define NODE_PRODUCER (shm_process_producer())
 #include "node.h"
