@@ -10,6 +10,7 @@ from .conftest import ROOT, Archives
 MADE = {"__pycache__", "build", "dist", "results"}
 UNIT_FILES = {"shmetrics.service", "shmetrics.sysusers", "collector.toml"}
 GENERATED = re.compile(r"shmetrics/(?:\w+/)*\w+\.c")
+INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 SOURCES = {".py", ".pyi", ".pyx", ".pxi", ".pxd", ".c", ".h", ".md", ".toml", ".txt"}
 
 
@@ -55,18 +56,26 @@ def test_the_wheel_has_the_package_and_only_it(archives: Archives) -> None:
     assert compiled == {str(binding.relative_to(root).with_suffix("")) for binding in bindings}
 
 
-def test_the_wheel_has_every_header(archives: Archives) -> None:
-    """What a process that records needs, and nothing of the collector's."""
-    csrc = Path(ROOT, "csrc")
-    ours = {
-        str(path.relative_to(csrc))
-        for room in ("lane", "emit")
-        for path in csrc.glob(f"{room}/*.h")
-    }
-    named = {"ask.h", "emit.h", "payload.h", "wait.h"}
+def with_what_it_includes(header: Path) -> set[Path]:
+    """The header, and all that it includes by a path, directly or not."""
+    found, left = set[Path](), [header]
+    while left:
+        path = left.pop().resolve()
+        if path not in found:
+            found.add(path)
+            left += [path.parent / name for name in INCLUDE.findall(path.read_text())]
+    return found
+
+
+def test_the_wheel_has_the_headers_of_a_c_program(archives: Archives) -> None:
+    """Those that it names, what these include, and nothing else of the core."""
     place = "shmetrics/include/shmetrics/"
+    named = {"ask.h", "emit.h", "payload.h", "wait.h"}
+    needed = {path for name in named for path in with_what_it_includes(ROOT / place / name)}
+    csrc = {str(path.relative_to(ROOT / "csrc")) for path in needed if "csrc" in path.parts}
+    assert {"lane/layout.h", "lane/ring.h", "emit/kick.h"} <= csrc
     found = {name.removeprefix(place) for name in archives.wheel_names() if name.startswith(place)}
-    assert found == ours | named
+    assert found == csrc | named
 
 
 def test_the_emitter_requires_nothing(archives: Archives) -> None:
