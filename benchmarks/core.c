@@ -24,7 +24,7 @@
 #define BURST 1024u  /* two records each, at most: less than half a ring, so nobody is woken */
 #define SERIES 64u   /* label sets in turn: not always the same cells */
 #define BOUNDS 23u
-#define NATIVE 225u /* bounds of native buckets: see shmetrics/collector/scale.py */
+#define NATIVE 225u /* bounds of native buckets: see shmetrics/store/exponential.py */
 #define CELLS_PER_SERIES 280u
 #define MEASURED __attribute__((noinline, noclone))
 

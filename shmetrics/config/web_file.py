@@ -41,7 +41,7 @@ _HEADERS: dict[str, tuple[str, ...]] = {
 
 
 class TLS(Section, frozen=True, kw_only=True):
-    """tls_server_config; web/tls.py says what becomes of it."""
+    """tls_server_config; http/tls.py says what becomes of it."""
 
     cert: str = ""
     key: str = ""
