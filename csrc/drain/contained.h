@@ -6,8 +6,8 @@
 #include "../lane/counts.h"
 #include "drain.h"
 
-/* As their namesakes; a lane that was cut short is SHM_ATTACH_NOT_A_LANE, SHM_BROKEN_CUT_SHORT or
- * nothing at all. What was half folded when that showed is undone. */
+/* Do as their namesakes in drain.h and recovery.h. For a lane that was cut short they return
+ * SHM_ATTACH_NOT_A_LANE, SHM_BROKEN_CUT_SHORT or nothing, and undo what was half folded. */
 enum shm_attach shm_contained_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
                                    struct shm_ledger *ledger, struct shm_undo *undo,
                                    uint64_t *cells, uint64_t n_cells);

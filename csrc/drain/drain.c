@@ -29,6 +29,7 @@ void shm_drain_close(struct shm_drain *drain)
 
 /* ---- records ---------------------------------------------------------------------------- */
 
+/* Plans the changes of a call's end. */
 static enum shm_drained plan_end(const struct shm_drain *drain, const struct shm_target *target,
                                  const struct shm_record *record, struct shm_plan *plan)
 {
@@ -53,7 +54,7 @@ static enum shm_drained plan_end(const struct shm_drain *drain, const struct shm
     return SHM_DRAINED;
 }
 
-/* What this record changes, or why it breaks the contract. Touches nothing. */
+/* Plans the changes of a record, or returns why it breaks the contract. Touches nothing. */
 static enum shm_drained plan_record(const struct shm_drain *drain, const struct shm_target *target,
                                     const struct shm_record *record, struct shm_plan *plan)
 {
@@ -94,7 +95,7 @@ static enum shm_drained plan_record(const struct shm_drain *drain, const struct 
     }
 }
 
-/* When a pass happens, by two clocks. */
+/* The moment of a pass, by two clocks. */
 struct moment {
     uint64_t monotonic_ns; /* 0: nobody has looked yet */
     uint64_t unix_ns;
@@ -105,8 +106,8 @@ static uint64_t before(uint64_t unix_ns, uint64_t ago_ns)
     return unix_ns > ago_ns ? unix_ns - ago_ns : 0;
 }
 
-/* Keeps the trace of a record that was folded. Only a call's end says when it was: of anything else
- * it is known to a tick. */
+/* Keeps the trace of a record that was folded. Only a call's end has a time of its own: any other
+ * record is of some moment since the last tick. */
 __attribute__((noinline, cold))
 static void keep_exemplar(const struct shm_drain *drain, const struct shm_target *target,
                           const struct shm_record *record, struct moment *now)
@@ -140,8 +141,9 @@ static bool is_span(const struct shm_record *record)
     return record->kind == SHM_KIND_SPAN_START || record->kind == SHM_KIND_SPAN_STOP;
 }
 
-/* Takes a span, and what is said about it in the slots behind; *slots are all of them. No total
- * changes: after a kill in the middle it is taken once more, and who puts spans together knows it. */
+/* Takes a span, and its info in the slots behind it; *slots counts all of them. No total changes:
+ * after a kill in the middle the span is taken once more, and the trace store puts both copies
+ * together. */
 __attribute__((noinline))
 static enum shm_drained take_span(struct shm_drain *drain, const struct shm_target *target,
                                   const struct shm_record *record, uint64_t waiting,
@@ -171,7 +173,7 @@ static enum shm_drained take_span(struct shm_drain *drain, const struct shm_targ
     return SHM_DRAINED;
 }
 
-/* Apart from the pass, so that its loop has all registers. */
+/* Folds the records that wait. Apart from the pass, so that its loop has all registers. */
 __attribute__((noinline))
 static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
 {
@@ -213,9 +215,9 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
 
 static_assert(SHM_KINDS <= SHM_UNDO_CHANGES, "a pass may take events of every kind");
 
-/* Counts what was taken from the ring since the last time. Once for a whole pass: for each record it
- * would be a fifth of the work. How many they were is exact whatever happens; of which kinds, nobody
- * knows when a collector was killed in between. */
+/* Counts the records taken from the ring since the last time. Once for a whole pass: for each
+ * record it would be a fifth of the work. Their number is exact whatever happens; their kinds are
+ * lost when a collector is killed in between. */
 static void count_taken(struct shm_drain *drain)
 {
     _Atomic uint64_t *reported = &drain->ledger->counts[SHM_REPORT_TAKEN];
@@ -227,7 +229,8 @@ static void count_taken(struct shm_drain *drain)
     /* A tail that its emitter moved while no collector ran counts nothing. */
     drain->taken[0] = now - seen <= SHM_REPORT_MOST ? now - seen : 0;
     for (uint32_t kind = 1; kind < SHM_KINDS; kind++)
-        drain->taken[0] -= drain->taken[kind] < drain->taken[0] ? drain->taken[kind] : drain->taken[0];
+        drain->taken[0] -=
+            drain->taken[kind] < drain->taken[0] ? drain->taken[kind] : drain->taken[0];
     for (uint32_t kind = 0; kind < SHM_KINDS; kind++) {
         uint64_t *into = drain->tally.events[kind];
         if (into && drain->taken[kind] > 0)
@@ -248,9 +251,9 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     if (waiting > drain->lane.records)
         return SHM_BROKEN_HEAD;
     const struct shm_producer_line *producer = &drain->lane.header->producer;
-    /* Pairs with the release in shm_emit_add. */
+    /* Pairs with the releases in shm_emit_add and shm_producer_move. */
     uint64_t added = atomic_load_explicit(&producer->added, memory_order_acquire);
-    /* Pairs with the release in shm_spill_commit. */
+    /* Pairs with the releases in shm_spill_commit and shm_producer_move. */
     uint64_t spilled = atomic_load_explicit(&producer->spilled, memory_order_acquire);
     /* After head: a record may name an entry that was published a moment before it. */
     enum shm_drained found = shm_drain_all_read(drain);

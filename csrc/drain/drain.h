@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * csrc/drain/ is the collecting half's end of a lane: this header moves records into cells;
+ * totals.h takes what lanes add up themselves; entries.c and state.c read dictionary, open calls
+ * and gauges; scale.h, exemplars.h and spans.h are where values, exemplars and spans go; undo.h,
+ * ledger.h and recovery.h make whole events of what a kill leaves; guard.h and contained.h survive
+ * a file that is cut short; file.h and watch.h ask the kernel about it. They include csrc/lane/ and
+ * nothing of the emitting half.
+ *
  * Draining: moving records out of a lane into the store's cells.
  *
  * The drain trusts nothing. Whatever an emitter can write is copied before it is checked and
@@ -39,7 +46,7 @@ enum shm_drained {
     SHM_BROKEN_CUT_SHORT = 10, /* the file became shorter: see contained.h */
 };
 
-/* Where a series' events go. */
+/* The target of a series: where its events go. */
 struct shm_target {
     uint64_t *cells; /* in the store; NULL: counted as unbound and left alone */
     const struct shm_scale *scale; /* of a histogram or calls, in the caller's memory */
@@ -49,8 +56,8 @@ struct shm_target {
     uint16_t type;
 };
 
-/* Cells of the store in which the collector counts what becomes of events: counters, that is
- * doubles. NULL: not counted. */
+/* Cells of the store that count events by their fate: counters, that is doubles. NULL: not
+ * counted. */
 struct shm_tally {
     uint64_t *events[SHM_KINDS]; /* recorded, by kind; 0: of a kind that nobody knows */
     uint64_t *unbound;           /* of series that are bound to nothing */
@@ -96,17 +103,17 @@ struct shm_gauge_copy {
     uint64_t stamp_ns;
 };
 
-/* Starts at the tail that the lane's consumer line holds. ledger: the lane's. cells and undo are the
- * store's. */
+/* Opens a drain at the tail that the lane's consumer line holds. ledger: the lane's. cells and undo
+ * are the store's. */
 enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
                                struct shm_ledger *ledger, struct shm_undo *undo, uint64_t *cells,
                                uint64_t n_cells);
 void shm_drain_close(struct shm_drain *drain);
 
-/* One pass: records, then totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
+/* Makes one pass: records, then totals. On SHM_DRAIN_ENTRIES nothing was folded yet. */
 enum shm_drained shm_drain_pass(struct shm_drain *drain);
 
-/* SHM_DRAINED, or SHM_DRAIN_ENTRIES: there are entries to be read first. */
+/* Returns SHM_DRAINED, or SHM_DRAIN_ENTRIES if there are entries to be read first. */
 enum shm_drained shm_drain_all_read(const struct shm_drain *drain);
 
 /* Copies the next unread entry into buffer (SHM_ENTRY_MAX_BYTES) and its checked header into
@@ -121,16 +128,16 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
 enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t n_bounds,
                                 const struct shm_scale *scale, uint64_t *cells);
 
-/* What a dead emitter leaves to the store, each once, however often the collector is killed at it.
- * cell: index of the store's. take_gauge adds a gauge's value or, for one that is not finite, 1: what
- * it is given to is then a count of such; abandon counts an open call, and gives its slot back. False:
- * there is nothing to take. */
+/* Take what a dead emitter leaves into a cell of the store, once, however often the collector is
+ * killed at it. take_gauge adds a gauge's value; for one that is not finite it adds 1, and the
+ * caller gives it the cell of a count of those. abandon counts an open call, and gives its slot
+ * back. Return false if there is nothing to take. */
 bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);
 bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
 
 /* Adds to a cell of the store, or to none (SHM_NO_CELL), by how much `now` is more than what this
- * report of the ledger says; then the report says `now`. False: there is nothing to add. Like all
- * that is folded, it happens once, however often the collector is killed at it. */
+ * report of the ledger says; then the report says `now`. Returns false if there is nothing to add.
+ * It happens once, however often the collector is killed at it. */
 #define SHM_NO_CELL UINT64_MAX
 bool shm_drain_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell);
 uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t report);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The dictionary, as the collector reads it: entry by entry, and what each series id stands for. */
+/* The dictionary, as the collector reads it: entry by entry, and the target of each series id. */
 #include "drain.h"
 
 #include <stdlib.h>
 
-/* How much of the dictionary is published and not yet read. */
+/* Finds how much of the dictionary is published and not yet read. */
 static enum shm_drained unread(const struct shm_drain *drain, uint32_t *left_bytes)
 {
-    /* Pairs with the release in shm_append_entry. */
+    /* Pairs with the releases in shm_append_entry and shm_producer_move. */
     uint64_t end = atomic_load_explicit(&drain->lane.header->producer.dictionary_end,
                                         memory_order_acquire);
     if (end < drain->dictionary_read || end > drain->lane.dictionary_bytes)
@@ -69,7 +69,8 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
     return SHM_DRAINED;
 }
 
-/* Counters are looked at whenever one has changed: a list of their own spares all other series. */
+/* Adds a counter to the list of counters. All are read whenever one has changed: a list of their
+ * own spares all other series. */
 static void list_counter(struct shm_drain *drain, uint32_t id)
 {
     if (drain->last_counter)

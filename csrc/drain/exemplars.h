@@ -3,8 +3,8 @@
  * Exemplars: for each bucket of a series, or for a counter, the newest event that belonged to a
  * trace. The drain puts them here, and the collector shows them.
  *
- * There are never more than were asked for: whichever has waited longest for a newer one makes
- * room. All this is the collector's own memory, and gone with it: exemplars are detail.
+ * There are never more than were asked for: the one that was kept longest ago makes room. All this
+ * is the collector's own memory, and gone with it: exemplars are detail.
  *
  *   heads[hash] -> kept[i] -> kept[j]         found by series and bucket: next
  *   newest -> kept[i] <-> kept[j] <- oldest   in the order of their coming: newer, older
@@ -39,7 +39,7 @@ struct shm_exemplars {
     uint64_t displaced; /* how many have made room */
 };
 
-/* Room for up to `most`, at least 1. False: there is no memory. */
+/* Makes room for up to `most`, at least 1. Returns false if there is no memory. */
 bool shm_exemplars_open(struct shm_exemplars *exemplars, uint32_t most);
 void shm_exemplars_close(struct shm_exemplars *exemplars);
 
@@ -49,6 +49,7 @@ uint32_t shm_exemplars_copy(const struct shm_exemplars *exemplars, struct shm_ex
 /* Drops those of a series, which has this many buckets. */
 void shm_exemplars_forget(struct shm_exemplars *exemplars, uint64_t series, uint32_t n_buckets);
 
+/* Returns the head of the chain that a bucket's exemplar is in. */
 static inline uint32_t *shm_exemplars_chain(const struct shm_exemplars *exemplars, uint64_t series,
                                             uint64_t bucket)
 {
@@ -56,8 +57,8 @@ static inline uint32_t *shm_exemplars_chain(const struct shm_exemplars *exemplar
     return &exemplars->heads[(uint32_t)(hash >> 32) & (exemplars->hashes - 1)];
 }
 
-/* Where this one is linked from: the head of its chain or the one before it. The link says
- * SHM_NO_EXEMPLAR if it is not there. */
+/* Returns the link to a bucket's exemplar: in the head of its chain or in the one before it. The
+ * link is SHM_NO_EXEMPLAR if there is none. */
 static inline uint32_t *shm_exemplars_link(const struct shm_exemplars *exemplars, uint64_t series,
                                            uint64_t bucket)
 {
@@ -78,6 +79,7 @@ static inline void shm_exemplars_unlist(struct shm_exemplars *exemplars, uint32_
     *(older == SHM_NO_EXEMPLAR ? &exemplars->oldest : &links[older].newer) = newer;
 }
 
+/* Puts one into the order of coming, as the newest. */
 static inline void shm_exemplars_list(struct shm_exemplars *exemplars, uint32_t i)
 {
     struct shm_exemplar_links *links = exemplars->links;
@@ -88,7 +90,7 @@ static inline void shm_exemplars_list(struct shm_exemplars *exemplars, uint32_t 
     exemplars->newest = i;
 }
 
-/* A place for another one, if need be the oldest one's. */
+/* Returns a place for another one, if need be the oldest one's. */
 static inline uint32_t shm_exemplars_place(struct shm_exemplars *exemplars)
 {
     uint32_t i = exemplars->free;
@@ -108,9 +110,9 @@ static inline uint32_t shm_exemplars_place(struct shm_exemplars *exemplars)
     return i;
 }
 
-/* Keeps this one in place of an older one of the same bucket. Stamps never go back: whoever scrapes
- * takes no exemplar that is older than the last. Only one that is of the future, now, is of a clock
- * that was set back meanwhile: it would stay until then. */
+/* Keeps an exemplar in place of an older one of the same bucket. Stamps never go back: Prometheus
+ * takes no exemplar that is older than the last. A kept one from the future is replaced all the
+ * same: the clock was set back since, and it would stay until the clock is there again. */
 static inline void shm_exemplars_put(struct shm_exemplars *exemplars,
                                      const struct shm_exemplar *exemplar, uint64_t now_unix_ns)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel says of a lane's file. Asked for each lane at each tick, so it has to be cheap. */
+/* The kernel's knowledge of a lane's file. Asked for each lane at each tick, so it has to be
+ * cheap. */
 #ifndef SHM_FILE_H
 #define SHM_FILE_H
 
@@ -13,13 +14,14 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-/* 1 if anybody but the caller has the lane's file open, or mapped, or on its way through a socket;
- * 0 if nobody has, -1 and errno if that cannot be said.
+/* Returns 1 if anybody but the caller has the lane's file open, or mapped, or on its way through a
+ * socket; 0 if nobody has; -1 and errno if the kernel does not tell.
  *
- * A write lease (fcntl(2), F_SETLEASE) is granted only then. That is the kernel's own count of who
- * has the file, which nobody can lower but by letting go: a lock could be given back by a process that
- * goes on writing. The lease is returned at once. Should somebody open the file in that moment, the
- * kernel tells the holder so by a signal: by SIGURG, which is ignored unless it is asked for. */
+ * A write lease (fcntl(2), F_SETLEASE) is granted only where nobody has it. That is the kernel's
+ * own count, which a process lowers only by closing the file: a lock could be given back by a
+ * process that goes on writing. The lease is returned at once. Should somebody open the file in
+ * that moment, the kernel tells the holder so by a signal: by SIGURG, which is ignored unless it is
+ * asked for. */
 static inline int shm_file_is_held(int fd)
 {
     if (fcntl(fd, F_SETSIG, SIGURG) != 0)
@@ -29,8 +31,9 @@ static inline int shm_file_is_held(int fd)
     return fcntl(fd, F_SETLEASE, F_UNLCK) == 0 ? 0 : -1;
 }
 
-/* 1 if the file is larger than size_bytes, or has more memory than that and slack_bytes (which a
- * file system may use for its own ends); 0 if not, -1 and errno if that cannot be said. */
+/* Returns 1 if the file is larger than size_bytes, or has more memory than that and slack_bytes
+ * (which a file system may use for its own ends); 0 if not; -1 and errno if the kernel does not
+ * tell. */
 static inline int shm_file_has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes)
 {
     struct stat found;

@@ -10,6 +10,7 @@ static _Thread_local struct shm_guard *innermost;
 static struct sigaction before;
 static pthread_once_t installed = PTHREAD_ONCE_INIT;
 
+/* Jumps out of the innermost guard, if the fault is in its memory. */
 static void on_fault(int number, siginfo_t *info, void *context)
 {
     uintptr_t at = (uintptr_t)info->si_addr;

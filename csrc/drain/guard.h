@@ -11,7 +11,7 @@
  *   ... touch the memory ...
  *   shm_guard_leave(&guard);
  *
- * Guards nest; each thread has its own. A SIGBUS anywhere else goes to whoever handled it before.
+ * Guards nest; each thread has its own. A SIGBUS anywhere else goes to the handler from before.
  */
 #ifndef SHM_GUARD_H
 #define SHM_GUARD_H
@@ -26,7 +26,7 @@ struct shm_guard {
     struct shm_guard *outer;
 };
 
-/* True when it returns for the second time, because of a fault. */
+/* Enters a guard. Is true when it returns for the second time, because of a fault. */
 #define SHM_GUARD(guard, base, size_bytes) \
     (shm_guard_enter(guard, base, size_bytes), sigsetjmp((guard)->jump, 0) != 0)
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ledger: how much of what a lane says of itself is counted in the store already. It is a file
- * beside the lane that only collectors have: an emitter that could write to it could hide that its
- * lane broke the contract, or what it has lost.
+ * The ledger: how much of a lane's own counts the store has already. It is a file beside the lane
+ * that only collectors have: an emitter that could write to it could hide that its lane broke the
+ * contract, or how much it has lost.
  */
 #ifndef SHM_LEDGER_H
 #define SHM_LEDGER_H
@@ -22,8 +22,8 @@ enum shm_report {
 };
 static_assert(SHM_REPORT_DROPPED + SHM_DROPS <= SHM_REPORTS, "a report for every cause");
 
-/* Hours of nothing else, at full speed. More since the last time is no count, and would drown those
- * of all other lanes: a double has no room for both. */
+/* The most that a report may grow at once: hours of nothing else, at full speed. Beyond that it is
+ * no count, and would drown those of all other lanes: a double has no room for both. */
 #define SHM_REPORT_MOST (UINT64_C(1) << 40)
 
 /* All zero at first. */

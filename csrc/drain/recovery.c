@@ -35,7 +35,7 @@ void shm_recover_pass(struct shm_drain *drain)
         (void)shm_undo_restore(undo, drain->cells, drain->n_cells); /* ours, so it is sound */
 }
 
-/* The slot in which this call is listed, or NULL. series 0, start 0: a free slot. */
+/* Returns the slot in which a call is listed, or NULL. series 0, start 0: a free slot. */
 static struct shm_open_call *find_call(struct shm_drain *drain, uint32_t series, uint64_t start_ns)
 {
     for (uint32_t slot = 0; slot < drain->lane.n_calls; slot++) {
@@ -65,7 +65,7 @@ static void relist_call(struct shm_drain *drain, uint32_t kind, uint32_t series,
     }
 }
 
-/* Carries out the event that was being spilled. Returns whether it is, or just was, the latest. */
+/* Carries out the event that was being spilled. Tells whether it is, or just was, the latest. */
 static bool finish_spill(struct shm_drain *drain, const struct shm_intent *intent)
 {
     _Atomic uint64_t *spilled_total = &drain->lane.header->producer.spilled;
@@ -81,7 +81,7 @@ static bool finish_spill(struct shm_drain *drain, const struct shm_intent *inten
     return intent->n > 0;
 }
 
-/* Brings the list of open calls up to what was counted. */
+/* Brings the list of open calls up to the starts and ends that were counted. */
 static void finish_list(struct shm_drain *drain, const struct shm_intent *intent, bool spilling)
 {
     struct shm_header *header = drain->lane.header;
@@ -102,8 +102,8 @@ static void finish_list(struct shm_drain *drain, const struct shm_intent *intent
         atomic_load_explicit(&header->producer.spilled, memory_order_relaxed) != 0)
         atomic_store_explicit(&header->producer.calls_high, drain->lane.n_calls,
                               memory_order_relaxed);
-    /* Done, once and for all: whoever comes here again, after a kill, must not list a call that
-     * was given up meanwhile. */
+    /* Done, once and for all: a collector that comes here again, after a kill, must not list a call
+     * that was given up meanwhile. */
     atomic_store_explicit(&header->intent.spilled, SHM_INTENT_NONE, memory_order_relaxed);
     shm_fence();
     header->intent.head = head;

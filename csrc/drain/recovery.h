@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * After a kill: bringing lane and store back to whole events. See undo.h for what a killed collector
- * leaves, and the intent in layout.h for what a killed emitter does.
+ * After a kill: bringing lane and store back to whole events. See undo.h for what a killed
+ * collector leaves, and the intent in layout.h for what a killed emitter does.
  */
 #ifndef SHM_RECOVERY_H
 #define SHM_RECOVERY_H
 
 #include "drain.h"
 
-/* If a killed collector was folding an event of this lane, puts the store's cells back to before it.
- * Has to be called before the lane's first pass. Returns false if the undo entry is damaged. */
+/* Puts the store's cells back, if a killed collector was folding an event of this lane. Called
+ * before the lane's first pass. Returns false if the undo entry is damaged. */
 bool shm_recover(struct shm_drain *drain);
 
-/* The same for whoever had to leave a pass of this drain in its middle. */
+/* Does the same after a pass of this drain that was left in its middle. */
 void shm_recover_pass(struct shm_drain *drain);
 
-/* Finishes the event that a dead emitter was in the middle of. Before the lane's last pass. */
+/* Finishes the event that a dead emitter was in the middle of. Called before the lane's last
+ * pass. */
 void shm_recover_emitter(struct shm_drain *drain);
 
 #endif

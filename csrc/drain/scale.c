@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scale.h"
 
+/* Returns the number of the slot that a value is in. */
 static int64_t slot_of(double value, uint32_t shift)
 {
     int64_t bits;
@@ -8,7 +9,7 @@ static int64_t slot_of(double value, uint32_t shift)
     return bits >> shift;
 }
 
-/* The smallest value in it. */
+/* Returns the smallest value in a slot. */
 static double start_of(int64_t slot, uint32_t shift)
 {
     double value;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Spans on their way out of the drain: copies of their records, checked, in memory of the collector.
- * What was said about a span in slots is one piece behind it. What has no room there is counted.
+ * Spans on their way out of the drain: copies of their records, checked, in memory of the
+ * collector. The info that a span has in slots is one piece behind it. A span without room there is
+ * counted.
  */
 #ifndef SHM_SPANS_H
 #define SHM_SPANS_H
@@ -11,7 +12,7 @@
 
 #include "../lane/layout.h"
 
-/* As struct shm_span in the ring is, but that it says how many bytes of info are behind it. */
+/* A span as struct shm_span in the ring, but with the number of bytes of info behind it. */
 struct shm_taken_span {
     uint8_t kind;
     uint8_t flags;
@@ -42,13 +43,13 @@ static_assert(SHM_SPAN_INFO_SLOTS * SHM_SPAN_INFO_BYTES <= UINT16_MAX, "taken_sp
 struct shm_spans {
     unsigned char *bytes;
     size_t size_bytes;
-    size_t used_bytes; /* whole spans, without gaps: none of them begins at a multiple of anything */
+    size_t used_bytes; /* whole spans, without gaps: they begin anywhere */
     uint64_t n;        /* of them */
     uint64_t lost;     /* spans for which there was no room */
 };
 
-/* Where the info of the next span goes, which has so many slots of it; NULL: there is no room, which is
- * counted. */
+/* Returns where the info of the next span goes, which has n_info slots of it. Returns NULL, and
+ * counts the span as lost, if there is no room. */
 static inline unsigned char *shm_spans_room(struct shm_spans *spans, uint16_t n_info)
 {
     size_t most_bytes = sizeof(struct shm_taken_span) + (size_t)n_info * SHM_SPAN_INFO_BYTES;
@@ -59,7 +60,7 @@ static inline unsigned char *shm_spans_room(struct shm_spans *spans, uint16_t n_
     return spans->bytes + spans->used_bytes + sizeof(struct shm_taken_span);
 }
 
-/* The next span, now that its info is there, of so many bytes. */
+/* Puts the next span there; its info, of info_bytes, is there already. */
 static inline void shm_spans_put(struct shm_spans *spans, const struct shm_span *span,
                                  uint16_t info_bytes)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a lane says of now, read where it is: open calls and gauges. */
+/* The present state in a lane, read where it is: open calls and gauges. */
 #include "drain.h"
 
 uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
                          uint32_t n)
 {
-    /* Pairs with the release in shm_producer_move. */
+    /* Pairs with the release in shm_producer_move, after which the slots of a lane that was moved
+     * count. */
     uint64_t high = atomic_load_explicit(&drain->lane.header->producer.calls_high,
                                          memory_order_acquire);
     if (high > drain->lane.n_calls)
@@ -15,10 +16,12 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
         struct shm_open_call *open = &drain->lane.calls[slot];
         /* Pairs with its release in shm_list_call: an earlier call has left the slot. */
         uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_acquire);
-        /* Pairs with the releases in shm_list_call and shm_emit_call_end: a later call's start shows. */
+        /* Pairs with the releases in shm_list_call and shm_emit_call_end: a later call's start
+         * shows. */
         uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
+        /* Pairs with the release in shm_list_call. */
         if (atomic_load_explicit(&open->start_ns, memory_order_acquire) != start_ns)
-            continue; /* ended meanwhile. Its series might be back: calls of two take turns in a slot */
+            continue; /* ended meanwhile; a later call of the same series may have the slot */
         if (series == 0 || series >= drain->n_targets ||
             drain->targets[series].type != SHM_TYPE_CALLS)
             continue;

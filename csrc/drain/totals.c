@@ -12,7 +12,7 @@ enum gain {
     GAIN_STATE, /* a double that may be anything */
 };
 
-/* Whether such a cell can have become what it is, in the hands of an honest emitter. */
+/* Tells whether an honest emitter can have changed such a cell from seen to now. */
 static bool may_become(enum gain gain, uint64_t seen, uint64_t now)
 {
     if (gain == GAIN_TOTAL) /* finite, as shm_emit_add and shm_plus keep it */
@@ -22,8 +22,8 @@ static bool may_become(enum gain gain, uint64_t seen, uint64_t now)
     return gain == GAIN_STATE || now >= seen;
 }
 
-/* A sum of the store, once a lane's has become `now`. Of opposite infinities the first stays: nobody
- * knows what both have lost. */
+/* Returns a sum of the store once a lane's sum has become `now`. Of opposite infinities the first
+ * stays: nobody knows what both have lost. */
 static uint64_t shift_sum(uint64_t sum, double seen, double now)
 {
     double gained = now - seen;
@@ -35,7 +35,7 @@ static uint64_t shift_sum(uint64_t sum, double seen, double now)
     return shm_sum(shm_sum(sum, half), half);
 }
 
-/* What a cell of the store becomes with what one of the lane has gained. */
+/* Returns a cell of the store with the gain of one of the lane. */
 static uint64_t gained(enum gain gain, uint64_t into, uint64_t seen, uint64_t now)
 {
     if (gain == GAIN_COUNT)
@@ -49,8 +49,9 @@ static uint64_t gained(enum gain gain, uint64_t into, uint64_t seen, uint64_t no
     return shift_sum(into, shm_value(seen), shm_value(now));
 }
 
-/* Takes what one cell of the lane has gained into a cell of the store, or nowhere. tally: a counter
- * of the store that is told how much that was, if it is a whole number, or NULL. */
+/* Takes the gain of one cell of the lane into a cell of the store, or nowhere. tally: NULL, or a
+ * counter of the store that gets the gain as well; only for whole numbers. Returns false if the
+ * total cannot have become what it is. */
 static bool take_told(struct shm_drain *drain, enum gain gain, uint32_t cell, uint64_t *into,
                       uint64_t *tally)
 {
@@ -87,8 +88,8 @@ static bool take_counts(struct shm_drain *drain, uint32_t cell, uint64_t *into, 
     return true;
 }
 
-/* What nobody shows still counts as lost. A counter's events cannot be told from their amounts; a
- * call's buckets and exceptions come with its end. */
+/* Counts as lost the gains of a series that is bound to nothing. A counter's events cannot be told
+ * from their amounts; a call's buckets and exceptions come with its end. */
 static bool fold_unbound(struct shm_drain *drain, const struct shm_target *target)
 {
     uint32_t cell = target->lane_cell;
@@ -115,7 +116,7 @@ static bool fold_unbound(struct shm_drain *drain, const struct shm_target *targe
     }
 }
 
-/* Of what was spilled only the classic bucket is known. */
+/* Takes spilled values into the coarse counts: only their classic buckets are known. */
 static bool fold_buckets(struct shm_drain *drain, const struct shm_scale *scale, uint32_t cell,
                          uint64_t *counts)
 {
@@ -170,7 +171,7 @@ enum shm_drained shm_take_counters(struct shm_drain *drain)
     return SHM_DRAINED;
 }
 
-/* ---- what the lane counts itself ---------------------------------------------------------- */
+/* ---- counts that the lane keeps about itself ---------------------------------------------- */
 
 static bool report(struct shm_drain *drain, uint32_t what, uint64_t now, uint64_t *into)
 {

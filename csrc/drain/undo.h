@@ -2,8 +2,9 @@
 /*
  * The undo entry: what makes folding an event look atomic to a kill between any two instructions.
  *
- * It is in the store's file, and remembers the cells that are about to change. It is not cleared between
- * events: whether it still counts follows from the lane, whose tail (or whose seen total) moves last.
+ * It is in the store's file, and remembers the cells that are about to change. It is not cleared
+ * between events: whether it still counts follows from the lane, whose tail (or whose seen total)
+ * moves last.
  *
  *   note the old values -> name the event -> change the cells -> move the lane's tail
  *                          ^ from here on it counts              ^ until here
@@ -45,13 +46,14 @@ struct shm_undo {
 };
 static_assert(sizeof(struct shm_undo) == 176, "undo entry");
 
-/* What an event will change: computed and checked before anything is touched. */
+/* The changes of an event: computed and checked before anything is touched. */
 struct shm_plan {
     uint32_t n;
     uint64_t *cell[SHM_UNDO_CHANGES];
     uint64_t value[SHM_UNDO_CHANGES];
 };
 
+/* Adds a change to the plan. */
 static inline void shm_plan_set(struct shm_plan *plan, uint64_t *cell, uint64_t value)
 {
     plan->cell[plan->n] = cell;
@@ -59,13 +61,14 @@ static inline void shm_plan_set(struct shm_plan *plan, uint64_t *cell, uint64_t 
     plan->n++;
 }
 
+/* Orders the stores before it and those behind it, as a kill shows them. */
 static inline void shm_fence(void)
 {
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* From here on the entry is about records of this lane; index is no record's until it is named. What it
- * remembers of another lane's cells is forgotten: an emitter can move its tail back to that index. */
+/* Begins the records of a lane: index is no record's until one is named. The entry forgets the
+ * cells of another lane: an emitter can move its tail back to that index. */
 static inline void shm_undo_begin(struct shm_undo *undo, uint64_t lane_id, uint64_t tail)
 {
     undo->kind = SHM_UNDO_NONE;
@@ -78,6 +81,7 @@ static inline void shm_undo_begin(struct shm_undo *undo, uint64_t lane_id, uint6
     shm_fence();
 }
 
+/* Notes the old values of the cells in the plan. */
 static inline void shm_undo_note(struct shm_undo *undo, const uint64_t *cells,
                                  const struct shm_plan *plan)
 {
@@ -86,6 +90,7 @@ static inline void shm_undo_note(struct shm_undo *undo, const uint64_t *cells,
     undo->n = plan->n;
 }
 
+/* Writes the new values. */
 static inline void shm_plan_apply(const struct shm_plan *plan)
 {
     for (uint32_t i = 0; i < plan->n; i++)
@@ -104,8 +109,8 @@ static inline void shm_undo_record(struct shm_undo *undo, const uint64_t *cells,
     shm_fence();
 }
 
-/* Changes cells for something of the lane that is now seen and will not be. The caller moves that
- * next, and then the entry is done with. */
+/* Changes cells along with a state of the lane, which is `seen` now. The caller changes that state
+ * next, and then calls shm_undo_done(). */
 static inline void shm_undo_state(struct shm_undo *undo, const uint64_t *cells,
                                   const struct shm_plan *plan, enum shm_undo_kind kind,
                                   uint64_t lane_id, uint64_t index, uint64_t seen)
@@ -123,13 +128,14 @@ static inline void shm_undo_state(struct shm_undo *undo, const uint64_t *cells,
     shm_fence();
 }
 
+/* Ends the entry: nothing is to be undone. */
 static inline void shm_undo_done(struct shm_undo *undo)
 {
     shm_fence();
     undo->kind = SHM_UNDO_NONE;
 }
 
-/* Puts the old values back. Returns false if the entry cannot be one of ours. */
+/* Puts the old values back. Returns false if the entry is damaged. */
 static inline bool shm_undo_restore(struct shm_undo *undo, uint64_t *cells, uint64_t n_cells)
 {
     bool sound = undo->n <= SHM_UNDO_CHANGES;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Watching lanes for kicks: the collector's end of kick.h, by inotify(7). */
+/* Watching lanes for kicks: the collector's end of csrc/emit/kick.h, by inotify(7). */
 #ifndef SHM_WATCH_H
 #define SHM_WATCH_H
 
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define SHM_WATCH_MOST 1024 /* events read at once */
-#define SHM_WATCH_OVERFLOW (-1) /* in place of a watch: of some events nothing is known */
+#define SHM_WATCH_OVERFLOW (-1) /* in place of a watch: some events are lost */
 
 /* Returns a descriptor that can be read once a watched file was modified; -1 and errno. */
 static inline int shm_watch_open(void)
@@ -24,16 +24,17 @@ static inline int shm_watch_add(int fd, const char *path)
     return inotify_add_watch(fd, path, IN_MODIFY);
 }
 
+/* Ends a watch; -1 and errno. */
 static inline int shm_watch_remove(int fd, int watch)
 {
     return inotify_rm_watch(fd, watch);
 }
 
-/* Puts the watches of up to SHM_WATCH_MOST events into watches[]. Returns how many: 0 if nothing was
- * modified since, -1 and errno. */
+/* Puts the watches of up to SHM_WATCH_MOST events into watches[]. Returns how many: 0 if nothing
+ * was modified since, -1 and errno. */
 static inline int shm_watch_read(int fd, int32_t watches[SHM_WATCH_MOST])
 {
-    /* Of a watched file, and not a directory, there are no names: all events are of one size. */
+    /* Events of a file have no names, unlike those of a directory: all are of one size. */
     unsigned char events[SHM_WATCH_MOST * sizeof(struct inotify_event)];
     ssize_t n_bytes = read(fd, events, sizeof events);
     if (n_bytes < 0)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asking a collector for a lane: one message there, one back, over a unix socket. What they say is the
- * caller's business. Nothing here waits, and no signal is raised if the collector is gone.
+ * Asking a collector for a lane: one message there, one back, over a unix socket. The caller writes
+ * and reads the messages. Nothing here waits, and no signal is raised if the collector is gone.
  *
- * In C, and not with Python's sockets: those close the number that they were given, whatever file has
- * it by then, and release the GIL at every call.
+ * In C, and not with Python's sockets: those close the number that they were given, whatever file
+ * has it by then, and release the GIL at every call.
  */
 #ifndef SHM_ASK_H
 #define SHM_ASK_H
@@ -42,7 +42,7 @@ static inline int shm_ask(struct shm_descriptor *connection, const char *path, c
     return failed;
 }
 
-/* Takes the one descriptor that came along; if there are more, none. */
+/* Takes the one descriptor of the message; of several it takes none, and closes all. */
 static inline void shm_take_descriptor(struct msghdr *message, struct shm_descriptor *lane)
 {
     int n_taken = 0;
@@ -79,7 +79,7 @@ static inline ssize_t shm_ask_answer(const struct shm_descriptor *connection, vo
         return -1;
     }
     ssize_t size = recvmsg(connection->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-    if (size < 0 && errno == ECONNRESET) /* closed before it read all; what it said comes next */
+    if (size < 0 && errno == ECONNRESET) /* closed before it read all; its answer comes next */
         size = recvmsg(connection->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (size >= 0)
         shm_take_descriptor(&message, lane);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Definitions: what an event is about. A family and a series get their ids in a lane when they are
+ * Definitions: the family and the series of an event. Both get their ids in a lane when they are
  * first used there; a series needs room in the dictionary and cells.
  *
  * Where the lane has no room for a series, its events are recorded in its family's overflow series,
- * every label of which says SHM_OVERFLOW_VALUE: labels are lost, counts are not. Room for that one is
+ * whose labels are all SHM_OVERFLOW_VALUE: labels are lost, counts are not. Room for that one is
  * reserved with the family. The reservation is two numbers of the producer's: in the lane the
  * overflow series is a series like any other, defined when it is first needed.
  *
@@ -18,8 +18,8 @@
 
 struct shm_family;
 
-/* A series as the process knows it. The text is the payload of its dictionary entry, and has to stay
- * where it is. */
+/* A series as the process knows it. The text is the payload of its dictionary entry, and has to
+ * stay where it is. */
 struct shm_series {
     uint32_t generation; /* of the lane in which id and cell are valid */
     uint32_t id;
@@ -44,39 +44,43 @@ struct shm_family {
     /* kept here by the functions below */
     uint32_t n_labels;
     struct shm_series overflow;
-    struct shm_series overflow_thrown; /* Calls: what is thrown there, and what has no room */
+    struct shm_series overflow_thrown; /* Calls: exceptions there, and those without room */
 };
 
 /* ---- entries ---------------------------------------------------------------------------- */
 
+/* Returns the size of an entry with a payload of text_bytes. */
 static inline uint32_t shm_entry_bytes(uint32_t text_bytes)
 {
     return ((uint32_t)sizeof(struct shm_entry) + text_bytes + 7u) & ~7u;
 }
 
+/* Tells whether a payload is longer than an entry can be. */
 static inline bool shm_is_oversized(uint32_t text_bytes)
 {
     return text_bytes > SHM_ENTRY_MAX_BYTES - sizeof(struct shm_entry);
 }
 
-/* Whether the lane has room for so much beside what is reserved. */
+/* Tells whether the lane has this room beside the reserved one. */
 static inline bool shm_has_room(const struct shm_producer *p, struct shm_room needed)
 {
     return needed.bytes <= p->lane.dictionary_bytes - p->dictionary_end - p->reserved.bytes &&
            needed.cells <= p->lane.n_cells - p->cells_used - p->reserved.cells;
 }
 
+/* Returns the room that a series needs. */
 static inline struct shm_room shm_room_of(uint16_t type, uint32_t n_bounds, uint32_t text_bytes)
 {
     return (struct shm_room){shm_entry_bytes(text_bytes), shm_cells_of(type, n_bounds)};
 }
 
-/* Size of a payload of n overflow values. */
+/* Returns the size of a payload of n overflow values. */
 static inline uint32_t shm_overflow_text_bytes(uint32_t n)
 {
     return 4u + n * (4u + (uint32_t)sizeof SHM_OVERFLOW_VALUE - 1u);
 }
 
+/* Writes a payload of n overflow values. */
 static inline void shm_write_overflow_text(unsigned char *at, uint32_t n)
 {
     static const char value[] = SHM_OVERFLOW_VALUE;
@@ -101,7 +105,7 @@ static inline void shm_append_entry(struct shm_producer *p, struct shm_entry ent
     else if (text_bytes)
         memcpy(at + sizeof entry, text, text_bytes);
     p->dictionary_end += entry.size_bytes;
-    /* Pairs with the acquire of dictionary_end in shm_drain: the entry is whole. */
+    /* Pairs with the acquire in unread: the entry is whole. */
     atomic_store_explicit(&p->lane.header->producer.dictionary_end, p->dictionary_end,
                           memory_order_release);
 }
@@ -117,12 +121,14 @@ static inline void shm_append_series(struct shm_producer *p, struct shm_series *
     shm_append_entry(p, entry, s->text, text_bytes, n);
     s->id = ++p->series;
     s->cell = shm_cells_take(&p->cells_used, p->lane.n_cells, shm_cells_of(s->type, s->n_bounds));
-    /* Last. Where a signal handler forks in the middle and the child defines the series in a lane of
-     * its own, the rest of this is that of another generation, and the next event defines it anew. */
+    /* Last. Where a signal handler forks in the middle and the child defines the series in a lane
+     * of its own, the rest of this is that of another generation, and the next event defines it
+     * anew. */
     atomic_signal_fence(memory_order_seq_cst);
     s->generation = p->generation;
 }
 
+/* Defines a series, if the lane has room for it. */
 static inline bool shm_try_series(struct shm_producer *p, struct shm_series *s, uint32_t of)
 {
     if (!s->text || shm_is_oversized(s->text_bytes) ||
@@ -132,8 +138,9 @@ static inline bool shm_try_series(struct shm_producer *p, struct shm_series *s, 
     return true;
 }
 
-/* Defines an overflow series, with n values, out of what is reserved for it. False, and counted: it
- * was defined before, and a child forked in the middle of that. Then there may be no room. */
+/* Defines an overflow series, with n values, in the room that is reserved for it. Returns false,
+ * and counts a drop, if there is no room: only where it was defined before, and a child forked in
+ * the middle of that. */
 static inline bool shm_take_reserved(struct shm_producer *p, struct shm_series *s, uint32_t of,
                                      uint32_t n)
 {
@@ -154,7 +161,7 @@ static inline bool shm_take_reserved(struct shm_producer *p, struct shm_series *
 
 /* ---- families --------------------------------------------------------------------------- */
 
-/* How many label names the family's payload has: bounds, then the number of its strings. */
+/* Returns how many label names the family's payload has: bounds, then the number of its strings. */
 static inline uint32_t shm_labels_of(const struct shm_family *f)
 {
     uint32_t n_strings;
@@ -167,7 +174,8 @@ static inline uint32_t shm_labels_of(const struct shm_family *f)
     return n_strings - SHM_FAMILY_STRINGS;
 }
 
-/* Defines a family, and reserves room for its overflow series. */
+/* Defines a family, and reserves room for its overflow series. Returns false, and counts a drop, if
+ * the family is too long or the lane is full. */
 static inline bool shm_define_family(struct shm_producer *p, struct shm_family *f)
 {
     if (f->generation == p->generation)
@@ -205,15 +213,16 @@ static inline bool shm_define_family(struct shm_producer *p, struct shm_family *
     return true;
 }
 
+/* Counts an event that is recorded in an overflow series. */
 static inline void shm_count_overflow(struct shm_producer *p)
 {
     shm_cell_count(&p->lane.header->producer.overflowed, 1);
 }
 
-/* ---- what an event is recorded under ---------------------------------------------------- */
+/* ---- the series that takes an event ----------------------------------------------------- */
 
-/* The series under which to record an event of s in the current lane: s itself, or its family's
- * overflow series. NULL: there is neither, which is counted. */
+/* Returns the series that takes an event of s in the current lane: s itself, or its family's
+ * overflow series. Returns NULL, and counts a drop, if there is neither. */
 static inline struct shm_series *shm_define(struct shm_producer *p, struct shm_series *s)
 {
     struct shm_family *f = s->family;
@@ -238,7 +247,7 @@ static inline struct shm_series *shm_define(struct shm_producer *p, struct shm_s
     return s;
 }
 
-/* The same for an exception, at the end of a call of its parent. */
+/* Does the same for an exception, at the end of a call of its parent. */
 static inline struct shm_series *shm_define_thrown(struct shm_producer *p, struct shm_series *s)
 {
     struct shm_family *f = s->parent->family;
@@ -257,7 +266,8 @@ static inline struct shm_series *shm_define_thrown(struct shm_producer *p, struc
     return &f->overflow_thrown;
 }
 
-/* A lane to record into, after making one if need be, and what to record s under. NULL: nowhere. */
+/* Makes a lane if there is none, and returns the series that takes an event of s; NULL if the event
+ * cannot be recorded. */
 static inline struct shm_series *shm_prepare(struct shm_producer *p, struct shm_series *s)
 {
     if (p->disabled)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A descriptor of ours in a process that is not ours. Services close what they do not know (when they
- * become daemons, for example), and then their own files and sockets have the same numbers: to write
- * to such a number, or to close it, would harm the service. So none is kept for longer than it takes
- * to get a lane, and until then it is known by its file: a number counts only while that is behind it.
+ * A descriptor of ours in a process that is not ours. Services close what they do not know (when
+ * they become daemons, for example), and then their own files and sockets have the same numbers: to
+ * write to such a number, or to close it, would harm the service. So no descriptor is kept for
+ * longer than it takes to get a lane, and until then its file identifies it: a number is ours only
+ * while it has that file.
  *
- * Between the look and the use, only a thread that runs without the GIL could still put another file
- * in its place, and only on purpose: the number is one that the kernel gives to nobody who does not
- * ask for it by name.
+ * Between the look and the use, only a thread that runs without the GIL could still put another
+ * file in its place, and only on purpose: the number is one that the kernel gives to nobody who
+ * does not ask for it by name.
  */
 #ifndef SHM_DESCRIPTOR_H
 #define SHM_DESCRIPTOR_H
@@ -17,7 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* From here on numbers are free in most processes, and the kernel's table of files is still small. */
+/* From here on numbers are free in most processes, and the kernel's table of files is still
+ * small. */
 #define SHM_DESCRIPTOR_FROM 768
 
 struct shm_descriptor {
@@ -28,7 +30,7 @@ struct shm_descriptor {
 
 #define SHM_NO_DESCRIPTOR ((struct shm_descriptor){.fd = -1})
 
-/* Remembers which file has the number now. Whoever just got it from the kernel calls this at once. */
+/* Remembers which file has the number now. The caller has just got the number from the kernel. */
 static inline struct shm_descriptor shm_descriptor_of(int fd)
 {
     struct stat file;
@@ -37,6 +39,7 @@ static inline struct shm_descriptor shm_descriptor_of(int fd)
     return (struct shm_descriptor){fd, file.st_dev, file.st_ino};
 }
 
+/* Tells whether the number still has the file that was remembered. */
 static inline bool shm_descriptor_is_ours(const struct shm_descriptor *descriptor)
 {
     struct stat file;

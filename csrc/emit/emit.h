@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recording: what an instrument calls. One event is one call of one shm_emit function. It fills a
- * record and publishes it, or, when the ring is full, folds the event into the lane's cells. What is
- * a total or a latest value and nothing else, counters and gauges, is in its cells and needs no record.
+ * csrc/emit/ is the emitting half: this header records events; definitions.h gives them ids and
+ * room; producer.h is an emitter's end of a lane; ask.h, wait.h and descriptor.h get one from a
+ * collector; kick.h wakes that; process.h has the one producer of a process, across forks;
+ * emit_span.h and ids.h are for spans. They include csrc/lane/ and nothing of the collecting half.
  *
- * Nothing here blocks, allocates or fails: what cannot be kept is counted by cause in the lane.
- * The only system calls are the clock's and, once per half a ring, the wake-up of the collector.
+ * Recording: one event is one call of one shm_emit function. It fills a record and publishes it,
+ * or, when the ring is full, folds the event into the lane's cells. Counters and gauges are no more
+ * than a total or a latest value: they are in their cells, and need no record.
+ *
+ * Nothing here blocks, allocates or fails: an event that cannot be kept is counted by cause in the
+ * lane. The only system calls are the clock's and, once per half a ring, the wake-up of the
+ * collector.
  */
 #ifndef SHM_EMIT_H
 #define SHM_EMIT_H
@@ -14,7 +20,7 @@
 
 #include "definitions.h"
 
-/* The event belongs to this trace; NULL: to none. What is spilled loses it. */
+/* Notes the trace that the event belongs to; NULL: none. A spilled event loses it. */
 static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trace *trace)
 {
     slot->flags = 0;
@@ -24,9 +30,9 @@ static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trac
     }
 }
 
-/* counter += value, in its cell. value must not be negative, and the total must stay finite. A kill
- * between the two stores: the event counts with the next one of the lane, if it is taken at all, and
- * the number of events is one short of the totals. */
+/* Adds value to a counter, in its cell. value must not be negative, and the total must stay finite.
+ * After a kill between the two stores the collector takes the event with the next one of the lane,
+ * if at all, and the number of events is one short of the totals. */
 static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
 {
     if (SHM_UNLIKELY(!(value >= 0.0))) {
@@ -49,6 +55,7 @@ static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_seri
     return shm_attend(p);
 }
 
+/* Fills a record: the counter's total grows by value. */
 static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double value)
 {
     slot->kind = SHM_KIND_ADD;
@@ -57,8 +64,7 @@ static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double
     slot->value = value;
 }
 
-/* The same as a record, for what is to be known of this one event beside its value: the trace that it
- * belongs to. */
+/* Adds value to a counter as a record, which keeps the trace of this one event. */
 static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct shm_series *s,
                                                 double value, const struct shm_trace *trace)
 {
@@ -81,7 +87,7 @@ static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct s
     return shm_attend(p);
 }
 
-/* histogram takes value, which must be finite. trace: NULL if the event belongs to none. */
+/* Records that a histogram takes value, which must be finite. trace: NULL if it belongs to none. */
 static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, struct shm_series *s,
                                                     double value, const struct shm_trace *trace)
 {
@@ -106,15 +112,16 @@ static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, stru
     return shm_attend(p);
 }
 
+/* Records that a histogram takes value, which belongs to no trace. */
 static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_series *s,
                                              double value)
 {
     return shm_emit_observe_traced(p, s, value, NULL);
 }
 
-/* A gauge is state, not an event: its newest value is in its cells, where the collector reads it.
- * add is true for inc and dec, false for set. with_stamp: the family shows the most recent value
- * over all processes, so the time is needed. */
+/* Writes a gauge. It is state, not an event: its newest value is in its cells, where the collector
+ * reads it. add is true for inc and dec, false for set. with_stamp: the family shows the most
+ * recent value over all processes, so the time is needed. */
 static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_series *s,
                                            double value, bool add, bool with_stamp)
 {
@@ -150,7 +157,7 @@ static inline void shm_list_call(struct shm_producer *p, const struct shm_series
     atomic_store_explicit(&open->series, s->id, memory_order_release);
     if (call->slot >= p->calls_high) {
         p->calls_high = call->slot + 1;
-        /* Relaxed: what there is to see in a slot, its series orders. */
+        /* Relaxed: the release of the slot's series orders all that the slot holds. */
         atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
                               memory_order_relaxed);
     }

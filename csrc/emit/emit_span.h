@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Recording spans. A span is no total: what the ring has no room for is counted as dropped, and what
- * is known about a span is let go first.
+ * Recording spans. A span is no total: one for which the ring has no room is counted as dropped.
+ * Where there is room for the span alone, its info is dropped first.
  */
 #ifndef SHM_EMIT_SPAN_H
 #define SHM_EMIT_SPAN_H
@@ -10,16 +10,19 @@
 
 #define SHM_SPAN_INFO_MAX_BYTES (SHM_SPAN_INFO_SLOTS * SHM_SPAN_INFO_BYTES)
 
+/* Returns how many slots the info takes. */
 static inline uint32_t shm_info_slots(uint32_t info_bytes)
 {
     return (info_bytes + SHM_SPAN_INFO_BYTES - 1) / SHM_SPAN_INFO_BYTES;
 }
 
+/* Fills the slots behind a span's record. */
 static inline void shm_fill_info(struct shm_producer *p, const unsigned char *info,
                                  uint32_t info_bytes)
 {
     for (uint32_t i = 0; info_bytes > 0; i++) {
-        struct shm_span_info *slot = (struct shm_span_info *)(void *)shm_ring_reserved(&p->ring, 1 + i);
+        struct shm_span_info *slot =
+            (struct shm_span_info *)(void *)shm_ring_reserved(&p->ring, 1 + i);
         uint32_t n = info_bytes < SHM_SPAN_INFO_BYTES ? info_bytes : SHM_SPAN_INFO_BYTES;
         slot->kind = SHM_KIND_SPAN_INFO;
         slot->size_bytes = (uint16_t)n;
@@ -29,11 +32,14 @@ static inline void shm_fill_info(struct shm_producer *p, const unsigned char *in
     }
 }
 
-/* span: kind, ids, flags and stamp; its series and n_info are filled in here. info: what is known
- * about it, in at most SHM_SPAN_INFO_MAX_BYTES of MessagePack.
+/* Records the start or the stop of a span.
  *
- * SHM_ATTENTION: it is neither recorded nor counted. Look after the registration, and try again: it may
- * be the first event of a process, which has no ring before it has registered. */
+ * span: kind, ids, flags and stamp; its series and n_info are filled in here. info: at most
+ * SHM_SPAN_INFO_MAX_BYTES of MessagePack.
+ *
+ * Returns SHM_ATTENTION if the span is neither recorded nor counted: the caller looks after the
+ * registration and tries again. It may be the first event of a process, which has no ring before it
+ * has registered. */
 static inline enum shm_emit shm_emit_span(struct shm_producer *p, struct shm_series *s,
                                           const struct shm_span *span, const unsigned char *info,
                                           uint32_t info_bytes)

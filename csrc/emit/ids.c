@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Of this process, and whether it has been given its random numbers. */
+/* The ids of this process, and whether their random numbers are drawn. */
 static struct shm_ids ids;
 static bool seeded;
 
@@ -16,8 +16,8 @@ static void forget(void)
     seeded = false;
 }
 
-/* Without random numbers (a machine that has just come up, a filter of system calls) two processes
- * still differ in when they began, or in their pid. */
+/* Draws random numbers. Without them (a machine that has just come up, a filter of system calls)
+ * two processes still differ in when they began, or in their pid. */
 static void seed(void)
 {
     if (getrandom(&ids, sizeof ids, GRND_NONBLOCK) != (ssize_t)sizeof ids) {

@@ -8,9 +8,9 @@
  *         +--------+----+------------------+
  *
  * The low half is a number that counts up from a random one, with its bits scattered in a way that
- * leads no two numbers to one: within a process no short id (OSProfiler's 64 bits) comes twice, and two
- * processes would have to begin within as many ids of each other as they make, of 2^62. The high half is
- * another such number. They are no secrets: who knows one can tell the next.
+ * leads no two numbers to one: within a process no short id (OSProfiler's 64 bits) comes twice, and
+ * two processes would have to begin within as many ids of each other as they make, of 2^62. The
+ * high half is another such number. Ids are no secrets: the next one follows from any of them.
  */
 #ifndef SHM_IDS_H
 #define SHM_IDS_H
@@ -26,7 +26,7 @@ struct shm_ids {
     uint64_t low;
 };
 
-/* A bijection of the numbers below 2^62: each step can be undone. */
+/* Maps the numbers below 2^62 to each other, one to one: each step can be undone. */
 static inline uint64_t shm_scatter_62(uint64_t number)
 {
     const uint64_t mask = (UINT64_C(1) << 62) - 1;
@@ -38,7 +38,7 @@ static inline uint64_t shm_scatter_62(uint64_t number)
     return number ^ number >> 31;
 }
 
-/* The same of all numbers of 64 bits (splitmix64). */
+/* Does the same with all numbers of 64 bits (splitmix64). */
 static inline uint64_t shm_scatter_64(uint64_t number)
 {
     number = (number ^ number >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -46,13 +46,14 @@ static inline uint64_t shm_scatter_64(uint64_t number)
     return number ^ number >> 31;
 }
 
+/* Writes a number as 8 bytes. */
 static inline void shm_id_put(uint8_t *to, uint64_t number)
 {
     for (int i = 0; i < 8; i++) /* the most significant byte first */
         to[i] = (uint8_t)(number >> (56 - 8 * i));
 }
 
-/* The next id of these. */
+/* Makes the next id. */
 static inline void shm_id_next(struct shm_ids *ids, uint8_t id[SHM_ID_BYTES])
 {
     ids->high += UINT64_C(0x9e3779b97f4a7c15); /* odd: all numbers come before one comes again */
@@ -61,7 +62,7 @@ static inline void shm_id_next(struct shm_ids *ids, uint8_t id[SHM_ID_BYTES])
     shm_id_put(id + 8, shm_scatter_62(ids->low) | UINT64_C(1) << 63);
 }
 
-/* As text, in the form of a UUID: 8-4-4-4-12 digits. */
+/* Writes an id as a UUID: 8-4-4-4-12 digits. */
 static inline void shm_id_text(char text[SHM_ID_TEXT_BYTES], const uint8_t id[SHM_ID_BYTES])
 {
     static const char digits[] = "0123456789abcdef";
@@ -73,10 +74,11 @@ static inline void shm_id_text(char text[SHM_ID_TEXT_BYTES], const uint8_t id[SH
     }
 }
 
-/* Has to be called once, before the first id of a process. False: there is no memory to be told of forks. */
+/* Prepares for forks; called once, before the first id of a process. Returns false if there is no
+ * memory for that. */
 bool shm_ids_init(void);
 
-/* A new id of this process. A forked child begins anew, from other random numbers. */
+/* Makes a new id of this process. A forked child begins anew, from other random numbers. */
 void shm_new_id(uint8_t id[SHM_ID_BYTES]);
 
 #endif

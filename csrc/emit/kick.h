@@ -2,10 +2,10 @@
 /*
  * The kick: how an emitter wakes its collector, without a descriptor.
  *
- * An emitter maps one page more than its lane's file has. Nothing is there, and nothing is ever
- * written there; but whoever has a file mapped may punch a hole in it, through the mapping
- * (madvise(2), MADV_REMOVE), and that is a modification, of which those are told who watch the file
- * (inotify(7), see watch.h), even though nothing has changed.
+ * An emitter maps one page more than its lane's file has. That page holds nothing, and nothing is
+ * ever written there; but a process that has a file mapped may punch a hole in it through the
+ * mapping (madvise(2), MADV_REMOVE). The kernel reports that as a modification to whoever watches
+ * the file (inotify(7), see csrc/drain/watch.h), even though nothing has changed.
  *
  * So an emitter needs no descriptor once its lane is mapped: there is none that the service could
  * close, or put another file in the place of, or that a forked child would have to give up. And its
@@ -19,26 +19,27 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* Returns the size of a page. */
 static inline uint64_t shm_page_bytes(void)
 {
     return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Where the page of kicks begins, from the beginning of a lane of this size. */
+/* Returns where the page of kicks begins, from the beginning of a lane of this size. */
 static inline uint64_t shm_kick_offset(uint64_t lane_bytes)
 {
     uint64_t page_bytes = shm_page_bytes();
     return (lane_bytes + page_bytes - 1) / page_bytes * page_bytes;
 }
 
-/* How much of the address space an emitter's mapping of such a lane takes. */
+/* Returns how much of the address space an emitter's mapping of such a lane takes. */
 static inline uint64_t shm_mapping_bytes(uint64_t lane_bytes)
 {
     return shm_kick_offset(lane_bytes) + shm_page_bytes();
 }
 
-/* Maps a lane for its emitter, shm_mapping_bytes() long. Returns MAP_FAILED and errno if that cannot
- * be done. */
+/* Maps a lane for its emitter, shm_mapping_bytes() long. Returns MAP_FAILED and errno if that
+ * cannot be done. */
 static inline void *shm_map_lane(int fd, uint64_t lane_bytes)
 {
     return mmap(NULL, shm_mapping_bytes(lane_bytes), PROT_READ | PROT_WRITE,

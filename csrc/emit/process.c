@@ -14,6 +14,7 @@ struct shm_process shm_process = {.producer = &first};
  * the lock, nor out of a signal handler of this one. */
 static pthread_mutex_t changing = PTHREAD_MUTEX_INITIALIZER;
 
+/* Blocks signals and takes the lock. */
 static void begin_change(sigset_t *before)
 {
     sigset_t all;
@@ -82,8 +83,9 @@ static void after_fork(void)
     pthread_mutex_unlock(&changing);
 }
 
-/* A producer like another, without its lane. It is never given back: a child that returns into an
- * interrupted record uses the old one once more, and nobody can tell. 13 KiB per generation. */
+/* Makes a producer like another, without its lane. It is never given back: a child that returns
+ * into an interrupted record uses the old one once more, and nobody can tell. 13 KiB per
+ * generation. */
 static struct shm_producer *new_producer(struct shm_process *self, const struct shm_producer *old)
 {
     struct shm_producer *fresh = mmap(NULL, sizeof *fresh, PROT_READ | PROT_WRITE,
@@ -177,7 +179,7 @@ enum shm_attach shm_process_attach(uint32_t epoch, struct shm_descriptor *lane)
     return found;
 }
 
-/* All-zero indices make the next event take the slow path. */
+/* Leaves indices of zero, which make the next event take the slow path. */
 void shm_process_detach(void)
 {
     struct shm_process *self = &shm_process;

@@ -35,18 +35,19 @@ struct shm_process {
 
 extern struct shm_process shm_process __attribute__((visibility("hidden")));
 
-/* What to record with. To be asked for at every event: a fork changes it. */
+/* Returns the producer to record with. Ask at every event: a fork changes it. */
 static inline struct shm_producer *shm_process_producer(void)
 {
     return atomic_load_explicit(&shm_process.producer, memory_order_relaxed);
 }
 
-/* Has to be called once, before the first event. */
+/* Prepares the process; called once, before the first event. */
 void shm_process_init(bool disabled);
 
-/* Maps a granted lane and goes on in it, taking what is in the private one along. Then no descriptor
- * of ours is left: the lane's is closed. Returns SHM_ATTACH_OK; on anything else nothing changed.
- * epoch: the producer's when the lane was asked for. A child that was forked since does not get it. */
+/* Maps a granted lane and goes on in it, with all that the private one holds; then closes the
+ * lane's descriptor, the last one of ours. Returns SHM_ATTACH_OK; on anything else nothing
+ * changed. epoch: the producer's when the lane was asked for. A child that was forked since does
+ * not get it. */
 enum shm_attach shm_process_attach(uint32_t epoch, struct shm_descriptor *lane);
 
 /* Leaves the lane. The next event starts a private one. */

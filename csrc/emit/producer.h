@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The producer: one emitter's end of a lane. It begins in a lane and goes on in another, finds a slot
- * for an event, and counts by cause what could not be kept. What an event is about is defined in
- * definitions.h, the events themselves are in emit.h.
+ * The producer: one emitter's end of a lane. It begins in a lane and goes on in another, finds a
+ * slot for an event, and counts by cause the events that could not be kept. Families and series are
+ * in definitions.h, the events themselves in emit.h.
  *
  * Concurrency: one thread at a time per producer (Python: whoever holds the GIL).
  */
@@ -21,7 +21,7 @@
 #define SHM_ATTEND_NS UINT64_C(1000000000)
 #define SHM_ATTEND_SOON_NS UINT64_C(10000000) /* while an answer is on its way */
 
-/* What a definition takes of a lane. */
+/* The room of a definition in a lane. */
 struct shm_room {
     uint64_t bytes; /* of the dictionary */
     uint32_t cells;
@@ -47,8 +47,8 @@ struct shm_producer {
     uint16_t free_calls[SHM_MAX_OPEN_CALLS];
 };
 
-/* An open call: kept by the caller between start and end. Whoever knows of a trace that it belongs to
- * says so once it has begun: traced, and trace. */
+/* An open call: kept by the caller between start and end. A caller that knows the call's trace sets
+ * traced and trace once the call has begun. */
 struct shm_call {
     uint64_t start_ns;
     uint32_t slot;
@@ -64,12 +64,13 @@ enum shm_emit {
     SHM_ATTENTION = 1, /* emitted or counted; and it is time to look after the registration */
 };
 
-/* True if there is a lane to write to, after making one if need be. */
+/* Tells whether there is a lane to write to, after making one if need be. */
 static inline bool shm_has_lane(struct shm_producer *p)
 {
     return p->lane.header || (!p->disabled && p->open && p->open(p));
 }
 
+/* Counts n events that could not be kept. */
 static inline void shm_count_drop(struct shm_producer *p, enum shm_drop cause, uint64_t n)
 {
     if (shm_has_lane(p))
@@ -142,13 +143,14 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
     atomic_store_explicit(&new_line->gauge_writes,
                           atomic_load_explicit(&old_line->gauge_writes, memory_order_relaxed),
                           memory_order_relaxed);
-    /* Pairs with the acquires in shm_drain: first what gives meaning, then the totals. */
+    /* Definitions first, then the totals of their series. Pairs with the acquire in unread. */
     atomic_store_explicit(&new_line->dictionary_end, p->dictionary_end, memory_order_release);
+    /* Pairs with the acquire of spilled in shm_drain_pass: the cells are written. */
     atomic_store_explicit(&new_line->spilled,
                           atomic_load_explicit(&old_line->spilled, memory_order_relaxed),
                           memory_order_release);
-    /* After spilled, with which all totals come if anything was spilled: so they come together. Pairs
-     * with the acquire of added in shm_drain_pass. */
+    /* After spilled, with which all totals come if anything was spilled: so they come together.
+     * Pairs with the acquire of added in shm_drain_pass. */
     atomic_store_explicit(&new_line->added,
                           atomic_load_explicit(&old_line->added, memory_order_relaxed),
                           memory_order_release);
@@ -162,20 +164,20 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
 
 /* ---- the slow path ---------------------------------------------------------------------- */
 
-/* Whether anybody drains the lane that there is. */
+/* Returns the state of the lane: whether anybody drains it. */
 static inline enum shm_lane_state shm_lane_state(const struct shm_producer *p)
 {
     return (enum shm_lane_state)atomic_load_explicit(&p->lane.header->consumer.state,
                                                      memory_order_relaxed);
 }
 
-/* Whether the collector has given the lane up. */
+/* Tells whether the collector has given the lane up. */
 static inline bool shm_is_closed(const struct shm_producer *p)
 {
     return p->lane.header && shm_lane_state(p) == SHM_LANE_CLOSED;
 }
 
-/* Nobody drains the lane: whether it is time to do something about it. */
+/* Tells whether it is time to look after the registration, of a lane that nobody drains. */
 static SHM_COLD enum shm_emit shm_attend_now(struct shm_producer *p)
 {
     if (!p->open)
@@ -187,18 +189,19 @@ static SHM_COLD enum shm_emit shm_attend_now(struct shm_producer *p)
     return SHM_ATTENTION;
 }
 
-/* The collector has been asked, and may answer at any moment. */
+/* Makes the next look come soon: the collector has been asked, and may answer at any moment. */
 static inline void shm_attend_soon(struct shm_producer *p)
 {
     p->attend_at_ns = shm_clock_coarse_ns() + SHM_ATTEND_SOON_NS;
 }
 
+/* Tells whether it is time to look after the registration. */
 static inline enum shm_emit shm_attend(struct shm_producer *p)
 {
     return SHM_LIKELY(shm_lane_state(p) == SHM_LANE_OPEN) ? SHM_EMITTED : shm_attend_now(p);
 }
 
-/* A slot, if need be after looking where the collector is. NULL: the ring is full. */
+/* Returns a slot, if need be after reading how far the collector is; NULL if the ring is full. */
 static inline struct shm_record *shm_slot(struct shm_producer *p)
 {
     struct shm_record *slot = shm_ring_slot(&p->ring);
@@ -212,7 +215,7 @@ static inline struct shm_record *shm_slot(struct shm_producer *p)
     return slot;
 }
 
-/* Whether there are n slots, if need be after looking where the collector is. */
+/* Tells whether there are n slots, if need be after reading how far the collector is. */
 static inline bool shm_slots(struct shm_producer *p, uint64_t n)
 {
     enum shm_refresh found = shm_ring_reserve(&p->ring, n);

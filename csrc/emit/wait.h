@@ -9,7 +9,7 @@
 
 #include "../lane/clock.h"
 
-/* True once fd can be read or its peer is gone; false when wait_ns are over. */
+/* Waits until fd can be read or its peer is gone. Returns false when wait_ns are over. */
 static inline bool shm_wait_readable(int fd, uint64_t wait_ns)
 {
     uint64_t deadline_ns = shm_clock_ns() + wait_ns;

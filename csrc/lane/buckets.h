@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-/* Index of the first bound >= value, or n_bounds. A NaN is greater than every bound. */
+/* Returns the index of the first bound >= value, or n_bounds. A NaN is greater than every bound. */
 static inline uint32_t shm_bucket(const double *bounds, uint32_t n_bounds, double value)
 {
     uint32_t low = 0;
@@ -23,6 +23,7 @@ static inline uint32_t shm_bucket(const double *bounds, uint32_t n_bounds, doubl
     return low;
 }
 
+/* Converts nanoseconds to seconds. */
 static inline double shm_seconds(uint64_t ns)
 {
     return (double)ns / 1e9;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a lane says of itself: the same numbers for its emitter's shmetrics.status() and for the collector. */
+/* The counts that a lane keeps about itself: the same numbers for its emitter's shmetrics.status()
+ * and for the collector. */
 #ifndef SHM_COUNTS_H
 #define SHM_COUNTS_H
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known about a span, as MessagePack: the few forms of it that are needed here. Each function
+ * The info about a span, as MessagePack: the few forms of it that are needed here. Each function
  * writes one value, or nothing if there is no room for it; a text is cut to the room that there is,
- * between two characters. Who reads it takes any MessagePack.
+ * between two characters. Readers take any MessagePack.
  */
 #ifndef SHM_INFO_H
 #define SHM_INFO_H
@@ -18,6 +18,7 @@ struct shm_info {
     bool is_cut;
 };
 
+/* Tells whether n_bytes fit; notes that the info is cut if they do not. */
 static inline bool shm_info_has_room(struct shm_info *info, size_t n_bytes)
 {
     bool has_room = (size_t)(info->end - info->at) >= n_bytes;
@@ -25,6 +26,7 @@ static inline bool shm_info_has_room(struct shm_info *info, size_t n_bytes)
     return has_room;
 }
 
+/* Writes a form, and a number of n_bytes behind it. */
 static inline void shm_info_head(struct shm_info *info, unsigned char form, uint64_t number,
                                  unsigned n_bytes)
 {
@@ -70,7 +72,7 @@ static inline bool shm_info_float(struct shm_info *info, double value)
     return true;
 }
 
-/* How many bytes of a text of UTF-8 fit into so many, none of its characters being parted. */
+/* Returns how many bytes of a text of UTF-8 fit into room_bytes without parting a character. */
 static inline size_t shm_info_fitting(const char *text, size_t n_bytes, size_t room_bytes)
 {
     if (n_bytes <= room_bytes)
@@ -95,8 +97,8 @@ static inline bool shm_info_text(struct shm_info *info, const char *text, size_t
     return true;
 }
 
-/* A map or a list of members that are written next: how many they were is said at its end. NULL:
- * there is no room. */
+/* Begins a map or a list; its members are written next, and their number by shm_info_close().
+ * Returns NULL if there is no room. */
 static inline unsigned char *shm_info_open(struct shm_info *info, bool is_map)
 {
     if (!shm_info_has_room(info, 3))
@@ -105,6 +107,7 @@ static inline unsigned char *shm_info_open(struct shm_info *info, bool is_map)
     return info->at - 2;
 }
 
+/* Writes the number of members into what shm_info_open() returned. */
 static inline void shm_info_close(unsigned char *opened, uint16_t n_members)
 {
     opened[0] = (unsigned char)(n_members >> 8);

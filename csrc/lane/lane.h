@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A lane in memory: how big its parts are, how it is made, how a mapping of it is checked. */
+/* A lane in memory: the sizes of its parts, how it is made, how a mapping of it is checked. */
 #ifndef SHM_LANE_H
 #define SHM_LANE_H
 
@@ -9,8 +9,8 @@
 
 #include "layout.h"
 
-/* What the maker of a lane chooses. records is a power of two and not 1, or 0 for a lane without a ring
- * (every event then goes to the cells). */
+/* The sizes that the maker of a lane chooses. records is a power of two and not 1, or 0 for a lane
+ * without a ring (every event then goes to the cells). */
 struct shm_lane_sizes {
     uint32_t records;
     uint32_t dictionary_bytes; /* multiple of 8 */
@@ -18,14 +18,15 @@ struct shm_lane_sizes {
     uint32_t calls;
 };
 
-/* Sizes of a lane when nobody says otherwise; also those of a process's private one. A collector gives
- * no smaller lanes than that (but for the ring): what was kept in private always fits. */
+/* The sizes of a lane, unless a configuration has others; also those of a process's private
+ * lane. A collector gives no smaller lanes (but for the ring): the content of a private lane
+ * always fits. */
 #define SHM_DEFAULT_RECORDS 4096u
 #define SHM_DEFAULT_DICTIONARY_BYTES 98304u
 #define SHM_DEFAULT_CELLS 8192u
 #define SHM_DEFAULT_CALLS 1024u
 
-/* So many of a lane's slots for open calls are used; the rest, if there are more, stay empty. */
+/* An emitter uses so many slots for open calls at most; if a lane has more, they stay empty. */
 #define SHM_MAX_OPEN_CALLS 4096u
 
 /* One side's own view of a mapped lane. Everything here was copied out of the identity and
@@ -57,6 +58,7 @@ enum shm_attach {
 
 #define SHM_LANE_MAX_BYTES (UINT64_C(1) << 30)
 
+/* Returns the size of a lane with parts of these sizes. */
 static inline uint64_t shm_lane_bytes(const struct shm_lane_sizes *sizes)
 {
     return SHM_HEADER_BYTES + (uint64_t)sizes->calls * sizeof(struct shm_open_call) +

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * csrc/lane/ is the memory that both halves share. Its files say what is where in a lane (layout.h,
+ * lane.h), how records pass through the ring (ring.h), how totals stand in cells (spill.h,
+ * buckets.h), what a dictionary entry and a span's info hold (payload.h, info.h), and what both
+ * sides read of it (counts.h, trace.h, exemplar.h, clock.h). They include no other room;
+ * csrc/emit/, csrc/drain/ and csrc/render/ include them.
+ *
  * The lane: one emitting process's shared-memory file. This header is the only place where an
  * offset of it is written down; everything else (C, Python, numpy) takes its numbers from here.
  *
@@ -55,7 +61,7 @@
 /* Strings of a family's entry before its label names: name, help, unit, mode. */
 #define SHM_FAMILY_STRINGS 4u
 
-/* What each label says of a series that stands for all those of its family that had no room. */
+/* The value of every label of an overflow series: one series for all of its family without room. */
 #define SHM_OVERFLOW_VALUE "__overflow__"
 
 /* ---- kinds of family -------------------------------------------------------------------- */
@@ -104,8 +110,8 @@ enum shm_kind {
  *   +------------------------------------------+-----------------------+
  *   | trace.span: the span in it, zero if none | zero                  |   48
  *   +------------------------------------------+-----------------------+
- * A field that a kind does not use keeps whatever the slot held before; so does trace, unless
- * flags say that there is one.
+ * A field that a kind does not use keeps whatever the slot held before. So does trace, unless the
+ * flags have SHM_FLAG_TRACE.
  */
 #define SHM_FLAG_TRACE 1u
 
@@ -129,7 +135,7 @@ struct shm_record {
     uint64_t duration_ns;  /* call end */
     uint32_t exception;    /* call end: id of the exception's series, 0 for none */
     uint32_t zero_b;
-    struct shm_trace trace; /* add, observe, call end: if flags say so */
+    struct shm_trace trace; /* add, observe, call end: with SHM_FLAG_TRACE only */
     uint8_t zero_c[8];
 };
 static_assert(sizeof(struct shm_record) == SHM_RECORD_BYTES, "a record is one cache line");
@@ -160,11 +166,11 @@ static_assert(offsetof(struct shm_record, trace) == 32, "record.trace");
  *   | kind   | zero   | size   | zero          | size bytes            |  n_info times
  *   +--------+--------+--------+---------------+ ~~~~~~~~~~~~~~~~~~~~~ +
  *
- * Together these bytes are one map of MessagePack (its specification is on github.com/msgpack), with
- * texts for keys. Ids are bytes in the order in which people write them as hexadecimal digits.
+ * Together these bytes are one map of MessagePack (its specification is on github.com/msgpack),
+ * with texts for keys. Ids are bytes in the order in which people write them as hexadecimal digits.
  */
-#define SHM_FLAG_CUT 2u /* not all that was to be said about the span is here */
-#define SHM_FLAG_HOST 4u /* the host of its series was said as well, as "host": no slot has it */
+#define SHM_FLAG_CUT 2u /* some info about the span had no room, and is missing */
+#define SHM_FLAG_HOST 4u /* the info includes the series' own host, which no slot repeats */
 
 #define SHM_SPAN_INFO_BYTES 56u
 #define SHM_SPAN_INFO_SLOTS 64u /* at most, behind one record */
@@ -210,8 +216,8 @@ enum shm_entry_kind {
 };
 
 /* Entries start at multiples of 8. Family ids and series ids each count up from 1 in the order of
- * the entries; series and exceptions share one sequence. Strings are a uint32 count, then for each a
- * uint32 length and as many bytes of UTF-8. */
+ * the entries; series and exceptions share one sequence. Strings are a uint32 count, then for each
+ * a uint32 length and as many bytes of UTF-8. */
 struct shm_entry {
     uint32_t size_bytes; /* whole entry with padding: a multiple of 8 */
     uint16_t kind;
@@ -245,7 +251,8 @@ struct shm_part {
 
 struct shm_identity {
     uint64_t magic;
-    _Atomic uint32_t version; /* stored last with release; pairs with the acquire in attach */
+    /* Stored last with release; pairs with the acquire in shm_lane_attach. */
+    _Atomic uint32_t version;
     uint32_t record_bytes;
     uint64_t lane_id;
     uint64_t lane_bytes;
@@ -282,7 +289,7 @@ enum shm_drop {
 };
 
 struct shm_producer_line {
-    _Atomic uint64_t head;           /* release; pairs with shm_ring_waiting */
+    _Atomic uint64_t head;           /* release; pairs with the acquire in shm_ring_waiting */
     _Atomic uint64_t dictionary_end; /* bytes in use; release; read after head */
     _Atomic uint64_t spilled;        /* events folded into cells; release, after the cells */
     _Atomic uint64_t gauge_writes;
@@ -328,9 +335,9 @@ struct shm_cell_change {
     uint32_t zero;
 };
 
-/* What a spilling event changes, written before it changes it: if the emitter is killed in the
- * middle, the collector finishes the event. It counts while spilled equals producer.spilled, and
- * is about the latest event of all while head equals producer.head. */
+/* The changes of a spilling event, written before it makes them: if the emitter is killed in the
+ * middle, the collector finishes the event. The intent is valid while spilled equals
+ * producer.spilled, and belongs to the latest event of all while head equals producer.head. */
 struct shm_intent {
     _Atomic uint64_t spilled;
     uint64_t head;

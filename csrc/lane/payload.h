@@ -24,6 +24,7 @@ struct shm_payload {
     uint32_t count_at; /* where the number of strings stands */
 };
 
+/* Appends n bytes. Returns false if they do not fit. */
 static inline bool shm_payload_put(struct shm_payload *payload, const void *bytes, uint32_t n)
 {
     if (n > payload->capacity - payload->used)
@@ -47,7 +48,7 @@ static inline bool shm_payload_begin(struct shm_payload *payload, void *memory, 
     return shm_payload_put(payload, &none, sizeof none);
 }
 
-/* Adds a string. */
+/* Appends a string. Returns false if it does not fit. */
 static inline bool shm_payload_string(struct shm_payload *payload, const char *string)
 {
     uint32_t count;

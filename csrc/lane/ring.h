@@ -17,7 +17,7 @@
 
 #include "layout.h"
 
-/* What the compiler is told of the usual event, so that it lies in one line and the rest apart. */
+/* Hints about the usual event: its instructions lie in one line, and all others apart. */
 #define SHM_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define SHM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define SHM_COLD __attribute__((cold, noinline, unused)) /* not to be put into its callers */
@@ -35,18 +35,19 @@ struct shm_ring {
     _Atomic uint64_t *shared_tail;
 };
 
+/* Returns how many records the ring holds; 0 for a lane without one. */
 static inline uint64_t shm_ring_capacity(const struct shm_ring *ring)
 {
     return ring->slots ? ring->mask + 1 : 0;
 }
 
-/* The slot to fill next, or NULL when the producer has to call shm_ring_refresh first. */
+/* Returns the slot to fill next, or NULL when the producer has to call shm_ring_refresh first. */
 static inline struct shm_record *shm_ring_slot(const struct shm_ring *ring)
 {
     return ring->head != ring->limit ? &ring->slots[ring->head & ring->mask] : NULL;
 }
 
-/* Makes n filled slots exist, all at once. */
+/* Publishes n filled slots, all at once. */
 static inline void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
 {
     ring->head += n;
@@ -54,7 +55,7 @@ static inline void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
     atomic_store_explicit(ring->shared_head, ring->head, memory_order_release);
 }
 
-/* Makes the filled slot exist. */
+/* Publishes the filled slot. */
 static inline void shm_ring_publish(struct shm_ring *ring)
 {
     shm_ring_publish_run(ring, 1);
@@ -66,7 +67,7 @@ enum shm_refresh {
     SHM_REFRESH_KICK = 2, /* there is room, and the consumer should be woken */
 };
 
-/* Looks where the consumer is, and moves the limit. */
+/* Reads how far the consumer is, and moves the limit. */
 static inline enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
 {
     uint64_t capacity = shm_ring_capacity(ring);
@@ -86,7 +87,7 @@ static inline enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
     return SHM_REFRESH_KICK;
 }
 
-/* Whether n slots behind each other can be filled now; the consumer may have to be woken. */
+/* Tells whether n slots behind each other can be filled now; the consumer may have to be woken. */
 static inline enum shm_refresh shm_ring_reserve(struct shm_ring *ring, uint64_t n)
 {
     if (ring->limit - ring->head >= n)
@@ -99,7 +100,7 @@ static inline enum shm_refresh shm_ring_reserve(struct shm_ring *ring, uint64_t 
     return ring->limit - ring->head >= n ? found : SHM_REFRESH_FULL;
 }
 
-/* The i-th of the slots that were reserved. */
+/* Returns the i-th of the slots that were reserved. */
 static inline struct shm_record *shm_ring_reserved(const struct shm_ring *ring, uint64_t i)
 {
     return &ring->slots[(ring->head + i) & ring->mask];
@@ -128,6 +129,7 @@ struct shm_ring_reader {
     _Atomic uint64_t *shared_tail;
 };
 
+/* Starts the consumer's end at the lane's current tail. */
 static inline void shm_ring_open_reader(struct shm_ring_reader *reader,
                                         const struct shm_record *slots, uint64_t records,
                                         struct shm_header *header)
@@ -139,7 +141,7 @@ static inline void shm_ring_open_reader(struct shm_ring_reader *reader,
     reader->tail = atomic_load_explicit(reader->shared_tail, memory_order_relaxed);
 }
 
-/* How many records wait. More than there are slots: the head cannot be believed. */
+/* Returns how many records wait. If they are more than there are slots, the head is wrong. */
 static inline uint64_t shm_ring_waiting(const struct shm_ring_reader *reader)
 {
     /* Pairs with the release in shm_ring_publish_run. */

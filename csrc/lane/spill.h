@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cells: running totals that live in the lane itself. A gauge is kept here and nowhere else. What
- * finds the ring full is spilled here: detail is lost, totals are not.
+ * Cells: running totals that live in the lane itself. A gauge is kept here and nowhere else. An
+ * event that finds the ring full is spilled here: its detail is lost, its totals are not.
  *
- * Producer's cells only ever grow (gauges and sums apart), so nothing has to be cleared by two hands: the
- * consumer keeps, in the seen part, what it has already taken, and takes the difference.
+ * Producer's cells only ever grow (gauges and sums apart), so nothing has to be cleared by two
+ * hands: the consumer keeps in the seen part the totals that it has already taken, and takes the
+ * difference.
  *
  * Which cells belong to which series is never written down: both sides hand them out in the order
  * of the dictionary's entries, with shm_cells_take.
@@ -22,7 +23,7 @@
 
 #define SHM_NO_CELLS UINT32_MAX
 
-/* How many cells a series of this type has. */
+/* Returns how many cells a series of this type has. */
 static inline uint32_t shm_cells_of(uint16_t type, uint32_t n_bounds)
 {
     switch (type) {
@@ -40,7 +41,7 @@ static inline uint32_t shm_cells_of(uint16_t type, uint32_t n_bounds)
     }
 }
 
-/* First of n cells for the next series, or SHM_NO_CELLS; moves *used. */
+/* Returns the first of n cells for the next series, or SHM_NO_CELLS; moves *used. */
 static inline uint32_t shm_cells_take(uint32_t *used, uint32_t n_cells, uint32_t n)
 {
     if (n == 0 || n > n_cells || *used > n_cells - n)
@@ -50,6 +51,7 @@ static inline uint32_t shm_cells_take(uint32_t *used, uint32_t n_cells, uint32_t
     return first;
 }
 
+/* Returns a double as the bits that a cell keeps. */
 static inline uint64_t shm_bits(double value)
 {
     uint64_t bits;
@@ -57,6 +59,7 @@ static inline uint64_t shm_bits(double value)
     return bits;
 }
 
+/* Returns the double that a cell keeps as bits. */
 static inline double shm_value(uint64_t bits)
 {
     double value;
@@ -64,8 +67,8 @@ static inline double shm_value(uint64_t bits)
     return value;
 }
 
-/* A counter's total, which is kept as its bits, and this much more. It stops at the largest number that
- * is finite: from an infinite one no rate can be taken, whoever counts on. */
+/* Adds to a counter's total, which is kept as its bits. The total stops at the largest finite
+ * number: nobody can take a rate of an infinite one. */
 static inline uint64_t shm_plus(uint64_t bits, double value)
 {
     double total = shm_value(bits) + value;
@@ -74,21 +77,22 @@ static inline uint64_t shm_plus(uint64_t bits, double value)
     return shm_bits(total < -DBL_MAX ? -DBL_MAX : total);
 }
 
-/* A histogram's sum, kept so as well. It is what doubles add up to, and may be infinite. value has to
- * be finite: so an infinite sum stays as it is, and none is ever no number. */
+/* Adds to a histogram's sum, which is kept as its bits and may become infinite. value must be
+ * finite: so an infinite sum stays as it is, and no sum becomes NaN. */
 static inline uint64_t shm_sum(uint64_t bits, double value)
 {
     return shm_bits(shm_value(bits) + value);
 }
 
-/* One writer per cell, so a load and a store are enough. Relaxed: the consumer learns of the
- * change through a release that comes after it. */
+/* Adds n to a count. A cell has one writer, so a load and a store are enough. Relaxed: a release
+ * that comes after it tells the consumer of the change. */
 static inline void shm_cell_count(_Atomic uint64_t *cell, uint64_t n)
 {
     uint64_t now = atomic_load_explicit(cell, memory_order_relaxed);
     atomic_store_explicit(cell, now + n, memory_order_relaxed);
 }
 
+/* Adds value to a double, in the same way. */
 static inline void shm_cell_add(_Atomic uint64_t *cell, double value)
 {
     double now = shm_value(atomic_load_explicit(cell, memory_order_relaxed));
@@ -104,6 +108,7 @@ struct shm_spill {
     _Atomic uint64_t *spilled;
 };
 
+/* Begins the intent of an event, with no changes. */
 static inline struct shm_spill shm_spill_begin(struct shm_header *header, _Atomic uint64_t *cells)
 {
     struct shm_spill spill = {cells, &header->intent, &header->producer.spilled};
@@ -116,29 +121,33 @@ static inline struct shm_spill shm_spill_begin(struct shm_header *header, _Atomi
     return spill;
 }
 
+/* Adds a change to the intent: the cell will hold value. */
 static inline void shm_spill_set(const struct shm_spill *spill, uint32_t cell, uint64_t value)
 {
     spill->intent->changes[spill->intent->n++] = (struct shm_cell_change){value, cell, 0};
 }
 
+/* Adds a change: a count of n more. */
 static inline void shm_spill_count(const struct shm_spill *spill, uint32_t cell, uint64_t n)
 {
     shm_spill_set(spill, cell, atomic_load_explicit(&spill->cells[cell], memory_order_relaxed) + n);
 }
 
+/* Adds a change: a counter's total of value more. */
 static inline void shm_spill_add(const struct shm_spill *spill, uint32_t cell, double value)
 {
     uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
     shm_spill_set(spill, cell, shm_plus(now, value));
 }
 
+/* Adds a change: a histogram's sum of value more. */
 static inline void shm_spill_sum(const struct shm_spill *spill, uint32_t cell, double value)
 {
     uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
     shm_spill_set(spill, cell, shm_sum(now, value));
 }
 
-/* The event is the start or the end of this call. */
+/* Notes that the event is the start or the end of this call. */
 static inline void shm_spill_call(const struct shm_spill *spill, uint32_t kind, uint32_t series,
                                   uint64_t start_ns)
 {
@@ -147,8 +156,8 @@ static inline void shm_spill_call(const struct shm_spill *spill, uint32_t kind, 
     spill->intent->start_ns = start_ns;
 }
 
-/* Does what was built up. A kill before the first store here means the event never happened; a
- * kill after it leaves an intent that shm_recover_emitter carries out. */
+/* Makes the changes. A kill before the first store here means that the event never happened; a kill
+ * after it leaves an intent that shm_recover_emitter carries out. */
 static inline void shm_spill_commit(const struct shm_spill *spill)
 {
     uint64_t spilled = atomic_load_explicit(spill->spilled, memory_order_relaxed);
@@ -163,6 +172,7 @@ static inline void shm_spill_commit(const struct shm_spill *spill)
     atomic_store_explicit(spill->spilled, spilled + 1, memory_order_release);
 }
 
+/* Adds the changes of a histogram that takes value. */
 static inline void shm_spill_observe(const struct shm_spill *spill, uint32_t cell,
                                      const double *bounds, uint32_t n_bounds, double value)
 {
@@ -170,6 +180,7 @@ static inline void shm_spill_observe(const struct shm_spill *spill, uint32_t cel
     shm_spill_count(spill, cell + SHM_HISTOGRAM_BUCKETS + shm_bucket(bounds, n_bounds, value), 1);
 }
 
+/* Adds the changes of a call that ends after duration_ns. */
 static inline void shm_spill_call_end(const struct shm_spill *spill, uint32_t cell,
                                       const double *bounds, uint32_t n_bounds,
                                       uint64_t duration_ns)

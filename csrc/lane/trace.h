@@ -10,7 +10,7 @@
 
 #include "layout.h"
 
-/* 0 to 15; more if it is no hexadecimal digit. */
+/* Returns a digit's value, 0 to 15; more if it is no hexadecimal digit. */
 static inline unsigned shm_hex_digit(char digit)
 {
     unsigned byte = (unsigned char)digit;
@@ -20,7 +20,8 @@ static inline unsigned shm_hex_digit(char digit)
     return byte - 'a' < 6 ? byte - 'a' + 10 : 16;
 }
 
-/* n_bytes of two digits each, not all zero: that is nobody's id. */
+/* Reads n_bytes of two digits each. Returns false for other characters, or if all are zero: that is
+ * nobody's id. */
 static inline bool shm_hex_read(uint8_t *to, size_t n_bytes, const char *digits)
 {
     unsigned any = 0;
@@ -35,8 +36,8 @@ static inline bool shm_hex_read(uint8_t *to, size_t n_bytes, const char *digits)
     return any != 0;
 }
 
-/* The trace of this id, and no span. id: 32 digits, or a UUID with its dashes. False: it is
- * neither. */
+/* Reads the id of a trace, 32 digits or a UUID with its dashes; sets no span. Returns false if id
+ * is neither. */
 static inline bool shm_trace_read(struct shm_trace *trace, const char *id, size_t length)
 {
     char digits[32];
@@ -53,7 +54,8 @@ static inline bool shm_trace_read(struct shm_trace *trace, const char *id, size_
     return shm_hex_read(trace->id, sizeof trace->id, digits);
 }
 
-/* The span in it. id: 16 digits. False: it is not, and there is no span. */
+/* Reads the id of a span in the trace, 16 digits. Returns false if it is none; then there is no
+ * span. */
 static inline bool shm_span_read(struct shm_trace *trace, const char *id, size_t length)
 {
     if (length == 16 && shm_hex_read(trace->span, sizeof trace->span, id))

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The numbers of a family as an exposition gets them: arrays of the caller's, a row per series, any
- * strides. */
+/* csrc/render/ writes numbers and samples as bytes: columns.h has the numbers of a family as both
+ * formats get them; text.h writes them as text, with number.h, decimal.h and put.h; proto.h writes
+ * them as protocol buffers, with wire.h, timestamp.h, native.h and proto_exemplar.h. They include
+ * of other rooms lane/exemplar.h alone, and know neither lanes nor the store.
+ *
+ * The numbers of a family are arrays of the caller's: a row per series, any strides. */
 #ifndef SHM_COLUMNS_H
 #define SHM_COLUMNS_H
 
@@ -25,8 +29,8 @@ struct shm_counts_of_rows {
     size_t n;
 };
 
-/* At most one exemplar of each row and bucket, sorted by both; of a family without buckets all are of
- * bucket 0. */
+/* At most one exemplar of each row and bucket, sorted by both; of a family without buckets all are
+ * of bucket 0. */
 struct shm_exemplars_of_rows {
     const struct shm_exemplar *first;
     size_t n;
@@ -39,6 +43,7 @@ struct shm_row {
     size_t n;
 };
 
+/* Returns the count that is at_bytes behind first. */
 static inline uint64_t shm_count_at(const char *first, ptrdiff_t at_bytes)
 {
     uint64_t count;
@@ -46,6 +51,7 @@ static inline uint64_t shm_count_at(const char *first, ptrdiff_t at_bytes)
     return count;
 }
 
+/* Returns a row's number. */
 static inline double shm_number_at(struct shm_column column, size_t row)
 {
     ptrdiff_t at_bytes = (ptrdiff_t)row * column.stride_bytes;
@@ -56,18 +62,20 @@ static inline double shm_number_at(struct shm_column column, size_t row)
     return value;
 }
 
-/* Of a column of counts. */
+/* Returns a row's number, of a column of counts. */
 static inline uint64_t shm_whole_at(struct shm_column column, size_t row)
 {
     return shm_count_at(column.first, (ptrdiff_t)row * column.stride_bytes);
 }
 
+/* Returns the counts of a row. */
 static inline struct shm_row shm_row(const struct shm_counts_of_rows *counts, size_t row)
 {
     return (struct shm_row){counts->first + (ptrdiff_t)row * counts->row_stride_bytes,
                             counts->stride_bytes, counts->n};
 }
 
+/* Returns the i-th count of a row. */
 static inline uint64_t shm_row_at(struct shm_row row, size_t i)
 {
     return shm_count_at(row.first, (ptrdiff_t)i * row.stride_bytes);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shortest decimal that reads back as the same double, and of these the closest one: what
- * Python's repr() and Go's strconv print. Digits only; how to write them is the caller's business.
+ * Python's repr() and Go's strconv print. Digits only: number.h writes them.
  */
 #ifndef SHM_DECIMAL_H
 #define SHM_DECIMAL_H
@@ -13,7 +13,7 @@ struct shm_decimal {
     int32_t exponent;
 };
 
-/* value has to be finite and greater than zero. */
+/* Returns the shortest decimal. value has to be finite and greater than zero. */
 struct shm_decimal shm_decimal_shortest(double value);
 
 #endif

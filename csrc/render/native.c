@@ -3,7 +3,7 @@
 
 #include "wire.h"
 
-/* Of io.prometheus.client.Histogram. */
+/* Fields of io.prometheus.client.Histogram. */
 enum {
     SCHEMA = 5,
     ZERO_THRESHOLD = 6,
@@ -12,10 +12,11 @@ enum {
     POSITIVE_DELTA = 13,
 };
 
-/* Of io.prometheus.client.BucketSpan. */
+/* Fields of io.prometheus.client.BucketSpan. */
 enum { OFFSET = 1, LENGTH = 2 };
 
-/* So many empty buckets cost less as counts than as the end of a span and the beginning of another. */
+/* So many empty buckets cost less as counts than as the end of a span and the beginning of
+ * another. */
 enum { MOST_EMPTY = 2 };
 
 /* Columns from to before to; begin with {0, 0}. */
@@ -24,7 +25,7 @@ struct span {
     size_t to;
 };
 
-/* The next span of a row; false if all that follows is empty. */
+/* Finds the next span of a row. Returns false if all buckets behind it are empty. */
 static int next(struct shm_row row, struct span *span)
 {
     size_t i = span->to;
@@ -41,7 +42,7 @@ static int next(struct shm_row row, struct span *span)
     return 1;
 }
 
-/* How far a span is from the one before it, or from bucket 0. */
+/* Returns how far a span is from the one before it, or from bucket 0. */
 static int64_t offset(const struct shm_native *native, struct span before, struct span span)
 {
     return (int64_t)(span.from - before.to) + (before.to == 0 ? native->first : 0);
@@ -61,7 +62,7 @@ static char *put_span(char *out, const struct shm_native *native, struct span be
     return shm_wire_varint(out, LENGTH, span.to - span.from);
 }
 
-/* From the count before to this one, which is the one before from now on. */
+/* Returns the difference from the count before to this one, which then becomes the one before. */
 static uint64_t delta(struct shm_row row, size_t i, uint64_t *before)
 {
     uint64_t count = shm_row_at(row, i);
@@ -70,8 +71,9 @@ static uint64_t delta(struct shm_row row, size_t i, uint64_t *before)
     return shm_zigzag((int64_t)difference);
 }
 
-/* Who sees neither a span nor a zero bucket takes the histogram for a classic one. */
-static int says_nothing(const struct shm_native *native, size_t n_spans)
+/* Tells whether a row has neither a span nor a zero bucket: Prometheus takes such a histogram for a
+ * classic one. */
+static int is_blank(const struct shm_native *native, size_t n_spans)
 {
     return n_spans == 0 && !(native->zero_threshold > 0);
 }
@@ -113,7 +115,7 @@ size_t shm_native_bytes(const struct shm_native *native, size_t row)
                      shm_wire_varint_bytes(shm_whole_at(native->zeros, row)) + lists.span_bytes;
     if (lists.delta_bytes > 0)
         n_bytes += shm_wire_bytes(lists.delta_bytes);
-    return n_bytes + (says_nothing(native, lists.n_spans) ? shm_wire_bytes(0) : 0);
+    return n_bytes + (is_blank(native, lists.n_spans) ? shm_wire_bytes(0) : 0);
 }
 
 char *shm_put_native(char *out, const struct shm_native *native, size_t row)
@@ -126,7 +128,7 @@ char *shm_put_native(char *out, const struct shm_native *native, size_t row)
     struct span before = {0, 0};
     for (struct span span = before; next(counts, &span); before = span)
         out = put_span(out, native, before, span);
-    if (says_nothing(native, lists.n_spans))
+    if (is_blank(native, lists.n_spans))
         out = shm_wire_opening(out, POSITIVE_SPAN, 0);
     if (lists.delta_bytes == 0)
         return out;

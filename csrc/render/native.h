@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fields of a native histogram within a Histogram message: schema, zero bucket, and what is in
- * the others, as spans of buckets and the differences of their counts. Buckets that hold nothing take
- * no room.
+/* The fields of a native histogram within a Histogram message: schema, zero bucket, and all others
+ * as spans of buckets and the differences of their counts. Empty buckets take no room.
  */
 #ifndef SHM_NATIVE_H
 #define SHM_NATIVE_H
@@ -18,10 +17,10 @@ struct shm_native {
     struct shm_counts_of_rows counts;
 };
 
-/* Of any row. */
+/* Returns how many bytes any row takes at most. */
 size_t shm_native_bound(const struct shm_native *native);
 
-/* Of this row, exactly. */
+/* Returns how many bytes a row takes. */
 size_t shm_native_bytes(const struct shm_native *native, size_t row);
 
 /* Writes at most shm_native_bound(), whatever happens to the counts meanwhile; returns the end. */

@@ -14,7 +14,7 @@ enum { NATIVE_EXEMPLAR = 16 };
 /* The first second of the year 10000, from which on a Timestamp is not valid. */
 static const double TIME_ENDS = 253402300800.0;
 
-/* When a row began to count; false if it does not say so. */
+/* Finds when a row began to count. Returns false if that is not known. */
 static int created_at(const struct shm_proto_family *family, size_t row,
                       struct shm_timestamp *created)
 {
@@ -41,7 +41,7 @@ static char *put_created(char *out, const struct shm_proto_family *family, unsig
     return created_at(family, row, &time) ? shm_put_timestamp(out, field, time) : out;
 }
 
-/* A row's exemplars; no more than it has buckets. */
+/* Returns a row's exemplars; no more than it has buckets. */
 static struct shm_exemplars_of_rows exemplars_of(const struct shm_proto_family *family, size_t row)
 {
     const struct shm_exemplar *all = family->exemplars.first;
@@ -60,7 +60,7 @@ static struct shm_exemplars_of_rows exemplars_of(const struct shm_proto_family *
     return (struct shm_exemplars_of_rows){n == 0 ? NULL : all + from, n};
 }
 
-/* Takes the next one if it is of this bucket; or else NULL. */
+/* Takes the next exemplar if it is of this bucket; returns NULL if it is not. */
 static const struct shm_exemplar *exemplar_of(struct shm_exemplars_of_rows *left, size_t bucket)
 {
     if (left->n == 0 || left->first->bucket != bucket)
@@ -178,7 +178,7 @@ static size_t label_bytes(const uint64_t *ends, size_t row)
     return (size_t)(ends[row + 1] - ends[row]);
 }
 
-/* Of a Metric: its labels, and its value. */
+/* Returns the size of a Metric: its labels, and its value. */
 static size_t metric_bytes(const uint64_t *sizes, const uint64_t *ends, size_t row)
 {
     return label_bytes(ends, row) + shm_wire_bytes(sizes[row]);

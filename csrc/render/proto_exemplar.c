@@ -16,7 +16,7 @@ static struct shm_timestamp time_of(const struct shm_exemplar *exemplar)
     return (struct shm_timestamp){exemplar->stamp_ns / second_ns, exemplar->stamp_ns % second_ns};
 }
 
-/* A label whose value is n_bytes in hexadecimal digits. */
+/* Returns the size of a label whose value is n_bytes in hexadecimal digits. */
 static size_t pair_bytes(const char *name, size_t n_bytes)
 {
     return shm_wire_bytes(strlen(name)) + shm_wire_bytes(2 * n_bytes);
@@ -31,11 +31,13 @@ static char *put_label(char *out, const char *name, const uint8_t *bytes, size_t
     return shm_put_hex(out, bytes, n_bytes);
 }
 
-/* What is in it. */
+/* Returns the size of the message, without tag and length. */
 static size_t inner_bytes(const struct shm_exemplar *exemplar)
 {
     const struct shm_trace *trace = &exemplar->trace;
-    size_t span = shm_exemplar_has_span(exemplar) ? shm_wire_bytes(pair_bytes(SPAN_ID, sizeof trace->span)) : 0;
+    size_t span = 0;
+    if (shm_exemplar_has_span(exemplar))
+        span = shm_wire_bytes(pair_bytes(SPAN_ID, sizeof trace->span));
     return span + shm_wire_bytes(pair_bytes(TRACE_ID, sizeof trace->id)) + SHM_WIRE_DOUBLE_BYTES +
            shm_wire_bytes(shm_timestamp_bytes(time_of(exemplar)));
 }

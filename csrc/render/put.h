@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text goes to out, and the end of it comes back. There is room: see shm_text_bound(). */
+/* Functions that write text to out, where there is room (see shm_text_bound()), and return its
+ * end. */
 #ifndef SHM_PUT_H
 #define SHM_PUT_H
 
@@ -14,8 +15,8 @@
         memcpy((out) + (n_bytes) - (half), (text) + (n_bytes) - (half), (half));                   \
     } while (0)
 
-/* Here and not a call: the parts of a line have some bytes to some hundred, which are copied in less
- * time than memcpy() takes to find out how. */
+/* Writes n_bytes of text. Inline and not a call: the parts of a line have some bytes to some
+ * hundred, which are copied in less time than memcpy() takes to find out how. */
 static inline char *shm_put(char *out, const char *text, size_t n_bytes)
 {
     if (n_bytes > 32) {
@@ -35,6 +36,7 @@ static inline char *shm_put(char *out, const char *text, size_t n_bytes)
     return out + n_bytes;
 }
 
+/* Writes a string. */
 static inline char *shm_put_string(char *out, const char *text)
 {
     return shm_put(out, text, strlen(text));

@@ -33,7 +33,7 @@ static char *put_value(char *out, struct shm_column column, size_t row)
                          : shm_text_number(out, shm_number_at(column, row));
 }
 
-/* A label of an exemplar. */
+/* Writes a label of an exemplar. */
 static char *put_id(char *out, const char *name, const uint8_t *bytes, size_t n_bytes)
 {
     out = shm_put_hex(shm_put_string(out, name), bytes, n_bytes);
@@ -81,7 +81,7 @@ static char *end_line(char *out, struct shm_exemplars_of_rows *left, size_t row,
     return out;
 }
 
-/* All of a line that comes before its number. */
+/* Writes all of a line that comes before its number. */
 static char *put_head(char *out, const struct shm_text_family *family, const char *suffix,
                       size_t row)
 {
@@ -125,8 +125,8 @@ char *shm_text_scalars(char *out, const struct shm_text_family *family, const ch
     return out;
 }
 
-/* The lines of a row's buckets. They differ in le and value only: what surrounds these is put
- * together in the first line and copied from there. */
+/* Writes the lines of a row's buckets. They differ in le and value only: the text around these is
+ * put together in the first line and copied from there. */
 static char *put_buckets(char *out, const struct shm_text_family *family,
                          const struct shm_text_les *les, struct shm_counts_of_rows buckets,
                          size_t row, uint64_t *count, struct shm_exemplars_of_rows *left)

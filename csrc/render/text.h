@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Samples as text, line by line as prometheus_client prints them; the text format and OpenMetrics
- * agree on these lines. What comes between the lines (HELP, TYPE, UNIT, EOF) is the caller's.
+ * agree on these lines. The caller writes those between them (HELP, TYPE, UNIT, EOF).
  *
- *   name suffix { before , le="0.5" , after } value # {span_id="...",trace_id="..."} value seconds \n
+ *   name suffix { before , le="0.5" , after } value exemplar \n
+ *
+ * where an exemplar, if there is one, is # {span_id="...",trace_id="..."} value seconds.
  *
  * Nothing here allocates, fails or keeps anything. The caller asks for a bound, provides as much
  * room, and gets back where the text ends.
@@ -19,9 +21,9 @@
 enum { SHM_TEXT_SUFFIX_BYTES = 8 }; /* _created */
 enum { SHM_TEXT_EXEMPLAR_BYTES = 160 };  /* see put_exemplar() */
 
-/* One family. Row i has the labels `name="value",...` of sorted names: before are those that sort
- * before le, at [parts[2i], parts[2i+1]), after the others, at [parts[2i+1], parts[2i+2]). If it has
- * both, before ends in a comma, so that before and after together are all its labels. */
+/* A family. Row i has the labels `name="value",...` of sorted names: before are those that sort
+ * before le, at [parts[2i], parts[2i+1]), after the others, at [parts[2i+1], parts[2i+2]). If it
+ * has both, before ends in a comma, so that before and after together are all its labels. */
 struct shm_text_family {
     const char *name;
     size_t name_bytes;
@@ -41,16 +43,18 @@ struct shm_text_les {
 /* Escapes backslash, newline and quote. Writes at most twice n_bytes; returns the end. */
 char *shm_text_escape(char *out, const char *value, size_t n_bytes);
 
-/* Room for n_lines lines of each row, one for each le among them; les may be NULL. */
+/* Returns how many bytes n_lines lines of each row take at most, one for each le among them; les
+ * may be NULL. */
 size_t shm_text_bound(const struct shm_text_family *family, size_t n_lines,
                       const struct shm_text_les *les, struct shm_exemplars_of_rows exemplars);
 
-/* One line per row, and one for created after each if there is such a column. */
+/* Writes one line per row, and one for created after each if there is such a column. */
 char *shm_text_scalars(char *out, const struct shm_text_family *family, const char *suffix,
                        struct shm_column values, struct shm_column created,
                        struct shm_exemplars_of_rows exemplars);
 
-/* Per row: a line for each bucket, _count, _sum and _created, the last two if there is a column. */
+/* Writes for each row a line per bucket, _count, _sum and _created, the last two if there is a
+ * column. */
 char *shm_text_histograms(char *out, const struct shm_text_family *family,
                           const struct shm_text_les *les, struct shm_counts_of_rows buckets,
                           struct shm_column sums, struct shm_column created,

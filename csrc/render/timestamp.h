@@ -12,12 +12,13 @@ struct shm_timestamp {
 
 enum { SHM_TIMESTAMP_SECONDS = 1, SHM_TIMESTAMP_NANOS = 2 };
 
+/* Returns the size of the message. */
 static inline size_t shm_timestamp_bytes(struct shm_timestamp time)
 {
     return shm_wire_varint_bytes(time.seconds) + shm_wire_varint_bytes(time.nanos);
 }
 
-/* As a field. */
+/* Writes a timestamp as a field. */
 static inline char *shm_put_timestamp(char *out, unsigned field, struct shm_timestamp time)
 {
     out = shm_wire_opening(out, field, shm_timestamp_bytes(time));

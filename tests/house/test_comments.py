@@ -14,7 +14,9 @@ from tests.collector.node import ROOT
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 NAME = re.compile(r"\b(?:shm|SHM)_\w*\w\b(?!\*)")
 CALLED = re.compile(r"(?<![\w.>])([a-z]\w+)\(\)")
-FILE = re.compile(r"(?<![\w./*<{-])((?:[\w-]+/)*\w[\w-]*\.(?:py|pyx|pxi|pxd|pyi|c|h|md|toml))(?![\w(])")
+FILE = re.compile(
+    r"(?<![\w./*<{-])((?:[\w-]+/)*\w[\w-]*\.(?:py|pyx|pxi|pxd|pyi|c|h|md|toml))(?![\w(])"
+)
 
 # Functions of the C library and of the kernel that comments are about.
 FOREIGN = {"fork", "malloc", "memcpy", "mmap", "repr", "_exit", "read", "poll", "sigaction"}
@@ -78,12 +80,12 @@ def missing_files(texts: list[tuple[str, str]]) -> list[str]:
     there = {
         f"/{path.relative_to(ROOT)}" for folder in folders for path in (ROOT / folder).rglob("*.*")
     } | {f"/{path.name}" for path in ROOT.iterdir()}
-    found = []
-    for name, text in texts:
-        for file in FILE.findall(text):
-            if file not in FOREIGN_FILES and not any(one.endswith(f"/{file}") for one in there):
-                found.append(f"{name}: {file}")
-    return found
+    return [
+        f"{name}: {file}"
+        for name, text in texts
+        for file in FILE.findall(text)
+        if file not in FOREIGN_FILES and not any(one.endswith(f"/{file}") for one in there)
+    ]
 
 
 def test_comments_name_what_is_in_the_code() -> None:
@@ -92,7 +94,7 @@ def test_comments_name_what_is_in_the_code() -> None:
 
 def test_a_name_that_is_gone_is_found() -> None:
     sources = {
-        "a.h": '/* See shm_gone() and shm_here, SHM_LOST; old_helper() too; not shm_emit_* */\n'
+        "a.h": "/* See shm_gone() and shm_here, SHM_LOST; old_helper() too; not shm_emit_* */\n"
         'void shm_here(void); const char *text = "shm_gone";\n'
     }
     assert missing_names(sources) == ["a.h: SHM_LOST", "a.h: old_helper", "a.h: shm_gone"]

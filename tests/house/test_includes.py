@@ -39,7 +39,11 @@ def wrong(csrc: Path) -> list[str]:
     found = []
     for path in sources(csrc):
         name = path.relative_to(csrc)
-        if len(name.parts) != 2 or name.parts[0] not in MAY_INCLUDE or path.suffix not in (".c", ".h"):
+        if (
+            len(name.parts) != 2
+            or name.parts[0] not in MAY_INCLUDE
+            or path.suffix not in (".c", ".h")
+        ):
             found.append(f"{name}: in no room")
             continue
         room = name.parts[0]
