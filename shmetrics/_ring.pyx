@@ -2,8 +2,7 @@
 # cython: freethreading_compatible=False
 """The binding of csrc/ for a process that records. It calls C, and turns C's codes into exceptions.
 
-It has no policy and does no parsing. The collector's parts of csrc/ are bound in _drain.pyx and
-_text.pyx.
+It has no policy and does no parsing. The lane's numbers are in layout.pyx.
 
 One process records through one producer. A record is one C call that does not release the GIL, so
 threads, signal handlers and destructors cannot interleave. A Python build without the GIL turns the
@@ -46,53 +45,6 @@ STATE_NAMES = {
     SHM_PROCESS_PRIVATE: "private",
     SHM_PROCESS_REGISTERED: "registered",
 }
-
-# (name, numpy format, offset): np.dtype({...}) of one 64-byte record.
-RECORD_FIELDS = (
-    ("kind", "u1", SHM_AT_KIND),
-    ("flags", "u1", SHM_AT_FLAGS),
-    ("series", "<u4", SHM_AT_SERIES),
-    ("value", "<f8", SHM_AT_VALUE),
-    ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
-    ("duration_ns", "<u8", SHM_AT_DURATION_NS),
-    ("exception", "<u4", SHM_AT_EXCEPTION),
-    ("trace", "V16", SHM_AT_TRACE),
-    ("span", "V8", SHM_AT_SPAN),
-)
-
-KIND_SPAN_START = SHM_KIND_SPAN_START
-FLAG_CUT = SHM_FLAG_CUT
-FLAG_HOST = SHM_FLAG_HOST
-
-_ATTACH_REASONS = {
-    SHM_ATTACH_NOT_READY: "not_ready",
-    SHM_ATTACH_NOT_A_LANE: "not_a_lane",
-    SHM_ATTACH_VERSION: "layout_version",
-    SHM_ATTACH_BAD_PARTS: "bad_parts",
-    SHM_ATTACH_FOREIGN: "foreign",
-    SHM_ATTACH_TOO_SMALL: "too_small",
-}
-
-
-cdef int check_attach(int code) except -1:
-    if code != SHM_ATTACH_OK:
-        raise LaneRefused(_ATTACH_REASONS[code])
-    return 0
-
-
-cdef dict counts_dict(const shm_counts *counts):
-    return {
-        "lane": counts.lane_id,
-        "recorded": counts.recorded,
-        "waiting": counts.waiting,
-        "spilled": counts.spilled,
-        "gauge_writes": counts.gauge_writes,
-        "overflowed": counts.overflowed,
-        "dropped": {DROP_NAMES[cause]: counts.dropped[cause] for cause in range(SHM_DROPS)},
-    }
-
-
-# ---- the emitting process ----------------------------------------------------------------------
 
 # The families of this process, by shape, so that making one again finds it. They live as long as
 # the producer: a process loads this module once, even if it loads all others again.

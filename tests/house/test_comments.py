@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.collector.node import ROOT
+from tests.nodes.node import ROOT
 
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 NAME = re.compile(r"\b(?:shm|SHM)_\w*\w\b(?!\*)")

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.collector.node import ROOT
+from tests.nodes.node import ROOT
 
 CSRC = ROOT / "csrc"
 

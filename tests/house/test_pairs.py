@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.models.core import COMMENT, FUNCTION, sources
+from tests.verify.models.core import COMMENT, FUNCTION, sources
 
 OPPOSITE = {"release": "acquire", "acquire": "release"}
 ORDER = re.compile(r"memory_order_(release|acquire)")
