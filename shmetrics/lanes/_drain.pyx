@@ -123,8 +123,10 @@ cdef class SpanBuffer:
         return self.spans.lost
 
     def take(self):
-        """Return all spans, as bytes of struct shm_taken_span with its info behind each, and how many
-        they are; then there is room again."""
+        """Take all spans: return their bytes, and how many they are.
+
+        Each is a struct shm_taken_span, with its info behind it. Then there is room again.
+        """
         cdef tuple taken = (self.spans.bytes[:self.spans.used_bytes], self.spans.n)
         self.spans.used_bytes = self.spans.n = 0
         return taken

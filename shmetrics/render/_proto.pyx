@@ -111,7 +111,7 @@ cdef class Metrics:
             raise ValueError("part of an exemplar")
         self._kept.append(exemplars)
         return shm_exemplars_of_rows(<const shm_exemplar *>&exemplars[0],
-                                   <size_t>exemplars.shape[0] // sizeof(shm_exemplar))
+                                     <size_t>exemplars.shape[0] // sizeof(shm_exemplar))
 
     cdef shm_counts_of_rows _counts(self, const uint64_t[:, :] counts) except *:
         if counts.shape[0] != len(self):
