@@ -24,7 +24,7 @@ COMMANDS = ("collector", "lanes", "trace", "notifications", "top", "check", "dem
 _EXTRAS = {
     **dict.fromkeys(
         (
-            *("bcrypt", "h11", "msgspec", "numpy", "prometheus_client"),
+            *("bcrypt", "h11", "jinja2", "msgspec", "numpy", "prometheus_client"),
             *("rich", "starlette", "tomli", "yaml"),
         ),
         "collector",

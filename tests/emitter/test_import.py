@@ -13,7 +13,7 @@ from tests.nodes.node import ROOT, Node
 # The packages that the collector needs, and the parts of the standard library that are large.
 FOREIGN = {
     *("numpy", "prometheus_client", "starlette", "msgspec", "rich", "h11", "anyio"),
-    *("bcrypt", "yaml", "re2"),
+    *("bcrypt", "jinja2", "yaml", "re2"),
     *("http", "asyncio", "urllib", "email", "ssl", "logging", "json", "typing_extensions"),
     *("threading", "multiprocessing", "subprocess", "concurrent", "queue", "socketserver"),
 }

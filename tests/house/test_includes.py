@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.nodes.node import ROOT
 
 CSRC = ROOT / "csrc"

@@ -11,7 +11,10 @@ MADE = {"__pycache__", "build", "dist", "results"}
 UNIT_FILES = {"shmetrics.service", "shmetrics.sysusers", "collector.toml"}
 GENERATED = re.compile(r"shmetrics/(?:\w+/)*\w+\.c")
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
-SOURCES = {".py", ".pyi", ".pyx", ".pxi", ".pxd", ".c", ".h", ".md", ".toml", ".txt"}
+SOURCES = {
+    *(".py", ".pyi", ".pyx", ".pxi", ".pxd", ".c", ".h", ".md", ".toml", ".txt"),
+    *(".html", ".css", ".js"),
+}
 
 
 def sources(*folders: str) -> set[str]:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import re
+import sys
 import uuid
 from html.parser import HTMLParser
 from typing import Any
 
 from shmetrics.traces.reader import StoredSpan, Trace
 from shmetrics.web import trace_pages
-from shmetrics.web.node_page import hash_of
+from shmetrics.web.security_policy import hash_of
 from tests.web.test_page import EVIL
 
 BASE = str(uuid.UUID(int=1000))
@@ -118,8 +119,8 @@ def test_nothing_comes_from_another_host_and_the_policy_says_so() -> None:
 def test_a_thousand_spans_and_more() -> None:
     page = shown(*(span(id, 1 if id > 1 else 1000) for id in range(1, 1001)))
     assert len(page.bars()) == 1000
-    page = shown(*(span(id) for id in range(1, trace_pages.MOST_SPANS + 8)))
-    assert len(page.bars()) == trace_pages.MOST_SPANS
+    page = shown(*(span(id) for id in range(1, trace_pages.MAX_SPANS + 8)))
+    assert len(page.bars()) == trace_pages.MAX_SPANS
     assert "and 7 more" in page.text
 
 
@@ -149,3 +150,9 @@ def test_services_of_one_page_share_no_colour_while_there_are_enough() -> None:
     found = trace_pages.colours_of(names[:-1])
     assert set(found.values()) == set(range(trace_pages.COLOURS))
     assert set(trace_pages.colours_of(names)) == set(names)
+
+
+def test_a_trace_may_be_deeper_than_the_stack() -> None:
+    deep = sys.getrecursionlimit() + 1000
+    page = shown(*(span(id, id - 1 if id > 1 else 1000) for id in range(1001, 1001 + deep)))
+    assert len(page.bars()) == deep
