@@ -118,7 +118,7 @@ def web_config(config: Config) -> Iterator[Finding]:
     from shmetrics.http.access_rules import AccessRules
 
     rules = AccessRules(config.web_config).rules
-    yield Finding(True, f"{config.web_config}: {exposure.wanted(rules)}")
+    yield Finding(True, f"{config.web_config}: {exposure.demands(rules)}")
     key = rules.file.tls.key_file if rules.file.tls else ""
     for secret in filter(None, (config.web_config, key and rules.file.resolve(key))):
         if os.stat(secret).st_mode & 0o007:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web put together: the application, what guards it, and the server in front of both."""
+"""The web service of the collector: pages, access rules, passwords and server, wired together."""
 
 from __future__ import annotations
 
@@ -21,14 +21,29 @@ log = logging.getLogger(__name__)
 
 
 class WebService:
-    """What the daemon opens and closes."""
+    """The web service, as the daemon opens it.
+
+    Attributes:
+        server: Bound, and to be closed by the daemon.
+        exposure: Who can reach the server, in words.
+    """
 
     def __init__(
-        self, source: NodeView, config: Config, observer: Observer, traces: TraceView | None = None
+        self, node: NodeView, config: Config, observer: Observer, traces: TraceView | None = None
     ) -> None:
-        """Binds. Raises ShmetricsError, one line, for the address or the web configuration file."""
+        """Read the web configuration file and bind the address.
+
+        Args:
+            node: The collector.
+            config: Of the whole collector.
+            observer: Told of scrapes, refusals and changes of the file.
+            traces: The trace store; None without traces.
+
+        Raises:
+            ShmetricsError: One line: the file is wrong, or the address cannot be had.
+        """
         self._access = access = AccessRules(config.web_config, observer)
-        app = make_app(source, config.constant_labels, observer, traces)
+        app = make_app(node, config.constant_labels, observer, traces)
         auth = Auth(app, access, Passwords(), observer)
         self.server = Server(auth, config.address, config.web, access, observer)
         self.exposure = exposure.describe(self.server.address, access.rules)
@@ -36,7 +51,7 @@ class WebService:
             log.warning("%s", warning)
 
     async def serve(self) -> None:
-        """Answers, by the rules of the moment, until server.stop()."""
+        """Answer, and follow changes of the web configuration file, until server.stop()."""
         watching = asyncio.create_task(self._access.watch())
         try:
             await self.server.serve()

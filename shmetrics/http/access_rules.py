@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may come in, as the web configuration file says.
+"""Who may come in, as the web configuration file says, also after it has changed.
 
-The file, and those that it names, may change at any time: they are looked at twice a second.
-Whoever writes them may be at it still, or may have been killed at it. So they are read when they
-have been left alone for a second, and taken if they are right and say of all that was in force what
-becomes of it. Otherwise that is logged and counted once, and what was in force stays so.
+The file, and the files that it names, are looked at twice a second. Their writer may not have
+finished, or may have been killed. So a change is read when nobody has touched the files for a
+second. It comes into force if the files are right and no protection is missing without a word.
+Otherwise the error is logged and counted once, and the rules in force stay.
 """
 
 from __future__ import annotations
@@ -26,19 +26,24 @@ from shmetrics.http.settled_files import FilesState, SettleTimer, changed_ns, st
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
-SETTLE_SECONDS = 1.0  # so long nobody touches a file that is whole
-RETRY_SECONDS = 10.0  # what is wrong may be that there are no descriptors left
+SETTLE_SECONDS = 1.0  # a file that nobody has touched for so long is whole
+RETRY_SECONDS = 10.0  # a fault may go away by itself, such as too few descriptors
 START_TRIES = 10
 
 
 class Rules(NamedTuple):
-    """What is in force. context: None is no TLS."""
+    """What is in force.
+
+    Attributes:
+        file: The web configuration file as it was read.
+        context: For the TLS of new connections; None without TLS.
+    """
 
     file: WebFile
     context: ssl.SSLContext | None
 
-    def brings(self) -> dict[str, bool]:
-        """What a client has to bring, in words, and whether it has to."""
+    def demands(self) -> dict[str, bool]:
+        """Tell what a client has to bring: by name in words, whether it has to."""
         return {
             "TLS": self.context is not None,
             "client certificates": self.context is not None
@@ -48,16 +53,17 @@ class Rules(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What became of the files, and what to make of it: other rules, or why there are none."""
+    """The files as they are after a change, and the outcome: new rules, or why there are none."""
 
     state: FilesState
     outcome: Rules | ConfigError
 
 
 class AccessRules:
-    """The rules of a web configuration file. No path: everybody may come in.
+    """The rules of a web configuration file, kept up to date. An AccessPolicy of the server.
 
-    rules: what is in force now.
+    Attributes:
+        rules: What is in force now. Without a file everybody may come in.
     """
 
     def __init__(
@@ -67,7 +73,17 @@ class AccessRules:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Reads the file, once nobody writes it. Raises ConfigError, one line."""
+        """Read the file, when its writer has finished.
+
+        Args:
+            path: Of the web configuration file; empty for none.
+            observer: Told of each change.
+            monotonic: A clock, in seconds.
+            sleep: Waits for so many seconds.
+
+        Raises:
+            ConfigError: One line: the file or one that it names is wrong, or does not settle.
+        """
         self._path = path
         self._observer = observer
         self._monotonic = monotonic
@@ -81,41 +97,48 @@ class AccessRules:
             self._take(_first(path, sleep))
 
     async def watch(self) -> None:
-        """Looks after the files until it is cancelled; in a thread, for whoever has to go on."""
+        """Look at the files again and again until cancelled.
+
+        A thread reads them, because a disk may be slow and the loop has to go on.
+        """
         while self._path:
             await asyncio.sleep(LOOK_SECONDS)
             self._conclude(await asyncio.to_thread(self._change))
 
     def look(self) -> None:
-        """Looks once."""
+        """Look at the files once."""
         self._conclude(self._change())
 
     def _change(self) -> Change | None:
-        """Reads the files if they have changed and are left alone. Changes no rule."""
+        """Read the files if they have changed and settled. Changes no rule."""
         state = state_of(self._watched)
-        is_still = self._settling.seconds(state) >= SETTLE_SECONDS
-        is_judged = state == self._judged and not self._is_due_again()
-        if is_judged or not is_still:
+        is_settled = self._settling.seconds(state) >= SETTLE_SECONDS
+        is_judged = state == self._judged and not self._is_retry_due()
+        if is_judged or not is_settled:
             return None
         outcome: Rules | ConfigError
         try:
             file = web_file.read(self._path)
             named = {*self.rules.file.files(), *file.files()}
             if named != set(self._watched):
-                self._watched = named  # which have to be left alone, too
+                self._watched = named  # which have to settle, too
                 return None
             outcome = self._judge(Rules(file, _context(file)))
         except ConfigError as error:
             outcome = error
-        except Exception as error:  # whatever it is, it must not end the watch
+        except Exception as error:  # no fault may end the watch
             outcome = ConfigError(f"{self._path}: {type(error).__name__}: {error}")
         return Change(state, outcome) if state_of(self._watched) == state else None
 
-    def _is_due_again(self) -> bool:
+    def _is_retry_due(self) -> bool:
         return bool(self._problem) and self._monotonic() >= self._retry_at
 
     def _judge(self, rules: Rules) -> Rules:
-        """Raises ConfigError, if they may not follow those that are in force."""
+        """Return the rules, if they may follow those in force.
+
+        Raises:
+            ConfigError: Some protection is missing, and the file does not say that it ends.
+        """
         lacks = rules.file.lacks(self.rules.file)
         if (rules.context is None) != (self.rules.context is None):
             lacks = "tls_server_config: TLS begins and ends with a restart of the collector"
@@ -146,18 +169,22 @@ class AccessRules:
 
     @property
     def context(self) -> ssl.SSLContext | None:
-        """For the TLS of the next connection."""
+        """Return the context for the TLS of the next connection; None without TLS."""
         return self.rules.context
 
     def admits(self, transport: asyncio.Transport) -> bool:
-        """Whether the certificate at the other end, which is verified, is for a name that may."""
+        """Tell whether the client's certificate, already verified, has an allowed name."""
         wanted = self.rules.file.tls
         names = wanted.client_allowed_sans if wanted else []
         return not names or tls.is_for(transport.get_extra_info("peercert") or {}, names)
 
 
 def _first(path: str, sleep: Callable[[float], None]) -> Change:
-    """The rules to begin with. Raises ConfigError."""
+    """Read the rules to begin with, when the files have settled.
+
+    Raises:
+        ConfigError: They are wrong, or do not settle.
+    """
     paths = [path]
     for _ in range(START_TRIES):
         state = state_of(paths)
@@ -176,7 +203,11 @@ def _first(path: str, sleep: Callable[[float], None]) -> Change:
 
 
 def _context(file: WebFile) -> ssl.SSLContext | None:
-    """Raises ConfigError for what stands there and cannot be had."""
+    """Make the TLS context that the file asks for; None without TLS.
+
+    Raises:
+        ConfigError: The file asks for what cannot be had.
+    """
     if file.users:
         try:
             import bcrypt  # noqa: F401

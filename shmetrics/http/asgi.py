@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between h11's words and ASGI's: what a request and an answer are called on either side."""
+"""Requests and answers, translated between h11 and ASGI."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ App = Callable[
     Awaitable[None],
 ]
 
-
-# What a whole URL has before its path.
+# A whole URL, up to its path.
 _ABSOLUTE = re.compile(rb"^https?://[^/?#]*", re.IGNORECASE)
 
 
 class ClientGone(OSError):
-    """There is nobody to answer any more."""
+    """The client has left before its answer was complete."""
 
 
 def scope(request: h11.Request, transport: asyncio.BaseTransport) -> Message:
-    """A request as an application gets it.
+    """Make an ASGI scope of a request.
 
-    Its target may be a whole URL, as a proxy is asked. Where that says we are is nothing to us, nor
-    is the header Host: answers depend on neither.
+    The request's target may be a whole URL, as in a request to a proxy. Its host is ignored, as is
+    the header Host: no answer depends on them.
     """
     path, _, query = _ABSOLUTE.sub(b"", request.target).partition(b"?")
     path = path or b"/"
@@ -53,15 +52,15 @@ def scope(request: h11.Request, transport: asyncio.BaseTransport) -> Message:
 
 
 async def receive() -> Message:
-    """The body of a request: there is none."""
+    """Return the body of a request, which is always empty."""
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
 def response(status: int, headers: list[tuple[bytes, bytes]]) -> h11.Response:
-    """The head of an answer."""
+    """Make the head of an answer."""
     return h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)
 
 
 def date() -> tuple[bytes, bytes]:
-    """The header that says when."""
+    """Make the header Date, of now."""
     return b"date", formatdate(usegmt=True).encode()

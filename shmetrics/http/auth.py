@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands between a request and the application: rate, password, added headers."""
+"""The check of each request before the application sees it: rate, password; and added headers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LATER = {"retry-after": "1"}
 
 
 class TokenBucket:
-    """Holds so many requests, and gets one more per interval."""
+    """A token bucket: holds a burst of requests, and gains one per interval."""
 
     def __init__(self, rate: RateLimit, now: Callable[[], float] = time.monotonic) -> None:
         self.rate = rate
@@ -32,7 +32,7 @@ class TokenBucket:
         self._since = now()
 
     def take(self) -> bool:
-        """Whether there was one; always, if there is no limit."""
+        """Take a token; return whether there was one. Without a limit there always is."""
         interval = self.rate.interval_seconds
         if not interval:
             return True
@@ -46,7 +46,7 @@ class TokenBucket:
 
 
 class Auth:
-    """An application in front of another one. It knows the access's rules of now."""
+    """An ASGI application in front of another one, which applies the rules in force."""
 
     def __init__(
         self, app: App, access: AccessRules, passwords: Passwords, observer: Observer
@@ -71,7 +71,7 @@ class Auth:
         await app(scope, receive, send_with_headers if added else send)
 
     async def _refusal(self, scope: Message) -> PlainTextResponse | None:
-        """What to answer instead; None: nothing speaks against the request."""
+        """Return the answer to a request that is refused; None if the application may answer."""
         file = self._access.rules.file
         if self._bucket.rate != file.rate:
             self._bucket = TokenBucket(file.rate)
@@ -92,8 +92,13 @@ class Auth:
         return PlainTextResponse("401 user and password, please\n", 401, _CHALLENGE)
 
     async def _are_right(self, user: bytes, password: bytes, client: str) -> bool:
-        """Whether they are, by the rules in force once that is known: others may have come while
-        they waited for their turn. Raises Busy."""
+        """Check a user's password by the rules that are in force when the answer is known.
+
+        The check may wait for its turn, and the rules may change meanwhile; then it begins again.
+
+        Raises:
+            Busy: Too many passwords are being checked.
+        """
         while users := self._access.rules.file.users:
             are_right = await self._passwords.are_right(users, user, password, client)
             if self._access.rules.file.users == users:
@@ -102,7 +107,7 @@ class Auth:
 
 
 def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
-    """User and password of an Authorization header; None if there is no good one."""
+    """Return user and password of the Authorization header; None unless there is one good one."""
     found = [value for name, value in headers if name.lower() == b"authorization"]
     scheme, _, encoded = (found[0] if len(found) == 1 else b"").partition(b" ")
     if scheme.lower() != b"basic":
@@ -117,7 +122,10 @@ def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] 
 def _join(
     headers: Iterable[tuple[bytes, bytes]], added: Iterable[tuple[str, str]]
 ) -> list[tuple[bytes, bytes]]:
-    """The headers with those added that are not there just so; of two policies both hold."""
+    """Append the added headers, but for those that are there with the same value.
+
+    A header of another value stays, so that of two content security policies both hold.
+    """
     joined = list(headers)
     for name, value in added:
         pair = (name.encode(), value.encode())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A listening socket of our own, so that an address that cannot be had is known at once."""
+"""The listening socket, bound at the start, so that a wrong address is known at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from shmetrics.errors import ShmetricsError
 
 
 def bind(address: Address) -> socket.socket:
-    """A listening socket. Raises ShmetricsError, one line, if the address cannot be had."""
+    """Open a listening socket that does not block.
+
+    Raises:
+        ShmetricsError: One line: the address cannot be had, and why.
+    """
     everywhere = not address.host and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if everywhere or ":" in address.host else socket.AF_INET
     try:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP/1.1 connection: requests out of bytes, an ASGI application's answers back, in limits.
+"""One HTTP/1.1 connection: bytes to requests, the application's answers to bytes, within limits.
 
-h11 knows the protocol; this knows sizes and time. No request here has a body, so that a request is
-its head: it has to be whole within a time and a size. An answer goes out in pieces, each when the
-one before it is gone: a client that does not read costs a piece and a reference to the answer, and
-that for a limited time.
+h11 knows the protocol; this module limits sizes and times. No request has a body here, so a request
+is its head, which has to be complete within a time and a size. An answer is sent in pieces, each
+when the kernel has taken the one before it. So a client that does not read costs one piece and a
+reference to the answer, for a limited time.
 """
 
 from __future__ import annotations
@@ -17,52 +17,62 @@ from typing import Protocol
 
 import h11
 
-from shmetrics.config import Web
+from shmetrics.config.options import Web
 from shmetrics.http import asgi, refusals
 from shmetrics.http.asgi import App, Message
 
 PIECE_BYTES = 256 * 1024
-# A client that is refused may still be sending. Closed at once, its kernel would throw away the
-# reason unread.
+# A client that is refused may still be sending. If the connection were closed at once, the client's
+# kernel would drop the answer unread.
 LINGER_SECONDS = 2.0
 
 
 class Phase(enum.IntEnum):
-    """What a connection is at. Where too many are open, they give way in this order."""
+    """What a connection is doing. Where too many are open, they give way in this order."""
 
-    LEAVING = 0  # has had its last answer
-    ASKING = 1  # has sent no whole request yet, or none since the last
-    TAKING = 2  # takes its answer
-    WAITING = 3  # for the application; does not give way
+    LEAVING = 0  # has been sent its last answer
+    ASKING = 1  # has sent no complete request since it began, or since its last answer
+    TAKING = 2  # is being sent its answer
+    WAITING = 3  # waits for the application; does not give way
 
 
 class Owner(Protocol):
-    """Who looks after all connections."""
+    """The server, as a connection sees it."""
 
     def admits(self, connection: Connection) -> bool:
-        """Whether this client may ask; decided once, when it has connected."""
+        """Tell whether this client may ask at all; called once, when it has connected."""
 
     def keeps(self, connection: Connection) -> bool:
-        """Whether there may be another request on this connection."""
+        """Tell whether the connection may have another request."""
 
     def sending(self, connection: Connection) -> None:
-        """An answer begins to go out: connection.answer."""
+        """Hear that a piece of an answer is about to be sent; connection.answer is that answer."""
 
     def answered(self) -> None:
-        """An answer is out, and what comes next has not begun."""
+        """Hear that an answer was sent, before the next request is read."""
 
     def failed(self, target: bytes, error: Exception) -> None:
-        """The application made no answer to a request for this."""
+        """Hear that the application raised an error for a request of this target."""
 
-    def refused(self, reason: str) -> None: ...
-    def lost(self, connection: Connection) -> None: ...
+    def refused(self, reason: str) -> None:
+        """Hear that a client is refused or cut off: a reason of shmetrics.http.refusals."""
+
+    def lost(self, connection: Connection) -> None:
+        """Hear that the connection has ended."""
 
 
 class Connection(asyncio.Protocol):
-    """Begins with the accepted socket; the time for the first request includes TLS's handshake.
+    """A client's connection, from the accepted socket to its end.
 
-    since: when it last got on, on the loop's clock. answer: what its client has yet to take, which
-    others may take as well. piece: what of it is its own.
+    The time for the first request includes the handshake of TLS.
+
+    Attributes:
+        phase: What the connection is doing.
+        since: When it last made progress, on the loop's clock, in seconds.
+        answer: What its client has yet to take; other connections may share it.
+        piece: The part of the answer that this connection alone keeps in memory.
+        transport: None before and after.
+        opening: The task that makes the transport; set by the owner.
     """
 
     def __init__(self, app: App, limits: Web, owner: Owner) -> None:
@@ -80,7 +90,7 @@ class Connection(asyncio.Protocol):
         self._head_only = False
         self._heard_all = False
         self.transport: asyncio.Transport | None = None
-        self.opening: asyncio.Task[None] | None = None  # set by the owner
+        self.opening: asyncio.Task[None] | None = None
         self.answer: Sized = b""
         self.piece = b""
         self._enter(Phase.ASKING, limits.request_seconds)
@@ -93,7 +103,7 @@ class Connection(asyncio.Protocol):
         self._timer = None if seconds is None else self._loop.call_later(seconds, self._late)
 
     def _late(self) -> None:
-        """The time for this phase is over."""
+        """End the connection: the time for its phase is over."""
         idle = self._asked_before and not self._h11.trailing_data[0]
         if self.phase is Phase.TAKING:
             self._owner.refused(refusals.SLOW_READER)
@@ -105,14 +115,14 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def abort(self) -> None:
-        """Ends it at once, whatever it is at."""
+        """End the connection at once, whatever it is doing."""
         if self.transport is not None:
             self.transport.abort()
         elif self.opening is not None:
             self.opening.cancel()
 
     def finish(self) -> None:
-        """Ends it after the answer that is under way."""
+        """End the connection after the answer that is under way, if there is one."""
         if self.phase is Phase.ASKING and self.transport is not None:
             self.transport.close()
         elif self.phase is Phase.ASKING:
@@ -123,7 +133,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        # Written is what the kernel has taken. (asyncio's TLS pauses at its limit, its TCP above.)
+        # Writing pauses until the kernel has taken everything. (asyncio's TLS pauses at the limit
+        # that is set here, its TCP above that.)
         transport.set_write_buffer_limits(1 if transport.get_extra_info("sslcontext") else 0, 0)
         if not self._owner.admits(self):
             self._owner.refused(refusals.CLIENT_NAME)
@@ -135,7 +146,7 @@ class Connection(asyncio.Protocol):
         if exc is not None and self.phase in (Phase.WAITING, Phase.TAKING):
             self._owner.refused(refusals.GONE)
         if self.transport is not None:
-            self.transport.close()  # TLS's own does not know in CPython 3.10
+            self.transport.close()  # in CPython 3.10 the transport of TLS does not know
         self.transport = None
         self.answer = self.piece = b""
         self._writable.set()
@@ -148,7 +159,10 @@ class Connection(asyncio.Protocol):
         self._writable.set()
 
     def eof_received(self) -> bool:
-        """Keep the half that can be written for an answer that is due; TLS has no such half."""
+        """Return whether to keep the connection open for writing.
+
+        An answer that is due can still be sent, but not with TLS, which has no half-open state.
+        """
         assert self.transport is not None
         self._heard_all = True
         return self.phase in (Phase.WAITING, Phase.TAKING) and self.transport.can_write_eof()
@@ -161,14 +175,14 @@ class Connection(asyncio.Protocol):
                 self._enter(Phase.ASKING, self._limits.request_seconds)
             self._h11.receive_data(data)
             self._read()
-        else:  # the next request, before this one is answered: it can wait, and nothing after it
+        else:  # the next request, before this one is answered: keep it, and read no further
             self._h11.receive_data(data)
             self.transport.pause_reading()
 
     # ---- requests -----------------------------------------------------------------------------
 
     def _read(self) -> None:
-        """Goes as far as what has come allows."""
+        """Read a request, if all of it has come, and serve it."""
         try:
             event = self._h11.next_event()
             if not isinstance(event, h11.Request):
@@ -194,7 +208,7 @@ class Connection(asyncio.Protocol):
         self._task = self._loop.create_task(self._serve(event))
 
     def _refuse(self, status: int, why: str) -> None:
-        """Answers without the application, and lets the client go."""
+        """Answer without the application, and end the connection."""
         assert self.transport is not None
         body = f"{status} {why}\n".encode()
         if self._h11.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -206,7 +220,7 @@ class Connection(asyncio.Protocol):
         self._leave(LINGER_SECONDS)
 
     def _leave(self, seconds: float) -> None:
-        """Nothing more is said here; the client has some seconds to take it."""
+        """Send no more; the client has some seconds to take what was sent."""
         assert self.transport is not None
         self._enter(Phase.LEAVING, seconds)
         self.answer = b""
@@ -214,11 +228,11 @@ class Connection(asyncio.Protocol):
             return
         self._read_on()
         if self._heard_all or not self.transport.can_write_eof():
-            self.transport.close()  # what is written goes out; there is nothing left to hear
+            self.transport.close()  # what was written is still sent; nothing is left to read
             return
         try:
             self.transport.write_eof()
-        except OSError:  # the client has left since its answer went out
+        except OSError:  # the client has left since its answer was sent
             self._owner.refused(refusals.GONE)
             self.abort()
 
@@ -254,7 +268,7 @@ class Connection(asyncio.Protocol):
         limits = self._limits
         self._enter(Phase.ASKING, limits.request_seconds if waiting else limits.idle_seconds)
         self._read_on()
-        self._owner.answered()  # whereupon this one may have had to give way
+        self._owner.answered()  # which may make this connection give way
         if self.transport is None or self.transport.is_closing():
             return
         if waiting:
@@ -263,14 +277,23 @@ class Connection(asyncio.Protocol):
             self._end_if_heard_all()
 
     def _end_if_heard_all(self) -> None:
-        """End what can have no further request: its end came while its last answer went out, which
-        did not say that it was the last. asyncio does not look at the socket any more."""
+        """End a connection that can have no further request.
+
+        The client ended its half while an answer was being sent that did not say "close". asyncio
+        does not watch the socket any more, so nothing else would end the connection.
+        """
         if self._heard_all and self.transport is not None:
             self.transport.close()
 
     async def _send(self, message: Message) -> None:
-        """The application's answer: its start, and its body in one piece or several. Where it is
-        made while it goes out, the start says of what: "answer". Raises Gone."""
+        """Send the application's answer: its start, then its body in one message or several.
+
+        An answer that is made while it is sent has the extra key "answer" in its start: what it is
+        made of, whose length is the memory that it holds until the last client has taken it.
+
+        Raises:
+            ClientGone: There is nobody to answer any more.
+        """
         if self._is_gone():
             raise asgi.ClientGone
         if message["type"] == "http.response.start":
@@ -287,11 +310,16 @@ class Connection(asyncio.Protocol):
             await self._send_body(body)
         if not message.get("more_body", False):
             self._write(h11.EndOfMessage())
-            # Not before, or who gives way between two requests would lose the end of an answer.
+            # Without this a connection that gives way between two requests could lose the end of
+            # its answer.
             await self._writable.wait()
 
     async def _send_body(self, body: bytes) -> None:
-        """Raises Gone."""
+        """Send one message of a body, in pieces.
+
+        Raises:
+            ClientGone: There is nobody to answer any more.
+        """
         if self.answer:
             self.piece = body
         else:
@@ -312,14 +340,14 @@ class Connection(asyncio.Protocol):
             self.transport.write(data or b"")
 
     def _read_on(self) -> None:
-        """Take up reading again, where it was paused."""
+        """Resume reading, if it was paused."""
         assert self.transport is not None
-        with contextlib.suppress(AttributeError):  # CPython 3.10's TLS, once its socket is gone
+        with contextlib.suppress(AttributeError):  # from TLS in CPython 3.10, without its socket
             self.transport.resume_reading()
 
     def _is_gone(self) -> bool:
-        """Whether there is nobody to answer any more."""
+        """Tell whether the client has left."""
         try:
             return self.transport is None or self.transport.is_closing()
-        except AttributeError:  # CPython 3.10's TLS does not know either, once its socket is gone
+        except AttributeError:  # from TLS in CPython 3.10, without its socket
             return True

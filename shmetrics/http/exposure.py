@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who can come to where the server listens, in words: said at the start, so that nobody finds out
-later."""
+"""Who can reach the server, and what they have to bring: in words, for the log at the start."""
 
 from __future__ import annotations
 
@@ -12,7 +11,12 @@ from shmetrics.http.access_rules import Rules
 
 
 def describe(address: Address, rules: Rules) -> str:
-    """Where it listens, for whom, and what a client has to bring. address: as it was bound."""
+    """Tell from where the server can be reached, and what a client has to bring.
+
+    Args:
+        address: As it was bound.
+        rules: Those in force.
+    """
     host = ipaddress.ip_address(address.host)
     if host.is_loopback:
         where = "this node only"
@@ -20,26 +24,26 @@ def describe(address: Address, rules: Rules) -> str:
         where = f"every interface, port {address.port}"
     else:
         where = f"the network at {address}"
-    return f"{where}; {wanted(rules)}"
+    return f"{where}; {demands(rules)}"
 
 
-def wanted(rules: Rules) -> str:
-    """What a client has to bring."""
-    brings = [name for name, there in rules.brings().items() if there]
-    return ", ".join(brings) or "no TLS, no passwords"
+def demands(rules: Rules) -> str:
+    """Tell what a client has to bring."""
+    demanded = [name for name, is_demanded in rules.demands().items() if is_demanded]
+    return ", ".join(demanded) or "no TLS, no passwords"
 
 
 def warnings(address: Address, rules: Rules) -> Iterator[str]:
-    """What somebody who listens to the network may not have meant."""
+    """Yield a warning for each risk that an operator may not have meant to take."""
     if ipaddress.ip_address(address.host).is_loopback:
         return
-    brings = rules.brings()
-    if not (brings["passwords"] or brings["client certificates"]):
+    demanded = rules.demands()
+    if not (demanded["passwords"] or demanded["client certificates"]):
         yield (
             f"{address}: whoever reaches this node can read all of its metrics; name a "
             "--web-config with passwords or client certificates, or listen on 127.0.0.1"
         )
-    if brings["passwords"] and not brings["TLS"]:
+    if demanded["passwords"] and not demanded["TLS"]:
         yield (
             f"{address}: passwords cross the network for everybody to read; add tls_server_config "
             f"to {rules.file.path}"

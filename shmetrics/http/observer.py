@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the web tells of itself while it answers."""
+"""What the server and the pages report of their own work, for whoever counts it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Told as it happens, in the loop's thread."""
+    """Hears of each event when it happens, in the loop's thread."""
 
     def scraped(self, seconds: float, size_bytes: int) -> None:
-        """A scrape was answered: what it took, and its size uncompressed."""
+        """Hear that a scrape was answered: how long it took, and its size uncompressed."""
 
     def rendered(self) -> None:
-        """Every lane was drained and the numbers taken; for one scrape or for many."""
+        """Hear that all lanes were drained and tables made, for one scrape or for many."""
 
     def refused(self, reason: str) -> None:
-        """A client got no answer, or was cut off; one of shmetrics.http.refusals."""
+        """Hear that a client got no answer or was cut off: a reason of shmetrics.http.refusals."""
 
     def reloaded(self, result: str) -> None:
-        """The web configuration file has changed: "taken" or "refused"."""
+        """Hear that the web configuration file has changed: "taken" or "refused"."""
 
 
 class NullObserver:
-    """Counts nothing."""
+    """Ignores all events."""
 
     def scraped(self, seconds: float, size_bytes: int) -> None:
         pass

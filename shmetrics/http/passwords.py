@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a password is right, at a price that a flood of wrong ones cannot drive up.
+"""The check of passwords, at a cost that a flood of wrong ones cannot raise.
 
-bcrypt takes a tenth of a second by design. It runs in a thread, one at a time; what was right once
-is remembered as a keyed digest, so that a scraper pays once. Whose password is not known yet takes
-his turn: see fair_queue.py. Names take none: guessers know the scraper's, and an unknown user waits
-and costs as much as a known one, so that the time tells no names.
+bcrypt takes a tenth of a second by design. It runs in a thread, one check at a time. A password
+that was right is remembered as a keyed digest, so that a scraper pays once. Other checks wait in a
+fair queue, by address. They do not queue by user name: who guesses passwords knows the scraper's
+name. An unknown user waits and costs as much as a known one, so the time does not tell names.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from shmetrics.http.fair_queue import FairQueue, Full
 
 MAX_REMEMBERED = 256
-_MAX_BCRYPT_BYTES = 72  # bcrypt looks at no more
+_MAX_BCRYPT_BYTES = 72  # bcrypt ignores what follows
 _SALT_END = 29  # $2b$10$ and 22 characters
 _ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-# Nobody's password, of the length of a digest.
+# In place of a hash's digest: no password has this one.
 _DIGEST = "".join(secrets.choice(_ALPHABET) for _ in range(31)).encode()
 
 
@@ -32,7 +32,7 @@ class Busy(Exception):
 
 
 def matches(password: bytes, hash_: bytes) -> bool:
-    """Whether bcrypt makes this hash of this password."""
+    """Tell whether bcrypt makes this hash of this password."""
     import bcrypt
 
     return bcrypt.checkpw(password[:_MAX_BCRYPT_BYTES], hash_)
@@ -40,7 +40,7 @@ def matches(password: bytes, hash_: bytes) -> bool:
 
 @dataclass(eq=False)
 class _Check:
-    """What has to be found out, once for all who bring the same."""
+    """One check, shared by all requests with the same user and password."""
 
     proof: bytes
     password: bytes
@@ -49,7 +49,7 @@ class _Check:
 
 
 class Passwords:
-    """Those that are being checked, and those that were right."""
+    """Checks passwords, and remembers those that were right."""
 
     def __init__(self, check: Callable[[bytes, bytes], bool] = matches) -> None:
         self._check = check
@@ -62,7 +62,17 @@ class Passwords:
     async def are_right(
         self, users: Mapping[bytes, bytes], user: bytes, password: bytes, client: str
     ) -> bool:
-        """Whether users has this user with this password. client: its address. Raises Busy."""
+        """Tell whether this user has this password.
+
+        Args:
+            users: Hashes of bcrypt, by user.
+            user: As the request gives it.
+            password: As the request gives it.
+            client: The address that the request came from.
+
+        Raises:
+            Busy: Too many checks wait already.
+        """
         hash_ = users.get(user) or _nobodys(users)
         proof = self._proof(user, password, hash_)
         if proof in self._right:
@@ -85,7 +95,7 @@ class Passwords:
         return check
 
     async def _work(self) -> None:
-        """Finds out one after the other, until none is left."""
+        """Do one check after the other, until none is left."""
         try:
             while self._queue:
                 check = self._queue.next()
@@ -102,7 +112,7 @@ class Passwords:
         del self._checks[check.proof]
         if isinstance(found, Exception):
             check.found.set_exception(found)
-            check.found.exception()  # those who asked may have left
+            check.found.exception()  # marks it as seen: all who asked may have left
             return
         check.found.set_result(found)
         if found:
@@ -111,7 +121,7 @@ class Passwords:
                 self._right.popitem(last=False)
 
     def _proof(self, *parts: bytes) -> bytes:
-        """What stands for these bytes, and says nothing of them to who has not the key."""
+        """Make a keyed digest, which without the key says nothing of these bytes."""
         digest = hashlib.blake2b(key=self._key)
         for part in parts:
             digest.update(len(part).to_bytes(8, "little") + part)
@@ -119,5 +129,5 @@ class Passwords:
 
 
 def _nobodys(users: Mapping[bytes, bytes]) -> bytes:
-    """A hash that no password has, and that takes as long as the costliest user's."""
+    """Make a hash that no password has, as costly to check as the costliest user's."""
     return max(users.values(), key=lambda hash_: hash_[4:6])[:_SALT_END] + _DIGEST

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP server in the collector's own event loop, on a socket that we bind ourselves.
+"""The HTTP server: accepts connections in the running event loop, and decides which give way.
 
-Why h11 under starlette, and connections of our own: what matters here is who gives way when there
-are too many, how long a client may take for a request and for an answer, and which certificate the
-next connection gets. Servers that are made for applications leave that to a proxy in front of them:
-uvicorn limits the size of a head, answers everybody with 503 over a number of connections, waits
-for the rest of a request or a slow reader for ever, and keeps the TLS context that it started with;
-aiohttp and hypercorn are alike in this. granian brings its own runtime and worker processes, which
-would have to be told every number first. h11 does the protocol, connection.py has the clock, and
-this module the table of all connections. The application is ASGI, so that either can be replaced.
+Why not a server that exists already: what matters here is which connection gives way when there are
+too many, how long a client may take for a request and for an answer, and which certificate the next
+connection gets. Servers for applications leave that to a proxy in front of them. uvicorn limits the
+size of a head and answers 503 above a number of connections, but it waits for ever for the rest of
+a request or for a slow reader, and keeps the TLS context that it started with; aiohttp and
+hypercorn are alike in this. granian has its own runtime and worker processes, to which every number
+would have to be copied first. So h11 does the protocol, connection.py the limits of one connection,
+and this module the limits of all. The application is ASGI, so that either side can be replaced.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import socket
 import ssl
 from typing import Protocol
 
-from shmetrics.config import Web
 from shmetrics.config.address import Address
+from shmetrics.config.options import Web
 from shmetrics.http import refusals
 from shmetrics.http.asgi import App
 from shmetrics.http.bind import bind
@@ -35,27 +35,27 @@ log = logging.getLogger(__name__)
 BACKLOG = 512
 ACCEPTS_AT_A_TIME = 64  # then the loop looks after the others
 GRACE_SECONDS = 2.0
-KERNEL_BYTES = 256 * 1024  # of an answer; left to itself the kernel takes megabytes for each
-STALLED_SECONDS = 1.0  # a reader that got on since then does not give way
-CROWDED_SECONDS = 0.1  # until somebody may have stalled
-ACCEPT_PAUSE_SECONDS = 1.0  # after an error that will not go by itself
+KERNEL_BYTES = 256 * 1024  # of an answer; without a limit the kernel takes megabytes for each
+STALLED_SECONDS = 1.0  # a client that took something since then does not give way
+CROWDED_SECONDS = 0.1  # until the next look for a connection that can give way
+ACCEPT_PAUSE_SECONDS = 1.0  # after an error that would come again at once
 
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class AccessPolicy(Protocol):
-    """How clients come in, as of now."""
+    """Which clients may come in, by the rules in force."""
 
     @property
     def context(self) -> ssl.SSLContext | None:
-        """For the TLS of the next connection; None: there is no TLS."""
+        """Return the context for the TLS of the next connection; None without TLS."""
 
     def admits(self, transport: asyncio.Transport) -> bool:
-        """Whether the client at the other end may ask at all."""
+        """Tell whether the client at the other end may ask at all."""
 
 
 class OpenAccess:
-    """For everybody, without TLS."""
+    """Lets everybody in, without TLS."""
 
     context = None
 
@@ -64,7 +64,7 @@ class OpenAccess:
 
 
 class Server:
-    """Listens from its construction on, answers while serve() runs."""
+    """Listens from its construction on, and answers while serve() runs."""
 
     def __init__(
         self,
@@ -74,7 +74,18 @@ class Server:
         access: AccessPolicy = OpenAccess(),  # noqa: B008
         observer: Observer = NullObserver(),  # noqa: B008
     ) -> None:
-        """Binds. Raises ShmetricsError, one line, if the address cannot be had."""
+        """Bind the address.
+
+        Args:
+            app: Makes the answers.
+            address: Where to listen.
+            limits: Of sizes, times and numbers.
+            access: Which clients may come in.
+            observer: Told of each refusal.
+
+        Raises:
+            ShmetricsError: One line: the address cannot be had.
+        """
         self._app = app
         self._address = address
         self._limits = limits
@@ -94,12 +105,12 @@ class Server:
 
     @property
     def address(self) -> Address:
-        """Where it listens: the address and the port that were really taken."""
+        """Return the address and the port that were bound."""
         return Address(*self._socket.getsockname()[:2])
 
     @property
     def url(self) -> str:
-        """Where a client on this node finds it."""
+        """Return the URL for a client on this node."""
         host, port = self.address
         if not self._address.host:  # every interface, of both protocols where there are two
             host = "127.0.0.1"
@@ -108,12 +119,14 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """Return the number of open connections."""
         return len(self._connections)
 
     async def serve(self) -> None:
-        """Answers until stop(). What is under way then has two seconds; a client that does not
-        read is left."""
+        """Answer until stop().
+
+        Answers that are under way then have GRACE_SECONDS; clients that do not read are cut off.
+        """
         self._loop = asyncio.get_running_loop()
         self._listen(True)
         await self._told_to_stop.wait()
@@ -137,23 +150,23 @@ class Server:
                 await asyncio.wait_for(self._nobody.wait(), seconds)
 
     def stop(self) -> None:
-        """Ends serve() soon. May be called before it began, and by another thread."""
+        """End serve() soon. May be called before serve() began, and by another thread."""
         if self._loop is None:
             self._told_to_stop.set()
         else:
             self._loop.call_soon_threadsafe(self._told_to_stop.set)
 
     def close(self) -> None:
-        """Gives the address back, also if serve() never ran."""
+        """Close the listening socket, also if serve() never ran."""
         self._socket.close()
 
-    # ---- who comes in -------------------------------------------------------------------------
+    # ---- accepting ----------------------------------------------------------------------------
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_A_TIME):
             full = len(self._connections) >= self._limits.max_connections
             least = self._least_loss() if full else None
-            if full and least is None:  # all are being answered: it waits in the kernel's queue
+            if full and least is None:  # none can give way: clients wait in the kernel's queue
                 self._crowded = True
                 self._listen(False)
                 loop = asyncio.get_running_loop()
@@ -173,7 +186,7 @@ class Server:
             self._begin(accepted)
 
     def _cannot_accept(self, error: OSError) -> None:
-        """An open file is got from who waits; if that does not help, we wait ourselves."""
+        """Free a descriptor by ending a connection; if there is none to end, pause."""
         least = self._least_loss()
         if error.errno in _NO_DESCRIPTORS and least is not None:
             self._end(least, refusals.DESCRIPTORS)
@@ -183,7 +196,11 @@ class Server:
             self._resuming = loop.call_later(ACCEPT_PAUSE_SECONDS, self._listen, True)
 
     def _least_loss(self) -> Connection | None:
-        """Who gives way, if somebody has to: not who is being answered, or takes an answer well."""
+        """Return the connection that gives way if one has to; None if none can.
+
+        A connection that waits for the application does not, nor does one whose client takes its
+        answer.
+        """
         stalled = asyncio.get_running_loop().time() - STALLED_SECONDS
         idle = (
             one
@@ -210,7 +227,7 @@ class Server:
     async def _open(
         self, connection: Connection, accepted: socket.socket, context: ssl.SSLContext | None
     ) -> None:
-        """Makes a transport of the socket, after TLS's handshake if there is TLS."""
+        """Make a transport of the socket, after the handshake of TLS if there is TLS."""
         if connection not in self._connections:  # has given way already
             accepted.close()
             connection.connection_lost(None)
@@ -224,7 +241,7 @@ class Server:
             )
         except OSError:  # ssl.SSLError is one
             self._observer.refused(refusals.TLS)
-        except Exception as error:  # TLS's transports do not know all ways in which a client leaves
+        except Exception as error:  # asyncio's TLS does not know all ways in which clients leave
             self._observer.refused(refusals.TLS)
             self._warn("a handshake", error)
         finally:
@@ -232,25 +249,28 @@ class Server:
                 connection.connection_lost(None)
 
     def _end(self, connection: Connection, reason: str) -> None:
-        """Its descriptor is free a moment later; its place is free now."""
+        """End a connection: its place is free now, its descriptor a moment later."""
         self._observer.refused(reason)
         del self._connections[connection]
         self._ending.add(connection)
         connection.abort()
 
-    # ---- what connections tell: see connection.Owner ------------------------------------------
+    # ---- for connections: see connection.Owner ------------------------------------------------
 
     def admits(self, connection: Connection) -> bool:
         assert connection.transport is not None
         return self._access.admits(connection.transport)
 
     def keeps(self, connection: Connection) -> bool:
-        """Not if another certificate, or other names of clients, are in force since it began."""
+        """Tell whether the TLS context is still the one with which the connection began."""
         stopping = self._told_to_stop.is_set()
         return not stopping and self._connections.get(connection) is self._access.context
 
     def sending(self, connection: Connection) -> None:
-        """Answers that wait to be taken have a limit together; an answer to many counts once."""
+        """End slow connections while the answers that wait to be taken exceed their limit.
+
+        An answer that several connections share counts once.
+        """
         while True:
             taking = [one for one in self._connections if one.phase is Phase.TAKING]
             sizes = {id(one.answer): len(one.answer) for one in taking}
@@ -265,7 +285,7 @@ class Server:
         self._warn(f"no answer to {target[:200].decode('ascii', 'replace')}", error)
 
     def _warn(self, what: str, error: Exception) -> None:
-        """Of a fault that clients can repeat as they like."""
+        """Log a fault that clients can repeat as they like, each kind at most once a minute."""
         kind = type(error).__name__
         self._rate_limited.warning(kind, f"{what}: {kind}: {error}")
         log.debug("%s", what, exc_info=error)
@@ -274,7 +294,7 @@ class Server:
         self._observer.refused(reason)
 
     def answered(self) -> None:
-        """Somebody may give way again."""
+        """Accept again, if accepting had paused because no connection could give way."""
         if self._crowded and self._resuming is not None:
             self._crowded = False
             self._resuming.cancel()

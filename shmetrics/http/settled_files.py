@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that somebody may be writing: how they look, and since when they look like that."""
+"""Files that somebody may be writing: their state, and since when it has not changed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-# What tells one state of some files from another.
+# By path, what stat says of each file. A change of the contents changes this.
 FilesState = dict[str, tuple[int, ...]]
 
 
 def state_of(paths: Iterable[str]) -> FilesState:
-    """How they look now; of one that cannot be looked at, why."""
+    """Return the state of some files now; for one that cannot be looked at, the errno."""
     found: FilesState = {}
     for path in paths:
         try:
@@ -26,12 +26,12 @@ def state_of(paths: Iterable[str]) -> FilesState:
 
 
 def changed_ns(state: FilesState) -> int:
-    """When the newest of them was changed last, by the wall clock; 0 if none is there."""
-    return max((look[-1] for look in state.values() if len(look) > 1), default=0)
+    """Return when the newest file was changed last, by the wall clock; 0 if there is none."""
+    return max((status[-1] for status in state.values() if len(status) > 1), default=0)
 
 
 class SettleTimer:
-    """Knows since when some files have been left alone."""
+    """Measures for how long some files have not changed."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -39,7 +39,7 @@ class SettleTimer:
         self._since = monotonic()
 
     def seconds(self, state: FilesState) -> float:
-        """For how long every look has found this state; 0 at the first."""
+        """Return for how long every call was given this state; 0 for a new one."""
         now = self._monotonic()
         if state != self._state:
             self._state, self._since = state, now

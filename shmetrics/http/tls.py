@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The TLS of a web configuration file, in terms of OpenSSL.
+"""The TLS settings of a web configuration file, as a context of Python's ssl.
 
-The format is Go's. What Python's ssl cannot do is refused, with the nearest that it can: requests
-for a certificate that nobody verifies, more than one curve, a choice among the suites of TLS 1.3.
+The format is that of Go programs. Settings that Python's ssl cannot follow are refused, and the
+error names the nearest that it can: certificates that nobody verifies, more than one curve, a
+choice among the suites of TLS 1.3.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ _SUITES_12 |= {  # their older names
 
 
 def context_of(file: WebFile) -> ssl.SSLContext | None:
-    """The context for new connections; None if the file wants no TLS.
+    """Make the context for new connections; None if the file asks for no TLS.
 
-    Raises ConfigError: one line with file, key, what is wrong, and the mend.
+    Raises:
+        ConfigError: One line: the file, the key, what is wrong with it, and how to mend it.
     """
     if file.tls is None:
         return None
@@ -68,7 +70,11 @@ def context_of(file: WebFile) -> ssl.SSLContext | None:
 
 
 def _context(file: WebFile, tls: TLS) -> ssl.SSLContext:
-    """Raises ValueError: key, and what is wrong with it."""
+    """Make the context.
+
+    Raises:
+        ValueError: The key, and what is wrong with it.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
@@ -162,7 +168,7 @@ def _ask_clients(context: ssl.SSLContext, file: WebFile, tls: TLS) -> None:
 
 
 def _bytes(file: WebFile, key: str, tls: TLS) -> bytes:
-    """What stands there, or in the file that is named there; nothing if neither."""
+    """Return the value of a key, or the contents of the file that key_file names; else nothing."""
     name = getattr(tls, f"{key}_file")
     if not name:
         return str(getattr(tls, key)).encode()
@@ -175,7 +181,7 @@ def _bytes(file: WebFile, key: str, tls: TLS) -> bytes:
 
 @contextlib.contextmanager
 def _in_memory(contents: bytes) -> Iterator[str]:
-    """A path to it: OpenSSL reads files only, and a key is not for any disk."""
+    """Give a path to these bytes: OpenSSL reads files only, and a key must not go to a disk."""
     fd = os.memfd_create("shmetrics-pem")
     try:
         os.write(fd, contents)
@@ -185,8 +191,12 @@ def _in_memory(contents: bytes) -> Iterator[str]:
 
 
 def is_for(certificate: dict[str, Any], names: Collection[str]) -> bool:
-    """Whether a verified certificate, as getpeercert() gives it, has one of these as a subject
-    alternative name: of a host, an address, a mailbox or a URI."""
+    """Tell whether a certificate is for one of some names.
+
+    Args:
+        certificate: As getpeercert() gives it, which means verified.
+        names: Subject alternative names: of hosts, addresses, mailboxes or URIs.
+    """
     for kind, value in certificate.get("subjectAltName", ()):
         if kind == "IP Address":
             value = str(ipaddress.ip_address(value.strip()))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP: what the collector has, for Prometheus, for programs and for people.
+"""What the collector shows: metrics for Prometheus, JSON for programs, pages for people.
 
-app.py says what is at which path, server.py answers on a socket, page.py draws the page for people,
-methods.py sums label sets up to what an operator asks about. Nothing here changes anything.
+app.py and trace_routes.py have the paths, scrape.py the answer to Prometheus, node_page.py and
+trace_pages.py the pages, whose HTML is in templates/. methods.py sums series up to what an operator
+asks about. All of it is read-only, and sockets are the server's, in shmetrics/http/.
 """

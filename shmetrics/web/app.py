@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ASGI application: which path answers what. Read-only; clients that come together share."""
+"""The ASGI application: which path answers what. Requests that come together share an answer."""
 
 from __future__ import annotations
 
@@ -29,25 +29,32 @@ _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosni
 
 
 def make_app(
-    source: NodeView,
+    node: NodeView,
     constant_labels: Mapping[str, str],
     observer: Observer = NullObserver(),  # noqa: B008
     traces: TraceView | None = None,
 ) -> Starlette:
-    """The application. traces: None, and there are no paths for them."""
-    pages = _Pages(source, dict(constant_labels), observer, traces is not None)
+    """Make the application.
+
+    Args:
+        node: The collector, as the web sees it.
+        constant_labels: Labels of all series; their values name the node.
+        observer: Told of each scrape.
+        traces: The trace store; None, and there are no paths for traces.
+    """
+    endpoints = _Endpoints(node, dict(constant_labels), observer, traces is not None)
     routes: dict[str, Endpoint] = {
-        "/": pages.page,
-        "/metrics": pages.metrics,
-        "/-/healthy": pages.healthy,
-        "/-/ready": pages.ready,
-        "/api/v1/lanes": pages.lanes,
-        "/api/v1/calls": pages.calls,
-        "/api/v1/methods": pages.methods,
+        "/": endpoints.page,
+        "/metrics": endpoints.metrics,
+        "/-/healthy": endpoints.healthy,
+        "/-/ready": endpoints.ready,
+        "/api/v1/lanes": endpoints.lanes,
+        "/api/v1/calls": endpoints.calls,
+        "/api/v1/methods": endpoints.methods,
     }
     if traces is not None:
-        node = ", ".join(constant_labels.values())
-        routes |= trace_routes(traces, source.drain, _COMMON_HEADERS, node)
+        node_name = ", ".join(constant_labels.values())
+        routes |= trace_routes(traces, node.drain, _COMMON_HEADERS, node_name)
     there = " ".join(routes)
 
     async def refuse(request: Request, error: Exception) -> Response:
@@ -65,12 +72,12 @@ def make_app(
         ],
         exception_handlers={HTTPException: refuse},
     )
-    app.router.redirect_slashes = False  # starlette's lead to whatever host the client names
+    app.router.redirect_slashes = False  # starlette would redirect to any host the client names
     return app
 
 
 async def _without_slash(request: Request) -> Response:
-    """To the same path without the slash at its end, wherever the client takes us to be."""
+    """Redirect to the same path without its last slash, by a location that names no host."""
     name = quote(request.scope["path"][:-1].rpartition("/")[2], safe="")
     query = request.scope["query_string"].decode("ascii")
     location = f"../{name}?{query}" if query else f"../{name}"
@@ -78,23 +85,28 @@ async def _without_slash(request: Request) -> Response:
 
 
 class _Wanted(NamedTuple):
-    """What a client asks for. No names: everything."""
+    """What a scrape asks for.
+
+    Attributes:
+        format: Of the answer.
+        names: Of the families; empty for all.
+    """
 
     format: negotiation.Format
     names: frozenset[str]
 
 
-class _Pages:
-    """One endpoint per path. The collector is asked in the loop's own thread, like all of it."""
+class _Endpoints:
+    """One endpoint per path. Each asks the collector in the loop's thread, where that lives."""
 
     def __init__(
         self,
-        source: NodeView,
+        node: NodeView,
         constant_labels: dict[str, str],
         observer: Observer,
         has_traces: bool = False,
     ) -> None:
-        self._source = source
+        self._node = node
         self._has_traces = has_traces
         self._constant_labels = constant_labels
         self._observer = observer
@@ -119,22 +131,22 @@ class _Pages:
 
     async def _scrape(self, wanted: _Wanted) -> Scrape:
         self._observer.rendered()
-        tables = negotiation.select(self._source.tables(wanted.format.native), wanted.names)
+        tables = negotiation.select(self._node.tables(wanted.format.native), wanted.names)
         scrape = Scrape(tables, wanted.format, self._constant_labels)
         await scrape.begin()
         return scrape
 
     async def healthy(self, request: Request) -> Response:
-        return _state(*self._source.healthy())
+        return _state(*self._node.healthy())
 
     async def ready(self, request: Request) -> Response:
-        return _state(*self._source.ready())
+        return _state(*self._node.ready())
 
     async def lanes(self, request: Request) -> Response:
-        return await self._json(self._source.lanes)
+        return await self._json(self._node.lanes)
 
     async def calls(self, request: Request) -> Response:
-        return await self._json(self._source.calls)
+        return await self._json(self._node.calls)
 
     async def methods(self, request: Request) -> Response:
         return await self._json(self._methods)
@@ -153,8 +165,8 @@ class _Pages:
 
     def _page(self) -> bytes:
         methods, calls = self._summary()
-        lanes = self._source.lanes()
-        ready = self._source.ready()
+        lanes = self._node.lanes()
+        ready = self._node.ready()
         return node_page.render(
             self._constant_labels, ready, methods, lanes, calls, self._has_traces
         )
@@ -163,9 +175,9 @@ class _Pages:
         return self._summary()[0]
 
     def _summary(self) -> tuple[list[Method], list[dict[str, object]]]:
-        """The methods, and the open calls that are in them."""
-        tables = self._source.tables()  # drains, so that what the calls say is not older
-        calls = self._source.calls()
+        """Return the methods, and the open calls that they count."""
+        tables = self._node.tables()  # first: it drains, so the calls are not older than it
+        calls = self._node.calls()
         return summarize(tables, calls), calls
 
 

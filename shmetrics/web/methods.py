@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the tables of calls to one row per method: what an operator asks about first.
+"""One row per method, summed up from the tables of calls: what an operator asks about first.
 
-A family of calls has a label set per process, timeout, version and so on; here they are summed up
-by topic and method. A notification's method is its event_type.
+A family of calls has a series per process, timeout, version and so on; a row has the sum of those
+with the same topic and method. A notification's method is its event_type.
 """
 
 from __future__ import annotations
@@ -21,9 +21,17 @@ _METHOD_LABELS = ("method", "event_type")
 
 
 class Method(msgspec.Struct):
-    """Totals since the store began. bounds, buckets: of the durations, not cumulated, the last
-    bucket without a bound. family: `oslo_messaging_rpc_client` and its like. trace: the newest that
-    is known in the slowest bucket of which one is known."""
+    """Totals of one method since the store began.
+
+    Attributes:
+        family: As in `oslo_messaging_rpc_client`.
+        seconds: The sum of all durations.
+        bounds: Upper bounds of the buckets of durations, in seconds, but for the last bucket.
+        buckets: Counts, not cumulated.
+        in_flight: The number of open calls.
+        oldest_seconds: The age of the oldest open call.
+        trace: The newest trace known of the slowest bucket that has one.
+    """
 
     family: str
     topic: str
@@ -40,7 +48,7 @@ class Method(msgspec.Struct):
 
 
 def family_title(family: str) -> str:
-    """A family's name for people: `rpc client`, `notification server`."""
+    """Return a family's name for people: `rpc client`, `notification server`."""
     return family.removeprefix("oslo_messaging_").replace("_", " ")
 
 
@@ -48,7 +56,12 @@ Key = tuple[str, str]
 
 
 def summarize(tables: Iterable[Table], calls: Iterable[dict[str, Any]]) -> list[Method]:
-    """One row per family, topic and method. calls: the open ones, as the collector lists them."""
+    """Make one row per family, topic and method.
+
+    Args:
+        tables: All tables; those of calls are found by their names.
+        calls: The open calls, as the collector lists them.
+    """
     by_name = {table.name: table for table in tables}
     rows: dict[tuple[str, Key], Method] = {}
     for name, starts in by_name.items():
@@ -94,7 +107,7 @@ def _family(family: str, starts: Table, by_name: dict[str, Table]) -> dict[Key, 
 def _slowest_traces(
     exemplars: np.ndarray[Any, Any], places: np.ndarray[Any, Any]
 ) -> dict[int, str]:
-    """By place: the newest trace of the slowest bucket."""
+    """Return the newest trace of the slowest bucket, by the place of its method."""
     order = np.lexsort((exemplars["stamp_ns"], exemplars["bucket"]))
     return {
         int(places[row]): str(uuid.UUID(bytes=bytes(trace)))
@@ -103,7 +116,7 @@ def _slowest_traces(
 
 
 def _groups(series: Series, n: int) -> tuple[list[Key], np.ndarray[Any, Any]]:
-    """The keys there are, and for each of the first n series the place of its key."""
+    """Return the keys of the first n series, each once, and for each series its key's place."""
     names = series.names
     topic = names.index("topic") if "topic" in names else None
     method = next((names.index(name) for name in _METHOD_LABELS if name in names), None)
@@ -121,7 +134,7 @@ def _groups(series: Series, n: int) -> tuple[list[Key], np.ndarray[Any, Any]]:
 def _total(
     values: np.ndarray[Any, Any], places: np.ndarray[Any, Any], n: int
 ) -> np.ndarray[Any, Any]:
-    """Sums of the rows of values that belong to the same place."""
+    """Add up the rows of values that have the same place; return n rows."""
     sums = np.zeros((n, *values.shape[1:]), values.dtype)
     np.add.at(sums, places, values)
     return sums
@@ -132,9 +145,15 @@ def _method(labels: dict[str, str]) -> str:
 
 
 def quantile(q: float, bounds: Sequence[float], buckets: Sequence[int]) -> float | None:
-    """The q-quantile in seconds, linear within a bucket as in PromQL; None if there is nothing.
+    """Return the q-quantile of durations, linear within a bucket as in PromQL.
 
-    What is above the last bound is given as the last bound.
+    Args:
+        q: Between 0 and 1.
+        bounds: Upper bounds of all buckets but the last, in seconds.
+        buckets: Counts, not cumulated, one more than bounds.
+
+    Returns:
+        Seconds; None without any duration. A value above the last bound is given as that bound.
     """
     total = sum(buckets)
     if not total or not bounds:

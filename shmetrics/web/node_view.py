@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the web needs of a collector."""
+"""What the web asks of a collector."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from shmetrics.tables.table import Table
 
 
 class NodeView(Protocol):
-    """Answers are as of the call: everything recorded before it is in them."""
+    """A node's data. Each answer has everything that was recorded before the call."""
 
-    def drain(self) -> None: ...
-    def tables(self, native: bool = False) -> list[Table]: ...  # with native buckets
-    def lanes(self) -> list[dict[str, object]]: ...
-    def calls(self) -> list[dict[str, object]]: ...
-    def healthy(self) -> tuple[bool, str]: ...
-    def ready(self) -> tuple[bool, str]: ...
+    def drain(self) -> None:
+        """Drain every lane."""
+
+    def tables(self, native: bool = False) -> list[Table]:
+        """Drain every lane and return all tables, with native buckets if asked."""
+
+    def lanes(self) -> list[dict[str, object]]:
+        """Return one dictionary per lane."""
+
+    def calls(self) -> list[dict[str, object]]:
+        """Return one dictionary per open call, the oldest first."""
+
+    def healthy(self) -> tuple[bool, str]:
+        """Tell whether the collector works, and its state in words."""
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether processes can register, and the state in words."""

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The answer to a scrape: all tables as they were at one moment, in one format, for all who asked
-for it together.
+"""The answer to a scrape: all tables as they were at one moment, in one format.
 
-Compressed it is small, and made once. As text it is large, and made for each client while that one
-takes it, since a piece of it takes no longer to make than to send: who reads slowly keeps numbers
-in memory, and no text. Either way the loop goes on between two pieces.
+Clients that ask together share it. A compressed answer is small, and made once. A text is large,
+and made for each client while it is sent, since a piece takes no longer to make than to send. So a
+slow client keeps numbers in memory, and no text. In both cases the loop goes on between two pieces.
 """
 
 from __future__ import annotations
@@ -24,12 +23,13 @@ from shmetrics.render.negotiation import Format
 from shmetrics.render.row_slice import numbers_bytes
 from shmetrics.tables.table import Table
 
-# Told when an answer is made: what that took beside what all share, and its size uncompressed.
+# Called when an answer is made, with the seconds that this client's text took, and its size
+# uncompressed in bytes.
 Tell = Callable[[float, int], None]
 
 
 class Scrape:
-    """begin() first; it makes what all share."""
+    """An answer that several clients may share. begin() comes first."""
 
     def __init__(
         self, tables: Iterable[Table], format: Format, constant_labels: Mapping[str, str]
@@ -42,19 +42,24 @@ class Scrape:
         self._text_bytes = 0
 
     def __len__(self) -> int:
-        """Memory of what has to be kept until the last client has its answer."""
+        """Return the bytes of memory that are held until the last client has its answer."""
         return self._numbers_bytes
 
     def pieces(self) -> Iterator[bytes]:
-        """The text. Raises ValueError for tables that cannot be shown, before the first piece."""
+        """Make the text, piece by piece.
+
+        Raises:
+            ValueError: Before the first piece: a table cannot be shown.
+        """
         return self._format.pieces(self._tables, self._constant_labels)
 
     async def begin(self) -> None:
+        """Make what all clients share: the whole answer, if it is compressed or small."""
         if self._format.gzip:
             await self._compress()
         else:
             first = list(islice(self.pieces(), 2))
-            if len(first) < 2:  # of a small node: as cheap to keep as the numbers
+            if len(first) < 2:  # a small text is as cheap to keep as the numbers
                 self._keep(b"".join(first), sum(map(len, first)))
 
     async def _compress(self) -> None:
@@ -77,7 +82,7 @@ class Scrape:
         self._tables, self._numbers_bytes = [], 0
 
     def response(self, headers: Mapping[str, str], tell: Tell) -> Response:
-        """For one of those who asked."""
+        """Make the response to one client."""
         headers = {**headers, "content-type": self._format.content_type}
         if self._format.gzip:
             headers["content-encoding"] = "gzip"
@@ -88,7 +93,7 @@ class Scrape:
 
 
 class _Stream(Response):
-    """Text that is made as it goes out; its length is not known before."""
+    """A text that is made while it is sent, so that its length is not known before."""
 
     def __init__(self, scrape: Scrape, headers: Mapping[str, str], tell: Tell) -> None:
         self.status_code = 200

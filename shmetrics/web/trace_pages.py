@@ -34,7 +34,7 @@ def listing(node: str, asked: Mapping[str, str], traces: Sequence[Trace]) -> byt
     Args:
         node: The name of this node.
         asked: The query that the list was narrowed by, which its form shows again.
-        traces: The newest first.
+        traces: The last heard of first.
     """
     fields = ("service", "min_duration_seconds", "error", "limit")
     return templates.render(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The traces, for programs and for people: a list, and one of them with its spans."""
+"""The paths of traces, as pages and as JSON: the list, and one trace with its spans."""
 
 from __future__ import annotations
 
@@ -20,42 +20,52 @@ _JSON = {"content-type": "application/json"}
 
 
 class TraceView(Protocol):
-    """What the web needs of the traces; asked in threads of their own."""
+    """What the web asks of the trace store, from several threads."""
 
-    def find(self, query: Query) -> list[Trace]: ...
-    def spans(self, trace: bytes) -> list[StoredSpan]: ...
+    def find(self, query: Query) -> list[Trace]:
+        """Return the traces that a query asks for, the last heard of first."""
+
+    def spans(self, trace: bytes) -> list[StoredSpan]:
+        """Return all spans of a trace; none if there is no such trace."""
 
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 def routes(
-    source: TraceView, drain: Callable[[], object], headers: Mapping[str, str], node: str
+    traces: TraceView, drain: Callable[[], object], headers: Mapping[str, str], node_name: str
 ) -> dict[str, Endpoint]:
-    """The endpoints by path. drain: so that an answer has what was recorded before its question."""
-    traces = _Traces(source, drain, dict(headers), node)
+    """Make the endpoints, by path.
+
+    Args:
+        traces: The trace store.
+        drain: Drains every lane, so that an answer has what was recorded before its request.
+        headers: Of every answer.
+        node_name: For the head of each page.
+    """
+    endpoints = _Endpoints(traces, drain, dict(headers), node_name)
     return {
-        "/traces": traces.list_page,
-        "/traces/{base_id}": traces.one_page,
-        "/api/v1/traces": traces.list,
-        "/api/v1/traces/{base_id}": traces.one,
+        "/traces": endpoints.list_page,
+        "/traces/{base_id}": endpoints.one_page,
+        "/api/v1/traces": endpoints.list,
+        "/api/v1/traces/{base_id}": endpoints.one,
     }
 
 
-class _Traces:
-    """One endpoint per path."""
+class _Endpoints:
+    """One endpoint per path. SQLite may wait for a disk, so a thread asks the store."""
 
     def __init__(
         self,
-        source: TraceView,
+        traces: TraceView,
         drain: Callable[[], object],
         headers: dict[str, str],
-        node: str,
+        node_name: str,
     ) -> None:
-        self._source = source
+        self._traces = traces
         self._drain = drain
         self._headers = headers
-        self._node = node
+        self._node_name = node_name
 
     async def list(self, request: Request) -> Response:
         return await self._asked(lambda: _json(trace_json.of_traces(self._found(request))), _JSON)
@@ -70,18 +80,18 @@ class _Traces:
     async def list_page(self, request: Request) -> Response:
         def view() -> bytes:
             found = self._found(request)
-            return trace_pages.listing(self._node, request.query_params, found)
+            return trace_pages.listing(self._node_name, request.query_params, found)
 
         return await self._asked(view, trace_pages.HEADERS)
 
     async def one_page(self, request: Request) -> Response:
         def view() -> bytes:
-            return trace_pages.waterfall(self._node, *self._spans(request))
+            return trace_pages.waterfall(self._node_name, *self._spans(request))
 
         return await self._asked(view, trace_pages.HEADERS)
 
     async def _asked(self, view: Callable[[], bytes], headers: Mapping[str, str]) -> Response:
-        """What is made of the store's answer, which is waited for in a thread."""
+        """Answer with the body that a view makes, in a thread, or with an error."""
         import sqlite3  # see shmetrics/traces/schema.py
 
         self._drain()
@@ -94,11 +104,11 @@ class _Traces:
         return Response(body, headers={**self._headers, **headers})
 
     def _found(self, request: Request) -> Sequence[Trace]:
-        return self._source.find(query_of(request.query_params))
+        return self._traces.find(query_of(request.query_params))
 
     def _spans(self, request: Request) -> tuple[str, Sequence[StoredSpan]]:
         id = id_of(request.path_params["base_id"])
-        return str(uuid.UUID(bytes=id)), self._source.spans(id)
+        return str(uuid.UUID(bytes=id)), self._traces.spans(id)
 
 
 def _json(found: object) -> bytes:

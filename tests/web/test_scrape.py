@@ -18,7 +18,7 @@ from shmetrics.http import refusals
 from shmetrics.render import formatter, openmetrics, text
 from shmetrics.render.row_slice import row_slice
 from shmetrics.tables.table import Series, Table
-from shmetrics.web.app import _Pages
+from shmetrics.web.app import _Endpoints
 from tests.http.raw import connected, said, soon, tell
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -163,7 +163,7 @@ def test_the_loop_goes_on_while_a_large_table_is_shown_for_the_first_time(
         scope = {"type": "http", "method": "GET", "headers": headers, "query_string": b""}
 
         async def answer() -> None:
-            response = await _Pages(source, {}, source).metrics(Request(scope))
+            response = await _Endpoints(source, {}, source).metrics(Request(scope))
             await response(scope, None, send)  # type: ignore[arg-type]
 
         asked = asyncio.ensure_future(answer())
