@@ -21,10 +21,9 @@ from shmetrics.collector.directory import Directory, DirectoryError, half_of_fil
 from shmetrics.collector.rlimits import lanes_that_fit
 from shmetrics.collector.systemd import beat_seconds, notify
 from shmetrics.collector.tracing import Tracing
-from shmetrics.collector.wiring import WebService
+from shmetrics.collector.wiring import WebObserver, WebService
 from shmetrics.config import Config
-from shmetrics.destinations.forwarders import Forwarders
-from shmetrics.http.observer import Observer
+from shmetrics.destinations.forwarding import Forwarding
 from shmetrics.label_rules.rule import Rule, encode
 from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
@@ -49,8 +48,8 @@ log = logging.getLogger(__name__)
 SWITCH_SECONDS = 0.0001
 
 
-class WebObserver(Observer):
-    """Counts what the web server reports in the collector's own metrics."""
+class WebMetrics(WebObserver):
+    """Keeps the metrics of the web about itself."""
 
     def __init__(self, self_metrics: SelfMetrics) -> None:
         self._self_metrics = self_metrics
@@ -171,7 +170,7 @@ class Daemon:
             if tracing is not None:
                 tracing.count()  # what a kill has lost: before another one loses that, too
             traces = None if tracing is None else tracing.traces
-            self._service = WebService(self.collector, config, WebObserver(self_metrics), traces)
+            self._service = WebService(self.collector, config, WebMetrics(agent), traces)
             self._web = self._service.server
             opened.callback(self._web.close)
             self_metrics.quota(

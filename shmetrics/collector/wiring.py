@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from shmetrics.config import Config
 from shmetrics.http import exposure
@@ -15,9 +16,14 @@ from shmetrics.http.passwords import Passwords
 from shmetrics.http.server import Server
 from shmetrics.web.app import make_app
 from shmetrics.web.node_view import NodeView
+from shmetrics.web.scrape_observer import ScrapeObserver
 from shmetrics.web.trace_routes import TraceView
 
 log = logging.getLogger(__name__)
+
+
+class WebObserver(Observer, ScrapeObserver, Protocol):
+    """Hears of the server's events and of scrapes."""
 
 
 class WebService:
@@ -29,7 +35,7 @@ class WebService:
     """
 
     def __init__(
-        self, node: NodeView, config: Config, observer: Observer, traces: TraceView | None = None
+        self, node: NodeView, config: Config, observer: WebObserver, traces: TraceView | None = None
     ) -> None:
         """Read the web configuration file and bind the address.
 

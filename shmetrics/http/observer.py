@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server and the pages report of their own work, for whoever counts it."""
+"""What the server reports of its own work, for whoever counts it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,6 @@ from typing import Protocol
 
 class Observer(Protocol):
     """Hears of each event when it happens, in the loop's thread."""
-
-    def scraped(self, seconds: float, size_bytes: int) -> None:
-        """Hear that a scrape was answered: how long it took, and its size uncompressed."""
-
-    def rendered(self) -> None:
-        """Hear that all lanes were drained and tables made, for one scrape or for many."""
 
     def refused(self, reason: str) -> None:
         """Hear that a client got no answer or was cut off: a reason of shmetrics.http.refusals."""
@@ -24,12 +18,6 @@ class Observer(Protocol):
 
 class NullObserver:
     """Ignores all events."""
-
-    def scraped(self, seconds: float, size_bytes: int) -> None:
-        pass
-
-    def rendered(self) -> None:
-        pass
 
     def refused(self, reason: str) -> None:
         pass

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from shmetrics.http.observer import NullObserver, Observer
 from shmetrics.render import negotiation
 from shmetrics.web import node_page
 from shmetrics.web.methods import Method, summarize
 from shmetrics.web.node_view import NodeView
 from shmetrics.web.scrape import Scrape
+from shmetrics.web.scrape_observer import NullScrapeObserver, ScrapeObserver
 from shmetrics.web.shared_answers import SharedAnswers
 from shmetrics.web.trace_routes import Endpoint, TraceView
 from shmetrics.web.trace_routes import routes as trace_routes
@@ -31,7 +31,7 @@ _COMMON_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosni
 def make_app(
     node: NodeView,
     constant_labels: Mapping[str, str],
-    observer: Observer = NullObserver(),  # noqa: B008
+    observer: ScrapeObserver = NullScrapeObserver(),  # noqa: B008
     traces: TraceView | None = None,
 ) -> Starlette:
     """Make the application.
@@ -103,7 +103,7 @@ class _Endpoints:
         self,
         node: NodeView,
         constant_labels: dict[str, str],
-        observer: Observer,
+        observer: ScrapeObserver,
         has_traces: bool = False,
     ) -> None:
         self._node = node

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the web reports of scrapes, for whoever counts them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class ScrapeObserver(Protocol):
+    """Hears of each event when it happens, in the loop's thread."""
+
+    def rendered(self) -> None:
+        """Hear that all lanes were drained and tables made, for one scrape or for many."""
+
+    def scraped(self, seconds: float, size_bytes: int) -> None:
+        """Hear that a scrape was answered: how long it took, and its size uncompressed."""
+
+
+class NullScrapeObserver:
+    """Ignores all events."""
+
+    def rendered(self) -> None:
+        pass
+
+    def scraped(self, seconds: float, size_bytes: int) -> None:
+        pass
