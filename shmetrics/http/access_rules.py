@@ -3,8 +3,8 @@
 
 The file, and the files that it names, are looked at twice a second. Their writer may not have
 finished, or may have been killed. So a change is read when nobody has touched the files for a
-second. It comes into force if the files are right and no protection is missing without a word.
-Otherwise the error is logged and counted once, and the rules in force stay.
+second. It comes into force if the files are right, and if the file says of each protection that
+ends that it ends. Otherwise the error is logged and counted once, and the rules in force stay.
 """
 
 from __future__ import annotations

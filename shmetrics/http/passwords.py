@@ -73,7 +73,7 @@ class Passwords:
         Raises:
             Busy: Too many checks wait already.
         """
-        hash_ = users.get(user) or _nobodys(users)
+        hash_ = users.get(user) or _unmatchable(users)
         proof = self._proof(user, password, hash_)
         if proof in self._right:
             self._right.move_to_end(proof)
@@ -128,6 +128,6 @@ class Passwords:
         return digest.digest()
 
 
-def _nobodys(users: Mapping[bytes, bytes]) -> bytes:
+def _unmatchable(users: Mapping[bytes, bytes]) -> bytes:
     """Make a hash that no password has, as costly to check as the costliest user's."""
     return max(users.values(), key=lambda hash_: hash_[4:6])[:_SALT_END] + _DIGEST

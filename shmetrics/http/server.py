@@ -101,7 +101,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._resuming: asyncio.TimerHandle | None = None
         self._told_to_stop = asyncio.Event()
-        self._nobody = asyncio.Event()
+        self._all_left = asyncio.Event()
 
     @property
     def address(self) -> Address:
@@ -137,17 +137,17 @@ class Server:
         self._socket.close()
         for connection in list(self._connections):
             connection.finish()
-        await self._everybody_left(GRACE_SECONDS)
+        await self._wait_until_all_left(GRACE_SECONDS)
         for connection in list(self._connections):
             connection.abort()
-        await self._everybody_left(GRACE_SECONDS)
+        await self._wait_until_all_left(GRACE_SECONDS)
         self._loop = None
 
-    async def _everybody_left(self, seconds: float) -> None:
-        self._nobody.clear()
+    async def _wait_until_all_left(self, seconds: float) -> None:
+        self._all_left.clear()
         if self._connections or self._ending:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._nobody.wait(), seconds)
+                await asyncio.wait_for(self._all_left.wait(), seconds)
 
     def stop(self) -> None:
         """End serve() soon. May be called before serve() began, and by another thread."""
@@ -165,7 +165,7 @@ class Server:
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_A_TIME):
             full = len(self._connections) >= self._limits.max_connections
-            least = self._least_loss() if full else None
+            least = self._first_to_give_way() if full else None
             if full and least is None:  # none can give way: clients wait in the kernel's queue
                 self._crowded = True
                 self._listen(False)
@@ -187,7 +187,7 @@ class Server:
 
     def _cannot_accept(self, error: OSError) -> None:
         """Free a descriptor by ending a connection; if there is none to end, pause."""
-        least = self._least_loss()
+        least = self._first_to_give_way()
         if error.errno in _NO_DESCRIPTORS and least is not None:
             self._end(least, refusals.DESCRIPTORS)
         else:
@@ -195,7 +195,7 @@ class Server:
             loop = asyncio.get_running_loop()
             self._resuming = loop.call_later(ACCEPT_PAUSE_SECONDS, self._listen, True)
 
-    def _least_loss(self) -> Connection | None:
+    def _first_to_give_way(self) -> Connection | None:
         """Return the connection that gives way if one has to; None if none can.
 
         A connection that waits for the application does not, nor does one whose client takes its
@@ -305,5 +305,5 @@ class Server:
         self._connections.pop(connection, None)
         self._ending.discard(connection)
         if not self._connections and not self._ending:
-            self._nobody.set()
+            self._all_left.set()
         self.answered()
