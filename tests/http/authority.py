@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates for one test: an authority, a server's and clients'."""
+"""Certificates for one test: of an authority, a server and its clients."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ PASSWORD = "s3cret: with a colon"
 
 
 class Authority:
-    """Signs, and leaves files in a folder."""
+    """Signs certificates, and writes them into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -21,7 +21,7 @@ class Authority:
         self._signs.cert_pem.write_to_path(str(self.file))
 
     def certify(self, name: str, *identities: str) -> tuple[Path, Path]:
-        """Writes name.crt and name.key for these names or addresses."""
+        """Write name.crt and name.key for these names or addresses."""
         made = self._signs.issue_cert(*(identities or ("127.0.0.1", "localhost")))
         cert, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         made.private_key_pem.write_to_path(str(key))
@@ -30,15 +30,12 @@ class Authority:
 
 
 def hashed(password: str = PASSWORD, cost: int = 4) -> str:
-    """Return *password* as a web configuration file has it; cost 4 is the cheapest.
-
-    The salt is always the same: a hash is part of some tests' names.
-    """
-    return bcrypt.hashpw(password.encode(), b"$2b$%02d$abcdefghijklmnopqrstuu" % cost).decode()
+    """Hash a password as a web configuration file has it; cost 4 is the cheapest."""
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()
 
 
 def write(path: Path, contents: dict[str, Any]) -> Path:
-    """A web configuration file."""
+    """Write a web configuration file."""
     path.write_text(yaml.safe_dump(contents))
     return path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients made of bare sockets: what no library would send, and what none would leave unread."""
+"""Clients made of bare sockets, which send what no library sends and leave answers unread."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ def address_of(url: str) -> tuple[str, int]:
 
 @contextmanager
 def connected(url: str, receive_bytes: int = 0) -> Iterator[socket.socket]:
-    """A connection to url. receive_bytes: what the kernel takes for a client that does not read."""
+    """Connect to url. receive_bytes: how much the kernel takes for a client that does not read."""
     with socket.socket() as client:
         if receive_bytes:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -28,7 +28,7 @@ def connected(url: str, receive_bytes: int = 0) -> Iterator[socket.socket]:
 
 @contextmanager
 def many(url: str, number: int, say: bytes = b"") -> Iterator[list[socket.socket]]:
-    """That many connections, each of which says this, and nothing more."""
+    """Open that many connections, each of which sends these bytes and nothing more."""
     with ExitStack() as stack:
         clients = []
         for _ in range(number):
@@ -40,7 +40,7 @@ def many(url: str, number: int, say: bytes = b"") -> Iterator[list[socket.socket
 
 
 def said(client: socket.socket) -> bytes:
-    """All that comes until the server ends it."""
+    """Read until the server ends the connection."""
     answer = b""
     with suppress(ConnectionResetError):
         while piece := client.recv(65536):
@@ -49,7 +49,7 @@ def said(client: socket.socket) -> bytes:
 
 
 def tell(url: str, request: bytes) -> bytes:
-    """The whole answer to bytes after which the server ends the connection."""
+    """Return the whole answer to a request after which the server ends the connection."""
     with connected(url) as client:
         with suppress(BrokenPipeError, ConnectionResetError):  # it had heard enough
             client.sendall(request)
@@ -57,5 +57,5 @@ def tell(url: str, request: bytes) -> bytes:
 
 
 def soon(true: Callable[[], object]) -> None:
-    """The server counts a moment after its client has heard."""
+    """Wait until this is true: the server may count after its client has the answer."""
     until(true, lambda: "not so", PATIENCE_SECONDS)

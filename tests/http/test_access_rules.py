@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Passwords, rates, added headers and a file that changes, in front of the real application."""
+"""Access rules in front of the application: passwords, rates, headers, a file that changes."""
 
 import asyncio
 import base64
@@ -40,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(run: Any, source: Any, path: Path) -> Start:
-    """``start(**contents)`` runs a server with this web configuration file."""
+    """Give ``start(**contents)``, which runs a server with this web configuration file."""
 
     def start(**contents: Any) -> Any:
         return run(source, LOOPBACK, Web(), str(write(path, contents)))
@@ -173,7 +173,7 @@ def test_headers_are_added_to_every_answer(start: Start) -> None:
 def test_who_may_come_in_say_the_rules_in_force_when_his_password_is_known(
     source: Any, password: str, users: dict[bytes, bytes], status: int
 ) -> None:
-    """A file may be taken while he waits."""
+    """The file may change while a password is being checked."""
     access = AccessRules()
     access.rules = Rules(WebFile("", users={b"alice": b"old", b"bob": b"other"}), None)
 
@@ -273,7 +273,7 @@ def test_a_whole_file_is_described(tmp_path: Path) -> None:
 
 @pytest.fixture
 def secured(run: Any, source: Any, rpc_tables: Any, tmp_path: Path) -> Any:
-    """TLS, client certificates and a password of a real cost, in front of some numbers."""
+    """Run a server with TLS, client certificates and a password of a real cost."""
     source.the_tables = rpc_tables
     authority = Authority(tmp_path)
     authority.certify("server")

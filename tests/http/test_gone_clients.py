@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Clients that leave at any moment: they are counted, and nothing else is heard of them."""
+"""Clients that leave at any moment are counted, and have no other effect."""
 
 import asyncio
 import errno
@@ -131,7 +131,7 @@ def test_who_resets_while_too_slow_is_counted(
 
 
 class Ended(asyncio.Transport):
-    """One whose client has left."""
+    """A transport whose client has left."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -151,7 +151,7 @@ class Ended(asyncio.Transport):
 
 
 class Owner:
-    """Lets everybody in, and takes note."""
+    """An owner that lets every client in, and keeps a record."""
 
     def __init__(self) -> None:
         self.refusals: list[str] = []
@@ -173,7 +173,7 @@ class Owner:
 
 
 def test_an_answer_that_comes_after_its_client_has_left_waits_for_nobody() -> None:
-    """No clock runs for it, at whose end it would be counted as slow."""
+    """No timer runs for it any more, which would count it as slow."""
 
     async def run() -> list[str]:
         ready, done = asyncio.Event(), asyncio.Event()
@@ -204,7 +204,7 @@ def test_an_answer_that_comes_after_its_client_has_left_waits_for_nobody() -> No
 
 
 class Half(Ended):
-    """One whose client has said all, and takes what it is told."""
+    """A transport whose client has ended its half, and still reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ class Half(Ended):
     + [REQUESTS["a whole one"] + REQUESTS["half of one"]],
 )
 def test_who_has_said_all_and_has_all_answers_is_let_go_at_once(request_: bytes, end: str) -> None:
-    """asyncio hears nothing more of such a client, not even that it leaves."""
+    """asyncio does not watch such a client's socket any more, so its leaving goes unnoticed."""
 
     async def run() -> bool:
         sending, done = asyncio.Event(), asyncio.Event()
@@ -317,7 +317,7 @@ def test_a_fault_of_the_application_is_one_line_a_minute(
 
 
 def test_what_nobody_has_caught_is_one_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever can bring it about may do so as often as he likes."""
+    """A client that can cause a fault can do so as often as it likes."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real collector among clients that mean no good: it goes on as if they were not there."""
+"""A real collector among hostile clients works as if they were not there."""
 
 import base64
 import resource
@@ -43,7 +43,7 @@ x.inc()
 
 
 def counts_on(node: Node, emitter: Emitter, before: float) -> float:
-    """A thousand events, and the scrape that shows them; how many there are then."""
+    """Count a thousand events, scrape until they are shown, and return their total."""
     emitter.go()
     emitter.until("counted")
     assert node.samples().value("events_total") == before + 1000
@@ -91,7 +91,7 @@ def test_open_files_that_run_out_are_taken_from_who_waits(node: Node) -> None:
 
 @contextmanager
 def guessing(url: str, guessers: int) -> Iterator[list[bytes]]:
-    """Clients that try one password after the other; the statuses that they get."""
+    """Try one password after the other from several clients; return the statuses."""
     statuses: list[bytes] = []
     over = threading.Event()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client may cost: sizes, times, and who gives way. Against clients of bare sockets."""
+"""The limits of a client: sizes, times, and which connection gives way."""
 
 import asyncio
 import socket
@@ -241,7 +241,7 @@ def test_an_answer_is_let_go_once_it_is_taken(run: Any, source: Any, more: bytes
 
 
 class Hanging:
-    """An application that does not get done before it is told to."""
+    """An application that answers when it is told to."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -257,7 +257,7 @@ class Hanging:
 
 @pytest.fixture
 def hanging() -> Iterator[tuple[Hanging, Server]]:
-    """An application, and its server with room for four."""
+    """Run that application in a server with room for four connections."""
     app = Hanging()
     server = Server(app, LOOPBACK, Web(max_connections=4))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
@@ -272,7 +272,7 @@ def hanging() -> Iterator[tuple[Hanging, Server]]:
 def test_who_is_being_answered_does_not_give_way_and_the_next_one_waits(
     hanging: tuple[Hanging, Server], requests: int
 ) -> None:
-    """Also if those before it ask for more than one answer at once."""
+    """Also if the clients before it ask for several answers at once."""
     app, server = hanging
     whole = ASKS + b"\r\n"
     with many(server.url, 4, whole * requests) as clients:
@@ -288,7 +288,7 @@ def test_who_is_being_answered_does_not_give_way_and_the_next_one_waits(
 def test_a_newcomer_gets_in_though_those_before_it_do_not_take_their_answers(
     hanging: tuple[Hanging, Server],
 ) -> None:
-    """It came when all were being answered, and then none of the answers was taken."""
+    """It came while all others were being answered, and then none of them took its answer."""
     app, server = hanging
     app.body = "x" * 20_000_000
     with many(server.url, 4, ASKS + b"\r\n"):

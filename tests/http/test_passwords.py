@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A right password is paid for once; wrong ones hold nobody up."""
+"""A right password is checked once; wrong ones do not delay other clients."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ HERE = "127.0.0.1"
 
 
 class Checks:
-    """bcrypt's place: what it was asked, and a gate that it waits at."""
+    """Stands in for bcrypt: keeps what it was asked, and waits at a gate."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, bytes]] = []
@@ -163,7 +163,7 @@ def test_the_same_password_is_checked_once_for_all_who_bring_it() -> None:
 
 
 def test_a_flood_from_one_client_leaves_room_for_another() -> None:
-    """Its passwords are refused unchecked; who comes from elsewhere waits for a few at most."""
+    """Its passwords are refused unchecked; a client elsewhere waits for a few at most."""
     checks = Checks()
 
     async def run() -> None:
@@ -206,8 +206,8 @@ def test_a_flood_from_everywhere_is_bounded_and_a_known_password_passes() -> Non
 
 
 async def kept_out(user: bytes, addresses: list[str], tries: int = 1) -> int:
-    """Guessers at these addresses guess as fast as they are answered; how many of their guesses are
-    checked before a scraper comes in, who had never come before."""
+    """Let clients at these addresses guess as fast as they are answered; return how many of their
+    guesses are checked before a scraper comes in that had never come before."""
     asked: list[bytes] = []
 
     def check(password: bytes, hash_: bytes) -> bool:
@@ -247,19 +247,19 @@ async def kept_out(user: bytes, addresses: list[str], tries: int = 1) -> int:
 def test_a_flood_from_everywhere_keeps_a_new_scraper_out_for_one_turn_of_each(
     user: bytes, tries: int, addresses: int
 ) -> None:
-    """Its password is not known yet, as after a restart; the guessers have its name."""
+    """After a restart the scraper's password is not known yet, and the guessers have its name."""
     flood = [f"10.0.{n // 200}.{n % 200}" for n in range(addresses)]
     assert asyncio.run(kept_out(user, flood, tries)) <= addresses + 1  # one may be under way
 
 
 def test_a_flood_from_one_network_is_one() -> None:
-    """However many addresses of IPv6 it has."""
+    """Also if it has many addresses of IPv6."""
     flood = [f"2001:db8::{n:x}" for n in range(100)]
     assert asyncio.run(kept_out(b"bob", flood)) <= 2
 
 
 def test_whether_there_is_a_user_does_not_say_when_it_is_checked() -> None:
-    """Of two floods that differ in their names only, the same are checked, in the same order."""
+    """Of two floods that differ in user names only, the same requests are checked, in order."""
 
     async def order(names: list[bytes]) -> list[object]:
         checks: list[bytes] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A web configuration file that changes: until a whole one says something else, nothing does."""
+"""A web configuration file that changes: the rules in force stay until a complete file differs."""
 
 import os
 import tempfile
@@ -44,7 +44,7 @@ rate_limit:
 
 @pytest.fixture(autouse=True)
 def hasty() -> None:
-    """Not here: clocks are a test's own."""
+    """Replace the fixture of conftest: here each test sets the clock."""
 
 
 class Watched:
@@ -60,13 +60,13 @@ class Watched:
         )
 
     def look(self, seconds: float = 0.5) -> WebFile:
-        """The rules, after a look so much later."""
+        """Look so many seconds later; return the rules."""
         self.seconds += seconds
         self.access.look()
         return self.access.rules.file
 
     def settle(self) -> WebFile:
-        """The rules, once nobody has touched anything for long enough."""
+        """Look until the files have settled; return the rules."""
         for _ in range(5):
             self.look(SETTLE_SECONDS)
         return self.access.rules.file
@@ -79,7 +79,7 @@ def watched(tmp_path: Path) -> Watched:
 
 @pytest.fixture(scope="module")
 def certified(tmp_path_factory: Any) -> Path:
-    """A folder with the certificates of WHOLE."""
+    """Make a folder with the certificates of WHOLE."""
     folder = tmp_path_factory.mktemp("certified")
     assert isinstance(folder, Path)
     Authority(folder).certify("server")
@@ -87,7 +87,7 @@ def certified(tmp_path_factory: Any) -> Path:
 
 
 def protects_as_well(now: WebFile, before: WebFile) -> bool:
-    """Whether nobody comes in who could not before."""
+    """Tell whether no client may come in that could not before."""
     assert before.tls is not None
     if now.tls is None or not now.users or not now.users.items() <= before.users.items():
         return False
@@ -103,7 +103,7 @@ def protects_as_well(now: WebFile, before: WebFile) -> bool:
 
 
 def test_wherever_a_file_is_cut_short_it_protects_as_well(certified: Path) -> None:
-    """Its writer is killed there, or its disk is full."""
+    """As if its writer had been killed there, or the disk were full."""
     watched = Watched(certified, WHOLE)
     before = watched.access.rules.file
     taken = set()
@@ -131,7 +131,7 @@ Step = Callable[[Watched], object]
 
 
 def writing(text: str, cuts: list[int]) -> Iterator[Callable[[Path], object]]:
-    """The steps of somebody who writes a file in place, in pieces that end there."""
+    """Yield the steps of writing a file in place, in pieces that end at the cuts."""
     yield lambda path: path.open("w").close()
     ends = sorted({*(cut % len(text) for cut in cuts), len(text)})
     for begin, end in zip([0, *ends], ends, strict=False):
@@ -156,7 +156,7 @@ def append(path: Path, piece: str) -> None:
 )  # fmt: skip
 @settings(deadline=None, max_examples=60)
 def test_nobody_comes_in_however_it_is_written(rewrites: Any) -> None:
-    """In pieces of any size, with a look before, between and while it is read, at any time."""
+    """It is written in pieces of any size, with looks before, between and during any of them."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         watched = Watched(Path(folder))
         real_read = web_file.read
@@ -193,7 +193,7 @@ def test_a_thousand_rewrites_with_the_same_contents_let_nobody_in(watched: Watch
 def test_what_changes_while_it_is_read_is_not_taken(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was whole at both looks, and other users between them."""
+    """The file was complete at both looks, and had other users between them."""
     real_read = web_file.read
     stranger = f"basic_auth_users:\n  eve: {HASH}\n"
     watched.path.write_text(stranger)
@@ -301,7 +301,7 @@ def test_client_certificates_end_where_the_file_says_so(certified: Path) -> None
 
 
 def test_the_last_user_in_a_file_may_leave(watched: Watched) -> None:
-    """Who was let go is not to come in because the file of before began like this one."""
+    """A user who was removed must not come in because the old file began like the new one."""
     watched.path.write_text(USERS[: USERS.index("  bob")])
     assert set(watched.settle().users) == {b"alice"}
 

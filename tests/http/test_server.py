@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The server binds, says where it is, leaves signals alone, and goes when it is told to."""
+"""The server binds, knows its URL, leaves signals alone, and stops when it is told to."""
 
 import asyncio
 import signal

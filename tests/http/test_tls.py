@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tls_server_config asks for is what a client meets; what cannot be had is refused."""
+"""A client meets the TLS that tls_server_config asks for; settings that cannot be had fail."""
 
 import http.client
 import socket
@@ -31,7 +31,7 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def start(run: Any, source: Any, authority: Authority) -> Start:
-    """``start(limits, **tls)`` runs a server with this tls_server_config."""
+    """Give ``start(limits, **tls)``, which runs a server with this tls_server_config."""
 
     def start(limits: Web = Web(), **more: Any) -> Any:  # noqa: B008
         path = write(authority.folder / "web.yml", {"tls_server_config": {**TLS, **more}})
@@ -41,7 +41,7 @@ def start(run: Any, source: Any, authority: Authority) -> Start:
 
 
 def client(authority: Authority, name: str = "") -> ssl.SSLContext:
-    """A client that trusts the authority, and has the certificate of that name if one is given."""
+    """Make a client that trusts the authority, with the certificate of a name if one is given."""
     context = ssl.create_default_context(cafile=str(authority.file))
     if name:
         context.load_cert_chain(authority.folder / f"{name}.crt", authority.folder / f"{name}.key")
@@ -60,7 +60,7 @@ def ask(url: str, context: ssl.SSLContext, path: str = "/metrics") -> int:
 
 
 def is_refused(url: str, context: ssl.SSLContext) -> bool:
-    """Whether there is no answer. In TLS 1.3 a client hears of it only when it reads."""
+    """Tell whether there is no answer. In TLS 1.3 a client learns it only when it reads."""
     try:
         ask(url, context)
     except (OSError, http.client.HTTPException):
@@ -163,7 +163,7 @@ def test_versions(
 
 
 def negotiated(url: str, context: ssl.SSLContext) -> tuple[str, str | None]:
-    """The suite, and the protocol of ALPN."""
+    """Return the cipher suite, and the protocol that ALPN chose."""
     with (
         connected(url) as sock,
         context.wrap_socket(sock, server_hostname="127.0.0.1") as secure,
@@ -251,7 +251,7 @@ def test_clients_that_never_read_give_way_to_a_scrape(
 
 
 def served(url: str) -> bytes:
-    """The certificate of the server."""
+    """Return the certificate of the server."""
     return ssl.get_server_certificate(address_of(url)).encode()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns: nobody has two while another, who waits, has none."""
+"""The fair queue: no client has two turns while another one waits for its first."""
 
 import contextlib
 from collections import Counter
@@ -18,7 +18,7 @@ CLIENTS = [
 
 
 def network_of(client: str) -> str:
-    """What takes turns with others: the slow way, by the beginning of its text."""
+    """Return the network of an address, the slow way, by the beginning of its text."""
     for network in ("2001:db8:1:", "2001:db8:2:", "fe80:"):
         if client.startswith(network):
             return network
@@ -28,7 +28,7 @@ def network_of(client: str) -> str:
 @given(st.lists(st.none() | st.sampled_from(CLIENTS), max_size=200))
 @settings(deadline=None)
 def test_nobody_has_two_turns_while_another_waits(steps: list[str | None]) -> None:
-    """None is a turn; a client is a wish of his."""
+    """A step is a turn, written None, or an item of a client."""
     taken: FairQueue[tuple[str, int]] = FairQueue()
     waiting: dict[tuple[str, int], tuple[set[str], set[str]]] = {}  # who had a turn since it came
     for number, client in enumerate(steps):

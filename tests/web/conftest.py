@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real server in front of a collector that says what a test wants."""
+"""The real server in front of a fake collector, whose data a test sets."""
 
 import asyncio
 import http.client
@@ -26,7 +26,7 @@ LABELS = ("topic", "method", "process")
 
 
 def call_tables(family: str, rows: list[tuple[tuple[str, ...], list[int]]]) -> list[Table]:
-    """The tables of a family of calls. Each row: labels; starts, ends, and four buckets."""
+    """Make the tables of a family of calls. A row: labels; starts, ends, and four buckets."""
     series = Series(LABELS)
     for values, _ in rows:
         series.append(values)
@@ -43,7 +43,7 @@ def call_tables(family: str, rows: list[tuple[tuple[str, ...], list[int]]]) -> l
 
 @dataclass
 class FakeSource:
-    """A collector that has what it was given, and takes note of what it is told."""
+    """A collector with the data that it was given; it keeps a record of what it is told."""
 
     the_tables: list[Table] = field(default_factory=list)
     the_lanes: list[dict[str, object]] = field(default_factory=list)
@@ -98,7 +98,7 @@ class Answer:
 
 
 class Running:
-    """A server in a loop of its own."""
+    """A server in a thread with an event loop of its own."""
 
     def __init__(self, source: FakeSource, address: Address, limits: Web, web_config: str) -> None:
         config = Config(
@@ -133,7 +133,7 @@ class Running:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A web configuration file is taken soon; test_reload.py says when."""
+    """Reload a web configuration file at once; test_reload.py tests the waiting."""
     monkeypatch.setattr(access_rules, "LOOK_SECONDS", 0.01)
     monkeypatch.setattr(access_rules, "SETTLE_SECONDS", 0.0)
 
@@ -163,7 +163,7 @@ def run() -> Iterator[Callable[..., Running]]:
 
 @pytest.fixture
 def site(source: FakeSource, run: Any) -> Running:
-    """The server in front of source."""
+    """Run the server in front of source."""
     found = run(source)
     assert isinstance(found, Running)
     return found
@@ -171,7 +171,7 @@ def site(source: FakeSource, run: Any) -> Running:
 
 @pytest.fixture
 def rpc_tables() -> list[Table]:
-    """Two processes in the same method, and one in another."""
+    """Make tables of two processes in the same method, and one in another."""
     return call_tables(
         "oslo_messaging_rpc_client",
         [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is at which path, over a real socket."""
+"""The paths and their answers, over a real socket."""
 
 import asyncio
 import gzip
@@ -134,7 +134,7 @@ class NoTraces:
 
 
 def redirected(source: Any, path: str, query: bytes = b"") -> tuple[int, str]:
-    """Status and location of the whole application's answer to whom names another host."""
+    """Return status and location of the application's answer to a request for another host."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -200,7 +200,7 @@ def test_an_id_leads_nowhere_else(source: Any, id: str) -> None:
     ],
 )
 def test_a_whole_url_is_a_target_too(site: Any, target: str, status: int) -> None:
-    """As a client sends it to a proxy, and every server has to take it."""
+    """Clients send whole URLs to proxies, and every server has to accept them."""
     request = f"GET {target} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n"
     answer = tell(site.server.url, request.encode())
     assert answer.startswith(b"HTTP/1.1 %d " % status)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label sets summed up to methods, and quantiles out of buckets."""
+"""Series are summed up to methods, and quantiles estimated from buckets."""
 
 import uuid
 from dataclasses import replace

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page for people: what it shows, and that no stranger's label can do anything in it."""
+"""The page of the node: what it shows, and that labels are text in it and nothing else."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ def call(**other: object) -> dict[str, object]:
 
 
 class Cells(HTMLParser):
-    """All elements that were opened, and the text of the table cells, row by row."""
+    """Collects all tags, and the text of the table cells, row by row."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers of many megabytes: made as they go out, of numbers of one moment."""
+"""Scrapes of many megabytes: text made while it is sent, from the numbers of one moment."""
 
 import asyncio
 import gzip
@@ -78,7 +78,7 @@ def test_what_cannot_be_shown_is_an_error_before_the_first_byte(
 
 
 def test_a_slow_client_has_its_moment_and_costs_a_piece(run: Any, source: Any) -> None:
-    """Whatever is counted while it reads, and whoever else reads."""
+    """Whatever is counted while it reads, and whichever other client reads."""
     rows = 40_000
     first = large(rows, 1.0)
     running = run(source)
@@ -101,7 +101,7 @@ def test_a_slow_client_has_its_moment_and_costs_a_piece(run: Any, source: Any) -
 
 
 def site_value(answer: bytes) -> set[float]:
-    """The values of all lines that are whole; chunks cut some of them."""
+    """Return the values of all complete lines; the bounds of chunks cut some lines."""
     lines = [line for line in answer.split(b"\n") if line.startswith(b"large_total{")]
     whole = [line for line in lines if b"} " in line and line.endswith(b".0")]
     assert len(whole) > 0.9 * len(lines) > 30_000

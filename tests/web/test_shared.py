@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One rendering for all who come together, and none that is older than the request it answers."""
+"""Requests that come together share an answer, which is never older than any of them."""
 
 import asyncio
 import itertools
@@ -122,7 +122,7 @@ def test_an_error_is_everybodys_and_the_next_answer_is_well() -> None:
 
 
 class Slow:
-    """A table whose number is that of the events so far, and that takes a while to get."""
+    """A source whose one table takes a while to make, and shows the number of events so far."""
 
     def __init__(self, source: Any) -> None:
         self.events = 0

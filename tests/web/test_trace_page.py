@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages of traces: what they show, and that nothing which a span says can do anything there."""
+"""The pages of traces: what they show, and that spans are text in them and nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def span(id: int, parent: int = 1000, **more: Any) -> StoredSpan:
 
 
 class Elements(HTMLParser):
-    """The tags with their attributes, in order, and all text that is shown."""
+    """Collects the tags with their attributes, in order, and all text that is shown."""
 
     def __init__(self, page: bytes) -> None:
         super().__init__()
