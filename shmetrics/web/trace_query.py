@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from shmetrics.traces.reader import Query
 
-MOST_TRACES = 10_000  # in one answer
+MAX_TRACES = 10_000  # in one answer
 DEFAULT_TRACES = 100
 
 
@@ -36,7 +36,7 @@ def query_of(parameters: Mapping[str, str]) -> Query:
         service=parameters.get("service"),
         least_duration_ns=None if least is None else int(least * 1e9),
         failed=parameters.get("error", "") not in ("", "0", "false"),
-        limit=DEFAULT_TRACES if limit is None else min(max(int(limit), 0), MOST_TRACES),
+        limit=DEFAULT_TRACES if limit is None else min(max(int(limit), 0), MAX_TRACES),
     )
 
 
