@@ -35,9 +35,15 @@ def hashed(password: str = PASSWORD, cost: int = 4) -> str:
 
 
 def write(path: Path, contents: dict[str, Any]) -> Path:
-    """Write a web configuration file."""
-    path.write_text(yaml.safe_dump(contents))
-    return path
+    """Write a web configuration file, complete from the first moment."""
+    return put(path, yaml.safe_dump(contents))
+
+
+def put(path: Path, text: str) -> Path:
+    """Put a file in its place by a rename: nobody who looks at any moment finds half of it."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text)
+    return beside.replace(path)
 
 
 TLS = {"cert_file": "server.crt", "key_file": "server.key"}

@@ -21,7 +21,7 @@ from shmetrics.http import exposure, refusals
 from shmetrics.http.access_rules import AccessRules, Rules
 from shmetrics.http.auth import Auth, TokenBucket
 from shmetrics.http.passwords import Passwords
-from tests.http.authority import PASSWORD, TLS, Authority, hashed, write
+from tests.http.authority import PASSWORD, TLS, Authority, hashed, put, write
 from tests.http.raw import soon, tell
 
 LOOPBACK = Address("127.0.0.1", 0)
@@ -101,7 +101,7 @@ def test_a_broken_file_leaves_what_was_in_force_and_is_logged_once(
 ) -> None:
     site = start(basic_auth_users={"alice": HASH})
     if change == "broken":
-        path.write_text("basic_auth_users: {alice: secret}")
+        put(path, "basic_auth_users: {alice: secret}")
     else:
         path.unlink()
     soon(lambda: source.reloads)
