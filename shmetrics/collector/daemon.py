@@ -23,7 +23,7 @@ from shmetrics.collector.systemd import beat_seconds, notify
 from shmetrics.collector.tracing import Tracing
 from shmetrics.collector.wiring import WebObserver, WebService
 from shmetrics.config import Config
-from shmetrics.destinations.forwarding import Forwarding
+from shmetrics.destinations.forwarders import Forwarders
 from shmetrics.label_rules.rule import Rule, encode
 from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
@@ -170,7 +170,7 @@ class Daemon:
             if tracing is not None:
                 tracing.count()  # what a kill has lost: before another one loses that, too
             traces = None if tracing is None else tracing.traces
-            self._service = WebService(self.collector, config, WebMetrics(agent), traces)
+            self._service = WebService(self.collector, config, WebMetrics(self_metrics), traces)
             self._web = self._service.server
             opened.callback(self._web.close)
             self_metrics.quota(
