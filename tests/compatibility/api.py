@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""List the public API: names and parameters of Python, commands and options of the shell.
+"""List the public API: names and parameters of Python, commands and options of the shell, paths and
+fields of HTTP.
 
     python -m tests.compatibility.api
 
@@ -17,6 +18,7 @@ from typing import Any, Final
 
 import shmetrics
 from shmetrics import cli, osprofiler, rpc
+from tests.compatibility import http_api
 
 LISTED: Final = Path(__file__).with_name("data") / "api.txt"
 
@@ -40,7 +42,7 @@ def now() -> list[str]:
         _said(f"shmetrics.osprofiler.{name}", getattr(osprofiler, name))
         for name in osprofiler.__all__
     ]
-    return sorted([*found, *_commands("shmetrics", cli._parser())])
+    return sorted([*found, *_commands("shmetrics", cli._parser()), *http_api.lines()])
 
 
 def listed() -> list[str]:
