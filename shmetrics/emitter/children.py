@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The children of instruments: compiled recording methods, and the blocks around them.
-
-A child is one series, an instrument with the values of its labels.
-"""
+"""Record into one series: the compiled methods, and the blocks around them."""
 
 from __future__ import annotations
 
@@ -17,12 +14,12 @@ Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
 
 class CounterChild(_ring.CounterSeries):
-    """One series of a counter."""
+    """Count events with one set of label values."""
 
     __slots__ = ()
 
     def count_exceptions(self, exception: Exceptions = Exception) -> Block:
-        """Return a block that counts the exceptions of this class, or classes, that leave it."""
+        """Count the exceptions of this class that leave a block; also a decorator."""
 
         def leave(_: None, kind: type[BaseException] | None) -> None:
             try:
@@ -35,45 +32,45 @@ class CounterChild(_ring.CounterSeries):
 
 
 class GaugeChild(_ring.GaugeSeries):
-    """One series of a gauge."""
+    """Show a value with one set of label values."""
 
     __slots__ = ()
 
     def set_to_current_time(self) -> None:
-        """Set the gauge to Unix time, in seconds."""
+        """Set the gauge to the Unix time, in seconds."""
         self.set(time.time())
 
     def track_inprogress(self) -> Block:
-        """Return a block that adds 1 to the gauge while it runs."""
+        """Add one while a block runs; also a decorator."""
         return Block(self.inc, lambda _, kind: self.dec())
 
     def time(self) -> Block:
-        """Return a block that sets the gauge to its duration, in seconds."""
+        """Set the gauge to the seconds that a block took; also a decorator."""
         return timer(self.set)
 
 
 class HistogramChild(_ring.HistogramSeries):
-    """One series of a histogram."""
+    """Observe values with one set of label values."""
 
     __slots__ = ()
 
     def time(self) -> Block:
-        """Return a block that observes its duration, in seconds."""
+        """Observe the seconds that a block takes; also a decorator."""
         return timer(self.observe)
 
 
 class CallsChild(_ring.CallSeries):
-    """One series of calls: `with call(): ...`, or start() and end().
+    """Measure calls with one set of label values: `with call(): ...`, or start() and end().
 
-    For a call of a trace, use `with call.traced(exemplar): ...`, or start(exemplar). The exemplar
-    has the form that Counter.inc() takes.
+    For a call that belongs to a trace use `with call.traced(exemplar): ...`, or start(exemplar).
+    `Counter.inc()` describes exemplars.
     """
 
     __slots__ = ()
 
 
 class Nothing:
-    """A child that records nothing, for labels that were wrong. It accepts every argument."""
+    """Stand in for a child whose labels were wrong: take everything, record nothing."""
 
     def inc(self, *_: object, **__: object) -> None:
         """Do nothing."""
@@ -86,7 +83,7 @@ class Nothing:
     track_inprogress = time = __call__ = traced = count_exceptions
 
     def start(self, *_: object, **__: object) -> Any:
-        """Return a token for end(), which does nothing with it."""
+        """Return a token that means nothing."""
         return None
 
 

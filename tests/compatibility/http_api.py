@@ -16,7 +16,7 @@ from shmetrics import _ring, rpc
 from shmetrics.traces.reader import Reader
 from shmetrics.traces.store import TraceStore
 from shmetrics.web.app import make_app
-from tests.collector.loopback import Loopback
+from tests.nodes.loopback import Loopback
 from tests.compatibility.traces import events, id_of
 
 _PATHS: Final = (
