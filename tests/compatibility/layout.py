@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -39,8 +40,18 @@ class Facts(NamedTuple):
     facts: dict[str, str]
 
 
-def facts_of(headers: list[Path]) -> Facts:
-    """Return the facts of these headers.
+def layout_of(headers: list[Path]) -> Facts:
+    """Return the layout that these headers describe. Raises what facts_of raises."""
+    facts = facts_of(headers)
+    return Facts(int(facts.pop(VERSION)), facts)
+
+
+def facts_of(headers: list[Path], without: Container[str] = ()) -> dict[str, str]:
+    """Return the facts of these headers, by name.
+
+    Args:
+        headers: Their paths, in the order in which they are included.
+        without: Structs that nobody shares.
 
     Raises:
         ValueError: A line of a struct cannot be read.
@@ -56,6 +67,8 @@ def facts_of(headers: list[Path]) -> Facts:
             printed += [_number(entry) for entry in entries if entry]
         for struct in _STRUCT.finditer(text):
             name = struct["name"]
+            if name in without:
+                continue
             printed.append(f'printf("struct {name}\\t%zu bytes\\n", sizeof(struct {name}));')
             for field, type in _fields(struct["body"]):
                 types[f"{name}.{field}"] = type
@@ -64,16 +77,19 @@ def facts_of(headers: list[Path]) -> Facts:
                     f"offsetof(struct {name}, {field}), sizeof(((struct {name} *)0)->{field}));"
                 )
     includes = "".join(f'#include "{header}"\n' for header in headers)
-    source = f"{includes}#include <stdio.h>\nint main(void)\n{{\n" + "\n".join(printed) + "\n}\n"
+    source = (
+        f"#include <stddef.h>\n#include <stdio.h>\n{includes}\nint main(void)\n{{\n"
+        + "\n".join(printed)
+        + "\n}\n"
+    )
     found = dict(line.split("\t") for line in _output(source).splitlines())
-    facts = {name: f"{fact} {types.get(name, '')}".strip() for name, fact in found.items()}
-    return Facts(int(facts.pop(VERSION)), facts)
+    return {name: f"{fact} {types.get(name, '')}".strip() for name, fact in found.items()}
 
 
-def headers() -> list[Path]:
-    """Return the headers of the layout, wherever they are below csrc/."""
+def headers(names: Sequence[str] = HEADERS) -> list[Path]:
+    """Return the headers with these names, wherever they are below csrc/."""
     found = {path.name: path for path in CSRC.rglob("*.h")}
-    return [found[name] for name in HEADERS]
+    return [found[name] for name in names]
 
 
 def read() -> Facts:
@@ -96,7 +112,7 @@ def complaints(before: Facts, now: Facts) -> list[str]:
 
 def main() -> int:
     """Write the facts anew, if the version says that they are another layout's."""
-    now = facts_of(headers())
+    now = layout_of(headers())
     if SNAPSHOT.exists():
         before = read()
         found = complaints(before, now)

@@ -25,11 +25,9 @@ import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.dictionary import Definition
-from shmetrics.render import openmetrics
-from shmetrics.store import boot, store
-from shmetrics.store.family import Family
-from shmetrics.store.limits import Limits
+from shmetrics.exposition import openmetrics
 from tests.nodes.loopback import MIB, Loopback
+from tests.compatibility import layout
 
 DATA: Final = Path(__file__).with_name("data")
 
@@ -49,29 +47,39 @@ class Shown(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A store of some version, and what a scrape showed of it then."""
+    """A store of some version, and what a scrape showed of it then.
+
+    undo: the facts of the undo entry, which is in the store and laid out in C.
+    """
 
     version: int
     shown: Shown
+    undo: dict[str, str]
     content: bytes
 
     def write(self, file: Path) -> None:
         """Write it as text."""
         packed = base64.b64encode(zlib.compress(self.content, 9)).decode()
-        said = {"version": self.version, **self.shown._asdict(), "zlib": textwrap.wrap(packed, 96)}
-        file.write_text(json.dumps(said, indent=1) + "\n")
+        said = {"version": self.version, **self.shown._asdict(), "undo": self.undo}
+        text = {"zlib": textwrap.wrap(packed, 96)}
+        file.write_text(json.dumps({**said, **text}, indent=1) + "\n")
 
 
 def read(file: Path) -> Kept:
     """Return a store that was kept."""
     said = json.loads(file.read_text())
     content = zlib.decompress(base64.b64decode("".join(said["zlib"])))
-    return Kept(said["version"], Shown(said["lines"], said["native"]), content)
+    return Kept(said["version"], Shown(said["lines"], said["native"]), said["undo"], content)
 
 
 def kept() -> list[Path]:
     """Return the files of all versions that are kept."""
     return sorted(DATA.glob("store-*.json"))
+
+
+def undo() -> dict[str, str]:
+    """Return the facts of the undo entry as it is now."""
+    return layout.facts_of(layout.headers(["undo.h"]), without={"shm_plan"})
 
 
 def shown(collector: Collector) -> Shown:
@@ -148,7 +156,7 @@ def make() -> Kept:
         content = bytearray((path / "store").read_bytes())
     clock = slice(store._CLOCK_AT, store._CLOCK_AT + boot.CLOCK_BYTES)
     content[clock] = bytes(boot.CLOCK_BYTES)  # of the machine on which it was made
-    return Kept(store.VERSION, found, bytes(content))
+    return Kept(store.VERSION, found, undo(), bytes(content))
 
 
 def main() -> int:

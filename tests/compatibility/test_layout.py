@@ -29,7 +29,7 @@ FOREVER = {
 
 @pytest.fixture(scope="module")
 def now() -> Facts:
-    return layout.facts_of(layout.headers())
+    return layout.layout_of(layout.headers())
 
 
 def changed(folder: Path, old: str, new: str) -> Facts:
@@ -41,7 +41,7 @@ def changed(folder: Path, old: str, new: str) -> Facts:
         made.append(folder / header.parent.name / header.name)
         made[-1].parent.mkdir(exist_ok=True)
         made[-1].write_text(text.replace(old, new))
-    return layout.facts_of(made)
+    return layout.layout_of(made)
 
 
 def test_a_changed_layout_has_a_raised_version(now: Facts) -> None:
@@ -93,7 +93,7 @@ def test_the_facts_are_written_anew_for_a_raised_version_only(
     snapshot = tmp_path / "layout.json"
     found = [Facts(1, {"a": "1"}), Facts(1, {"a": "2"}), Facts(2, {"a": "2"})]
     monkeypatch.setattr(layout, "SNAPSHOT", snapshot)
-    monkeypatch.setattr(layout, "facts_of", lambda headers: found.pop(0))
+    monkeypatch.setattr(layout, "layout_of", lambda headers: found.pop(0))
     assert layout.main() == 0
     assert layout.main() == 1
     assert "a: 1 -> 2" in capsys.readouterr().err
