@@ -55,9 +55,11 @@ assert not status["connected"] and status["disabled"] and status["recorded"] == 
 def run(program: str, node: Node, *options: str) -> str:
     """Runs it on this node; it has to end well. What it said on stderr."""
     node.start()
+    environment = os.environ | {"SHMETRICS_RUNTIME_DIR": str(node.runtime_dir)}
+    environment.pop("COVERAGE_PROCESS_CONFIG", None)  # it fails in all interpreters but the first
     done = subprocess.run(
         [sys.executable, *options, "-c", program],
-        env=os.environ | {"SHMETRICS_RUNTIME_DIR": str(node.runtime_dir)},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
