@@ -70,9 +70,9 @@ docs: $(VENV)/.environment ## the site of docs/, to build/site; a link to nothin
 # Through make test, so that it is of the same tests. --cov last: what is before it are TESTS.
 coverage: build ## what make test runs of each folder of shmetrics/; of its Python, not of C and Cython
 	@rm -rf build/coverage
-	@$(MAKE) --no-print-directory test TESTS='$(TESTS) --cov --cov-report='
-	@$(BIN)/coverage json --quiet -o build/coverage/report.json
-	@$(BIN)/python -m tests.coverage_by_folder build/coverage/report.json
+	@failed=0; $(MAKE) --no-print-directory test TESTS='$(TESTS) --cov --cov-report=' || failed=1; \
+	    $(BIN)/coverage json --quiet -o build/coverage/report.json && \
+	    $(BIN)/python -m tests.coverage_by_folder build/coverage/report.json && exit $$failed
 
 environment: $(VENV)/.environment
 

@@ -19,7 +19,7 @@ def by_folder(report: dict[str, Any]) -> dict[str, Counter[str]]:
     """Return the sums of each folder, and of all of them as `total`."""
     found: dict[str, Counter[str]] = {}
     for path, file in sorted(report["files"].items()):
-        counts = Counter({name: file["summary"][name] for name in _COUNTED})
+        counts = Counter({name: file["summary"].get(name, 0) for name in _COUNTED})
         for folder in (str(PurePosixPath(path).parent), "total"):
             found.setdefault(folder, Counter()).update(counts)
     found["total"] = found.pop("total", Counter())  # last

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from shmetrics.traces import age
 from shmetrics.traces.reader import Query
 from shmetrics.traces.store import Limits, TraceStore
@@ -48,7 +50,8 @@ def test_what_cannot_be_there_is_no_error_yet(tmp_path: Path) -> None:
     traces.close()
 
 
-def test_sqlite_is_not_loaded_before_there_is_a_trace() -> None:
+def test_sqlite_is_not_loaded_before_there_is_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # coverage loads it
     program = "import shmetrics.collector.daemon, sys; print('sqlite3' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert said.stdout == b"False\n"
