@@ -16,8 +16,8 @@ from shmetrics import _ring, rpc
 from shmetrics.traces.reader import Reader
 from shmetrics.traces.store import TraceStore
 from shmetrics.web.app import make_app
-from tests.nodes.loopback import Loopback
 from tests.compatibility.traces import events, id_of
+from tests.nodes.loopback import Loopback
 
 _PATHS: Final = (
     *("/", "/metrics", "/-/healthy", "/-/ready", "/traces"),

@@ -20,14 +20,14 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from shmetrics.exposition import openmetrics
 
 import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.dictionary import Definition
-from shmetrics.exposition import openmetrics
-from tests.nodes.loopback import MIB, Loopback
 from tests.compatibility import layout
+from tests.nodes.loopback import MIB, Loopback
 
 DATA: Final = Path(__file__).with_name("data")
 
