@@ -6,7 +6,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-TESTS ?= tests
+TESTS ?= tests --ignore tests/verify
+# Much of a test is waiting, so there are more at a time than processors.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
+# A shell's background jobs ignore Ctrl-C, and so would the programs on which tests press it.
+PYTEST = env --default-signal=INT,QUIT $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal
 
 C_WARNINGS := -std=gnu11 -O2 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 COMPILERS := $(shell command -v gcc) $(shell command -v clang)
@@ -19,11 +23,18 @@ help: ## list the targets
 demo: build ## a collector, and a service talking RPC through it; SECONDS=20 ends by itself
 	@$(BIN)/shmetrics demo $(if $(SECONDS),--seconds $(SECONDS))
 
-# A shell's background jobs ignore Ctrl-C, and so would the programs on which tests press it.
-test: build ## all tests; TESTS='tests/cli -k lanes' for some of them
-	@env --default-signal=INT,QUIT $(BIN)/python -m pytest -q $(TESTS)
+quick: build ## the tests that start no process: under a minute
+	@$(PYTEST) -m quick $(TESTS)
 
-test-pythons: ## the suite on every CPython 3.10 to 3.13 that pyenv or PATH has
+test: build ## all that shows that the product works; TESTS='tests/cli -k lanes' for some of it
+	@$(PYTEST) $(TESTS)
+
+verify: build ## the proofs: models, memory order, kills, sanitizers, fuzzing, soak, other Pythons
+	@$(PYTEST) tests/verify
+	@$(MAKE) --no-print-directory test-pythons EXCEPT="$(or $(EXCEPT),$(shell \
+	    $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'))"
+
+test-pythons: ## what depends on it, on every CPython 3.10 to 3.13 that pyenv or PATH has
 	@EXCEPT="$(EXCEPT)" .ci/pythons
 
 fuzz: build ## fuzzing for MINUTES=10, or RUNS= of each target; TARGETS=drain for some of them
@@ -99,4 +110,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: docs coverage soak help demo test test-pythons fuzz bench bench-compare performance budgets check environment build pins clean
+.PHONY: docs coverage soak help demo quick test verify test-pythons fuzz bench bench-compare performance budgets check environment build pins clean

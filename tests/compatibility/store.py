@@ -20,13 +20,16 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from shmetrics.exposition import openmetrics
 
 import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.dictionary import Definition
-from tests.compatibility import layout
+from shmetrics.render import openmetrics
+from shmetrics.store import boot, store
+from shmetrics.store.family import Family
+from shmetrics.store.limits import Limits
+from tests.compatibility import layout as kept_layout
 from tests.nodes.loopback import MIB, Loopback
 
 DATA: Final = Path(__file__).with_name("data")
@@ -79,7 +82,7 @@ def kept() -> list[Path]:
 
 def undo() -> dict[str, str]:
     """Return the facts of the undo entry as it is now."""
-    return layout.facts_of(layout.headers(["undo.h"]), without={"shm_plan"})
+    return kept_layout.facts_of(kept_layout.headers(["undo.h"]), without={"shm_plan"})
 
 
 def shown(collector: Collector) -> Shown:
