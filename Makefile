@@ -24,13 +24,14 @@ demo: build ## a collector, and a service talking RPC through it; SECONDS=20 end
 	@$(BIN)/shmetrics demo $(if $(SECONDS),--seconds $(SECONDS))
 
 quick: build ## the tests that start no process: under a minute
-	@$(PYTEST) -m quick $(TESTS)
+	@$(PYTEST) --examples 5 -m quick $(TESTS)
 
 test: build ## all that shows that the product works; TESTS='tests/cli -k lanes' for some of it
-	@$(PYTEST) $(TESTS)
+	@$(PYTEST) --examples 50 $(TESTS)
 
 verify: build ## the proofs: models, memory order, kills, sanitizers, fuzzing, soak, other Pythons
 	@$(PYTEST) tests/verify
+	@$(PYTEST) -m hypothesis tests --ignore tests/verify
 	@$(MAKE) --no-print-directory test-pythons EXCEPT="$(or $(EXCEPT),$(shell \
 	    $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'))"
 

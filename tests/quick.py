@@ -99,11 +99,14 @@ def _visible(function: FunctionType, used: set[str]) -> Iterator[Any]:
     """Yield what a function is closed over, and what the names that it uses stand for."""
     if function.__closure__:
         yield from inspect.getclosurevars(function).nonlocals.values()
-    for name in used & function.__globals__.keys():
-        found = function.__globals__[name]
+    known = sys.modules | function.__globals__  # what is imported, if only in the function
+    for name in used & known.keys():
+        found = known[name]
         yield found
         if isinstance(found, ModuleType) and _is_ours(found):
             yield from (vars(found)[name] for name in used & vars(found).keys())
+        elif isinstance(found, dict):
+            yield from found.values()
 
 
 def _module_of(thing: Any) -> str:
@@ -113,7 +116,7 @@ def _module_of(thing: Any) -> str:
 
 
 def _is_ours(thing: Any) -> bool:
-    return _module_of(thing).startswith("tests.")
+    return _module_of(thing).partition(".")[0] in ("tests", "benchmarks")
 
 
 class _Guard:

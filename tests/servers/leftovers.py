@@ -58,6 +58,12 @@ def runtime_dir() -> Iterator[Path]:
     assert not lanes
 
 
+def pytest_collection_finish() -> None:
+    """Keep the modules out of the collections below, which look through the same again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     report = yield
