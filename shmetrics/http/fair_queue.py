@@ -45,7 +45,8 @@ class FairQueue(Generic[Item]):
             An item that had to give its place to this one; None if there was room.
 
         Raises:
-            Full: Neither was there room nor an item that has to give way.
+            Full: The client has MAX_WAITING_PER_CLIENT items already, or the queue is full and no
+                item has to give way to this one.
         """
         names = _names(client)
         if sum(others == names for others, _ in self._waiting.values()) >= MAX_WAITING_PER_CLIENT:
