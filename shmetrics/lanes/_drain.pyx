@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: freethreading_compatible=False
-"""The binding of csrc/ for the collector: lanes made, and drained into the store."""
+"""The collector's binding of csrc/: making lanes, draining them into the store, watching files.
+
+It is apart from the emitter's binding, because the two halves share a lane's memory and nothing
+else.
+"""
 
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
@@ -31,8 +35,8 @@ REPORT_ENTRIES = SHM_REPORT_ENTRIES
 REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
 REPORT_RETIRED = SHM_REPORT_RETIRED
 WATCH_OVERFLOW = SHM_WATCH_OVERFLOW
-# For the module struct, struct shm_taken_span: kind, flags, bytes of info behind it, series, stamp,
-# id, trace, parent. That these are its offsets is asserted in spans.h and layout.h.
+# struct shm_taken_span for the module struct: kind, flags, bytes of info behind it, series, stamp,
+# id, trace, parent. spans.h and layout.h assert these offsets.
 TAKEN_SPAN_FORMAT = "=BBHIQ16s16s16s"
 
 _BROKEN_REASONS = {
@@ -57,7 +61,19 @@ cdef int _check_drained(int code) except -1:
 
 def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t records,
                 uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
-    """Make zeroed memory of layout.lane_bytes() a lane."""
+    """Format zeroed memory as a lane.
+
+    Args:
+        memory: at least layout.lane_bytes() bytes, all zero.
+        lane_id: the number that the lane gets.
+        records: slots of the ring, a power of two.
+        dictionary_bytes: room for definitions.
+        cells: 8-byte cells for totals.
+        calls: slots for open calls.
+
+    Raises:
+        ValueError: the memory is smaller than the lane.
+    """
     cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
     if <uint64_t>memory.shape[0] < shm_lane_bytes(&sizes):
         raise ValueError("memory is smaller than the lane")
@@ -65,8 +81,10 @@ def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t r
 
 
 cdef class ExemplarTable:
-    """The newest exemplar of each bucket, or of a counter; not more than `most` of them: then the
-    one that was kept longest ago makes room."""
+    """The newest exemplar of each bucket and of each counter.
+
+    It holds `most` of them; beyond that, the one that was put in longest ago makes room.
+    """
 
     cdef shm_exemplars exemplars
 
@@ -84,13 +102,16 @@ cdef class ExemplarTable:
 
     @property
     def displaced(self):
-        """How many have made room."""
+        """Return how many exemplars have made room for others."""
         return self.exemplars.displaced
 
     def copy_to(self, unsigned char[::1] memory not None):
-        """Copy all of them, as bytes of struct shm_exemplar, into memory of just that size.
+        """Copy all exemplars into memory, as csrc/lane/exemplar.h lays them out.
 
-        The series of each is the store's first cell of it. Raises ValueError for another size.
+        The series of an exemplar is the index of its first cell in the store.
+
+        Raises:
+            ValueError: the memory has not exactly the size of the exemplars.
         """
         if <size_t>memory.shape[0] != self.exemplars.n * sizeof(shm_exemplar):
             raise ValueError("memory of another size than the exemplars have")
@@ -98,17 +119,17 @@ cdef class ExemplarTable:
             shm_exemplars_copy(&self.exemplars, <shm_exemplar *>&memory[0])
 
     def forget(self, uint64_t series, uint32_t n_buckets):
-        """Drops those of a series."""
+        """Drop the exemplars of a series, which is named by its first cell in the store."""
         shm_exemplars_forget(&self.exemplars, series, n_buckets)
 
 
 cdef class SpanBuffer:
-    """Where drains put the spans that they meet, until somebody takes them."""
+    """A buffer into which drains put the spans that they meet, until take() empties it."""
 
     cdef shm_spans spans
 
     def __cinit__(self, size_t size_bytes):
-        # Zeroed by the system, page by page, once they are needed.
+        # The system zeroes the pages one by one, as they are needed.
         self.spans.bytes = <unsigned char *>calloc(size_bytes, 1)
         if self.spans.bytes == NULL:
             raise MemoryError(f"no memory for {size_bytes} bytes of spans")
@@ -119,13 +140,15 @@ cdef class SpanBuffer:
 
     @property
     def lost(self):
-        """How many there was no room for."""
+        """Return how many spans there was no room for."""
         return self.spans.lost
 
     def take(self):
-        """Take all spans: return their bytes, and how many they are.
+        """Empty the buffer.
 
-        Each is a struct shm_taken_span, with its info behind it. Then there is room again.
+        Returns:
+            The spans as bytes (see csrc/drain/spans.h), each with its info behind it, and their
+            number.
         """
         cdef tuple taken = (self.spans.bytes[:self.spans.used_bytes], self.spans.n)
         self.spans.used_bytes = self.spans.n = 0
@@ -139,13 +162,15 @@ cdef bint _said(int answer) except -1:
 
 
 def is_held(int fd):
-    """Tell whether anybody else has the file of this descriptor. Raises OSError."""
+    """Return whether another descriptor of this descriptor's file is open. Raises OSError."""
     return _said(shm_file_is_held(fd))
 
 
 def has_grown(int fd, uint64_t size_bytes, uint64_t slack_bytes):
-    """Whether the file is larger than size_bytes, or takes slack_bytes more than that. Raises
-    OSError."""
+    """Return whether a file is larger than size_bytes, or takes slack_bytes more on the disk.
+
+    Raises OSError.
+    """
     return _said(shm_file_has_grown(fd, size_bytes, slack_bytes))
 
 
@@ -156,24 +181,25 @@ cdef int _done(int answer) except -1:
 
 
 def watch_open():
-    """Return a descriptor that can be read once a watched file is modified. Raises OSError."""
+    """Return a descriptor that can be read after a watched file is modified. Raises OSError."""
     return _done(shm_watch_open())
 
 
 def watch_add(int fd, bytes path not None):
-    """Watch a file; return the watch's number, which no other one has. Raises OSError."""
+    """Watch a file; return the number of the watch, which no other watch has. Raises OSError."""
     return _done(shm_watch_add(fd, path))
 
 
 def watch_remove(int fd, int watch):
-    """Watch it no more. Raises OSError."""
+    """Stop a watch, by its number. Raises OSError."""
     _done(shm_watch_remove(fd, watch))
 
 
 def watch_read(int fd):
-    """Return the watches of some files that were modified since; a file may be there twice.
+    """Return the numbers of watches whose files were modified; a number may come twice.
 
-    WATCH_OVERFLOW is among them if others were modified of which nothing is known. Raises OSError.
+    WATCH_OVERFLOW among them means that the kernel has dropped reports: any file may have been
+    modified. Raises OSError.
     """
     cdef int32_t found[SHM_WATCH_MOST]
     cdef int n = _done(shm_watch_read(fd, found))
@@ -181,13 +207,17 @@ def watch_read(int fd):
 
 
 cdef class LaneDrain:
-    """The consumer's end of one lane: a writable mapping of its file, and the store to drain into.
+    """The consumer's end of one lane, and the store into which it is drained.
 
-    ledger: LEDGER_BYTES that only collectors have, of this lane. undo: UNDO_BYTES of the store, the
-    same for all lanes. cells: all cells of the store.
+    Args:
+        memory: a writable mapping of the lane's file.
+        ledger: LEDGER_BYTES of this lane, which only collectors have.
+        undo: UNDO_BYTES of the store, the same for all lanes.
+        cells: all cells of the store.
 
-    Raises LaneRefused if the mapping is no lane, and BrokenLane from any method once the lane
-    breaks the contract.
+    Raises:
+        LaneRefused: the mapping is no lane.
+        BrokenLane: from any method, once the lane breaks the contract.
     """
 
     cdef shm_drain drain_
@@ -226,27 +256,31 @@ cdef class LaneDrain:
         return self.drain_.lane.records
 
     def keep_exemplars(self, ExemplarTable table not None):
-        """From now on, traces that events say they belong to are kept there."""
+        """Put the traces that events belong to into this table from now on."""
         self._exemplars = table
         self.drain_.exemplars = &table.exemplars
 
     def keep_spans(self, SpanBuffer buffer not None):
-        """From now on, spans are put there."""
+        """Put spans into this buffer from now on."""
         self._spans = buffer
         self.drain_.spans = &buffer.spans
 
     def recover(self):
-        """Undoes what a kill left half done in this lane. False: the undo entry is damaged."""
+        """Undo what a kill left half done here; return False if the undo entry is damaged."""
         return shm_contained_recover(&self.drain_)
 
     def take_records(self):
-        """Folds what is there. False: read the new entries first, and bind them."""
+        """Fold all records and spilled totals into the store.
+
+        Returns:
+            False if the lane has new dictionary entries: they must be read and bound first.
+        """
         cdef int code = shm_contained_pass(&self.drain_)
         _check_drained(code)
         return code == SHM_DRAINED
 
     def next_entry(self):
-        """Next new dictionary entry (kind, type, id, of, payload), or None."""
+        """Return the next new dictionary entry (kind, type, id, of, payload), or None."""
         cdef shm_entry entry
         cdef unsigned char buffer[SHM_ENTRY_MAX_BYTES]
         _check_drained(shm_contained_entry(&self.drain_, &entry, buffer))
@@ -256,9 +290,16 @@ cdef class LaneDrain:
                 (<char *>buffer)[sizeof(shm_entry):entry.size_bytes])
 
     def bind(self, int type, uint32_t n_bounds, Scale scale=None, Py_ssize_t first=-1):
-        """Binds the next series id to the store's cells from first on, or to nothing (-1).
+        """Bind the next series id to cells of the store.
 
-        type, n_bounds: of the lane's own definition. scale: of what has buckets.
+        Args:
+            type: the type in the lane's own definition.
+            n_bounds: the number of bucket bounds in the lane's own definition.
+            scale: the places of values in the row, for a family with buckets.
+            first: the index of the series' first cell; -1 binds it to nothing.
+
+        Raises:
+            ValueError: the scale has other buckets, or the cells are outside the store.
         """
         cdef Py_ssize_t width = shm_cells_of(<uint16_t>type, n_bounds)
         if first < 0:
@@ -276,13 +317,13 @@ cdef class LaneDrain:
         self._kept.add(scale)
 
     def calls(self):
-        """Open calls as (series id, start_ns, slot)."""
+        """Return the open calls, each as (series id, start_ns, slot)."""
         cdef shm_open_call_copy found[SHM_MAX_OPEN_CALLS]
         cdef uint32_t n = shm_contained_calls(&self.drain_, found, SHM_MAX_OPEN_CALLS)
         return [(found[i].series, found[i].start_ns, found[i].slot) for i in range(n)]
 
     def gauges(self):
-        """(series id, value, stamp_ns) of every gauge."""
+        """Return every gauge that was set, as (series id, value, stamp_ns)."""
         cdef shm_gauge_copy found[256]
         cdef list result = []
         cdef uint32_t n = shm_contained_gauges(&self.drain_, 1, found, 256)
@@ -292,15 +333,22 @@ cdef class LaneDrain:
         return result
 
     def counts(self):
-        """What the lane says of itself; an emitter can write anything there."""
+        """Return the lane's own counters; an emitter can write any number there."""
         cdef shm_counts counts
         shm_contained_counts(&self.drain_, &counts)
         return counts_dict(&counts)
 
     def tally(self, dict events not None, Py_ssize_t unbound, Py_ssize_t spilled,
               Py_ssize_t overflowed, dict dropped not None):
-        """Cells of the store that count what becomes of events: by name of their kind, by name of
-        the cause."""
+        """Count what becomes of this lane's events in cells of the store, from now on.
+
+        Args:
+            events: the cell for records of each kind, by the kind's name.
+            unbound: the cell for events of families that were refused.
+            spilled: the cell for events that were folded because the ring was full.
+            overflowed: the cell for events that were counted without their labels.
+            dropped: the cell for events that were lost, by the cause's name.
+        """
         for kind, name in KIND_NAMES.items():
             self.drain_.tally.events[<int>kind] = &self._cells[<Py_ssize_t>events[name]]
         self.drain_.tally.unbound = &self._cells[unbound]
@@ -310,31 +358,42 @@ cdef class LaneDrain:
             self.drain_.tally.dropped[<int>cause] = &self._cells[<Py_ssize_t>dropped[name]]
 
     def report_counts(self):
-        """Counts in the store what the lane has counted since the last time."""
+        """Add to the store what the lane has counted since the last report."""
         shm_contained_report_counts(&self.drain_)
 
     def report(self, int report, uint64_t now, Py_ssize_t cell=-1):
-        """Adds to a cell of the store what `now` is more than the report says, once."""
+        """Add to a cell of the store how much `now` is more than the ledger says, once.
+
+        Args:
+            report: the number in the ledger, `REPORT_*`.
+            now: its new value.
+            cell: the index of the cell; -1 adds nowhere.
+
+        Returns:
+            Whether `now` was more.
+        """
         return shm_contained_report(
             &self.drain_, <uint32_t>report, now, SHM_NO_CELL if cell < 0 else <uint64_t>cell)
 
     def reported(self, int report):
-        """Return what the ledger says."""
+        """Return a number of the ledger, `REPORT_*`."""
         return shm_contained_reported(&self.drain_, <uint32_t>report)
 
     def finish(self):
-        """The emitter is dead: finishes the event that it was in the middle of."""
+        """Finish the event that a dead emitter was in the middle of."""
         shm_contained_finish(&self.drain_)
 
     def take_gauge(self, uint32_t series, uint64_t cell):
-        """Adds a dead emitter's gauge to a cell of the store, once: its value, or 1 if that is not
-        finite."""
+        """Add a dead emitter's gauge to a cell of the store, once.
+
+        It adds the gauge's value, or 1 if the value is not finite.
+        """
         return shm_contained_take_gauge(&self.drain_, series, cell)
 
     def abandon(self, uint32_t slot, uint64_t cell):
-        """Counts a dead emitter's open call in a cell of the store, once."""
+        """Count a dead emitter's open call in a cell of the store, once."""
         return shm_contained_abandon(&self.drain_, slot, cell)
 
     def give_up(self):
-        """Tells the emitter to register anew: this lane is read no more."""
+        """Tell the emitter to register again, because this lane is read no more."""
         shm_contained_give_up(&self.drain_)

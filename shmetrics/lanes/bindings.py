@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the ids of a lane mean: which series of the node each of them is bound to.
+"""The bindings of one lane: which cells of the store each of its series counts into.
 
-One lane may define only so much. What is beyond a limit is folded into the overflow series of its
-family, or refused with the whole family; either way it is counted once, by whichever collector
-reads it first.
+A lane has a dictionary of its own, with its own ids. The collector reads it entry by entry, finds
+or makes the family and the series of the node, and binds the id to their cells.
+
+One lane may define only so much. A series beyond a limit is folded into the overflow series of its
+family; a family beyond a limit is refused as a whole. Each of these is counted once, by the
+collector that reads the entry first: the lane's ledger remembers it over restarts.
 """
 
 from __future__ import annotations
@@ -25,12 +28,19 @@ from shmetrics.store.log import StoreFull
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.event import SpanLabels
 
-# What a refusal may have for a reason.
+# The reasons of a refusal that are quotas. Each quota is logged once per lane.
 _QUOTAS = ("families", "families_per_lane", "families_per_uid", "store_bytes_per_uid")
 
 
 class _LaneFamily(NamedTuple):
-    """A family of the lane: its own definition's shape, and the node's family. None: refused."""
+    """A family as one lane defined it, and the family of the node that it belongs to.
+
+    Attributes:
+        type: the type in the lane's definition, `_ring.TYPE_*`.
+        n_bounds: the number of bucket bounds in the lane's definition.
+        n_labels: the number of label names in the lane's definition.
+        family: the family of the node; None if it was refused, or if the entry is about spans.
+    """
 
     type: int
     n_bounds: int
@@ -39,7 +49,7 @@ class _LaneFamily(NamedTuple):
 
 
 class Bindings:
-    """Filled entry by entry, in the order of the lane's dictionary."""
+    """The bindings of one lane, made entry by entry in the order of its dictionary."""
 
     def __init__(
         self,
@@ -49,8 +59,16 @@ class Bindings:
         gauges: Gauges,
         self_metrics: SelfMetrics,
     ) -> None:
-        """owner: whose lane it is."""
-        self.refused: dict[str, int] = {}  # definitions not taken, by reason
+        """Begin without any binding.
+
+        Args:
+            owner: the process that the lane belongs to.
+            drain: the lane's drain, which is told the cells of each series.
+            families: all families of the node.
+            gauges: the gauge families of the node.
+            self_metrics: the counters of refusals and of exceeded quotas.
+        """
+        self.refused: dict[str, int] = {}  # definitions that were not taken, by reason
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
         self.spans: dict[int, SpanLabels] = {}
@@ -68,11 +86,23 @@ class Bindings:
 
     @property
     def n_families(self) -> int:
-        """How many families the lane has defined."""
+        """Return the number of families that the lane has defined, with those that were refused."""
         return len(self._lane_families)
 
     def define(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
-        """Takes the next entry. Raises BrokenLane."""
+        """Bind the next entry of the lane's dictionary.
+
+        Args:
+            kind: `layout.ENTRY_FAMILY`, `ENTRY_SERIES` or `ENTRY_EXCEPTION`.
+            type: the family's type; only a family has one.
+            id: the id of the series or the family, counted up from 1.
+            of: the family of a series, the call series of an exception, or the number of bounds of
+                a family.
+            payload: the texts of the entry, see shmetrics/dictionary.py.
+
+        Raises:
+            BrokenLane: the payload cannot be decoded.
+        """
         self._entries += 1
         try:
             if kind == layout.ENTRY_FAMILY:
@@ -88,7 +118,7 @@ class Bindings:
         self._report_once()
 
     def forget(self) -> None:
-        """The lane counts nowhere any more."""
+        """Release every series and family that the lane was bound to."""
         for family, row in self._bound:
             family.unbind(row)
         self._bound.clear()
@@ -100,6 +130,7 @@ class Bindings:
     # ---- families ---------------------------------------------------------------------------
 
     def _define_family(self, type: int, n_bounds: int, payload: bytes) -> None:
+        """Find or make the node's family for a definition, or refuse it."""
         most = self._families.limits.families_per_lane
         if self.n_families >= most:
             self._refuse(
@@ -111,7 +142,7 @@ class Bindings:
             self._lane_families.append(_LaneFamily(type, n_bounds, 0, None))
             return
         definition = decode_definition(type, n_bounds, payload)
-        if type == layout.TYPE_SPANS:  # of no metric: the node has no family for them
+        if type == layout.TYPE_SPANS:  # spans are no metric, and have no family of the node
             self._lane_families.append(
                 _LaneFamily(type, n_bounds, len(definition.label_names), None)
             )
@@ -122,11 +153,12 @@ class Bindings:
         if isinstance(found, Refusal):
             self._refuse(found)
         else:
-            found.hold()  # first: what comes may have to look for room
+            found.hold()  # before the next line, which may let unused families go
             self._self_metrics.foresee(found)
         self._lane_families.append(_LaneFamily(type, n_bounds, len(definition.label_names), family))
 
     def _refuse(self, refusal: Refusal) -> None:
+        """Count a definition that is not taken, once, and log it."""
         self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
         if (
             self._report_once(self._self_metrics.refused.cell(refusal.reason))
@@ -141,6 +173,7 @@ class Bindings:
     # ---- series -----------------------------------------------------------------------------
 
     def _define_series(self, id: int, lane_family: _LaneFamily, payload: bytes) -> None:
+        """Bind a series, read its labels as those of spans, or note it as a gauge."""
         type, n_bounds, n_labels, family = lane_family
         if family is None:
             self._drain.bind(type, n_bounds)
@@ -151,7 +184,7 @@ class Bindings:
         if len(values) != n_labels:
             raise ValueError(f"{len(values)} label values where {n_labels} belong")
         values = family.ruling.values(values)
-        if type == layout.TYPE_GAUGE:  # read where it is, never folded
+        if type == layout.TYPE_GAUGE:  # read in the lane's own cells, never folded
             self._drain.bind(type, n_bounds)
             if self._is_within_quota(id) and self._families.limits.allow(values):
                 self.gauges[id] = family, values
@@ -167,12 +200,16 @@ class Bindings:
             )
 
     def _span_labels(self, values: tuple[str, ...]) -> SpanLabels:
+        """Return the labels that the spans of one series share, each cut to the longest label
+        allowed.
+        """
         if len(values) != len(SpanLabels._fields):
             raise ValueError(f"{len(values)} label values of spans")
         most_bytes = self._families.limits.label_bytes
         return SpanLabels(*(value[:most_bytes] for value in values))
 
     def _define_exception(self, id: int, of: int, payload: bytes) -> None:
+        """Bind the counter of one exception class to the call series that it belongs to."""
         calls = self.calls.get(of)
         family = None if calls is None else calls[0].exceptions
         if calls is None or family is None:
@@ -183,7 +220,7 @@ class Bindings:
         self._bind(id, layout.TYPE_EXCEPTION, 0, family, values)
 
     def _is_within_quota(self, id: int) -> bool:
-        """Whether a lane may have so many series of its own; ids count up from 1."""
+        """Return whether a lane may have so many series; ids count up from 1."""
         return id <= self._families.limits.series_per_lane
 
     def _bind(
@@ -194,6 +231,7 @@ class Bindings:
         family: Family,
         values: tuple[str, ...],
     ) -> None:
+        """Bind a series id to its cells, or to those of the overflow series beyond a limit."""
         try:
             owner = self._owner.store_owner
             row = family.row(values, owner) if self._is_within_quota(id) else family.overflow_row()
@@ -209,8 +247,11 @@ class Bindings:
             self._fold(id, family, values)
 
     def _fold(self, id: int, family: Family, values: tuple[str, ...]) -> None:
+        """Count a series that is folded into the overflow series, once, and log which limit it
+        exceeds.
+        """
         if not self._report_once(self._self_metrics.overflow.cell(family.definition.name)):
-            return  # an earlier collector has told of it
+            return  # an earlier collector has logged it
         limits, name = self._families.limits, family.definition.name
         if not self._is_within_quota(id):
             quota, text = "series_per_lane", f"more than {limits.series_per_lane} series"
@@ -233,5 +274,12 @@ class Bindings:
         )
 
     def _report_once(self, cell: int = -1) -> bool:
-        """Counts what became of the entry at hand. False: an earlier collector has."""
+        """Count the entry at hand as read, and add 1 to a cell if no collector has done so before.
+
+        Args:
+            cell: the index of the cell in the store; -1 for none.
+
+        Returns:
+            False if an earlier collector has counted this entry.
+        """
         return self._drain.report(_drain.REPORT_ENTRIES, self._entries, cell)

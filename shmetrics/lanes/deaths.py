@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deaths: the kernel tells at once when a process that has a lane ends.
+"""Deaths: the collector learns at once when a process that has a lane ends.
 
-An emitter keeps no connection that could end with it. A process that the kernel cannot name to us
-(of a container that we cannot look into), or whose number another one has by now, is found gone at
-the next tick: that a lane is nobody's any more is for its file to say.
+An emitter keeps no connection whose end would tell. So the collector watches the process itself,
+through a pidfd (pidfd_open(2)). Two kinds of process cannot be watched: one in a container that the
+collector cannot look into, and one whose pid another process has by now. Their lanes are retired at
+the next tick, which asks the lane's file whether any process still holds it.
 """
 
 from __future__ import annotations
@@ -14,46 +15,52 @@ from collections.abc import Callable
 
 
 class Deaths:
-    """Tells of the end of processes. The default never does."""
+    """Reports the end of processes. This class is the default, which never reports any."""
 
     def watch(self, lane_id: int, pid: int) -> None:
-        """Tells once, by the lane's id, when the process has ended."""
+        """Report the lane's id once, when the process has ended."""
 
     def forget(self, lane_id: int) -> None:
-        """Does not tell any more."""
+        """Stop watching the process of a lane."""
 
     def close(self) -> None:
-        """Tells of nobody any more."""
+        """Stop watching all processes."""
 
 
 class LoopDeaths(Deaths):
-    """Deaths as an asyncio loop hears of them."""
+    """Deaths that an asyncio loop reports."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_death: Callable[[int], None]) -> None:
+        """Begin without any process.
+
+        Args:
+            loop: the loop in which `on_death` is called.
+            on_death: called with the id of the lane whose process has ended.
+        """
         self._loop = loop
         self._on_death = on_death
-        self._processes: dict[int, int] = {}  # descriptors, by lane
+        self._pidfds: dict[int, int] = {}  # by lane id
 
     def watch(self, lane_id: int, pid: int) -> None:
         if pid <= 0:
             return
         try:
-            found = os.pidfd_open(pid)
-        except OSError:  # it is gone, or we may have no more files open: ticks find that out
+            pidfd = os.pidfd_open(pid)
+        except OSError:  # the process is gone, or no more files may be open: a tick finds out
             return
-        self._processes[lane_id] = found
-        self._loop.add_reader(found, self._died, lane_id)
+        self._pidfds[lane_id] = pidfd
+        self._loop.add_reader(pidfd, self._died, lane_id)
 
     def _died(self, lane_id: int) -> None:
         self.forget(lane_id)
         self._on_death(lane_id)
 
     def forget(self, lane_id: int) -> None:
-        found = self._processes.pop(lane_id, None)
-        if found is not None:
-            self._loop.remove_reader(found)
-            os.close(found)
+        pidfd = self._pidfds.pop(lane_id, None)
+        if pidfd is not None:
+            self._loop.remove_reader(pidfd)
+            os.close(pidfd)
 
     def close(self) -> None:
-        for lane_id in list(self._processes):
+        for lane_id in list(self._pidfds):
             self.forget(lane_id)

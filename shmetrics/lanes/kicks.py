@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kicks: an emitter whose ring is half full wakes the collector by modifying its lane's file.
 
-The kernel tells of it (csrc/emit/kick.h, csrc/drain/watch.h), and of nothing else that an emitter
-does. An emitter can do so without end, so all lanes together may take half of the loop's time, and
-a lane that kicks for nothing again and again is not watched any more: ticks find its records.
+The kernel reports the modification through inotify (csrc/emit/kick.h, csrc/drain/watch.h), and
+nothing else that an emitter does. An emitter can kick without end. So all lanes together may take
+half of the loop's time, and a lane that kicks for nothing again and again is not watched any more:
+ticks find its records.
 
-Emitters that registered in protocol 1 kick by writing to an eventfd. They have the same descriptor,
-and can do with it what they like: fill it up, read it empty, make it blocking. So nothing is read
-from it: an edge-triggered epoll tells of every write.
+Emitters that registered in protocol 1 kick by writing to an eventfd. They hold the same descriptor
+as the collector, and can fill it up, read it empty or make it blocking. So the collector reads
+nothing from it: an edge-triggered epoll reports every write.
 """
 
 from __future__ import annotations
@@ -23,41 +24,58 @@ from pathlib import Path
 from shmetrics.lanes import _drain
 from shmetrics.rate_limited_log import RateLimitedLog
 
-BATCH = 64  # descriptors heeded in one round
-PAUSE_SECONDS = 0.001  # between rounds, at least
-MAX_IDLE = 100  # kicks for nothing, one after the other
+BATCH = 64  # descriptors handled in one round
+PAUSE_SECONDS = 0.001  # the shortest pause between rounds
+MAX_IDLE = 100  # kicks for nothing in a row
 
 log = logging.getLogger(__name__)
 
-Heed = Callable[[bool], None]  # False: it is not certain that there was a kick
+Heed = Callable[[bool], None]  # called with False if it is not certain that there was a kick
 
 
 class Kicks:
-    """Wakes the collector when an emitter asks for it. The default never does."""
+    """Wakes the collector when an emitter asks for it.
+
+    This class is the default, which never does.
+    """
 
     def watch(self, path: Path, heed: Heed) -> int | None:
-        """Calls heed after the file is modified; heed(False) if it may have been. Returns the
-        number of the watch, or None if the file cannot be watched."""
+        """Call `heed` after a file is modified.
+
+        Args:
+            path: the lane's file.
+            heed: called with True after a modification, and with False if there may have been one.
+
+        Returns:
+            The number of the watch, or None if the file cannot be watched.
+        """
         return None
 
     def watch_eventfd(self, fd: int, heed: Heed) -> None:
-        """Calls heed after the eventfd is written to."""
+        """Call `heed` with True after the eventfd is written to."""
 
     def forget(self, watch: int) -> None:
-        """Stops watching a file."""
+        """Stop watching the file with this watch number."""
 
     def forget_eventfd(self, fd: int) -> None:
-        """Stops watching an eventfd."""
+        """Stop watching an eventfd."""
 
     def close(self) -> None:
-        """Stops it for all."""
+        """Stop watching everything."""
 
 
 class LoopKicks(Kicks):
-    """Kicks in rounds, in an asyncio loop. After a round they rest for as long as it took."""
+    """Kicks that an asyncio loop handles, in rounds.
+
+    Each round is followed by a pause of its own length.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Raises OSError if this system has no more watches."""
+        """Open the watches.
+
+        Raises:
+            OSError: this system has no more inotify instances, or no more files may be open.
+        """
         self._loop = loop
         self._files: dict[int, Heed] = {}
         self._eventfds: dict[int, Heed] = {}
@@ -91,7 +109,7 @@ class LoopKicks(Kicks):
 
     def forget(self, watch: int) -> None:
         if self._files.pop(watch, None) is not None:
-            with contextlib.suppress(OSError):  # gone with its file
+            with contextlib.suppress(OSError):  # the kernel drops a watch with its file
                 _drain.watch_remove(self._watches, watch)
 
     def forget_eventfd(self, fd: int) -> None:
@@ -113,7 +131,7 @@ class LoopKicks(Kicks):
         for fd, _ in self._epoll.poll(0, BATCH):
             if fd == self._watches:
                 self._heed_files(_drain.watch_read(self._watches))
-            elif fd in self._eventfds:  # not forgotten in this very round
+            elif fd in self._eventfds:  # else it was forgotten earlier in this round
                 self._eventfds[fd](True)
         took = self._loop.time() - began
         self._loop.remove_reader(self._epoll.fileno())
@@ -123,18 +141,25 @@ class LoopKicks(Kicks):
         certain = set(modified)
         for watch in list(self._files) if _drain.WATCH_OVERFLOW in certain else certain:
             heed = self._files.get(watch)
-            if heed is not None:  # not forgotten in this very round
+            if heed is not None:  # else it was forgotten earlier in this round
                 heed(watch in certain)
 
 
 class Kick:
-    """One lane's kick."""
+    """The kick of one lane, whichever way its emitter kicks."""
 
     def __init__(
         self, kicks: Kicks, path: Path, heed: Callable[[], bool], on_mute: Callable[[], None]
     ) -> None:
-        """heed answers a kick, and says whether there was any need for it; on_mute is told when
-        that has been denied so often that kicks are heeded no more."""
+        """Watch the lane's file.
+
+        Args:
+            kicks: the watches of all lanes.
+            path: the lane's file.
+            heed: answers a kick, and returns whether there was need for it.
+            on_mute: called once, when `MAX_IDLE` kicks in a row were for nothing and the lane is
+                watched no more.
+        """
         self._kicks = kicks
         self._heed = heed
         self._on_mute = on_mute
@@ -143,7 +168,11 @@ class Kick:
         self._eventfd: int | None = None
 
     def eventfd(self) -> int:
-        """Makes a descriptor that its emitter may write to instead. Raises OSError."""
+        """Make an eventfd that the emitter may write to instead, and watch it.
+
+        Raises:
+            OSError: no more files may be open, or epoll cannot watch it.
+        """
         found = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         try:
             self._kicks.watch_eventfd(found, self._kicked)
@@ -169,7 +198,7 @@ class Kick:
             self._kicks.forget_eventfd(self._eventfd)
 
     def close(self) -> None:
-        """Heeds it no more."""
+        """Stop watching the lane, and close its eventfd."""
         self._mute()
         if self._eventfd is not None:
             os.close(self._eventfd)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One lane, as the collector holds it: its file, its drain, and what its ids mean."""
+"""One lane as the collector holds it: its mapped file, its drain, and the bindings of its ids."""
 
 from __future__ import annotations
 
@@ -31,14 +31,21 @@ log = logging.getLogger(__name__)
 
 
 class LaneState(Enum):
-    """What the collector does with a lane."""
+    """The state of a lane: drained, or set apart because it broke the contract."""
 
     OPEN = "open"
     QUARANTINED = "quarantined"
 
 
 class OpenCall(NamedTuple):
-    """A call that has begun and not ended."""
+    """A call that has begun and not ended.
+
+    Attributes:
+        family: the family of calls.
+        values: the call's label values in that family.
+        start_ns: the start, by the monotonic clock of this boot.
+        slot: the place in the lane's table of open calls.
+    """
 
     family: CallFamily
     values: tuple[str, ...]
@@ -47,7 +54,10 @@ class OpenCall(NamedTuple):
 
 
 class Lane:
-    """A mapped lane. drain() raises BrokenLane once it breaks the contract."""
+    """A mapped lane.
+
+    After `BrokenLane` from drain() it can only be quarantined, retired and closed.
+    """
 
     def __init__(
         self,
@@ -58,20 +68,35 @@ class Lane:
         self_metrics: SelfMetrics,
         spans: Spans | None,
     ) -> None:
-        """Takes the descriptor over. Raises LaneRefused if the file is no lane."""
+        """Map the lane, and undo what a kill of an earlier collector left half done.
+
+        Args:
+            file: the lane's file, and what the collector wrote down about it.
+            fd: an open descriptor of it, which the lane takes over.
+            families: all families of the node.
+            gauges: the gauge families of the node.
+            self_metrics: the counters that the lane's drain adds to.
+            spans: takes the spans out of the lane; None leaves them out.
+
+        Raises:
+            LaneRefused: the file is no lane.
+            StoreDamaged: the store's undo entry is damaged.
+            OSError: the lane or its ledger cannot be mapped.
+            ValueError: the ledger is not whole.
+        """
         self.path = file.path
         self.owner = file.owner
         self._self_metrics = self_metrics
         self._fd = fd
         self._made_bytes = file.size_bytes
-        # Its emitter may have made it larger, or smaller: what is not there is no lane.
+        # The emitter may have made the file smaller: map no more than there is.
         self.size_bytes = min(file.size_bytes, os.fstat(fd).st_size)
         self._memory = mmap.mmap(fd, self.size_bytes)
         self._ledger = file.ledger()
         store = families.store
         self._drain = _drain.LaneDrain(self._memory, self._ledger, store.undo, store.cells)
         if str(self._drain.lane_id) != file.path.stem:
-            raise LaneRefused("lane_id")  # its emitter can write what it likes there
+            raise LaneRefused("lane_id")  # the emitter can write any number there
         if not self._drain.recover():
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
         self.pid = pid_label(self.owner.pid, self.lane_id)
@@ -84,18 +109,20 @@ class Lane:
         quarantined = self._drain.reported(_drain.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
         self.bindings = Bindings(self.owner, self._drain, families, gauges, self_metrics)
-        self.is_behind = False  # there are more definitions than drain() was to read
+        self.is_behind = False  # there are more definitions than the last drain() read
 
     @property
     def lane_id(self) -> int:
+        """Return the lane's number, as its file is named."""
         return self._drain.lane_id
 
     @property
     def records(self) -> int:
+        """Return the number of records that the lane's ring holds."""
         return self._drain.records
 
     def close(self) -> None:
-        """Lets go of the mapping and the descriptor; the file stays."""
+        """Release the bindings, the mapping and the descriptor; the file stays."""
         self.bindings.forget()
         del self._drain, self.bindings
         self._memory.close()
@@ -103,7 +130,10 @@ class Lane:
         os.close(self._fd)
 
     def is_abandoned(self) -> bool:
-        """True if nobody but us has the lane any more."""
+        """Return whether no process but the collector holds the lane's file.
+
+        Return False, and log it, if the kernel does not answer.
+        """
         try:
             return not _drain.is_held(self._fd)
         except OSError as error:
@@ -115,12 +145,26 @@ class Lane:
             return False
 
     def cut_back(self) -> bool:
-        """Takes from the file what it is larger than it was made; whether it was."""
+        """Cut the file back to its size if its emitter has made it larger; return whether it had.
+
+        Raises:
+            OSError: the file cannot be cut.
+        """
         return cut_back(self._fd, self._made_bytes)
 
     def drain(self, definitions: int) -> int:
-        """Folds everything published so far into the store, unless it takes more new definitions
-        than this: then the lane is behind, and goes on at the next drain. How many it took."""
+        """Fold everything published so far into the store.
+
+        Args:
+            definitions: the most new definitions to read. If there are more, the lane is behind
+                (`is_behind`), and the next drain goes on with them.
+
+        Returns:
+            The number of definitions that were read.
+
+        Raises:
+            BrokenLane: the lane holds what no emitter writes.
+        """
         taken = 0
         self.is_behind = False
         while not self._drain.take_records():
@@ -134,12 +178,16 @@ class Lane:
         return taken
 
     def report(self) -> None:
-        """Counts what the emitter has counted since the last time, by whichever collector."""
+        """Add to the store what the emitter has counted since the last report of any collector."""
         self._drain.report_counts()
 
     def quarantine(self, reason: str, for_good: bool = True) -> None:
-        """Tells the emitter to register anew; this lane is read no more. for_good: not by the next
-        collector either."""
+        """Tell the emitter to register again, and drain this lane no more.
+
+        Args:
+            reason: the label value under which the quarantine is counted.
+            for_good: whether the next collector leaves the lane alone, too.
+        """
         self.state = LaneState.QUARANTINED
         self._drain.give_up()
         if for_good:
@@ -148,18 +196,20 @@ class Lane:
             self._self_metrics.quarantined.labels(reason).inc()
 
     def _cell_of(self, reason: str) -> int:
-        """Where a quarantine counts; nowhere (-1) if there is no room for a new reason."""
+        """Return the cell that counts quarantines of a reason, or -1 if the store has no room for
+        it.
+        """
         try:
             return self._self_metrics.quarantined.cell(reason)
         except StoreFull:
             return -1
 
     def counts(self) -> Counts:
-        """What the lane says of itself."""
+        """Return the lane's own counters; its emitter can write any number there."""
         return self._drain.counts()
 
     def calls(self) -> list[OpenCall]:
-        """The calls that are open now."""
+        """Return the calls that are open now."""
         return [
             OpenCall(*self.bindings.calls[series], start_ns, slot)
             for series, start_ns, slot in self._drain.calls()
@@ -167,7 +217,7 @@ class Lane:
         ]
 
     def gauge_values(self) -> list[GaugeValue]:
-        """What the gauges say now."""
+        """Return the lane's gauges as they are now."""
         found = [
             GaugeValue(
                 *self.bindings.gauges[series], self.pid, value, self._moment(stamp_ns), series
@@ -178,25 +228,28 @@ class Lane:
         return sum_per_process(found) if self.bindings.gauges_may_share_labels else found
 
     def _moment(self, stamp_ns: int) -> int:
-        """When a stamp was made. It can say anything, but not the future."""
+        """Return the moment of a stamp, see boot.moment().
+
+        An emitter can write any stamp; one in the future counts as now.
+        """
         if self._is_of_this_boot:
             stamp_ns = min(stamp_ns, time.monotonic_ns())
         return boot.moment(self._boot, stamp_ns)
 
-    # ---- the end: each of these is done once, however often the collector is killed at it -------
+    # ---- the end: each step is done once, however often a collector is killed in it -------------
 
     def finish(self) -> None:
-        """The process is dead: finishes the event that it was in the middle of."""
+        """Finish the event that the process died in the middle of."""
         self._drain.finish()
 
     def abandon(self, call: OpenCall, cell: int) -> None:
-        """Counts a call that will never end in a cell of the store, and lists it no more."""
+        """Count a call that will never end in a cell of the store, and free its slot."""
         self._drain.abandon(call.slot, cell)
 
     def add_gauge(self, gauge: GaugeValue, cell: int) -> None:
-        """Adds a gauge's value to a cell of the store or, if it is not finite, counts it there."""
+        """Add a gauge's value to a cell of the store; add 1 instead if the value is not finite."""
         self._drain.take_gauge(gauge.series, cell)
 
     def retire(self) -> None:
-        """Counts that there is nothing left of it."""
+        """Count the lane as retired."""
         self._drain.report(_drain.REPORT_RETIRED, 1, self._self_metrics.retired.cell())

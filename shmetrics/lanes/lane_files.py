@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of lanes: each is made whole or not at all, found again, watched, and removed.
+"""The files of lanes: each lane is made whole or not at all, found again, watched, and removed.
 
-N.lane     the lane itself, which its emitter has too
-N.json     whose it is, how large, and by which clock: what the emitter cannot change
-N.ledger   how much of what the lane says of itself is counted: nor this
-N.new      a lane that is not made yet, and that no emitter has
-N.broken   a lane that could not be taken up again; kept, as it may hold totals: the newest few
+N.lane     the lane itself, which its emitter maps too
+N.json     the lane's owner, its size and its clock, where the emitter cannot change them
+N.ledger   how much of the lane's own counters the store has; the emitter cannot change it either
+N.new      a lane that is not finished yet, and that no emitter has
+N.broken   a lane that could not be opened again; the newest few are kept, as they may hold totals
 
-The collector can be killed between any two steps. A lane gets its name last, when all of it and
-what belongs to it are there, and loses it first: whatever has no N.lane, and is not set aside,
-holds nothing.
+The collector can be killed between any two steps. A lane gets its name last, when the lane and the
+files that belong to it are whole, and loses it first. So a file without an N.lane beside it, which
+is not set aside, holds nothing.
 """
 
 from __future__ import annotations
@@ -43,17 +43,19 @@ OWNER = ".json"
 LEDGER = ".ledger"
 NEW = ".new"
 BROKEN = ".broken"
-MOST_BROKEN = 8  # and those that a process still has
-MOST_TRIED = 64  # of what could not be removed, at once
+MOST_BROKEN = 8  # kept, beside those that a process still holds
+MOST_TRIED = 64  # files that are tried again in one tick
 MAX_OWNER_BYTES = 4096
-SLACK_BYTES = 64 * 1024  # what a file system may use for its own ends
+SLACK_BYTES = 64 * 1024  # more than the file's size that a file system may take for itself
 
 # Ids count up from 1, and 200 lanes a second would take 150,000 years to more digits.
 _OURS = re.compile(r"[1-9][0-9]{0,14}\.(lane|json|ledger|new|broken)")
 
 
 class Sizes(NamedTuple):
-    """How large the parts of a new lane are."""
+    """The sizes of the parts of a new lane: records of the ring, bytes, 8-byte cells, slots for
+    calls.
+    """
 
     records: int = layout.DEFAULT_RECORDS
     dictionary_bytes: int = layout.DEFAULT_DICTIONARY_BYTES
@@ -62,7 +64,7 @@ class Sizes(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """Whose lane it is, as the kernel and the process itself said."""
+    """The process that a lane belongs to: its name as it said, pid and uid as the kernel said."""
 
     process: str
     pid: int
@@ -70,12 +72,19 @@ class Owner(NamedTuple):
 
     @property
     def store_owner(self) -> int:
-        """Whose share of the store it counts in."""
+        """Return the owner that the store counts this lane's series for, see store/shares.py."""
         return owner_of(self.uid)
 
 
 class LaneFile(NamedTuple):
-    """A lane on the disk. size_bytes: as it was made. clock: of its boot, see boot.clock."""
+    """A lane on the disk.
+
+    Attributes:
+        path: the lane's file, N.lane.
+        owner: the process that the lane belongs to.
+        size_bytes: the size with which the file was made.
+        clock: the name of the monotonic clock that its stamps are of, see boot.clock().
+    """
 
     path: Path
     owner: Owner
@@ -83,7 +92,12 @@ class LaneFile(NamedTuple):
     clock: bytes
 
     def ledger(self) -> mmap.mmap:
-        """Maps the lane's ledger. Raises OSError, or ValueError if it is not whole."""
+        """Map the lane's ledger.
+
+        Raises:
+            OSError: it cannot be opened.
+            ValueError: it is shorter than a ledger.
+        """
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(self.path.with_suffix(LEDGER), flags)
         try:
@@ -93,44 +107,54 @@ class LaneFile(NamedTuple):
 
 
 class _Known(msgspec.Struct):
-    """What N.json says."""
+    """The content of N.json."""
 
     process: Annotated[str, Meta(max_length=NAME_MAX_BYTES)]
     pid: Annotated[int, Meta(ge=0)]
     uid: Annotated[int, Meta(ge=0, lt=2**32)]
     size_bytes: Annotated[int, Meta(ge=0, lt=2**48)]
-    clock: Annotated[str, Meta(max_length=64)] = ""  # older ones do not say
+    clock: Annotated[str, Meta(max_length=64)] = ""  # files of older versions have none
 
 
 class _UndrainedFile(NamedTuple):
-    """A file that is no lane of ours now: how large it was made, and whose it is if we know."""
+    """A file that takes room and is not drained.
+
+    Attributes:
+        size_bytes: the size with which it was made.
+        uid: the user of its process, if N.json tells.
+    """
 
     size_bytes: int
     uid: int | None
 
 
 class LaneFiles:
-    """All that is in the directory of lanes.
+    """All files in the directory of lanes.
 
-    What cannot be removed is said once, and tried again; what is not ours is left alone. Neither
-    keeps a collector from its work.
+    A file that cannot be removed is logged once, and tried again. A file that is not a lane's is
+    left alone. Neither keeps a collector from its work.
     """
 
     def __init__(self, directory: Path, clock: bytes) -> None:
-        """Removes what a kill has left half made. clock: of lanes that are made from now on."""
+        """Remove what a kill has left half made.
+
+        Args:
+            directory: the directory of lanes.
+            clock: the name of the clock for new lanes, see boot.clock().
+        """
         self.directory = directory
         self._rate_limited = RateLimitedLog(log)
         self._clock = clock
         self._aside: dict[Path, _UndrainedFile] = {}
         self._waiting: dict[Path, _UndrainedFile] = {}  # lanes that cannot be opened yet
-        self._stuck: dict[Path, int] = {}  # what could not be removed, with what it takes
+        self._stuck: dict[Path, int] = {}  # files that could not be removed, and their bytes
         found = self._scan()
         self.highest_id = max((int(path.stem) for path in found), default=0)
         for path in found:
             if path.suffix == NEW:
                 self.remove(path)
             elif path.suffix == BROKEN:
-                with contextlib.suppress(FileNotFoundError):  # removed in this moment
+                with contextlib.suppress(FileNotFoundError):  # removed since the scan
                     self._aside[path] = self._undrained_file(path)
             elif path.suffix in (OWNER, LEDGER) and found.isdisjoint(
                 (path.with_suffix(LANE), path.with_suffix(BROKEN))
@@ -138,7 +162,7 @@ class LaneFiles:
                 self.remove(path)
 
     def _scan(self) -> set[Path]:
-        """The files that can be ours. Says what else is there."""
+        """Return the paths of files that have a lane file's name, and log the other entries."""
         found, strays = set(), []
         with os.scandir(self.directory) as entries:
             for entry in entries:
@@ -153,7 +177,7 @@ class LaneFiles:
         return found
 
     def obstacle(self, size_bytes: int) -> str:
-        """What keeps a lane of this size from being made; "" if nothing that can be seen."""
+        """Return the reason why no lane of this size can be made, or "" if none can be seen."""
         try:
             status = os.statvfs(self.directory)
         except OSError as error:
@@ -165,8 +189,14 @@ class LaneFiles:
         return ""
 
     def _undrained_file(self, path: Path) -> _UndrainedFile:
-        """What is known of a file. Its emitter may have made it larger: N.json says how large it is
-        to be. Raises OSError if it is gone."""
+        """Return the size and the user of a file.
+
+        The size is that in N.json, because an emitter may have made its file larger; without N.json
+        it is the file's own.
+
+        Raises:
+            OSError: the file is gone.
+        """
         try:
             known = self.read(path)
             return _UndrainedFile(known.size_bytes, known.owner.uid)
@@ -174,7 +204,7 @@ class LaneFiles:
             return _UndrainedFile(path.stat().st_size, None)
 
     def undrained(self) -> UndrainedFiles:
-        """What takes room, and is no lane that is drained."""
+        """Return the room that files take which are not drained."""
         kept = [*self._aside.items(), *self._waiting.items()]
         return UndrainedFiles(
             sum(one.size_bytes for _, one in kept) + sum(self._stuck.values()),
@@ -186,27 +216,44 @@ class LaneFiles:
         )
 
     def wait(self, path: Path) -> bool:
-        """Keeps a lane for later, that cannot be opened now. Whether it did not wait before. Raises
-        OSError if it is gone."""
+        """Keep a lane that cannot be opened now, to try it again later.
+
+        Returns:
+            Whether the lane was not waiting before.
+
+        Raises:
+            OSError: the file is gone.
+        """
         is_new = path not in self._waiting
         self._waiting[path] = self._undrained_file(path)
         return is_new
 
     def take_waiting(self) -> list[Path]:
-        """Some of those that wait, to be tried again: they wait no more."""
+        """Return some of the waiting lanes, to be tried again; they wait no more."""
         found = list(self._waiting)[:MOST_TRIED]
         for path in found:
             del self._waiting[path]
         return found
 
     def __iter__(self) -> Iterator[Path]:
-        """The lanes that there are, the oldest first."""
+        """Iterate over the lanes' paths, the oldest first."""
         return iter(sorted((path for path in self._scan() if path.suffix == LANE), key=_age))
 
     def create(self, lane_id: int, owner: Owner, sizes: Sizes) -> tuple[LaneFile, int]:
-        """Makes a lane, every byte of it allocated; its file, and a descriptor for its emitter.
+        """Make a lane, with every byte of it allocated on the disk.
 
-        Raises OSError. A page that is not there would kill the emitter at its first write to it.
+        An unallocated page of a full disk would kill the emitter at its first write to it.
+
+        Args:
+            lane_id: a number that no lane has had.
+            owner: the process that gets the lane.
+            sizes: the sizes of its parts.
+
+        Returns:
+            The lane's file, and an open descriptor for its emitter.
+
+        Raises:
+            OSError: there is no room, or the files cannot be made; then nothing is left.
         """
         path = self.directory / f"{lane_id}{LANE}"
         found = LaneFile(path, owner, layout.lane_bytes(*sizes), self._clock)
@@ -227,7 +274,12 @@ class LaneFiles:
         return found, fd
 
     def read(self, path: Path) -> LaneFile:
-        """What is known of a lane. Raises OSError or ValueError."""
+        """Read what N.json says about a lane.
+
+        Raises:
+            OSError: N.json cannot be read.
+            ValueError: N.json is damaged.
+        """
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(path.with_suffix(OWNER), flags)
         try:
@@ -243,9 +295,15 @@ class LaneFiles:
         return LaneFile(path, owner, known.size_bytes, clock)
 
     def remove(self, path: Path, size_bytes: int = 0) -> None:
-        """Removes a lane that is drained, of so many bytes. As long as it cannot be removed, its
-        N.json says whose it is, and its ledger what is counted: whoever meets it finds nothing more
-        in it."""
+        """Remove a lane's files, or one file of another kind.
+
+        If the lane's own file cannot be removed, N.json and the ledger stay as well: whoever opens
+        the lane again finds its owner, and nothing to count twice.
+
+        Args:
+            path: the file.
+            size_bytes: the room that a drained lane takes.
+        """
         parts = [path]
         if path.suffix in (LANE, BROKEN):
             parts += [path.with_suffix(LEDGER), path.with_suffix(OWNER)]
@@ -257,18 +315,22 @@ class LaneFiles:
                 self._rate_limited.warning(
                     part.name, f"{part} cannot be removed, and is tried again: {error.strerror}"
                 )
-            self._stuck[path] = size_bytes if part == path else 0  # behind the others
+            self._stuck[path] = size_bytes if part == path else 0  # tried after the others
             return
         self._stuck.pop(path, None)
 
     def set_aside(self, path: Path) -> bool:
-        """Keeps a lane that cannot be taken up, out of the way, and tells its emitter to register
-        anew: nobody reads what it records there. Whether it could be moved."""
+        """Rename a lane that cannot be opened to N.broken, and tell its emitter to register again,
+        because nobody reads what it records there.
+
+        Returns:
+            Whether the file could be renamed.
+        """
         try:
             kept = self._undrained_file(path)
             _give_up(path)
             self._aside[path.rename(path.with_suffix(BROKEN))] = kept
-        except FileNotFoundError:  # somebody has removed it
+        except FileNotFoundError:  # removed by another program
             return False
         except OSError as error:
             self._aside[path] = kept
@@ -277,10 +339,10 @@ class LaneFiles:
         return True
 
     def prune(self) -> None:
-        """Removes the oldest of those set aside, where there are more than a few, and tries again
-        what could not be removed.
+        """Remove the oldest of the lanes set aside, and try again what could not be removed before.
 
-        Not those that a process still has: it could let them grow where nobody sees it.
+        `MOST_BROKEN` of them stay, and those that a process still holds: without a name, such a
+        file could grow where nobody sees it.
         """
         broken = sorted(self._aside, key=_age)
         for path in broken[:-MOST_BROKEN]:
@@ -290,14 +352,17 @@ class LaneFiles:
             self.remove(path, size_bytes)
 
     def cut_back(self) -> None:
-        """Takes from each file that is no lane of ours now what it is larger than it was made."""
+        """Cut every undrained file back to the size with which it was made."""
         for path, kept in (*self._aside.items(), *self._waiting.items()):
             with contextlib.suppress(OSError), path.open("rb+") as file:
                 cut_back(file.fileno(), kept.size_bytes)
 
 
 def _give_up(path: Path) -> None:
-    """Writes into a lane that nobody drains it any more. Its emitter may have cut it short."""
+    """Mark a lane as closed, so that its emitter registers again.
+
+    The emitter may have cut the file short.
+    """
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -308,32 +373,40 @@ def _give_up(path: Path) -> None:
 
 
 def cut_back(fd: int, size_bytes: int) -> bool:
-    """Takes from a lane's file what it is larger than it was made; whether it was.
+    """Cut a lane's file back to the size with which it was made; return whether it was larger.
 
-    An emitter can let its own grow until there is no room for anybody.
+    An emitter can let its file grow until the file system is full for everybody.
+
+    Raises:
+        OSError: the file cannot be examined or cut.
     """
     if not _drain.has_grown(fd, size_bytes, SLACK_BYTES):
         return False
-    os.ftruncate(fd, size_bytes)  # takes blocks beyond the end, too
+    os.ftruncate(fd, size_bytes)  # also frees blocks beyond the end
     return True
 
 
 def _has_process(path: Path) -> bool:
+    """Return whether a process holds the lane's file; True if the kernel does not answer."""
     try:
         with path.open("rb") as file:
             return _drain.is_held(file.fileno())
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # as far as anybody can say
+        return True  # unknown: treat it as held
 
 
 def _age(path: Path) -> tuple[int, Path]:
-    """Ids count up, and so longer names are newer."""
+    """Return a key that sorts lanes by age: ids count up, so longer names are newer."""
     return len(path.stem), path
 
 
 def _make(path: Path, lane_id: int, sizes: Sizes) -> int:
+    """Make a formatted lane file with every byte allocated; return its descriptor.
+
+    Raises OSError.
+    """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         size_bytes = layout.lane_bytes(*sizes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the node's room for lanes is taken, and by whom."""
+"""The quota of lanes: how much of the node's room for lanes is taken, and by which user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class LaneLimits(NamedTuple):
-    """What there may be of lanes."""
+    """The most lanes, the most lanes of one user, and the most bytes of all lanes."""
 
     lanes: int = 4096
     lanes_per_uid: int = 2048
@@ -16,24 +16,31 @@ class LaneLimits(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """A quota that another lane would exceed, and what to say about it."""
+    """The quota that another lane would exceed, and one line about it for people."""
 
     quota: str
     text: str
 
 
 class UndrainedFiles(NamedTuple):
-    """What takes room beside the lanes that are drained: files set aside, that cannot be removed or
-    not be opened. size_bytes: of all. by_uid: how many of them a process still has, by user."""
+    """The room that files take beside the lanes that are drained.
+
+    These are lanes that were set aside, cannot be removed, or cannot be opened now.
+
+    Attributes:
+        size_bytes: the bytes of all of them.
+        by_uid: the number of them that a process still holds, by user.
+    """
 
     size_bytes: int = 0
     by_uid: Counter[int] = Counter()  # noqa: RUF012
 
 
 class LaneQuota:
-    """Counts lanes as they come and go, and what is left of others."""
+    """Counts lanes as they come and go, beside the undrained files, against the limits."""
 
     def __init__(self, limits: LaneLimits) -> None:
+        """Begin without lanes."""
         self.limits = limits
         self.undrained = UndrainedFiles()
         self.lanes = 0
@@ -42,15 +49,17 @@ class LaneQuota:
 
     @property
     def lane_bytes(self) -> int:
-        """What all of it takes."""
+        """Return the bytes of all lanes and undrained files."""
         return self._lane_bytes + self.undrained.size_bytes
 
     def add(self, uid: int, size_bytes: int) -> None:
+        """Count a lane of a user."""
         self.lanes += 1
         self._lane_bytes += size_bytes
         self._by_uid[uid] += 1
 
     def remove(self, uid: int, size_bytes: int) -> None:
+        """Count a lane of a user no more."""
         self.lanes -= 1
         self._lane_bytes -= size_bytes
         self._by_uid[uid] -= 1
@@ -58,15 +67,20 @@ class LaneQuota:
             del self._by_uid[uid]
 
     def most_of_a_uid(self) -> int:
-        """How many lanes the user with the most of them has."""
+        """Return the number of lanes of the user that has the most."""
         return max((self._by_uid + self.undrained.by_uid).values(), default=0)
 
     def _of(self, uid: int) -> int:
+        """Return the number of lanes of a user."""
         return self._by_uid[uid] + self.undrained.by_uid[uid]
 
     def excess(self, uid: int | None, size_bytes: int) -> Excess | None:
-        """Why there is no room for another lane of this user and size, or None. uid: None, and it
-        is about users in general."""
+        """Return the quota that one more lane would exceed, or None if there is room for it.
+
+        Args:
+            uid: the user that asks; None checks only the limits of all users together.
+            size_bytes: the size of the new lane.
+        """
         limits = self.limits
         if self.lanes >= limits.lanes:
             return Excess(

@@ -27,24 +27,24 @@ from shmetrics.store.gauges import Gauges
 from shmetrics.store.self_metrics import SelfMetrics
 
 MIN_RECORDS = 64
-DEFINITIONS_PER_PASS = 20_000  # some 0.2 s; then every lane still gets a few
+DEFINITIONS_PER_PASS = 20_000  # some 0.2 s of work; after them each lane still gets a few
 DEFINITIONS_PER_LANE = 4096
 FEW_DEFINITIONS = 64
-# What says nothing about a lane, and may be otherwise in a moment.
+# Errors of the system, which say nothing about a lane and may be over in a moment.
 _NOT_NOW = frozenset(
     (errno.EROFS, errno.EPERM, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 )
 
 
 class LaneSettings(NamedTuple):
-    """How many lanes there may be, and of what size."""
+    """How many lanes there may be, and how large a new one is."""
 
     sizes: Sizes = Sizes()
     limits: LaneLimits = LaneLimits()
 
 
 class Lanes:
-    """The lanes by id."""
+    """The lanes of the node, by id."""
 
     def __init__(
         self,
@@ -58,8 +58,19 @@ class Lanes:
         on_abandoned: Callable[[Lane], None],
         spans: Spans | None = None,
     ) -> None:
-        """on_abandoned is told of a lane that is about to be retired, after its last drain. spans:
-        None, and they are left out."""
+        """Begin without lanes: see reopen().
+
+        Args:
+            directory: the directory of lanes.
+            families: all families of the node.
+            gauges: the gauge families of the node.
+            self_metrics: the collector's own metrics.
+            settings: the limits of lanes and the sizes of new ones.
+            kicks: the watches on the lanes' files.
+            deaths: the watches on the processes.
+            on_abandoned: called with a lane that is about to be retired, after its last drain.
+            spans: takes the spans out of the lanes; None leaves them out.
+        """
         self._files = LaneFiles(directory, families.store.clock)
         self._families = families
         self._gauges = gauges
@@ -70,7 +81,7 @@ class Lanes:
         self._on_abandoned = on_abandoned
         self._spans = spans
         self._lanes: dict[int, Lane] = {}
-        self._pids: Counter[str] = Counter()  # how many lanes have each
+        self._pids: Counter[str] = Counter()  # the number of lanes, by pid
         self._kick_of: dict[int, Kick] = {}
         self._quota = quota = LaneQuota(settings.limits)
         self._exceeded = {
@@ -84,14 +95,15 @@ class Lanes:
         }
 
     def __iter__(self) -> Iterator[Lane]:
+        """Iterate over a copy of the list, so that lanes may go meanwhile."""
         return iter(list(self._lanes.values()))
 
     def most_series(self) -> int:
-        """How many series the lane with the most of them has."""
+        """Return the number of series of the lane that has the most."""
         return max((lane.bindings.n_series for lane in self), default=0)
 
     def most_families(self) -> int:
-        """How many families the lane with the most of them has."""
+        """Return the number of families of the lane that has the most."""
         return max((lane.bindings.n_families for lane in self), default=0)
 
     def __len__(self) -> int:
@@ -100,7 +112,15 @@ class Lanes:
     # ---- coming -----------------------------------------------------------------------------
 
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
-        """A lane for a process that asks for one, or why there is none."""
+        """Make a lane for a process that asks for one.
+
+        Args:
+            peer: the process, as the kernel tells it.
+            hello: the request of the process.
+
+        Returns:
+            The lane's id and descriptors, or the reason for a refusal.
+        """
         sizes = self._sizes(hello.records)
         excess = self._quota.excess(peer.uid, layout.lane_bytes(*sizes))
         if excess is not None:
@@ -113,7 +133,7 @@ class Lanes:
             try:
                 kick_fd = self._eventfd(lane_id, hello)
             except BaseException:
-                os.close(lane_fd)  # then the lane is nobody's, and retired
+                os.close(lane_fd)  # no process holds the lane then, and it is retired
                 raise
         except OSError as error:
             what = "no room for a lane" if error.errno == errno.ENOSPC else "no lane can be made"
@@ -122,15 +142,21 @@ class Lanes:
         return Granted(lane_id, lane_fd, kick_fd)
 
     def _eventfd(self, lane_id: int, hello: Hello) -> int | None:
+        """Return the descriptor for kicks if the process speaks protocol 1; None in later
+        protocols.
+        """
         return self._kick_of[lane_id].eventfd() if hello.protocol == WITH_EVENTFD else None
 
     def obstacle(self) -> str:
-        """What keeps everybody from getting a lane; "" if nothing does."""
+        """Return the reason why nobody can get a lane, or "" if there is none."""
         size_bytes = layout.lane_bytes(*self._sizes(MIN_RECORDS))
         excess = self._quota.excess(None, size_bytes)
         return excess.text if excess is not None else self._files.obstacle(size_bytes)
 
     def _sizes(self, wanted_records: int) -> Sizes:
+        """Return the sizes of a lane with the number of records that a process wants: a power of
+        two between `MIN_RECORDS` and the setting; 0 stands for the setting.
+        """
         sizes = self._settings.sizes
         if not wanted_records:
             return sizes
@@ -138,6 +164,10 @@ class Lanes:
         return sizes._replace(records=max(MIN_RECORDS, min(fitting, sizes.records)))
 
     def _create(self, lane_id: int, owner: Owner, sizes: Sizes) -> int:
+        """Make a lane's files and add the lane; return the descriptor for its emitter.
+
+        Raises OSError.
+        """
         file, lane_fd = self._files.create(lane_id, owner, sizes)
         try:
             self._add(file)
@@ -148,7 +178,11 @@ class Lanes:
         return lane_fd
 
     def _add(self, file: LaneFile) -> None:
-        # Not the descriptor that is handed over: whether anybody has another one is to be seen.
+        """Map a lane and watch it, its file and its process.
+
+        Raises OSError, ValueError or LaneRefused.
+        """
+        # A descriptor beside the one that is handed over: see Lane.is_abandoned().
         fd = os.open(file.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             lane = Lane(file, fd, self._families, self._gauges, self._self_metrics, self._spans)
@@ -166,21 +200,25 @@ class Lanes:
         self._quota.add(lane.owner.uid, lane.size_bytes)
 
     def reopen(self) -> None:
-        """Takes up the lanes of an earlier collector."""
+        """Open the lanes that an earlier collector left."""
         self._families.store.note_lane_id(self._files.highest_id)
         for path in self._files:
             self._reopen(path)
         self._quota.undrained = self._files.undrained()
 
     def _reopen(self, path: Path, is_again: bool = False) -> None:
-        """Takes a lane up, or sets it aside. If the system does not let us look at it now, it
-        waits."""
+        """Open a lane, or set it aside. If the system does not let us open it now, it waits.
+
+        Args:
+            path: the lane's file.
+            is_again: whether the lane has been tried, and logged, before.
+        """
         try:
             self._add(self._files.read(path))
         except (OSError, ValueError, LaneRefused) as error:
-            text = str(error)  # a log may keep what it is given, and an error keeps the lane
+            text = str(error)  # a log may keep its arguments, and the error would keep the lane
             if isinstance(error, OSError) and error.errno in _NOT_NOW:
-                with contextlib.suppress(FileNotFoundError):  # removed in this moment
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                     if self._files.wait(path) and not is_again:
                         self._self_metrics.rate_limited.warning(
                             path.name, f"{path} cannot be taken up, and is tried again: {text}"
@@ -196,19 +234,28 @@ class Lanes:
     # ---- working ----------------------------------------------------------------------------
 
     def drain_all(self) -> None:
-        """One pass over all lanes. A flood of definitions waits for the next one."""
+        """Drain every lane once.
+
+        What a flood of definitions has beyond the limits waits for the next call.
+        """
         left = DEFINITIONS_PER_PASS
         for lane in self:
             left -= self._drain_lane(lane, max(FEW_DEFINITIONS, min(left, DEFINITIONS_PER_LANE)))
 
     def catch_up(self) -> None:
-        """The first pass: as many definitions as one lane may well have."""
+        """Drain every lane once after a start, with as many definitions as one lane may
+        well have.
+        """
         for lane in self:
             self._drain_lane(lane, DEFINITIONS_PER_PASS)
 
     def _kicked(self, lane_id: int) -> bool:
-        """Drains a lane whose emitter asks for it. Whether it had reason to: it does so at half a
-        ring, of which a tick may have taken some meanwhile."""
+        """Drain a lane whose emitter has kicked.
+
+        Returns:
+            Whether there was need for it. An emitter kicks at half a ring; a tick may have drained
+            some of it meanwhile, so a quarter is enough.
+        """
         lane = self._lanes[lane_id]
         needed = lane.state is LaneState.OPEN and lane.counts()["waiting"] * 4 >= lane.records
         self._drain_lane(lane)
@@ -216,11 +263,15 @@ class Lanes:
         return needed
 
     def _muted(self, lane_id: int) -> None:
+        """Count and log a lane whose kicks are heeded no more."""
         self._self_metrics.muted.inc()
         owner = self._lanes[lane_id].owner
         self._warn(lane_id, owner, "kicks for nothing, and is drained at ticks only")
 
     def _drain_lane(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
+        """Drain one lane, and quarantine it if that fails; return the number of definitions
+        read.
+        """
         if lane.state is LaneState.QUARANTINED:
             return 0
         taken = 0
@@ -229,7 +280,7 @@ class Lanes:
         except BrokenLane as error:
             self._quarantine(lane, str(error))
         except Exception:
-            # A fault of ours, met by this lane: its neighbours must go on.
+            # A fault of the collector that this lane meets: the other lanes must go on.
             text = f"{lane.path}: drain failed"
             self._self_metrics.rate_limited.warning("internal", text, lane.owner.uid, exc_info=True)
             self._quarantine(lane, "internal", for_good=False)
@@ -248,11 +299,11 @@ class Lanes:
         self._self_metrics.rate_limited.warning((lane_id, what), f"{whose} {what}", owner.uid)
 
     def cut_back(self) -> None:
-        """Takes back what an emitter has made of its lane beyond its size."""
+        """Cut back every file that its emitter has made larger, and quarantine its lane."""
         for lane in self:
             try:
                 has_grown = lane.cut_back()
-            except OSError:  # it cannot be cut back: at the next tick, maybe
+            except OSError:  # it cannot be cut back now; the next tick tries again
                 has_grown = True
             if has_grown and lane.state is LaneState.OPEN:
                 self._quarantine(lane, "grown")
@@ -261,7 +312,7 @@ class Lanes:
     # ---- going ------------------------------------------------------------------------------
 
     def retire_abandoned(self) -> None:
-        """Retires every lane whose process is gone; and tries again what could not be done."""
+        """Retire every lane whose process is gone, and try again what could not be done before."""
         for path in self._files.take_waiting():
             self._reopen(path, is_again=True)
         for lane in self:
@@ -271,7 +322,11 @@ class Lanes:
         self._quota.undrained = self._files.undrained()
 
     def ended(self, lane_id: int) -> bool:
-        """A process ended: retires its lane. False if somebody has that as yet."""
+        """Retire the lane of a process that has ended.
+
+        Returns:
+            False if a process still holds the lane, or its last definitions are not read yet.
+        """
         lane = self._lanes.get(lane_id)
         if lane is None:
             return True
@@ -281,10 +336,11 @@ class Lanes:
         return lane_id not in self._lanes
 
     def _retire(self, lane: Lane) -> None:
+        """Take everything out of a lane whose process is gone, and remove its files."""
         lane.finish()
         self._drain_lane(lane)
         if lane.is_behind and lane.state is LaneState.OPEN:
-            return  # later
+            return  # there are more definitions: the next tick goes on
         if lane.state is LaneState.OPEN:
             self._on_abandoned(lane)
             bad_values = self._self_metrics.dropped.cell("bad_value")
@@ -304,7 +360,11 @@ class Lanes:
         del self._lanes[lane_id]
 
     def _forget_pid(self, pid: str) -> None:
-        """A lane is about to go. A later one of the same pid may have come before that."""
+        """Note that a lane of this pid is about to go.
+
+        A later lane of the same pid may be there already: then what the earlier process left under
+        that pid goes.
+        """
         self._pids[pid] -= 1
         if self._pids[pid]:
             self._gauges.begin(pid)
@@ -312,6 +372,7 @@ class Lanes:
             del self._pids[pid]
 
     def _let_go(self, lane: Lane) -> None:
+        """Stop watching a lane, and close it."""
         self._deaths.forget(lane.lane_id)
         kick = self._kick_of.pop(lane.lane_id, None)
         if kick is not None:
@@ -319,7 +380,7 @@ class Lanes:
         lane.close()
 
     def close(self) -> None:
-        """Lets go of all lanes; their files stay for the next collector."""
+        """Close all lanes; their files stay for the next collector."""
         for lane in self:
             self._let_go(lane)
         self._lanes.clear()

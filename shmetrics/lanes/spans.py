@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spans on their way from the lanes to whoever puts traces together.
+"""Spans on their way from the lanes to the trace store.
 
-The drain has checked their records: each has as many bytes of info behind it as it says. What the
-info says is the emitter's own; if it is no map, there is none.
+The drain has checked their records: each has as many bytes of info behind it as it says. The
+content of the info is the emitter's own; if it is no MessagePack map, the span has no info.
 """
 
 from __future__ import annotations
@@ -23,21 +23,27 @@ _SPAN: Final = struct.Struct(_drain.TAKEN_SPAN_FORMAT)
 _unpack: Final = _SPAN.unpack_from
 _new: Final = tuple.__new__
 _START, _CUT, _HOST = layout.KIND_SPAN_START, layout.FLAG_CUT, layout.FLAG_HOST
-# Of what is between two drains: 4 ms of nothing but spans.
+# The buffer between two drains: it lasts for 4 ms of nothing but spans.
 BUFFER_BYTES: Final = 4 * 1024 * 1024
 
 _decode: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class SpanRecords(NamedTuple):
-    """What one drain of a lane has brought, undecoded: that is not the drain's work.
+    """The spans that one drain of a lane brought, undecoded: decoding is not the drain's work.
 
-    labels_of_series: by id of a series, as far as the lane was allowed to have them; the lane goes
-    on filling it. The clocks are those of the drain.
+    Attributes:
+        records: the bytes of the records, see csrc/drain/spans.h.
+        n: the number of starts and stops.
+        labels_of_series: the labels of the spans, by the id of their series, as far as the lane may
+            have so many. The lane goes on filling it.
+        lane: the lane's id.
+        monotonic_ns: the monotonic clock at the drain.
+        unix_ns: the wall clock at the drain.
     """
 
     records: bytes
-    n: int  # starts and stops
+    n: int
     labels_of_series: Mapping[int, SpanLabels]
     lane: int
     monotonic_ns: int
@@ -53,38 +59,45 @@ class Spans:
         ended: Callable[[int], None],
         close: Callable[[], object] = lambda: None,
     ) -> None:
-        """put is given what there is; ended, after the last of it, the lane whose process is
-        gone; close is called after the last of all, while what comes of it can still be
-        counted."""
+        """Begin with an empty buffer.
+
+        Args:
+            put: called with the spans of each drain that brought some.
+            ended: called with the id of a lane whose process is gone, after its last spans.
+            close: called after the last spans of all, while the collector can still count what
+                became of them.
+        """
         self._put = put
         self.ended = ended
         self.close = close
-        self.nameless = 0  # starts and stops of series that the collector took no note of
+        self.nameless = 0  # starts and stops of series beyond those that a lane may have
         self._buffer = _drain.SpanBuffer(BUFFER_BYTES)
         self._clock = WallClock()
 
     @property
     def lost(self) -> int:
-        """Spans that the buffer between two drains had no room for."""
+        """Return the number of starts and stops that the buffer between two drains had no
+        room for.
+        """
         return self._buffer.lost
 
     @property
     def clock_steps(self) -> int:
-        """How often the wall clock was set between two drains with spans."""
+        """Return how often the wall clock was set between two drains that brought spans."""
         return self._clock.steps
 
     def keep_from(self, drain: _drain.LaneDrain) -> None:
-        """From now on, those of this lane are taken."""
+        """Let a lane's drain put the lane's spans into the buffer from now on."""
         drain.keep_spans(self._buffer)
 
     def take(self, lane: int, labels_of_series: Mapping[int, SpanLabels]) -> None:
-        """Hands on what the lane's drain has brought."""
+        """Hand on the spans that the lane's drain has brought."""
         records, n = self._buffer.take()
         if n:
             self._put(SpanRecords(records, n, labels_of_series, lane, *self._clock.now()))
 
     def events(self, taken: SpanRecords) -> Iterator[SpanEvent]:
-        """What the records say. For another thread than that of the drain."""
+        """Decode records into span events. Runs in another thread than the drain."""
         records, _, labels_of_series, lane, now_ns, now_unix_ns = taken
         booted_unix_ns = now_unix_ns - now_ns
         at, end = 0, len(records)
@@ -93,22 +106,26 @@ class Spans:
             info_at = at + _SPAN.size
             at = info_at + info_bytes
             labels = labels_of_series.get(series)
-            if labels is None:  # its lane has more series than it may
+            if labels is None:  # the lane has more series than it may
                 self.nameless += 1
                 continue
             info, cut = _info(records[info_at:at]) if info_bytes else ({}, "")
             if flags & _HOST:
                 info["host"] = labels.host
-            # A stamp can be anything, but not of the future.
+            # An emitter can write any stamp; one in the future counts as now.
             unix_ns = booted_unix_ns + min(stamp_ns, now_ns)
             cut = "size" if flags & _CUT else cut
             fields = kind == _START, id, trace, parent, *labels, unix_ns, info, cut, lane
-            yield _new(SpanEvent, fields)  # its own way of being made takes a µs
+            yield _new(SpanEvent, fields)  # SpanEvent(...) would take 1 µs more
 
 
 def _info(raw: bytes) -> tuple[dict[str, Any], str]:
-    """The map that these bytes are, and why there is none if they are not; how much of it there may
-    be is judged where it is written."""
+    """Decode a span's info.
+
+    Returns:
+        The map and "", or {} and the reason: "depth" or "malformed". The size of a map is limited
+        where it is written, see traces/info.py.
+    """
     try:
         return _decode(raw), ""
     except RecursionError:
