@@ -37,7 +37,7 @@ _NOT_NOW = frozenset(
 
 
 class LaneSettings(NamedTuple):
-    """How many lanes there may be, and how large a new one is."""
+    """The limits of lanes, and the sizes of a new one."""
 
     sizes: Sizes = Sizes()
     limits: LaneLimits = LaneLimits()

@@ -1,15 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: freethreading_compatible=False
-"""The binding of csrc/ for buckets: where a value belongs, and what many of them add up to."""
+"""The binding of csrc/ for buckets: the place of a value, and sums of many counts.
+
+It is compiled because the drain uses the same places, and because a scrape adds up counts of all
+histograms.
+"""
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef class Scale:
-    """How a family's values are counted in its rows: see csrc/drain/scale.h.
+    """The places of a family's values in its rows, see csrc/drain/scale.h.
 
-    bounds: rising, the last one infinite. classic: those of them that are classic.
+    Args:
+        bounds: the fine bounds, rising, the last one infinite.
+        classic: those of them that are the family's classic bounds.
+
+    Raises:
+        ValueError: the bounds are not rising, not finite before the last one, or too many.
     """
 
     def __cinit__(self, const double[::1] bounds not None, const double[::1] classic not None):
@@ -32,21 +41,27 @@ cdef class Scale:
 
     @property
     def n_counts(self):
-        """How many counts a row has."""
+        """Return the number of counts in a row."""
         return shm_scale_counts(&self.scale)
 
     @property
     def coarse_at(self):
-        """From a row's first count to the first of those of which only the classic bucket is known;
-        0 if nothing more is known of any."""
+        """Return the index of the first coarse count of a row: those by classic bucket only.
+
+        0 if the row has no finer counts than these.
+        """
         return self.scale.coarse_at
 
     def place(self, double value):
-        """Number of the interval that the value belongs to. It is no NaN."""
+        """Return the index of the interval that a value belongs to. The value must not be NaN."""
         return shm_scale_place(&self.scale, value)
 
     def count_coarse(self, uint64_t[::1] cells not None, Py_ssize_t cell):
-        """Has the drain count in this cell, as a double, what it counts coarsely."""
+        """Let the drain count its coarse counts in this cell of the store, as a double.
+
+        Raises:
+            ValueError: the cell is outside the store.
+        """
         if not 0 <= cell < cells.shape[0]:
             raise ValueError("a cell outside the store")
         self._coarse = cells
@@ -55,9 +70,15 @@ cdef class Scale:
 
 def sum_runs(const uint64_t[:, :] cells not None, const uint32_t[::1] ends not None,
              uint64_t[:, ::1] sums not None):
-    """Adds to sums[row, k] what cells[row, ends[k - 1]:ends[k]] add up to; from 0, for the first k.
+    """Add the sum of cells[row, ends[k - 1]:ends[k]] to sums[row, k], for all rows and k.
 
-    The numbers of a row of cells are one behind the other.
+    Args:
+        cells: (rows, columns); the numbers of a row must follow each other in memory.
+        ends: (k,), rising; the first run begins at 0.
+        sums: (rows, k), contiguous; changed in place.
+
+    Raises:
+        ValueError: the shapes do not fit, or the runs do not lie within the cells.
     """
     cdef Py_ssize_t n_rows = cells.shape[0]
     cdef uint32_t n = <uint32_t>ends.shape[0]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boots of the machine: with each of them the monotonic clock begins anew.
+"""Boots of the machine: each one begins the monotonic clock anew.
 
-A store lives through many, and numbers them. A moment of a boot is earlier than any of the next
-one, and within a boot that clock says what was earlier: no wall clock, which can be set, has a say.
+A store outlives boots, and numbers them. A moment of one boot is earlier than any moment of the
+next boot; within a boot the monotonic clock orders them. The wall clock orders nothing here,
+because it can be set.
 """
 
 from __future__ import annotations
@@ -13,28 +14,33 @@ from pathlib import Path
 from typing import Final
 
 CLOCK_BYTES: Final = 16
-FIRST: Final = 1024  # a moment of a store that did not number them is one of an earlier boot
-LAST: Final = (1 << 14) - 1  # from then on reboots do not tell
+FIRST: Final = 1024  # older stores did not number boots: their moments come before this one
+LAST: Final = (1 << 14) - 1  # the number stays here; later reboots are not told apart
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _OFFSETS = Path("/proc/self/timens_offsets")
-_STAMP_BITS = 50  # 16 us each
+_STAMP_BITS = 50  # a unit is 16 µs
 _DROPPED_BITS = 64 - _STAMP_BITS
 
 
 def clock() -> bytes:
-    """Names the monotonic clock of this process, in CLOCK_BYTES: by the boot, and by what the time
-    namespace adds. The kernel of a container may say neither: then there is one clock."""
-    said = b""
+    """Return a name of this process's monotonic clock, CLOCK_BYTES long.
+
+    The name is made of the kernel's id of the boot and of the offsets that the time namespace adds.
+    In a container the kernel may tell neither; then all clocks have the same name.
+    """
+    text = b""
     for path in (_BOOT_ID, _OFFSETS):
         with contextlib.suppress(OSError):
-            said += b" ".join(path.read_bytes().split()) + b"\n"
-    return hashlib.blake2b(said, digest_size=CLOCK_BYTES).digest()
+            text += b" ".join(path.read_bytes().split()) + b"\n"
+    return hashlib.blake2b(text, digest_size=CLOCK_BYTES).digest()
 
 
 def moment(boot: int, stamp_ns: int) -> int:
-    """When something was, in 64 bits: the larger, the later, over all boots.
+    """Return a 64-bit number that orders moments over all boots: the larger, the later.
 
-    stamp_ns: of that boot's monotonic clock. Moments of one boot are told apart to 16 us.
+    Args:
+        boot: the number of the boot, see Store.boot_of().
+        stamp_ns: the monotonic clock of that boot. Moments of one boot are told apart to 16 µs.
     """
     return boot << _STAMP_BITS | stamp_ns >> _DROPPED_BITS

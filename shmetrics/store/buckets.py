@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The buckets of a family of histograms or calls, and what its rows say of them.
+"""The buckets of a family of histograms or calls, as sums of the counts in its rows.
 
-A row has a count for each interval between two *fine* bounds: the classic ones that the family
-was defined with, and exponential ones. Both kinds of buckets are sums of these intervals. Behind
-them it has a count for each classic bucket, for what was spilled: of that nothing more is known.
+A row has one count for each interval between two *fine* bounds: the classic bounds that the family
+was defined with, and exponential ones. Classic and exponential buckets are sums of these intervals.
+After them, a row has one *coarse* count per classic bucket, for values that were spilled: of these
+only the classic bucket is known.
 """
 
 from __future__ import annotations
@@ -23,10 +24,18 @@ CountArray = npt.NDArray[np.uint64]
 
 
 class Buckets:
-    """counts, everywhere: (rows, n_counts), what rows count in buckets."""
+    """The buckets of one family.
+
+    `counts` is always an array (rows, n_counts): the counts of rows.
+    """
 
     def __init__(self, bounds: tuple[float, ...], exponential: ExponentialBounds | None) -> None:
-        """bounds: the classic ones. exponential: None if there are to be no others."""
+        """Find the fine bounds.
+
+        Args:
+            bounds: the classic bounds, finite and rising.
+            exponential: the exponential bounds; None for a family without them.
+        """
         between = exponential.bounds() if exponential else ()
         fine = sorted({*bounds, *between})
         self.scale = Scale(array("d", (*fine, math.inf)), array("d", bounds))
@@ -36,15 +45,19 @@ class Buckets:
 
     @property
     def n_counts(self) -> int:
-        """How many counts a row has."""
+        """Return the number of counts in a row."""
         return self.scale.n_counts
 
     def place(self, value: float) -> int:
-        """Which of a row's counts takes the value."""
+        """Return the index of the count that takes a value."""
         return self.scale.place(value)
 
     def classic(self, counts: CountArray) -> CountArray:
-        """(rows, classic buckets): what fell in each of them alone, the last one up to infinity."""
+        """Return the classic buckets, each without those below it: (rows, classic bounds + 1),
+        uint64.
+
+        The last column has the values above the highest bound.
+        """
         fine, coarse = self._parted(counts)
         if not self.scale.coarse_at:
             return fine
@@ -53,8 +66,11 @@ class Buckets:
         return sums
 
     def exponential(self, counts: CountArray) -> CountArray:
-        """(rows, exponential bounds + 1): what is not above the lowest of these, what lies between
-        each two, and what is above the highest."""
+        """Return the exponential buckets, each alone: (rows, exponential bounds + 1), uint64.
+
+        The first column has the values up to the lowest bound, the last one those above the
+        highest. Coarse counts are laid evenly on the buckets within their classic bucket.
+        """
         fine, coarse = self._parted(counts)
         sums = np.zeros((len(counts), len(self._exponential_ends)), np.uint64)
         sum_runs(fine, self._exponential_ends, sums)
@@ -63,21 +79,25 @@ class Buckets:
         return sums
 
     def _parted(self, counts: CountArray) -> tuple[CountArray, CountArray]:
-        """Fine counts and coarse ones; if there are no others, they are the classic buckets."""
+        """Return the fine and the coarse counts. Without exponential bounds all counts are fine."""
         at = self.scale.coarse_at
         return (counts[:, :at], counts[:, at:]) if at else (counts, counts[:, :0])
 
 
 def _ends(fine: Sequence[float], bounds: Sequence[float]) -> array[int]:
-    """Up to which interval each of these buckets goes, and one more for what is above them."""
+    """Return the interval at which each bucket ends, and one more end for the values above all
+    bounds.
+    """
     return array("I", [*(bisect_left(fine, bound) + 1 for bound in bounds), len(fine) + 1])
 
 
 def _columns(bounds: Sequence[float], exponential: Sequence[float]) -> list[slice]:
-    """On which exponential buckets each classic one is laid, where only that one is known: on those
-    that lie wholly in it; or, if none does or it begins at zero, on that of its upper bound.
+    """Return the exponential buckets on which the coarse count of each classic bucket is laid.
 
-    So a quantile stays within the classic bucket, or in one exponential bucket with its bound.
+    These are the exponential buckets that lie wholly in the classic one. If there are none, or the
+    classic one begins at zero or below, it is the exponential bucket of its upper bound. So a
+    quantile stays within the classic bucket, or in the exponential bucket that contains its upper
+    bound.
     """
     columns = []
     for low, high in zip((-math.inf, *bounds), (*bounds, math.inf), strict=True):
@@ -89,8 +109,15 @@ def _columns(bounds: Sequence[float], exponential: Sequence[float]) -> list[slic
 
 
 def _spread(spilled: CountArray, columns: CountArray) -> None:
-    """Lays each row's number on its columns one after the other, again and again: no column falls
-    when the number rises, which would look as if the process had begun anew."""
+    """Lay each row's coarse count on its columns, one after the other, again and again.
+
+    So no column falls when the count rises: a falling count would look like a restart of the
+    process.
+
+    Args:
+        spilled: the coarse counts, (rows,).
+        columns: the exponential buckets that take them, (rows, columns); changed in place.
+    """
     n = columns.shape[1]
     rounds, rest = np.divmod(spilled, np.uint64(n))
     columns += rounds[:, None]

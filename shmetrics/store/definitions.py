@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What makes a metric family acceptable. One rule set for every emitter and language."""
+"""The rules that a metric family's definition has to follow, for emitters in every language."""
 
 from __future__ import annotations
 
@@ -24,14 +24,47 @@ _LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*\Z")
 
 
 class Refusal(NamedTuple):
-    """Why a definition is not taken. reason: a label value; text: one line for people."""
+    """The refusal of a definition: a reason, which is a label value, and one line of text for
+    people.
+    """
 
     reason: str
     text: str
 
 
+# The suffixes of the families that one family of calls is shown as.
+CALL_STARTS = "_invocation_start"
+CALL_ENDS = "_invocation_end"
+CALL_SECONDS = "_processing_seconds"
+CALL_EXCEPTIONS = "_exception"
+
+
+def sample_names(definition: Definition) -> set[str]:
+    """Return every name under which the family or its samples appear."""
+    name = definition.name
+    if definition.type == layout.TYPE_COUNTER:
+        return _names(name, "_total", "_created")
+    if definition.type == layout.TYPE_HISTOGRAM:
+        return _names(name, *_HISTOGRAM_SUFFIXES)
+    if definition.type == layout.TYPE_CALLS:
+        return _names(name + CALL_SECONDS, *_HISTOGRAM_SUFFIXES).union(
+            *(
+                _names(name + part, "_total", "_created")
+                for part in (CALL_STARTS, CALL_ENDS, CALL_EXCEPTIONS)
+            )
+        )
+    return {name}
+
+
+_HISTOGRAM_SUFFIXES = ("_bucket", "_count", "_sum", "_created")
+
+
+def _names(name: str, *suffixes: str) -> set[str]:
+    return {name, *(name + suffix for suffix in suffixes)}
+
+
 def check(definition: Definition) -> Refusal | None:
-    """None if the definition can be shown."""
+    """Return a refusal with its reason if a definition cannot be shown, else None."""
     name = definition.name
     labels = definition.label_names
     if not _METRIC_NAME.match(name):
@@ -58,6 +91,9 @@ def check(definition: Definition) -> Refusal | None:
 
 
 def _check_bounds(definition: Definition) -> Refusal | None:
+    """Return a refusal if the bounds are not finite and rising, or too many for the type, else
+    None.
+    """
     bounds = definition.bounds
     has_buckets = definition.type in (layout.TYPE_HISTOGRAM, layout.TYPE_CALLS)
     if (bounds and not has_buckets) or len(bounds) > MAX_BOUNDS:

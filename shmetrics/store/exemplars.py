@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exemplars: the newest trace of each bucket, and of each counter.
+"""Exemplars: the newest trace of each bucket of a histogram, and of each counter.
 
-The drain keeps them by the store's first cell of their series. They are detail: in memory only,
-and gone with the collector.
+The drain keeps them by the first cell of their series in the store. They are in memory only, and
+gone with the collector: a detail that may be lost.
 """
 
 from __future__ import annotations
@@ -23,36 +23,44 @@ class Exemplars:
     """The exemplars of all families, and a snapshot of them that a scrape reads."""
 
     def __init__(self, most: int) -> None:
-        """most: 0 keeps none."""
+        """Begin without exemplars.
+
+        Args:
+            most: the number of exemplars that are kept; 0 keeps none.
+        """
         self._table = _drain.ExemplarTable(most) if most else None
         self._snapshot = _NONE
         self._displaced = 0
 
     def keep_from(self, drain: _drain.LaneDrain) -> None:
-        """Keeps what this lane brings."""
+        """Keep the exemplars that this lane's drain brings."""
         if self._table is not None:
             drain.keep_exemplars(self._table)
 
     def __len__(self) -> int:
+        """Return the number of exemplars."""
         return 0 if self._table is None else len(self._table)
 
     def displaced(self) -> int:
-        """How many have made room for those of other buckets since the last call."""
+        """Return how many exemplars have made room for others since the last call."""
         before = self._displaced
         if self._table is not None:
             self._displaced = self._table.displaced
         return self._displaced - before
 
     def take_snapshot(self) -> None:
-        """Takes a copy of all of them."""
+        """Copy all exemplars, for the calls of of_family() that follow."""
         if self._table is None:
             return
         found = np.empty(len(self._table), EXEMPLAR)
         self._table.copy_to(found.view(np.uint8))
-        self._snapshot = _sorted(found)  # as yet, row is the first cell
+        self._snapshot = _sorted(found)  # until of_family(), a row is the series' first cell
 
     def of_family(self, family: Family) -> npt.NDArray[np.void]:
-        """The family's, by the places in which its series are shown, and by bucket."""
+        """Return a family's exemplars in the snapshot, sorted by row and bucket.
+
+        The row of each is the position of its series among the visible rows of the family.
+        """
         if not len(self._snapshot):
             return _NONE
         parts = []
@@ -67,11 +75,12 @@ class Exemplars:
         return _sorted(found[positions >= 0])
 
     def forget(self, family: Family, rows: Iterable[int]) -> None:
-        """Drops those of series that are no more: others will have their cells."""
+        """Drop the exemplars of series that are removed: other series will get their cells."""
         if self._table is not None:
             for row in rows:
                 self._table.forget(family.cell(row), len(family.definition.bounds) + 1)
 
 
 def _sorted(found: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Return the exemplars sorted by row and bucket."""
     return found[np.lexsort((found["bucket"], found["row"]))]

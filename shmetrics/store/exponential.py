@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bounds of Prometheus's native histograms, and which of them a family needs."""
+"""The bounds of Prometheus's native histograms, and which of them a family needs.
+
+The source of the format is https://prometheus.io/docs/specs/native_histograms/.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ import math
 from typing import NamedTuple
 
 FINEST_SCHEMA, COARSEST_SCHEMA = 3, -4
-MOST = 321  # bounds: 40 doublings of the finest schema
-DOUBLINGS_BELOW, DOUBLINGS_ABOVE = 4, 1  # what is counted beyond a family's own bounds, at least
+MOST = 321  # bounds of a family: 40 doublings of the finest schema
+DOUBLINGS_BELOW, DOUBLINGS_ABOVE = 4, 1  # at least, beyond a family's own bounds
 
-# 2**(k/8) / 2 for k = 0 ... 7, digit by digit as Prometheus has them. Some are one bit off; but a
-# value belongs to the same bucket everywhere only if everybody has the same bounds.
+# 2**(k/8) / 2 for k = 0 ... 7, digit by digit as Prometheus has them. Some are one bit off, but a
+# value belongs to the same bucket everywhere only if the bounds are the same everywhere.
 _EIGHTHS = (
     *(0.5, 0.5452538663326288, 0.5946035575013605, 0.6484197773255048),
     *(0.7071067811865475, 0.7711054127039704, 0.8408964152537144, 0.9170040432046711),
@@ -19,9 +22,14 @@ _EIGHTHS = (
 
 
 class ExponentialBounds(NamedTuple):
-    """Bounds in a row. Bound i is 2**(i * 2**-schema); bucket i goes from bound i - 1 to bound i.
+    """Consecutive exponential bounds.
 
-    lowest: the first bound's index. n: how many there are.
+    Bucket i goes from bound i - 1 to bound i = 2**(i * 2**-schema).
+
+    Attributes:
+        schema: -4 to 8, as Prometheus counts them; here -4 to 3.
+        lowest: the index i of the lowest bound.
+        n: the number of bounds.
     """
 
     schema: int
@@ -29,7 +37,7 @@ class ExponentialBounds(NamedTuple):
     n: int
 
     def bound(self, number: int) -> float:
-        """number: 0 for the lowest."""
+        """Return a bound, counted from 0 for the lowest."""
         index = self.lowest + number
         if self.schema < 0:
             return math.ldexp(1.0, index << -self.schema)
@@ -37,18 +45,26 @@ class ExponentialBounds(NamedTuple):
         return math.ldexp(_EIGHTHS[part << (FINEST_SCHEMA - self.schema)], doubling + 1)
 
     def bounds(self) -> tuple[float, ...]:
+        """Return all bounds, rising."""
         return tuple(map(self.bound, range(self.n)))
 
 
 def covering(bounds: tuple[float, ...]) -> ExponentialBounds | None:
-    """As fine as may be, from well below the smallest positive bound to above the largest.
+    """Return exponential bounds that cover a family's own bounds, as fine as `MOST` bounds allow.
 
-    None if there is no positive one, or there are negative values, too.
+    They reach from `DOUBLINGS_BELOW` doublings below the smallest positive bound to at least
+    `DOUBLINGS_ABOVE` doublings above the largest.
+
+    Args:
+        bounds: the family's own bounds, rising.
+
+    Returns:
+        None if no bound is positive, or one is negative.
     """
     positive = [bound for bound in bounds if bound > 0]
     if not positive or bounds[0] < 0:
         return None
-    low = max(_floor_log2(positive[0]) - DOUBLINGS_BELOW, -1022)  # of normal numbers
+    low = max(_floor_log2(positive[0]) - DOUBLINGS_BELOW, -1022)  # the least normal double
     high = min(max(_ceil_log2(positive[-1]) + DOUBLINGS_ABOVE, low + 1), 1023)
     for schema in range(FINEST_SCHEMA, COARSEST_SCHEMA, -1):
         found = _between(schema, low, high)
@@ -58,7 +74,9 @@ def covering(bounds: tuple[float, ...]) -> ExponentialBounds | None:
 
 
 def _between(schema: int, low: int, high: int) -> ExponentialBounds:
-    """From 2**low to 2**high, or a little more where there are no such bounds."""
+    """Return the bounds from 2**low to 2**high, or a little beyond where the schema has
+    none there.
+    """
     if schema >= 0:
         return ExponentialBounds(schema, low << schema, ((high - low) << schema) + 1)
     first, last = low >> -schema, min(-(-high >> -schema), 1023 >> -schema)
@@ -66,9 +84,11 @@ def _between(schema: int, low: int, high: int) -> ExponentialBounds:
 
 
 def _floor_log2(value: float) -> int:
+    """Return the exponent of the largest power of two that is not above the value."""
     return math.frexp(value)[1] - 1
 
 
 def _ceil_log2(value: float) -> int:
+    """Return the exponent of the smallest power of two that is not below the value."""
     mantissa, exponent = math.frexp(value)
     return exponent - 1 if mantissa == 0.5 else exponent

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which cells of the store are in use: runs that are taken, and given back to be taken again."""
+"""The cells of the store that are in use: runs are taken, given back, and taken again."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from bisect import bisect_right
 
 
 class Extents:
-    """Free runs below `end`; behind it nothing was ever taken, or nothing is any more."""
+    """Free runs of cells below `end`. From `end` on, all cells are free."""
 
     def __init__(self) -> None:
+        """Begin with all cells free."""
         self.end = 0
-        self._firsts: list[int] = []  # of the free runs, ascending; no two of them touch
+        self._firsts: list[int] = []  # the free runs' first cells, ascending; no two runs touch
         self._sizes: list[int] = []
 
     @property
     def used(self) -> int:
-        """How many cells are in use."""
+        """Return the number of cells in use."""
         return self.end - sum(self._sizes)
 
     def find(self, n: int) -> int:
-        """Return the first cell of a free run of n: the lowest one, or else that at the end."""
+        """Return the first cell of n free cells in a row: in the lowest run that is long enough, or
+        at the end.
+        """
         for first, size in zip(self._firsts, self._sizes, strict=True):
             if size >= n:
                 return first
         return self.end
 
     def take(self, first: int, n: int) -> None:
-        """Take these cells. Raises ValueError if one of them is in use."""
+        """Mark n cells from first on as used. Raises ValueError if one of them is in use."""
         if first >= self.end:
             if first > self.end:
                 self._insert(self.end, first - self.end)
@@ -43,7 +46,7 @@ class Extents:
         self._insert(stop, free_stop - stop)
 
     def give_back(self, first: int, n: int) -> None:
-        """Let others take these cells, which are in use."""
+        """Mark n used cells from first on as free."""
         stop = first + n
         at = bisect_right(self._firsts, first)
         if at < len(self._firsts) and self._firsts[at] == stop:
@@ -58,6 +61,7 @@ class Extents:
             self._insert(first, stop - first)
 
     def _insert(self, first: int, n: int) -> None:
+        """Add a free run, unless it is empty."""
         if n:
             at = bisect_right(self._firsts, first)
             self._firsts.insert(at, first)

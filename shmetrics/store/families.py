@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All families of the node, as the store's log has them."""
+"""All families of the node: defined by emitters, restored from the store's log, and removed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from shmetrics.store.store import CellRun, Store
 
 
 class Families:
-    """All families of the node, by name, kept in the store."""
+    """All families of the node, by name and by number."""
 
     def __init__(
         self,
@@ -38,6 +38,18 @@ class Families:
         now: Callable[[], float] = time.time,
         label_rules: Sequence[Rule] = (),
     ) -> None:
+        """Restore the families that the store's log has.
+
+        Args:
+            store: the store, whose log has not been read yet.
+            limits: how much of the emitters' families is kept.
+            on_overflow: called with a family when label values are folded into its overflow series.
+            now: returns the Unix time in seconds, for the beginning of a series.
+            label_rules: the rules for label values, in their order.
+
+        Raises:
+            StoreDamaged: the log contradicts itself.
+        """
         self.store = store
         self.limits = limits
         self.exemplars = Exemplars(limits.exemplars)
@@ -45,13 +57,13 @@ class Families:
         self._now = now
         self._label_rules = label_rules
         self.give_way: Callable[[Family, int], bool] = lambda family, owner: False
-        """Lets go of a family that is in the way of this owner's, if it may. Whether it did."""
+        """Removes a family that is in the way of this owner's, if it may; returns if it did."""
         self.on_gone: Callable[[Sequence[Family]], None] = lambda parts: None
-        """Is told of families that were let go, and of what belonged to them."""
+        """Called with families that were removed, and with the exceptions that belonged to them."""
         self._by_name: dict[str, Family] = {}
         self._by_id: dict[int, Family] = {}
         self._next_id = 0
-        self._n_of: Counter[int] = Counter()  # families, by owner
+        self._n_of: Counter[int] = Counter()  # the number of families, by owner
         self._n_unlimited = 0
         self._claimed: dict[str, str] = {}  # sample name to family name
         for entry in store.log:
@@ -61,13 +73,16 @@ class Families:
         store.reserved_bytes = sum(family.overflow_bytes for family in self)
 
     def resize(self, max_bytes: int) -> None:
-        """Gives the store another size, if it has to have one, and what is in it lets it; before
-        anybody has looked up cells."""
+        """Give the store another size, if the configuration says so and its content fits.
+
+        Call this before anybody has looked up cells: they may move in memory.
+        """
         if self.store.resize(max_bytes):
             for family in self:
                 family.look_up_cells()
 
     def _restore(self, entry: Entry) -> None:
+        """Apply one entry of the store's log. Raises StoreDamaged."""
         try:
             if entry.kind == EntryKind.FAMILY:
                 if entry.id < self._next_id:
@@ -81,24 +96,32 @@ class Families:
             raise StoreDamaged(f"{self.store.path}: the store's log is damaged: {error}") from None
 
     def __iter__(self) -> Iterator[Family]:
+        """Iterate over a copy of the list, so that families may go meanwhile."""
         return iter(list(self._by_id.values()))
 
     def most_series(self) -> int:
-        """How many series the user with the most has in the largest family."""
+        """Return the most series that one user has in one family."""
         return max((family.most_series() for family in self if family.is_limited), default=0)
 
     def longest_label_bytes(self) -> int:
-        """How long the longest label value is."""
+        """Return the length of the longest label value, in bytes."""
         return max((family.longest_label_bytes for family in self if family.is_limited), default=0)
 
     def define(self, definition: Definition, owner: int = NOBODY) -> Family | Refusal:
-        """The family of this definition, made if it is new; or why there is none. owner: for whom
-        it is made, see shares.py."""
+        """Return the family of a definition, and make it if it is new.
+
+        Args:
+            definition: the definition of an emitter.
+            owner: the owner for whom it is made, see shares.py.
+
+        Returns:
+            The family, or a refusal with its reason.
+        """
         refusal = definitions.check(definition)
         if refusal is not None:
             return refusal
         found = self._known(definition, owner)
-        if found is None:  # one without series is false
+        if found is None:  # not "if not found": a family without series is false
             found = self._excess(definition, owner)
         if found is not None:
             return found
@@ -112,12 +135,19 @@ class Families:
             return Refusal(reason, str(full))
 
     def define_own(self, definition: Definition, is_limited: bool = True) -> Family:
-        """A family of the collector's own, which no emitter can define. Raises StoreFull.
+        """Return a family of the collector's own, which no emitter can define, and make it if it is
+        new.
 
-        is_limited: False if its label values are not the emitters', but few, and the collector's.
+        Args:
+            definition: its definition.
+            is_limited: False if its label values are few, and the collector's own instead of
+                emitters'.
+
+        Raises:
+            StoreFull: the store has no room for it.
         """
         family = self._by_name.get(definition.name)
-        if family is None:  # one without series is false
+        if family is None:  # not "if not family": a family without series is false
             family = self._define([definition], NOBODY)
         self._n_unlimited += family.is_limited - is_limited
         family.is_limited = is_limited
@@ -125,7 +155,7 @@ class Families:
         return family
 
     def _agree(self, known: Family, definition: Definition) -> Family | Refusal:
-        """Returns the family if the definition does not contradict it; or why it does."""
+        """Return the family if a definition is the same but for the help text, or a refusal."""
         ours = known.definition
         for field in ("type", "label_names", "bounds", "mode", "unit"):
             if getattr(ours, field) != getattr(definition, field):
@@ -138,6 +168,9 @@ class Families:
         return known
 
     def _excess(self, definition: Definition, owner: int) -> Refusal | None:
+        """Return a refusal if one more family exceeds a limit, and no unused family can go
+        for it.
+        """
         limits = self.limits
         while owner != NOBODY and self._n_of[owner] >= limits.families_per_uid:
             if not self.store.make_way(owner):
@@ -156,20 +189,25 @@ class Families:
         return None
 
     def limited(self) -> int:
-        """How many families the emitters have defined."""
+        """Return the number of families that the emitters have defined."""
         return len(self._by_id) - self._n_unlimited
 
     def of_emitters(self) -> list[Family]:
-        """Those that are defined by name: without the exceptions that belong to calls."""
+        """Return the families that emitters have defined, without the exceptions that belong to
+        calls.
+        """
         return [family for family in self._by_name.values() if family.is_limited]
 
     def most_of_a_uid(self) -> int:
-        """How many families the user with the most of them has."""
+        """Return the number of families of the user that has the most."""
         return max((n for owner, n in self._n_of.items() if owner != NOBODY), default=0)
 
     def _known(self, definition: Definition, owner: int) -> Family | Refusal | None:
-        """Returns the family that has this definition already, or a refusal if one of its names is
-        another's. None: they are free now; another user's family that is not in use gives way."""
+        """Return the family that has this definition already, or a refusal if it contradicts
+        another one.
+
+        An unused family of another user gives way. None means that all names are free.
+        """
         known = self._by_name.get(definition.name)
         if known is not None:
             found = self._agree(known, definition)
@@ -184,7 +222,7 @@ class Families:
         return None
 
     def _define(self, wanted: Sequence[Definition], owner: int) -> Family:
-        """Makes families: all of them, or none."""
+        """Make the families of several definitions: all of them or none. Raises StoreFull."""
         made = [
             self._make(definition, id, owner) for id, definition in enumerate(wanted, self._next_id)
         ]
@@ -206,8 +244,11 @@ class Families:
         return made[0]
 
     def remove(self, families: Iterable[Family]) -> None:
-        """Lets go of families that nobody holds, with all their series. Raises StoreFull where the
-        disk is full: then some are gone, and some of the series of another."""
+        """Remove families that nobody holds, with all their series.
+
+        Raises:
+            StoreFull: the disk is full. Then some families are gone, and some series of another.
+        """
         gone: list[Family] = []
         try:
             for family in families:
@@ -225,6 +266,7 @@ class Families:
             self.on_gone(gone)
 
     def _drop(self, family: Family) -> None:
+        """Forget a family whose removal is in the log, and free its names and its cells."""
         del self._by_id[family.id]
         self._n_of[family.owner] -= 1
         name = family.definition.name
@@ -237,6 +279,9 @@ class Families:
         self.store.shares.add(family.owner, -_size_of(family), 0)
 
     def _make(self, definition: Definition, id: int, owner: int) -> Family:
+        """Return a new family; a histogram or calls get the exponential bounds that the limits
+        allow.
+        """
         family = self._bare(definition, id, owner)
         if isinstance(family, HistogramFamily):
             fine = self.limits.native_histograms
@@ -244,12 +289,14 @@ class Families:
         return family
 
     def _bare(self, definition: Definition, id: int, owner: int) -> Family:
+        """Return a family object without rows, with the label rules that apply to it."""
         kind = _KINDS.get(definition.type, Family)
         family = kind(id, definition, self.store, self.limits, self._on_overflow, self._now, owner)
         family.ruling = Ruling(self._label_rules, definition)
         return family
 
     def _restored(self, entry: Entry) -> Family:
+        """Return the family of an entry in the log. Raises ValueError or struct.error."""
         schema, lowest, n = _EXPONENTIAL.unpack_from(entry.payload)
         payload = entry.payload[_EXPONENTIAL.size :]
         definition = decode_definition(entry.type, entry.of, payload)
@@ -259,6 +306,9 @@ class Families:
         return family
 
     def _add(self, family: Family) -> None:
+        """Make a family known by its number and names, or as the exceptions of the calls
+        before it.
+        """
         definition = family.definition
         before = self._by_id.get(family.id - 1)
         self._by_id[family.id] = family
@@ -266,21 +316,22 @@ class Families:
         self._n_of[family.owner] += 1
         self.store.shares.add(family.owner, _size_of(family), 0)
         if isinstance(before, CallFamily) and before.exceptions is None:
-            before.exceptions = family  # nobody else can define these
+            before.exceptions = family  # no emitter can define these
             return
         self._by_name[definition.name] = family
         for name in sample_names(definition):
             self._claimed[name] = definition.name
 
 
-# Of a family's entry, before its definition: the exponential bounds that its rows were made for.
-# None: there are no such.
+# The exponential bounds that a family's rows were made for; they precede the definition in its
+# entry. _NONE stands for a family without them.
 _EXPONENTIAL = struct.Struct("=iiI")
 _NONE = ExponentialBounds(0, 0, 0)
 _KINDS = {layout.TYPE_CALLS: CallFamily, layout.TYPE_HISTOGRAM: HistogramFamily}
 
 
 def _entry_of(family: Family) -> Entry:
+    """Return the log entry of a family."""
     definition = family.definition
     found = family.exponential if isinstance(family, HistogramFamily) else None
     return Entry(
@@ -294,18 +345,19 @@ def _entry_of(family: Family) -> Entry:
 
 
 def parts_of(family: Family) -> list[Family]:
-    """The family, and that of the exceptions of its calls."""
+    """Return the family, and for calls the family of their exceptions."""
     if isinstance(family, CallFamily) and family.exceptions is not None:
         return [family, family.exceptions]
     return [family]
 
 
 def _size_of(family: Family) -> int:
+    """Return the bytes of a family's entry in the log."""
     return _entry_of(family).size_bytes
 
 
 def exceptions_of(definition: Definition) -> Definition:
-    """The counters of exceptions that belong to a family of calls."""
+    """Return the definition of the exception counters that belong to a family of calls."""
     return Definition(
         layout.TYPE_COUNTER,
         definition.name + CALL_EXCEPTIONS,

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A family of the node: its series, and the row of cells that each of them has.
 
-Rows come in chunks. Row 0 is kept for the overflow series, so that there is always a place to count
-what has no series of its own; without labels it is the only series. The row of a series that was
-removed is used again, the lowest first: its cells are zeroed before the log names the next one. A
-chunk without series is given back, and leaves a gap among the rows until another takes its place.
+Rows come in chunks. Row 0 is reserved for the overflow series, so that there is always a place to
+count a series that has no row of its own; in a family without labels it is the only series. The row
+of a removed series is used again, the lowest first; its cells are zeroed before the log names the
+next series. A chunk without series is given back, and leaves a gap among the rows until another
+chunk takes its place.
 
-What it takes of the store is counted as somebody's: a series as that of the user whose process has
-brought it, and rows without a series as that of whom the chunk was made for.
+Everything in the store is counted as somebody's: a series as that of the user whose process brought
+it, and a row without a series as that of the owner for whom its chunk was made.
 """
 
 from __future__ import annotations
@@ -39,14 +40,21 @@ OVERFLOW = layout.OVERFLOW_VALUE
 OVERFLOW_ROW = 0
 FIRST_CHUNK_ROWS = 16
 MAX_CHUNK_ROWS = 4096
-MOST_REMOVED = REMOVAL_BYTES // 32  # series at once
-FIRST_CHUNK_CELLS, MAX_CHUNK_CELLS = 512, 256 * 1024  # where rows are wide
+MOST_REMOVED = REMOVAL_BYTES // 32  # series that are removed with one write to the log
+FIRST_CHUNK_CELLS, MAX_CHUNK_CELLS = 512, 256 * 1024  # limits for families with wide rows
 
 _CREATED = struct.Struct("=d")
 
 
 class _Chunk(NamedTuple):
-    """Rows one after the other. cells: (rows, width). owner: whose the rows without series are."""
+    """A chunk of consecutive rows.
+
+    Attributes:
+        first_row: the number of its first row.
+        run: its cells in the store.
+        owner: the owner of the rows that have no series.
+        cells: a view of its cells, (rows, width), uint64.
+    """
 
     first_row: int
     run: CellRun
@@ -55,11 +63,12 @@ class _Chunk(NamedTuple):
 
     @property
     def rows(self) -> range:
+        """Return the numbers of the chunk's rows."""
         return range(self.first_row, self.first_row + len(self.cells))
 
 
 class Family:
-    """One family: its definition, its series, and their cells."""
+    """A family: its definition, its series, and their cells."""
 
     def __init__(
         self,
@@ -71,28 +80,39 @@ class Family:
         now: Callable[[], float],
         owner: int = NOBODY,
     ) -> None:
-        """owner: whose family it is, see shares.py."""
+        """Begin without rows.
+
+        Args:
+            id: the family's number in the log.
+            definition: its definition.
+            store: the store that has its cells.
+            limits: how much of the emitters' families is kept.
+            on_overflow: called with the family when label values are folded into its overflow
+                series.
+            now: returns the Unix time in seconds, for the beginning of a series.
+            owner: the owner for whom the family is made, see shares.py.
+        """
         self.id = id
         self.definition = definition
         self.owner = owner
         self.width = layout.cells_of(definition.type, len(definition.bounds))
-        self.is_limited = True  # False: the label values are the collector's own, and few
+        self.is_limited = True  # False if the label values are few, and the collector's own
         self.longest_label_bytes = 0
-        self.is_full_for: int | None = None  # the owner for whom there was no room; None: anybody
-        self.ruling = Ruling((), definition)  # of what comes from processes; set by Families
+        self.is_full_for: int | None = None  # the owner whose share was full; None: the store was
+        self.ruling = Ruling((), definition)  # for values from processes; set by Families
         self.visible = VisibleRows(definition.label_names)
         self._store = store
         self._limits = limits
         self._on_overflow = on_overflow
         self._now = now
         self._rows: dict[tuple[str, ...], int] = {}
-        self._values: list[tuple[str, ...] | None] = []  # by row, as far as rows were ever used
+        self._values: list[tuple[str, ...] | None] = []  # by row, up to the last one ever used
         self._created = array("d")
-        self._bound = array("I")  # to how many lanes' series
-        self._owners = array("I")
+        self._bound = array("I")  # by row: how many series of lanes count into it
+        self._owners = array("I")  # by row
         self._holders = 0
         self._series_of: Counter[int] = Counter()  # by owner
-        self._free: list[int] = []  # a heap: rows that had a series and have none
+        self._free: list[int] = []  # a heap of rows that had a series and have none
         self._chunks: list[_Chunk] = []
         self._first_rows: list[int] = []  # of the chunks
         self.overflow_values = (OVERFLOW,) * len(definition.label_names)
@@ -101,35 +121,45 @@ class Family:
 
     @property
     def first_chunk_rows(self) -> int:
+        """Return the number of rows of the first chunk."""
         return max(2, min(FIRST_CHUNK_ROWS, FIRST_CHUNK_CELLS // self.width))
 
     def place(self, run: CellRun) -> tuple[Entry, _Chunk]:
-        """The entry of a first chunk in these cells, and what add_chunk() is to be given then."""
+        """Return the log entry of a first chunk in these cells, and the chunk for add_chunk()."""
         return self._place(0, run, self.owner)
 
     def _place(self, first_row: int, run: CellRun, owner: int) -> tuple[Entry, _Chunk]:
+        """Return the log entry of a chunk in these cells, and the chunk for add_chunk()."""
         rows = run.n // self.width
         entry = Entry.placed(self.id, first_row, rows, run.first, owner)
         return entry, _Chunk(first_row, run, owner, self._cells_of(run))
 
     def _cells_of(self, run: CellRun) -> npt.NDArray[np.uint64]:
+        """Return a view of a run of cells, (rows, width)."""
         return self._store.cells[run.first : run.first + run.n].reshape(-1, self.width)
 
     def _series_entry(
         self, row: int, values: tuple[str, ...], created: float, owner: int = NOBODY
     ) -> Entry:
+        """Return the log entry of a series."""
         payload = _CREATED.pack(created) + encode_strings(values)
         return Entry(EntryKind.SERIES, 0, row, self.id, payload, owner)
 
     @property
     def overflow_bytes(self) -> int:
-        """What the overflow series will need of the log."""
+        """Return the bytes of the log that the overflow series will need; 0 if it is there."""
         if len(self._values) > OVERFLOW_ROW and self._values[OVERFLOW_ROW] is not None:
             return 0
         return self._series_entry(OVERFLOW_ROW, self.overflow_values, 0.0).size_bytes
 
     def restore(self, entry: Entry) -> None:
-        """Takes back what an entry says of it. Raises ValueError, LookupError or struct.error."""
+        """Apply an entry of the log that is about this family.
+
+        Raises:
+            ValueError: its cells are in use, or cannot be.
+            LookupError: it names a row that is not there.
+            struct.error: its payload is too short.
+        """
         if entry.kind in (EntryKind.CHUNK, EntryKind.PLACED):
             first_cell, first_row, rows = entry.place()
             run = CellRun(first_cell, rows * self.width)
@@ -148,27 +178,30 @@ class Family:
             self._forget(entry.id)
 
     def settle(self) -> None:
-        """The whole log was read."""
+        """Prepare the family for use after the whole log was read."""
         self._free = [
             row
             for chunk in self._chunks
             for row in chunk.rows
             if row != OVERFLOW_ROW and row < len(self._values) and self._values[row] is None
-        ]  # ascending: a heap
+        ]  # ascending, so it is a heap
         self.show_all()
 
     def look_up_cells(self) -> None:
-        """The store has its cells elsewhere."""
+        """Renew the views of cells after the store has moved them."""
         self._chunks = [chunk._replace(cells=self._cells_of(chunk.run)) for chunk in self._chunks]
 
     # ---- chunks -----------------------------------------------------------------------------
 
     @property
     def _capacity(self) -> int:
+        """Return the row after the last chunk."""
         return self._chunks[-1].rows.stop if self._chunks else 0
 
     def _next_place(self) -> tuple[int, int]:
-        """The first row of the next chunk, and how many: in the first gap, or behind all."""
+        """Return the first row and the number of rows of the next chunk: in the first gap, or after
+        all.
+        """
         rows = min(
             max(self.first_chunk_rows, self._capacity),
             MAX_CHUNK_ROWS,
@@ -181,6 +214,7 @@ class Family:
         return self._capacity, rows
 
     def add_chunk(self, chunk: _Chunk) -> None:
+        """Add a chunk that the log names."""
         at = bisect_right(self._first_rows, chunk.first_row)
         self._chunks.insert(at, chunk)
         self._first_rows.insert(at, chunk.first_row)
@@ -189,15 +223,17 @@ class Family:
             heapq.heappush(self._free, row)
 
     def _chunk_of(self, row: int) -> _Chunk:
-        """Raises LookupError if there is no such row."""
+        """Return the chunk of a row. Raises LookupError if there is no such row."""
         at = bisect_right(self._first_rows, row) - 1
         if at < 0 or row not in self._chunks[at].rows:
             raise LookupError(f"{self.definition.name}: there is no row {row}")
         return self._chunks[at]
 
     def _vacant(self, rows: Iterable[int]) -> list[_Chunk]:
-        """Which chunks have no series, of those that these rows are in; never the first one, where
-        the overflow series has its place."""
+        """Return the chunks of these rows that have no series.
+
+        The first chunk is never among them, because it has the place of the overflow series.
+        """
         found = {chunk.first_row: chunk for chunk in map(self._chunk_of, rows)}
         found.pop(OVERFLOW_ROW, None)
         return [
@@ -207,9 +243,11 @@ class Family:
         ]
 
     def _n_used(self, chunk: _Chunk) -> int:
+        """Return the number of the chunk's rows that were ever used."""
         return max(min(len(self._values), chunk.rows.stop) - chunk.first_row, 0)
 
     def _vacate(self, chunk: _Chunk) -> None:
+        """Drop a chunk whose end is in the log, and give its cells back."""
         at = self._first_rows.index(chunk.first_row)
         del self._chunks[at], self._first_rows[at]
         self._store.give_back(chunk.run)
@@ -221,8 +259,10 @@ class Family:
             del of_rows[n:]
 
     def give_back_all(self) -> None:
-        """The family is no more, and has no series: others may have its cells. It can be used no
-        more."""
+        """Give the cells of all chunks back.
+
+        The family has no series then, and cannot be used any more.
+        """
         for chunk in self._chunks:
             self._store.give_back(chunk.run)
             self._store.shares.add(chunk.owner, 0, -chunk.run.n)
@@ -232,13 +272,21 @@ class Family:
     # ---- series -----------------------------------------------------------------------------
 
     def __len__(self) -> int:
+        """Return the number of series."""
         return len(self._rows)
 
     def row(self, values: tuple[str, ...], owner: int = NOBODY) -> int:
-        """The row of these label values; beyond the limits, the overflow series' row. owner: for
-        whom it is made, if it is new.
+        """Return the row of these label values, and make a series if it is new.
 
-        Raises StoreFull if there is no room for even that.
+        Args:
+            values: the label values.
+            owner: the owner for whom a new series is made.
+
+        Returns:
+            The row; beyond the limits, that of the overflow series.
+
+        Raises:
+            StoreFull: there is no room even for the overflow series.
         """
         found = self._rows.get(values)
         if found is not None:
@@ -247,50 +295,58 @@ class Family:
             try:
                 return self._append(values, owner)
             except StoreFull as full:
-                self.is_full_for = full.owner  # the overflow series has a place of its own
+                self.is_full_for = full.owner  # room for the overflow series is reserved
         return self.overflow_row()
 
     def overflow_row(self) -> int:
-        """The row of the overflow series. Raises StoreFull."""
+        """Return the row of the overflow series, and make it if it is new. Raises StoreFull."""
         if self.overflow_values not in self._rows:
             self._append(self.overflow_values, self.owner)
         return OVERFLOW_ROW
 
     def _fits(self, values: tuple[str, ...], owner: int) -> bool:
+        """Return whether the limits allow an owner a new series with these label values."""
         if not self.is_limited:
             return all(len(value) <= self._limits.label_bytes for value in values)
         return not self.has_reached_limit(owner) and self._limits.allow(values)
 
     def has_reached_limit(self, owner: int) -> bool:
-        """Whether an owner may have no more series here."""
+        """Return whether an owner may have no more series here."""
         return self._series_of[owner] >= self._limits.series_per_family
 
     def most_series(self) -> int:
-        """How many series the owner with the most of them has."""
+        """Return the number of series of the owner that has the most."""
         return max(self._series_of.values(), default=0)
 
     def interned(self, values: tuple[str, ...]) -> tuple[str, ...]:
-        """The same values as the family has them, if it has: a thousand lanes need no copies."""
+        """Return the same label values as the family has them, so that a thousand lanes share one
+        copy.
+        """
         row = self._rows.get(values)
         return values if row is None else self.values(row)
 
     def folds(self, values: tuple[str, ...]) -> bool:
-        """Whether these label values have no series of their own."""
+        """Return whether these label values have no series of their own."""
         return values not in self._rows
 
     def counted_row(self, values: tuple[str, ...], owner: int = NOBODY) -> int:
-        """As row(), and counts if that is not their own."""
+        """Return the same as row(), and report a series that is folded to `on_overflow`."""
         row = self.row(values, owner)
         if self.folds(values):
             self._on_overflow(self)
         return row
 
     def _append(self, values: tuple[str, ...], owner: int) -> int:
+        """Make a series and show it; return its row. Raises StoreFull."""
         row = self._store.attempt(lambda: self._try_to_append(values, owner))
         self.visible.add(row, self.values(row))
         return row
 
     def _try_to_append(self, values: tuple[str, ...], owner: int) -> int:
+        """Make a series in the store; return its row.
+
+        Raises StoreFull if something has to make way.
+        """
         row, rows = self._next_row(values)
         created = self._now()
         kept = self._store.reserved_bytes
@@ -300,14 +356,14 @@ class Family:
             kept -= self.overflow_bytes
         elif rows:
             run = self._find_rows(rows, entries[0].size_bytes, owner)
-        else:  # the row may be in another's chunk
+        else:  # the row may be in a chunk that was made for another owner
             is_own = self._chunk_of(row).owner == owner
             self._store.afford(owner, entries[0].size_bytes, 0 if is_own else self.width)
         if run is not None:
             entry, chunk = self._place(row, run, owner)
             entries.insert(0, entry)
         else:
-            self.cells(row)[:] = 0  # before the log says whose they are
+            self.cells(row)[:] = 0  # before the log names the series
         self._store.append(entries, run, kept)
         self._store.reserved_bytes = kept
         if chunk is not None:
@@ -318,7 +374,12 @@ class Family:
         return row
 
     def _find_rows(self, rows: int, log_bytes: int, owner: int) -> CellRun:
-        """Cells for so many rows, or for fewer if there are no more. Raises StoreFull."""
+        """Return free cells for so many rows, or for half of them again and again if there are
+        fewer.
+
+        Raises:
+            StoreFull: there is no room for a single row.
+        """
         while True:
             try:
                 self._store.afford(owner, log_bytes, rows * self.width)
@@ -329,7 +390,9 @@ class Family:
                 rows //= 2
 
     def _next_row(self, values: tuple[str, ...]) -> tuple[int, int]:
-        """The row for these label values; and how many rows there have to be made for it."""
+        """Return the row for new label values, and the number of rows of a chunk to be made for it,
+        or 0.
+        """
         if values == self.overflow_values:
             return OVERFLOW_ROW, 0
         if self._free:
@@ -339,12 +402,13 @@ class Family:
         return (row, 0) if is_there else self._next_place()
 
     def _put(self, row: int, values: tuple[str, ...], created: float, entry: Entry) -> None:
+        """Note a series that the log names."""
         while len(self._values) <= row:
             self._values.append(None)
             self._created.append(0.0)
             self._bound.append(0)
             self._owners.append(NOBODY)
-        values = tuple(map(sys.intern, values))  # most series differ in few of them
+        values = tuple(map(sys.intern, values))  # most series differ in few values
         longest = max((len(value.encode()) for value in values), default=0)
         self.longest_label_bytes = max(self.longest_label_bytes, longest)
         self._rows[values] = row
@@ -354,7 +418,7 @@ class Family:
         self._count(row, entry.size_bytes, 1)
 
     def _count(self, row: int, log_bytes: int, sign: int) -> None:
-        """Counts a series as its owner's, or no more."""
+        """Count the room of a series as its owner's (sign 1), or no more (sign -1)."""
         owner, chunk = self._owners[row], self._chunk_of(row)
         self._series_of[owner] += sign
         if owner == chunk.owner:
@@ -364,7 +428,7 @@ class Family:
             self._store.shares.add(chunk.owner, 0, -sign * self.width)
 
     def values(self, row: int) -> tuple[str, ...]:
-        """The label values of a series."""
+        """Return the label values of a row. Raises LookupError if it has no series."""
         found = self._values[row]
         if found is None:
             raise LookupError(f"{self.definition.name}: row {row} has no series")
@@ -373,40 +437,48 @@ class Family:
     # ---- series that go ---------------------------------------------------------------------
 
     def hold(self) -> None:
-        """Somebody has the family from now on: it cannot be removed."""
+        """Keep the family from being removed, until release() is called as often."""
         self._holders += 1
 
     def release(self) -> None:
+        """Undo one hold()."""
         self._holders -= 1
 
     @property
     def is_held(self) -> bool:
+        """Return whether a lane or the collector holds the family."""
         return self._holders > 0
 
     def bind(self, row: int) -> None:
-        """A lane counts there from now on: the series cannot be removed."""
+        """Keep a series from being removed while a lane counts into it."""
         self._bound[row] += 1
 
     def unbind(self, row: int) -> None:
+        """Undo one bind()."""
         self._bound[row] -= 1
 
     def used(self) -> npt.NDArray[np.bool_]:
-        """Which rows have a series."""
+        """Return which rows have a series: (rows,), bool."""
         return np.fromiter((values is not None for values in self._values), np.bool_)
 
     def unbound(self) -> npt.NDArray[np.bool_]:
-        """Which rows no lane counts into."""
+        """Return which rows no lane counts into: (rows,), bool."""
         return np.fromiter((lanes == 0 for lanes in self._bound), np.bool_)
 
     def remove(self, rows: Iterable[int]) -> None:
-        """Gives back the rows of these series, which nobody may have bound; and chunks that have no
-        others. Raises StoreFull where the disk is full: then some of them are gone."""
+        """Remove the series of these rows, which no lane may be bound to, and chunks that are left
+        without any.
+
+        Raises:
+            StoreFull: the disk is full. Then some of the series are gone.
+        """
         left = iter(rows)
         while some := list(itertools.islice(left, MOST_REMOVED)):
             self._remove(some)
 
     def _remove(self, rows: list[int]) -> None:
-        uncounted = not self.is_limited  # as expired: only what emitters had
+        """Remove at most `MOST_REMOVED` series. Raises StoreFull."""
+        uncounted = not self.is_limited  # only emitters' series are counted as expired
         entries = [Entry(EntryKind.REMOVED, uncounted, row, self.id, b"") for row in rows]
         reserved = self._store.reserved_bytes - self.overflow_bytes
         self._store.remove(entries)
@@ -418,6 +490,7 @@ class Family:
         self._give_back_chunks(self._vacant(rows))
 
     def _give_back_chunks(self, chunks: list[_Chunk]) -> None:
+        """Remove chunks without series from the log and from the family. Raises StoreFull."""
         if chunks:
             entries = [
                 Entry(EntryKind.VACATED, 0, chunk.first_row, self.id, b"") for chunk in chunks
@@ -430,12 +503,13 @@ class Family:
                 self._vacate(chunk)
 
     def _forget(self, row: int) -> None:
+        """Forget the series of a row whose removal is in the log."""
         self._count(row, self._series_entry(row, self.values(row), 0.0).size_bytes, -1)
         del self._rows[self.values(row)]
         self._values[row] = None
 
     def show_all(self, hidden: frozenset[int] = frozenset()) -> None:
-        """Shows every series but those that are hidden."""
+        """Show every series but those of the hidden rows; the overflow series comes last."""
         self.visible = VisibleRows(self.definition.label_names)
         for row, values in enumerate(self._values):
             if values is not None and row != OVERFLOW_ROW and row not in hidden:
@@ -447,23 +521,26 @@ class Family:
     # ---- cells ------------------------------------------------------------------------------
 
     def cell(self, row: int) -> int:
-        """Index of a row's first cell in the store."""
+        """Return the index of a row's first cell in the store. Raises LookupError."""
         chunk = self._chunk_of(row)
         return chunk.run.first + (row - chunk.first_row) * self.width
 
     def cells(self, row: int) -> npt.NDArray[np.uint64]:
-        """One row's cells; writable."""
+        """Return a writable view of a row's cells, (width,), uint64. Raises LookupError."""
         chunk = self._chunk_of(row)
         cells: npt.NDArray[np.uint64] = chunk.cells[row - chunk.first_row]
         return cells
 
     def chunks(self) -> Iterator[tuple[int, range]]:
-        """The first row of each chunk, and its cells in the store."""
+        """Yield the first row of each chunk, and the range of its cells in the store."""
         for first_row, (first, n), *_ in self._chunks:
             yield first_row, range(first, first + n)
 
     def all_cells(self) -> list[npt.NDArray[np.uint64]]:
-        """All rows that were ever used, in parts, (rows, width) each; not copied. Gaps are zero."""
+        """Return views of all rows that were ever used, in parts of (rows, width), uint64.
+
+        The rows of gaps are zero.
+        """
         found, end = [], 0
         for chunk in self._chunks:
             if chunk.first_row >= len(self._values):
@@ -475,21 +552,25 @@ class Family:
         return found
 
     def all_created(self) -> npt.NDArray[np.float64]:
-        """Of all rows that were ever used."""
+        """Return the Unix time at which each row that was ever used was created, (rows,),
+        float64.
+        """
         return np.array(self._created, np.float64)  # a copy: the array grows
 
     @property
     def series(self) -> Series:
-        """The label values of what is shown; rows() and created() are in the same order."""
+        """Return the label values of the visible rows; rows() and created() have the same order."""
         return self.visible.series
 
     def rows(self, n: int | None = None) -> npt.NDArray[np.uint64]:
-        """The first n cells of what is shown, (series, n), as a copy; or all of them."""
+        """Return a copy of the visible rows, (series, n), uint64: the first n cells of each, or all
+        of them.
+        """
         cells = [cells[:, :n] for cells in self.all_cells()]
         if not cells:
             return np.empty((0, self.width), np.uint64)[:, :n]
         return self.visible.select(np.concatenate(cells))
 
     def created(self) -> npt.NDArray[np.float64]:
-        """Unix time since when each of them counts."""
+        """Return the Unix time since when each visible row counts, (series,), float64."""
         return self.visible.select(self.all_created())

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gauges over processes: the living are read from their lanes, the dead kept in the store.
+"""Gauges over processes: those of living processes are in their lanes, those of dead ones in the
+store.
 
-A gauge's multiprocess_mode says what becomes of the values that different processes have for the
-same labels, and whether a dead process still counts. A value that is not finite counts as long as
-its process lives: what a dead one leaves to a sum, a minimum or a maximum is a number that later
-ones can change, or it is counted as lost.
+A gauge's multiprocess_mode (as in prometheus_client) says how the values of several processes with
+the same labels are combined, and whether a dead process still counts. A value that is not finite
+counts as long as its process lives. What a dead process leaves to a sum, a minimum or a maximum has
+to be a number that later values can change; otherwise it is counted as lost.
 """
 
 from __future__ import annotations
@@ -23,16 +24,24 @@ from shmetrics.store.family import Family
 from shmetrics.store.log import StoreFull
 from shmetrics.store.shares import NOBODY
 
-_COMBINED = frozenset(("sum", "min", "max"))  # what all processes say together
+_COMBINED = frozenset(("sum", "min", "max"))  # modes that compute one value of all processes
 
 Add = Callable[["GaugeValue", int], None]
-"""Adds a gauge's value to a cell of the store or, if it is not finite, counts it there: once,
-however often it is called."""
+"""Adds a gauge's value to a cell of the store, or 1 if the value is not finite; only once, however
+often it is called."""
 
 
 class GaugeValue(NamedTuple):
-    """One process's gauge. pid: the label, see pid_label. moment: when it was set, see boot.moment,
-    if the mode needs that. series: its id in the process's lane."""
+    """The gauge of one process.
+
+    Attributes:
+        family: the gauge's family of the node.
+        values: its label values, without `pid`.
+        pid: the value of the `pid` label, see pid_label().
+        value: its value.
+        moment: when it was set, see boot.moment(); for modes that need it.
+        series: the series' id in the process's lane.
+    """
 
     family: Family
     values: tuple[str, ...]
@@ -43,25 +52,32 @@ class GaugeValue(NamedTuple):
 
 
 def per_process(definition: Definition) -> bool:
-    """True if every process has a series of its own, told apart by `pid`."""
+    """Return whether every process has a series of its own, told apart by the label `pid`."""
     return definition.mode.endswith("all")
 
 
 def pid_label(pid: int, lane_id: int) -> str:
-    """What tells a process apart: its pid or, if the kernel does not say that, its lane's number.
+    """Return the `pid` label of a process: its pid, or its lane's number if the kernel does not
+    tell it.
 
-    It says 0 of every process whose PID namespace it cannot see into, as in most containers.
+    The kernel says pid 0 of every process whose PID namespace the collector cannot see into, as in
+    most containers.
     """
     return str(pid) if pid else f"lane-{lane_id}"
 
 
 class Gauges:
-    """The gauge families. Their rows in the store hold what dead processes leave behind.
+    """The gauge families of the node. Their rows in the store hold what dead processes have left.
 
-    A row without a moment holds nothing.
+    A row whose stamp is 0 holds nothing.
     """
 
     def __init__(self, families: Families) -> None:
+        """Restore what dead processes have left.
+
+        Args:
+            families: all families of the node.
+        """
         self._families = families
         # What dead processes left: the series, by the pid.
         self._left_by_pid: dict[str, set[tuple[Family, tuple[str, ...]]]] = {}
@@ -70,15 +86,27 @@ class Gauges:
                 self._restore(family)
 
     def _restore(self, family: Family) -> None:
+        """Zero what is not finite, which older versions stored, or note the series of dead
+        processes.
+        """
         if family.definition.mode in _COMBINED:
-            for cells in family.all_cells():  # other versions kept what is not finite
+            for cells in family.all_cells():  # older versions stored values that are not finite
                 cells[~np.isfinite(cells[:, layout.CELL_VALUE].view(np.float64))] = 0
         elif per_process(family.definition):
             for values in family.series.values:
                 self._left_by_pid.setdefault(values[-1], set()).add((family, values))
 
     def define(self, definition: Definition, owner: int = NOBODY) -> Family | Refusal:
-        """The node's family; as an emitter defines it but for the `pid` label."""
+        """Return the node's family for an emitter's definition, which it extends by `pid` where
+        needed.
+
+        Args:
+            definition: the definition of an emitter.
+            owner: the owner for whom it is made, see shares.py.
+
+        Returns:
+            The family, or a refusal with its reason.
+        """
         if not per_process(definition):
             return self._families.define(definition, owner)
         if "pid" in definition.label_names:
@@ -88,19 +116,26 @@ class Gauges:
         )
 
     def begin(self, pid: str) -> None:
-        """A process has this pid now: what an earlier one left under it goes."""
+        """Drop what an earlier process has left under a pid that a new process has now."""
         for family, values in self._left_by_pid.pop(pid, ()):
-            if not family.folds(values):  # it may have been idle, and have left
+            if not family.folds(values):  # else it was idle, and was removed
                 family.cells(family.row(values))[layout.CELL_STAMP] = 0
 
     def retire(
         self, values: Iterable[GaugeValue], add: Add, bad_values: int, owner: int = NOBODY
     ) -> int:
-        """Takes over what a dead process's gauges said. How many found no room in the store.
+        """Take over the gauges of a dead process.
 
-        bad_values: the cell of the store that counts what is left out because it is no number that
-        others can change. owner: whose the process was, see shares.py. But for what add does, all
-        may be done again after a kill.
+        All of this may be repeated after a kill, because `add` does its work only once.
+
+        Args:
+            values: the gauges.
+            add: adds a gauge to a cell of the store, see `Add`.
+            bad_values: the cell that counts values that are left out because they are not finite.
+            owner: the owner that the process counted for, see shares.py.
+
+        Returns:
+            The number of gauges for which the store had no room.
         """
         lost = 0
         for found in values:
@@ -115,8 +150,10 @@ class Gauges:
         return lost
 
     def _keep(self, found: GaugeValue, add: Add, owner: int) -> None:
-        """Puts the value of a dead process together with what its row in the store has. add, owner:
-        as in retire(). Raises StoreFull if there is no room for the row."""
+        """Combine the value of a dead process with the one in its row.
+
+        Raises StoreFull without a row for it.
+        """
         labels = labels_of(found)
         row = found.family.counted_row(labels, owner)
         cells = found.family.cells(row)
@@ -135,7 +172,12 @@ class Gauges:
             self._left_by_pid.setdefault(found.pid, set()).add((found.family, labels))
 
     def collect(self, family: Family, living: Iterable[GaugeValue]) -> dict[tuple[str, ...], float]:
-        """The family's values now, by label values."""
+        """Return the family's values now, by label values.
+
+        Args:
+            family: a gauge family.
+            living: the gauges of living processes in this family.
+        """
         mode = family.definition.mode.removeprefix("live")
         found: dict[tuple[str, ...], tuple[float, int]] = {}
         for values, cells in zip(family.series.values, family.rows(), strict=True):
@@ -151,9 +193,10 @@ class Gauges:
 
 
 def sum_per_process(values: Iterable[GaugeValue]) -> list[GaugeValue]:
-    """What gauges that label rules have given the same labels say together.
+    """Add up gauges of one process that label rules have given the same labels.
 
-    Of those that have a series per process it is the sum; the other modes say it for all processes.
+    This is for modes with a series per process; the other modes combine the values of all processes
+    anyway.
     """
     found = []
     sums: dict[tuple[Family, tuple[str, ...]], GaugeValue] = {}
@@ -168,15 +211,18 @@ def sum_per_process(values: Iterable[GaugeValue]) -> list[GaugeValue]:
 
 
 def labels_of(found: GaugeValue) -> tuple[str, ...]:
-    """Its label values in the node's family."""
+    """Return a gauge's label values in the node's family, with `pid` if it has that."""
     if per_process(found.family.definition):
         return (*found.values, found.pid)
     return found.values
 
 
 def _merge(mode: str, one: tuple[float, int], other: tuple[float, int]) -> tuple[float, int]:
-    """Two values of one series. What is no number is neither least nor greatest, as in PromQL. With
-    `all` a pid was used again: the later one counts."""
+    """Combine two values of one series, each with its moment.
+
+    In `min` and `max`, NaN is neither least nor greatest, as in PromQL. In `all`, the same pid was
+    used again, and the later process counts.
+    """
     if mode == "sum":
         return one[0] + other[0], max(one[1], other[1])
     if mode == "min":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Families that count in buckets: histograms, and calls."""
+"""Families that count in buckets: histograms, and calls with starts, ends and exceptions."""
 
 from __future__ import annotations
 
@@ -17,36 +17,41 @@ from shmetrics.store.log import StoreFull
 from shmetrics.store.shares import owner_of
 from shmetrics.tables.table import Native
 
-_OURS = owner_of(os.geteuid())  # what comes from no lane is the collector's own user's
+_OURS = owner_of(os.geteuid())  # series that come from no lane count as the collector's user's
 
 
 class HistogramFamily(Family):
-    """A family whose rows end in counts of buckets: see buckets.py."""
+    """A family whose rows end in counts of buckets, see buckets.py."""
 
     first_count = layout.HISTOGRAM_BUCKETS
     exponential: ExponentialBounds | None = None
     buckets: Buckets
 
     def count_in(self, exponential: ExponentialBounds | None) -> None:
-        """Which bounds it has beside its own: before it has any rows."""
+        """Set the exponential bounds of the family, before it has any rows; None for a family
+        without them.
+        """
         self.exponential = exponential
         self.buckets = Buckets(self.definition.bounds, exponential)
         self.width = self.first_count + self.buckets.n_counts
 
     @property
     def scale(self) -> Scale:
+        """Return the places of values in a row, for the drain."""
         return self.buckets.scale
 
     def count_coarse(self, cell: int) -> None:
-        """Has a cell of the store count the values of which only the classic bucket is known."""
+        """Count in a cell of the store the values of which only the classic bucket is known."""
         self.scale.count_coarse(self._store.cells, cell)
 
     def classic(self) -> CountArray:
-        """(series, classic buckets): what fell in each of them alone, of what is shown."""
+        """Return the classic buckets of the visible rows, each alone: (series, classic bounds + 1),
+        uint64.
+        """
         return self._sums(self.buckets.classic)
 
     def native(self) -> Native | None:
-        """The same in exponential buckets, if it has any."""
+        """Return the exponential buckets of the visible rows, or None if the family has none."""
         if self.exponential is None:
             return None
         sums = self._sums(self.buckets.exponential)
@@ -59,6 +64,7 @@ class HistogramFamily(Family):
         )
 
     def _sums(self, of: Callable[[CountArray], CountArray]) -> CountArray:
+        """Return what `of` makes of the counts of all rows, for the visible ones."""
         parts = [of(cells[:, self.first_count :]) for cells in self.all_cells()]
         if not parts:
             parts = [of(np.empty((0, self.buckets.n_counts), np.uint64))]
@@ -66,26 +72,34 @@ class HistogramFamily(Family):
 
 
 class CallFamily(HistogramFamily):
-    """Calls: starts, ends, durations; and the exceptions, a family of counters of their own."""
+    """Calls: their starts, ends and durations.
+
+    Their exceptions are a family of counters of its own.
+    """
 
     first_count = layout.CALLS_BUCKETS
     exceptions: Family | None = None  # set by Families: it has an id of its own
 
     def _ruled_row(self, values: tuple[str, ...]) -> int:
+        """Return the row of label values after the label rules. Raises StoreFull."""
         return self.counted_row(self.ruling.values(values), _OURS)
 
     def start(self, values: tuple[str, ...]) -> None:
+        """Count a call that has begun. Raises StoreFull."""
         self.cells(self._ruled_row(values))[layout.CELL_STARTS] += np.uint64(1)
 
     def end(self, values: tuple[str, ...]) -> None:
+        """Count a call that has ended. Raises StoreFull."""
         self.cells(self._ruled_row(values))[layout.CELL_ENDS] += np.uint64(1)
 
     def observe(self, values: tuple[str, ...], seconds: float) -> None:
+        """Count the duration of a call. Raises StoreFull."""
         cells = self.cells(self._ruled_row(values))
         cells[layout.CELL_DURATION] += np.uint64(round(seconds * 1e9))
         cells[self.first_count + self.scale.place(seconds)] += np.uint64(1)
 
     def exception(self, values: tuple[str, ...], exception: str) -> None:
+        """Count a call that an exception of this class has ended. Raises StoreFull."""
         if self.exceptions is None:
             raise StoreFull(f"no room for the exceptions of {self.definition.name}")
         ruled = *self.ruling.values(values), self.ruling.value("exception", exception)

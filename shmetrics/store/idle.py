@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Series that have not changed for a while: they leave, or are not shown until they change.
+"""Idle series: those that have not changed for a while are removed, or hidden until they change.
 
-A series that no living process has defined is removed, and its row used again. One that a process
-still has is only hidden: its total is kept, so that it comes back as the counter that it was. What
-a restart finds counts as changed.
+A series that no living process has defined is removed, and its row is used again. A series that a
+process still has is only hidden: its total stays in the store, so that it comes back as the same
+counter. After a restart of the collector, all series count as changed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ from shmetrics.store.families import Families
 from shmetrics.store.family import OVERFLOW_ROW, Family
 from shmetrics.store.log import StoreFull
 
-MOST_AT_ONCE = 20_000  # series that one tick removes: some 0.1 s
+MOST_AT_ONCE = 20_000  # series that one tick removes, in some 0.1 s
 
 HeldSeries = Callable[[], Container[tuple[Family, tuple[str, ...]]]]
 
 
 class IdleSeries:
-    """Watches all families. They are compared a few times within the time that makes one idle."""
+    """Watches the series of all families. It compares them `CHECKS` times within the idle time."""
 
     CHECKS = 4
 
     def __init__(self, families: Families, idle_seconds: float, held: HeldSeries) -> None:
-        """idle_seconds: 0 is never. held: series that count as changing, whatever they do."""
+        """Begin without any comparison.
+
+        Args:
+            families: all families of the node.
+            idle_seconds: the time without a change after which a series is idle; 0 for never.
+            held: returns the series that count as changing in any case, as (family, label values).
+        """
         self._families = families
         self._idle_seconds = idle_seconds
         self._held = held
@@ -37,7 +43,11 @@ class IdleSeries:
         self._next = 0.0
 
     def check(self, now: float) -> None:
-        """Lets go what is idle, now and then. now: seconds, of a clock that never goes back."""
+        """Remove or hide idle series, if it is time for a comparison.
+
+        Args:
+            now: seconds, of a clock that never goes back.
+        """
         if not self._idle_seconds or now < self._next:
             return
         self._next = now + self._idle_seconds / self.CHECKS
@@ -55,38 +65,45 @@ class IdleSeries:
             self._next = now  # at the next tick
 
     def has_only_idle(self, family: Family) -> bool:
-        """Whether all that is left of a family is its overflow series, and that is idle."""
+        """Return whether a family has no series but its overflow series, and that one is idle."""
         watched = self._watched.get(family)
         return watched is not None and len(family) == 1 and OVERFLOW_ROW in watched.hidden
 
     def forget(self, family: Family) -> None:
-        """The family is no more."""
+        """Stop watching a family that is removed."""
         self._watched.pop(family, None)
 
     def show_changed(self, now: float) -> None:
-        """Shows what was hidden and has changed meanwhile: before each scrape."""
+        """Show hidden series that have changed, before each scrape.
+
+        Args:
+            now: seconds, of a clock that never goes back.
+        """
         for watched in self._watched.values():
             if watched.hidden:
                 watched.show_changed(now)
 
 
 class _WatchedFamily:
-    """What is known of a family's rows: a print of their cells, and since when it is the same."""
+    """The rows of one family: a hash of the cells of each, and since when it is the same."""
 
     def __init__(self, family: Family) -> None:
+        """Begin without any comparison."""
         self._family = family
         numbers = np.arange(1, 2 * family.width, 2, dtype=np.uint64)
-        self._weights = numbers * np.uint64(0x9E3779B97F4A7C15)  # odd: each change shows
+        self._weights = numbers * np.uint64(0x9E3779B97F4A7C15)  # odd, so that each change shows
         self._hashes = np.empty(0, np.uint64)
         self._created = np.empty(0)
         self._since = np.empty(0)
         self.hidden: frozenset[int] = frozenset()
 
     def _hash_rows(self) -> npt.NDArray[np.uint64]:
+        """Return a hash of each row's cells, (rows,), uint64."""
         parts = [cells @ self._weights for cells in self._family.all_cells()]
         return np.concatenate(parts) if parts else np.empty(0, np.uint64)
 
     def compare(self, now: float) -> None:
+        """Note which rows have changed since the last comparison."""
         hashes, created = self._hash_rows(), self._family.all_created()
         since = np.full(len(hashes), now)
         known = min(len(self._hashes), len(hashes))
@@ -97,12 +114,20 @@ class _WatchedFamily:
     def hide_idle(
         self, before: float, held: Container[tuple[Family, tuple[str, ...]]], most: int
     ) -> list[int]:
-        """Hides what has been the same since before then. Which rows of it are to be removed, not
-        more than `most`."""
+        """Hide the idle series that lanes are bound to.
+
+        Args:
+            before: a series is idle if it has not changed since then.
+            held: the series that may not be removed.
+            most: the most rows to return.
+
+        Returns:
+            The rows of idle series that are to be removed.
+        """
         family = self._family
         idle = family.used() & (self._since <= before)
         gone = idle & family.unbound()
-        gone[OVERFLOW_ROW : OVERFLOW_ROW + 1] = False  # its place is kept anyway
+        gone[OVERFLOW_ROW : OVERFLOW_ROW + 1] = False  # its row is reserved anyway
         rows = [
             row for row in np.flatnonzero(gone).tolist() if (family, family.values(row)) not in held
         ]
@@ -113,13 +138,14 @@ class _WatchedFamily:
         return rows[: max(most, 0)]
 
     def remove(self, rows: list[int]) -> None:
-        """Removes these rows, as many as a full disk lets it."""
+        """Remove these rows, as far as a full disk allows."""
         if rows:
             with contextlib.suppress(StoreFull):
                 self._family.remove(rows)
             self._family.show_all(self.hidden)
 
     def show_changed(self, now: float) -> None:
+        """Show the hidden rows that have changed."""
         hashes = self._hash_rows()
         rows = np.array(sorted(self.hidden))
         for row in rows[hashes[rows] != self._hashes[rows]].tolist():

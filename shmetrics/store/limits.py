@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the emitters' families is kept."""
+"""The limits of what the store keeps for emitters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """What bounds the memory of the families. series_per_family: of one user's processes."""
+    """The limits of families and series. See `[store]` in docs/configuration.md.
+
+    Attributes:
+        series_per_family: series of one user's processes in one family.
+        label_bytes: bytes of a label value.
+        families: families of all emitters.
+        families_per_lane: families that one lane defines.
+        series_per_lane: series that one lane defines.
+        exemplars: exemplars in memory.
+        native_histograms: whether new families get exponential buckets, which take room.
+        families_per_uid: families of one user's processes.
+    """
 
     series_per_family: int = 20_000
     label_bytes: int = 1024
@@ -15,11 +26,11 @@ class Limits(NamedTuple):
     families_per_lane: int = 500
     series_per_lane: int = 20_000
     exemplars: int = 20_000
-    native_histograms: bool = True  # whether new families have buckets that take room for it
+    native_histograms: bool = True
     families_per_uid: int = 1000
 
     def allow(self, values: tuple[str, ...]) -> bool:
-        """Whether these label values are short enough to have a series."""
+        """Return whether these label values are short enough for a series."""
         return all(
             len(value) <= self.label_bytes and len(value.encode()) <= self.label_bytes
             for value in values

@@ -1,21 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store's log: what its cells mean. Entries are appended; the latest word counts.
+"""The store's log: it names the families, their series, and their cells. Later entries win.
 
-    family   its exponential bounds, and a definition; families are numbered as they come
-    chunk    so many more rows behind a family's last, and the cell at which they begin; of an older
-             version
-    series   a row of a family: since when, and its label values
-    removed  the row has no series any more; type 1: which nobody counts as expired
-    expired  how many series had been removed before the log was written anew
-    placed   rows of a family: from which one on, how many, and the cell at which they begin
-    vacated  these rows are no more, and others may have their cells
-    gone     the family is no more, and nothing of it
+family   a family: its exponential bounds and its definition; numbered in the order of their coming
+chunk    more rows after a family's last one, and their first cell; written by an older version
+series   a row of a family: the time since when it counts, and its label values
+removed  the row has no series any more; with type 1 it is not counted as expired
+expired  the number of series that had been removed before the log was written anew
+placed   rows of a family: the first one, their number, and their first cell
+vacated  these rows are gone, and their cells are free
+gone     the family is gone, with everything of it
 
-Each names its owner: the user for whose process it was written (see shares.py).
+Each entry names its owner: the user for whose process it was written (see shares.py).
 
-There are two halves, and the log is in one of them; one number, its end, says in which. Once half
-of it is about what is gone, what still counts is written to the other half, and then the
-end moves there: a kill leaves either log. Cells never move.
+There are two halves, and the log is in one of them. One number, the log's end, says in which. Once
+half of the entries are about things that are gone, the others are written to the other half, and
+then the end moves there: a kill leaves the old log or the new one. Cells never move.
 """
 
 from __future__ import annotations
@@ -32,16 +31,18 @@ from typing import NamedTuple
 from shmetrics.errors import ShmetricsError
 
 GROWTH_BYTES = 64 * 1024
-WORTH_REMOVING = 256  # entries that may count no more before the log is written anew
-REMOVAL_BYTES = 4096  # of each half: so that what is there can go, however full it is
+WORTH_REMOVING = 256  # entries about things that are gone, before the log is written anew
+REMOVAL_BYTES = 4096  # reserved in each half, so that series can be removed from a full log
 
-_NUMBER = struct.Struct("Q")  # native: one store, so that a kill cannot tear it
+_NUMBER = struct.Struct("Q")  # native, so it is one store that a kill cannot tear
 _ENTRY = struct.Struct("=IHHII")  # size, kind, type, id, of: as in a lane's dictionary
-_CHECKSUM = struct.Struct("=II")  # CRC-32 of owner, header and payload; owner. Between the two
+_CHECKSUM = struct.Struct("=II")  # after the header: CRC-32 of owner, header, payload; the owner
 _PAYLOAD_AT = _ENTRY.size + _CHECKSUM.size
 
 
 class EntryKind(IntEnum):
+    """The kind of an entry, as it is written in the log."""
+
     FAMILY = 1
     CHUNK = 2
     SERIES = 3
@@ -53,10 +54,10 @@ class EntryKind(IntEnum):
 
 
 _KINDS = frozenset(EntryKind)
-# How many entries count no more because of one of these.
+# The number of earlier entries that an entry of this kind makes void.
 _ENDS = {EntryKind.REMOVED: 1, EntryKind.VACATED: 1, EntryKind.GONE: 2}
 _FIRST_CELL = struct.Struct("=Q")
-_PLACE = struct.Struct("=QQ")  # its first cell, how many rows
+_PLACE = struct.Struct("=QQ")  # the first cell, the number of rows
 
 
 class StoreError(ShmetricsError):
@@ -64,11 +65,15 @@ class StoreError(ShmetricsError):
 
 
 class StoreDamaged(StoreError):
-    """What the file holds is no store of this version, or no longer one; the message names it."""
+    """The file is no store of this version, or damaged; the message names it."""
 
 
 class StoreFull(Exception):
-    """No room for another definition or its cells. owner: whose share is full, if not the store."""
+    """The store has no room for another entry or its cells.
+
+    Attributes:
+        owner: the owner whose share is full; None if the store or the disk is.
+    """
 
     def __init__(self, text: str, owner: int | None = None) -> None:
         super().__init__(text)
@@ -76,8 +81,16 @@ class StoreFull(Exception):
 
 
 class Entry(NamedTuple):
-    """One definition. of: the family that it is about; for a family, how many bounds it has. owner:
-    see shares.py."""
+    """An entry of the log.
+
+    Attributes:
+        kind: an EntryKind.
+        type: the type of a family; for a removed series, 1 if it is not counted as expired.
+        id: the number of a family, or the row of a series.
+        of: the family that the entry is about; for a family, the number of its bounds.
+        payload: the rest, by kind.
+        owner: the owner that it was written for, see shares.py.
+    """
 
     kind: int
     type: int
@@ -88,10 +101,12 @@ class Entry(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
+        """Return the bytes that the entry takes in the log, a multiple of 8."""
         size = _PAYLOAD_AT + len(self.payload)
         return size + -size % 8
 
     def encode(self) -> bytes:
+        """Return the entry as the log has it."""
         size = self.size_bytes
         head = _ENTRY.pack(size, self.kind, self.type, self.id, self.of)
         payload = self.payload.ljust(size - _PAYLOAD_AT, b"\0")
@@ -100,12 +115,26 @@ class Entry(NamedTuple):
 
     @staticmethod
     def placed(of: int, first_row: int, rows: int, first_cell: int, owner: int) -> Entry:
-        """Return the entry of rows that a family gets."""
+        """Return the entry for rows that a family gets.
+
+        Args:
+            of: the family's number.
+            first_row: the first of the rows.
+            rows: their number.
+            first_cell: the index of their first cell in the store.
+            owner: the owner for whom they are made, see shares.py.
+        """
         return Entry(EntryKind.PLACED, 0, first_row, of, _PLACE.pack(first_cell, rows), owner)
 
     def place(self) -> tuple[int, int | None, int]:
-        """Return the first cell, the first row (None: that behind the last) and how many rows; of a
-        chunk or what is placed. Raises struct.error."""
+        """Return the place of a chunk's or placed rows: the first cell, the first row, and the
+        number of rows.
+
+        The first row is None in a chunk of an older version: it is the one after the family's last.
+
+        Raises:
+            struct.error: the payload is too short.
+        """
         if self.kind == EntryKind.CHUNK:
             return _FIRST_CELL.unpack_from(self.payload)[0], None, self.id
         first_cell, rows = _PLACE.unpack_from(self.payload)
@@ -113,11 +142,12 @@ class Entry(NamedTuple):
 
 
 def _crc(owner: int, head: bytes, payload: bytes) -> int:
+    """Return the CRC-32 of an entry, seeded with its owner."""
     return zlib.crc32(payload, zlib.crc32(head, owner))
 
 
 class Log:
-    """The log within a mapped file."""
+    """The log, in the mapped file of the store."""
 
     def __init__(
         self,
@@ -128,21 +158,33 @@ class Log:
         half_bytes: int,
         allocate: Callable[[int, int], None],
     ) -> None:
-        """end_at: where its end is written down. first: where its halves begin, each of
-        half_bytes; both are whole pages. allocate: makes sure that an offset and size of the file
-        have room on the disk, or raises StoreFull."""
+        """Begin without reading anything: see open().
+
+        Args:
+            path: the store's path, for messages.
+            memory: the mapped file.
+            end_at: the offset of the number that is the log's end.
+            first: the offset of the first half; whole pages.
+            half_bytes: the size of each half; whole pages.
+            allocate: called with an offset and a size; makes sure that the disk has room there, or
+                raises StoreFull.
+        """
         self._path = path
         self._map = memory
         self._end_at = end_at
         self._halves = first, first + half_bytes
         self.half_bytes = half_bytes
         self._allocate = allocate
-        self._entries = self._ended = 0  # there are so many, of which so many count no more
+        self._entries = self._ended = 0  # entries that make something; those of it that are void
         self.expired = 0
-        """How many series were ever removed."""
+        """The number of emitters' series that were ever removed."""
 
     def open(self) -> None:
-        """Raises StoreDamaged if its end is nowhere."""
+        """Find the half that the log is in.
+
+        Raises:
+            StoreDamaged: the log's end is in neither half.
+        """
         if not self._halves[0] <= self.end < self._halves[1] + self.half_bytes:
             raise StoreDamaged(f"{self._path}: the store is damaged")
         self._ready = self._first
@@ -150,6 +192,7 @@ class Log:
 
     @property
     def end(self) -> int:
+        """Return the offset at which the log ends."""
         (end,) = _NUMBER.unpack_from(self._map, self._end_at)
         return int(end)
 
@@ -158,21 +201,28 @@ class Log:
 
     @property
     def _first(self) -> int:
+        """Return the offset of the half that the log is in."""
         low, high = self._halves
         return high if self.end >= high else low
 
     @property
     def used_bytes(self) -> int:
+        """Return the bytes of all entries."""
         return self.end - self._first
 
     def _ensure(self, end: int) -> None:
+        """Allocate the file up to an offset. Raises StoreFull."""
         while self._ready < end:
             room = min(GROWTH_BYTES, self._first + self.half_bytes - self._ready)
             self._allocate(self._ready, room)
             self._ready += room
 
     def make_room(self, size_bytes: int) -> None:
-        """Raises StoreFull if so much cannot be appended, even if what is gone makes room."""
+        """Make room for so many bytes, if need be by dropping what is gone.
+
+        Raises:
+            StoreFull: there is no room for them.
+        """
         if self.used_bytes + size_bytes >= self.half_bytes and self._ended:
             self.rewrite()
         if self.used_bytes + size_bytes >= self.half_bytes:
@@ -180,19 +230,20 @@ class Log:
         self._ensure(self.end + size_bytes)
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Adds entries for which there is room: all of them, or none."""
+        """Add entries for which there is room: all of them or none."""
         end = self.end
         for entry in entries:
             raw = entry.encode()
             self._map[end : end + len(raw)] = raw
             end += len(raw)
             self._count(entry)
-        self._set_end(end)  # last: it makes them exist
+        self._set_end(end)  # last, because it makes them part of the log
         if self._ended > WORTH_REMOVING and 2 * self._ended > self._entries:
-            with contextlib.suppress(StoreFull):  # on the disk: then later
+            with contextlib.suppress(StoreFull):  # the disk is full: try again later
                 self.rewrite()
 
     def _count(self, entry: Entry) -> None:
+        """Count an entry that is read or written."""
         ended = _ENDS.get(EntryKind(entry.kind), 0)
         self._entries += not ended
         self._ended += ended
@@ -202,13 +253,18 @@ class Log:
             self.expired += entry.id
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries from the first, once: they are counted on the way. Raises StoreDamaged."""
+        """Yield the entries from the first on. Iterate once only: they are counted on the way.
+
+        Raises:
+            StoreDamaged: an entry is damaged.
+        """
         for at, size, *_ in self._headers():
             entry = self._entry(at, size)
             self._count(entry)
             yield entry
 
     def _entry(self, at: int, size: int) -> Entry:
+        """Return the entry at an offset. Raises StoreDamaged."""
         _, kind, type, id, of = _ENTRY.unpack_from(self._map, at)
         head = self._map[at : at + _ENTRY.size]
         payload = self._map[at + _PAYLOAD_AT : at + size]
@@ -218,6 +274,7 @@ class Log:
         return Entry(kind, type, id, of, payload, owner)
 
     def _headers(self) -> Iterator[tuple[int, int, int, int, int, int]]:
+        """Yield the offset and the header of each entry. Raises StoreDamaged."""
         at, end = self._first, self.end
         while at < end:
             size, kind, type, id, of = _ENTRY.unpack_from(self._map, at)
@@ -227,7 +284,7 @@ class Log:
             at += size
 
     def rewrite(self) -> None:
-        """Goes on in the other half, with what still counts. Raises StoreFull."""
+        """Write what still counts to the other half, and go on there. Raises StoreFull."""
         text, n = self.what_counts()
         if len(text) >= self.half_bytes:
             raise StoreFull(f"{self._path}: no room for more series; raise store.max_bytes")
@@ -240,19 +297,19 @@ class Log:
         self._set_end(new + len(text))  # from here on it is the log
         self._ready = new + ready
         self._entries, self._ended = n, 0
-        with contextlib.suppress(OSError):  # not every file system can give a part back
+        with contextlib.suppress(OSError):  # not every file system can free a part of a file
             self._map.madvise(mmap.MADV_REMOVE, old, self.half_bytes)
 
     def what_counts(self) -> tuple[bytes, int]:
-        """Return the entries that a log written anew has, and how many they are."""
+        """Return the bytes of the entries that still count, and their number."""
         kept: dict[tuple[int, int, int], bytes] = {}  # by kind, family, and row
-        gone: set[int] = set()  # families; their numbers are not given again
-        rows_of: dict[int, int] = {}  # that a family has in chunks of an older version
+        gone: set[int] = set()  # families; no other family gets their numbers
+        rows_of: dict[int, int] = {}  # the rows of a family in chunks of an older version
         for at, size, kind, _, id, of in self._headers():
             if kind == EntryKind.REMOVED:
                 kept.pop((EntryKind.SERIES, of, id), None)
             elif kind == EntryKind.SERIES:
-                kept.pop((kind, of, id), None)  # the order is that of the latest words
+                kept.pop((kind, of, id), None)  # keep the order of the latest entries
                 kept[kind, of, id] = self._map[at : at + size]
             elif kind == EntryKind.CHUNK:
                 entry = self._entry(at, size)

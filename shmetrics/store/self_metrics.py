@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector's metrics about itself. What it counts is kept in the store; what it is now comes
-from prometheus_client, in a registry of its own."""
+"""The collector's metrics about itself.
+
+Totals are kept in the store, so that they outlive the collector. Present states come from
+prometheus_client, in a registry of its own.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,14 @@ _FAST = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
 class SelfMetrics:
-    """One attribute per metric."""
+    """The collector's metrics about itself, one attribute each."""
 
     def __init__(self, version: str) -> None:
+        """Define all metrics.
+
+        Args:
+            version: the version of the collector, for `shmetrics_build_info`.
+        """
         self.registry = registry = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -136,12 +144,12 @@ class SelfMetrics:
         self._quota_exceeded = counter("quota_exceeded", "What was refused because of it", "quota")
 
     def keep_in(self, families: Families) -> None:
-        """Counts on from what the store holds. Raises StoreFull."""
+        """Let the counters go on from what the store holds. Raises StoreFull."""
         for counter in self.counters:
             counter.keep_in(families)
 
     def foresee(self, family: Family) -> None:
-        """Takes the room in which its losses are counted while there is some."""
+        """Reserve the cells that count a family's losses, while there is room for them."""
         with contextlib.suppress(StoreFull):
             if isinstance(family, HistogramFamily) and family.exponential is not None:
                 family.count_coarse(self.coarse.cell(family.definition.name))
@@ -150,9 +158,9 @@ class SelfMetrics:
                 self.overflow.cell(family.exceptions.definition.name)
 
     def forget(self, families: Iterable[Family]) -> None:
-        """These families are no more, and with them what was counted of each."""
+        """Remove what was counted of families that are removed."""
         names = [(family.definition.name,) for family in families]
-        with contextlib.suppress(StoreFull):  # on the disk: then they stay
+        with contextlib.suppress(StoreFull):  # the disk is full: then they stay
             for counter in (self.coarse, self.overflow):
                 counter.forget(names)
 
@@ -167,14 +175,20 @@ class SelfMetrics:
         )
 
     def exceeded(self, quota: str) -> CounterChild:
-        """What counts the times that this quota was exceeded."""
+        """Return the counter of how often a quota was exceeded."""
         return self._quota_exceeded.labels(quota)
 
     def quota(self, name: str, limit: float, used: Callable[[], float]) -> CounterChild:
-        """Shows a quota from now on; returns what counts the times that it was exceeded.
+        """Show a quota from now on.
 
-        used is asked at every scrape; where the limit is one for each of many (users, families,
-        lanes), it tells of the one that uses most.
+        Args:
+            name: the value of the label `quota`.
+            limit: the limit.
+            used: called at every scrape; returns what is used. If each user, family or lane has a
+                limit of its own, it returns the use of the one that uses most.
+
+        Returns:
+            The counter of how often the quota was exceeded.
         """
         self._quota_limit.labels(name).set(limit)
         self._quota_used.labels(name).set_function(used)

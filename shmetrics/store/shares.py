@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the store is whose: what one user's processes fill cannot be missing to others."""
+"""Shares of the store: one user's processes cannot fill what other users' processes need."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-NOBODY = 0  # whose the collector's own families are, and what an older store holds
+NOBODY = 0  # the owner of the collector's own families, and of what an older version wrote
 
 
 def owner_of(uid: int) -> int:
-    """Return what the log writes down for a user; NOBODY is no user's."""
+    """Return the owner that the log writes down for a user; NOBODY is no user's."""
     return uid + 1
 
 
@@ -22,25 +22,32 @@ class Shares:
     """Bytes of the log, and cells, by owner."""
 
     def __init__(self) -> None:
+        """Begin with nothing counted and no limit."""
         self._share = 1.0
         self._all_log_bytes = self._all_cells = 1
         self._log_bytes: Counter[int] = Counter()
         self._cells: Counter[int] = Counter()
 
     def divide(self, log_bytes: int, cells: int, share: float) -> None:
-        """Say how much there is of both, and how much of it one user may have, from 0 to 1. All of
-        it is no limit: nobody is told of a share then, but that there is no more."""
+        """Set the room that is shared, and the limit of one user.
+
+        Args:
+            log_bytes: all bytes of the log.
+            cells: all cells.
+            share: what one user may have of each, from 0 to 1. With 1 there is no limit: a full
+                store is then reported as such, and not as a user's full share.
+        """
         self._all_log_bytes, self._all_cells, self._share = log_bytes, cells, share
 
     def add(self, owner: int, log_bytes: int, cells: int) -> None:
-        """Count what an owner has come to have; less than zero, what it has no more."""
+        """Count what an owner has got; negative numbers are what it has given back."""
         self._log_bytes[owner] += log_bytes
         self._cells[owner] += cells
         if not self._log_bytes[owner] and not self._cells[owner]:
             del self._log_bytes[owner], self._cells[owner]
 
     def allow(self, owner: int, log_bytes: int, cells: int) -> bool:
-        """Whether an owner may have so much more."""
+        """Return whether an owner may have so much more."""
         if owner == NOBODY or self._share >= 1:
             return True
         return (
@@ -49,7 +56,9 @@ class Shares:
         )
 
     def most(self) -> float:
-        """Return how much the user has who has most, from 0 to 1: of what that user has more of."""
+        """Return the share of the user that has the most, from 0 to 1: of the log or the cells, the
+        larger.
+        """
         owners = (self._log_bytes.keys() | self._cells.keys()) - {NOBODY}
         return max(
             (

@@ -5,9 +5,9 @@
       4096  log      two halves, an eighth of the file each: families and series, see log.py
      1/4 .. cells    8-byte totals, handed out in chunks that the log names
 
-The file is sparse; what is in use is allocated first, so that a full disk is an error here and not
-a signal later. It is made under another name, store.new, and so is one of another size: whatever is
-called store is whole.
+The file is sparse. What is in use is allocated first, so that a full disk is an error here and not
+a signal later. The file is made under another name, store.new, and so is one of another size. So a
+file that is called store is whole.
 """
 
 from __future__ import annotations
@@ -57,14 +57,16 @@ Result = TypeVar("Result")
 
 
 class CellRun(NamedTuple):
-    """Cells one after the other."""
+    """Consecutive cells: the index of the first, and their number."""
 
     first: int
     n: int
 
 
 class _Shape(NamedTuple):
-    """Where everything is in a file of some size."""
+    """The layout of a store file of some size: the bytes of half a log, and the offset of the
+    cells.
+    """
 
     size_bytes: int
     half_bytes: int
@@ -72,35 +74,46 @@ class _Shape(NamedTuple):
 
     @classmethod
     def of(cls, size_bytes: int) -> _Shape:
+        """Return the layout of a file of this size."""
         cells_at = _pages(size_bytes // 4)
         return cls(size_bytes, _pages((cells_at - HEADER_BYTES) // 2), cells_at)
 
     @property
     def n_cells(self) -> int:
+        """Return the number of cells."""
         return (self.size_bytes - self.cells_at) // CELL_BYTES
 
 
 def _pages(size_bytes: int) -> int:
+    """Return the size, rounded down to whole pages."""
     return size_bytes - size_bytes % mmap.PAGESIZE
 
 
 class Store:
-    """The file, mapped. cells: all of them, as uint64, whether in use or not."""
+    """The store's file, mapped. `cells` has all cells as uint64, whether in use or not."""
 
     def __init__(self, path: Path, max_bytes: int, max_bytes_per_uid: int = 0) -> None:
-        """Opens path, or makes it with room for max_bytes: see resize() for one that has another
-        size. max_bytes_per_uid: what of it is for what one user's processes define; 0 is all.
-        Raises StoreError."""
+        """Open the store, or make it.
+
+        Args:
+            path: the store's path.
+            max_bytes: the size of a new store; resize() gives it to one that has another size.
+            max_bytes_per_uid: what one user's processes may fill; 0 for all of it.
+
+        Raises:
+            StoreDamaged: the file is no store of this version, or damaged.
+            StoreError: the file cannot be opened or made.
+        """
         self.path = path
         self.reserved_bytes = 0
-        """Of the log: kept for the overflow series that are not there yet."""
+        """Bytes of the log that are kept free for overflow series that are not there yet."""
         self.shares = Shares()
         self.make_way: Callable[[int | None], bool] = lambda owner: False
-        """Lets go of something that nobody needs: of this owner, or anybody's. Whether it did."""
+        """Removes something unused of this owner, or of anybody for None; returns if it did."""
         self._extents = Extents()
         self._max_bytes_per_uid = max_bytes_per_uid
         self._new_path = path.with_name(f"{path.name}.new")
-        with contextlib.suppress(OSError):  # it is in the way of nothing but another one
+        with contextlib.suppress(OSError):  # it would only be in the way of another new file
             self._new_path.unlink()
         with contextlib.ExitStack() as opened:
             try:
@@ -112,6 +125,7 @@ class Store:
             opened.pop_all()
 
     def _open(self, opened: contextlib.ExitStack, size_bytes: int) -> None:
+        """Make the store if it is missing or empty, and map it."""
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             is_made = os.stat(self.path, follow_symlinks=False).st_size > 0
@@ -126,8 +140,19 @@ class Store:
     def _make(
         self, size_bytes: int, fill: Callable[[int, mmap.mmap], None] = lambda fd, memory: None
     ) -> int:
-        """Makes an empty store of this size, which fill may change before it is called store. Its
-        descriptor. Raises OSError, StoreFull."""
+        """Make an empty store of this size.
+
+        Args:
+            size_bytes: its size, whole pages.
+            fill: called with the descriptor and the mapping, before the file is called store.
+
+        Returns:
+            A descriptor of the new store.
+
+        Raises:
+            OSError: the file cannot be made.
+            StoreFull: the disk is full.
+        """
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(self._new_path, flags, 0o600)
         try:
@@ -146,7 +171,7 @@ class Store:
         return fd
 
     def _adopt(self) -> None:
-        """Maps the file of the descriptor. Raises OSError, ValueError, StoreError, StoreFull."""
+        """Map the file of the descriptor. Raises OSError, ValueError, StoreError or StoreFull."""
         fd = self._fd
         size_bytes = os.fstat(fd).st_size
         self._map = mmap.mmap(fd, size_bytes)
@@ -171,6 +196,7 @@ class Store:
         self.boot = self._number_boot()
 
     def _check(self) -> None:
+        """Check the file's identity and size. Raises StoreDamaged."""
         if self.size_bytes < HEADER_BYTES:
             raise StoreDamaged(f"{self.path}: the store is damaged: {self.size_bytes} bytes")
         magic, version, _, size = _IDENTITY.unpack_from(self._map, 0)
@@ -182,16 +208,23 @@ class Store:
             raise StoreDamaged(f"{self.path}: the store is damaged: {self.size_bytes} bytes")
 
     def close(self) -> None:
-        """Lets go of the file. It stays mapped as long as an array of its cells is in use."""
+        """Close the file. It stays mapped as long as an array of its cells is in use."""
         del self.cells, self.undo
         os.close(self._fd)
         with contextlib.suppress(BufferError):
             self._map.close()
 
     def resize(self, max_bytes: int) -> bool:
-        """Goes on in a file of another size, after all of the log was read, if what is here has
-        room there; or says why not, and stays as it is. True: what was known of `cells` is to be
-        looked up anew."""
+        """Go on in a file of another size if everything fits there; else log why not, and stay.
+
+        Call this after all of the log was read.
+
+        Args:
+            max_bytes: the size that the configuration says.
+
+        Returns:
+            Whether the store has moved: then views of `cells` must be made again.
+        """
         size_bytes, before_bytes = _pages(max_bytes), self.size_bytes
         if size_bytes == before_bytes:
             return False
@@ -200,7 +233,7 @@ class Store:
         except (OSError, StoreFull) as error:
             log.warning(
                 "%s stays at %d bytes, and store.max_bytes = %d has no effect: %s",
-                *(self.path, before_bytes, max_bytes, str(error)),  # a log may keep the error
+                *(self.path, before_bytes, max_bytes, str(error)),  # text: a log may keep it
             )
             return False
         self.close()
@@ -208,13 +241,15 @@ class Store:
         self._adopt()
         self._make_cells(self._extents.end)
         for _ in self.log:
-            pass  # it counts them
+            pass  # reading counts the entries
         log.info("%s has %d bytes from now on; it had %d", self.path, size_bytes, before_bytes)
         return True
 
     def _copy_to(self, fd: int, memory: mmap.mmap) -> None:
-        """Writes all that counts into a new store. Cells keep their numbers, so that the undo entry
-        is right there, too. Raises StoreFull."""
+        """Copy everything that counts into a new store.
+
+        Cells keep their numbers, so that the undo entry is right there, too. Raises StoreFull.
+        """
         shape = _Shape.of(len(memory))
         text, _ = self.log.what_counts()
         end = self._extents.end
@@ -236,57 +271,69 @@ class Store:
 
     @property
     def used_bytes(self) -> int:
+        """Return the bytes in use: the header, the log, and cells that are handed out."""
         return HEADER_BYTES + self.log.used_bytes + self._extents.used * CELL_BYTES
 
     @property
     def max_bytes_per_uid(self) -> int:
-        """What one user's processes may fill of it."""
+        """Return the bytes that one user's processes may fill."""
         return self._max_bytes_per_uid or self.size_bytes
 
     def most_bytes_of_a_uid(self) -> float:
-        """How much the user has who has most of it: of the log or of the cells, what is fuller."""
+        """Return the bytes of the user that has the most, by the fuller of log and cells."""
         return self.shares.most() * self.size_bytes
 
     def _get(self, at: int) -> int:
+        """Return the number at an offset of the header."""
         (value,) = _NUMBER.unpack_from(self._map, at)
         return int(value)
 
     def _put(self, at: int, value: int) -> None:
+        """Write a number at an offset of the header."""
         _NUMBER.pack_into(self._map, at, value)
 
     def _allocate(self, fd: int, offset: int, size: int) -> None:
+        """Allocate a part of the file on the disk. Raises StoreFull."""
         try:
             os.posix_fallocate(fd, offset, size)
         except OSError as error:
             raise StoreFull(f"{self.path}: {error.strerror}") from None
 
     def _number_boot(self) -> int:
-        """The number of this boot: one more than of the boot by whose clock the store was kept."""
+        """Return the number of this boot: one more than that of the store's last boot, if that was
+        another.
+        """
         end = _CLOCK_AT + boot.CLOCK_BYTES
         if self._map[_CLOCK_AT:end] != self.clock:
             self._put(_BOOT_AT, min(max(self._get(_BOOT_AT) + 1, boot.FIRST), boot.LAST))
-            self._map[_CLOCK_AT:end] = self.clock  # last: after a kill a number may be left out
+            self._map[_CLOCK_AT:end] = self.clock  # last: a kill before may skip a number, no more
         return self._get(_BOOT_AT)
 
     def boot_of(self, clock: bytes) -> int:
-        """The number of the boot with this clock; all that are not this one are the one before."""
+        """Return the number of the boot with this clock.
+
+        All boots but this one count as the one before it.
+        """
         return self.boot - (clock != self.clock)
 
     def next_lane_id(self) -> int:
-        """A number that no lane of this store has had."""
+        """Return a number that no lane of this store has had."""
         lane_id = self._get(_NEXT_LANE_AT)
         self._put(_NEXT_LANE_AT, lane_id + 1)
         return lane_id
 
     def note_lane_id(self, lane_id: int) -> None:
-        """There is a lane with this number already."""
+        """Note that there is a lane with this number already."""
         self._put(_NEXT_LANE_AT, max(self._get(_NEXT_LANE_AT), lane_id + 1))
 
     # ---- room -------------------------------------------------------------------------------
 
     def attempt(self, work: Callable[[], Result]) -> Result:
-        """Does what needs room, again and again while something can make way for it. Raises
-        StoreFull."""
+        """Do some work that needs room, again and again while something unused can make way for it.
+
+        Raises:
+            StoreFull: nothing can make way any more.
+        """
         while True:
             try:
                 return work()
@@ -295,7 +342,7 @@ class Store:
                     raise
 
     def find(self, n: int) -> CellRun:
-        """Cells that the next entries may hand out. Raises StoreFull."""
+        """Return n free cells in a row, for the next entries. Raises StoreFull."""
         first = self._extents.find(n)
         if first + n > self._shape.n_cells:
             raise StoreFull(f"{self.path}: no room for more series; raise store.max_bytes")
@@ -304,27 +351,35 @@ class Store:
     def append(
         self, entries: Sequence[Entry], run: CellRun | None = None, kept_bytes: int = 0
     ) -> None:
-        """Adds entries to the log, and hands out the cells that they name: all, or nothing.
+        """Add entries to the log, and take the cells that they name: all of it or nothing.
 
-        kept_bytes: how much of the log must be free after that. The cells are zero. Raises
-        StoreFull.
+        Args:
+            entries: the entries.
+            run: the cells, which are zeroed.
+            kept_bytes: the bytes of the log that must be free after that.
+
+        Raises:
+            StoreFull: the log or the disk has no room.
         """
         self.log.make_room(_size_of(entries) + max(kept_bytes, 0) + REMOVAL_BYTES)
         if run is not None:
             self._make_cells(run.first + run.n)
-            self.cells[run.first : run.first + run.n] = 0  # they may have been others'
+            self.cells[run.first : run.first + run.n] = 0  # another series may have had them
         self.log.append(entries)
         if run is not None:
             self._extents.take(*run)
 
     def remove(self, entries: Sequence[Entry]) -> None:
-        """Adds entries that end others, few enough for REMOVAL_BYTES. Raises StoreFull, where the
-        disk is full."""
+        """Add entries about things that are gone, few enough for REMOVAL_BYTES.
+
+        Raises:
+            StoreFull: the disk is full.
+        """
         self.log.make_room(_size_of(entries) + self.reserved_bytes)
         self.log.append(entries)
 
     def claim(self, run: CellRun) -> None:
-        """The log says that these cells are in use. Raises ValueError if they cannot be."""
+        """Take cells that the log says are in use. Raises ValueError if they cannot be."""
         try:
             self._extents.take(*run)
             self._make_cells(run.first + run.n)
@@ -332,10 +387,11 @@ class Store:
             raise ValueError(str(error)) from None
 
     def give_back(self, run: CellRun) -> None:
-        """The log says that these cells are in use no more: no lane counts there."""
+        """Give cells back that the log says are free; no lane may count there any more."""
         self._extents.give_back(*run)
 
     def _make_cells(self, n: int) -> None:
+        """Allocate the first n cells. Raises StoreFull."""
         end = self._shape.cells_at + n * CELL_BYTES
         if end > self.size_bytes:
             raise StoreFull(f"{self.path}: no room for more series; raise store.max_bytes")
@@ -345,7 +401,11 @@ class Store:
             self._cells_ready += room
 
     def afford(self, owner: int, log_bytes: int, cells: int) -> None:
-        """Raises StoreFull if an owner's share is too small for so much more."""
+        """Check that an owner's share has room for so much more.
+
+        Raises:
+            StoreFull: it has not; the exception names the owner.
+        """
         if not self.shares.allow(owner, log_bytes, cells):
             raise StoreFull(
                 f"{self.path}: no room for more series of uid {uid_of(owner)}; "
@@ -355,4 +415,5 @@ class Store:
 
 
 def _size_of(entries: Sequence[Entry]) -> int:
+    """Return the bytes that entries take in the log."""
     return sum(entry.size_bytes for entry in entries)

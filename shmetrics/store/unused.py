@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Families that no living process has: they give their place to others.
+"""Unused families: those that no living process has make room for others.
 
-One without series leaves at once. One with totals stays as long as there is room: but where another
-family, or series, has none, the one goes that nobody has had for longest. Its last totals have been
-scraped by then, or nobody scrapes. Nor does it stand in the way of another user's family, which it
-contradicts.
+A family without series leaves at once. A family with totals stays as long as there is room; when
+another family or series needs it, the family goes that nobody has held for longest. By then its
+last totals have been scraped, or nobody scrapes. An unused family also leaves if it contradicts the
+family of another user.
 """
 
 from __future__ import annotations
@@ -16,30 +16,36 @@ from shmetrics.store.family import Family
 from shmetrics.store.idle import IdleSeries
 from shmetrics.store.log import StoreFull
 
-SCRAPE_SECONDS = 300.0  # within which whoever scrapes has done so
-MOST_AT_ONCE = 1000  # families that one tick removes: some 0.1 s
+SCRAPE_SECONDS = 300.0  # every scraper has come within this time
+MOST_AT_ONCE = 1000  # families that one tick removes, in some 0.1 s
 
 
 class UnusedFamilies:
-    """Watches the families of emitters. now: seconds, of a clock that never goes back."""
+    """Watches the families of emitters for those that no process holds."""
 
     def __init__(self, families: Families, idle: IdleSeries, now: Callable[[], float]) -> None:
+        """Begin without any observation.
+
+        Args:
+            families: all families of the node.
+            idle: tells which families have only idle series.
+            now: returns seconds, of a clock that never goes back.
+        """
         self._families = families
         self._idle = idle
         self._now = now
         self._since: dict[Family, float] = {}
         self._scraped_at = 0.0
-        self._owners_without_spent: set[int | None] = (
-            set()
-        )  # owners of whom nothing can go, as things are
+        # The owners of whom nothing can go until the next tick or scrape.
+        self._owners_without_spent: set[int | None] = set()
 
     def note_scrape(self) -> None:
-        """All families have been shown to somebody."""
+        """Note that all families have been shown to a scraper."""
         self._scraped_at = self._now()
         self._owners_without_spent.clear()
 
     def check(self) -> None:
-        """Lets go of those that have nothing to show, now or ever again."""
+        """Remove unused families that have nothing to show, now or ever again."""
         now = self._now()
         self._owners_without_spent.clear()
         unused = [family for family in self._families.of_emitters() if not family.is_held]
@@ -47,10 +53,20 @@ class UnusedFamilies:
         self._remove([family for family in unused if self._is_done(family)][:MOST_AT_ONCE])
 
     def _is_done(self, family: Family) -> bool:
+        """Return whether a family has nothing to show: no series, or only an idle overflow
+        series.
+        """
         return all(not len(part) or self._idle.has_only_idle(part) for part in parts_of(family))
 
     def make_way(self, owner: int | None) -> bool:
-        """Lets go of what is this owner's, or anybody's if there is none. Whether it did."""
+        """Remove some unused families to make room.
+
+        Args:
+            owner: the owner whose families may go; None for all.
+
+        Returns:
+            Whether any was removed.
+        """
         if owner in self._owners_without_spent:
             return False
         now = self._now()
@@ -60,7 +76,7 @@ class UnusedFamilies:
             if not family.is_held and owner in (None, family.owner)
         }
         spent = [family for family, at in since.items() if self._is_spent(family, at, now)]
-        # Some more at once, so that it is not asked for each of a thousand.
+        # Some more at once, so that a thousand new families do not ask a thousand times.
         spent.sort(key=since.__getitem__)
         if spent and self._remove(spent[: 1 + len(spent) // 16]):
             return True
@@ -68,7 +84,15 @@ class UnusedFamilies:
         return False
 
     def give_way(self, family: Family, owner: int) -> bool:
-        """Lets go of a family that contradicts one of another owner's. Whether it did."""
+        """Remove an unused family that contradicts the definition of another owner.
+
+        Args:
+            family: the family that is in the way.
+            owner: the owner of the new definition.
+
+        Returns:
+            Whether it was removed.
+        """
         now = self._now()
         since = self._since.get(family, now)
         if family.is_held or family.owner == owner or not self._is_spent(family, since, now):
@@ -76,11 +100,16 @@ class UnusedFamilies:
         return self._remove([family])
 
     def _is_spent(self, family: Family, since: float, now: float) -> bool:
-        """Whether nothing more has to be known of one that nobody has had since then."""
+        """Return whether nobody needs a family any more that no process has held since then.
+
+        It has nothing to show, or it was scraped since, or `SCRAPE_SECONDS` have passed.
+        """
         return self._is_done(family) or since <= self._scraped_at or since <= now - SCRAPE_SECONDS
 
     def _remove(self, families: list[Family]) -> bool:
-        """Whether all of them could be removed; if not, the disk is full."""
+        """Remove families; return False if the disk is full and not all of them could be
+        removed.
+        """
         for family in families:
             self._since.pop(family, None)
         try:
