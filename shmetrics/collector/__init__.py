@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector: lanes in, tables out. It knows neither text formats nor HTTP."""
+"""The collector: the daemon that joins sources, store, tables and web, its directory and its
+limits.
+"""

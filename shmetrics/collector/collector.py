@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector: drains lanes into the store, and says what is there. It starts nothing itself."""
+"""The collector: drains lanes into the store, and answers what is there.
+
+It starts no thread or loop.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,15 @@ log = logging.getLogger(__name__)
 
 
 def set_aside(path: Path) -> Path:
-    """Renames a file so that it is out of the way and not lost."""
+    """Rename a file out of the way without losing it: its new name has the time, and a number if
+    need be.
+
+    Returns:
+        The new path.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
     aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}")
     number = 1
     while aside.exists():
@@ -48,7 +59,16 @@ def set_aside(path: Path) -> Path:
 
 
 class Settings(NamedTuple):
-    """What a collector has to be told."""
+    """The settings of a collector.
+
+    Attributes:
+        store_bytes: the size of the store.
+        limits: how much of the emitters' families is kept.
+        lanes: how many lanes there may be, and how large a new one is.
+        series_idle_seconds: the time after which an unchanged series is idle; 0 for never.
+        label_rules: the rules for label values, in their order.
+        store_bytes_per_uid: what one user's processes may fill of the store; 0 for all of it.
+    """
 
     store_bytes: int = 256 * 1024 * 1024
     limits: Limits = Limits()
@@ -56,11 +76,10 @@ class Settings(NamedTuple):
     series_idle_seconds: float = 0.0
     label_rules: Sequence[Rule] = ()
     store_bytes_per_uid: int = 0
-    """What one user's processes may fill of it; 0 is all."""
 
 
 class Collector:
-    """One per node. Everything here runs in one thread."""
+    """The collector of a node. All of it runs in one thread."""
 
     def __init__(
         self,
@@ -72,8 +91,22 @@ class Collector:
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
         spans: Spans | None = None,
     ) -> None:
-        """Opens store and lanes of the directory. spans: what takes them out of the lanes. Raises
-        StoreError."""
+        """Open the store and the lanes of a directory, and drain once.
+
+        A damaged store is set aside, and totals begin anew.
+
+        Args:
+            directory: the runtime directory, which is locked.
+            settings: the collector's settings.
+            self_metrics: the collector's metrics about itself.
+            kicks: the watches on the lanes' files; None for none.
+            deaths: the watches on the processes; None for none.
+            monotonic_ns: returns the monotonic clock in nanoseconds.
+            spans: takes the spans out of the lanes; None leaves them out.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
         self.self_metrics = self_metrics
         self._spans = spans
         self._monotonic_ns = monotonic_ns
@@ -92,6 +125,7 @@ class Collector:
         self.tick()
 
     def _open(self, directory: Directory, settings: Settings, kicks: Kicks, deaths: Deaths) -> None:
+        """Open the store, then the lanes. Raises StoreError."""
         per_uid = settings.store_bytes_per_uid
         self.store = Store(directory.store, settings.store_bytes, per_uid)
         try:
@@ -137,6 +171,7 @@ class Collector:
             raise
 
     def _show_quotas(self, settings: Settings) -> None:
+        """Show the quotas of families, series, labels, exemplars and the store."""
         quota, limits = self.self_metrics.quota, settings.limits
         quota("series_per_family", limits.series_per_family, self.families.most_series)
         quota("series_per_lane", limits.series_per_lane, self._lanes.most_series)
@@ -151,15 +186,18 @@ class Collector:
         quota("store_bytes_per_uid", per_uid, self.store.most_bytes_of_a_uid)
 
     def _overflow(self, family: Family) -> None:
+        """Count label values that were folded into a family's overflow series."""
         self.self_metrics.overflow.labels(family.definition.name).inc()
 
     def _gone(self, parts: Sequence[Family]) -> None:
+        """Forget families that were removed."""
         self.self_metrics.forget(parts)
         for family in parts:
             self._idle.forget(family)
             self._in_flight.forget(family)
 
     def _living_gauges(self) -> set[tuple[Family, tuple[str, ...]]]:
+        """Return the gauge series of living processes, which are never idle."""
         return {
             (value.family, labels_of(value))
             for lane in self._open_lanes()
@@ -167,7 +205,10 @@ class Collector:
         }
 
     def tick(self) -> None:
-        """Drains every lane, takes back what has grown, and retires the dead."""
+        """Drain every lane, cut back files that have grown, and retire the lanes of dead processes.
+
+        It also removes idle series and unused families.
+        """
         self.drain()
         self._lanes.cut_back()
         self._lanes.retire_abandoned()
@@ -175,24 +216,26 @@ class Collector:
         self._unused.check()
 
     def drain(self) -> None:
-        """One pass over all lanes: afterwards everything published before it is in the store."""
+        """Drain every lane once: afterwards, everything published before the call is in the
+        store.
+        """
         with self.self_metrics.drain_seconds.time():
             self._lanes.drain_all()
 
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
-        """A lane for a process that asks for one, or why there is none."""
+        """Return a lane for a process that asks for one, or the reason why there is none."""
         return self._lanes.grant(peer, hello)
 
     def ended(self, lane_id: int) -> bool:
-        """Retires the lane of a process that has ended. False if somebody still has it."""
+        """Retire the lane of a process that has ended; return False if a process still holds it."""
         return self._lanes.ended(lane_id)
 
     def stop(self, why: str) -> None:
-        """From now on the collector is not ready: it says why."""
+        """Be not ready from now on, for this reason."""
         self._stopping = why
 
     def close(self) -> None:
-        """A last drain, and everything is let go. Lanes and store stay for the next collector."""
+        """Drain a last time, and close everything. Lanes and store stay for the next collector."""
         self.drain()
         self._lanes.retire_abandoned()
         self._lanes.close()
@@ -203,7 +246,12 @@ class Collector:
     # ---- what is there ----------------------------------------------------------------------
 
     def tables(self, native: bool = False) -> list[Table]:
-        """Everything there is to show, after draining every lane. native: with native buckets."""
+        """Drain every lane, and return everything that there is to show, sorted by name; the
+        collector's metrics about itself come last.
+
+        Args:
+            native: whether histograms have their exponential buckets, too.
+        """
         self.drain()
         self._idle.show_changed(self._monotonic_ns() / 1e9)
         self._measure()
@@ -227,7 +275,7 @@ class Collector:
         return found + tables_of(self.self_metrics.registry)
 
     def _measure(self) -> None:
-        """Set the collector's own gauges to what is true now."""
+        """Set the collector's gauges about itself to the present state."""
         metrics = self.self_metrics
         for state in LaneState:
             metrics.lanes.labels(state.value).set(sum(lane.state is state for lane in self._lanes))
@@ -239,13 +287,15 @@ class Collector:
         self._displaced.inc(self.families.exemplars.displaced())
 
     def _open_lanes(self) -> list[Lane]:
+        """Return the lanes that are not quarantined."""
         return [lane for lane in self._lanes if lane.state is LaneState.OPEN]
 
     def lanes(self) -> list[dict[str, object]]:
-        """One dictionary per lane, for JSON."""
+        """Return one dictionary per lane, for JSON."""
         return [self._describe(lane) for lane in self._lanes]
 
     def _describe(self, lane: Lane) -> dict[str, object]:
+        """Return the dictionary of a lane, for JSON."""
         counts = lane.counts()
         return {
             "lane": lane.lane_id,
@@ -264,8 +314,10 @@ class Collector:
         }
 
     def calls(self) -> list[dict[str, object]]:
-        """One dictionary per open call, for JSON; the oldest first."""
-        self.drain()  # a call's labels may have come a moment ago
+        """Drain every lane, and return one dictionary per open call, for JSON; the oldest call
+        first.
+        """
+        self.drain()  # so that the labels of the newest calls are known
         now_ns = self._monotonic_ns()
         found = [
             {
@@ -284,15 +336,19 @@ class Collector:
         return sorted(found, key=lambda call: -float(str(call["age_seconds"])))
 
     def healthy(self) -> tuple[bool, str]:
-        """Whether the process does its work."""
+        """Return whether the process does its work, and a text about it."""
         return True, "draining"
 
     def need(self, obstacle: Callable[[], str]) -> None:
-        """obstacle says what keeps everybody from registering, in another place than here."""
+        """Ask one more function before the collector is ready.
+
+        Args:
+            obstacle: returns the reason why nobody can register, or "".
+        """
         self._obstacles.append(obstacle)
 
     def ready(self) -> tuple[bool, str]:
-        """Whether emitters and scrapers should come here; if not, why."""
+        """Return whether emitters and scrapers should come here, and the reason if not."""
         if self._stopping:
             return False, self._stopping
         found = next(filter(None, (obstacle() for obstacle in self._obstacles)), "")

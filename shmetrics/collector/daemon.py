@@ -43,40 +43,50 @@ from shmetrics.store.shares import owner_of
 
 log = logging.getLogger(__name__)
 
-# How long a thread may go on in Python while another waits for its turn. In Python's 5 ms a ring is
-# full at a million events per second, and the thread that writes traces may be busy for seconds.
+# The time that a thread may run Python code while another one waits. Python's default is 5 ms: in
+# this time a ring is full at a million events per second, and the thread that writes traces may be
+# busy for seconds.
 SWITCH_SECONDS = 0.0001
 
 
-class WebMetrics(WebObserver):
-    """Keeps the metrics of the web about itself."""
+class WebCounts(Counts):
+    """Counts what the web server reports, in the collector's metrics about itself."""
 
     def __init__(self, self_metrics: SelfMetrics) -> None:
         self._self_metrics = self_metrics
 
     def scraped(self, seconds: float, size_bytes: int) -> None:
+        """Count a scrape that took so many seconds, and the bytes of its text."""
         self._self_metrics.scrapes.inc()
         self._self_metrics.scrape_seconds.observe(seconds)
         self._self_metrics.scrape_bytes.set(size_bytes)
 
     def rendered(self) -> None:
+        """Count that the numbers of a scrape were taken."""
         self._self_metrics.renderings.inc()
 
     def refused(self, reason: str) -> None:
+        """Count an HTTP client that was refused or cut off."""
         self._self_metrics.http_refused.labels(reason).inc()
 
     def reloaded(self, result: str) -> None:
+        """Count a change of the web configuration file."""
         self._self_metrics.web_config_reloads.labels(result).inc()
 
 
 class Faults:
-    """Logs exceptions that nobody has caught, each kind at most once a minute: a stranger may be
-    able to repeat one. The event loop itself would log a traceback for each."""
+    """Logs exceptions that no code has caught, each kind at most once a minute.
 
-    def __init__(self, rate_limited: RateLimitedLog) -> None:
-        self._rate_limited = rate_limited
+    A client may be able to repeat one without end, and the event loop itself would log a traceback
+    for each.
+    """
+
+    def __init__(self, seldom: RateLimitedLog) -> None:
+        """Log through a log with a rate limit."""
+        self._rate_limited = seldom
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an exception, as an asyncio exception handler."""
         error, what = context.get("exception"), context["message"]
         kind = type(error).__name__
         self._rate_limited.warning((what, kind), f"{what}: {kind}: {error}" if error else what)
@@ -84,7 +94,10 @@ class Faults:
 
 
 def open_directory(config: Config) -> Directory:
-    """Locks the directory, which those who may register can search, if there are others."""
+    """Make and lock the runtime directory; let those search it who may register.
+
+    Raises DirectoryError.
+    """
     path = Path(config.runtime_dir or runtime_dir.choose())
     registration = config.registration
     if not registration.lets_others_in():
@@ -94,7 +107,7 @@ def open_directory(config: Config) -> Directory:
 
 
 def settings_of(config: Config, lanes_dir: Path) -> Settings:
-    """The collector's part of a configuration, as far as this node lets it have that."""
+    """Return the collector's settings from a configuration, as far as this node allows them."""
     sizes = Sizes(
         config.lane.records,
         config.lane.dictionary_bytes,
@@ -127,11 +140,16 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
 
 
 def label_rules_of(config: Config) -> tuple[Rule, ...]:
+    """Return the label rules of a configuration, in their order."""
     return tuple(found.rule() for found in config.labels)
 
 
 def oslo_metrics_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
-    """The families of the stock protocol, by prefix, with their label names; held for ever."""
+    """Make the families of the oslo.metrics protocol, and hold them as long as the collector runs.
+
+    Returns:
+        Each family and its label names, by the family's name.
+    """
     found = {}
     for definition in FAMILIES:
         family = collector.families.define(definition, owner_of(os.geteuid()))
@@ -145,7 +163,14 @@ class Daemon:
     """Everything that is open while the collector runs."""
 
     def __init__(self, config: Config) -> None:
-        """Opens all of it. Raises ShmetricsError with one line for the user, and leaves nothing."""
+        """Open everything, or nothing.
+
+        Args:
+            config: the whole configuration.
+
+        Raises:
+            ShmetricsError: something cannot be opened; the message is one line for the user.
+        """
         self._config = config
         self._is_unannounced = False
         self._loop = asyncio.get_running_loop()
@@ -168,7 +193,7 @@ class Daemon:
             )
             opened.callback(self.collector.close)
             if tracing is not None:
-                tracing.count()  # what a kill has lost: before another one loses that, too
+                tracing.count()  # count what a kill has lost, before another kill loses that too
             traces = None if tracing is None else tracing.traces
             self._service = WebService(self.collector, config, WebMetrics(self_metrics), traces)
             self._web = self._service.server
@@ -184,6 +209,7 @@ class Daemon:
             self._opened = opened.pop_all()
 
     def _open_kicks(self) -> Kicks:
+        """Return kicks in the loop, or none if the system has no more watches."""
         try:
             return LoopKicks(self._loop)
         except OSError as error:
@@ -195,6 +221,7 @@ class Daemon:
             return Kicks()
 
     def _open_tracing(self, self_metrics: SelfMetrics) -> Tracing | None:
+        """Return the trace store with what belongs to it, or None if traces are switched off."""
         config = self._config.traces
         if not config.enabled:
             return None
@@ -203,6 +230,7 @@ class Daemon:
         return Tracing(path, config.limits(), self_metrics, forwarders)
 
     def _open_registration(self, self_metrics: SelfMetrics) -> RegistrationServer:
+        """Return the registration server, which listens already."""
         config = self._config.registration
         admission = Admission(
             Allowed(config.uids(), config.gids()),
@@ -225,6 +253,7 @@ class Daemon:
         return server
 
     def _open_oslo_metrics(self, self_metrics: SelfMetrics) -> Listener:
+        """Return the listener for oslo.metrics datagrams, which listens already."""
         receiver = Receiver(
             oslo_metrics_families(self.collector),
             lambda result: self_metrics.datagrams.labels(result).inc(),
@@ -235,16 +264,28 @@ class Daemon:
         return listener
 
     def _ended(self, lane_id: int, tries: int = 10) -> None:
-        """The kernel tells of a death just before it lets go of the files that were mapped."""
+        """Retire the lane of a process that has ended.
+
+        The kernel reports a death just before it closes the files that the process had mapped, so
+        this is tried again for a while.
+        """
         if not self.collector.ended(lane_id) and tries:
             self._loop.call_later(0.01, self._ended, lane_id, tries - 1)
 
     @property
     def url(self) -> str:
+        """Return the URL at which the collector serves."""
         return self._web.url
 
     async def serve(self, ready: Callable[[str], None]) -> None:
-        """Runs until SIGTERM or SIGINT; then drains once more. Raises what ends it otherwise."""
+        """Run until SIGTERM or SIGINT.
+
+        Args:
+            ready: called once everything is open, with the URL and who can reach it.
+
+        Raises:
+            Exception: whatever ended a task of the daemon.
+        """
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, stop.set)
@@ -265,7 +306,10 @@ class Daemon:
                 raise result
 
     def _announce(self) -> None:
-        """Writes down where this collector serves; where that cannot be, at a later tick."""
+        """Write down where this collector serves.
+
+        If that is not possible, a later tick tries again.
+        """
         try:
             self._directory.announce(self.url, shmetrics.__version__)
         except DirectoryError as error:
@@ -276,7 +320,10 @@ class Daemon:
             self._is_unannounced = False
 
     async def _tick(self) -> None:
-        """The manager's watchdog hears of ticks, and of nothing else: it sees one that hangs."""
+        """Tick until cancelled, and tell the service manager's watchdog of each tick.
+
+        The watchdog hears of nothing else, so it notices a loop that hangs.
+        """
         beat = beat_seconds()
         pause = min(self._config.tick_seconds, beat or self._config.tick_seconds)
         while True:
@@ -290,11 +337,12 @@ class Daemon:
                 notify("WATCHDOG=1")
 
     def close(self) -> None:
-        """Closes everything, the last opened first."""
+        """Close everything, the last opened first."""
         self._opened.close()
 
 
 async def _run(config: Config, ready: Callable[[str], None]) -> None:
+    """Open a daemon, run it, and close it."""
     daemon = Daemon(config)
     try:
         await daemon.serve(ready)
@@ -303,9 +351,14 @@ async def _run(config: Config, ready: Callable[[str], None]) -> None:
 
 
 def run(config: Config, ready: Callable[[str], None]) -> None:
-    """Runs a collector until it is told to stop. Raises ShmetricsError with one line for the user.
+    """Run a collector until a signal ends it.
 
-    ready: called once everything is open, with the URL and who can reach it.
+    Args:
+        config: the whole configuration.
+        ready: called once everything is open, with the URL and who can reach it.
+
+    Raises:
+        ShmetricsError: the collector cannot run; the message is one line for the user.
     """
 
     def announce(where: str) -> None:

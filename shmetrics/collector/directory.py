@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The runtime directory, held by one collector at a time.
 
-register.sock   where emitters ask for a lane
-collector.json  who holds the directory, and where it serves: for the commands
+register.sock   the socket at which emitters ask for a lane
+collector.json  the collector that holds the directory, and its URL, for the commands
 lock            locked by that collector as long as it lives
 store           the node's totals
-traces.db       its traces, once there are any; beside it how much is not written yet
+traces.db       the node's traces, once there are any; beside it the number of unwritten events
 lanes/          one file per emitting process
 """
 
@@ -28,23 +28,31 @@ log = logging.getLogger(__name__)
 
 
 def half_of_file_system(path: Path) -> int:
-    """So much of it may be lanes, if nobody says how much: others live there too."""
+    """Return half the size of the file system, in bytes: the default limit of lanes, as others use
+    it too.
+    """
     status = os.statvfs(path)
     return status.f_blocks * status.f_frsize // 2
 
 
 class DirectoryError(ShmetricsError):
-    """The runtime directory cannot be used; the message names it, and the mend."""
+    """The runtime directory cannot be used; the message names it, and what to do."""
 
 
 class Directory:
     """A locked runtime directory."""
 
     def __init__(self, path: Path, search_mode: int = 0, group: int | None = None) -> None:
-        """Makes what is missing, and takes the lock. Raises DirectoryError.
+        """Make what is missing, and take the lock.
 
-        search_mode: the bits of a mode that let others reach what is in it, as the socket; nobody
-        but us may list it, or look into anything but collector.json. group: the directory's.
+        Args:
+            path: the directory.
+            search_mode: the mode bits that let others reach files in it, as the socket. Only this
+                user may list it; others can read nothing but collector.json.
+            group: the group that the directory is given to, or None.
+
+        Raises:
+            DirectoryError: the directory cannot be used.
         """
         self.path = path
         self.lanes = path / "lanes"
@@ -72,12 +80,15 @@ class Directory:
             raise
 
     def _make(self) -> None:
-        """One that is there already keeps its mode: it may be somebody's for other ends, too."""
-        self._refuse(runtime_dir.replaceable(str(self.path)))  # before anything is made
+        """Make the directory if it is missing.
+
+        One that is there keeps its mode: others may use it, too.
+        """
+        self._refuse(runtime_dir.replaceable(str(self.path)))  # before making anything
         missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
         for path in reversed(missing):
             path.mkdir(0o700 if path == self.path else 0o755, exist_ok=True)
-        self._examine()  # also what was made: somebody may have been faster
+        self._examine()  # also a new directory: another program may have made it first
         if missing and self._search_mode:
             self._let_in(str(self.path), 0o700 | self._search_mode)
         elif self._search_mode & ~self.path.stat().st_mode:
@@ -88,6 +99,7 @@ class Directory:
             )
 
     def _examine(self) -> None:
+        """Refuse a directory that another user could change. Raises DirectoryError."""
         path = str(self.path)
         self._refuse(
             runtime_dir.writable_by_others(path)
@@ -96,10 +108,12 @@ class Directory:
         )
 
     def _refuse(self, problem: str) -> None:
+        """Raise DirectoryError if there is a problem."""
         if problem:
             raise DirectoryError(f"{self.path}: {problem}; choose another --runtime-dir")
 
     def _make_lanes(self) -> None:
+        """Make the directory of lanes, which only this user may enter. Raises DirectoryError."""
         self.lanes.mkdir(mode=0o700, exist_ok=True)
         problem = runtime_dir.owned_by_another(str(self.lanes))
         if problem or self.lanes.is_symlink():
@@ -108,11 +122,13 @@ class Directory:
             self.lanes.chmod(0o700)
 
     def _let_in(self, path: str, mode: int) -> None:
+        """Give a file to the group and set its mode. Raises OSError."""
         if self._group is not None:
             give_to_group(path, self._group)
         os.chmod(path, mode)
 
     def _lock(self) -> None:
+        """Lock the directory, and write down our pid for people. Raises DirectoryError."""
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -121,13 +137,16 @@ class Directory:
                 f"{self.path}: in use by another collector (pid {holder or 'unknown'}); "
                 "stop it or choose another --runtime-dir"
             ) from None
-        with contextlib.suppress(OSError):  # for people only; the disk may be full
+        with contextlib.suppress(OSError):  # the pid is for people only; the disk may be full
             os.truncate(self._fd, 0)
             os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def _try_a_lease(self) -> None:
-        """Refuses a file system without leases: they tell whether a process still has its lane.
-        Raises DirectoryError."""
+        """Refuse a file system without leases: they tell whether a process still holds its lane.
+
+        Raises:
+            DirectoryError: the file system has no leases.
+        """
         try:
             _drain.is_held(self._fd)
         except OSError as error:
@@ -137,11 +156,20 @@ class Directory:
             ) from None
 
     def _unusable(self, error: OSError) -> DirectoryError:
+        """Return an error for people from an error of the system."""
         where = error.filename or self.path
         return DirectoryError(f"{where}: {error.strerror}; choose another --runtime-dir")
 
     def announce(self, url: str, version: str) -> None:
-        """Writes down where this collector serves, for who may register. Raises DirectoryError."""
+        """Write collector.json, which those who may register can read.
+
+        Args:
+            url: where the collector serves.
+            version: its version.
+
+        Raises:
+            DirectoryError: it cannot be written.
+        """
         text = json.dumps({"pid": os.getpid(), "url": url, "version": version})
         temporary = self._info.with_suffix(".new")
         try:
@@ -154,7 +182,7 @@ class Directory:
             raise self._unusable(error) from None
 
     def close(self) -> None:
-        """Lets another collector have it. Lanes and store stay."""
-        with contextlib.suppress(OSError):  # then it names a collector that is gone
+        """Let another collector have the directory. Lanes and store stay."""
+        with contextlib.suppress(OSError):  # then the file names a collector that is gone
             self._info.unlink(missing_ok=True)
         os.close(self._fd)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Large memory goes back to the system as soon as nobody needs it."""
+"""The C library's allocator: large memory goes back to the system as soon as it is free."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _M_MMAP_THRESHOLD = -3  # mallopt(3)
 
 
 def give_back() -> None:
-    """From now on, whatever takes LARGE_BYTES is a mapping of its own.
+    """Let every allocation of LARGE_BYTES or more be a mapping of its own, from now on.
 
-    The GNU C library begins so, and then learns from what is freed: the numbers of a scrape, a few
-    megabytes, would come from the heap after the first one, and stay there. Another C library does
-    as it likes.
+    The GNU C library begins so, but raises the threshold when such a mapping is freed (mallopt(3)):
+    after the first scrape, the few megabytes of its numbers would come from the heap, and stay
+    there. Other C libraries ignore this.
     """
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lanes need open files: as many of them as the system lets this process have."""
+"""Limits of the process: each lane needs open files, and the system limits these."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ import resource
 
 log = logging.getLogger(__name__)
 
-PER_LANE = 4  # its file, its mapping, its ledger, its process; in protocol 1 its kick as well
-OWN = 64  # the store, logs, sockets, and what libraries open
+PER_LANE = 4  # the lane's file, its mapping, its ledger, its process; in protocol 1 also its kick
+OWN = 64  # the store, logs, sockets, and files that libraries open
 
 
 def lanes_that_fit(wanted: int, connections: int) -> int:
-    """Raises the limit of open files as far as it is needed; how many of these lanes fit.
+    """Raise the limit of open files as far as needed and possible.
 
-    connections: how many others there may be.
+    Args:
+        wanted: the number of lanes that the configuration allows.
+        connections: the most connections that may be open beside them.
+
+    Returns:
+        The number of lanes for which files can be opened: `wanted`, or fewer with a warning.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     others = connections + OWN

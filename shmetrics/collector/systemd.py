@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the service manager is told (sd_notify(3)), if there is one."""
+"""Notifications to the service manager (sd_notify(3)), if there is one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import socket
 
 log = logging.getLogger(__name__)
 
-BEATS = 3  # in the time after which the manager starts a silent service again
+BEATS = 3  # notifications within the time after which the manager restarts a silent service
 
 
 def notify(state: str) -> None:
-    """Tells it a state: READY=1, WATCHDOG=1, STOPPING=1."""
+    """Tell the service manager a state: READY=1, WATCHDOG=1 or STOPPING=1."""
     path = os.environ.get("NOTIFY_SOCKET")
     if not path:
         return
@@ -26,7 +26,11 @@ def notify(state: str) -> None:
 
 
 def beat_seconds() -> float | None:
-    """How often it wants to be told WATCHDOG=1, with some to spare; None if it does not."""
+    """Return the seconds between two WATCHDOG=1, or None if the service manager has no watchdog for
+    us.
+
+    It is a third (`BEATS`) of the time after which the manager restarts a silent service.
+    """
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None  # meant for another process
     try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces in the collector: spans out of the lanes into the trace store, and from there to others;
-and the counts of all that."""
+"""Traces in the collector: spans go from the lanes into the trace store and on to other engines,
+and what becomes of them is counted.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +15,21 @@ from shmetrics.traces.traces import Traces
 
 
 class Tracing:
-    """What the daemon opens and closes."""
+    """The trace store, the spans that come from lanes, and the spans that go to other engines."""
 
     def __init__(
         self, path: Path, limits: Limits, self_metrics: SelfMetrics, forwarders: Forwarders
     ) -> None:
-        """Takes the forwarders over."""
-        self._forwarders = forwarders
-        has_others = bool(forwarders.forwarders)
+        """Open the trace store.
+
+        Args:
+            path: the trace store's file.
+            limits: how much the trace store keeps.
+            self_metrics: the collector's metrics about itself.
+            forwarding: passes spans on, and is closed with the rest.
+        """
+        self._forwarding = forwarding
+        has_others = bool(forwarding.forwarders)
         pending = path.with_name(f"{path.name}.pending")
         self.traces = Traces(
             path, limits, ended=forwarders.put if has_others else None, pending=pending
@@ -31,19 +39,21 @@ class Tracing:
         self._told: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
-        """Writes what waits, and then has it passed on."""
+        """Write what waits, and then let it be passed on."""
         self.traces.close()
         self._forwarders.close()
 
     def _end(self) -> None:
+        """Close everything while the counts can still be written."""
         self.close()
         self.count()
 
     def _take(self, taken: SpanRecords) -> None:
+        """Queue the spans of a drain, which are decoded by the thread that writes."""
         self.traces.add(lambda: self.spans.events(taken), taken.n, len(taken.records))
 
     def count(self) -> None:
-        """Add to the collector's own counters what is new since the last call."""
+        """Add to the collector's counters what is new since the last call."""
         spans = {"buffer": self.spans.lost, "series_per_lane": self.spans.nameless}
         for reason, total in {**self.traces.lost(), **spans}.items():
             self._self_metrics.spans_lost.labels(reason).inc(self._more("lost", reason, total))
@@ -65,6 +75,13 @@ class Tracing:
                 self._self_metrics.forward_lost.labels(to, reason).inc(more)
 
     def _more(self, what: str, which: str = "", total: int = 0) -> int:
+        """Return how much a total has grown since the last call.
+
+        Args:
+            what: the kind of total.
+            which: its label value, if it has one.
+            total: the total now.
+        """
         more = total - self._told.get((what, which), 0)
         self._told[what, which] = total
         return more

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the families' cells to the tables that are shown: array expressions, not loops."""
+"""Tables of families: the cells of all series become columns by array expressions, without
+loops.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,13 @@ from shmetrics.tables.table import Series, Table
 
 
 def family_tables(family: Family, exemplars: Exemplars, native: bool = False) -> Iterator[Table]:
-    """The tables of a family that is no gauge. native: with native buckets, where it has any."""
+    """Yield the tables of a family that is no gauge.
+
+    Args:
+        family: the family.
+        exemplars: the exemplars, of which a snapshot was taken.
+        native: whether histograms have their exponential buckets, too.
+    """
     if isinstance(family, CallFamily):
         yield from _calls(family, exemplars, native)
     elif isinstance(family, HistogramFamily):
@@ -27,6 +35,7 @@ def family_tables(family: Family, exemplars: Exemplars, native: bool = False) ->
 
 
 def _counter(family: Family, exemplars: Exemplars) -> Table:
+    """Return the table of a counter."""
     return Table(
         name=family.definition.name,
         kind="counter",
@@ -40,6 +49,7 @@ def _counter(family: Family, exemplars: Exemplars) -> Table:
 
 
 def _histogram(family: HistogramFamily, exemplars: Exemplars, native: bool) -> Table:
+    """Return the table of a histogram."""
     rows = family.rows(family.first_count)
     return Table(
         name=family.definition.name,
@@ -57,7 +67,10 @@ def _histogram(family: HistogramFamily, exemplars: Exemplars, native: bool) -> T
 
 
 def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[Table]:
-    """Starts, ends and durations; the exceptions are a family of their own."""
+    """Yield the tables of starts, ends and durations.
+
+    The exceptions of calls are a family of their own.
+    """
     rows = family.rows(family.first_count)
     created = family.created()
     name, help = family.definition.name, family.definition.help
@@ -89,7 +102,13 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
 
 
 def gauge_table(family: Family, gauges: Gauges, living: Iterable[GaugeValue]) -> Table:
-    """A gauge family over all processes, living and dead."""
+    """Return the table of a gauge family over all processes, living and dead.
+
+    Args:
+        family: the gauge family.
+        gauges: the gauge families, which know what dead processes have left.
+        living: the gauges of living processes in this family.
+    """
     found = gauges.collect(family, living)
     return Table(
         name=family.definition.name,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls in flight: how many are open now, how old the oldest is, how many died with their process.
+"""Calls in flight: the number of open calls, the age of the oldest, and calls that died with a
+process.
 
-Told apart by side, topic and method: few enough to watch, whatever the labels of the calls are.
+They are told apart by side, topic and method. These are few enough to watch, whatever labels the
+calls have.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ ABANDONED = Definition(
 
 
 class CallKind(NamedTuple):
-    """What tells calls in flight apart."""
+    """The labels that tell calls in flight apart."""
 
     side: str
     topic: str
@@ -42,23 +44,28 @@ class CallKind(NamedTuple):
 
 
 def side_label(family: CallFamily) -> str:
-    """client or server: the last word of the family's name."""
+    """Return `client` or `server`: the last word of the family's name."""
     return family.definition.name.rpartition("_")[2]
 
 
 def label_of(family: CallFamily, values: tuple[str, ...], name: str) -> str:
+    """Return a label's value among the label values of a call; "" if the family has no such
+    label.
+    """
     names = family.definition.label_names
     return values[names.index(name)] if name in names else ""
 
 
 class CallKinds:
-    """CallKinds of calls, in the order of their coming, as the series of a table."""
+    """Kinds of calls, in the order in which they came, as the series of a table."""
 
     def __init__(self) -> None:
+        """Begin without kinds."""
         self.series = Series(LABELS)
         self._rows: dict[CallKind, int] = {}
 
     def row(self, kind: CallKind) -> int:
+        """Return the row of a kind, which is added if it is new."""
         row = self._rows.setdefault(kind, len(self._rows))
         if row == len(self.series.values):
             self.series.append(tuple(kind))
@@ -66,10 +73,17 @@ class CallKinds:
 
 
 class InFlight:
-    """The families of open calls."""
+    """The families of open calls, which the collector makes itself."""
 
     def __init__(self, families: Families) -> None:
-        """Raises StoreFull if the store cannot hold the one counter."""
+        """Make the counter of abandoned calls.
+
+        Args:
+            families: all families of the node.
+
+        Raises:
+            StoreFull: the store has no room for the counter.
+        """
         abandoned = families.define_own(ABANDONED)
         self._abandoned: Family = abandoned
         self._kinds: dict[CallFamily, dict[tuple[str, ...], CallKind]] = {}
@@ -78,35 +92,46 @@ class InFlight:
         self._looked_at: dict[CallFamily, int] = {}
 
     def kind(self, family: CallFamily, values: tuple[str, ...]) -> CallKind:
+        """Return the kind of a call, by its family and its label values."""
         known = self._kinds.setdefault(family, {})
         found = known.get(values)
         if found is None:
             if len(known) > 2 * len(family) + 1000:
-                known.clear()  # most of them are gone
+                known.clear()  # most of these series are gone
             topic, method = (label_of(family, values, name) for name in ("topic", "method"))
             found = known[values] = CallKind(side_label(family), topic, method)
         return found
 
     def forget(self, family: Family) -> None:
-        """The family is no more."""
+        """Forget the kinds of a family that is removed."""
         if isinstance(family, CallFamily):
             self._kinds.pop(family, None)
 
     def abandon(self, lane: Lane) -> None:
-        """Counts the open calls of a dead process: they will never end."""
+        """Count the open calls of a dead process as abandoned: they will never end."""
         for call in lane.calls():
             try:
                 row = self._abandoned.counted_row(
                     tuple(self.kind(call.family, call.values)), lane.owner.store_owner
                 )
             except StoreFull:
-                continue  # the store is at its limit, which it shows itself
+                continue  # the store is full, which shmetrics_quota_used shows
             lane.abandon(call, self._abandoned.cell(row))
 
     def tables(
         self, families: Iterable[Family], calls: Iterable[OpenCall], now_ns: int
     ) -> list[Table]:
-        """In flight and oldest, for every kind of call that was ever seen."""
+        """Return the tables of calls in flight and of their age, with every kind of call that is
+        shown.
+
+        Args:
+            families: all families.
+            calls: the calls that are open now.
+            now_ns: the monotonic clock.
+
+        Returns:
+            Two tables; none before the first call.
+        """
         kinds = self._kinds_of(families)
         open_calls = [(kinds.row(self.kind(call.family, call.values)), call) for call in calls]
         if not kinds.series.values:
@@ -135,10 +160,12 @@ class InFlight:
         ]
 
     def _kinds_of(self, families: Iterable[Family]) -> CallKinds:
-        """The kinds of all calls that are shown; looks at those only that have come since."""
+        """Return the kinds of all calls that are shown; only series that came since the last time
+        are examined.
+        """
         visible = {family: family.visible for family in families if isinstance(family, CallFamily)}
         if any(visible.get(family) is not known for family, known in self._visible.items()):
-            self._seen = CallKinds()  # some are shown no more
+            self._seen = CallKinds()  # some series are shown no more
             self._visible.clear()
             self._looked_at.clear()
         for family in visible:

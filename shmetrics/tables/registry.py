@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""To and from prometheus_client: our tables in one of its registries, its metrics as our tables."""
+"""prometheus_client: tables as a collector for its registries, and its registries' metrics as
+tables.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,7 @@ from shmetrics.tables.table import SUFFIXES, Kind, Series, Table
 
 
 class StoreCollector:
-    """A collector for a prometheus_client registry that shows tables.
-
-    created: whether series say since when they count. Rendered by prometheus_client, a registry
-    with created=False gives what text.render gives, and one with created=True what
-    openmetrics.render gives.
-    """
+    """A collector for a prometheus_client registry that shows tables."""
 
     def __init__(
         self,
@@ -29,12 +26,22 @@ class StoreCollector:
         *,
         created: bool = True,
     ) -> None:
+        """Show tables in a registry.
+
+        Rendered by prometheus_client, a registry with created=False gives the same text as
+        text.render, and one with created=True the same as openmetrics.render.
+
+        Args:
+            tables: returns the tables as they are now.
+            constant_labels: labels that every series gets.
+            created: whether series say since when they count.
+        """
         self._tables = tables
         self._constant_labels = dict(constant_labels)
         self._created = created
 
     def collect(self) -> Iterator[Metric]:
-        """The tables as they are now."""
+        """Yield the tables, as they are now, as metrics of prometheus_client."""
         for table in self._tables():
             metric = Metric(table.name, table.help, table.kind, table.unit)
             exemplars = _exemplars(table)
@@ -48,7 +55,7 @@ class StoreCollector:
 
 
 def _exemplars(table: Table) -> dict[int, dict[int, Exemplar]]:
-    """By row and bucket."""
+    """Return a table's exemplars by row and bucket."""
     found: dict[int, dict[int, Exemplar]] = {}
     for row, bucket, value, stamp_ns, trace, span in table.exemplars.tolist():
         labels = {"trace_id": bytes(trace).hex()}
@@ -62,6 +69,7 @@ def _exemplars(table: Table) -> dict[int, dict[int, Exemplar]]:
 def _add_scalar(
     metric: Metric, table: Table, row: int, labels: dict[str, str], exemplars: dict[int, Exemplar]
 ) -> None:
+    """Add the sample of a row that is no histogram."""
     name, value = table.name + SUFFIXES[table.kind][0], table.values[row].item()
     metric.add_sample(name, labels, value, exemplar=exemplars.get(0))
 
@@ -69,6 +77,7 @@ def _add_scalar(
 def _add_histogram(
     metric: Metric, table: Table, row: int, labels: dict[str, str], exemplars: dict[int, Exemplar]
 ) -> None:
+    """Add the samples of a histogram's row."""
     counts = np.cumsum(table.buckets[row], dtype=np.uint64).tolist()
     bounds = (*table.bounds, float("inf"))
     for bucket, (bound, count) in enumerate(zip(bounds, counts, strict=True)):
@@ -80,19 +89,22 @@ def _add_histogram(
 
 
 def _le(bound: float) -> str:
+    """Return a bound as prometheus_client writes it."""
     return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
 
 
 def tables_of(registry: CollectorRegistry) -> list[Table]:
-    """The metrics of a registry as tables, in its order.
+    """Return the metrics of a registry as tables, in the registry's order.
 
-    Raises ValueError for what a table cannot hold: a summary, an enum, label names that differ
-    within a family.
+    Raises:
+        ValueError: a metric cannot be a table: a summary, an enum, or one whose label names differ
+            between its samples.
     """
     return [_table_of(metric) for metric in registry.collect()]
 
 
 def _table_of(metric: Metric) -> Table:
+    """Return a metric as a table. Raises ValueError."""
     kind = _kind_of(metric)
     by_labels: dict[tuple[tuple[str, str], ...], list[Sample]] = {}
     for sample in metric.samples:
@@ -128,6 +140,7 @@ def _table_of(metric: Metric) -> Table:
 
 
 def _kind_of(metric: Metric) -> Kind:
+    """Return the kind of a metric. Raises ValueError if a table cannot have it."""
     for kind in SUFFIXES:
         if metric.type == kind:
             return kind
@@ -135,13 +148,15 @@ def _kind_of(metric: Metric) -> Kind:
 
 
 def _column(rows: list[list[Sample]], name: str) -> np.ndarray | None:
-    """The value of the sample of this name in each row; None unless all rows have one."""
+    """Return the value of the sample of this name in each row; None unless all rows have one."""
     found = [[sample.value for sample in row if sample.name == name][:1] for row in rows]
     return np.array(found, np.float64)[:, 0] if found and all(found) else None
 
 
 def _buckets(rows: list[list[Sample]], name: str) -> tuple[tuple[float, ...], np.ndarray]:
-    """The finite bounds that all rows share, and each bucket's own count."""
+    """Return the finite bounds, which all rows share, and the buckets' own counts (rows, bounds +
+    1).
+    """
     buckets = [[sample for sample in row if sample.name == name] for row in rows]
     if not buckets:
         return (), np.empty((0, 1), np.uint64)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A metric family as the exposition gets it: who it is, and one row of numbers per series."""
+"""A table: one metric family as it is exposed, with one row of numbers per series."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shmetrics.render._text import EXEMPLAR_BYTES, EXEMPLAR_FIELDS
 
 Kind = Literal["counter", "gauge", "histogram", "info", "unknown"]
 
-# What follows the family's name in its samples, in the order in which they appear.
+# The suffixes of a family's samples, in the order in which they appear.
 SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "counter": ("_total", "_created"),
     "gauge": ("",),
@@ -25,30 +25,32 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
 
 
 class Series:
-    """The label values of a family, a row per series. Rows are added, never changed or removed.
+    """The label values of a family, one row per series. Rows are added, never changed or removed.
 
-    names: label names, each once, in any order; a histogram cannot have one called le.
-    values: the rows, each as long as names.
+    The escaped text of labels is kept as long as a Series lives, so keep the Series.
 
-    Escaped label text is kept for as long as a Series lives, so keep the Series.
+    Attributes:
+        names: the label names, each once, in any order; a histogram cannot have one called `le`.
+        values: the rows, each as long as `names`.
     """
 
     __slots__ = ("__weakref__", "names", "values")
 
     def __init__(self, names: Iterable[str], values: Iterable[tuple[str, ...]] = ()) -> None:
+        """Begin with these label names and rows. Raises ValueError if a row has another length."""
         self.names = tuple(names)
         self.values: list[tuple[str, ...]] = []
         for row in values:
             self.append(row)
 
     def append(self, row: tuple[str, ...]) -> None:
-        """Adds a series. Raises ValueError unless there is one value per label name."""
+        """Add a series. Raises ValueError unless there is one value per label name."""
         if len(row) != len(self.names):
             raise ValueError(f"{len(row)} label values for {len(self.names)} names")
         self.values.append(row)
 
     def labels(self, row: int) -> dict[str, str]:
-        """The labels of one series."""
+        """Return the labels of one series as a dictionary."""
         return dict(zip(self.names, self.values[row], strict=True))
 
 
@@ -64,8 +66,8 @@ def _no_exemplars() -> npt.NDArray[np.void]:
     return np.empty(0, EXEMPLAR)
 
 
-# A trace that stands for what a table shows: of a histogram's row those in one bucket, of a
-# counter's row all (bucket 0). stamp_ns: Unix time. span: zero if there is none.
+# An exemplar: one trace that stands for the events in one bucket of a histogram's row, or for all
+# events of a counter's row (bucket 0). stamp_ns is Unix time; span is zero if there is none.
 EXEMPLAR = np.dtype(
     {
         "names": [name for name, _, _ in EXEMPLAR_FIELDS],
@@ -80,15 +82,16 @@ EXEMPLAR = np.dtype(
 class Native:
     """A histogram's counts in exponential buckets, as Prometheus's native histograms have them.
 
-    Bucket i takes in what is in (base**(i-1), base**i], where base is 2**(2**-schema).
-    schema: -4 to 8, the number of times that a doubling is halved into buckets.
-    zero_threshold: what is not above it is in zeros. It is the lower bound of column 0, or less.
-    first: the index of column 0's bucket; column c is bucket first + c.
-    zeros: (n,), uint64.
-    counts: (n, columns), uint64, what fell in each bucket alone. The last column holds, too, what
-        is above all of them.
+    Bucket i takes the values in (base**(i-1), base**i], where base is 2**(2**-schema). A row's
+    zeros and counts add up to the same as its buckets in the Table.
 
-    A row's zeros and counts add up to what its buckets in the Table add up to.
+    Attributes:
+        schema: -4 to 8: the number of times that a doubling is halved into buckets.
+        zero_threshold: values up to it are in `zeros`. It is the lower bound of column 0, or less.
+        first: the index of column 0's bucket; column c is bucket first + c.
+        zeros: (n,), uint64.
+        counts: (n, columns), uint64, each bucket alone. The last column also has the values above
+            all buckets.
     """
 
     schema: int
@@ -102,18 +105,23 @@ class Native:
 class Table:
     """One family at one moment. Its first n series have numbers; n is the length of the arrays.
 
-    name: without _total or any other suffix, and ending in _unit if there is a unit.
-    values: (n,), float64 or uint64; of everything but a histogram.
-    bounds: finite upper bounds of a histogram's buckets, rising; the last bucket has none.
-    buckets: (n, len(bounds) + 1), uint64, what fell in each bucket alone: not cumulated.
-    sums: (n,), float64.
-    created: (n,), float64, Unix seconds, of a counter or a histogram; or None.
-    native: a histogram's counts in finer buckets, where they are known; or None.
-    exemplars: (any,), EXEMPLAR, of a counter or a histogram, sorted by row and bucket, each pair at
-        most once; contiguous.
-
-    Arrays may be views with any strides. They show one moment, and nobody writes to them: they are
+    Arrays may be views with any strides. They show one moment, and are not written to: they are
     read until the last client has its answer.
+
+    Attributes:
+        name: the name without `_total` or any other suffix; it ends in `_unit` if there is a unit.
+        kind: the type of the family in the exposition formats.
+        help: the help text.
+        series: the label values; may have more rows than the arrays.
+        unit: the unit, or "".
+        values: (n,), float64 or uint64; empty for a histogram.
+        bounds: finite upper bounds of a histogram's buckets, rising; the last bucket has none.
+        buckets: (n, len(bounds) + 1), uint64, each bucket alone, not cumulated.
+        sums: (n,), float64; for a histogram.
+        created: (n,), float64, Unix seconds, for a counter or a histogram; or None.
+        native: a histogram's counts in exponential buckets, where they are known; or None.
+        exemplars: (any,), EXEMPLAR, for a counter or a histogram; contiguous, sorted by row and
+            bucket, at most one for each pair of these.
     """
 
     name: str
@@ -130,19 +138,19 @@ class Table:
     exemplars: npt.NDArray[np.void] = field(default_factory=_no_exemplars)
 
     def __len__(self) -> int:
-        """How many series are shown."""
+        """Return the number of series that have numbers."""
         return len(self.buckets if self.kind == "histogram" else self.values)
 
     @property
     def has_sum(self) -> bool:
-        """False for a histogram of negative values: its sum can fall, so it is not shown."""
+        """Return False for a histogram of negative values: its sum can fall, so it is not shown."""
         return not self.bounds or self.bounds[0] >= 0
 
     @property
     def has_created(self) -> bool:
-        """Whether it says since when its series count."""
+        """Return whether the series say since when they count."""
         return self.created is not None and "_created" in SUFFIXES[self.kind]
 
     def sample_names(self) -> list[str]:
-        """Every name under which this family's samples can appear."""
+        """Return every name under which this family's samples can appear."""
         return [self.name + suffix for suffix in SUFFIXES[self.kind]]
