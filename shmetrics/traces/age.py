@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How old the store is: a clock that nobody can set.
+"""The age of a trace store: a clock that nobody can set.
 
-It goes while the machine does, whether somebody has the store open or not. How long the machine was
-off is known by the wall clock only, which after that may say anything; so that time does not count.
+It goes on while the machine runs, whether a process has the store open or not. How long the machine
+was off is known from the wall clock only, which may be wrong after that; so this time does not
+count.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ if TYPE_CHECKING:
 
 
 def boot_ns() -> int:
-    """Since the machine was started, in nanoseconds, with the time that it slept."""
+    """Return the nanoseconds since the machine was started, with the time that it slept."""
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 def age_ns(db: sqlite3.Connection, boot_ns: int) -> int:
-    """The age of the store now, which is noted there: in a transaction, from time to time. boot_ns:
-    now, since the machine was started."""
+    """Return the age of the store in nanoseconds, and note it in the database.
+
+    Call this from time to time, in a transaction.
+
+    Args:
+        db: the trace store.
+        boot_ns: the nanoseconds since the machine was started.
+    """
     then_ns, noted_ns = db.execute("SELECT boot_ns, age_ns FROM age").fetchone()
-    # If that was less then, maybe it was another start: this one is that long ago at least.
+    # A clock that went back belongs to a later boot, which began boot_ns ago.
     passed_ns = boot_ns - then_ns if boot_ns >= then_ns else boot_ns
     found: int = noted_ns + passed_ns
     db.execute("UPDATE age SET boot_ns = ?, age_ns = ?", (boot_ns, found))

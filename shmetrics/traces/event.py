@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A span event: what a process says when a span begins, and when it ends."""
+"""A span event: what a process reports when a span begins, and when it ends."""
 
 from __future__ import annotations
 
@@ -7,26 +7,49 @@ from typing import Any, NamedTuple
 
 
 class SpanLabels(NamedTuple):
-    """What spans of one series have in common: the label values of their family, in this order."""
+    """The labels that the spans of one series share: the label values of their family, in this
+    order.
 
-    name: str  # "rpc", "db": without -start and -stop
+    Attributes:
+        name: the kind of span, as "rpc" or "db", without OSProfiler's "-start" and "-stop".
+        service: the service's name.
+        project: the project's name.
+        host: the host's name.
+    """
+
+    name: str
     service: str
     project: str
     host: str
 
 
 class SpanEvent(NamedTuple):
-    """A span has begun or ended, as its process said it."""
+    """The beginning or the end of a span, as its process reported it.
+
+    Attributes:
+        is_start: whether the span has begun.
+        id: the span's id, 16 bytes.
+        trace: the trace's id, 16 bytes; OSProfiler calls it base id.
+        parent: the id of the span around it, 16 bytes; the trace's id if there is none.
+        name: as in SpanLabels, like the next three.
+        service: the service's name.
+        project: the project's name.
+        host: the host's name.
+        unix_ns: when it was, by the node's wall clock.
+        info: what is known of the span; {} for nothing.
+        cut: the reason why info is not complete; "" if it is.
+        lane: the id of the lane, on this node; 0 if the event did not come through a lane.
+    """
 
     is_start: bool
-    id: bytes  # 16 bytes, as are the next two
-    trace: bytes  # OSProfiler's base id
-    parent: bytes  # the span around it, or the trace itself
+    id: bytes
+    trace: bytes
+    parent: bytes
     name: str
     service: str
     project: str
     host: str
-    unix_ns: int  # when, by the node's wall clock
-    info: dict[str, Any]  # what is known of it; {} if nothing
-    cut: str  # why not all that was to be said is in info; "" if it is
-    lane: int  # of this node; 0: it came another way
+    unix_ns: int
+    info: dict[str, Any]
+    cut: str
+    lane: int

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known about a span: how much of it there may be, wherever it comes from.
+"""The info of a span: how much of it there may be, wherever it comes from.
 
-All that comes after relies on it: trees, pages, JSON, other engines' messages. So it is bounded
-before it is written, and once more where it is read, because an earlier version may have written
-it.
+Everything behind relies on these limits: trees, pages, JSON, the messages of other engines. So info
+is limited before it is written, and again where it is read, because an earlier version may have
+written it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import msgspec
 
-#: Dictionaries and lists in each other, the outermost with them. Our emitter says 9 at most, and
+#: Dictionaries and lists in each other, counting the outermost. Our emitter makes 9 at most, and
 #: Elasticsearch takes 20.
 DEEPEST: Final = 16
-#: As JSON, which may take more than the 3.5 KB of a lane: `\u0001` is one byte there.
+#: The length as JSON, which may be more than a lane's 3.5 KB: `\u0001` is one byte there.
 MOST_CHARACTERS: Final = 16 * 1024
-LONGEST_TEXT: Final = 255  # characters of each text of what is kept where not all can be
+LONGEST_TEXT: Final = 255  # characters of each text in essence()
 
-# OSProfiler's reports look for it, and for why a span failed.
+# OSProfiler's reports look for the host, and for the reason why a span failed.
 _ESSENTIAL: Final = ("host", "etype", "message")
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -28,8 +28,15 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def encode(info: Mapping[str, Any]) -> tuple[str | None, str]:
-    """It as JSON, None if nothing can be said; and why that is not all of it: "depth", "size",
-    "no_json" (in MessagePack anything can be a key, and a key too), or "" if it is all."""
+    """Return a span's info as JSON, as much of it as is allowed.
+
+    Args:
+        info: the info.
+
+    Returns:
+        The JSON, or None if nothing of the info can be kept; and why it is not complete: "depth",
+        "size", "no_json" (MessagePack allows any value as a key, JSON only text), or "" if it is.
+    """
     try:
         text = _encode(info).decode()
     except RecursionError:
@@ -48,7 +55,9 @@ def encode(info: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def decode(text: str) -> tuple[dict[str, Any], bool]:
-    """What this JSON says of a span, as far as it may, and whether that is all."""
+    """Return the info that is in this JSON, as far as it is allowed, and whether that is
+    all of it.
+    """
     try:
         info = _decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -59,7 +68,9 @@ def decode(text: str) -> tuple[dict[str, Any], bool]:
 
 
 def essence(info: Mapping[str, Any]) -> dict[str, str]:
-    """What is kept where not all can be: whose it is and why it failed, as far as that is text."""
+    """Return the part of an info that is kept if not all of it can be: host and failure, as far as
+    they are text.
+    """
     return {
         key: value[:LONGEST_TEXT]
         for key in _ESSENTIAL
@@ -68,8 +79,10 @@ def essence(info: Mapping[str, Any]) -> dict[str, str]:
 
 
 def failure(info: Mapping[str, Any]) -> str | None:
-    """The class of the exception that ended a span, as OSProfiler says it; of what is no text or
-    number, what it is instead."""
+    """Return the class name of the exception that ended a span, as OSProfiler reports it, or None.
+
+    If the report is neither text nor a number, return the name of its type.
+    """
     etype = info.get("etype")
     if etype is None:
         return None
@@ -79,8 +92,10 @@ def failure(info: Mapping[str, Any]) -> str | None:
 
 
 def is_deep(info: Mapping[str, Any]) -> bool:
-    """Whether there is more in each other than there may be. Goes down level by level, because
-    others decide how far that is."""
+    """Return whether an info has more dictionaries and lists in each other than `DEEPEST`.
+
+    It goes down level by level, without recursion, because the depth is chosen by other programs.
+    """
     level: list[Any] = [info]
     for _ in range(DEEPEST):
         level = [each for outer in level for each in _members(outer) if _has_members(each)]
@@ -90,20 +105,24 @@ def is_deep(info: Mapping[str, Any]) -> bool:
 
 
 def _members(outer: Any) -> Iterable[Any]:
+    """Return the values of a dictionary or a list."""
     return outer.values() if isinstance(outer, dict) else outer
 
 
 def _has_members(value: Any) -> bool:
+    """Return whether a value is a dictionary or a list."""
     return isinstance(value, (dict, list, tuple))
 
 
 def _may_be_deep(text: str) -> bool:
-    """False, and in no time, of nearly all."""
+    """Return False for nearly all JSON texts that are not deep, in no time."""
     return text.count("{") + text.count("[") > DEEPEST
 
 
 def _is_unicode(text: str) -> bool:
-    """Half of a pair is none, which JSON can have."""
+    """Return whether a text can be encoded: JSON can have half of a surrogate pair, which
+    cannot.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:

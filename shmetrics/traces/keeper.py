@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps a trace store there, whatever becomes of its file.
+"""The keeper of a trace store: it keeps one open, whatever becomes of the file.
 
-A file may be deleted, replaced, cut short or written over while somebody has it open. Then what can
-still be looked at is set aside, and traces begin anew. What is damaged shows where it is read: so
-whoever meets an error, here or at a reader's, has the file looked through.
+A file may be deleted, replaced, cut short or overwritten while it is open. Then the file is set
+aside, if it is still there, and traces begin anew. Damage shows where it is read. So an error,
+here or in a reader, makes the keeper check the whole file.
 """
 
 from __future__ import annotations
@@ -26,23 +26,25 @@ from shmetrics.traces.store import Limits, LossCounts, TraceStore
 
 log = logging.getLogger(__name__)
 
-#: Until the next try to open a store that could not be opened.
+#: The pause before the next try to open a store that could not be opened.
 RETRY_SECONDS: Final = 10.0
-#: From one look through the whole file to the next.
+#: The shortest time between two checks of the whole file.
 LOOK_SECONDS: Final = 10.0
-#: Starts and stops of one transaction, each of which is an object or ten in memory.
+#: Starts and stops in one transaction; each takes one to ten objects in memory.
 BATCH_EVENTS: Final = 4096
 
 Opening = Callable[[Path, LossCounts], TraceStore]
 
 
 class Unopened(Exception):
-    """There is no store, and none can be made now."""
+    """There is no trace store, and none can be made now."""
 
 
 class Keeper:
-    """A trace store that is opened when it is needed, and counts what it cannot take. For one
-    thread; its counts are for everybody."""
+    """A trace store that is opened when it is needed, and counts what it cannot take.
+
+    All methods are for one thread; the counts may be read by any.
+    """
 
     def __init__(
         self,
@@ -52,30 +54,38 @@ class Keeper:
         opening: Opening | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """ended: see TraceStore, which opening makes."""
+        """Begin without opening the store.
+
+        Args:
+            path: the trace store's file.
+            limits: how much it keeps.
+            ended: called with the rows of spans that will not change any more, see TraceStore.
+            opening: opens the store; None opens a TraceStore.
+            monotonic: returns the monotonic clock in seconds.
+        """
 
         def open(path: Path, counts: LossCounts) -> TraceStore:
             return TraceStore(path, limits, ended=ended, counts=counts)
 
         self.path = path
         self.counts = LossCounts()
-        self.lost: Counter[str] = Counter()  # starts and stops that are not kept, by reason
+        self.lost: Counter[str] = Counter()  # starts and stops that were not kept, by reason
         self.failures = 0  # batches that could not be written
         self.anew = 0  # how often a file was damaged, foreign or gone
         self._opening = open if opening is None else opening
         self._monotonic = monotonic
         self._store: TraceStore | None = None
-        self._known: os.stat_result | None = None  # the file that was ours last
+        self._known: os.stat_result | None = None  # the last file that was a store of ours
         self._retry_at = self._look_at = 0.0
         self._rate_limited = RateLimitedLog(log)
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a store, as far as is known."""
+        """Return whether there is a store, as far as is known."""
         return self._store is not None
 
     def close(self) -> None:
-        """Lets go of the file, until it is needed again."""
+        """Close the file, until it is needed again."""
         store, self._store = self._store, None
         if store is not None:
             store.close()
@@ -83,13 +93,15 @@ class Keeper:
     # ---- what is done with the store --------------------------------------------------------
 
     def add(self, events: Iterable[SpanEvent]) -> None:
-        """Has them kept, or counts them as lost."""
+        """Write events to the store, or count them as lost."""
         for batch in batches(events, BATCH_EVENTS):
             self._add(batch)
 
     def _add(self, batch: list[SpanEvent]) -> None:
-        """Has a batch kept: all of it or, where that has no room, one half after the other. Counts
-        what is lost; raises nothing."""
+        """Write a batch; if there is no room for all of it, write its halves one after the other.
+
+        It counts what is lost, and raises nothing.
+        """
         try:
             self._do(lambda store: store.add(batch))
         except Unopened:
@@ -103,24 +115,25 @@ class Keeper:
                 self.lost["no_room"] += 1
                 self._rate_limited.warning("room", f"{self.path}: no room for a span: {error}")
         except Exception as error:
-            # A full disk: what comes later may fit again.
+            # As a full disk: later events may fit again.
             self.lost["not_written"] += len(batch)
             self._fail(error)
 
     def lane_ended(self, lane: int) -> None:
-        """The process of this lane is gone."""
+        """Mark the open spans of a lane whose process is gone."""
         self._try(lambda store: store.lane_ended(lane))
 
     def expire(self) -> None:
-        """Lets go what is too old or too much; sees whether the file is there."""
+        """Remove what is too old or too much, and notice if the file is gone."""
         self._try(lambda store: store.expire())
 
     def look(self) -> None:
-        """Somebody has met an error: has the file looked through."""
+        """Check the whole file, because a reader has met an error."""
         if self._may_look():
             self._try(lambda store: None)
 
     def _try(self, work: Callable[[TraceStore], None]) -> None:
+        """Do some work with the store, and count a failure."""
         try:
             with contextlib.suppress(Unopened):
                 self._do(work)
@@ -128,12 +141,17 @@ class Keeper:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
+        """Count and log a failure."""
         self.failures += 1
         self._rate_limited.warning("write", f"{self.path}: not written: {error}")
 
     def _do(self, work: Callable[[TraceStore], None]) -> None:
-        """Has it done, once more if the store turns out not to be whole. Raises Unopened, and what
-        work raises."""
+        """Do some work with the store; do it again if the file turns out to be damaged.
+
+        Raises:
+            Unopened: there is no store.
+            Exception: whatever the work raises.
+        """
         import sqlite3
 
         try:
@@ -146,8 +164,11 @@ class Keeper:
     # ---- the store itself -------------------------------------------------------------------
 
     def _may_look(self) -> bool:
-        """Lets go of the store, so that it is looked through when it is opened; False if that has
-        just been."""
+        """Close the store, so that it is checked when it is opened.
+
+        Returns:
+            False if the last check was less than `LOOK_SECONDS` ago; then nothing is done.
+        """
         if self._monotonic() < self._look_at:
             return False
         self._look_at = self._monotonic() + LOOK_SECONDS
@@ -155,6 +176,7 @@ class Keeper:
         return True
 
     def _opened(self) -> TraceStore:
+        """Return the store, opened if need be. Raises Unopened."""
         import sqlite3
 
         if self._store is not None and not self._store.is_there():
@@ -175,6 +197,7 @@ class Keeper:
         return self._store
 
     def _open(self) -> TraceStore:
+        """Open the store; set another file in its place aside, and begin anew."""
         try:
             return self._opening(self.path, self.counts)
         except ForeignFile as error:
@@ -183,14 +206,20 @@ class Keeper:
             return self._opening(self.path, self.counts)
 
     def _has_something(self) -> bool:
+        """Return whether there is a file that is not empty. Raises OSError."""
         return self.path.exists() and self.path.stat().st_size > 0
 
     def _begin_anew(self, why: str) -> None:
+        """Count and log that traces begin anew."""
         self.anew += 1
         self._rate_limited.warning("anew", f"{why}, traces begin anew")
 
     def _set_aside(self, error: ForeignFile) -> Path:
-        """Of ours one damaged file is kept, and no more; of others every one."""
+        """Rename a file that is no store of ours, with the files that belong to it; return its new
+        path.
+
+        Only one damaged file of ours is kept, but every file of another program.
+        """
         was_ours = self._known is not None and os.path.samestat(self.path.stat(), self._known)
         ending = "damaged" if error.is_damaged or was_ours else time.strftime("%Y%m%dT%H%M%S")
         aside = self.path.with_name(f"{self.path.name}.{ending}")

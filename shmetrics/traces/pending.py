@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How many starts and stops are in memory only, noted in a file that outlives a kill.
+"""Pending starts and stops: how many are in memory only, noted in a file that outlives a kill.
 
-Who is killed leaves the file behind, and who comes next counts what it says as lost. A batch that
-was written and not yet struck off counts as well: there may be one too many, and none too few.
+A killed process leaves the file behind, and the next one counts the number in it as lost. Events
+that were written but not yet subtracted count as well: the number may be one batch too high, never
+too low.
 """
 
 from __future__ import annotations
@@ -21,24 +22,31 @@ _NUMBER: Final = struct.Struct("=Q")
 
 
 class Pending:
-    """The file. One process at a time has it."""
+    """The file with the number of pending events. One process at a time has it open."""
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError if there can be no such file."""
+        """Read the number that a killed process has left, as `left_behind`, and set it to 0.
+
+        Args:
+            path: the file, which is made if it is missing.
+
+        Raises:
+            OSError: the file cannot be made, read or written.
+        """
         self.path = path
         self._rate_limited = RateLimitedLog(log)
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            said = os.pread(self._fd, _NUMBER.size, 0)
-            #: What was pending when the one before was killed.
-            self.left_behind = _NUMBER.unpack(said)[0] if len(said) == _NUMBER.size else 0
+            raw = os.pread(self._fd, _NUMBER.size, 0)
+            #: The events that were pending when the previous process was killed.
+            self.left_behind = _NUMBER.unpack(raw)[0] if len(raw) == _NUMBER.size else 0
             os.pwrite(self._fd, _NUMBER.pack(0), 0)
         except OSError:
             os.close(self._fd)
             raise
 
     def note(self, n: int) -> None:
-        """So many are pending now."""
+        """Write down how many events are pending now."""
         try:
             os.pwrite(self._fd, _NUMBER.pack(n), 0)
         except OSError as error:
@@ -47,7 +55,7 @@ class Pending:
             )
 
     def close(self) -> None:
-        """Nothing is pending any more."""
+        """Remove the file: nothing is pending any more."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

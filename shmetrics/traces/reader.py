@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading the trace store: which traces there are, and the spans of one."""
+"""Reading the trace store: which traces there are, and the spans of one trace."""
 
 from __future__ import annotations
 
@@ -13,14 +13,23 @@ from shmetrics.traces import info, schema
 if TYPE_CHECKING:
     import sqlite3
 
-# Of SQLite's machine, between two looks at the clock: some 0.1 ms.
+# Steps of SQLite's virtual machine between two looks at the clock: some 0.1 ms.
 _STEPS: Final = 10_000
 
 Row: TypeAlias = tuple[Any, ...]  # a span, in the columns of SPANS
 
 
 class Query(NamedTuple):
-    """Which traces are wanted; None: whatever it is. Times are of their beginning."""
+    """A question for traces; None leaves a condition out.
+
+    Attributes:
+        since_ns: the earliest start of a trace, Unix time.
+        until_ns: the time before which a trace starts, Unix time.
+        service: a service that has a span in the trace.
+        least_duration_ns: the shortest duration.
+        failed: whether a span of the trace must have failed.
+        limit: the most traces to return.
+    """
 
     since_ns: int | None = None
     until_ns: int | None = None
@@ -31,26 +40,58 @@ class Query(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """A trace, in one line. name and service: of the span that began first."""
+    """The summary of a trace.
+
+    Attributes:
+        id: its id, 16 bytes.
+        start_ns: the start of its first span, Unix time.
+        stop_ns: the last time that was heard of, Unix time.
+        spans: the number of its spans.
+        open: the number of spans that have begun and not ended.
+        errors: the number of spans that failed.
+        lost: the number of spans beyond those that a trace may have.
+        name: the name of the span that began first.
+        service: the service of that span.
+    """
 
     id: bytes
     start_ns: int
-    stop_ns: int  # what was heard of it last
+    stop_ns: int
     spans: int
-    open: int  # of them, begun and not ended
+    open: int
     errors: int
-    lost: int  # spans beyond what a trace may have
+    lost: int
     name: str
     service: str
 
     @property
     def duration_ns(self) -> int:
-        """Never less than nothing, though somebody may have set the clock meanwhile."""
+        """Return the duration; at least 0, even if the wall clock was set meanwhile."""
         return max(self.stop_ns - self.start_ns, 0)
 
 
 class StoredSpan(NamedTuple):
-    """One span as it was heard of: start or stop may be missing, their infos are {} then."""
+    """One span of the trace store.
+
+    If its start or stop was not heard of, that is None and its info {}.
+
+    Attributes:
+        trace: the trace's id, 16 bytes.
+        id: the span's id, 16 bytes.
+        parent: the id of the span around it, 16 bytes; the trace's id if there is none.
+        name: the kind of span, as "rpc" or "db".
+        service: the service's name.
+        project: the project's name.
+        host: the host's name.
+        start_ns: the start, Unix time.
+        stop_ns: the stop, Unix time.
+        start_info: the info of the start.
+        stop_info: the info of the stop.
+        exception: the class name of the exception that ended it.
+        is_cut: whether an info is not complete.
+        has_died: whether its process died before it ended.
+        lane: the id of its lane; 0 if it did not come through a lane.
+    """
 
     trace: bytes
     id: bytes
@@ -70,7 +111,7 @@ class StoredSpan(NamedTuple):
 
     @property
     def duration_ns(self) -> int | None:
-        """None: it has not begun or not ended, as far as was heard. Never less than nothing."""
+        """Return the duration, at least 0; None if start or stop was not heard of."""
         if self.start_ns is None or self.stop_ns is None:
             return None
         return max(self.stop_ns - self.start_ns, 0)
@@ -84,7 +125,7 @@ SELECT id, start_ns, stop_ns, spans, open, errors, lost,
     (SELECT name {_FIRST}), (SELECT service {_FIRST})
 FROM traces
 """
-#: Every row of the table of spans, with the id of its trace for its number.
+#: All rows of the table of spans, with the id of their trace instead of its number.
 SPANS = """
 SELECT traces.id, spans.id, parent, name, service, project, host, spans.start_ns, spans.stop_ns,
     start_info, stop_info, exception, is_cut, has_died, lane
@@ -93,26 +134,31 @@ FROM spans JOIN traces ON n = trace
 
 
 class Reader:
-    """One reader's view of the store: what was committed last. As long as it reads, nothing can be
-    committed; so a question that takes longer than READ_SECONDS is ended."""
+    """One reader's view of the store: everything that is committed.
+
+    While it reads, nothing can be committed. So a question that takes longer than READ_SECONDS is
+    ended.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises sqlite3.Error."""
+        """Open the store for reading. Raises sqlite3.Error."""
         self._db: sqlite3.Connection = schema.connect_to_read(path)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         self._db.close()
 
     def _ask(self, query: str, values: Sequence[object]) -> list[Row]:
-        """All at once, so that nothing is held while somebody looks at it."""
+        """Return all rows at once, so that the database is not locked while they are used."""
         end = time.monotonic() + schema.READ_SECONDS
         self._db.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
         return self._db.execute(query, values).fetchall()
 
     def find(self, query: Query = Query()) -> list[Trace]:  # noqa: B008
-        """The traces that are wanted, those first that were heard of last: what they say of their
-        times are other clocks."""
+        """Return the traces that a query asks for, the one that was heard of last first.
+
+        They are not sorted by their times, which come from other clocks. Raises sqlite3.Error.
+        """
         wanted: list[tuple[str, object]] = []
         if query.since_ns is not None:
             wanted.append(("start_ns >= ?", query.since_ns))
@@ -131,19 +177,19 @@ class Reader:
         return [Trace(*row) for row in rows]
 
     def trace(self, id: bytes) -> Trace | None:
-        """The trace with this id."""
+        """Return the trace with this id, or None. Raises sqlite3.Error."""
         rows = self._ask(f"{_TRACES} WHERE id = ?", (id,))
         return Trace(*rows[0]) if rows else None
 
     def spans(self, trace: bytes) -> list[StoredSpan]:
-        """The spans of a trace, in the order of their beginning."""
+        """Return the spans of a trace, in the order of their beginning. Raises sqlite3.Error."""
         order = "coalesce(spans.start_ns, spans.stop_ns), spans.id"
         rows = self._ask(f"{SPANS} WHERE traces.id = ? ORDER BY {order}", (trace,))
         return [span_of(row) for row in rows]
 
 
 def span_of(row: Row) -> StoredSpan:
-    """The span of a row, with its infos read."""
+    """Return the span of a row, with its infos decoded."""
     span = StoredSpan(*row)
     start_info, is_start_whole = _info(row[9])
     stop_info, is_stop_whole = _info(row[10])
@@ -156,4 +202,5 @@ def span_of(row: Row) -> StoredSpan:
 
 
 def _info(text: str | None) -> tuple[dict[str, Any], bool]:
+    """Decode an info; return it, and whether it is complete."""
     return ({}, True) if text is None else info.decode(text)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of the trace store: what is in it, and how it is opened.
+"""The file of the trace store: its tables, and how it is opened.
 
-Traces are numbered as they come, and all that is of them is kept by that number: what a batch
-brings then lies together, and to write it changes few pages. By their own ids, which are random, it
-would change a page per trace in each table, and a span would cost half as much again.
+Traces are numbered as they come, and everything about them is stored by that number. So what a
+batch brings lies together, and writing it changes few pages. By the traces' own ids, which are
+random, it would change one page per trace in each table, and a span would cost half as much again.
 
-It has a rollback journal, and no write-ahead log: that grows as long as somebody reads, and is
-mapped, so that who cuts it short ends whoever looks. A journal takes what a transaction changes of
-what was there, of each page once, and is gone with it.
+The database has a rollback journal and no write-ahead log. A write-ahead log grows as long as a
+reader reads; and it is mapped, so that a program which cuts it short kills every process that reads
+it. A journal has each page once that a transaction changes, and is gone with it.
 
-SQLite is loaded when there is a trace: a node that has none is spared its megabyte.
+SQLite is loaded with the first trace: a node without traces saves its megabyte.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ if TYPE_CHECKING:
 APPLICATION_ID: Final = 0x73686D74
 VERSION: Final = 3
 PAGE_BYTES: Final = 4096
-#: Of files that belong to a database.
+#: The endings of files that belong to a database.
 ENDINGS: Final = ("-journal", "-wal", "-shm")
-#: Two may write: the collector, and who takes notifications off the bus. Each waits for the other,
-#: and for who reads.
+#: The time that a writer waits for the other one and for readers. Two processes may write: the
+#: collector, and the listener for notifications.
 BUSY_SECONDS: Final = 30.0
-#: How long who reads waits for a batch to be committed, and how long a question may take, as
-#: meanwhile nothing can be.
+#: The time that a reader waits for a commit, and the longest time of a question, during which
+#: nothing can be committed.
 READ_SECONDS: Final = 10.0
 
+# Every character of this text, comments too, is in the file, and check() compares it: a store whose
+# tables were made with another text counts as damaged.
 _TABLES: Final = """
 CREATE TABLE traces (
     n INTEGER PRIMARY KEY,       -- in the order in which they were heard of
@@ -82,7 +84,7 @@ CREATE TABLE age (
 INSERT INTO age VALUES (0, 0);
 """
 
-# What makes the file small again has to be said before there is anything in it.
+# auto_vacuum, which lets the file become smaller, has to be set before the first table is made.
 _SCHEMA: Final = f"""
 PRAGMA page_size = {PAGE_BYTES};
 PRAGMA auto_vacuum = INCREMENTAL;
@@ -95,9 +97,11 @@ COMMIT;
 
 
 class ForeignFile(Exception):
-    """This is no trace store, or one that this version cannot read; the text says which and why.
+    """The file is no trace store, or one that this version cannot read; the text says which and
+    why.
 
-    is_damaged: it was one of ours.
+    Attributes:
+        is_damaged: whether it was a trace store of this version.
     """
 
     def __init__(self, text: str, is_damaged: bool = False) -> None:
@@ -105,13 +109,21 @@ class ForeignFile(Exception):
         self.is_damaged = is_damaged
 
 
-#: What damage has made of a text is no error: there is no more to be had.
+#: Decodes text that damage may have changed: an error would not bring it back.
 _text: Final = functools.partial(str, encoding="utf-8", errors="replace")
 
 
 def connect_to_write(path: Path) -> sqlite3.Connection:
-    """A connection that writes; makes the file if there is none. Raises ForeignFile, and
-    sqlite3.Error or OSError if it cannot be opened."""
+    """Return a connection that writes, and make the file if there is none.
+
+    Args:
+        path: the trace store's file.
+
+    Raises:
+        ForeignFile: the file is no trace store of this version, or damaged.
+        sqlite3.Error: the file cannot be opened.
+        OSError: the file cannot be opened or made.
+    """
     import sqlite3
 
     if path.exists() and not path.is_file():
@@ -119,7 +131,7 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
     beside = [path.with_name(path.name + ending) for ending in ENDINGS]
     left_behind = [file for file in beside if file.exists()]
     if not path.exists() or path.stat().st_size == 0:
-        for file in left_behind:  # by one that is gone: it would be written into the new one
+        for file in left_behind:  # SQLite would apply a lost file's journal to the new one
             file.unlink(missing_ok=True)
         _make(path)
     connection = sqlite3.connect(
@@ -127,10 +139,9 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
     )
     try:
         check(connection, path)
-        # What is not written when the machine stops is lost, and nothing else.
+        # If the machine stops, only what is not written yet is lost.
         connection.execute("PRAGMA synchronous = NORMAL")
-        # A journal that is read back, and what a statement changes, need no other files; and what
-        # was let go need not be written over.
+        # No temporary files, no early writes of changed pages, and no zeroing of deleted rows.
         for setting in (
             *("journal_mode = DELETE", "temp_store = MEMORY"),
             *("cache_spill = OFF", "secure_delete = OFF"),
@@ -149,28 +160,33 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> None:
-    """Others may read and write it as soon as it is there, so it comes whole, and once."""
+    """Make an empty store under another name, and give it its name if it is still free.
+
+    Other processes may open the file as soon as it has its name, so it must be whole by then.
+    """
     import sqlite3
 
     made = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
     made.touch(mode=0o600)
     try:
         connection = sqlite3.connect(made, isolation_level=None)
-        connection.execute("PRAGMA synchronous = OFF")  # nobody has anything to lose yet
+        connection.execute("PRAGMA synchronous = OFF")  # there is nothing to lose yet
         connection.executescript(_SCHEMA)
         connection.close()
         if path.exists() and path.stat().st_size == 0:
             made.replace(path)
         else:
-            with contextlib.suppress(FileExistsError):  # another's
+            with contextlib.suppress(FileExistsError):  # another process was faster
                 path.hardlink_to(made)
     finally:
         made.unlink(missing_ok=True)
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection for one reader, who waits as long as a batch is committed. Raises
-    sqlite3.Error."""
+    """Return a connection for one reader, which waits while a batch is committed.
+
+    Raises sqlite3.Error.
+    """
     import sqlite3
 
     uri = path.absolute().as_uri() + "?mode=ro"
@@ -183,7 +199,12 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raises ForeignFile if it is not one of ours, whole, and of this version."""
+    """Check that the database is a whole trace store of this version.
+
+    Raises:
+        ForeignFile: it is not.
+        sqlite3.DatabaseError: it is locked.
+    """
     import sqlite3
 
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -206,12 +227,13 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _said(connection: sqlite3.Connection) -> list[tuple[str | None, ...]]:
-    """What the database says of its tables."""
+    """Return the definitions of the database's tables."""
     return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
 @functools.cache
 def _said_at_first() -> list[tuple[str | None, ...]]:
+    """Return the definitions that the tables of a new store have."""
     import sqlite3
 
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trace store: the spans of the node in one SQLite file, and which traces they make.
+"""The trace store: the spans of the node in one SQLite file, and a summary of each trace.
 
 One thread writes. Readers have connections of their own (`Reader`), and go on while a batch is
-made; while it is committed one waits for the other.
+prepared; during a commit, writer and readers wait for each other.
 
-How large the file is says SQLite, in pages; before a batch is written there is room for it, because
-others have been let go. What that takes is bounded as well, so nothing here changes more in one
-transaction than its journal has room for.
+SQLite limits the size of the file, in pages. Before a batch is written, old traces are removed to
+make room for it. The room that removing takes is limited as well: no transaction here changes more
+than its journal has room for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from shmetrics.traces.room import FileBudget, NoRoom, count_pages
 if TYPE_CHECKING:
     import sqlite3
 
-# What a span takes beside its info, about.
+# An estimate of the bytes that a span takes beside its info.
 SPAN_BYTES = 256
 
 _FIND = f"{SPANS} WHERE n = ? AND spans.id = ?"
@@ -52,7 +52,8 @@ ON CONFLICT (trace, id) DO UPDATE SET
     is_cut = max(is_cut, excluded.is_cut)
 """
 
-# Made anew from its spans whenever one has changed: right whatever came twice, or in what order.
+# A trace's summary is computed anew whenever one of its spans has changed, so it is right even if
+# events came twice or in another order.
 _SUM_UP = """
 UPDATE traces SET (start_ns, stop_ns, spans, open, errors, heard_ns) = (
     SELECT
@@ -73,39 +74,52 @@ _DROP = (
         AND service IN (SELECT service FROM services WHERE trace = ?1 LIMIT ?2)""",
 )
 
-# What many spans may take at a time; they can be fewer.
+# A batch of several spans may take a quarter of the pages: it can be split.
 BATCH_PART = 4
-# Where a batch takes more pages than was foreseen, so much more is tried, and no more.
+# A batch that takes more pages than estimated is tried once more, with so many times the estimate
+# and so many pages more.
 UNFORESEEN, MORE_PAGES = 4, 64
-# Of the pages: what is let go with what has to be, and how many may be free in the end.
+# A sixteenth of the pages is freed with those that have to be; up to a quarter of them may be free.
 SPARE_PART, FREE_PART = 16, 4
-# Traces that are looked for at a time.
+# The traces that are looked up with one statement.
 AT_ONCE = 256
 
 Traces: TypeAlias = Mapping[bytes, Mapping[bytes, SpanRow]]
 
 
 class Limits(NamedTuple):
-    """How much is kept. Of traces those go first that were heard of first, and whole."""
+    """The limits of a trace store.
+
+    Beyond them, the traces that were heard of first go first, as a whole.
+
+    Attributes:
+        traces: the number of traces.
+        bytes: the bytes of all files, at any moment.
+        age_seconds: the age of a trace since it was last heard of, while the machine runs.
+        spans_per_trace: the number of spans of one trace.
+    """
 
     traces: int = 100_000
-    bytes: int = 1 << 30  # of all files, at any moment
-    age_seconds: float = 7 * 24 * 3600.0  # after the last that was heard, while the machine runs
+    bytes: int = 1 << 30
+    age_seconds: float = 7 * 24 * 3600.0
     spans_per_trace: int = 10_000
 
 
 class LossCounts:
-    """Counts what was not kept. A store that begins a new file goes on with the counts it had."""
+    """Counts of what was not kept.
+
+    They outlive the file: a new one goes on with the same counts.
+    """
 
     def __init__(self) -> None:
+        """Begin with zero."""
         self.lost = 0  # spans beyond what a trace may have
-        # Starts and stops of which not all that was to be said was kept, by reason.
-        self.cut: Counter[str] = Counter()
-        self.expired: Counter[str] = Counter()  # traces that were let go, by limit
+        self.cut: Counter[str] = Counter()  # starts and stops with incomplete info, by reason
+        self.expired: Counter[str] = Counter()  # traces that were removed, by limit
 
 
 class TraceStore:
-    """The writer's end. Not for several threads at once."""
+    """The writer's end of a trace store, for one thread at a time."""
 
     def __init__(
         self,
@@ -115,10 +129,22 @@ class TraceStore:
         ended: Callable[[Sequence[Row]], None] | None = None,
         counts: LossCounts | None = None,
     ) -> None:
-        """ended: is given the rows of spans that will not change any more, once they are written:
-        they have stopped, or their process is gone. boot_ns: what time is measured by, since the
-        machine was started. counts: to go on with. Raises ForeignFile, NoRoom, sqlite3.Error or
-        OSError."""
+        """Open the trace store, and make it if there is none.
+
+        Args:
+            path: its file.
+            limits: how much it keeps.
+            boot_ns: returns the nanoseconds since the machine was started.
+            ended: called with the rows of spans that will not change any more, once they are
+                written: they have stopped, or their process is gone.
+            counts: the counts to go on with; None begins with zero.
+
+        Raises:
+            ForeignFile: the file is no trace store of this version, or damaged.
+            NoRoom: the limit of bytes is too small for anything.
+            sqlite3.Error: the file cannot be opened.
+            OSError: the file cannot be opened or made.
+        """
         self.path = path
         self.counts = LossCounts() if counts is None else counts
         self._limits = limits
@@ -136,29 +162,38 @@ class TraceStore:
             raise
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         self._db.close()
 
     def is_there(self) -> bool:
-        """Whether its file is still the one that others find by its path."""
+        """Return whether the open file is still the one at the path."""
         try:
             return os.path.samestat(self.path.stat(), self._file)
         except OSError:
             return False
 
     def _note_age(self) -> None:
+        """Note the store's age in the database, see age.py."""
         now_ns = self._boot_ns()
         self._born_ns = now_ns - age.age_ns(self._db, now_ns)
 
     def _age_ns(self) -> int:
-        """How old the store is, by a clock that nobody sets."""
+        """Return the age of the store, by a clock that nobody can set."""
         return self._boot_ns() - self._born_ns
 
     # ---- what comes in ----------------------------------------------------------------------
 
     def add(self, events: Iterable[SpanEvent]) -> None:
-        """Takes them all, or none. It may have had some of them before. Raises sqlite3.Error; and
-        NoRoom or JournalFull, where fewer may have the room that these have not."""
+        """Write events: all of them or none. Some of them may have been written before.
+
+        Args:
+            events: starts and stops of spans.
+
+        Raises:
+            NoRoom: there is no room for so many; fewer may fit.
+            JournalFull: the same, for the journal.
+            sqlite3.Error: they cannot be written.
+        """
         traces, n_cut = assemble(events)
         if not traces:
             return
@@ -169,6 +204,7 @@ class TraceStore:
             self._ended(stopped)
 
     def _written(self, traces: Traces) -> tuple[int, list[Row]]:
+        """Make room for the rows and write them; return the same as _write()."""
         import sqlite3
 
         n_pages = _pages_of(traces)
@@ -184,10 +220,15 @@ class TraceStore:
                 if "full" not in str(error):
                     raise
                 failed = error
-        raise failed  # then it is the disk
+        raise failed  # the disk is full, not the database
 
     def _write(self, traces: Traces) -> tuple[int, list[Row]]:
-        """How many spans their traces may not have, and the rows of those that have stopped."""
+        """Write the rows in one transaction.
+
+        Returns:
+            The number of spans beyond what their traces may have, and the rows of those that have
+            stopped.
+        """
         rows: list[Row] = []
         lost: dict[int, int] = {}
         ids: dict[int, bytes] = {}
@@ -208,11 +249,18 @@ class TraceStore:
         return sum(lost.values()), stopped
 
     def _change(self, statement: str, values: Sequence[Sequence[Any]]) -> None:
+        """Execute a statement for many values. Raises JournalFull."""
         self._budget.execute_many(self._db, statement, values)
 
     def _stopped(self, rows: Iterable[Row], ids: Mapping[int, bytes]) -> list[Row]:
-        """Of these spans those that have stopped. What a batch says all of needs not be read
-        again. ids: of the traces, by their numbers."""
+        """Return the rows of the spans that have stopped.
+
+        A row of the batch that has start and stop is complete, and not read again.
+
+        Args:
+            rows: the rows of the batch.
+            ids: the ids of the traces, by their numbers.
+        """
         return [
             (ids[row[0]], *row[1:]) if row[1 + START_NS] is not None else self._find(row[0], row[1])
             for row in rows
@@ -220,13 +268,18 @@ class TraceStore:
         ]
 
     def _find(self, n: int, id: bytes) -> Row:
-        """A span that is there: for the rest of a transaction nobody else can let it go."""
+        """Return the row of a span that is there: during a transaction no other process can remove
+        it.
+        """
         found: Row = self._db.execute(_FIND, (n, id)).fetchone()
         return found
 
     def _known(self, trace: bytes) -> tuple[int, int]:
-        """Returns the number of a trace, and how many spans it has. One that is new gets a number.
-        Raises sqlite3.Error."""
+        """Return the number of a trace, and how many spans it has. A new trace gets a number.
+
+        Raises:
+            sqlite3.Error: it cannot be read or written.
+        """
         found = self._db.execute("SELECT n, spans FROM traces WHERE id = ?", (trace,)).fetchone()
         if found is None:
             found = self._db.execute("INSERT INTO traces (id) VALUES (?)", (trace,)).lastrowid, 0
@@ -234,7 +287,9 @@ class TraceStore:
         return n, n_spans
 
     def _kept(self, spans: Mapping[bytes, SpanRow], n: int, n_had: int) -> list[SpanRow]:
-        """Those of them that their trace may have."""
+        """Return the rows that a trace may have: those it has already, and new ones up to the
+        limit.
+        """
         most = self._limits.spans_per_trace
         if n_had + len(spans) <= most:
             return list(spans.values())
@@ -244,13 +299,15 @@ class TraceStore:
         return [row for id, row in spans.items() if id not in beyond]
 
     def lane_ended(self, lane: int) -> None:
-        """The process of this lane is gone: what of its spans is open will not stop."""
+        """Mark the open spans of a lane as died, because its process is gone."""
         while rows := self._end_some(lane):
             if self._ended is not None:
                 self._ended(rows)
 
     def _end_some(self, lane: int) -> list[Row]:
-        """The rows of some of its spans, which have died now; none: there is no other."""
+        """Mark some open spans of a lane as died; return their rows, or none if there are no
+        others.
+        """
         of_lane = "lane = ? AND stop_ns IS NULL AND NOT has_died"
         with _Transaction(self._db):
             query = f"SELECT trace, id FROM spans WHERE {of_lane} LIMIT ?"
@@ -260,14 +317,16 @@ class TraceStore:
             return [self._find(*key) for key in died]
 
     def _sum_up(self, traces: Iterable[int]) -> None:
+        """Compute the summaries of these traces anew from their spans."""
         age_ns = self._age_ns()
         self._change(_SUM_UP, [(age_ns, n) for n in traces])
 
     # ---- what goes --------------------------------------------------------------------------
 
     def expire(self) -> None:
-        """Lets the oldest traces go, as far as there is more than the limits allow, and makes the
-        file smaller where much of it is free."""
+        """Remove the oldest traces beyond the limits, and make the file smaller if much of it is
+        free.
+        """
         with _Transaction(self._db):
             self._note_age()
         self._drop("age", self._too_old)
@@ -278,40 +337,50 @@ class TraceStore:
             self._shrink(n_free)
 
     def _make_room(self, n_pages: int) -> None:
-        """Lets the oldest go where there is no room for so many pages more, and some others with
-        them, so that it is not for each batch."""
+        """Remove the oldest traces if there is no room for so many pages more.
+
+        It removes some more at once, so that not every batch has to.
+        """
         if self._n_available() < n_pages:
             wanted = n_pages + self._budget.max_pages // SPARE_PART
             self._drop("bytes", lambda: self._too_large(wanted))
 
     def _n_available(self) -> int:
-        """Pages that there may be, beside those in use."""
+        """Return the number of pages that may be used, beside those in use."""
         n, n_free = count_pages(self._db)
         return self._budget.max_pages - n + n_free
 
     def _too_old(self) -> list[int]:
+        """Return the numbers of some traces that are too old."""
         oldest_ns = self._age_ns() - int(self._limits.age_seconds * 1e9)
         return self._numbers("WHERE heard_ns < ? ORDER BY n LIMIT ?", oldest_ns, AT_ONCE)
 
     def _too_many(self) -> list[int]:
+        """Return the numbers of some traces beyond the limit of their number."""
         (n_traces,) = self._db.execute("SELECT count(*) FROM traces").fetchone()
         excess = max(n_traces - self._limits.traces, 0)
         return self._numbers("ORDER BY n LIMIT ?", min(excess, AT_ONCE))
 
     def _too_large(self, n_pages: int) -> Iterator[int]:
-        """One after the other, until so many pages are available."""
+        """Yield the numbers of the oldest traces, until so many pages are available."""
         for n in self._numbers("ORDER BY n LIMIT ?", AT_ONCE):
             if self._n_available() >= n_pages:
                 return
             yield n
 
     def _numbers(self, which: str, *values: int) -> list[int]:
+        """Return the numbers of traces, by the rest of a statement."""
         return [n for (n,) in self._db.execute(f"SELECT n FROM traces {which}", values)]
 
     def _drop(self, limit: str, some: Callable[[], Iterable[int]]) -> None:
-        """Lets traces go, as many at a time as the journal has room for, until there are none to
-        be. some: numbers of such, found anew for each transaction: that of a trace that another
-        process has let go may be a new one's."""
+        """Remove traces, as many in one transaction as the journal has room for, until there are
+        none left.
+
+        Args:
+            limit: the limit that they exceed, for the count.
+            some: returns numbers of traces that have to go. It is called anew in each transaction:
+                the number of a trace that another process has removed may belong to a new one.
+        """
         begun = True
         while begun:
             begun, n_gone = False, 0
@@ -325,7 +394,7 @@ class TraceStore:
                 self.counts.expired[limit] += n_gone
 
     def _drop_one(self, n: int) -> bool:
-        """Lets a trace go; False if the journal is full before that is done."""
+        """Remove a trace; return False if the journal is full before that is done."""
         batch = self._budget.batch_statements
         for statement in _DROP:
             n_gone = batch
@@ -337,42 +406,47 @@ class TraceStore:
         return True
 
     def _shrink(self, n_free: int) -> None:
-        """Gives free pages back, as many at a time as the journal has room for."""
+        """Give free pages back to the file system, as many in one transaction as the journal has
+        room for.
+        """
         while n_free > 0:
             with _Transaction(self._db):
                 while n_free > 0 and not self._budget.is_journal_full():
-                    # More of them would take as many steps, and this takes only one.
+                    # To free more pages in one statement takes as many steps; this takes one.
                     self._db.execute("PRAGMA incremental_vacuum(1)").fetchall()
                     n_free -= 1
         self._budget.limit(self._db)
 
 
 def _pages_of(traces: Traces) -> int:
-    """What these spans take in the database, about, if they are new."""
+    """Return an estimate of the pages that these spans take, if they are new."""
     n_bytes = 0
     for spans in traces.values():
         for row in spans.values():
             text_bytes = sum(map(len, row[NAME : HOST + 1])) + 2 * len(row[SERVICE])
             text_bytes += len(row[START_INFO] or "") + len(row[STOP_INFO] or "")
             n_bytes += SPAN_BYTES + text_bytes
-            if text_bytes > schema.PAGE_BYTES // 8:  # then some of it has pages of its own
+            if text_bytes > schema.PAGE_BYTES // 8:  # then some of it is on overflow pages
                 n_bytes += schema.PAGE_BYTES // 2
     return n_bytes // schema.PAGE_BYTES + 2
 
 
 class _Transaction:
-    """All of a block, or nothing of it."""
+    """A block of statements of which the database has all or none."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
+        """Begin nothing yet."""
         self._db = db
 
     def __enter__(self) -> None:
+        """Begin, as the only writer."""
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Commit, or roll back after an exception."""
         try:
             if kind is None:
                 self._db.execute("COMMIT")
         finally:
-            if self._db.in_transaction:  # some errors have ended it already
+            if self._db.in_transaction:  # some errors end the transaction themselves
                 self._db.execute("ROLLBACK")

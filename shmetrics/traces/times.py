@@ -9,7 +9,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def iso(unix_ns: int | None) -> str | None:
-    """As OSProfiler writes times: UTC, with microseconds. No later than a calendar goes."""
+    """Return a time as OSProfiler writes it: UTC, with microseconds; None for None.
+
+    A time after the year 9999 becomes the last one that a calendar has.
+    """
     if unix_ns is None:
         return None
     try:

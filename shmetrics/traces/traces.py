@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The traces of a node, for whoever brings spans and whoever asks: store, writer and readers.
+"""The traces of a node, for those that bring spans and those that ask: store, writer and readers.
 
-There is no file and no thread before there is a span, or a store of earlier ones, in which what is
-too old has to go.
+There is no file and no thread before the first span. An exception is the store of an earlier
+collector, from which old traces have to be removed.
 """
 
 from __future__ import annotations
@@ -23,16 +23,18 @@ from shmetrics.traces.writer import TraceWriter
 
 log = logging.getLogger(__name__)
 
-#: How long a question waits for what was brought before it.
+#: The longest time that a question waits for events that were queued before it.
 SETTLE_SECONDS: Final = 1.0
-#: Errors of SQLite's about whoever else is at work, or has worked for too long.
+#: SQLite's errors about a lock or a question that took too long: they say nothing about damage.
 PATIENCE: Final = ("database is locked", "interrupted")
 
 Answer = TypeVar("Answer")
 
 
 class Traces:
-    """add() and lane_ended() never wait; find() and spans() are for other threads."""
+    """The traces of a node. add() and lane_ended() never wait; find() and spans() are for other
+    threads.
+    """
 
     def __init__(
         self,
@@ -42,8 +44,17 @@ class Traces:
         ended: Callable[[Sequence[Row]], None] | None = None,
         pending: Path | None = None,
     ) -> None:
-        """ended: is told of spans that have, by the thread that writes; see TraceStore. pending:
-        where to note what a kill would lose; what an earlier one has lost is counted."""
+        """Begin, with a writer only if there is a store already.
+
+        Args:
+            path: the trace store's file.
+            limits: how much it keeps.
+            monotonic: returns the monotonic clock in seconds.
+            ended: called with the rows of spans that have ended, by the thread that writes; see
+                TraceStore.
+            pending: the file that notes what a kill would lose; what an earlier kill has lost is
+                counted.
+        """
         self.path = path
         self._keeper = Keeper(path, limits, ended)
         self._monotonic = monotonic
@@ -57,7 +68,7 @@ class Traces:
             self._begun()
 
     def close(self) -> None:
-        """Writes what waits. What became of it can still be asked."""
+        """Write what waits. The counts can still be read."""
         if self._writer is not None:
             self._writer.close()
         if self._pending is not None:
@@ -66,7 +77,13 @@ class Traces:
     # ---- what comes in ----------------------------------------------------------------------
 
     def add(self, events: Callable[[], Iterable[SpanEvent]], n: int, n_bytes: int) -> None:
-        """Has n events kept. n_bytes: what they take until they are made."""
+        """Queue events to be written.
+
+        Args:
+            events: makes the events; called by the thread that writes.
+            n: their number.
+            n_bytes: the memory that they take until they are made.
+        """
         writer = self._begun()
         if writer is not None:
             writer.add(events, n, n_bytes)
@@ -74,19 +91,21 @@ class Traces:
             self._unopened += n
 
     def lane_ended(self, lane: int) -> None:
-        """The process of this lane is gone."""
+        """Queue the end of a lane whose process is gone."""
         if self._writer is not None or self._is_there():
             writer = self._begun()
             if writer is not None:
                 writer.lane_ended(lane)
 
     def _is_there(self) -> bool:
+        """Return whether there is a store; False if that cannot be told."""
         try:
             return self.path.exists()
-        except OSError:  # it cannot be told; the first span will say why
+        except OSError:  # unknown; the first span will show why
             return False
 
     def _begun(self) -> TraceWriter | None:
+        """Return the writer, begun if need be; None while it cannot begin."""
         if self._writer is None and self._monotonic() >= self._retry_at:
             try:
                 self._writer = self._begin()
@@ -96,6 +115,7 @@ class Traces:
         return self._writer
 
     def _begin(self) -> TraceWriter:
+        """Begin a writer. Raises OSError if the file of pending events cannot be made."""
         if self._pending_path is None:
             return TraceWriter(self._keeper)
         self._pending = Pending(self._pending_path)
@@ -104,8 +124,11 @@ class Traces:
     # ---- what became of it ------------------------------------------------------------------
 
     def lost(self) -> dict[str, int]:
-        """Starts and stops that could not be kept, and spans that a trace may not have, by
-        reason, since the beginning."""
+        """Return the starts and stops that could not be kept, and the spans beyond what a trace may
+        have.
+
+        They are counted by reason, since the collector's start.
+        """
         writer, lost = self._writer, self._keeper.lost
         return {
             "no_store": self._unopened + lost["no_store"],
@@ -117,24 +140,32 @@ class Traces:
         }
 
     def cut(self) -> dict[str, int]:
-        """Starts and stops of which not all that was to be said was kept, by reason."""
+        """Return the number of starts and stops whose info is not complete, by reason."""
         return dict(self._keeper.counts.cut)
 
     def expired(self) -> dict[str, int]:
-        """Traces that were let go, by the limit that they were beyond."""
+        """Return the number of traces that were removed, by the limit that they exceeded."""
         return dict(self._keeper.counts.expired)
 
     def failures(self) -> int:
-        """Batches that could not be written."""
+        """Return the number of batches that could not be written."""
         return self._keeper.failures + (0 if self._writer is None else self._writer.failures)
 
     def anew(self) -> int:
-        """How often the file was damaged, another program's or gone, and traces began anew."""
+        """Return how often traces began anew because the file was damaged, another program's or
+        gone.
+        """
         return self._keeper.anew
 
     def settle(self, seconds: float) -> bool:
-        """Waits until all that was brought is written; False if that took longer than this, or
-        there is nothing to write to."""
+        """Wait until everything that was queued is written.
+
+        Args:
+            seconds: the longest wait.
+
+        Returns:
+            False if that was not enough, or there is no store to write to.
+        """
         if self._writer is None:
             return False
         return self._writer.settle(seconds) and self._keeper.is_open
@@ -142,15 +173,19 @@ class Traces:
     # ---- what is asked ----------------------------------------------------------------------
 
     def find(self, query: Query) -> list[Trace]:
-        """The traces that are wanted. Raises sqlite3.Error."""
+        """Return the traces that a query asks for. Raises sqlite3.Error."""
         return self._ask(lambda reader: reader.find(query))
 
     def spans(self, trace: bytes) -> list[StoredSpan]:
-        """The spans of a trace; none if there is no such trace. Raises sqlite3.Error."""
+        """Return the spans of a trace; none if there is no such trace. Raises sqlite3.Error."""
         return self._ask(lambda reader: reader.spans(trace))
 
     def _ask(self, question: Callable[[Reader], list[Answer]]) -> list[Answer]:
-        """Asks once more where the store turns out to be damaged, and had to begin anew."""
+        """Answer a question after what was queued before it is written.
+
+        If the store turns out to be damaged, let the writer check it, and ask once more. Raises
+        sqlite3.Error.
+        """
         import sqlite3
 
         if self._writer is None:
@@ -166,6 +201,10 @@ class Traces:
             return self._asked(question)
 
     def _asked(self, question: Callable[[Reader], list[Answer]]) -> list[Answer]:
+        """Answer a question with a new reader; without a store the answer is empty.
+
+        Raises sqlite3.Error.
+        """
         if not self.path.exists():
             return []
         reader = Reader(self.path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the spans of a trace to its tree: who called whom, and what is missing."""
+"""The tree of a trace, made of its spans: who called whom, and what is missing."""
 
 from __future__ import annotations
 
@@ -11,22 +11,27 @@ from shmetrics.traces.reader import StoredSpan
 
 
 class State(Enum):
-    """How far a span has come."""
+    """The state of a span: which of its start and stop are known, and why one is not."""
 
     DONE = "done"
     OPEN = "open"
     START_MISSING = "start missing"
-    STOP_MISSING = "stop missing"  # what is around it has ended
+    STOP_MISSING = "stop missing"  # the span around it has ended
     PROCESS_DIED = "process died"
 
 
 @dataclass(eq=False)
 class Node:
-    """A span and what it called, in the order of their beginning. Equal to itself alone: to compare
-    all that is below would take as many calls as it is deep.
+    """A span and the spans that it called, in the order of their beginning.
 
-    is_orphan: it names a parent that is not here, or that is below itself; so it is one of those at
-    the top.
+    It is equal to itself only: comparing everything below would take as many nested calls as it is
+    deep.
+
+    Attributes:
+        span: the span.
+        state: how far it has come.
+        is_orphan: whether it is at the top because its parent is missing, or below itself.
+        children: the spans that it called.
     """
 
     span: StoredSpan
@@ -36,8 +41,10 @@ class Node:
 
 
 def tree(spans: Sequence[StoredSpan]) -> list[Node]:
-    """Those at the top, in the order of their beginning. Spans that are each other's ancestors are
-    parted at the one that began first."""
+    """Return the spans at the top of the tree, in the order of their beginning.
+
+    Spans that are each other's ancestors form a circle; it is opened at the one that began first.
+    """
     nodes = {span.id: Node(span, _state(span)) for span in sorted(spans, key=_when)}
     top = []
     for node in nodes.values():
@@ -49,7 +56,7 @@ def tree(spans: Sequence[StoredSpan]) -> list[Node]:
             parent.children.append(node)
     reached = {node.span.id for node in walk(top)}
     for id in nodes:
-        if id not in reached:  # in a circle, or below one
+        if id not in reached:  # it is in a circle, or below one
             first = _first_of_circle(nodes, id)
             nodes[first.span.parent].children.remove(first)
             first.is_orphan = True
@@ -61,7 +68,12 @@ def tree(spans: Sequence[StoredSpan]) -> list[Node]:
 
 
 def _first_of_circle(nodes: Mapping[bytes, Node], id: bytes) -> Node:
-    """Up from this span, whose every ancestor is here, until one comes again."""
+    """Return the span that began first in a circle.
+
+    Args:
+        nodes: all nodes; every ancestor of the span is among them.
+        id: a span in the circle, or below it.
+    """
     seen: dict[bytes, int] = {}
     while id not in seen:
         seen[id] = len(seen)
@@ -71,7 +83,7 @@ def _first_of_circle(nodes: Mapping[bytes, Node], id: bytes) -> Node:
 
 
 def walk(nodes: Iterable[Node]) -> Iterable[Node]:
-    """All of them and all below, each before what it called."""
+    """Yield the nodes and all below, each before the ones that it called."""
     left = list(nodes)[::-1]
     while left:
         node = left.pop()
@@ -80,19 +92,24 @@ def walk(nodes: Iterable[Node]) -> Iterable[Node]:
 
 
 def _when(span: StoredSpan) -> tuple[int, bytes]:
+    """Return a key that sorts spans by their start, or by their stop if the start is missing."""
     start_ns = span.stop_ns if span.start_ns is None else span.start_ns
     return start_ns or 0, span.id
 
 
 def _state(span: StoredSpan) -> State:
+    """Return the state of a span by itself."""
     if span.stop_ns is None:
         return State.PROCESS_DIED if span.has_died else State.OPEN
     return State.DONE if span.start_ns is not None else State.START_MISSING
 
 
 def _mark_stops_missing(top: list[Node]) -> None:
-    """In one lane nothing outlasts what is around it. Of what came another way nobody knows which
-    process it is of."""
+    """Mark open spans that are inside a span which has ended: their stop is missing.
+
+    This holds within one lane only: of a span that did not come through a lane, the process is
+    unknown.
+    """
     for node in walk(top):
         for child in node.children:
             if (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The thread that writes the trace store: whoever brings spans never waits for a disk."""
+"""The thread that writes the trace store, so that those who bring spans never wait for a disk."""
 
 from __future__ import annotations
 
@@ -17,36 +17,41 @@ from shmetrics.traces.keeper import Keeper
 
 log = logging.getLogger(__name__)
 
-#: Of what waits to be written. Beyond it what comes is lost, and counted.
+#: The most memory of what waits to be written. Beyond it, new events are lost, and counted.
 MOST_BYTES: Final = 64 * 1024 * 1024
-#: What each thing that waits takes beside what was brought: many lanes bring a few spans each.
+#: The memory of an item that waits, beside its events: many lanes bring only a few spans each.
 WAITING_BYTES: Final = 512
 LANE_BYTES: Final = 64
 EXPIRE_SECONDS: Final = 10.0
 
-#: Of what is taken at a time, and is in memory meanwhile beside what waits. A commit costs as much
-#: as ten spans.
+#: The size of a batch, which is in memory beside what waits. A commit costs as much as ten spans.
 BATCH_BYTES: Final = 1024 * 1024
 
 Work: TypeAlias = Callable[[Keeper], None]
 
 
 class _WaitingEvents(NamedTuple):
-    """What is to be written: made when it comes to it."""
+    """Events that wait to be written.
+
+    Attributes:
+        make: makes the events, when they are written.
+        n: their number.
+        n_bytes: the memory that they take until then.
+    """
 
     make: Callable[[], Iterable[SpanEvent]]
     n: int
-    n_bytes: int  # that they take until then
+    n_bytes: int
 
 
 class _EndedLanes(NamedTuple):
-    """Those whose processes are gone, one after the other."""
+    """Lanes whose processes are gone, and that wait to be marked, one after the other."""
 
     lanes: list[int]
 
 
 class TraceWriter:
-    """Writes what it is given, in that order."""
+    """A thread that writes events and ends of lanes, in the order in which it gets them."""
 
     def __init__(
         self,
@@ -54,12 +59,18 @@ class TraceWriter:
         most_bytes: int = MOST_BYTES,
         note: Callable[[int], None] = lambda n: None,
     ) -> None:
-        """Takes the keeper over, and begins. note is told how many events are pending, given and
-        not written, whenever that changes."""
-        self.lost = 0  # what was given and could not wait: starts and stops, and ends of lanes
-        self.failures = 0  # what was brought and is wrong in itself
-        self.unwritten = 0  # events in that
-        self.keeper = keeper  # its counts are for everybody, its methods for the thread
+        """Begin the thread.
+
+        Args:
+            keeper: the trace store, which the thread takes over.
+            most_bytes: the most bytes that may wait; more is lost, and counted.
+            note: called with the number of events that are queued and not written, whenever it
+                changes.
+        """
+        self.lost = 0  # starts, stops and ends of lanes for which there was no room to wait
+        self.failures = 0  # batches that were wrong in themselves
+        self.unwritten = 0  # events in these batches
+        self.keeper = keeper  # any thread may read its counts, only this thread may call it
         self._most_bytes = most_bytes
         self._waiting: deque[_WaitingEvents | _EndedLanes] = deque()
         self._waiting_bytes = 0
@@ -75,7 +86,13 @@ class TraceWriter:
         self._thread.start()
 
     def add(self, events: Callable[[], Iterable[SpanEvent]], n: int, n_bytes: int) -> None:
-        """Has n events written, which are made when it comes to it. Does not wait."""
+        """Queue events to be written. Does not wait.
+
+        Args:
+            events: makes the events; called by the thread.
+            n: their number.
+            n_bytes: the memory that they take until they are made.
+        """
         n_bytes += WAITING_BYTES
         with self._changed:
             if self._has_room(n_bytes, n):
@@ -84,7 +101,7 @@ class TraceWriter:
                 self._changed.notify_all()
 
     def lane_ended(self, lane: int) -> None:
-        """The process of this lane is gone."""
+        """Queue the end of a lane whose process is gone. Does not wait."""
         with self._changed:
             last = self._waiting[-1] if self._waiting else None
             lanes = last if isinstance(last, _EndedLanes) else _EndedLanes([])
@@ -95,7 +112,9 @@ class TraceWriter:
                 self._changed.notify_all()
 
     def _has_room(self, n_bytes: int, n: int) -> bool:
-        """Takes the room; or counts so many as lost, if there is not so much."""
+        """Take room for something that waits; without it, count n events as lost, and
+        return False.
+        """
         if self._waiting_bytes + n_bytes > self._most_bytes:
             self.lost += n
             return False
@@ -103,20 +122,20 @@ class TraceWriter:
         return True
 
     def look(self) -> None:
-        """Somebody has met an error in the store: has it looked through, before all that waits."""
+        """Let the store be checked before anything else, because a reader has met an error."""
         with self._changed:
             self._is_doubted = True
             self._changed.notify_all()
 
     def settle(self, seconds: float) -> bool:
-        """Waits until all that was given is written; False if that took longer than this."""
+        """Wait until everything that was queued is written; return False if that took longer."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: not (self._waiting or self._is_busy or self._is_doubted), timeout=seconds
             )
 
     def close(self) -> None:
-        """Writes what waits, and lets go of the store."""
+        """Write what waits, close the store, and end the thread."""
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
@@ -125,11 +144,13 @@ class TraceWriter:
     # ---- in the thread ----------------------------------------------------------------------
 
     def _count_pending(self, more: int) -> None:
+        """Change the number of pending events, and note it."""
         if more:
             self._pending += more
             self._note(self._pending)
 
     def _run(self) -> None:
+        """Do everything that is queued, until close()."""
         while (found := self._next()) is not None:
             work, n = found
             self._do(work, n)
@@ -138,7 +159,7 @@ class TraceWriter:
         self.keeper.close()
 
     def _next(self) -> tuple[Work, int] | None:
-        """What is to be done now, and how many events it keeps; None: nothing any more."""
+        """Return the next work and the number of events that it writes; None at the end."""
         with self._changed:
             self._is_busy = False
             self._changed.notify_all()
@@ -148,7 +169,7 @@ class TraceWriter:
                 if self._is_closing:
                     return None
                 self._changed.wait(left)
-            if left <= 0:  # however much waits: or under load nothing would ever go
+            if left <= 0:  # even if much waits: else nothing would expire under load
                 return self._expire, 0
             self._is_busy = True
             if self._is_doubted:
@@ -160,12 +181,14 @@ class TraceWriter:
             )
 
     def _expire(self, keeper: Keeper) -> None:
+        """Remove what is too old or too much, and set the time of the next time."""
         try:
             keeper.expire()
         finally:
             self._expire_at = time.monotonic() + EXPIRE_SECONDS
 
     def _lanes(self, ended: _EndedLanes) -> Work:
+        """Return the work of marking ended lanes."""
         self._waiting_bytes -= WAITING_BYTES + LANE_BYTES * (len(ended.lanes) - 1)
 
         def end(keeper: Keeper) -> None:
@@ -175,7 +198,9 @@ class TraceWriter:
         return end
 
     def _batch(self, first: _WaitingEvents) -> tuple[Work, int]:
-        """The first, and with it what waits behind it, up to something else that is to be done."""
+        """Return the work of writing the first events and those behind them, up to BATCH_BYTES, and
+        their number.
+        """
         batch, n_bytes = [first], first.n_bytes
         while self._waiting and isinstance(more := self._waiting[0], _WaitingEvents):
             n_bytes += more.n_bytes
@@ -188,9 +213,10 @@ class TraceWriter:
         return lambda keeper: keeper.add(chain.from_iterable(each.make() for each in batch)), n
 
     def _do(self, work: Work, n: int) -> None:
+        """Do some work; log and count if it fails."""
         try:
             work(self.keeper)
-        except Exception as error:  # the keeper has none: what was brought is wrong in itself
+        except Exception as error:  # the keeper raises nothing: the events are wrong in themselves
             self.failures += 1
             self.unwritten += n
             self._rate_limited.warning("trace store", f"{self.keeper.path}: not written: {error}")
