@@ -75,7 +75,7 @@ class Bindings:
         self.gauges_may_share_labels = False  # label rules can give two gauges the same labels
         self.n_series = 0
         self._owner = owner
-        self._who = f"{owner.process} (pid {owner.pid})"
+        self._process_text = f"{owner.process} (pid {owner.pid})"
         self._drain = drain
         self._families = families
         self._gauge_families = gauges
@@ -131,12 +131,13 @@ class Bindings:
 
     def _define_family(self, type: int, n_bounds: int, payload: bytes) -> None:
         """Find or make the node's family for a definition, or refuse it."""
-        most = self._families.limits.families_per_lane
-        if self.n_families >= most:
+        max_families = self._families.limits.families_per_lane
+        if self.n_families >= max_families:
             self._refuse(
                 Refusal(
                     "families_per_lane",
-                    f"more than {most} families in one lane; see store.max_families_per_lane",
+                    f"more than {max_families} families in one lane; "
+                    "see store.max_families_per_lane",
                 )
             )
             self._lane_families.append(_LaneFamily(type, n_bounds, 0, None))
@@ -147,14 +148,15 @@ class Bindings:
                 _LaneFamily(type, n_bounds, len(definition.label_names), None)
             )
             return
-        define = self._families if type != layout.TYPE_GAUGE else self._gauge_families
-        found = define.define(definition, self._owner.store_owner)
-        family = None if isinstance(found, Refusal) else found
+        definer = self._families if type != layout.TYPE_GAUGE else self._gauge_families
+        found = definer.define(definition, self._owner.store_owner)
+        family = None
         if isinstance(found, Refusal):
             self._refuse(found)
         else:
-            found.hold()  # before the next line, which may let unused families go
-            self._self_metrics.foresee(found)
+            family = found
+            family.hold()  # before the next line, which may let unused families go
+            self._self_metrics.foresee(family)
         self._lane_families.append(_LaneFamily(type, n_bounds, len(definition.label_names), family))
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -167,7 +169,7 @@ class Bindings:
             self._self_metrics.exceeded(refusal.reason).inc()
         if self.refused[refusal.reason] == 1 or refusal.reason not in _QUOTAS:
             kind = refusal.reason, refusal.text
-            text = f"{self._who}: refused: {refusal.text}"
+            text = f"{self._process_text}: refused: {refusal.text}"
             self._self_metrics.rate_limited.warning(kind, text, self._owner.uid)
 
     # ---- series -----------------------------------------------------------------------------
@@ -205,8 +207,8 @@ class Bindings:
         """
         if len(values) != len(SpanLabels._fields):
             raise ValueError(f"{len(values)} label values of spans")
-        most_bytes = self._families.limits.label_bytes
-        return SpanLabels(*(value[:most_bytes] for value in values))
+        max_bytes = self._families.limits.label_bytes
+        return SpanLabels(*(value[:max_bytes] for value in values))
 
     def _define_exception(self, id: int, of: int, payload: bytes) -> None:
         """Bind the counter of one exception class to the call series that it belongs to."""
@@ -268,7 +270,7 @@ class Bindings:
         option = "max_" + quota.removeprefix("store_")
         self._self_metrics.rate_limited.warning(
             (quota, name),
-            f"{self._who}: {text}; further ones of {name} are counted as __overflow__; "
+            f"{self._process_text}: {text}; further ones of {name} are counted as __overflow__; "
             f"see store.{option} and [[labels]]",
             self._owner.uid,
         )

@@ -92,7 +92,7 @@ class LoopKicks(Kicks):
 
     def watch(self, path: Path, heed: Heed) -> int | None:
         try:
-            found = _drain.watch_add(self._watches, os.fsencode(path))
+            watch = _drain.watch_add(self._watches, os.fsencode(path))
         except OSError as error:
             self._rate_limited.warning(
                 "watch",
@@ -100,8 +100,8 @@ class LoopKicks(Kicks):
                 "see fs.inotify.max_user_watches",
             )
             return None
-        self._files[found] = heed
-        return found
+        self._files[watch] = heed
+        return watch
 
     def watch_eventfd(self, fd: int, heed: Heed) -> None:
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
@@ -173,14 +173,14 @@ class Kick:
         Raises:
             OSError: no more files may be open, or epoll cannot watch it.
         """
-        found = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         try:
-            self._kicks.watch_eventfd(found, self._kicked)
+            self._kicks.watch_eventfd(fd, self._kicked)
         except BaseException:
-            os.close(found)
+            os.close(fd)
             raise
-        self._eventfd = found
-        return found
+        self._eventfd = fd
+        return fd
 
     def _kicked(self, for_certain: bool) -> None:
         if self._heed():

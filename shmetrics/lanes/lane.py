@@ -165,17 +165,17 @@ class Lane:
         Raises:
             BrokenLane: the lane holds what no emitter writes.
         """
-        taken = 0
+        n_definitions = 0
         self.is_behind = False
         while not self._drain.take_records():
             while (entry := self._drain.next_entry()) is not None:
-                if taken >= definitions:
+                if n_definitions >= definitions:
                     self.is_behind = True
                 self.bindings.define(*entry)
-                taken += 1
+                n_definitions += 1
                 if self.is_behind:
-                    return taken
-        return taken
+                    return n_definitions
+        return n_definitions
 
     def report(self) -> None:
         """Add to the store what the emitter has counted since the last report of any collector."""
@@ -218,14 +218,14 @@ class Lane:
 
     def gauge_values(self) -> list[GaugeValue]:
         """Return the lane's gauges as they are now."""
-        found = [
+        values = [
             GaugeValue(
                 *self.bindings.gauges[series], self.pid, value, self._moment(stamp_ns), series
             )
             for series, value, stamp_ns in self._drain.gauges()
             if series in self.bindings.gauges
         ]
-        return sum_per_process(found) if self.bindings.gauges_may_share_labels else found
+        return sum_per_process(values) if self.bindings.gauges_may_share_labels else values
 
     def _moment(self, stamp_ns: int) -> int:
         """Return the moment of a stamp, see boot.moment().

@@ -148,33 +148,33 @@ class LaneFiles:
         self._aside: dict[Path, _UndrainedFile] = {}
         self._waiting: dict[Path, _UndrainedFile] = {}  # lanes that cannot be opened yet
         self._stuck: dict[Path, int] = {}  # files that could not be removed, and their bytes
-        found = self._scan()
-        self.highest_id = max((int(path.stem) for path in found), default=0)
-        for path in found:
+        paths = self._scan()
+        self.highest_id = max((int(path.stem) for path in paths), default=0)
+        for path in paths:
             if path.suffix == NEW:
                 self.remove(path)
             elif path.suffix == BROKEN:
                 with contextlib.suppress(FileNotFoundError):  # removed since the scan
                     self._aside[path] = self._undrained_file(path)
-            elif path.suffix in (OWNER, LEDGER) and found.isdisjoint(
+            elif path.suffix in (OWNER, LEDGER) and paths.isdisjoint(
                 (path.with_suffix(LANE), path.with_suffix(BROKEN))
             ):
                 self.remove(path)
 
     def _scan(self) -> set[Path]:
         """Return the paths of files that have a lane file's name, and log the other entries."""
-        found, strays = set(), []
+        paths, strays = set(), []
         with os.scandir(self.directory) as entries:
             for entry in entries:
                 if _OURS.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                    found.add(self.directory / entry.name)
+                    paths.add(self.directory / entry.name)
                 else:
                     strays.append(entry.name)
         if strays:
-            one = shown(repr(min(strays)), 100)
+            example = shown(repr(min(strays)), 100)
             log.warning("%s: %d entries are no lanes, as %s; remove them",
-                        self.directory, len(strays), one)  # fmt: skip
-        return found
+                        self.directory, len(strays), example)  # fmt: skip
+        return paths
 
     def obstacle(self, size_bytes: int) -> str:
         """Return the reason why no lane of this size can be made, or "" if none can be seen."""
@@ -205,13 +205,13 @@ class LaneFiles:
 
     def undrained(self) -> UndrainedFiles:
         """Return the room that files take which are not drained."""
-        kept = [*self._aside.items(), *self._waiting.items()]
+        files = [*self._aside.items(), *self._waiting.items()]
         return UndrainedFiles(
-            sum(one.size_bytes for _, one in kept) + sum(self._stuck.values()),
+            sum(file.size_bytes for _, file in files) + sum(self._stuck.values()),
             Counter(
-                one.uid
-                for path, one in kept
-                if one.uid is not None and (path in self._waiting or _has_process(path))
+                file.uid
+                for path, file in files
+                if file.uid is not None and (path in self._waiting or _has_process(path))
             ),
         )
 
@@ -230,10 +230,10 @@ class LaneFiles:
 
     def take_waiting(self) -> list[Path]:
         """Return some of the waiting lanes, to be tried again; they wait no more."""
-        found = list(self._waiting)[:MOST_TRIED]
-        for path in found:
+        paths = list(self._waiting)[:MOST_TRIED]
+        for path in paths:
             del self._waiting[path]
-        return found
+        return paths
 
     def __iter__(self) -> Iterator[Path]:
         """Iterate over the lanes' paths, the oldest first."""
@@ -256,8 +256,8 @@ class LaneFiles:
             OSError: there is no room, or the files cannot be made; then nothing is left.
         """
         path = self.directory / f"{lane_id}{LANE}"
-        found = LaneFile(path, owner, layout.lane_bytes(*sizes), self._clock)
-        known = {"size_bytes": found.size_bytes, "clock": found.clock.hex()}
+        file = LaneFile(path, owner, layout.lane_bytes(*sizes), self._clock)
+        known = {"size_bytes": file.size_bytes, "clock": file.clock.hex()}
         try:
             path.with_suffix(OWNER).write_text(json.dumps({**owner._asdict(), **known}))
             path.with_suffix(LEDGER).write_bytes(bytes(_drain.LEDGER_BYTES))
@@ -271,7 +271,7 @@ class LaneFiles:
             for suffix in (NEW, LEDGER, OWNER):
                 path.with_suffix(suffix).unlink(missing_ok=True)
             raise
-        return found, fd
+        return file, fd
 
     def read(self, path: Path) -> LaneFile:
         """Read what N.json says about a lane.
@@ -327,13 +327,13 @@ class LaneFiles:
             Whether the file could be renamed.
         """
         try:
-            kept = self._undrained_file(path)
+            undrained = self._undrained_file(path)
             _give_up(path)
-            self._aside[path.rename(path.with_suffix(BROKEN))] = kept
+            self._aside[path.rename(path.with_suffix(BROKEN))] = undrained
         except FileNotFoundError:  # removed by another program
             return False
         except OSError as error:
-            self._aside[path] = kept
+            self._aside[path] = undrained
             self._rate_limited.warning(path.name, f"{path} cannot be set aside: {error.strerror}")
             return False
         return True
@@ -353,9 +353,9 @@ class LaneFiles:
 
     def cut_back(self) -> None:
         """Cut every undrained file back to the size with which it was made."""
-        for path, kept in (*self._aside.items(), *self._waiting.items()):
+        for path, undrained in (*self._aside.items(), *self._waiting.items()):
             with contextlib.suppress(OSError), path.open("rb+") as file:
-                cut_back(file.fileno(), kept.size_bytes)
+                cut_back(file.fileno(), undrained.size_bytes)
 
 
 def _give_up(path: Path) -> None:

@@ -136,9 +136,9 @@ class Lanes:
                 os.close(lane_fd)  # no process holds the lane then, and it is retired
                 raise
         except OSError as error:
-            what = "no room for a lane" if error.errno == errno.ENOSPC else "no lane can be made"
-            where = self._files.directory
-            return Refused(Result.NO_SPACE, f"{what} in {where}: {error.strerror}")
+            problem = "no room for a lane" if error.errno == errno.ENOSPC else "no lane can be made"
+            directory = self._files.directory
+            return Refused(Result.NO_SPACE, f"{problem} in {directory}: {error.strerror}")
         return Granted(lane_id, lane_fd, kick_fd)
 
     def _eventfd(self, lane_id: int, hello: Hello) -> int | None:
@@ -238,9 +238,10 @@ class Lanes:
 
         What a flood of definitions has beyond the limits waits for the next call.
         """
-        left = DEFINITIONS_PER_PASS
+        definitions_left = DEFINITIONS_PER_PASS
         for lane in self:
-            left -= self._drain_lane(lane, max(FEW_DEFINITIONS, min(left, DEFINITIONS_PER_LANE)))
+            most = min(definitions_left, DEFINITIONS_PER_LANE)
+            definitions_left -= self._drain_lane(lane, max(FEW_DEFINITIONS, most))
 
     def catch_up(self) -> None:
         """Drain every lane once after a start, with as many definitions as one lane may
@@ -274,9 +275,9 @@ class Lanes:
         """
         if lane.state is LaneState.QUARANTINED:
             return 0
-        taken = 0
+        n_definitions = 0
         try:
-            taken = lane.drain(definitions)
+            n_definitions = lane.drain(definitions)
         except BrokenLane as error:
             self._quarantine(lane, str(error))
         except Exception:
@@ -287,16 +288,16 @@ class Lanes:
         if self._spans is not None:
             self._spans.take(lane.lane_id, lane.bindings.spans)
         lane.report()
-        return taken
+        return n_definitions
 
     def _quarantine(self, lane: Lane, reason: str, for_good: bool = True) -> None:
         lane.quarantine(reason.partition(":")[0], for_good)
         text = f"breaks the contract ({reason}) and is read no more"
         self._warn(lane.lane_id, lane.owner, text)
 
-    def _warn(self, lane_id: int, owner: Owner, what: str) -> None:
-        whose = f"lane {lane_id} of {owner.process} (pid {owner.pid}, uid {owner.uid})"
-        self._self_metrics.rate_limited.warning((lane_id, what), f"{whose} {what}", owner.uid)
+    def _warn(self, lane_id: int, owner: Owner, text: str) -> None:
+        lane = f"lane {lane_id} of {owner.process} (pid {owner.pid}, uid {owner.uid})"
+        self._self_metrics.rate_limited.warning((lane_id, text), f"{lane} {text}", owner.uid)
 
     def cut_back(self) -> None:
         """Cut back every file that its emitter has made larger, and quarantine its lane."""

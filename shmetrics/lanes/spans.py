@@ -96,9 +96,9 @@ class Spans:
         if n:
             self._put(SpanRecords(records, n, labels_of_series, lane, *self._clock.now()))
 
-    def events(self, taken: SpanRecords) -> Iterator[SpanEvent]:
+    def events(self, span_records: SpanRecords) -> Iterator[SpanEvent]:
         """Decode records into span events. Runs in another thread than the drain."""
-        records, _, labels_of_series, lane, now_ns, now_unix_ns = taken
+        records, _, labels_of_series, lane, now_ns, now_unix_ns = span_records
         booted_unix_ns = now_unix_ns - now_ns
         at, end = 0, len(records)
         while at < end:
