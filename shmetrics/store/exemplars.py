@@ -22,13 +22,13 @@ _NONE = np.empty(0, EXEMPLAR)
 class Exemplars:
     """The exemplars of all families, and a snapshot of them that a scrape reads."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_exemplars: int) -> None:
         """Begin without exemplars.
 
         Args:
-            most: the number of exemplars that are kept; 0 keeps none.
+            max_exemplars: the number of exemplars that are kept; 0 keeps none.
         """
-        self._table = _drain.ExemplarTable(most) if most else None
+        self._table = _drain.ExemplarTable(max_exemplars) if max_exemplars else None
         self._snapshot = _NONE
         self._displaced = 0
 
@@ -52,9 +52,9 @@ class Exemplars:
         """Copy all exemplars, for the calls of of_family() that follow."""
         if self._table is None:
             return
-        found = np.empty(len(self._table), EXEMPLAR)
-        self._table.copy_to(found.view(np.uint8))
-        self._snapshot = _sorted(found)  # until of_family(), a row is the series' first cell
+        exemplars = np.empty(len(self._table), EXEMPLAR)
+        self._table.copy_to(exemplars.view(np.uint8))
+        self._snapshot = _sorted(exemplars)  # until of_family(), a row is the series' first cell
 
     def of_family(self, family: Family) -> npt.NDArray[np.void]:
         """Return a family's exemplars in the snapshot, sorted by row and bucket.
@@ -69,10 +69,10 @@ class Exemplars:
             part = self._snapshot[start:end].copy()
             part["row"] = first_row + (part["row"] - cells.start) // family.width
             parts.append(part)
-        found = np.concatenate(parts)
-        positions = family.visible.positions(found["row"])
-        found["row"] = positions
-        return _sorted(found[positions >= 0])
+        exemplars = np.concatenate(parts)
+        positions = family.visible.positions(exemplars["row"])
+        exemplars["row"] = positions
+        return _sorted(exemplars[positions >= 0])
 
     def forget(self, family: Family, rows: Iterable[int]) -> None:
         """Drop the exemplars of series that are removed: other series will get their cells."""
@@ -81,6 +81,6 @@ class Exemplars:
                 self._table.forget(family.cell(row), len(family.definition.bounds) + 1)
 
 
-def _sorted(found: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+def _sorted(exemplars: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     """Return the exemplars sorted by row and bucket."""
-    return found[np.lexsort((found["bucket"], found["row"]))]
+    return exemplars[np.lexsort((exemplars["bucket"], exemplars["row"]))]

@@ -10,7 +10,7 @@ import math
 from typing import NamedTuple
 
 FINEST_SCHEMA, COARSEST_SCHEMA = 3, -4
-MOST = 321  # bounds of a family: 40 doublings of the finest schema
+MAX_BOUNDS = 321  # bounds of a family: 40 doublings of the finest schema
 DOUBLINGS_BELOW, DOUBLINGS_ABOVE = 4, 1  # at least, beyond a family's own bounds
 
 # 2**(k/8) / 2 for k = 0 ... 7, digit by digit as Prometheus has them. Some are one bit off, but a
@@ -50,7 +50,7 @@ class ExponentialBounds(NamedTuple):
 
 
 def covering(bounds: tuple[float, ...]) -> ExponentialBounds | None:
-    """Return exponential bounds that cover a family's own bounds, as fine as `MOST` bounds allow.
+    """Return exponential bounds over a family's own bounds, as fine as `MAX_BOUNDS` of them allow.
 
     They reach from `DOUBLINGS_BELOW` doublings below the smallest positive bound to at least
     `DOUBLINGS_ABOVE` doublings above the largest.
@@ -67,9 +67,9 @@ def covering(bounds: tuple[float, ...]) -> ExponentialBounds | None:
     low = max(_floor_log2(positive[0]) - DOUBLINGS_BELOW, -1022)  # the least normal double
     high = min(max(_ceil_log2(positive[-1]) + DOUBLINGS_ABOVE, low + 1), 1023)
     for schema in range(FINEST_SCHEMA, COARSEST_SCHEMA, -1):
-        found = _between(schema, low, high)
-        if found.n <= MOST:
-            return found
+        exponential = _between(schema, low, high)
+        if exponential.n <= MAX_BOUNDS:
+            return exponential
     return _between(COARSEST_SCHEMA, low, high)
 
 

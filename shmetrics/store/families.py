@@ -159,7 +159,7 @@ class Families:
         ours = known.definition
         for field in ("type", "label_names", "bounds", "mode", "unit"):
             if getattr(ours, field) != getattr(definition, field):
-                new, old = (shown(repr(getattr(one, field)), 100) for one in (definition, ours))
+                new, old = (shown(repr(getattr(each, field)), 100) for each in (definition, ours))
                 return Refusal(
                     "conflict",
                     f"{definition.name}: {field} {new} contradicts {old}, which another process "
@@ -235,9 +235,9 @@ class Families:
             entries += [_entry_of(family), placed]
             chunks.append(chunk)
         self.store.afford(owner, sum(map(_size_of, made)), run.n)
-        kept = self.store.reserved_bytes + sum(family.overflow_bytes for family in made)
-        self.store.append(entries, run, kept)
-        self.store.reserved_bytes = kept
+        reserved_bytes = self.store.reserved_bytes + sum(family.overflow_bytes for family in made)
+        self.store.append(entries, run, reserved_bytes)
+        self.store.reserved_bytes = reserved_bytes
         for family, chunk in zip(made, chunks, strict=True):
             self._add(family)
             family.add_chunk(chunk)
@@ -333,13 +333,13 @@ _KINDS = {layout.TYPE_CALLS: CallFamily, layout.TYPE_HISTOGRAM: HistogramFamily}
 def _entry_of(family: Family) -> Entry:
     """Return the log entry of a family."""
     definition = family.definition
-    found = family.exponential if isinstance(family, HistogramFamily) else None
+    exponential_bounds = family.exponential if isinstance(family, HistogramFamily) else None
     return Entry(
         EntryKind.FAMILY,
         definition.type,
         family.id,
         len(definition.bounds),
-        _EXPONENTIAL.pack(*(found or _NONE)) + encode_definition(definition),
+        _EXPONENTIAL.pack(*(exponential_bounds or _NONE)) + encode_definition(definition),
         family.owner,
     )
 

@@ -234,11 +234,11 @@ class Family:
 
         The first chunk is never among them, because it has the place of the overflow series.
         """
-        found = {chunk.first_row: chunk for chunk in map(self._chunk_of, rows)}
-        found.pop(OVERFLOW_ROW, None)
+        chunks = {chunk.first_row: chunk for chunk in map(self._chunk_of, rows)}
+        chunks.pop(OVERFLOW_ROW, None)
         return [
             chunk
-            for chunk in found.values()
+            for chunk in chunks.values()
             if not any(self._values[row] is not None for row in chunk.rows[: self._n_used(chunk)])
         ]
 
@@ -255,8 +255,8 @@ class Family:
         n = len(self._values)
         while n and self._values[n - 1] is None:
             n -= 1
-        for of_rows in (self._values, self._created, self._bound, self._owners):
-            del of_rows[n:]
+        for column in (self._values, self._created, self._bound, self._owners):
+            del column[n:]
 
     def give_back_all(self) -> None:
         """Give the cells of all chunks back.
@@ -288,9 +288,9 @@ class Family:
         Raises:
             StoreFull: there is no room even for the overflow series.
         """
-        found = self._rows.get(values)
-        if found is not None:
-            return found
+        row = self._rows.get(values)
+        if row is not None:
+            return row
         if self._fits(values, owner):
             try:
                 return self._append(values, owner)
@@ -349,11 +349,11 @@ class Family:
         """
         row, rows = self._next_row(values)
         created = self._now()
-        kept = self._store.reserved_bytes
+        reserved_bytes = self._store.reserved_bytes
         entries = [self._series_entry(row, values, created, owner)]
         run, chunk = None, None
         if row == OVERFLOW_ROW:
-            kept -= self.overflow_bytes
+            reserved_bytes -= self.overflow_bytes
         elif rows:
             run = self._find_rows(rows, entries[0].size_bytes, owner)
         else:  # the row may be in a chunk that was made for another owner
@@ -364,8 +364,8 @@ class Family:
             entries.insert(0, entry)
         else:
             self.cells(row)[:] = 0  # before the log names the series
-        self._store.append(entries, run, kept)
-        self._store.reserved_bytes = kept
+        self._store.append(entries, run, reserved_bytes)
+        self._store.reserved_bytes = reserved_bytes
         if chunk is not None:
             self.add_chunk(chunk)
         if self._free and row == self._free[0]:
@@ -398,8 +398,8 @@ class Family:
         if self._free:
             return self._free[0], 0
         row = max(len(self._values), OVERFLOW_ROW + 1)
-        is_there = any(row in chunk.rows for chunk in reversed(self._chunks))
-        return (row, 0) if is_there else self._next_place()
+        has_chunk = any(row in chunk.rows for chunk in reversed(self._chunks))
+        return (row, 0) if has_chunk else self._next_place()
 
     def _put(self, row: int, values: tuple[str, ...], created: float, entry: Entry) -> None:
         """Note a series that the log names."""
@@ -429,10 +429,10 @@ class Family:
 
     def values(self, row: int) -> tuple[str, ...]:
         """Return the label values of a row. Raises LookupError if it has no series."""
-        found = self._values[row]
-        if found is None:
+        values = self._values[row]
+        if values is None:
             raise LookupError(f"{self.definition.name}: row {row} has no series")
-        return found
+        return values
 
     # ---- series that go ---------------------------------------------------------------------
 
@@ -472,9 +472,9 @@ class Family:
         Raises:
             StoreFull: the disk is full. Then some of the series are gone.
         """
-        left = iter(rows)
-        while some := list(itertools.islice(left, MOST_REMOVED)):
-            self._remove(some)
+        rest = iter(rows)
+        while batch := list(itertools.islice(rest, MOST_REMOVED)):
+            self._remove(batch)
 
     def _remove(self, rows: list[int]) -> None:
         """Remove at most `MOST_REMOVED` series. Raises StoreFull."""
@@ -541,15 +541,15 @@ class Family:
 
         The rows of gaps are zero.
         """
-        found, end = [], 0
+        parts, end = [], 0
         for chunk in self._chunks:
             if chunk.first_row >= len(self._values):
                 break
             if chunk.first_row > end:
-                found.append(np.zeros((chunk.first_row - end, self.width), np.uint64))
-            found.append(chunk.cells[: self._n_used(chunk)])
+                parts.append(np.zeros((chunk.first_row - end, self.width), np.uint64))
+            parts.append(chunk.cells[: self._n_used(chunk)])
             end = chunk.rows.stop
-        return found
+        return parts
 
     def all_created(self) -> npt.NDArray[np.float64]:
         """Return the Unix time at which each row that was ever used was created, (rows,),

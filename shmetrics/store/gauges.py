@@ -138,38 +138,38 @@ class Gauges:
             The number of gauges for which the store had no room.
         """
         lost = 0
-        for found in values:
-            mode = found.family.definition.mode
-            if mode in _COMBINED and not math.isfinite(found.value):
-                add(found, bad_values)
+        for gauge in values:
+            mode = gauge.family.definition.mode
+            if mode in _COMBINED and not math.isfinite(gauge.value):
+                add(gauge, bad_values)
             elif not mode.startswith("live"):
                 try:
-                    self._keep(found, add, owner)
+                    self._keep(gauge, add, owner)
                 except StoreFull:
                     lost += 1
         return lost
 
-    def _keep(self, found: GaugeValue, add: Add, owner: int) -> None:
+    def _keep(self, gauge: GaugeValue, add: Add, owner: int) -> None:
         """Combine the value of a dead process with the one in its row.
 
         Raises StoreFull without a row for it.
         """
-        labels = labels_of(found)
-        row = found.family.counted_row(labels, owner)
-        cells = found.family.cells(row)
-        mode = found.family.definition.mode
+        labels = labels_of(gauge)
+        row = gauge.family.counted_row(labels, owner)
+        cells = gauge.family.cells(row)
+        mode = gauge.family.definition.mode
         if mode == "sum":
-            add(found, found.family.cell(row) + layout.CELL_VALUE)
+            add(gauge, gauge.family.cell(row) + layout.CELL_VALUE)
         else:
             stored = cells.view(np.float64)
-            kept = found.value, found.moment
+            kept = gauge.value, gauge.moment
             if cells[layout.CELL_STAMP] != 0:
                 before = float(stored[layout.CELL_VALUE]), int(cells[layout.CELL_STAMP])
                 kept = _merge(mode, before, kept)
             stored[layout.CELL_VALUE] = kept[0]
-        cells[layout.CELL_STAMP] = max(found.moment, int(cells[layout.CELL_STAMP]), 1)
-        if per_process(found.family.definition) and not found.family.folds(labels):
-            self._left_by_pid.setdefault(found.pid, set()).add((found.family, labels))
+        cells[layout.CELL_STAMP] = max(gauge.moment, int(cells[layout.CELL_STAMP]), 1)
+        if per_process(gauge.family.definition) and not gauge.family.folds(labels):
+            self._left_by_pid.setdefault(gauge.pid, set()).add((gauge.family, labels))
 
     def collect(self, family: Family, living: Iterable[GaugeValue]) -> dict[tuple[str, ...], float]:
         """Return the family's values now, by label values.
@@ -179,17 +179,17 @@ class Gauges:
             living: the gauges of living processes in this family.
         """
         mode = family.definition.mode.removeprefix("live")
-        found: dict[tuple[str, ...], tuple[float, int]] = {}
+        merged: dict[tuple[str, ...], tuple[float, int]] = {}
         for values, cells in zip(family.series.values, family.rows(), strict=True):
             if cells[layout.CELL_STAMP] != 0:
                 value = float(cells.view(np.float64)[layout.CELL_VALUE])
-                found[values] = (value, int(cells[layout.CELL_STAMP]))
-        for one in living:
-            labels = labels_of(one)
-            ours = (one.value, one.moment)
-            before = found.get(labels)
-            found[labels] = ours if before is None else _merge(mode, before, ours)
-        return {labels: value for labels, (value, _) in found.items()}
+                merged[values] = (value, int(cells[layout.CELL_STAMP]))
+        for gauge in living:
+            labels = labels_of(gauge)
+            new = (gauge.value, gauge.moment)
+            before = merged.get(labels)
+            merged[labels] = new if before is None else _merge(mode, before, new)
+        return {labels: value for labels, (value, _) in merged.items()}
 
 
 def sum_per_process(values: Iterable[GaugeValue]) -> list[GaugeValue]:
@@ -198,23 +198,23 @@ def sum_per_process(values: Iterable[GaugeValue]) -> list[GaugeValue]:
     This is for modes with a series per process; the other modes combine the values of all processes
     anyway.
     """
-    found = []
+    combined = []
     sums: dict[tuple[Family, tuple[str, ...]], GaugeValue] = {}
-    for one in values:
-        if per_process(one.family.definition):
-            before = sums.get((one.family, one.values))
-            value = one.value if before is None else before.value + one.value
-            sums[one.family, one.values] = one._replace(value=value)
+    for gauge in values:
+        if per_process(gauge.family.definition):
+            before = sums.get((gauge.family, gauge.values))
+            value = gauge.value if before is None else before.value + gauge.value
+            sums[gauge.family, gauge.values] = gauge._replace(value=value)
         else:
-            found.append(one)
-    return [*found, *sums.values()]
+            combined.append(gauge)
+    return [*combined, *sums.values()]
 
 
-def labels_of(found: GaugeValue) -> tuple[str, ...]:
+def labels_of(gauge: GaugeValue) -> tuple[str, ...]:
     """Return a gauge's label values in the node's family, with `pid` if it has that."""
-    if per_process(found.family.definition):
-        return (*found.values, found.pid)
-    return found.values
+    if per_process(gauge.family.definition):
+        return (*gauge.values, gauge.pid)
+    return gauge.values
 
 
 def _merge(mode: str, one: tuple[float, int], other: tuple[float, int]) -> tuple[float, int]:
@@ -226,9 +226,9 @@ def _merge(mode: str, one: tuple[float, int], other: tuple[float, int]) -> tuple
     if mode == "sum":
         return one[0] + other[0], max(one[1], other[1])
     if mode == "min":
-        return min(one, other, key=lambda found: (math.isnan(found[0]), found[0]))
+        return min(one, other, key=lambda valued: (math.isnan(valued[0]), valued[0]))
     if mode == "max":
-        return max(one, other, key=lambda found: (not math.isnan(found[0]), found[0]))
+        return max(one, other, key=lambda valued: (not math.isnan(valued[0]), valued[0]))
     if mode == "mostrecent":
-        return max(one, other, key=lambda found: found[1])
+        return max(one, other, key=lambda valued: valued[1])
     return other

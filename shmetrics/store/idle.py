@@ -52,16 +52,16 @@ class IdleSeries:
             return
         self._next = now + self._idle_seconds / self.CHECKS
         held = self._held()
-        left = MOST_AT_ONCE
+        rows_left = MOST_AT_ONCE
         for family in self._families:
             if family.is_limited:
                 watched = self._watched.setdefault(family, _WatchedFamily(family))
                 watched.compare(now)
-                gone = watched.hide_idle(now - self._idle_seconds, held, left)
+                gone = watched.hide_idle(now - self._idle_seconds, held, rows_left)
                 self._families.exemplars.forget(family, gone)
                 watched.remove(gone)
-                left -= len(gone)
-        if left <= 0:
+                rows_left -= len(gone)
+        if rows_left <= 0:
             self._next = now  # at the next tick
 
     def has_only_idle(self, family: Family) -> bool:
@@ -112,14 +112,14 @@ class _WatchedFamily:
         self._hashes, self._created, self._since = hashes, created, since
 
     def hide_idle(
-        self, before: float, held: Container[tuple[Family, tuple[str, ...]]], most: int
+        self, before: float, held: Container[tuple[Family, tuple[str, ...]]], max_rows: int
     ) -> list[int]:
         """Hide the idle series that lanes are bound to.
 
         Args:
             before: a series is idle if it has not changed since then.
             held: the series that may not be removed.
-            most: the most rows to return.
+            max_rows: the most rows to return.
 
         Returns:
             The rows of idle series that are to be removed.
@@ -135,7 +135,7 @@ class _WatchedFamily:
         if hidden != self.hidden:
             self.hidden = hidden
             family.show_all(hidden)
-        return rows[: max(most, 0)]
+        return rows[: max(max_rows, 0)]
 
     def remove(self, rows: list[int]) -> None:
         """Remove these rows, as far as a full disk allows."""

@@ -53,11 +53,11 @@ class StoredCounter:
 
     def cell(self, *values: str) -> int:
         """Return the index of the cell that counts for these label values. Raises StoreFull."""
-        found = self._cells.get(values)
-        if found is None:
+        cell = self._cells.get(values)
+        if cell is None:
             _, family = self._storage()
-            found = self._cells[values] = family.cell(family.row(values))
-        return found
+            cell = self._cells[values] = family.cell(family.row(values))
+        return cell
 
     def forget(self, gone: Iterable[tuple[str, ...]]) -> None:
         """Remove the series of these label values. Raises StoreFull if the disk is full."""

@@ -55,15 +55,18 @@ class Shares:
             and self._cells[owner] + cells <= self._share * self._all_cells
         )
 
-    def most(self) -> float:
+    def largest(self) -> float:
         """Return the share of the user that has the most, from 0 to 1: of the log or the cells, the
         larger.
         """
         owners = (self._log_bytes.keys() | self._cells.keys()) - {NOBODY}
         return max(
             (
-                max(self._log_bytes[one] / self._all_log_bytes, self._cells[one] / self._all_cells)
-                for one in owners
+                max(
+                    self._log_bytes[owner] / self._all_log_bytes,
+                    self._cells[owner] / self._all_cells,
+                )
+                for owner in owners
             ),
             default=0.0,
         )

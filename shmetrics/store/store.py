@@ -281,7 +281,7 @@ class Store:
 
     def most_bytes_of_a_uid(self) -> float:
         """Return the bytes of the user that has the most, by the fuller of log and cells."""
-        return self.shares.most() * self.size_bytes
+        return self.shares.largest() * self.size_bytes
 
     def _get(self, at: int) -> int:
         """Return the number at an offset of the header."""
@@ -349,19 +349,19 @@ class Store:
         return CellRun(first, n)
 
     def append(
-        self, entries: Sequence[Entry], run: CellRun | None = None, kept_bytes: int = 0
+        self, entries: Sequence[Entry], run: CellRun | None = None, free_bytes: int = 0
     ) -> None:
         """Add entries to the log, and take the cells that they name: all of it or nothing.
 
         Args:
             entries: the entries.
             run: the cells, which are zeroed.
-            kept_bytes: the bytes of the log that must be free after that.
+            free_bytes: the bytes of the log that must be free after that.
 
         Raises:
             StoreFull: the log or the disk has no room.
         """
-        self.log.make_room(_size_of(entries) + max(kept_bytes, 0) + REMOVAL_BYTES)
+        self.log.make_room(_size_of(entries) + max(free_bytes, 0) + REMOVAL_BYTES)
         if run is not None:
             self._make_cells(run.first + run.n)
             self.cells[run.first : run.first + run.n] = 0  # another series may have had them

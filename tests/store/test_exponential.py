@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shmetrics
-from shmetrics.store.exponential import MOST, ExponentialBounds, covering
+from shmetrics.store.exponential import MAX_BOUNDS, ExponentialBounds, covering
 
 bounds = st.lists(
     st.floats(0, allow_nan=False, allow_infinity=False), min_size=1, max_size=20, unique=True
@@ -64,7 +64,7 @@ def test_a_range_is_covered_as_finely_as_may_be(bounds: tuple[float, ...]) -> No
         return
     assert found is not None
     made = found.bounds()
-    assert 2 <= found.n <= MOST
+    assert 2 <= found.n <= MAX_BOUNDS
     assert sorted(set(made)) == list(made)
     smallest = next(bound for bound in bounds if bound > 0)
     if smallest > 2.0**-1000:
@@ -72,7 +72,7 @@ def test_a_range_is_covered_as_finely_as_may_be(bounds: tuple[float, ...]) -> No
     if bounds[-1] < 2.0**1000:
         assert made[-1] >= 2 * bounds[-1]
     if found.schema < 3:
-        assert (found.n - 1) * 2 >= MOST - 4
+        assert (found.n - 1) * 2 >= MAX_BOUNDS - 4
 
 
 @pytest.mark.parametrize("bounds", [(), (0.0,), (-1.0,), (-1.0, 0.0, 1.0)])
