@@ -74,14 +74,14 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
     rows = family.rows(family.first_count)
     created = family.created()
     name, help = family.definition.name, family.definition.help
-    for suffix, cell, what in (
-        (CALL_STARTS, layout.CELL_STARTS, "begun"),
-        (CALL_ENDS, layout.CELL_ENDS, "ended"),
+    for suffix, cell, event in (
+        (definitions.CALL_STARTS, layout.CELL_STARTS, "begun"),
+        (definitions.CALL_ENDS, layout.CELL_ENDS, "ended"),
     ):
         yield Table(
             name=name + suffix,
             kind="counter",
-            help=f"{help}: {what}",
+            help=f"{help}: {event}",
             series=family.series,
             values=rows[:, cell],
             created=created,
@@ -109,12 +109,12 @@ def gauge_table(family: Family, gauges: Gauges, living: Iterable[GaugeValue]) ->
         gauges: the gauge families, which know what dead processes have left.
         living: the gauges of living processes in this family.
     """
-    found = gauges.collect(family, living)
+    values = gauges.collect(family, living)
     return Table(
         name=family.definition.name,
         kind="gauge",
         help=family.definition.help,
         unit=family.definition.unit,
-        series=Series(family.definition.label_names, found),
-        values=np.fromiter(found.values(), np.float64, len(found)),
+        series=Series(family.definition.label_names, values),
+        values=np.fromiter(values.values(), np.float64, len(values)),
     )

@@ -94,13 +94,13 @@ class InFlight:
     def kind(self, family: CallFamily, values: tuple[str, ...]) -> CallKind:
         """Return the kind of a call, by its family and its label values."""
         known = self._kinds.setdefault(family, {})
-        found = known.get(values)
-        if found is None:
+        kind = known.get(values)
+        if kind is None:
             if len(known) > 2 * len(family) + 1000:
                 known.clear()  # most of these series are gone
             topic, method = (label_of(family, values, name) for name in ("topic", "method"))
-            found = known[values] = CallKind(side_label(family), topic, method)
-        return found
+            kind = known[values] = CallKind(side_label(family), topic, method)
+        return kind
 
     def forget(self, family: Family) -> None:
         """Forget the kinds of a family that is removed."""
@@ -136,10 +136,10 @@ class InFlight:
         open_calls = [(kinds.row(self.kind(call.family, call.values)), call) for call in calls]
         if not kinds.series.values:
             return []
-        count = np.zeros(len(kinds.series.values))
+        counts = np.zeros(len(kinds.series.values))
         ages_ns = np.zeros(len(kinds.series.values), np.int64)
         for row, call in open_calls:
-            count[row] += 1
+            counts[row] += 1
             ages_ns[row] = max(ages_ns[row], now_ns - call.start_ns)
         return [
             Table(
@@ -147,7 +147,7 @@ class InFlight:
                 kind="gauge",
                 help="Calls that have begun and not ended",
                 series=kinds.series,
-                values=count,
+                values=counts,
             ),
             Table(
                 name="shmetrics_rpc_oldest_in_flight_seconds",

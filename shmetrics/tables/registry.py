@@ -56,14 +56,14 @@ class StoreCollector:
 
 def _exemplars(table: Table) -> dict[int, dict[int, Exemplar]]:
     """Return a table's exemplars by row and bucket."""
-    found: dict[int, dict[int, Exemplar]] = {}
+    by_row: dict[int, dict[int, Exemplar]] = {}
     for row, bucket, value, stamp_ns, trace, span in table.exemplars.tolist():
         labels = {"trace_id": bytes(trace).hex()}
         if any(span):
             labels["span_id"] = bytes(span).hex()
         stamp = Timestamp(*divmod(stamp_ns, 10**9))
-        found.setdefault(row, {})[bucket] = Exemplar(labels, value, stamp)
-    return found
+        by_row.setdefault(row, {})[bucket] = Exemplar(labels, value, stamp)
+    return by_row
 
 
 def _add_scalar(
@@ -149,8 +149,8 @@ def _kind_of(metric: Metric) -> Kind:
 
 def _column(rows: list[list[Sample]], name: str) -> np.ndarray | None:
     """Return the value of the sample of this name in each row; None unless all rows have one."""
-    found = [[sample.value for sample in row if sample.name == name][:1] for row in rows]
-    return np.array(found, np.float64)[:, 0] if found and all(found) else None
+    values = [[sample.value for sample in row if sample.name == name][:1] for row in rows]
+    return np.array(values, np.float64)[:, 0] if values and all(values) else None
 
 
 def _buckets(rows: list[list[Sample]], name: str) -> tuple[tuple[float, ...], np.ndarray]:
