@@ -230,9 +230,9 @@ class Collector:
         """Retire the lane of a process that has ended; return False if a process still holds it."""
         return self._lanes.ended(lane_id)
 
-    def stop(self, why: str) -> None:
+    def stop(self, reason: str) -> None:
         """Be not ready from now on, for this reason."""
-        self._stopping = why
+        self._stopping = reason
 
     def close(self) -> None:
         """Drain a last time, and close everything. Lanes and store stay for the next collector."""
@@ -262,17 +262,17 @@ class Collector:
             calls.extend(lane.calls())
             for value in lane.gauge_values():
                 living.setdefault(value.family, []).append(value)
-        found = self._in_flight.tables(self.families, calls, self._monotonic_ns())
+        tables = self._in_flight.tables(self.families, calls, self._monotonic_ns())
         for family in self.families:
             if family.definition.type == layout.TYPE_GAUGE:
-                found.append(
+                tables.append(
                     family_tables.gauge_table(family, self._gauges, living.get(family, ()))
                 )
             else:
-                found.extend(family_tables.family_tables(family, self.families.exemplars, native))
+                tables.extend(family_tables.family_tables(family, self.families.exemplars, native))
         self._unused.note_scrape()
-        found.sort(key=lambda table: table.name)
-        return found + tables_of(self.self_metrics.registry)
+        tables.sort(key=lambda table: table.name)
+        return tables + tables_of(self.self_metrics.registry)
 
     def _measure(self) -> None:
         """Set the collector's gauges about itself to the present state."""
@@ -319,7 +319,7 @@ class Collector:
         """
         self.drain()  # so that the labels of the newest calls are known
         now_ns = self._monotonic_ns()
-        found = [
+        calls = [
             {
                 "family": call.family.definition.name,
                 "side": side_label(call.family),
@@ -333,7 +333,7 @@ class Collector:
             for lane in self._open_lanes()
             for call in lane.calls()
         ]
-        return sorted(found, key=lambda call: -float(str(call["age_seconds"])))
+        return sorted(calls, key=lambda call: -float(str(call["age_seconds"])))
 
     def healthy(self) -> tuple[bool, str]:
         """Return whether the process does its work, and a text about it."""
@@ -351,5 +351,5 @@ class Collector:
         """Return whether emitters and scrapers should come here, and the reason if not."""
         if self._stopping:
             return False, self._stopping
-        found = next(filter(None, (obstacle() for obstacle in self._obstacles)), "")
-        return (False, f"nobody can register: {found}") if found else (True, "ready")
+        problem = next(filter(None, (obstacle() for obstacle in self._obstacles)), "")
+        return (False, f"nobody can register: {problem}") if problem else (True, "ready")

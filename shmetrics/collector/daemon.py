@@ -87,10 +87,10 @@ class Faults:
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log an exception, as an asyncio exception handler."""
-        error, what = context.get("exception"), context["message"]
+        error, message = context.get("exception"), context["message"]
         kind = type(error).__name__
-        self._rate_limited.warning((what, kind), f"{what}: {kind}: {error}" if error else what)
-        log.debug("%s", what, exc_info=error)
+        self._rate_limited.warning((message, kind), f"{message}: {kind}: {error}" if error else message)
+        log.debug("%s", message, exc_info=error)
 
 
 def open_directory(config: Config) -> Directory:
@@ -141,7 +141,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
 
 def label_rules_of(config: Config) -> tuple[Rule, ...]:
     """Return the label rules of a configuration, in their order."""
-    return tuple(found.rule() for found in config.labels)
+    return tuple(section.rule() for section in config.labels)
 
 
 def oslo_metrics_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
@@ -150,13 +150,13 @@ def oslo_metrics_families(collector: Collector) -> dict[str, tuple[CallFamily, t
     Returns:
         Each family and its label names, by the family's name.
     """
-    found = {}
-    for definition in FAMILIES:
+    families = {}
+    for definition in (rpc.CLIENT, rpc.SERVER):
         family = collector.families.define(definition, owner_of(os.geteuid()))
         if isinstance(family, CallFamily):
             family.hold()
-            found[definition.name] = family, definition.label_names
-    return found
+            families[definition.name] = family, definition.label_names
+    return families
 
 
 class Daemon:

@@ -29,14 +29,14 @@ class Tracing:
             forwarding: passes spans on, and is closed with the rest.
         """
         self._forwarding = forwarding
-        has_others = bool(forwarding.forwarders)
+        has_forwarders = bool(forwarding.forwarders)
         pending = path.with_name(f"{path.name}.pending")
         self.traces = Traces(
-            path, limits, ended=forwarders.put if has_others else None, pending=pending
+            path, limits, ended=forwarding.put if has_forwarders else None, pending=pending
         )
         self.spans = Spans(self._take, self.traces.lane_ended, self._end)
         self._self_metrics = self_metrics
-        self._told: dict[tuple[str, str], int] = {}
+        self._counted: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
         """Write what waits, and then let it be passed on."""
@@ -48,40 +48,45 @@ class Tracing:
         self.close()
         self.count()
 
-    def _take(self, taken: SpanRecords) -> None:
+    def _take(self, span_records: SpanRecords) -> None:
         """Queue the spans of a drain, which are decoded by the thread that writes."""
-        self.traces.add(lambda: self.spans.events(taken), taken.n, len(taken.records))
+        self.traces.add(
+            lambda: self.spans.events(span_records), span_records.n, len(span_records.records)
+        )
 
     def count(self) -> None:
         """Add to the collector's counters what is new since the last call."""
+        metrics = self._self_metrics
         spans = {"buffer": self.spans.lost, "series_per_lane": self.spans.nameless}
         for reason, total in {**self.traces.lost(), **spans}.items():
-            self._self_metrics.spans_lost.labels(reason).inc(self._more("lost", reason, total))
+            metrics.spans_lost.labels(reason).inc(self._growth("lost", reason, total))
         for reason, total in self.traces.cut().items():
-            self._self_metrics.spans_cut.labels(reason).inc(self._more("cut", reason, total))
+            metrics.spans_cut.labels(reason).inc(self._growth("cut", reason, total))
         for limit, total in self.traces.expired().items():
-            self._self_metrics.traces_expired.labels(limit).inc(self._more("expired", limit, total))
-        self._self_metrics.trace_failures.inc(self._more("failures", total=self.traces.failures()))
-        self._self_metrics.traces_anew.inc(self._more("anew", total=self.traces.anew()))
-        self._self_metrics.clock_steps.inc(self._more("steps", total=self.spans.clock_steps))
-        for other in self._forwarders.forwarders:
-            to = other.name
-            self._self_metrics.forwarded.labels(to).inc(self._more("forwarded", to, other.sent))
-            self._self_metrics.forward_retries.labels(to).inc(
-                self._more("retries", to, other.retries)
+            metrics.traces_expired.labels(limit).inc(self._growth("expired", limit, total))
+        metrics.trace_failures.inc(self._growth("failures", total=self.traces.failures()))
+        metrics.traces_anew.inc(self._growth("anew", total=self.traces.anew()))
+        metrics.clock_steps.inc(self._growth("steps", total=self.spans.clock_steps))
+        for forwarder in self._forwarding.forwarders:
+            destination = forwarder.name
+            metrics.forwarded.labels(destination).inc(
+                self._growth("forwarded", destination, forwarder.sent)
             )
-            for reason, total in other.lost.copy().items():
-                more = self._more(to, reason, total)
-                self._self_metrics.forward_lost.labels(to, reason).inc(more)
+            metrics.forward_retries.labels(destination).inc(
+                self._growth("retries", destination, forwarder.retries)
+            )
+            for reason, total in forwarder.lost.copy().items():
+                growth = self._growth(destination, reason, total)
+                metrics.forward_lost.labels(destination, reason).inc(growth)
 
-    def _more(self, what: str, which: str = "", total: int = 0) -> int:
+    def _growth(self, kind: str, label: str = "", total: int = 0) -> int:
         """Return how much a total has grown since the last call.
 
         Args:
-            what: the kind of total.
-            which: its label value, if it has one.
+            kind: the kind of total.
+            label: its label value, if it has one.
             total: the total now.
         """
-        more = total - self._told.get((what, which), 0)
-        self._told[what, which] = total
-        return more
+        growth = total - self._counted.get((kind, label), 0)
+        self._counted[kind, label] = total
+        return growth
