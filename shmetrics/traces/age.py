@@ -32,6 +32,6 @@ def age_ns(db: sqlite3.Connection, boot_ns: int) -> int:
     then_ns, noted_ns = db.execute("SELECT boot_ns, age_ns FROM age").fetchone()
     # A clock that went back belongs to a later boot, which began boot_ns ago.
     passed_ns = boot_ns - then_ns if boot_ns >= then_ns else boot_ns
-    found: int = noted_ns + passed_ns
-    db.execute("UPDATE age SET boot_ns = ?, age_ns = ?", (boot_ns, found))
-    return found
+    now_age_ns: int = noted_ns + passed_ns
+    db.execute("UPDATE age SET boot_ns = ?, age_ns = ?", (boot_ns, now_age_ns))
+    return now_age_ns

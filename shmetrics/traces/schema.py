@@ -166,20 +166,20 @@ def _make(path: Path) -> None:
     """
     import sqlite3
 
-    made = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
-    made.touch(mode=0o600)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+    temporary.touch(mode=0o600)
     try:
-        connection = sqlite3.connect(made, isolation_level=None)
+        connection = sqlite3.connect(temporary, isolation_level=None)
         connection.execute("PRAGMA synchronous = OFF")  # there is nothing to lose yet
         connection.executescript(_SCHEMA)
         connection.close()
         if path.exists() and path.stat().st_size == 0:
-            made.replace(path)
+            temporary.replace(path)
         else:
             with contextlib.suppress(FileExistsError):  # another process was faster
-                path.hardlink_to(made)
+                path.hardlink_to(temporary)
     finally:
-        made.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def connect_to_read(path: Path) -> sqlite3.Connection:
@@ -214,28 +214,28 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     if version != VERSION:
         raise ForeignFile(f"{path}: trace store of version {version}, this is version {VERSION}")
     try:
-        (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        is_ours = _said(connection) == _said_at_first()
+        (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        is_ours = _definitions(connection) == _definitions_of_new_store()
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
             raise
-        found, is_ours = str(error), False
-    if found != "ok":
-        raise ForeignFile(f"{path}: damaged ({found})", is_damaged=True)
+        result, is_ours = str(error), False
+    if result != "ok":
+        raise ForeignFile(f"{path}: damaged ({result})", is_damaged=True)
     if not is_ours:
         raise ForeignFile(f"{path}: damaged (not its tables)", is_damaged=True)
 
 
-def _said(connection: sqlite3.Connection) -> list[tuple[str | None, ...]]:
+def _definitions(connection: sqlite3.Connection) -> list[tuple[str | None, ...]]:
     """Return the definitions of the database's tables."""
     return connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
 @functools.cache
-def _said_at_first() -> list[tuple[str | None, ...]]:
+def _definitions_of_new_store() -> list[tuple[str | None, ...]]:
     """Return the definitions that the tables of a new store have."""
     import sqlite3
 
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(_TABLES)
-        return _said(connection)
+        return _definitions(connection)

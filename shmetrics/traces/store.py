@@ -197,21 +197,21 @@ class TraceStore:
         traces, n_cut = assemble(events)
         if not traces:
             return
-        lost, stopped = self._written(traces)
+        lost, stopped = self._make_room_and_write(traces)
         self.counts.lost += lost
         self.counts.cut += n_cut
         if self._ended is not None:
             self._ended(stopped)
 
-    def _written(self, traces: Traces) -> tuple[int, list[Row]]:
+    def _make_room_and_write(self, traces: Traces) -> tuple[int, list[Row]]:
         """Make room for the rows and write them; return the same as _write()."""
         import sqlite3
 
         n_pages = _pages_of(traces)
         is_one = sum(map(len, traces.values())) == 1
-        most = self._budget.max_pages if is_one else self._budget.max_pages // BATCH_PART
+        max_pages = self._budget.max_pages if is_one else self._budget.max_pages // BATCH_PART
         for wanted in (n_pages, UNFORESEEN * n_pages + MORE_PAGES):
-            if wanted > most:
+            if wanted > max_pages:
                 raise NoRoom(f"{wanted} pages, of {self._budget.max_pages}")
             self._make_room(wanted)
             try:
@@ -271,8 +271,8 @@ class TraceStore:
         """Return the row of a span that is there: during a transaction no other process can remove
         it.
         """
-        found: Row = self._db.execute(_FIND, (n, id)).fetchone()
-        return found
+        row: Row = self._db.execute(_FIND, (n, id)).fetchone()
+        return row
 
     def _known(self, trace: bytes) -> tuple[int, int]:
         """Return the number of a trace, and how many spans it has. A new trace gets a number.
@@ -280,22 +280,22 @@ class TraceStore:
         Raises:
             sqlite3.Error: it cannot be read or written.
         """
-        found = self._db.execute("SELECT n, spans FROM traces WHERE id = ?", (trace,)).fetchone()
-        if found is None:
-            found = self._db.execute("INSERT INTO traces (id) VALUES (?)", (trace,)).lastrowid, 0
-        n, n_spans = found
+        numbers = self._db.execute("SELECT n, spans FROM traces WHERE id = ?", (trace,)).fetchone()
+        if numbers is None:
+            numbers = self._db.execute("INSERT INTO traces (id) VALUES (?)", (trace,)).lastrowid, 0
+        n, n_spans = numbers
         return n, n_spans
 
     def _kept(self, spans: Mapping[bytes, SpanRow], n: int, n_had: int) -> list[SpanRow]:
         """Return the rows that a trace may have: those it has already, and new ones up to the
         limit.
         """
-        most = self._limits.spans_per_trace
-        if n_had + len(spans) <= most:
+        max_spans = self._limits.spans_per_trace
+        if n_had + len(spans) <= max_spans:
             return list(spans.values())
         query = self._db.execute("SELECT id FROM spans WHERE trace = ?", (n,))
         new = spans.keys() - {id for (id,) in query}
-        beyond = set([id for id in spans if id in new][max(most - n_had, 0) :])
+        beyond = set([id for id in spans if id in new][max(max_spans - n_had, 0) :])
         return [row for id, row in spans.items() if id not in beyond]
 
     def lane_ended(self, lane: int) -> None:
@@ -372,21 +372,22 @@ class TraceStore:
         """Return the numbers of traces, by the rest of a statement."""
         return [n for (n,) in self._db.execute(f"SELECT n FROM traces {which}", values)]
 
-    def _drop(self, limit: str, some: Callable[[], Iterable[int]]) -> None:
+    def _drop(self, limit: str, find_some: Callable[[], Iterable[int]]) -> None:
         """Remove traces, as many in one transaction as the journal has room for, until there are
         none left.
 
         Args:
             limit: the limit that they exceed, for the count.
-            some: returns numbers of traces that have to go. It is called anew in each transaction:
-                the number of a trace that another process has removed may belong to a new one.
+            find_some: returns numbers of traces that have to go. It is called in each transaction,
+                because the number of a trace that another process has removed may belong to a new
+                one.
         """
-        begun = True
-        while begun:
-            begun, n_gone = False, 0
+        has_some = True
+        while has_some:
+            has_some, n_gone = False, 0
             with _Transaction(self._db):
-                for n in some():
-                    begun = True
+                for n in find_some():
+                    has_some = True
                     if not self._drop_one(n):
                         break
                     n_gone += 1

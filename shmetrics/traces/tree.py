@@ -79,16 +79,16 @@ def _first_of_circle(nodes: Mapping[bytes, Node], id: bytes) -> Node:
         seen[id] = len(seen)
         id = nodes[id].span.parent
     circle = list(seen)[seen[id] :]
-    return min((nodes[one] for one in circle), key=lambda node: _when(node.span))
+    return min((nodes[each] for each in circle), key=lambda node: _when(node.span))
 
 
 def walk(nodes: Iterable[Node]) -> Iterable[Node]:
     """Yield the nodes and all below, each before the ones that it called."""
-    left = list(nodes)[::-1]
-    while left:
-        node = left.pop()
+    stack = list(nodes)[::-1]
+    while stack:
+        node = stack.pop()
         yield node
-        left.extend(reversed(node.children))
+        stack.extend(reversed(node.children))
 
 
 def _when(span: StoredSpan) -> tuple[int, bytes]:

@@ -18,7 +18,7 @@ from shmetrics.traces.keeper import Keeper
 log = logging.getLogger(__name__)
 
 #: The most memory of what waits to be written. Beyond it, new events are lost, and counted.
-MOST_BYTES: Final = 64 * 1024 * 1024
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024
 #: The memory of an item that waits, beside its events: many lanes bring only a few spans each.
 WAITING_BYTES: Final = 512
 LANE_BYTES: Final = 64
@@ -56,14 +56,14 @@ class TraceWriter:
     def __init__(
         self,
         keeper: Keeper,
-        most_bytes: int = MOST_BYTES,
+        max_bytes: int = MAX_WAITING_BYTES,
         note: Callable[[int], None] = lambda n: None,
     ) -> None:
         """Begin the thread.
 
         Args:
             keeper: the trace store, which the thread takes over.
-            most_bytes: the most bytes that may wait; more is lost, and counted.
+            max_bytes: the most bytes that may wait; more is lost, and counted.
             note: called with the number of events that are queued and not written, whenever it
                 changes.
         """
@@ -71,7 +71,7 @@ class TraceWriter:
         self.failures = 0  # batches that were wrong in themselves
         self.unwritten = 0  # events in these batches
         self.keeper = keeper  # any thread may read its counts, only this thread may call it
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._waiting: deque[_WaitingEvents | _EndedLanes] = deque()
         self._waiting_bytes = 0
         self._pending = 0
@@ -79,7 +79,7 @@ class TraceWriter:
         self._changed = threading.Condition()
         self._is_closing = False
         self._is_busy = False
-        self._is_doubted = False
+        self._must_check = False
         self._expire_at = 0.0
         self._rate_limited = RateLimitedLog(log)
         self._thread = threading.Thread(target=self._run, name="shmetrics-traces", daemon=True)
@@ -115,7 +115,7 @@ class TraceWriter:
         """Take room for something that waits; without it, count n events as lost, and
         return False.
         """
-        if self._waiting_bytes + n_bytes > self._most_bytes:
+        if self._waiting_bytes + n_bytes > self._max_bytes:
             self.lost += n
             return False
         self._waiting_bytes += n_bytes
@@ -124,14 +124,14 @@ class TraceWriter:
     def look(self) -> None:
         """Let the store be checked before anything else, because a reader has met an error."""
         with self._changed:
-            self._is_doubted = True
+            self._must_check = True
             self._changed.notify_all()
 
     def settle(self, seconds: float) -> bool:
         """Wait until everything that was queued is written; return False if that took longer."""
         with self._changed:
             return self._changed.wait_for(
-                lambda: not (self._waiting or self._is_busy or self._is_doubted), timeout=seconds
+                lambda: not (self._waiting or self._is_busy or self._must_check), timeout=seconds
             )
 
     def close(self) -> None:
@@ -143,16 +143,16 @@ class TraceWriter:
 
     # ---- in the thread ----------------------------------------------------------------------
 
-    def _count_pending(self, more: int) -> None:
+    def _count_pending(self, growth: int) -> None:
         """Change the number of pending events, and note it."""
-        if more:
-            self._pending += more
+        if growth:
+            self._pending += growth
             self._note(self._pending)
 
     def _run(self) -> None:
         """Do everything that is queued, until close()."""
-        while (found := self._next()) is not None:
-            work, n = found
+        while (task := self._next()) is not None:
+            work, n = task
             self._do(work, n)
             with self._changed:
                 self._count_pending(-n)
@@ -163,17 +163,17 @@ class TraceWriter:
         with self._changed:
             self._is_busy = False
             self._changed.notify_all()
-            while (left := self._expire_at - time.monotonic()) > 0 and not (
-                self._waiting or self._is_doubted
+            while (wait_seconds := self._expire_at - time.monotonic()) > 0 and not (
+                self._waiting or self._must_check
             ):
                 if self._is_closing:
                     return None
-                self._changed.wait(left)
-            if left <= 0:  # even if much waits: else nothing would expire under load
+                self._changed.wait(wait_seconds)
+            if wait_seconds <= 0:  # even if much waits: else nothing would expire under load
                 return self._expire, 0
             self._is_busy = True
-            if self._is_doubted:
-                self._is_doubted = False
+            if self._must_check:
+                self._must_check = False
                 return Keeper.look, 0
             first = self._waiting.popleft()
             return (
@@ -202,12 +202,12 @@ class TraceWriter:
         their number.
         """
         batch, n_bytes = [first], first.n_bytes
-        while self._waiting and isinstance(more := self._waiting[0], _WaitingEvents):
-            n_bytes += more.n_bytes
+        while self._waiting and isinstance(following := self._waiting[0], _WaitingEvents):
+            n_bytes += following.n_bytes
             if n_bytes > BATCH_BYTES:
                 break
             self._waiting.popleft()
-            batch.append(more)
+            batch.append(following)
         self._waiting_bytes -= sum(events.n_bytes for events in batch)
         n = sum(events.n for events in batch)
         return lambda keeper: keeper.add(chain.from_iterable(each.make() for each in batch)), n

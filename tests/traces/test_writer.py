@@ -57,7 +57,7 @@ def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
 
 def test_what_cannot_wait_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
-    writer = TraceWriter(Keeper(path), most_bytes=2 * WAITING_BYTES + 100)
+    writer = TraceWriter(Keeper(path), max_bytes=2 * WAITING_BYTES + 100)
     begun, held = threading.Event(), threading.Event()
 
     def slow() -> list[object]:
@@ -80,7 +80,7 @@ def test_what_cannot_wait_is_counted(tmp_path: Path) -> None:
 
 def test_lanes_that_end_while_nothing_can_be_written_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
-    writer = TraceWriter(Keeper(path), most_bytes=2 * WAITING_BYTES + 9 * LANE_BYTES)
+    writer = TraceWriter(Keeper(path), max_bytes=2 * WAITING_BYTES + 9 * LANE_BYTES)
     begun, held = threading.Event(), threading.Event()
 
     def slow() -> list[SpanEvent]:
