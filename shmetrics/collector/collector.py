@@ -141,10 +141,10 @@ class Collector:
             self._unused = UnusedFamilies(
                 self.families, self._idle, lambda: self._monotonic_ns() / 1e9
             )
-            self.self_metrics.keep_in(self.families)
-            self.families.on_gone = self._gone
-            self.families.give_way = self._unused.give_way
-            self.store.make_way = self._unused.make_way
+            self.self_metrics.store_in(self.families)
+            self.families.on_removed = self._forget_families
+            self.families.remove_if_unused = self._unused.remove_if_unused
+            self.store.free_room = self._unused.free_room
         except StoreFull as error:
             self.store.close()
             raise StoreError(str(error)) from None
@@ -189,7 +189,7 @@ class Collector:
         """Count label values that were folded into a family's overflow series."""
         self.self_metrics.overflow.labels(family.definition.name).inc()
 
-    def _gone(self, parts: Sequence[Family]) -> None:
+    def _forget_families(self, parts: Sequence[Family]) -> None:
         """Forget families that were removed."""
         self.self_metrics.forget(parts)
         for family in parts:

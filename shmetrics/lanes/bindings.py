@@ -156,7 +156,7 @@ class Bindings:
         else:
             family = found
             family.hold()  # before the next line, which may let unused families go
-            self._self_metrics.foresee(family)
+            self._self_metrics.reserve_cells(family)
         self._lane_families.append(_LaneFamily(type, n_bounds, len(definition.label_names), family))
 
     def _refuse(self, refusal: Refusal) -> None:

@@ -56,9 +56,9 @@ class Families:
         self._on_overflow = on_overflow
         self._now = now
         self._label_rules = label_rules
-        self.give_way: Callable[[Family, int], bool] = lambda family, owner: False
+        self.remove_if_unused: Callable[[Family, int], bool] = lambda family, owner: False
         """Removes a family that is in the way of this owner's, if it may; returns if it did."""
-        self.on_gone: Callable[[Sequence[Family]], None] = lambda parts: None
+        self.on_removed: Callable[[Sequence[Family]], None] = lambda parts: None
         """Called with families that were removed, and with the exceptions that belonged to them."""
         self._by_name: dict[str, Family] = {}
         self._by_id: dict[int, Family] = {}
@@ -173,14 +173,14 @@ class Families:
         """
         limits = self.limits
         while owner != NOBODY and self._n_of[owner] >= limits.families_per_uid:
-            if not self.store.make_way(owner):
+            if not self.store.free_room(owner):
                 return Refusal(
                     "families_per_uid",
                     f"{definition.name}: uid {uid_of(owner)} has {limits.families_per_uid} "
                     "families already; see store.max_families_per_uid",
                 )
         while self.limited() >= limits.families:
-            if not self.store.make_way(None):
+            if not self.store.free_room(None):
                 return Refusal(
                     "families",
                     f"{definition.name}: there are {limits.families} families already; "
@@ -211,11 +211,11 @@ class Families:
         known = self._by_name.get(definition.name)
         if known is not None:
             found = self._agree(known, definition)
-            if isinstance(found, Family) or not self.give_way(known, owner):
+            if isinstance(found, Family) or not self.remove_if_unused(known, owner):
                 return found
         for name in sorted(sample_names(definition)):
             other = self._claimed.get(name)
-            if other is not None and not self.give_way(self._by_name[other], owner):
+            if other is not None and not self.remove_if_unused(self._by_name[other], owner):
                 return Refusal(
                     "conflict", f"{definition.name}: its sample {name} is one of {other}"
                 )
@@ -234,7 +234,7 @@ class Families:
             placed, chunk = family.place(part)
             entries += [_entry_of(family), placed]
             chunks.append(chunk)
-        self.store.afford(owner, sum(map(_size_of, made)), run.n)
+        self.store.check_share(owner, sum(map(_size_of, made)), run.n)
         reserved_bytes = self.store.reserved_bytes + sum(family.overflow_bytes for family in made)
         self.store.append(entries, run, reserved_bytes)
         self.store.reserved_bytes = reserved_bytes
@@ -263,7 +263,7 @@ class Families:
                     self._drop(part)
                 gone += parts
         finally:
-            self.on_gone(gone)
+            self.on_removed(gone)
 
     def _drop(self, family: Family) -> None:
         """Forget a family whose removal is in the log, and free its names and its cells."""

@@ -358,7 +358,7 @@ class Family:
             run = self._find_rows(rows, entries[0].size_bytes, owner)
         else:  # the row may be in a chunk that was made for another owner
             is_own = self._chunk_of(row).owner == owner
-            self._store.afford(owner, entries[0].size_bytes, 0 if is_own else self.width)
+            self._store.check_share(owner, entries[0].size_bytes, 0 if is_own else self.width)
         if run is not None:
             entry, chunk = self._place(row, run, owner)
             entries.insert(0, entry)
@@ -382,7 +382,7 @@ class Family:
         """
         while True:
             try:
-                self._store.afford(owner, log_bytes, rows * self.width)
+                self._store.check_share(owner, log_bytes, rows * self.width)
                 return self._store.find(rows * self.width)
             except StoreFull:
                 if rows == 1:

@@ -285,7 +285,7 @@ class Log:
 
     def rewrite(self) -> None:
         """Write what still counts to the other half, and go on there. Raises StoreFull."""
-        text, n = self.what_counts()
+        text, n = self.live_entries()
         if len(text) >= self.half_bytes:
             raise StoreFull(f"{self._path}: no room for more series; raise store.max_bytes")
         old = self._first
@@ -300,7 +300,7 @@ class Log:
         with contextlib.suppress(OSError):  # not every file system can free a part of a file
             self._map.madvise(mmap.MADV_REMOVE, old, self.half_bytes)
 
-    def what_counts(self) -> tuple[bytes, int]:
+    def live_entries(self) -> tuple[bytes, int]:
         """Return the bytes of the entries that still count, and their number."""
         kept: dict[tuple[int, int, int], bytes] = {}  # by kind, family, and row
         gone: set[int] = set()  # families; no other family gets their numbers

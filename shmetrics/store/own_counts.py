@@ -23,7 +23,7 @@ _rate_limited = RateLimitedLog(logging.getLogger(__name__))
 
 
 class StoredCounter:
-    """A counter of the collector's own. It counts once keep_in() has given it a place."""
+    """A counter of the collector's own. It counts once store_in() has given it a place."""
 
     def __init__(self, name: str, help: str, *label_names: str) -> None:
         """Begin without a place.
@@ -40,7 +40,7 @@ class StoredCounter:
         self._stored_in: tuple[Families, Family] | None = None
         self._cells: dict[tuple[str, ...], int] = {}
 
-    def keep_in(self, families: Families) -> None:
+    def store_in(self, families: Families) -> None:
         """Count in these families' store from now on, where earlier collectors have stopped.
 
         Raises:
@@ -96,7 +96,7 @@ class StoredCounter:
     def _storage(self) -> tuple[Families, Family]:
         """Return the families and the family in which it is kept.
 
-        Raises RuntimeError before keep_in().
+        Raises RuntimeError before store_in().
         """
         if self._stored_in is None:
             raise RuntimeError(f"{self._definition.name} is not kept anywhere yet")

@@ -143,12 +143,12 @@ class SelfMetrics:
         self._quota_limit = gauge("quota_limit", "How much of it there may be", "quota")
         self._quota_exceeded = counter("quota_exceeded", "What was refused because of it", "quota")
 
-    def keep_in(self, families: Families) -> None:
+    def store_in(self, families: Families) -> None:
         """Let the counters go on from what the store holds. Raises StoreFull."""
         for counter in self.counters:
-            counter.keep_in(families)
+            counter.store_in(families)
 
-    def foresee(self, family: Family) -> None:
+    def reserve_cells(self, family: Family) -> None:
         """Reserve the cells that count a family's losses, while there is room for them."""
         with contextlib.suppress(StoreFull):
             if isinstance(family, HistogramFamily) and family.exponential is not None:

@@ -108,7 +108,7 @@ class Store:
         self.reserved_bytes = 0
         """Bytes of the log that are kept free for overflow series that are not there yet."""
         self.shares = Shares()
-        self.make_way: Callable[[int | None], bool] = lambda owner: False
+        self.free_room: Callable[[int | None], bool] = lambda owner: False
         """Removes something unused of this owner, or of anybody for None; returns if it did."""
         self._extents = Extents()
         self._max_bytes_per_uid = max_bytes_per_uid
@@ -251,7 +251,7 @@ class Store:
         Cells keep their numbers, so that the undo entry is right there, too. Raises StoreFull.
         """
         shape = _Shape.of(len(memory))
-        text, _ = self.log.what_counts()
+        text, _ = self.log.live_entries()
         end = self._extents.end
         needed_bytes = len(text) + self.reserved_bytes + REMOVAL_BYTES
         if needed_bytes >= shape.half_bytes or end > shape.n_cells:
@@ -329,7 +329,7 @@ class Store:
     # ---- room -------------------------------------------------------------------------------
 
     def attempt(self, work: Callable[[], Result]) -> Result:
-        """Do some work that needs room, again and again while something unused can make way for it.
+        """Do some work that needs room, again and again while something unused can be removed for it.
 
         Raises:
             StoreFull: nothing can make way any more.
@@ -338,7 +338,7 @@ class Store:
             try:
                 return work()
             except StoreFull as full:
-                if not self.make_way(full.owner):
+                if not self.free_room(full.owner):
                     raise
 
     def find(self, n: int) -> CellRun:
@@ -400,7 +400,7 @@ class Store:
             self._allocate(self._fd, self._cells_ready, room)
             self._cells_ready += room
 
-    def afford(self, owner: int, log_bytes: int, cells: int) -> None:
+    def check_share(self, owner: int, log_bytes: int, cells: int) -> None:
         """Check that an owner's share has room for so much more.
 
         Raises:

@@ -58,7 +58,7 @@ class UnusedFamilies:
         """
         return all(not len(part) or self._idle.has_only_idle(part) for part in parts_of(family))
 
-    def make_way(self, owner: int | None) -> bool:
+    def free_room(self, owner: int | None) -> bool:
         """Remove some unused families to make room.
 
         Args:
@@ -83,7 +83,7 @@ class UnusedFamilies:
         self._owners_without_spent.add(owner)
         return False
 
-    def give_way(self, family: Family, owner: int) -> bool:
+    def remove_if_unused(self, family: Family, owner: int) -> bool:
         """Remove an unused family that contradicts the definition of another owner.
 
         Args:
