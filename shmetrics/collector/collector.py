@@ -226,9 +226,9 @@ class Collector:
         """Return a lane for a process that asks for one, or the reason why there is none."""
         return self._lanes.grant(peer, hello)
 
-    def ended(self, lane_id: int) -> bool:
+    def retire_ended(self, lane_id: int) -> bool:
         """Retire the lane of a process that has ended; return False if a process still holds it."""
-        return self._lanes.ended(lane_id)
+        return self._lanes.retire_ended(lane_id)
 
     def stop(self, reason: str) -> None:
         """Be not ready from now on, for this reason."""
@@ -243,7 +243,7 @@ class Collector:
             self._spans.close()
         self.store.close()
 
-    # ---- what is there ----------------------------------------------------------------------
+    # ---- answers ----------------------------------------------------------------------------
 
     def tables(self, native: bool = False) -> list[Table]:
         """Drain every lane, and return everything that there is to show, sorted by name; the
@@ -339,7 +339,7 @@ class Collector:
         """Return whether the process does its work, and a text about it."""
         return True, "draining"
 
-    def need(self, obstacle: Callable[[], str]) -> None:
+    def add_obstacle(self, obstacle: Callable[[], str]) -> None:
         """Ask one more function before the collector is ready.
 
         Args:

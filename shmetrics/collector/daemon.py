@@ -181,7 +181,7 @@ class Daemon:
             opened.callback(self._directory.close)
             kicks = self._open_kicks()
             opened.callback(kicks.close)
-            deaths = LoopDeaths(self._loop, self._ended)
+            deaths = LoopDeaths(self._loop, self._retire_ended)
             opened.callback(deaths.close)
             settings = settings_of(config, self._directory.lanes)
             self._tracing = tracing = self._open_tracing(self_metrics)
@@ -205,7 +205,7 @@ class Daemon:
                 opened.callback(self._open_oslo_metrics(self_metrics).close)
             self._registration = self._open_registration(self_metrics)
             opened.callback(self._registration.close)
-            self.collector.need(self._registration.obstacle)
+            self.collector.add_obstacle(self._registration.obstacle)
             self._opened = opened.pop_all()
 
     def _open_kicks(self) -> Kicks:
@@ -245,7 +245,7 @@ class Daemon:
             config.socket_access(),
             admission.refusal,
             self.collector.grant,
-            self._ended,
+            self._retire_ended,
             lambda result: self_metrics.registrations.labels(result).inc(),
             encode(label_rules_of(self._config), TEXT_MAX_BYTES),
         )
@@ -263,14 +263,14 @@ class Daemon:
         listener.start(self._loop)
         return listener
 
-    def _ended(self, lane_id: int, tries: int = 10) -> None:
+    def _retire_ended(self, lane_id: int, tries: int = 10) -> None:
         """Retire the lane of a process that has ended.
 
         The kernel reports a death just before it closes the files that the process had mapped, so
         this is tried again for a while.
         """
-        if not self.collector.ended(lane_id) and tries:
-            self._loop.call_later(0.01, self._ended, lane_id, tries - 1)
+        if not self.collector.retire_ended(lane_id) and tries:
+            self._loop.call_later(0.01, self._retire_ended, lane_id, tries - 1)
 
     @property
     def url(self) -> str:

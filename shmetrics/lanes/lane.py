@@ -103,9 +103,9 @@ class Lane:
         self._boot = store.boot_of(file.clock)
         self._is_of_this_boot = self._boot == store.boot
         self_metrics.tally(self._drain)
-        families.exemplars.keep_from(self._drain)
+        families.exemplars.attach_to(self._drain)
         if spans is not None:
-            spans.keep_from(self._drain)
+            spans.attach_to(self._drain)
         quarantined = self._drain.reported(_drain.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
         self.bindings = Bindings(self.owner, self._drain, families, gauges, self_metrics)

@@ -109,7 +109,7 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._lanes)
 
-    # ---- coming -----------------------------------------------------------------------------
+    # ---- making and opening -----------------------------------------------------------------
 
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
         """Make a lane for a process that asks for one.
@@ -231,7 +231,7 @@ class Lanes:
                     path.name, f"{path}: not a lane that can be drained ({text}); set aside"
                 )
 
-    # ---- working ----------------------------------------------------------------------------
+    # ---- draining ---------------------------------------------------------------------------
 
     def drain_all(self) -> None:
         """Drain every lane once.
@@ -310,7 +310,7 @@ class Lanes:
                 self._quarantine(lane, "grown")
         self._files.cut_back()
 
-    # ---- going ------------------------------------------------------------------------------
+    # ---- retiring ---------------------------------------------------------------------------
 
     def retire_abandoned(self) -> None:
         """Retire every lane whose process is gone, and try again what could not be done before."""
@@ -322,7 +322,7 @@ class Lanes:
         self._files.prune()
         self._quota.undrained = self._files.undrained()
 
-    def ended(self, lane_id: int) -> bool:
+    def retire_ended(self, lane_id: int) -> bool:
         """Retire the lane of a process that has ended.
 
         Returns:

@@ -86,7 +86,7 @@ class Spans:
         """Return how often the wall clock was set between two drains that brought spans."""
         return self._clock.steps
 
-    def keep_from(self, drain: _drain.LaneDrain) -> None:
+    def attach_to(self, drain: _drain.LaneDrain) -> None:
         """Let a lane's drain put the lane's spans into the buffer from now on."""
         drain.keep_spans(self._buffer)
 

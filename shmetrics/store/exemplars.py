@@ -32,7 +32,7 @@ class Exemplars:
         self._snapshot = _NONE
         self._displaced = 0
 
-    def keep_from(self, drain: _drain.LaneDrain) -> None:
+    def attach_to(self, drain: _drain.LaneDrain) -> None:
         """Keep the exemplars that this lane's drain brings."""
         if self._table is not None:
             drain.keep_exemplars(self._table)

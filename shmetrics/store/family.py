@@ -434,7 +434,7 @@ class Family:
             raise LookupError(f"{self.definition.name}: row {row} has no series")
         return values
 
-    # ---- series that go ---------------------------------------------------------------------
+    # ---- removing series --------------------------------------------------------------------
 
     def hold(self) -> None:
         """Keep the family from being removed, until release() is called as often."""

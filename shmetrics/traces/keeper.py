@@ -90,7 +90,7 @@ class Keeper:
         if store is not None:
             store.close()
 
-    # ---- what is done with the store --------------------------------------------------------
+    # ---- using the store --------------------------------------------------------------------
 
     def add(self, events: Iterable[SpanEvent]) -> None:
         """Write events to the store, or count them as lost."""
@@ -161,7 +161,7 @@ class Keeper:
                 raise
             work(self._opened())
 
-    # ---- the store itself -------------------------------------------------------------------
+    # ---- opening the store ------------------------------------------------------------------
 
     def _may_look(self) -> bool:
         """Close the store, so that it is checked when it is opened.

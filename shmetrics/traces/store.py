@@ -181,7 +181,7 @@ class TraceStore:
         """Return the age of the store, by a clock that nobody can set."""
         return self._boot_ns() - self._born_ns
 
-    # ---- what comes in ----------------------------------------------------------------------
+    # ---- writing ----------------------------------------------------------------------------
 
     def add(self, events: Iterable[SpanEvent]) -> None:
         """Write events: all of them or none. Some of them may have been written before.
@@ -321,7 +321,7 @@ class TraceStore:
         age_ns = self._age_ns()
         self._change(_SUM_UP, [(age_ns, n) for n in traces])
 
-    # ---- what goes --------------------------------------------------------------------------
+    # ---- removing ---------------------------------------------------------------------------
 
     def expire(self) -> None:
         """Remove the oldest traces beyond the limits, and make the file smaller if much of it is

@@ -74,7 +74,7 @@ class Traces:
         if self._pending is not None:
             self._pending.close()
 
-    # ---- what comes in ----------------------------------------------------------------------
+    # ---- writing ----------------------------------------------------------------------------
 
     def add(self, events: Callable[[], Iterable[SpanEvent]], n: int, n_bytes: int) -> None:
         """Queue events to be written.
@@ -121,7 +121,7 @@ class Traces:
         self._pending = Pending(self._pending_path)
         return TraceWriter(self._keeper, note=self._pending.note)
 
-    # ---- what became of it ------------------------------------------------------------------
+    # ---- counts -----------------------------------------------------------------------------
 
     def lost(self) -> dict[str, int]:
         """Return the starts and stops that could not be kept, and the spans beyond what a trace may
@@ -170,7 +170,7 @@ class Traces:
             return False
         return self._writer.settle(seconds) and self._keeper.is_open
 
-    # ---- what is asked ----------------------------------------------------------------------
+    # ---- questions --------------------------------------------------------------------------
 
     def find(self, query: Query) -> list[Trace]:
         """Return the traces that a query asks for. Raises sqlite3.Error."""
