@@ -206,7 +206,7 @@ class Families:
         """Return the family that has this definition already, or a refusal if it contradicts
         another one.
 
-        An unused family of another user gives way. None means that all names are free.
+        An unused family of another user is removed for it. None means that all names are free.
         """
         known = self._by_name.get(definition.name)
         if known is not None:

@@ -345,7 +345,7 @@ class Family:
     def _try_to_append(self, values: tuple[str, ...], owner: int) -> int:
         """Make a series in the store; return its row.
 
-        Raises StoreFull if something has to make way.
+        Raises StoreFull if something has to be removed for it.
         """
         row, rows = self._next_row(values)
         created = self._now()

@@ -329,10 +329,10 @@ class Store:
     # ---- room -------------------------------------------------------------------------------
 
     def attempt(self, work: Callable[[], Result]) -> Result:
-        """Do some work that needs room, again and again while something unused can be removed for it.
+        """Do work that needs room, again and again while something unused can be removed for it.
 
         Raises:
-            StoreFull: nothing can make way any more.
+            StoreFull: nothing more can be removed for it.
         """
         while True:
             try:
