@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 #: The pause before the next try to open a store that could not be opened.
 RETRY_SECONDS: Final = 10.0
 #: The shortest time between two checks of the whole file.
-LOOK_SECONDS: Final = 10.0
+CHECK_SECONDS: Final = 10.0
 #: Starts and stops in one transaction; each takes one to ten objects in memory.
 BATCH_EVENTS: Final = 4096
 
@@ -76,7 +76,7 @@ class Keeper:
         self._monotonic = monotonic
         self._store: TraceStore | None = None
         self._known: os.stat_result | None = None  # the last file that was a store of ours
-        self._retry_at = self._look_at = 0.0
+        self._retry_at = self._check_at = 0.0
         self._rate_limited = RateLimitedLog(log)
 
     @property
@@ -127,9 +127,9 @@ class Keeper:
         """Remove what is too old or too much, and notice if the file is gone."""
         self._try(lambda store: store.expire())
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Check the whole file, because a reader has met an error."""
-        if self._may_look():
+        if self._close_to_check():
             self._try(lambda store: None)
 
     def _try(self, work: Callable[[TraceStore], None]) -> None:
@@ -157,21 +157,21 @@ class Keeper:
         try:
             work(self._opened())
         except (sqlite3.DatabaseError, OSError) as error:
-            if "locked" in str(error) or not self._may_look():
+            if "locked" in str(error) or not self._close_to_check():
                 raise
             work(self._opened())
 
     # ---- opening the store ------------------------------------------------------------------
 
-    def _may_look(self) -> bool:
+    def _close_to_check(self) -> bool:
         """Close the store, so that it is checked when it is opened.
 
         Returns:
-            False if the last check was less than `LOOK_SECONDS` ago; then nothing is done.
+            False if the last check was less than `CHECK_SECONDS` ago; then nothing is done.
         """
-        if self._monotonic() < self._look_at:
+        if self._monotonic() < self._check_at:
             return False
-        self._look_at = self._monotonic() + LOOK_SECONDS
+        self._check_at = self._monotonic() + CHECK_SECONDS
         self.close()
         return True
 

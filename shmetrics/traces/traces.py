@@ -196,7 +196,7 @@ class Traces:
         except sqlite3.DatabaseError as error:
             if str(error) in PATIENCE:
                 raise
-            self._writer.look()
+            self._writer.check()
             self._writer.settle(SETTLE_SECONDS)
             return self._asked(question)
 

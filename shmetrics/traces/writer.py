@@ -121,7 +121,7 @@ class TraceWriter:
         self._waiting_bytes += n_bytes
         return True
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Let the store be checked before anything else, because a reader has met an error."""
         with self._changed:
             self._must_check = True
@@ -174,7 +174,7 @@ class TraceWriter:
             self._is_busy = True
             if self._must_check:
                 self._must_check = False
-                return Keeper.look, 0
+                return Keeper.check, 0
             first = self._waiting.popleft()
             return (
                 self._batch(first) if isinstance(first, _WaitingEvents) else (self._lanes(first), 0)

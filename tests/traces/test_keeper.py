@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics.traces.keeper import LOOK_SECONDS, RETRY_SECONDS, Keeper
+from shmetrics.traces.keeper import CHECK_SECONDS, RETRY_SECONDS, Keeper
 from shmetrics.traces.reader import Query, Reader
 from shmetrics.traces.store import Limits, TraceStore
 from shmetrics.traces.traces import Traces
@@ -138,7 +138,7 @@ def test_one_damaged_store_is_kept_aside_and_no_more(
         kept.add(100)
         harm(kept.path)
         kept.add()
-        kept.now += LOOK_SECONDS
+        kept.now += CHECK_SECONDS
     assert kept.keeper.anew == 3
     names = {file.name for file in kept.path.parent.iterdir()}
     assert names == {"traces.db", "traces.db.damaged"}
@@ -150,7 +150,7 @@ def test_what_is_no_store_of_ours_is_kept_aside_each(kept: Kept) -> None:
         kept.path.unlink()
         kept.path.write_text(f"text {number}" * 1000)
         kept.add()
-        kept.now += LOOK_SECONDS
+        kept.now += CHECK_SECONDS
         (aside,) = kept.path.parent.glob("traces.db.2*")
         assert aside.read_text().startswith(f"text {number}")
         aside.rename(kept.path.with_name(f"looked at {number}"))
@@ -170,9 +170,9 @@ def test_garbage_anywhere_ends_neither_writing_nor_reading(
             file.seek(int(place * path.stat().st_size))
             file.write(os.urandom(n))
         kept.add()
-        kept.keeper.look()
-        kept.now += LOOK_SECONDS
-        kept.keeper.look()
+        kept.keeper.check()
+        kept.now += CHECK_SECONDS
+        kept.keeper.check()
         added = kept.add()
         assert kept.found()[-1:] == added
         reader = Reader(path)
@@ -267,7 +267,7 @@ def test_errors_of_a_disk_are_tried_again_once_and_looked_into_now_and_then(
     for _ in range(100):
         keeper.add(whole(1))
     assert (opened, keeper.lost) == (2, {"not_written": 200})
-    now[0] += LOOK_SECONDS
+    now[0] += CHECK_SECONDS
     fails = 1
     keeper.add(whole(2))
     assert (opened, keeper.lost, keeper.anew) == (3, {"not_written": 200}, 0)
@@ -298,8 +298,8 @@ def test_two_who_have_it_open_agree_on_the_new_one(tmp_path: Path) -> None:
     first.add(100)
     second.add()
     overwritten(path)
-    first.keeper.look()
-    second.keeper.look()
+    first.keeper.check()
+    second.keeper.check()
     first.keeper.add(whole(1, trace=500))
     second.keeper.add(whole(1, trace=501))
     assert sorted(first.found()) == [id_of(500), id_of(501)]
