@@ -53,6 +53,7 @@ class WebCounts(Counts):
     """Counts what the web server reports, in the collector's metrics about itself."""
 
     def __init__(self, self_metrics: SelfMetrics) -> None:
+        """Count into these metrics."""
         self._self_metrics = self_metrics
 
     def scraped(self, seconds: float, size_bytes: int) -> None:

@@ -52,6 +52,7 @@ class LoopDeaths(Deaths):
         self._loop.add_reader(pidfd, self._died, lane_id)
 
     def _died(self, lane_id: int) -> None:
+        """Stop watching a process that has ended, and report it."""
         self.forget(lane_id)
         self._on_death(lane_id)
 

@@ -124,9 +124,11 @@ class LoopKicks(Kicks):
         os.close(self._watches)
 
     def _listen(self) -> None:
+        """Let the loop begin a round when a kick comes."""
         self._loop.add_reader(self._epoll.fileno(), self._round)
 
     def _round(self) -> None:
+        """Handle the kicks that are there, and rest for as long as that took."""
         began = self._loop.time()
         for fd, _ in self._epoll.poll(0, BATCH):
             if fd == self._watches:
@@ -138,6 +140,7 @@ class LoopKicks(Kicks):
         self._resting = self._loop.call_later(max(took, PAUSE_SECONDS), self._listen)
 
     def _heed_files(self, modified: list[int]) -> None:
+        """Handle the kicks of modified files; after lost reports, those of all files."""
         certain = set(modified)
         for watch in list(self._files) if _drain.WATCH_OVERFLOW in certain else certain:
             heed = self._files.get(watch)
@@ -183,6 +186,12 @@ class Kick:
         return fd
 
     def _kicked(self, for_certain: bool) -> None:
+        """Handle one kick, and stop watching after too many for nothing.
+
+        Args:
+            for_certain: whether there was a kick for certain; only such a kick counts as one for
+                nothing.
+        """
         if self._heed():
             self._idle = 0
         elif for_certain:
@@ -192,6 +201,7 @@ class Kick:
             self._on_mute()
 
     def _mute(self) -> None:
+        """Stop watching the file and the eventfd."""
         if self._watch is not None:
             self._kicks.forget(self._watch)
         if self._eventfd is not None:

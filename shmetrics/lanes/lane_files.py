@@ -297,8 +297,8 @@ class LaneFiles:
     def remove(self, path: Path, size_bytes: int = 0) -> None:
         """Remove a lane's files, or one file of another kind.
 
-        If the lane's own file cannot be removed, N.json and the ledger stay as well: whoever opens
-        the lane again finds its owner, and nothing to count twice.
+        If the lane's own file cannot be removed, N.json and the ledger stay as well. Then a
+        collector that opens the lane again finds its owner, and nothing to count twice.
 
         Args:
             path: the file.

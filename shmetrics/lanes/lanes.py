@@ -107,6 +107,7 @@ class Lanes:
         return max((lane.bindings.n_families for lane in self), default=0)
 
     def __len__(self) -> int:
+        """Return the number of lanes."""
         return len(self._lanes)
 
     # ---- making and opening -----------------------------------------------------------------
@@ -291,11 +292,13 @@ class Lanes:
         return n_definitions
 
     def _quarantine(self, lane: Lane, reason: str, for_good: bool = True) -> None:
+        """Quarantine a lane, and log it."""
         lane.quarantine(reason.partition(":")[0], for_good)
         text = f"breaks the contract ({reason}) and is read no more"
         self._warn(lane.lane_id, lane.owner, text)
 
     def _warn(self, lane_id: int, owner: Owner, text: str) -> None:
+        """Log a warning about a lane, with a limited rate."""
         lane = f"lane {lane_id} of {owner.process} (pid {owner.pid}, uid {owner.uid})"
         self._self_metrics.rate_limited.warning((lane_id, text), f"{lane} {text}", owner.uid)
 

@@ -60,6 +60,7 @@ _HISTOGRAM_SUFFIXES = ("_bucket", "_count", "_sum", "_created")
 
 
 def _names(name: str, *suffixes: str) -> set[str]:
+    """Return the name with each suffix, and without any."""
     return {name, *(name + suffix for suffix in suffixes)}
 
 

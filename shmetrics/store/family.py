@@ -7,8 +7,8 @@ of a removed series is used again, the lowest first; its cells are zeroed before
 next series. A chunk without series is given back, and leaves a gap among the rows until another
 chunk takes its place.
 
-Everything in the store is counted as somebody's: a series as that of the user whose process brought
-it, and a row without a series as that of the owner for whom its chunk was made.
+Everything in the store has an owner. A series counts for the user whose process brought it, and a
+row without a series for the owner for whom its chunk was made.
 """
 
 from __future__ import annotations

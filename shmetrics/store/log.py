@@ -76,6 +76,7 @@ class StoreFull(Exception):
     """
 
     def __init__(self, text: str, owner: int | None = None) -> None:
+        """Begin with one line of text, and the owner whose share is full."""
         super().__init__(text)
         self.owner = owner
 
@@ -197,6 +198,7 @@ class Log:
         return int(end)
 
     def _set_end(self, end: int) -> None:
+        """Write the end of the log."""
         _NUMBER.pack_into(self._map, self._end_at, end)
 
     @property

@@ -55,14 +55,17 @@ class Series:
 
 
 def _no_numbers() -> npt.NDArray[np.float64]:
+    """Return an empty column."""
     return np.empty(0)
 
 
 def _no_buckets() -> npt.NDArray[np.uint64]:
+    """Return an empty table of buckets."""
     return np.empty((0, 1), np.uint64)
 
 
 def _no_exemplars() -> npt.NDArray[np.void]:
+    """Return no exemplars."""
     return np.empty(0, EXEMPLAR)
 
 

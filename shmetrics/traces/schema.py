@@ -105,6 +105,7 @@ class ForeignFile(Exception):
     """
 
     def __init__(self, text: str, is_damaged: bool = False) -> None:
+        """Begin with one line of text, and whether the file was a trace store of this version."""
         super().__init__(text)
         self.is_damaged = is_damaged
 
