@@ -41,8 +41,9 @@ log = logging.getLogger(__name__)
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a file out of the way without losing it: its new name has the time, and a number if
-    need be.
+    """Rename a file out of the way without losing it.
+
+    The new name ends in the time, and in a number if that name is taken.
 
     Returns:
         The new path.
@@ -216,8 +217,9 @@ class Collector:
         self._unused.check()
 
     def drain(self) -> None:
-        """Drain every lane once: afterwards, everything published before the call is in the
-        store.
+        """Drain every lane once.
+
+        Afterwards, everything that was published before the call is in the store.
         """
         with self.self_metrics.drain_seconds.time():
             self._lanes.drain_all()
@@ -246,8 +248,9 @@ class Collector:
     # ---- answers ----------------------------------------------------------------------------
 
     def tables(self, native: bool = False) -> list[Table]:
-        """Drain every lane, and return everything that there is to show, sorted by name; the
-        collector's metrics about itself come last.
+        """Drain every lane, and return everything that there is to show.
+
+        The tables are sorted by name; the collector's metrics about itself come last.
 
         Args:
             native: whether histograms have their exponential buckets, too.
@@ -314,8 +317,9 @@ class Collector:
         }
 
     def calls(self) -> list[dict[str, object]]:
-        """Drain every lane, and return one dictionary per open call, for JSON; the oldest call
-        first.
+        """Drain every lane, and return one dictionary per open call, for JSON.
+
+        The oldest call comes first.
         """
         self.drain()  # so that the labels of the newest calls are known
         now_ns = self._monotonic_ns()

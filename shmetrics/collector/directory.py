@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 
 
 def half_of_file_system(path: Path) -> int:
-    """Return half the size of the file system, in bytes: the default limit of lanes, as others use
-    it too.
+    """Return half the size of the file system, in bytes.
+
+    This is the default limit of lanes, because others use the file system, too.
     """
     status = os.statvfs(path)
     return status.f_blocks * status.f_frsize // 2

@@ -26,8 +26,7 @@ def notify(state: str) -> None:
 
 
 def beat_seconds() -> float | None:
-    """Return the seconds between two WATCHDOG=1, or None if the service manager has no watchdog for
-    us.
+    """Return the seconds between two WATCHDOG=1, or None without a watchdog.
 
     It is a third (`BEATS`) of the time after which the manager restarts a silent service.
     """

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces in the collector: spans go from the lanes into the trace store and on to other engines,
-and what becomes of them is counted.
+"""Traces in the collector: from the lanes into the trace store, and on to other engines.
+
+What becomes of spans on this way is counted here.
 """
 
 from __future__ import annotations

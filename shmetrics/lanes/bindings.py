@@ -143,7 +143,7 @@ class Bindings:
             self._lane_families.append(_LaneFamily(type, n_bounds, 0, None))
             return
         definition = decode_definition(type, n_bounds, payload)
-        if type == layout.TYPE_SPANS:  # spans are no metric, and have no family of the node
+        if type == layout.TYPE_SPANS:  # spans are no metric: the node has no family for them
             self._lane_families.append(
                 _LaneFamily(type, n_bounds, len(definition.label_names), None)
             )
@@ -202,7 +202,7 @@ class Bindings:
             )
 
     def _span_labels(self, values: tuple[str, ...]) -> SpanLabels:
-        """Return the labels that the spans of one series share, each cut to the longest label
+        """Return the labels that the spans of one series share, cut to the longest length
         allowed.
         """
         if len(values) != len(SpanLabels._fields):
@@ -249,9 +249,7 @@ class Bindings:
             self._fold(id, family, values)
 
     def _fold(self, id: int, family: Family, values: tuple[str, ...]) -> None:
-        """Count a series that is folded into the overflow series, once, and log which limit it
-        exceeds.
-        """
+        """Count a series that is folded into the overflow series, once, and log the limit."""
         if not self._report_once(self._self_metrics.overflow.cell(family.definition.name)):
             return  # an earlier collector has logged it
         limits, name = self._families.limits, family.definition.name

@@ -196,9 +196,7 @@ class Lane:
             self._self_metrics.quarantined.labels(reason).inc()
 
     def _cell_of(self, reason: str) -> int:
-        """Return the cell that counts quarantines of a reason, or -1 if the store has no room for
-        it.
-        """
+        """Return the cell that counts quarantines of a reason; -1 if the store has no room."""
         try:
             return self._self_metrics.quarantined.cell(reason)
         except StoreFull:

@@ -46,15 +46,20 @@ BROKEN = ".broken"
 MOST_BROKEN = 8  # kept, beside those that a process still holds
 MOST_TRIED = 64  # files that are tried again in one tick
 MAX_OWNER_BYTES = 4096
-SLACK_BYTES = 64 * 1024  # more than the file's size that a file system may take for itself
+SLACK_BYTES = 64 * 1024  # that a file system may take beyond the size of a file
 
 # Ids count up from 1, and 200 lanes a second would take 150,000 years to more digits.
 _OURS = re.compile(r"[1-9][0-9]{0,14}\.(lane|json|ledger|new|broken)")
 
 
 class Sizes(NamedTuple):
-    """The sizes of the parts of a new lane: records of the ring, bytes, 8-byte cells, slots for
-    calls.
+    """The sizes of the parts of a new lane.
+
+    Attributes:
+        records: the slots of the ring, a power of two.
+        dictionary_bytes: the room for definitions.
+        cells: the 8-byte cells for totals.
+        calls: the slots for open calls.
     """
 
     records: int = layout.DEFAULT_RECORDS
@@ -320,8 +325,9 @@ class LaneFiles:
         self._stuck.pop(path, None)
 
     def set_aside(self, path: Path) -> bool:
-        """Rename a lane that cannot be opened to N.broken, and tell its emitter to register again,
-        because nobody reads what it records there.
+        """Rename a lane that cannot be opened to N.broken.
+
+        Its emitter is told to register again, because nobody reads what it records there.
 
         Returns:
             Whether the file could be renamed.

@@ -143,9 +143,7 @@ class Lanes:
         return Granted(lane_id, lane_fd, kick_fd)
 
     def _eventfd(self, lane_id: int, hello: Hello) -> int | None:
-        """Return the descriptor for kicks if the process speaks protocol 1; None in later
-        protocols.
-        """
+        """Return the descriptor for kicks in protocol 1; None in later protocols."""
         return self._kick_of[lane_id].eventfd() if hello.protocol == WITH_EVENTFD else None
 
     def obstacle(self) -> str:
@@ -155,8 +153,9 @@ class Lanes:
         return excess.text if excess is not None else self._files.obstacle(size_bytes)
 
     def _sizes(self, wanted_records: int) -> Sizes:
-        """Return the sizes of a lane with the number of records that a process wants: a power of
-        two between `MIN_RECORDS` and the setting; 0 stands for the setting.
+        """Return the sizes of a lane with the number of records that a process wants.
+
+        That is a power of two between `MIN_RECORDS` and the setting; 0 stands for the setting.
         """
         sizes = self._settings.sizes
         if not wanted_records:
@@ -245,9 +244,7 @@ class Lanes:
             definitions_left -= self._drain_lane(lane, max(FEW_DEFINITIONS, most))
 
     def catch_up(self) -> None:
-        """Drain every lane once after a start, with as many definitions as one lane may
-        well have.
-        """
+        """Drain every lane once after a start, with many definitions of each lane."""
         for lane in self:
             self._drain_lane(lane, DEFINITIONS_PER_PASS)
 
@@ -271,9 +268,7 @@ class Lanes:
         self._warn(lane_id, owner, "kicks for nothing, and is drained at ticks only")
 
     def _drain_lane(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
-        """Drain one lane, and quarantine it if that fails; return the number of definitions
-        read.
-        """
+        """Drain one lane, or quarantine it; return the number of definitions that were read."""
         if lane.state is LaneState.QUARANTINED:
             return 0
         n_definitions = 0

@@ -76,9 +76,7 @@ class Spans:
 
     @property
     def lost(self) -> int:
-        """Return the number of starts and stops that the buffer between two drains had no
-        room for.
-        """
+        """Return the number of starts and stops for which the buffer had no room."""
         return self._buffer.lost
 
     @property

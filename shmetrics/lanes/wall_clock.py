@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wall clock beside the monotonic clock: a span's stamp is of the one, its time of the
-other.
+"""The wall clock beside the monotonic clock, which cannot be set.
+
+A lane's stamps are of the monotonic clock, and the times of spans are of the wall clock.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ class WallClock:
         self._ahead_ns: int | None = None
 
     def now(self) -> Now:
-        """Return the moment by both clocks, and count a step if the wall clock was set since the
-        last call.
+        """Return the moment by both clocks.
+
+        It counts a step if the wall clock was set since the last call.
         """
         before_ns = time.monotonic_ns()
         unix_ns = time.time_ns()

@@ -53,8 +53,7 @@ class Buckets:
         return self.scale.place(value)
 
     def classic(self, counts: CountArray) -> CountArray:
-        """Return the classic buckets, each without those below it: (rows, classic bounds + 1),
-        uint64.
+        """Return the classic buckets, each alone: (rows, classic bounds + 1), uint64.
 
         The last column has the values above the highest bound.
         """
@@ -85,9 +84,7 @@ class Buckets:
 
 
 def _ends(fine: Sequence[float], bounds: Sequence[float]) -> array[int]:
-    """Return the interval at which each bucket ends, and one more end for the values above all
-    bounds.
-    """
+    """Return the interval at which each bucket ends; the last end is that of all intervals."""
     return array("I", [*(bisect_left(fine, bound) + 1 for bound in bounds), len(fine) + 1])
 
 

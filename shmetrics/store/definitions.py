@@ -24,9 +24,7 @@ _LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*\Z")
 
 
 class Refusal(NamedTuple):
-    """The refusal of a definition: a reason, which is a label value, and one line of text for
-    people.
-    """
+    """The refusal of a definition: a reason, which is a label value, and one line for people."""
 
     reason: str
     text: str
@@ -92,9 +90,7 @@ def check(definition: Definition) -> Refusal | None:
 
 
 def _check_bounds(definition: Definition) -> Refusal | None:
-    """Return a refusal if the bounds are not finite and rising, or too many for the type, else
-    None.
-    """
+    """Return a refusal if the bounds are too many, not finite or not rising, else None."""
     bounds = definition.bounds
     has_buckets = definition.type in (layout.TYPE_HISTOGRAM, layout.TYPE_CALLS)
     if (bounds and not has_buckets) or len(bounds) > MAX_BOUNDS:

@@ -74,9 +74,7 @@ def covering(bounds: tuple[float, ...]) -> ExponentialBounds | None:
 
 
 def _between(schema: int, low: int, high: int) -> ExponentialBounds:
-    """Return the bounds from 2**low to 2**high, or a little beyond where the schema has
-    none there.
-    """
+    """Return the bounds from 2**low to 2**high, or a little beyond in coarse schemas."""
     if schema >= 0:
         return ExponentialBounds(schema, low << schema, ((high - low) << schema) + 1)
     first, last = low >> -schema, min(-(-high >> -schema), 1023 >> -schema)

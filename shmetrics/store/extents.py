@@ -21,9 +21,7 @@ class Extents:
         return self.end - sum(self._sizes)
 
     def find(self, n: int) -> int:
-        """Return the first cell of n free cells in a row: in the lowest run that is long enough, or
-        at the end.
-        """
+        """Return the first of n free cells in a row: in the lowest free run, or at the end."""
         for first, size in zip(self._firsts, self._sizes, strict=True):
             if size >= n:
                 return first

@@ -135,8 +135,9 @@ class Families:
             return Refusal(reason, str(full))
 
     def define_own(self, definition: Definition, is_limited: bool = True) -> Family:
-        """Return a family of the collector's own, which no emitter can define, and make it if it is
-        new.
+        """Return a family of the collector's own, and make it if it is new.
+
+        No emitter can define a family with its name.
 
         Args:
             definition: its definition.
@@ -168,8 +169,9 @@ class Families:
         return known
 
     def _excess(self, definition: Definition, owner: int) -> Refusal | None:
-        """Return a refusal if one more family exceeds a limit, and no unused family can go
-        for it.
+        """Return a refusal if one more family exceeds a limit, else None.
+
+        Unused families are removed as far as that helps.
         """
         limits = self.limits
         while owner != NOBODY and self._n_of[owner] >= limits.families_per_uid:
@@ -193,9 +195,7 @@ class Families:
         return len(self._by_id) - self._n_unlimited
 
     def of_emitters(self) -> list[Family]:
-        """Return the families that emitters have defined, without the exceptions that belong to
-        calls.
-        """
+        """Return the families that emitters have defined, without the exceptions of calls."""
         return [family for family in self._by_name.values() if family.is_limited]
 
     def most_of_a_uid(self) -> int:
@@ -203,8 +203,7 @@ class Families:
         return max((n for owner, n in self._n_of.items() if owner != NOBODY), default=0)
 
     def _known(self, definition: Definition, owner: int) -> Family | Refusal | None:
-        """Return the family that has this definition already, or a refusal if it contradicts
-        another one.
+        """Return the family that has this definition already, or a refusal of a contradiction.
 
         An unused family of another user is removed for it. None means that all names are free.
         """
@@ -279,8 +278,8 @@ class Families:
         self.store.shares.add(family.owner, -_size_of(family), 0)
 
     def _make(self, definition: Definition, id: int, owner: int) -> Family:
-        """Return a new family; a histogram or calls get the exponential bounds that the limits
-        allow.
+        """Return a new family, with exponential bounds if it has buckets and the limits
+        allow it.
         """
         family = self._bare(definition, id, owner)
         if isinstance(family, HistogramFamily):
@@ -306,9 +305,7 @@ class Families:
         return family
 
     def _add(self, family: Family) -> None:
-        """Make a family known by its number and names, or as the exceptions of the calls
-        before it.
-        """
+        """Make a family known by its name, or as the exceptions of the calls before it."""
         definition = family.definition
         before = self._by_id.get(family.id - 1)
         self._by_id[family.id] = family

@@ -199,8 +199,9 @@ class Family:
         return self._chunks[-1].rows.stop if self._chunks else 0
 
     def _next_place(self) -> tuple[int, int]:
-        """Return the first row and the number of rows of the next chunk: in the first gap, or after
-        all.
+        """Return the first row and the number of rows of the next chunk.
+
+        It is in the first gap that is there, or after all chunks.
         """
         rows = min(
             max(self.first_chunk_rows, self._capacity),
@@ -319,9 +320,7 @@ class Family:
         return max(self._series_of.values(), default=0)
 
     def interned(self, values: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the same label values as the family has them, so that a thousand lanes share one
-        copy.
-        """
+        """Return the family's own copy of these label values, which a thousand lanes can share."""
         row = self._rows.get(values)
         return values if row is None else self.values(row)
 
@@ -374,8 +373,7 @@ class Family:
         return row
 
     def _find_rows(self, rows: int, log_bytes: int, owner: int) -> CellRun:
-        """Return free cells for so many rows, or for half of them again and again if there are
-        fewer.
+        """Return free cells for so many rows, or for half of them until there are enough.
 
         Raises:
             StoreFull: there is no room for a single row.
@@ -390,9 +388,7 @@ class Family:
                 rows //= 2
 
     def _next_row(self, values: tuple[str, ...]) -> tuple[int, int]:
-        """Return the row for new label values, and the number of rows of a chunk to be made for it,
-        or 0.
-        """
+        """Return the row for new label values, and the rows of a chunk to make for it, or 0."""
         if values == self.overflow_values:
             return OVERFLOW_ROW, 0
         if self._free:
@@ -466,8 +462,9 @@ class Family:
         return np.fromiter((lanes == 0 for lanes in self._bound), np.bool_)
 
     def remove(self, rows: Iterable[int]) -> None:
-        """Remove the series of these rows, which no lane may be bound to, and chunks that are left
-        without any.
+        """Remove the series of these rows, and chunks that are left without series.
+
+        No lane may be bound to them.
 
         Raises:
             StoreFull: the disk is full. Then some of the series are gone.
@@ -552,9 +549,7 @@ class Family:
         return parts
 
     def all_created(self) -> npt.NDArray[np.float64]:
-        """Return the Unix time at which each row that was ever used was created, (rows,),
-        float64.
-        """
+        """Return the Unix time since when each row counts, (rows,), float64: all rows ever used."""
         return np.array(self._created, np.float64)  # a copy: the array grows
 
     @property
@@ -563,9 +558,7 @@ class Family:
         return self.visible.series
 
     def rows(self, n: int | None = None) -> npt.NDArray[np.uint64]:
-        """Return a copy of the visible rows, (series, n), uint64: the first n cells of each, or all
-        of them.
-        """
+        """Return a copy of the first n cells, or all, of the visible rows: (series, n), uint64."""
         cells = [cells[:, :n] for cells in self.all_cells()]
         if not cells:
             return np.empty((0, self.width), np.uint64)[:, :n]

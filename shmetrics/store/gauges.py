@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gauges over processes: those of living processes are in their lanes, those of dead ones in the
-store.
+"""Gauges over processes: of living ones from their lanes, of dead ones from the store.
 
 A gauge's multiprocess_mode (as in prometheus_client) says how the values of several processes with
 the same labels are combined, and whether a dead process still counts. A value that is not finite
@@ -57,8 +56,7 @@ def per_process(definition: Definition) -> bool:
 
 
 def pid_label(pid: int, lane_id: int) -> str:
-    """Return the `pid` label of a process: its pid, or its lane's number if the kernel does not
-    tell it.
+    """Return the `pid` label of a process: its pid, or its lane's number without a pid.
 
     The kernel says pid 0 of every process whose PID namespace the collector cannot see into, as in
     most containers.
@@ -86,9 +84,7 @@ class Gauges:
                 self._restore(family)
 
     def _restore(self, family: Family) -> None:
-        """Zero what is not finite, which older versions stored, or note the series of dead
-        processes.
-        """
+        """Zero values that are not finite, of older versions, or note series of dead processes."""
         if family.definition.mode in _COMBINED:
             for cells in family.all_cells():  # older versions stored values that are not finite
                 cells[~np.isfinite(cells[:, layout.CELL_VALUE].view(np.float64))] = 0
@@ -97,8 +93,7 @@ class Gauges:
                 self._left_by_pid.setdefault(values[-1], set()).add((family, values))
 
     def define(self, definition: Definition, owner: int = NOBODY) -> Family | Refusal:
-        """Return the node's family for an emitter's definition, which it extends by `pid` where
-        needed.
+        """Return the node's family for an emitter's definition, with the label `pid` if need be.
 
         Args:
             definition: the definition of an emitter.

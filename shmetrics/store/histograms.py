@@ -28,9 +28,7 @@ class HistogramFamily(Family):
     buckets: Buckets
 
     def count_in(self, exponential: ExponentialBounds | None) -> None:
-        """Set the exponential bounds of the family, before it has any rows; None for a family
-        without them.
-        """
+        """Set the exponential bounds of the family, or None, before it has any rows."""
         self.exponential = exponential
         self.buckets = Buckets(self.definition.bounds, exponential)
         self.width = self.first_count + self.buckets.n_counts
@@ -45,8 +43,9 @@ class HistogramFamily(Family):
         self.scale.count_coarse(self._store.cells, cell)
 
     def classic(self) -> CountArray:
-        """Return the classic buckets of the visible rows, each alone: (series, classic bounds + 1),
-        uint64.
+        """Return the classic buckets of the visible rows: (series, classic bounds + 1), uint64.
+
+        Each bucket is alone, not cumulated.
         """
         return self._sums(self.buckets.classic)
 

@@ -128,8 +128,7 @@ class Entry(NamedTuple):
         return Entry(EntryKind.PLACED, 0, first_row, of, _PLACE.pack(first_cell, rows), owner)
 
     def place(self) -> tuple[int, int | None, int]:
-        """Return the place of a chunk's or placed rows: the first cell, the first row, and the
-        number of rows.
+        """Return where the rows of a chunk are: first cell, first row, number of rows.
 
         The first row is None in a chunk of an older version: it is the one after the family's last.
 

@@ -56,9 +56,7 @@ class Shares:
         )
 
     def largest(self) -> float:
-        """Return the share of the user that has the most, from 0 to 1: of the log or the cells, the
-        larger.
-        """
+        """Return the largest share of a user, from 0 to 1, of the log or of the cells."""
         owners = (self._log_bytes.keys() | self._cells.keys()) - {NOBODY}
         return max(
             (

@@ -64,8 +64,12 @@ class CellRun(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """The layout of a store file of some size: the bytes of half a log, and the offset of the
-    cells.
+    """The layout of a store file of some size.
+
+    Attributes:
+        size_bytes: the size of the file.
+        half_bytes: the size of each half of the log.
+        cells_at: the offset of the cells.
     """
 
     size_bytes: int
@@ -300,7 +304,7 @@ class Store:
             raise StoreFull(f"{self.path}: {error.strerror}") from None
 
     def _number_boot(self) -> int:
-        """Return the number of this boot: one more than that of the store's last boot, if that was
+        """Return the number of this boot: one more than the store's last one, if that was
         another.
         """
         end = _CLOCK_AT + boot.CLOCK_BYTES

@@ -53,9 +53,7 @@ class UnusedFamilies:
         self._remove([family for family in unused if self._is_done(family)][:MOST_AT_ONCE])
 
     def _is_done(self, family: Family) -> bool:
-        """Return whether a family has nothing to show: no series, or only an idle overflow
-        series.
-        """
+        """Return whether a family has no series, or only an idle overflow series."""
         return all(not len(part) or self._idle.has_only_idle(part) for part in parts_of(family))
 
     def free_room(self, owner: int | None) -> bool:
@@ -107,9 +105,7 @@ class UnusedFamilies:
         return self._is_done(family) or since <= self._scraped_at or since <= now - SCRAPE_SECONDS
 
     def _remove(self, families: list[Family]) -> bool:
-        """Remove families; return False if the disk is full and not all of them could be
-        removed.
-        """
+        """Remove families; return False if the disk is full and some could not be removed."""
         for family in families:
             self._since.pop(family, None)
         try:

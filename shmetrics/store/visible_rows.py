@@ -36,17 +36,16 @@ class VisibleRows:
         self.series.append(values)
 
     def select(self, table: npt.NDArray[Numbers]) -> npt.NDArray[Numbers]:
-        """Return the visible rows of an array, along its first axis; without a copy where they
-        follow each other.
+        """Return the visible rows of an array, along its first axis.
+
+        This is a view where the rows follow each other, and else a copy.
         """
         if self._is_in_order and self._rows:
             return table[self._rows[0] : self._rows[-1] + 1]
         return table[np.array(self._rows, np.int64)]
 
     def positions(self, rows: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-        """Return the position of each of these rows among the visible ones, or -1: (rows,),
-        int64.
-        """
+        """Return the position of each row among the visible ones, or -1: (rows,), int64."""
         visible = np.array(self._rows, np.int64)
         positions = np.full(max(visible.max(initial=-1), rows.max(initial=0)) + 1, -1, np.int64)
         positions[visible] = np.arange(len(visible))

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of families: the cells of all series become columns by array expressions, without
-loops.
-"""
+"""Tables of families: array expressions, not loops, make columns of the cells of all series."""
 
 from __future__ import annotations
 

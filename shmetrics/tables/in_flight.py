@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls in flight: the number of open calls, the age of the oldest, and calls that died with a
-process.
+"""Calls in flight: their number, the age of the oldest, and how many died with their process.
 
 They are told apart by side, topic and method. These are few enough to watch, whatever labels the
 calls have.
@@ -49,9 +48,7 @@ def side_label(family: CallFamily) -> str:
 
 
 def label_of(family: CallFamily, values: tuple[str, ...], name: str) -> str:
-    """Return a label's value among the label values of a call; "" if the family has no such
-    label.
-    """
+    """Return the value of a label of a call; "" if its family has no such label."""
     names = family.definition.label_names
     return values[names.index(name)] if name in names else ""
 
@@ -121,8 +118,7 @@ class InFlight:
     def tables(
         self, families: Iterable[Family], calls: Iterable[OpenCall], now_ns: int
     ) -> list[Table]:
-        """Return the tables of calls in flight and of their age, with every kind of call that is
-        shown.
+        """Return the tables of calls in flight and of their age, for every kind of call.
 
         Args:
             families: all families.
@@ -160,8 +156,9 @@ class InFlight:
         ]
 
     def _kinds_of(self, families: Iterable[Family]) -> CallKinds:
-        """Return the kinds of all calls that are shown; only series that came since the last time
-        are examined.
+        """Return the kinds of all calls that are shown.
+
+        It examines only the series that came since the last time.
         """
         visible = {family: family.visible for family in families if isinstance(family, CallFamily)}
         if any(visible.get(family) is not known for family, known in self._visible.items()):

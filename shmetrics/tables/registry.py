@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""prometheus_client: tables as a collector for its registries, and its registries' metrics as
-tables.
-"""
+"""Tables and prometheus_client: tables in one of its registries, its metrics as tables."""
 
 from __future__ import annotations
 
@@ -154,9 +152,7 @@ def _column(rows: list[list[Sample]], name: str) -> np.ndarray | None:
 
 
 def _buckets(rows: list[list[Sample]], name: str) -> tuple[tuple[float, ...], np.ndarray]:
-    """Return the finite bounds, which all rows share, and the buckets' own counts (rows, bounds +
-    1).
-    """
+    """Return the finite bounds, which all rows share, and each bucket alone (rows, bounds + 1)."""
     buckets = [[sample for sample in row if sample.name == name] for row in rows]
     if not buckets:
         return (), np.empty((0, 1), np.uint64)

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 
 class SpanLabels(NamedTuple):
-    """The labels that the spans of one series share: the label values of their family, in this
-    order.
+    """The labels that the spans of one series share, in the order of their family's labels.
 
     Attributes:
         name: the kind of span, as "rpc" or "db", without OSProfiler's "-start" and "-stop".

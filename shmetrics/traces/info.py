@@ -55,9 +55,7 @@ def encode(info: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def decode(text: str) -> tuple[dict[str, Any], bool]:
-    """Return the info that is in this JSON, as far as it is allowed, and whether that is
-    all of it.
-    """
+    """Return the info in this JSON, as far as it is allowed, and whether it is complete."""
     try:
         info = _decode(text)
     except (msgspec.DecodeError, RecursionError):
@@ -68,8 +66,9 @@ def decode(text: str) -> tuple[dict[str, Any], bool]:
 
 
 def essence(info: Mapping[str, Any]) -> dict[str, str]:
-    """Return the part of an info that is kept if not all of it can be: host and failure, as far as
-    they are text.
+    """Return the part of an info that is kept if not all of it can be: host and failure.
+
+    A value that is not text is left out.
     """
     return {
         key: value[:LONGEST_TEXT]
@@ -120,9 +119,7 @@ def _may_be_deep(text: str) -> bool:
 
 
 def _is_unicode(text: str) -> bool:
-    """Return whether a text can be encoded: JSON can have half of a surrogate pair, which
-    cannot.
-    """
+    """Return whether a text can be encoded: half of a surrogate pair in JSON cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

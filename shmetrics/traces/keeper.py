@@ -215,8 +215,7 @@ class Keeper:
         self._rate_limited.warning("anew", f"{why}, traces begin anew")
 
     def _set_aside(self, error: ForeignFile) -> Path:
-        """Rename a file that is no store of ours, with the files that belong to it; return its new
-        path.
+        """Rename a file that is no store of ours, and the files beside it; return its new path.
 
         Only one damaged file of ours is kept, but every file of another program.
         """

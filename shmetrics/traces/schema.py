@@ -97,8 +97,7 @@ COMMIT;
 
 
 class ForeignFile(Exception):
-    """The file is no trace store, or one that this version cannot read; the text says which and
-    why.
+    """The file is no trace store that this version can read; the text says which and why.
 
     Attributes:
         is_damaged: whether it was a trace store of this version.

@@ -268,9 +268,7 @@ class TraceStore:
         ]
 
     def _find(self, n: int, id: bytes) -> Row:
-        """Return the row of a span that is there: during a transaction no other process can remove
-        it.
-        """
+        """Return the row of a span, which no other process can remove during a transaction."""
         row: Row = self._db.execute(_FIND, (n, id)).fetchone()
         return row
 
@@ -287,7 +285,7 @@ class TraceStore:
         return n, n_spans
 
     def _kept(self, spans: Mapping[bytes, SpanRow], n: int, n_had: int) -> list[SpanRow]:
-        """Return the rows that a trace may have: those it has already, and new ones up to the
+        """Return the rows that a trace may have: spans that it has, and new ones up to the
         limit.
         """
         max_spans = self._limits.spans_per_trace
@@ -305,9 +303,7 @@ class TraceStore:
                 self._ended(rows)
 
     def _end_some(self, lane: int) -> list[Row]:
-        """Mark some open spans of a lane as died; return their rows, or none if there are no
-        others.
-        """
+        """Mark some open spans of a lane as died; return their rows, or none at the end."""
         of_lane = "lane = ? AND stop_ns IS NULL AND NOT has_died"
         with _Transaction(self._db):
             query = f"SELECT trace, id FROM spans WHERE {of_lane} LIMIT ?"
@@ -324,8 +320,9 @@ class TraceStore:
     # ---- removing ---------------------------------------------------------------------------
 
     def expire(self) -> None:
-        """Remove the oldest traces beyond the limits, and make the file smaller if much of it is
-        free.
+        """Remove the oldest traces beyond the limits.
+
+        It makes the file smaller if more than a quarter of its pages are free.
         """
         with _Transaction(self._db):
             self._note_age()
@@ -373,8 +370,9 @@ class TraceStore:
         return [n for (n,) in self._db.execute(f"SELECT n FROM traces {which}", values)]
 
     def _drop(self, limit: str, find_some: Callable[[], Iterable[int]]) -> None:
-        """Remove traces, as many in one transaction as the journal has room for, until there are
-        none left.
+        """Remove traces until none is left that has to go.
+
+        A transaction removes as many as the journal has room for.
 
         Args:
             limit: the limit that they exceed, for the count.
@@ -407,8 +405,9 @@ class TraceStore:
         return True
 
     def _shrink(self, n_free: int) -> None:
-        """Give free pages back to the file system, as many in one transaction as the journal has
-        room for.
+        """Give free pages back to the file system.
+
+        A transaction gives back as many as the journal has room for.
         """
         while n_free > 0:
             with _Transaction(self._db):

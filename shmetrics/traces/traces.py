@@ -32,8 +32,9 @@ Answer = TypeVar("Answer")
 
 
 class Traces:
-    """The traces of a node. add() and lane_ended() never wait; find() and spans() are for other
-    threads.
+    """The traces of a node.
+
+    add() and lane_ended() never wait; find() and spans() do, and are for other threads.
     """
 
     def __init__(
@@ -124,8 +125,7 @@ class Traces:
     # ---- counts -----------------------------------------------------------------------------
 
     def lost(self) -> dict[str, int]:
-        """Return the starts and stops that could not be kept, and the spans beyond what a trace may
-        have.
+        """Return the number of starts and stops that were not kept, and of spans beyond a limit.
 
         They are counted by reason, since the collector's start.
         """
@@ -152,9 +152,7 @@ class Traces:
         return self._keeper.failures + (0 if self._writer is None else self._writer.failures)
 
     def anew(self) -> int:
-        """Return how often traces began anew because the file was damaged, another program's or
-        gone.
-        """
+        """Return how often traces began anew: the file was damaged, another program's or gone."""
         return self._keeper.anew
 
     def settle(self, seconds: float) -> bool:

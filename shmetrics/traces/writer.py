@@ -112,9 +112,7 @@ class TraceWriter:
                 self._changed.notify_all()
 
     def _has_room(self, n_bytes: int, n: int) -> bool:
-        """Take room for something that waits; without it, count n events as lost, and
-        return False.
-        """
+        """Take room for something that waits; or count n events as lost, and return False."""
         if self._waiting_bytes + n_bytes > self._max_bytes:
             self.lost += n
             return False
@@ -198,8 +196,9 @@ class TraceWriter:
         return end
 
     def _batch(self, first: _WaitingEvents) -> tuple[Work, int]:
-        """Return the work of writing the first events and those behind them, up to BATCH_BYTES, and
-        their number.
+        """Return the work of writing the first events and those behind, and their number.
+
+        A batch has at most BATCH_BYTES, but always the first events.
         """
         batch, n_bytes = [first], first.n_bytes
         while self._waiting and isinstance(following := self._waiting[0], _WaitingEvents):
