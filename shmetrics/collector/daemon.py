@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 SWITCH_SECONDS = 0.0001
 
 
-class WebCounts(Counts):
+class WebMetrics(WebObserver):
     """Counts what the web server reports, in the collector's metrics about itself."""
 
     def __init__(self, self_metrics: SelfMetrics) -> None:
@@ -82,15 +82,17 @@ class Faults:
     for each.
     """
 
-    def __init__(self, seldom: RateLimitedLog) -> None:
+    def __init__(self, rate_limited: RateLimitedLog) -> None:
         """Log through a log with a rate limit."""
-        self._rate_limited = seldom
+        self._rate_limited = rate_limited
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log an exception, as an asyncio exception handler."""
         error, message = context.get("exception"), context["message"]
         kind = type(error).__name__
-        self._rate_limited.warning((message, kind), f"{message}: {kind}: {error}" if error else message)
+        self._rate_limited.warning(
+            (message, kind), f"{message}: {kind}: {error}" if error else message
+        )
         log.debug("%s", message, exc_info=error)
 
 
@@ -152,7 +154,7 @@ def oslo_metrics_families(collector: Collector) -> dict[str, tuple[CallFamily, t
         Each family and its label names, by the family's name.
     """
     families = {}
-    for definition in (rpc.CLIENT, rpc.SERVER):
+    for definition in FAMILIES:
         family = collector.families.define(definition, owner_of(os.geteuid()))
         if isinstance(family, CallFamily):
             family.hold()

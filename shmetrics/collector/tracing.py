@@ -27,13 +27,13 @@ class Tracing:
             path: the trace store's file.
             limits: how much the trace store keeps.
             self_metrics: the collector's metrics about itself.
-            forwarding: passes spans on, and is closed with the rest.
+            forwarders: pass spans on, and are closed with the rest.
         """
-        self._forwarding = forwarding
-        has_forwarders = bool(forwarding.forwarders)
+        self._forwarders = forwarders
+        has_forwarders = bool(forwarders.forwarders)
         pending = path.with_name(f"{path.name}.pending")
         self.traces = Traces(
-            path, limits, ended=forwarding.put if has_forwarders else None, pending=pending
+            path, limits, ended=forwarders.put if has_forwarders else None, pending=pending
         )
         self.spans = Spans(self._take, self.traces.lane_ended, self._end)
         self._self_metrics = self_metrics
@@ -68,7 +68,7 @@ class Tracing:
         metrics.trace_failures.inc(self._growth("failures", total=self.traces.failures()))
         metrics.traces_anew.inc(self._growth("anew", total=self.traces.anew()))
         metrics.clock_steps.inc(self._growth("steps", total=self.spans.clock_steps))
-        for forwarder in self._forwarding.forwarders:
+        for forwarder in self._forwarders.forwarders:
             destination = forwarder.name
             metrics.forwarded.labels(destination).inc(
                 self._growth("forwarded", destination, forwarder.sent)

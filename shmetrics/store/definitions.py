@@ -30,38 +30,6 @@ class Refusal(NamedTuple):
     text: str
 
 
-# The suffixes of the families that one family of calls is shown as.
-CALL_STARTS = "_invocation_start"
-CALL_ENDS = "_invocation_end"
-CALL_SECONDS = "_processing_seconds"
-CALL_EXCEPTIONS = "_exception"
-
-
-def sample_names(definition: Definition) -> set[str]:
-    """Return every name under which the family or its samples appear."""
-    name = definition.name
-    if definition.type == layout.TYPE_COUNTER:
-        return _names(name, "_total", "_created")
-    if definition.type == layout.TYPE_HISTOGRAM:
-        return _names(name, *_HISTOGRAM_SUFFIXES)
-    if definition.type == layout.TYPE_CALLS:
-        return _names(name + CALL_SECONDS, *_HISTOGRAM_SUFFIXES).union(
-            *(
-                _names(name + part, "_total", "_created")
-                for part in (CALL_STARTS, CALL_ENDS, CALL_EXCEPTIONS)
-            )
-        )
-    return {name}
-
-
-_HISTOGRAM_SUFFIXES = ("_bucket", "_count", "_sum", "_created")
-
-
-def _names(name: str, *suffixes: str) -> set[str]:
-    """Return the name with each suffix, and without any."""
-    return {name, *(name + suffix for suffix in suffixes)}
-
-
 def check(definition: Definition) -> Refusal | None:
     """Return a refusal with its reason if a definition cannot be shown, else None."""
     name = definition.name

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from shmetrics import layout
-from shmetrics.sample_names import CALL_ENDS, CALL_SECONDS, CALL_STARTS
+from shmetrics.sample_names import CALL_SECONDS
 from shmetrics.store.exemplars import Exemplars
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue
@@ -73,8 +73,8 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
     created = family.created()
     name, help = family.definition.name, family.definition.help
     for suffix, cell, event in (
-        (definitions.CALL_STARTS, layout.CELL_STARTS, "begun"),
-        (definitions.CALL_ENDS, layout.CELL_ENDS, "ended"),
+        (CALL_STARTS, layout.CELL_STARTS, "begun"),
+        (CALL_ENDS, layout.CELL_ENDS, "ended"),
     ):
         yield Table(
             name=name + suffix,

@@ -59,7 +59,7 @@ def runtime_dir() -> Iterator[Path]:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the modules out of the collections below, which look through the same again and again."""
+    """Keep the modules out of the collections below: they would look through the same again."""
     gc.collect()
     gc.freeze()
 
