@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks: one package or module per foreign library, each switched on by its configuration.
+"""Hooks into other libraries: one package or module per library, each switched on by configuration.
 
-A hook knows its library and the emitter's public API. It never raises into the service and never
-knows the collector.
+A hook knows its library and the public API of the emitter, not the collector. It never raises into
+the service.
 """

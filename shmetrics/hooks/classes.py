@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Classes whose public methods are traced because the configuration names them.
+"""Spans of the public methods of classes that the configuration names.
 
-A class is changed once its module is there: at once, or when the service loads it. Nothing is
-loaded for it here. OSProfiler has a decorator for classes, which says what errors say.
+A class is changed when its module is loaded: at once, or when the service loads it. This module
+loads no other. OSProfiler's decorator for classes is not used, because its spans always contain the
+messages of errors.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ _undo: list[Callable[[], None]] = []
 
 
 def enable(names: Iterable[str], arguments: bool) -> None:
-    """Trace these classes, each ``module:Class``. *arguments*: whether those of calls are kept."""
+    """Trace classes, now or once their modules are loaded.
+
+    Args:
+        names: the classes, each as ``module:Class``.
+        arguments: keep the arguments of calls, and the messages of errors.
+    """
     if _undo:
         return
     wanted: dict[str, list[str]] = {}
@@ -44,7 +50,7 @@ def enable(names: Iterable[str], arguments: bool) -> None:
             wanted.setdefault(module, []).append(class_)
         else:
             _LOG.warning("[profiler] trace_classes: %s is not module:Class", name)
-    _undo.append(lambda: None)  # on, whatever there was to do
+    _undo.append(lambda: None)  # switched on, even if nothing is to be done
     finder = _Finder(wanted, arguments)
     sys.meta_path.insert(0, finder)
     _undo.append(lambda: sys.meta_path.remove(finder))
@@ -54,14 +60,16 @@ def enable(names: Iterable[str], arguments: bool) -> None:
 
 
 def disable() -> None:
-    """Put back what was there."""
+    """Undo what enable() has changed."""
     while _undo:
         _undo.pop()()
 
 
 class _Finder:
-    """Finds wanted modules where they are found anyway, and traces their classes once they are
-    loaded."""
+    """A finder of sys.meta_path that traces the wanted classes when their modules are loaded.
+
+    It asks the other finders for the module, and adds a step to the loader that they return.
+    """
 
     def __init__(self, wanted: dict[str, list[str]], arguments: bool) -> None:
         self._wanted = wanted
@@ -95,7 +103,7 @@ class _Finder:
         loader.exec_module = load_and_trace
 
     def loaded(self, module: ModuleType) -> None:
-        """Trace the classes of a module that are wanted. Never raises."""
+        """Trace the wanted classes of a module that was loaded. Never raises."""
         for name in self._wanted[module.__name__]:
             try:
                 _undo.append(trace(getattr(module, name), self._arguments))
@@ -104,7 +112,15 @@ class _Finder:
 
 
 def trace(class_: Any, arguments: bool) -> Callable[[], None]:
-    """Trace the public methods of a class; what takes it back."""
+    """Trace the public methods of a class, and return the function that undoes it.
+
+    Args:
+        class_: the class.
+        arguments: keep the arguments of calls, and the messages of errors.
+
+    Raises:
+        TypeError: *class_* is not a class.
+    """
     if not inspect.isclass(class_):
         raise TypeError(f"{class_!r} is no class")
     patches = [
@@ -122,9 +138,11 @@ def trace(class_: Any, arguments: bool) -> Callable[[], None]:
 
 
 def _around(name: str, arguments: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return what puts a span of this name around each call of a method, if a trace is active. The
-    span of one that is awaited ends once it has been; that of a generator, once it is made: runs of
-    generators go on by turns, and OSProfiler's spans nest."""
+    """Return a decorator of methods: each call within an active trace is a span of this name.
+
+    The span of a coroutine ends when the coroutine does. The span of a generator ends when the
+    generator is made: generators run in turns, and OSProfiler's spans have to nest.
+    """
 
     def around(method: Callable[..., Any]) -> Callable[..., Any]:
         @contextlib.contextmanager
@@ -158,8 +176,12 @@ def _around(name: str, arguments: bool) -> Callable[[Callable[..., Any]], Callab
 
 
 def _about(method: Callable[..., Any], arguments: Sequence[object]) -> dict[str, Any]:
-    """What is known of a call, as OSProfiler's decorator says it. arguments: args and kwargs, or
-    nothing if they are not to be kept."""
+    """Return the info of a call, in the form of OSProfiler's decorator.
+
+    Args:
+        method: the method.
+        arguments: args and kwargs, or nothing if they are not to be kept.
+    """
     try:
         said = zip(("args", "kwargs"), map(str, arguments), strict=False)
         return {"function": {"name": reflection.get_callable_name(method), **dict(said)}}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MongoDB: the commands of pymongo's clients, as its monitoring tells them, of asyncio too.
+"""The hook of MongoDB: commands of pymongo's clients, by pymongo's monitoring, asyncio included.
 
-pymongo copies its list of listeners into each client that is made, so that enable() is for clients
-made later. A listener that such a client has stays there, and after disable() does nothing.
+pymongo copies its list of listeners into each new client. So enable() works for clients that are
+made after it. Such a client keeps the listener, which does nothing after disable().
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["disable", "enable"]
 
 SOURCE: Final = "mongodb"
 
-#: Commands that have begun and of whose end nothing was heard, as where their task was cancelled:
-#: with more than that the one that began first is taken to be over.
+#: Commands that have begun and not ended. A cancelled task never ends its command, so beyond this
+#: number the oldest command is ended here.
 MOST_OPEN: Final = 1000
 
-#: Characters of a command that a span says.
+#: Characters of a command in the info of its span.
 LONGEST_COMMAND: Final = 3000
 
-#: The commands that are told apart: those that a driver or a service sends.
+#: The commands that have a label value of their own: those that a driver or a service sends.
 _COMMANDS: Final = """
 abortTransaction aggregate bulkWrite buildInfo collMod collStats commitTransaction count create
 createIndexes createUser dbStats delete distinct drop dropDatabase dropIndexes dropUser
@@ -35,7 +35,7 @@ validate whatsmyuri
 """
 COMMANDS: Final = frozenset(_COMMANDS.split())
 
-#: Those that have a collection under their own name. Others have there what may be a value.
+#: Commands whose own field names a collection. In other commands that field may hold a value.
 _OF_COLLECTIONS: Final = """
 aggregate collMod collStats count create createIndexes delete distinct drop dropIndexes find
 findAndModify insert killCursors listIndexes renameCollection update validate
@@ -44,19 +44,24 @@ OF_COLLECTIONS: Final = frozenset(_OF_COLLECTIONS.split())
 
 
 def enable(arguments: bool) -> None:
-    """Commands of the clients that are made from now on; arguments: spans say the commands
-    themselves, and the messages of errors. Raises what makes it impossible, such as
-    ImportError."""
+    """Measure and trace the commands of clients that are made from now on.
+
+    Args:
+        arguments: put the commands themselves, and the messages of errors, into spans.
+
+    Raises:
+        Exception: whatever makes it impossible, such as ImportError.
+    """
     _switch.on(arguments)
 
 
 def disable() -> None:
-    """No more of it. Never raises."""
+    """Stop measuring and tracing. Never raises."""
     _switch.off()
 
 
 class _Instrumentation:
-    """What is in force."""
+    """The listener at pymongo, and the commands that it has seen begin."""
 
     def __init__(self, arguments: bool) -> None:
         from pymongo import monitoring
@@ -87,8 +92,11 @@ class _Instrumentation:
         monitoring.register(self._listener)
 
     def undo(self) -> None:
-        """As it was before, but for clients that have the listener. What has begun ends here: its
-        clients tell nobody any more, and it would end whenever it is collected as garbage."""
+        """Remove the listener from pymongo, and end the commands under way.
+
+        Clients that exist keep the listener, which is silent. So the ends of their commands will
+        not be seen: without this, an operation would end when it is collected as garbage.
+        """
         self._is_over = True
         harmless(SOURCE)(self._unregister)()
         with self._lock:
@@ -118,7 +126,10 @@ class _Instrumentation:
             forgotten.end()
 
     def _failed(self, event: Any) -> None:
-        """failure: what the server answered, or what pymongo says of an exception of its own."""
+        """End a failed command.
+
+        The failure is what the server answered, or pymongo's description of its own exception.
+        """
         failure = event.failure
         info = {"message": str(failure.get("errmsg"))} if self._arguments else {}
         self._ended(event.request_id, failure.get("errtype") or "OperationFailure", info)

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Redis: commands and pipelines of redis-py's clients, of clusters and of asyncio too.
+"""The hook of Redis: commands and pipelines of redis-py's clients, clusters and asyncio included.
 
-redis-py's events are about connections, and what it offers to OpenTelemetry tells of a command when
-it is over, for metrics alone. So this is around the methods through which all commands go, as they
-have been since redis-py 4. A command is one operation, with its retries and its wait for a
-connection; a pipeline is one, `PIPELINE`, whatever it sends. What a subscriber is sent is none.
+redis-py's events are about connections. Its interface for OpenTelemetry reports a command only at
+its end, and for metrics alone. So this hook wraps the methods that all commands pass, which have
+been the same since redis-py 4. A command is one operation, with its retries and its wait for a
+connection. A pipeline is one operation as well, `PIPELINE`, whatever it sends. A message that a
+subscriber receives is not an operation.
 
-Clients of Sentinel and of several databases hand their commands to such a client, and so do the
-modules of Redis.
+Clients of Sentinel, clients of several databases and the modules of Redis send their commands
+through such a client.
 """
 
 from __future__ import annotations
@@ -28,27 +29,32 @@ SOURCE: Final = "redis"
 
 PIPELINE: Final = "PIPELINE"
 
-#: Commands of a pipeline that its span names.
+#: Commands of a pipeline, or arguments of a command, in the info of its span.
 MOST_NAMED: Final = 100
 
-#: What a pipeline calls the commands that wait in it.
+#: Attributes of pipelines that hold the queued commands.
 _QUEUES: Final = ("command_queue", "_command_queue", "command_stack", "_command_stack")
 
 
 def enable(arguments: bool) -> None:
-    """Commands and pipelines from now on, of clients that are there and of those to come;
-    arguments: spans say those of commands, and the messages of errors. Raises what makes it
-    impossible, such as ImportError."""
+    """Measure and trace commands and pipelines, of existing and of new clients.
+
+    Args:
+        arguments: put the arguments of commands, and the messages of errors, into spans.
+
+    Raises:
+        Exception: whatever makes it impossible, such as ImportError.
+    """
     _switch.on(arguments)
 
 
 def disable() -> None:
-    """No more of it; what is under way ends as it would have. Never raises."""
+    """Stop measuring and tracing. Operations under way end as usual. Never raises."""
     _switch.off()
 
 
 class _Instrumentation:
-    """What is in force."""
+    """The methods of redis-py that are wrapped."""
 
     def __init__(self, arguments: bool) -> None:
         self._arguments = arguments
@@ -62,13 +68,13 @@ class _Instrumentation:
             self._patches.append(Patch(owner, name, around(begin)))
 
     def undo(self) -> None:
-        """As it was before."""
+        """Put the methods back as they were."""
         self._is_over = True
         for patch in reversed(self._patches):
             harmless(SOURCE)(patch.undo)()
 
     def _methods(self) -> Iterator[tuple[Any, str, Callable[..., Operation | None]]]:
-        """Class, method, and what begins an operation out of its arguments."""
+        """Yield each class, the name of a method, and the function that begins its operation."""
         command = harmless(SOURCE)(self._command)
         pipeline = harmless(SOURCE)(self._pipeline)
         for prefix in ("redis.", "redis.asyncio."):
@@ -84,7 +90,7 @@ class _Instrumentation:
                 (cluster, "TransactionStrategy", "_immediate_execute_command", command),
                 (cluster, "ClusterPipeline", "execute", pipeline),
             ]
-            if prefix == "redis.":  # that of asyncio hands all to a PubSub
+            if prefix == "redis.":  # asyncio's class passes everything on to a PubSub
                 methods.append((cluster, "ClusterPubSub", "execute_command", command))
             for module, owner, name, begin in methods:
                 if hasattr(module, owner):
@@ -125,7 +131,11 @@ class _Instrumentation:
 
 
 def _module(name: str) -> ModuleType | None:
-    """None: this redis-py does not have it yet. Raises ImportError if there is none at all."""
+    """Return a module of redis-py, or None if the installed version does not have it.
+
+    Raises:
+        ImportError: redis-py is not installed.
+    """
     import redis  # noqa: F401
 
     try:
@@ -137,8 +147,11 @@ def _module(name: str) -> ModuleType | None:
 
 
 def _found(pipeline: Any, *names: str) -> Any:
-    """The first of these that says anything. A cluster's pipeline may have a strategy for all it
-    does; what it then has itself is empty."""
+    """Return the first of these attributes that is not empty, or None.
+
+    The pipeline of a cluster may do everything through a strategy. Its own attributes are empty
+    then.
+    """
     for holder in (getattr(pipeline, "_execution_strategy", None), pipeline):
         for name in names:
             found = getattr(holder, name, None)
@@ -148,7 +161,7 @@ def _found(pipeline: Any, *names: str) -> Any:
 
 
 def _sent(queued: Sequence[Any]) -> Iterator[tuple[object, ...]]:
-    """The arguments of each of these commands."""
+    """Yield the arguments of each queued command."""
     for each in queued:
         args = each[0] if isinstance(each, tuple) else each.args
         if args:
@@ -156,12 +169,12 @@ def _sent(queued: Sequence[Any]) -> Iterator[tuple[object, ...]]:
 
 
 def _text(value: object) -> object:
-    """Bytes as the text that they mostly are."""
+    """Return bytes as text, which they usually are, and any other value unchanged."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _around(begin: Callable[..., Operation | None]) -> Callable[..., Callable[..., Any]]:
-    """Around a method: the operation that begin() makes of its arguments, until it returns."""
+    """Return a decorator of methods: each call is the operation that *begin* returns for it."""
 
     def around(method: Callable[..., Any]) -> Callable[..., Any]:
         def operation(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -182,7 +195,7 @@ def _around(begin: Callable[..., Operation | None]) -> Callable[..., Callable[..
 
 
 def _around_async(begin: Callable[..., Operation | None]) -> Callable[..., Callable[..., Any]]:
-    """The same around a method that is awaited."""
+    """Return the same decorator as _around() for coroutine methods."""
 
     def around(method: Callable[..., Any]) -> Callable[..., Any]:
         async def operation(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of Redis that are told apart: those of Redis 8 and before that a service sends."""
+"""The commands of Redis that have a label value of their own: those of Redis 8 and earlier."""
 
 from __future__ import annotations
 
@@ -33,16 +33,19 @@ ZREMRANGEBYSCORE ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE
 """
 COMMANDS: Final = frozenset(_COMMANDS.split())
 
-#: Characters of a name that are looked at.
+#: Characters of a command's name that are read.
 LONGEST_NAME: Final = 64
 
-#: Those whose arguments are passwords, or may be: no span says them, whatever is asked for.
+#: Commands whose arguments may be passwords. No span contains them, whatever the configuration.
 CREDENTIALS: Final = frozenset(("ACL", "AUTH", "CONFIG", "HELLO", "MIGRATE", "SENTINEL"))
 
 
 def command_of(name: object) -> str:
-    """The command that a client sends under this name, in capitals; `other` if it is not known.
-    redis-py takes a name for several words, with any spaces around them."""
+    """Return the command in capitals, or `other` if it is not known.
+
+    Args:
+        name: the name as a client gives it: text or bytes, with any spaces, and maybe more words.
+    """
     if isinstance(name, (bytes, bytearray, memoryview)):
         name = bytes(name[:LONGEST_NAME]).decode("latin-1")
     words = str(name)[:LONGEST_NAME].split(None, 1)

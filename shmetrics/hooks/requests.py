@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP requests by the library `requests`: a span each, and the trace goes along in headers.
+"""The hook of the library `requests`: a span for each HTTP request, and the trace in its headers.
 
-OSProfiler has the same, which keeps query strings, and says nothing of a request that fails: its
-span stays open, and whatever the service does next is below it. Where a service turns that on it
-gets this one, and where it has been on, also below somebody else's, it says nothing any more.
+OSProfiler has an adapter for the same purpose. It keeps query strings, and does not end the span of
+a request that fails, so that the next spans are below it. While this hook is on, that adapter is
+silent, and a service that switches it on gets this hook instead.
 """
 
 from __future__ import annotations
@@ -31,8 +31,11 @@ _undo: list[Callable[[], None]] = []
 
 
 def enable(arguments: bool) -> None:
-    """From now on, requests of active traces are spans. *arguments*: whether query strings are
-    kept."""
+    """Make requests of active traces spans, and send the trace along.
+
+    Args:
+        arguments: keep query strings, and the messages of errors.
+    """
     if _undo:
         return
     before, their_send = HTTPAdapter.send, theirs.send
@@ -41,7 +44,7 @@ def enable(arguments: bool) -> None:
     traced = _traced(before, on, arguments)
 
     def undo() -> None:
-        on.clear()  # where somebody has kept it
+        on.clear()  # for code that has kept the function
         theirs.send = their_send
         if HTTPAdapter.send is traced:
             HTTPAdapter.send = before  # type: ignore[method-assign]
@@ -52,7 +55,7 @@ def enable(arguments: bool) -> None:
 
 
 def disable() -> None:
-    """Put back what was there."""
+    """Undo what enable() has changed."""
     while _undo:
         _undo.pop()()
 
@@ -73,7 +76,7 @@ def _traced(plain: Any, on: threading.Event, arguments: bool) -> Any:
             span.fail_as(error)
             raise
         finally:
-            # It may be sent again when this trace has gone.
+            # The request may be sent again after this trace has ended.
             for name, value in before.items():
                 if value is None:
                     request.headers.pop(name, None)
@@ -86,7 +89,7 @@ def _traced(plain: Any, on: threading.Event, arguments: bool) -> Any:
 
 
 def _about(request: Any, arguments: bool) -> tuple[str, dict[str, Any]]:
-    """The name of a request's span, and what is to be known of it."""
+    """Return the name and the info of a request's span."""
     try:
         url = urlsplit(request.url)
         info = {

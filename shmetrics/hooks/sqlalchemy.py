@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SQLAlchemy: statements and transactions of every engine, made before or after enable().
+"""The hook of SQLAlchemy: statements and transactions of every engine, old or new.
 
-A statement is what goes to the database at once, as SQLAlchemy's events of a cursor tell it. A
-transaction begins with its event; it ends when its `commit`, `rollback` or `close` returns, since
-the events of those come before the database is asked, and a commit may take longer than all else.
-One that is never ended, because its connection is forgotten, ends with that. Savepoints are
+A statement is what SQLAlchemy sends to the database at once, by the events of its cursors. A
+transaction begins with its event. It ends when its `commit`, `rollback` or `close` returns: the
+events of these come before the database is asked, and a commit may take longer than all else. If a
+connection is dropped with an open transaction, the transaction ends with it. Savepoints are
 statements.
 
-It works from SQLAlchemy 1.4 on, and for its asyncio engines, which send the same events.
+The hook works with SQLAlchemy 1.4 and later, and with its asyncio engines, which send the same
+events.
 """
 
 from __future__ import annotations
@@ -24,38 +25,48 @@ __all__ = ["disable", "enable"]
 
 SOURCE: Final = "sqlalchemy"
 
-#: The first words that are told apart.
+#: The first words of statements that have a label value of their own.
 _WORDS: Final = """
 ALTER ANALYZE BEGIN CALL COMMIT COPY CREATE DELETE DESCRIBE DROP EXEC EXECUTE EXPLAIN GRANT INSERT
 LOCK MERGE PRAGMA PREPARE RELEASE REPLACE REVOKE ROLLBACK SAVEPOINT SELECT SET SHOW TRUNCATE UPDATE
 USE VACUUM VALUES WITH XA
 """
 WORDS: Final = frozenset(_WORDS.split())
-# Behind spaces, parentheses and comments. A comment can be read in one way only, for speed.
+# After spaces, parentheses and comments. The pattern matches a comment in one way only, so that it
+# cannot backtrack.
 _FIRST_WORD: Final = re.compile(r"(?:[\s(;]|--[^\n]*\n|/\*[^*]*(?:\*(?!/)[^*]*)*\*/)*([A-Za-z]+)")
 
-# Where an operation under way is kept: on the context of its statement, or on its connection.
+# Attributes that hold the operation under way, on the context of a statement or on a connection.
 _STATEMENT: Final = "_shmetrics_statement"
 _TRANSACTION: Final = "_shmetrics_transaction"
 
 
 def enable(statements: bool, transactions: bool, parameters: bool) -> None:
-    """Statements, transactions, or both, from now on; parameters: spans say those of statements,
-    and the messages of errors. What was enabled before is so no more. Raises what makes it
-    impossible, such as ImportError."""
+    """Measure and trace statements, transactions, or both, instead of what was enabled before.
+
+    Args:
+        statements: measure and trace statements.
+        transactions: measure and trace transactions.
+        parameters: put the parameters of statements, and the messages of errors, into spans.
+
+    Raises:
+        Exception: whatever makes it impossible, such as ImportError.
+    """
     disable()
     if statements or transactions:
         _switch.on(statements, transactions, parameters)
 
 
 def disable() -> None:
-    """No more of it; a transaction that is open now ends when its connection is forgotten. Never
-    raises."""
+    """Stop measuring and tracing. Never raises.
+
+    A transaction that is open now ends for the figures when its connection is dropped.
+    """
     _switch.off()
 
 
 def operation_of(statement: str) -> str:
-    """The first word of a statement in capitals; `other` if it is not known."""
+    """Return the first word of a statement in capitals, or `other` if it is not known."""
     if statement[:7] in _PLAIN:
         return statement[:6]
     found = _FIRST_WORD.match(statement)
@@ -63,12 +74,12 @@ def operation_of(statement: str) -> str:
     return word if word in WORDS else "other"
 
 
-# How SQLAlchemy writes those that it makes itself.
+# The beginnings of the statements that SQLAlchemy itself makes, for a fast look-up.
 _PLAIN: Final = frozenset(("SELECT ", "INSERT ", "UPDATE ", "DELETE "))
 
 
 class _Instrumentation:
-    """What is in force."""
+    """The listeners and patches that are in force."""
 
     def __init__(self, statements: bool, transactions: bool, parameters: bool) -> None:
         from sqlalchemy.engine import Engine, RootTransaction
@@ -101,7 +112,7 @@ class _Instrumentation:
                 self._undo.append(patch.undo)
 
     def undo(self) -> None:
-        """As it was before."""
+        """Remove the listeners and patches."""
         for undo in reversed(self._undo):
             harmless(SOURCE)(undo)()
 
@@ -113,9 +124,11 @@ class _Instrumentation:
         self._undo.append(lambda: event.remove(target, name, listener))
 
     def _silence_osprofiler(self) -> None:
-        """OSProfiler's own listeners make a second span of each statement, with its parameters.
-        Those that engines have say nothing any more; and engines to which a service adds them from
-        now on do not get them, which has them as they were once this is over."""
+        """Silence OSProfiler's listeners, which make a second span of each statement.
+
+        Their spans contain the parameters. Listeners that engines have already become silent, and
+        new ones are not added. undo() restores both.
+        """
         try:
             from osprofiler import sqlalchemy as theirs
 
@@ -150,7 +163,11 @@ class _Instrumentation:
             operation.end()
 
     def _failed(self, failure: Any) -> None:
-        """An error of anything: of a statement under way, of what follows it, of a connection."""
+        """End the statement of an error.
+
+        SQLAlchemy reports all errors here: those of a statement, of what follows it, and of a
+        connection.
+        """
         context = failure.execution_context
         operation = _taken(failure.connection if context is None else context, _STATEMENT)
         if operation is not None:
@@ -167,7 +184,7 @@ class _Instrumentation:
         setattr(conn, _TRANSACTION, Operation(self._transactions, labels, dict))
 
     def _ending(self, outcome: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Around the methods of a transaction that end it."""
+        """Return a decorator for a method of a transaction that ends it with this outcome."""
         info = {"db": {"outcome": outcome}}
 
         def around(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -190,7 +207,7 @@ class _Instrumentation:
 
 @harmless(SOURCE)
 def _of(transaction: Any) -> Operation | None:
-    """The operation that a transaction is, if it still is one: the connection may have another."""
+    """Return the operation of a transaction, or None if its connection is in another by now."""
     conn = transaction.connection
     return getattr(conn, _TRANSACTION, None) if conn.get_transaction() is transaction else None
 

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces that come to an API in the headers of a request.
+"""WSGI middleware that continues traces from the headers of requests to an API.
 
-A trace begins where its headers are signed with a key of ours, and stays in the thread or greenlet
-until the last part of the response was taken: an application may do its work while it is iterated.
+A trace continues here if its headers are signed with a configured key. It stays in the thread or
+greenlet until the server has taken the last part of the response, because an application may work
+while its response is iterated.
 
 In a pipeline of PasteDeploy::
 
     [filter:traces]
     paste.filter_factory = shmetrics.hooks.wsgi:factory
 
-OSProfiler's own middleware may be in the same pipeline, before or behind it, or alone. It keeps
-query strings and what errors say, and does so no more than this one.
+OSProfiler's own middleware may be in the same pipeline, before or after this one, or alone. It
+keeps query strings and the messages of errors only if this middleware does.
 """
 
 from __future__ import annotations
@@ -35,8 +36,14 @@ SOURCE = "wsgi"
 
 
 def limit(arguments: bool) -> Callable[[], None]:
-    """From now on OSProfiler's own middleware says no more than this one; what takes that back.
-    *arguments*: whether query strings and what errors say are kept. Never raises."""
+    """Have OSProfiler's own middleware keep no more than this one. Never raises.
+
+    Args:
+        arguments: keep query strings and the messages of errors.
+
+    Returns:
+        The function that undoes it.
+    """
     if arguments:
         return lambda: None
     try:
@@ -65,8 +72,15 @@ def limit(arguments: bool) -> Callable[[], None]:
 
 
 def middleware(application: Application, conf: Any = None) -> Application:
-    """The *application* behind what takes traces from its requests, or itself if ``trace_wsgi`` of
-    *conf* is off. Without one, oslo.config's own, of the process, is asked."""
+    """Wrap an application so that the traces of its requests continue in it.
+
+    Args:
+        application: the WSGI application.
+        conf: the configuration, of oslo.config; None: the process's own, ``cfg.CONF``.
+
+    Returns:
+        The middleware, or the application itself if ``trace_wsgi`` is off.
+    """
     if conf is None:
         from oslo_config import cfg
 
@@ -76,12 +90,12 @@ def middleware(application: Application, conf: Any = None) -> Application:
 
 
 def factory(global_conf: Any, **local_conf: str) -> Callable[[Application], Application]:
-    """A filter for PasteDeploy. What a pipeline says is no matter: `[profiler]` says it."""
+    """Return a filter for PasteDeploy. It ignores its options; `[profiler]` configures it."""
     return middleware
 
 
 class Middleware:
-    """An application whose requests may belong to traces."""
+    """A WSGI application around another, which continues the traces of requests."""
 
     def __init__(self, application: Application, found: switches.Switches) -> None:
         from shmetrics.hooks.tracing import headers
@@ -104,7 +118,7 @@ class Middleware:
         except BaseException as error:
             end(scope, error)
             raise
-        if isinstance(body, (list, tuple)):  # all of it is there, and servers look at its length
+        if isinstance(body, (list, tuple)):  # complete, and servers look at its length
             end(scope)
             return body
         return Body(body, scope)
@@ -135,7 +149,7 @@ class Middleware:
 
 
 class Body:
-    """What an application answers, and with its end the scope's."""
+    """The body of a response. The trace's scope ends when the body does."""
 
     def __init__(self, body: Iterable[bytes], scope: TraceScope) -> None:
         self._body = body
@@ -172,7 +186,7 @@ class Body:
 
 
 def end(scope: TraceScope, error: BaseException | None = None) -> None:
-    """End it; with *error*, if the application raised it. Never raises."""
+    """End a scope, with the *error* that the application raised, if any. Never raises."""
     try:
         if error is not None:
             scope.span.fail_as(error)

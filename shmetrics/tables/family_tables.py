@@ -9,6 +9,7 @@ import numpy as np
 
 from shmetrics import layout
 from shmetrics.sample_names import CALL_SECONDS
+from shmetrics.sample_names import CALL_ENDS, CALL_SECONDS, CALL_STARTS
 from shmetrics.store.exemplars import Exemplars
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue

@@ -14,15 +14,15 @@ oslo.messaging loads the part before the first ``+``, this package loads the par
 
 =============  =====================================================================
 `real`         loads the real driver
-`driver`       stands for it: wraps what goes out and the listeners
-`_messages`    what is done for each message, compiled: its call opened and ended
-`sending`      what goes out by RPC: the real ``send`` with a call around it
-`listener`     wraps the callback through which messages come in
-`tracing`      spans of RPC, and the trace on its way in a message, where it is switched on
-`labels`       raw values of a target or message to label values
-`endpoint`     which endpoint a message will be dispatched to
+`driver`       the driver around it: measures what it sends, and wraps its listeners
+`_messages`    the work for each message, compiled: its call is begun and ended
+`sending`      the real ``send`` of RPC with a call around it
+`listener`     wraps the callback that gets the messages
+`tracing`      spans of RPC, and the trace within a message, where these are switched on
+`labels`       label values, from the raw values of a target or message
+`endpoint`     the endpoint that a message will be dispatched to
 `raised`       the name under which an exception is counted
-`proxy`        an object that is another object in all that it does not override
+`proxy`        an object that behaves like another one in all that it does not override
 =============  =====================================================================
 
 Where the compiled part does not work (`shmetrics.binding`), the real driver is used alone.

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: freethreading_compatible=False
-"""What is done for every message: a call opened on its way out or in, and ended.
+"""The work for each message: its call is begun and ended.
 
-Compiled, because of where it runs. Between two messages a service has done other things, and what
-has left the caches costs a function of Python 0.7 µs, however little it does. What is done once,
-for a driver or a label set, is in the Python modules around.
+It is compiled because of where it runs. Between two messages a service does other things, and a
+function of Python that has left the processor's caches costs 0.7 µs, however little it does. Work
+that is done once, for a driver or a label set, is in the Python modules beside this one.
 
 Nothing here raises what the real driver would not have raised: see `failures`.
 """
@@ -15,22 +15,22 @@ from cpython.ref cimport PyObject
 from shmetrics.hooks.oslo_messaging.failures import failed
 from shmetrics.hooks.oslo_messaging.raised import name_of_failure, name_of_raised
 
-# Label sets that a recorder keeps. Beyond it the cache starts anew: a service whose methods or
-# timeouts are without number pays for making instruments, not with its memory.
+# Label sets that a recorder keeps. Beyond that its cache is emptied: a service with an endless
+# number of methods or timeouts pays with time for new instruments, and not with memory.
 LIMIT = 4096
 
-# Characters of raw values that are worth keeping. A peer may send a method name of a megabyte.
+# The most characters of raw values that are kept. A peer may send a method name of a megabyte.
 LONGEST = 2048
 
-# Counted as the exception of a message that nobody answered before it was thrown away: without it,
-# such a call would stay open for as long as the process lives.
+# The exception counted for a message that was dropped without an answer. Without this end, its call
+# would stay open as long as the process lives.
 UNANSWERED = "Unanswered"
 
 
 # ---- raw values to an open call -----------------------------------------------------------------
 
 cpdef tuple rpc_sent_key(target, message, wait_for_reply, timeout_seconds):
-    """The raw values that decide the labels of a message given to BaseDriver.send."""
+    """Return the raw values that decide the labels of a message given to BaseDriver.send."""
     return (
         not wait_for_reply,
         target.exchange,
@@ -45,29 +45,34 @@ cpdef tuple rpc_sent_key(target, message, wait_for_reply, timeout_seconds):
 
 
 cpdef tuple rpc_received_key(incoming):
-    """The raw values that decide the labels of a message that an RPC listener received."""
+    """Return the raw values that decide the labels of a message that an RPC listener received."""
     message = incoming.message
     return message.get("namespace"), message.get("version"), message.get("method")
 
 
 cdef class Recorder(dict):
-    """The calls of one family, each kept under the raw values from which its labels are made.
+    """A cache of the calls of one family, by the raw values from which their labels are made.
 
-    Making one costs microseconds: values are formatted, the endpoint is looked for, the series is
-    interned. key: makes the raw values, a hashable tuple, from what start() is given. make: turns
-    such a key into a call.
+    Making a call's series costs microseconds: values are formatted, the endpoint is looked for,
+    the series is looked up.
     """
 
     cdef object _key
     cdef object _make
 
     def __init__(self, key, make):
+        """Make an empty cache.
+
+        Args:
+            key: makes the raw values, a hashable tuple, from the arguments of start().
+            make: makes the series of calls from such a key.
+        """
         dict.__init__(self)
         self._key = key
         self._make = make
 
     def start(self, *raw):
-        """Begins a call; the result is for end(), whichever thread ends it. Never raises."""
+        """Begin a call, and return it for end(), which any thread may call. Never raises."""
         opened = None
         try:
             opened = self.opened(self._key(*raw))
@@ -76,7 +81,7 @@ cdef class Recorder(dict):
         return opened
 
     def start_of(self, exemplar, *raw):
-        """The same for a call that belongs to a trace; None is that it does not."""
+        """Begin a call of a trace, given as an exemplar or None. Otherwise like start()."""
         opened = None
         try:
             key = self._key(*raw)
@@ -103,7 +108,12 @@ cdef class Recorder(dict):
 
 
 cpdef int end(tuple opened, exception=None) except -1:
-    """Ends a call that a Recorder began; None is one that could not begin. Never raises."""
+    """End a call that a Recorder began, or do nothing for None. Never raises.
+
+    Args:
+        opened: the result of start(), None if the call could not begin.
+        exception: the name of the class of the exception that was raised, or None.
+    """
     if opened is not None:
         try:
             opened[0].end(opened[1], exception)
@@ -115,7 +125,10 @@ cpdef int end(tuple opened, exception=None) except -1:
 # ---- on the way out -----------------------------------------------------------------------------
 
 def sent_by_name(real, Recorder calls not None):
-    """The send() of a real driver, with a call around it. Its parameters are the contract's."""
+    """Return the send() of a real driver with a call around it.
+
+    Its parameters are those of oslo.messaging's contract.
+    """
 
     def send(target, ctxt, message, wait_for_reply=None, timeout=None, call_monitor_timeout=None,
              retry=None, transport_options=None):
@@ -147,11 +160,11 @@ def sent_by_name(real, Recorder calls not None):
 # ---- on the way in ------------------------------------------------------------------------------
 
 cdef class Incoming:
-    """One incoming message, measured from its receipt to its end: another object in all else.
+    """An incoming message, measured from its receipt to its end. All else is the real message.
 
-    An end is recorded just before the real message is told, not after: whoever has the answer in
-    hand finds the end in the figures, and a broker that does not take the answer does not look like
-    a slow method. The first end counts, later ones do nothing.
+    The end is recorded just before the real message is told, not after: so a client that has the
+    answer finds the end in the figures, and a broker that does not accept the answer does not look
+    like a slow method. Only the first end counts.
 
     ======================  ==========================  ===========================================
     what happens            `Request` (RPC)             `Notification`
@@ -191,7 +204,7 @@ cdef class Incoming:
     def __class__(self):
         return type(self._real)
 
-    # What a server reads of every message: these are found before __getattr__ is asked.
+    # A server reads these of every message. As properties they are found without __getattr__.
 
     @property
     def client_timeout(self):
@@ -209,8 +222,7 @@ cdef class Incoming:
     def msg_id(self):
         return self._real.msg_id
 
-    # A parameter that the contract does not have yet is passed on as well; without one, nothing is
-    # packed.
+    # Parameters that the contract does not have yet are passed on. Without any, nothing is packed.
 
     def requeue(self, *args, **kwargs):
         self._end()
@@ -239,7 +251,7 @@ cdef class Incoming:
 
 
 cdef class Request(Incoming):
-    """An RPC message: a call, or a cast, to which servers reply just the same."""
+    """An RPC message: a call, or a cast, to which servers reply as well."""
 
     def acknowledge(self, *args, **kwargs):
         try:
@@ -250,8 +262,11 @@ cdef class Request(Incoming):
 
 
 cdef class TracedRequest(Request):
-    """One that may belong to a trace. What is done for it begins in the thread that acknowledges
-    it, and ends with it, also where nobody answers."""
+    """An RPC message that may belong to a trace.
+
+    Its work begins in the thread that acknowledges the message, and ends with the message, also if
+    there is no answer.
+    """
 
     cdef object _work
 
@@ -278,7 +293,7 @@ cdef class TracedRequest(Request):
 
 
 cdef class Notification(Incoming):
-    """A notification: acknowledged or requeued once its endpoints have seen it."""
+    """A notification. It is acknowledged or requeued after its endpoints have seen it."""
 
     def acknowledge(self, *args, **kwargs):
         self._end()
@@ -286,7 +301,7 @@ cdef class Notification(Incoming):
 
 
 def request(Recorder calls not None):
-    """From a message that an RPC listener received to a Request, its call begun."""
+    """Return a function that wraps a received RPC message in a Request and begins its call."""
 
     def wrap(real):
         cdef tuple opened = None
@@ -300,26 +315,32 @@ def request(Recorder calls not None):
 
 
 def traced_request(real, tuple opened, work):
-    """A message whose call has begun. work: has begin(), and end(exception, failure)."""
+    """Return a TracedRequest for a message.
+
+    Args:
+        real: the real message.
+        opened: its call, which has begun.
+        work: an object with begin() and end(exception, failure).
+    """
     cdef TracedRequest made = TracedRequest(real, opened)
     made._work = work
     return made
 
 
 def notification(Recorder calls not None):
-    """From a message that a notification listener received to a Notification, its call begun."""
+    """Return a function that wraps a notification in a Notification and begins its call."""
     return lambda real: Notification(real, calls.start(real))
 
 
 def receiver(callback, wrap):
-    """What a listener is to call instead of a server's callback: each message is wrapped."""
+    """Return a callback for a listener, which wraps each message before the server's callback."""
 
     def on_incoming(batch):
         cdef list messages = [wrap(message) for message in batch]
         try:
             return callback(messages)
         except BaseException as error:
-            for message in messages:  # the server did not take them: nobody will answer
+            for message in messages:  # the server did not accept them, and will not answer
                 (<Incoming>message)._end(name_of_raised(error))
             raise
 

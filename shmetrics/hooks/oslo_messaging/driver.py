@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver: the real one that the URL names, with a call recorded around what it sends.
+"""The driver that measures messages around the real driver, which the URL names.
 
-`Driver` has the four methods of oslo.messaging's driver contract through which messages go
-(``send`` is made in `sending`); all else is the real driver's own. Each passes on exactly what it
-was given, so that a parameter that oslo.messaging adds one day needs nothing here.
+`Driver` overrides the four methods of oslo.messaging's driver contract that messages pass (``send``
+is made in `sending`); all else is the real driver's own. Each method passes on exactly the
+arguments that it got, so a parameter that oslo.messaging adds later needs no change here.
 """
 
 from typing import Any
@@ -96,8 +96,10 @@ class Driver(Proxy):
 
 
 def tracing(conf: Any) -> Any:
-    """What this configuration wants done for traces, None if that is nothing. Whatever else it
-    switches on in `[profiler]` is on from now on."""
+    """Return the tracing of RPC that a configuration wants, or None.
+
+    This also turns on the other sources of spans that `[profiler]` switches on.
+    """
     found = switches.setup(conf)
     if not found.rpc:
         return None

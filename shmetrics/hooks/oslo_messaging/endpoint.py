@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which endpoint of an RPC server a message will be dispatched to, before it is.
+"""The endpoint of an RPC server that a message will be dispatched to.
 
-Only the dispatcher knows, and it decides in the middle of the call, after the call's start was
-recorded with its labels. So the decision is made here again, from public attributes: the callback
-of a listener is a method of the server, a server has a ``dispatcher``, a dispatcher has
-``endpoints`` and an ``access_policy``, an endpoint may have a ``target``. The result is kept per
-method by the caller, so this is not on the way of each call.
+The dispatcher chooses the endpoint in the middle of the call, after the start of the call was
+recorded with its labels. So the choice is repeated here, from public attributes: the callback of a
+listener is a method of the server, a server has a ``dispatcher``, a dispatcher has ``endpoints``
+and an ``access_policy``, an endpoint may have a ``target``. The caller keeps the result per method,
+so this does not run for each call.
 
-If any of that moves in a later oslo.messaging, the endpoint is the empty string.
+If a later oslo.messaging changes these attributes, the endpoint is the empty string.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ def endpoint_name(callback: Any, namespace: Any, version: Any, method: Any) -> s
                 kind = endpoint if isinstance(endpoint, type) else type(endpoint)
                 return kind.__name__
     except Exception:
-        return ""  # an endpoint's own attributes may raise anything: the dispatcher will say so
+        return ""  # an endpoint's attributes may raise anything; the dispatcher reports it
     return ""
 
 

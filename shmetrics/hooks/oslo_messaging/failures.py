@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this hook could not record: counted by cause, said once, never raised.
+"""Failures of this hook: counted by cause, logged once per cause, never raised.
 
-Whatever goes wrong on the way from a driver's call to a record is caught by this package and ends
-here. The count is the family ``oslo_messaging_hook_failures_total{cause}``, as far as the emitter
-still works, and `count` for those who look from inside.
+This package catches every failure on the way from a driver's call to a record, and reports it here.
+The family ``oslo_messaging_hook_failures_total{cause}`` counts them as far as the emitter works;
+`count` has them for code in the process.
 """
 
 import functools
@@ -20,7 +20,7 @@ count: Counter[str] = Counter()
 
 
 def failed(error: BaseException) -> None:
-    """Count *error*; log it if it is the first of its cause. Never raises."""
+    """Count *error*, and log it if it is the first of its class. Never raises."""
     cause = type(error).__name__
     count[cause] += 1
     try:

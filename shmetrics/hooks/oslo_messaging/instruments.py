@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The four call families of this hook, as functions from labels to calls.
 
-This is the one module of the hook that touches the emitter. If the emitter cannot be loaded, a
-service gets `NoCall` for every label set and its real driver works as if it had been named alone.
+This is the only module of the hook that uses the emitter. If the emitter cannot be loaded, every
+label set gets `NoCall`, and the real driver works as if the URL named it alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +15,7 @@ __all__ = ["Call", "Instruments", "NoCall", "load"]
 
 
 class Call(Protocol):
-    """A series of a call family, as the emitter gives it. That of a trace is started with an
-    exemplar."""
+    """A series of a family of calls. A call of a trace is started with an exemplar."""
 
     def start(self) -> Any: ...
 
@@ -37,7 +36,7 @@ class NoCall:
 
 @dataclass(frozen=True, slots=True)
 class Instruments:
-    """Each family's function from label values to `Call`; ``process`` is the emitter's affair."""
+    """The function of each family from label values to `Call`; it adds the label ``process``."""
 
     rpc_client: Instrument
     rpc_server: Instrument
@@ -46,7 +45,7 @@ class Instruments:
 
 
 def load() -> Instruments:
-    """Return the families of the emitter, or silent ones if there is no emitter. Never raises."""
+    """Return the families of the emitter, or of `NoCall` if it cannot be loaded. Never raises."""
     try:
         return _from_emitter()
     except Exception as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Raw values of targets and messages, and the label values made from them.
+"""Label values, made from the raw values of targets and messages.
 
 For each family there are two functions. The *key* function runs for every message: it reads the
 attributes that decide the labels and returns them in a tuple, as cheaply as that can be done; those
@@ -26,7 +26,7 @@ PRIORITIES: Final = frozenset({"audit", "debug", "info", "warn", "error", "criti
 
 
 def rpc_sent_labels(key: Key, default_exchange: Any) -> Labels:
-    """Labels of ``oslo_messaging_rpc_client``, without the process."""
+    """Return the labels of ``oslo_messaging_rpc_client``, without the process."""
     is_cast, exchange, topic, namespace, version, server, fanout, method, timeout_seconds = key
     return {
         "call_type": "cast" if is_cast else "call",
@@ -42,9 +42,13 @@ def rpc_sent_labels(key: Key, default_exchange: Any) -> Labels:
 
 
 def rpc_received_labels(key: Key, target: Any, default_exchange: Any, endpoint: str) -> Labels:
-    """Labels of ``oslo_messaging_rpc_server``, without the process.
+    """Return the labels of ``oslo_messaging_rpc_server``, without the process.
 
-    *target* is what the server listens on: it says where the message came in, *key* what it asks.
+    Args:
+        key: the raw values of the message: namespace, version and method.
+        target: the target that the server listens on.
+        default_exchange: the exchange if the target has none.
+        endpoint: the class name of the endpoint.
     """
     namespace, version, method = key
     return {
@@ -59,7 +63,7 @@ def rpc_received_labels(key: Key, target: Any, default_exchange: Any, endpoint: 
 
 
 def notification_sent_key(target: Any, message: Any, args: Any, kwargs: Any) -> Key:
-    """Key of a message given to ``send_notification``; *args* begins with its version."""
+    """Return the key of a message given to ``send_notification``; *args* begins with a version."""
     return (
         target.exchange,
         target.topic,
@@ -70,7 +74,7 @@ def notification_sent_key(target: Any, message: Any, args: Any, kwargs: Any) -> 
 
 
 def notification_sent_labels(key: Key, default_exchange: Any) -> Labels:
-    """Labels of ``oslo_messaging_notification_client``, without the process.
+    """Return the labels of ``oslo_messaging_notification_client``, without the process.
 
     A notifier sends to ``<topic>.<priority>``; the label ``topic`` is the configured one, so that
     it equals the listener's.
@@ -89,7 +93,7 @@ def notification_sent_labels(key: Key, default_exchange: Any) -> Labels:
 
 
 def notification_received_labels(exchange: str, topic: str, priority: Any, event: Any) -> Labels:
-    """Labels of ``oslo_messaging_notification_server``, without the process."""
+    """Return the labels of ``oslo_messaging_notification_server``, without the process."""
     return {
         "exchange": exchange,
         "topic": topic,
@@ -109,7 +113,7 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """Return a count of seconds as one would write it: 60 and 60.0 are "60", 2.5 is "2.5"."""
+    """Return a number of seconds as people write it: 60 and 60.0 are "60", 2.5 is "2.5"."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return text(value)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listeners whose messages are measured: the real one, behind a callback of ours.
+"""Listeners that measure the messages of a real listener, by a wrapped callback.
 
-What is known about a message has two halves. The listener's half, where it came in, is fixed when
-the service begins to listen. The message's half, what it asks, is the recorder's key.
+The labels of a message have two sources. The target that received it is fixed when the service
+begins to listen. The rest is in the message, and is the key of the recorder.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Wrapping: TypeAlias = Callable[[Any], Callable[[Any], Incoming]]
 
 
 class Listener(Proxy):
-    """The listener *real*; what it hands to its callback is wrapped by *wrapping*."""
+    """The listener *real*, with its messages wrapped by *wrapping* before the callback."""
 
     __slots__ = ("_shm_wrapping",)
 
@@ -47,8 +47,15 @@ class Listener(Proxy):
 def rpc_listener(
     real: Any, instrument: Instrument, target: Any, default_exchange: Any, tracing: Any = None
 ) -> Listener:
-    """Measure what *real* receives for the RPC server that listens on *target*. *tracing*: what
-    goes on with the traces of messages, if these are traced."""
+    """Measure the messages that *real* receives for an RPC server.
+
+    Args:
+        real: the real listener.
+        instrument: makes the call of a label set.
+        target: the target that the server listens on.
+        default_exchange: the exchange if the target has none.
+        tracing: continues the traces of messages; None if RPC is not traced.
+    """
 
     def wrapping(callback: Any) -> Callable[[Any], Incoming]:
         def make(key: Any) -> Any:
@@ -62,7 +69,7 @@ def rpc_listener(
 
 
 def notification_listener(real: Any, instrument: Instrument, origins: Origins) -> Listener:
-    """Measure what *real* receives for the notification listener on *origins*."""
+    """Measure the messages that *real* receives for a notification listener on *origins*."""
 
     def key(incoming: Any) -> Any:
         message = incoming.message

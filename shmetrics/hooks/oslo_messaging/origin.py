@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a notification came in, for a listener on several topics or exchanges.
+"""The exchange and topic of a notification, for a listener on several of them.
 
-An incoming notification does not say which of its listener's targets it was sent to. With one
-target there is nothing to ask. With several, a broker's delivery information tells them apart where
-the real driver keeps it (kombu's message inside rabbit's); if that moves, or a driver has none, the
-label that is in doubt is the empty string.
+An incoming notification does not name the target that it was sent to. A listener on one target
+knows it. A listener on several reads the broker's delivery information where the real driver keeps
+it (kombu's message inside rabbit's). If a driver has none, or a later one moves it, the label in
+doubt is the empty string.
 """
 
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An object that is another object in everything it does not override.
+"""A proxy: an object that behaves like another one in everything that it does not override.
 
 Drivers, listeners and messages of oslo.messaging are wrapped by this one class instead of by
 subclasses of its base classes. A subclass would inherit the base's version of a method that only
@@ -30,8 +30,8 @@ class Proxy:
         _set(self, "_shm_real", real)
 
     def __getattr__(self, name: str) -> Any:
-        # Only reached for what this class lacks. If that is the real object itself (a proxy made
-        # without its __init__, as copy does), the search would be endless.
+        # Called only for attributes that this class lacks. A proxy made without __init__, as copy
+        # does, lacks the real object itself: the search for that would not end.
         if name == "_shm_real":
             raise AttributeError(name)
         return getattr(self._shm_real, name)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The name under which an exception is counted.
 
-It is the name of the class that was raised where the trouble was, so that one failure has one name
-on the client and on the server, whatever the client's ``allowed_remote_exmods``:
+It is the name of the class that was raised first, at the server for example. So one failure has one
+name on the client and on the server, whatever the client's ``allowed_remote_exmods``:
 
 - an exception that oslo.messaging may not rebuild reaches the client as `RemoteError`: its
   ``exc_type`` is counted, because "RemoteError" would say nothing;
 - one that it rebuilds gets a class of its own, ``<name>_Remote`` in ``<module>_Remote``: the
   ending is dropped;
-- everything else (`MessagingTimeout`, `MessageDeliveryFailure`, `ValueError`) is its own name.
+- any other (`MessagingTimeout`, `MessageDeliveryFailure`, `ValueError`) counts under its own name.
 """
 
 from oslo_messaging import RemoteError

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real driver that a URL names after the ``+``, alone."""
+"""The real driver, which a URL names after the ``+``."""
 
 import copy
 from typing import Any, Final
@@ -15,8 +15,12 @@ _NAMESPACE: Final = "oslo.messaging.drivers"
 def real_driver(conf: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
     """Return the driver named after the first ``+`` of *url*'s scheme, made as oslo.messaging does.
 
-    It gets a URL of its own whose scheme does not name us: some drivers read it. Raises what its
-    loading and construction raise, and `InvalidTransportURL` if *url* names none.
+    The driver gets a copy of the URL without the part before the ``+``: some drivers read the
+    scheme. The other arguments are passed on unchanged.
+
+    Raises:
+        InvalidTransportURL: *url* names no real driver.
+        Exception: whatever the loading and the construction of the driver raise.
     """
     ours, _, scheme = url.transport.partition("+")
     if not scheme:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real driver's ``send`` with a call recorded around it, as a function of its own.
+"""The function ``send`` that records a call around the real driver's ``send``.
 
-It passes on exactly what it was given. A function that takes ``*args, **kwargs`` does so for any
-driver, today's and tomorrow's, and costs half a microsecond for packing and unpacking. Where the
-real driver's parameters are those that oslo.messaging's contract has, ours are the same by name,
-and nothing is packed: what a caller left out is None either way.
+It passes on exactly the arguments that it got. With ``*args, **kwargs`` that works for any driver,
+today's and tomorrow's, and costs half a microsecond for packing and unpacking. If the real driver
+has the parameters of oslo.messaging's contract, ours has the same by name, and nothing is packed:
+an argument that the caller leaves out is None either way.
 """
 
 import inspect
@@ -20,13 +20,13 @@ Send: TypeAlias = Callable[..., Any]
 
 
 def sender(real: Any, calls: Recorder) -> Send:
-    """Return what sends through the driver *real* and records in *calls*."""
+    """Return a function that sends through the driver *real* and records in *calls*."""
     by_name: Send = sent_by_name(real, calls)
     return by_name if _parameters(real.send) == _parameters(by_name) else _of_any(real, calls)
 
 
 def _parameters(send: Send) -> list[tuple[Any, ...]] | None:
-    """Return names, kinds and defaults of what *send* takes, None if it does not say."""
+    """Return names, kinds and defaults of *send*'s parameters, or None if they are not known."""
     try:
         found = inspect.signature(send).parameters.values()
     except (TypeError, ValueError):

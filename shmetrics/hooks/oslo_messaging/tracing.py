@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RPC of a trace: a span at the client, and the trace goes on at the server.
+"""Traces of RPC: a span at the client, and the trace continues at the server.
 
-It travels in the message, beside method and arguments, as one more key that holds the two headers
-of HTTP. A dispatcher does not look at keys that it does not know, so a server without this hook is
-not disturbed; one with it takes the trace if it is signed with a key of its own.
+The trace travels in the message, beside method and arguments, as one more key with the two headers
+of HTTP. A dispatcher ignores keys that it does not know, so a server without this hook is not
+disturbed. A server with this hook accepts the trace if it is signed with a configured key.
 
-At the server it goes on in the thread or greenlet that works on the message. That one tells the
-message so: an RPC server acknowledges it there, dispatches it, and replies.
+At the server the trace continues in the thread or greenlet that works on the message. It begins
+when the RPC server acknowledges the message there, before the dispatch and the reply.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ __all__ = ["KEY", "Tracing"]
 
 SOURCE: Final = "rpc"
 
-#: Of the message; what it holds is for `headers.read`.
+#: The key of a message whose value `headers.read` understands.
 KEY: Final = "shmetrics_trace"
 
-#: Characters of a message's arguments that are worth keeping, where they are asked for.
+#: Characters of a message's arguments that are kept, if the configuration asks for arguments.
 LONGEST_ARGUMENTS: Final = 2000
 
 
 class Tracing:
-    """What a driver does for traces, as these switches say."""
+    """The work of a driver for traces, with the switches that are on."""
 
     def __init__(self, found: switches.Switches) -> None:
         self._keys = found.hmac_keys
@@ -56,7 +56,13 @@ class Tracing:
     # ---- the client -------------------------------------------------------------------------
 
     def sender(self, real: Any, calls: Recorder, plain: Send) -> Send:
-        """What sends by *plain*, or, in a trace, through *real* with a span around it."""
+        """Return a function that sends messages.
+
+        Args:
+            real: the real driver, used within a trace, with a span around its send().
+            calls: the recorder of calls.
+            plain: sends a message outside any trace.
+        """
 
         def send(target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
             active = profiler.get() if switches.is_set_up() else None
@@ -95,7 +101,7 @@ class Tracing:
     # ---- the server -------------------------------------------------------------------------
 
     def requests(self, calls: Recorder, target: Any) -> Callable[[Any], Incoming]:
-        """From a message that came in for *target* to one that goes on with its trace."""
+        """Return a function that wraps a message for *target*, so that its trace continues."""
 
         def wrap(real: Any) -> Incoming:
             context = self._came(real)
@@ -135,7 +141,7 @@ class Tracing:
 
 
 class Work:
-    """What a server does for one message, if that belongs to a trace. Nothing of it raises."""
+    """The work of a server for one message, which may belong to a trace. No method raises."""
 
     __slots__ = ("_context", "_info", "_quotes", "_scope")
 
@@ -146,8 +152,7 @@ class Work:
         self._scope: TraceScope | None = None
 
     def begin(self) -> None:
-        """This thread goes on with the message, and with no other trace than its own: who worked
-        here before may have left one."""
+        """Make the message's trace the one of this thread, and forget one that was left here."""
         try:
             leave_nothing()
             if self._context is not None:
@@ -156,8 +161,12 @@ class Work:
             failed(SOURCE, error)
 
     def end(self, exception: str | None, failure: Any = None) -> None:
-        """It is done. *exception*: the name of its class, if it raised one; *failure*: what the
-        reply says of that."""
+        """End the work.
+
+        Args:
+            exception: the name of the class of the exception that was raised, or None.
+            failure: the failure in the reply.
+        """
         scope, self._scope = self._scope, None
         if scope is None:
             return
@@ -165,7 +174,7 @@ class Work:
             if exception is not None:
                 error = failure[1] if isinstance(failure, tuple) and len(failure) > 1 else failure
                 scope.span.fail(exception, "" if error is None else str(error))
-        except Exception as problem:  # an error that cannot be written
+        except Exception as problem:  # the error cannot be converted to text
             failed(SOURCE, problem)
         try:
             scope.end()
@@ -182,7 +191,7 @@ def _here(active: Any) -> dict[str, str] | None:
 
 
 def _with_trace(message: Any) -> Any:
-    """The message with the trace that is active here: a new one, the caller's stays as it is."""
+    """Return a copy of the message with the active trace, or the message if there is none."""
     said = headers.headers()
     try:
         return {**message, KEY: said} if said else message
@@ -192,8 +201,7 @@ def _with_trace(message: Any) -> Any:
 
 
 def _said(error: BaseException) -> str:
-    """What an error says, without the server's traceback, which follows in those that came from
-    there."""
+    """Return the message of an error, without the traceback that remote errors contain."""
     try:
         value = getattr(error, "value", None)  # of a RemoteError
         return str(error if value is None else value).partition("\n")[0]

@@ -3,12 +3,12 @@
 
 cdef extern from *:
     """
-    /* Has instances of a type made by this function; what is derived from it is made as ever. */
+    /* Have this function make the instances of a type, but not those of derived types. */
     static void shm_make_through(PyObject *type, vectorcallfunc make)
     {
         ((PyTypeObject *)type)->tp_vectorcall = make;
     }
-    /* No: it is of a derived type, which has a __call__ of its own. */
+    /* Return false for an instance of a derived type with a __call__ of its own. */
     static int shm_is_called_through(PyObject *instance)
     {
         return Py_TYPE(instance)->tp_call == PyVectorcall_Call;
@@ -74,7 +74,7 @@ cdef int _leave(object raised, object error) except -1:
 
 cdef object _entered_or_left(PyObject *trace, PyObject *const *args, size_t n_args_f,
                              PyObject *names):
-    """A block's __enter__ if there are no arguments, its __exit__ if there are three."""
+    """Enter a block if there are no arguments, and leave it if there are three."""
     cdef Py_ssize_t n_args = PyVectorcall_NARGS(n_args_f)
     if n_args == 0 and names == NULL:
         _enter(<Trace>trace)
@@ -86,7 +86,7 @@ cdef object _entered_or_left(PyObject *trace, PyObject *const *args, size_t n_ar
 
 
 cdef object _new_trace(PyObject *type, PyObject *const *args, size_t n_args_f, PyObject *names):
-    """Trace(name), Trace(name, info) or Trace(name, info=info); any other way as ever."""
+    """Make a Trace. Trace(name), Trace(name, info) and Trace(name, info=info) are fast."""
     cdef Py_ssize_t n_args = PyVectorcall_NARGS(n_args_f)
     cdef Py_ssize_t n = n_args
     cdef Trace trace = Trace.__new__(Trace)

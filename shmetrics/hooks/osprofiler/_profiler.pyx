@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: freethreading_compatible=False
-"""OSProfiler's profiler, compiled: what a request passes through, with the meaning it has there.
+"""OSProfiler's profiler, compiled, with the same behaviour.
 
-Where a request is in its trace is a chain of spans, each with the one around it; the outermost two
-are the trace itself and what the request came from. A context variable has the innermost one. So
-what runs at the same time is never mixed: a thread, a greenlet and an asyncio task have a context
-each, and a task goes on from where it was made, whatever becomes of that place meanwhile.
+The position of a request in its trace is a chain of spans, each with the one around it. The
+outermost two are the trace itself and the span that the request came from. A context variable holds
+the innermost span. So concurrent work is never mixed: each thread, greenlet and asyncio task has a
+context of its own, and a task continues from the span in which it was made, whatever happens to
+that span meanwhile.
 
-Ids are 16 bytes until somebody wants to read one. What of OSProfiler's may have been replaced (its
-functions, its notifier, by a test for example) is heard of at once.
+Ids are 16 bytes, and become texts when they are read. If a function or the notifier of OSProfiler
+is replaced, by a test for example, that is noticed at once.
 """
 
 import socket
@@ -59,11 +60,11 @@ cdef inline object _value(object variable):
     return value
 
 
-cdef uint64_t _n_profilers = 0  # in this process: most of the time there are none
+cdef uint64_t _n_profilers = 0  # in this process; most of the time there are none
 
 
 cdef bint _trace_of_context(shm_trace *trace) noexcept:
-    """What a call that begins here belongs to: see calls_belong_to()."""
+    """Fill in the trace of this context. Return false if there is none. See calls_belong_to()."""
     cdef _Span span
     if _n_profilers == 0:
         return False
@@ -102,13 +103,18 @@ cdef int _end(object info) except -1:
 
 
 def get():
-    """The profiler of this context, or None."""
+    """Return the profiler of this context, or None."""
     return _value(_profiler)
 
 
 def init(hmac_key, base_id=None, parent_id=None):
-    """The profiler of this context: a new one if there is none. hmac_key: signs what is passed on.
-    base_id: the trace that it goes on with, below parent_id."""
+    """Return the profiler of this context, and make it if there is none.
+
+    Args:
+        hmac_key: signs the headers for other services.
+        base_id: the trace to continue; None: a new one.
+        parent_id: the span below which it continues; None: the trace itself.
+    """
     cdef _Profiler profiler = _value(_profiler)
     if profiler is None:
         profiler = _Profiler(hmac_key, base_id=base_id, parent_id=parent_id)
@@ -118,18 +124,18 @@ def init(hmac_key, base_id=None, parent_id=None):
 
 
 def clean():
-    """From now on this context has no profiler."""
+    """Remove the profiler from this context."""
     PyContextVar_Set(_profiler, None)
     PyContextVar_Set(_innermost, None)
 
 
 def start(name, info=None):
-    """A span begins, if this context has a profiler. info: what is known of it, a dictionary."""
+    """Begin a span, if this context has a profiler. info: a dictionary about it, or None."""
     _begin(name, info)
 
 
 def stop(info=None):
-    """The innermost span ends, if there is one."""
+    """End the innermost span, if there is one."""
     _end(info)
 
 
@@ -143,14 +149,18 @@ include "_block.pxi"
 # ---- what else is asked -------------------------------------------------------------------------
 
 def is_resting():
-    """Whether a span that begins here would go nowhere: this context has no profiler."""
+    """Tell whether this context has no profiler, so that no span can begin here."""
     _look()
     return (_n_profilers == 0 or _value(_profiler) is None) and _start_is_ours and _stop_is_ours
 
 
 def current_trace():
-    """The trace in which this context is, as an exemplar: {"trace_id": 32 digits, "span_id": 16}.
-    None: in none, or in one whose id is no UUID."""
+    """Return the trace of this context as an exemplar.
+
+    Returns:
+        {"trace_id": 32 hexadecimal digits, "span_id": 16 digits}, or None if there is no trace or
+        its id is not a UUID.
+    """
     cdef shm_trace trace
     if not _trace_of_context(&trace):
         return None
@@ -161,7 +171,7 @@ def current_trace():
 
 
 def give_calls_their_trace(bint wanted):
-    """Whether calls that this process measures are told of the trace in which they begin."""
+    """Give the calls that this process measures the trace in which they begin, or stop that."""
     if wanted:
         calls_belong_to(_trace_of_context)
     else:

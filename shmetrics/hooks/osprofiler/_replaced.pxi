@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# What of OSProfiler's may be replaced at any time: its functions by a test, its notifier by the
-# service. Part of _profiler.pyx.
+# Functions and the notifier of OSProfiler, which a test or the service may replace at any time.
+# Part of _profiler.pyx.
 #
-# It is looked up in its modules when something has changed in one of them, and not for each span:
-# nine times in a dictionary were a fifth of what a span costs.
+# They are looked up when one of their modules has changed, and not for each span: nine look-ups in
+# dictionaries were a fifth of the cost of a span.
 
 cdef extern from *:
     """
@@ -14,7 +14,7 @@ cdef extern from *:
     static PyObject *shm_watched[SHM_WATCHED];
 
     #if PY_VERSION_HEX < 0x030C0000
-    /* A dictionary has another version after each change, and no two have the same. */
+    /* Each change gives a dictionary a new version, and no two dictionaries have the same. */
     static uint64_t shm_versions[SHM_WATCHED];
 
     static void shm_watch(int i, PyObject *dict)
@@ -38,11 +38,11 @@ cdef extern from *:
 
     static void shm_look_again(void)
     {
-        memset(shm_versions, 0, sizeof shm_versions); /* which none has */
+        memset(shm_versions, 0, sizeof shm_versions); /* no dictionary has version 0 */
     }
     #else
-    /* A dictionary says that it is about to change. If no more can be watched, all are taken to
-     * change all the time. */
+    /* A watched dictionary reports that it is about to change. If one cannot be watched, all count
+     * as changed all the time. */
     static bool shm_changed = true;
     static bool shm_is_blind = false;
 
@@ -96,12 +96,12 @@ cdef object _their_uuid = uuidutils.generate_uuid
 for _i, _module in enumerate((_in_profiler, _in_notifier, _in_uuidutils)):
     shm_watch(_i, _module)
 
-# As they were when they were looked up; _look() first.
+# The results of the last look-up. Call _look() before using them.
 cdef bint _start_is_ours = False
 cdef bint _stop_is_ours = False
 cdef bint _notify_is_theirs = False
 cdef bint _ids_are_theirs = False
-# What was chosen for the notifier that is set: see `sink`. _spans are None where it is not our own.
+# The choice for the notifier that is set: see `sink`. _spans is None if that is not our own.
 cdef object _notifier = None
 cdef object _spans = None
 cdef dict _series = None
@@ -128,7 +128,7 @@ cdef int _look_up() except -1:
 
 
 cdef int _look_again() except -1:
-    shm_look_from_now()  # first: another thread may replace something while this one looks
+    shm_look_from_now()  # first: another thread may replace something during the look-up
     try:
         _look_up()
     except BaseException:
@@ -138,7 +138,7 @@ cdef int _look_again() except -1:
 
 
 cdef inline int _look() except -1:
-    """Has the above be as things are now."""
+    """Look the names up again, if one of their modules has changed."""
     if shm_has_changed():
         _look_again()
     return 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# The trace of one request, and what its spans tell. Part of _profiler.pyx.
+# The trace of one request, and the events of its spans. Part of _profiler.pyx.
 
 cdef object _series_of(object name):
     cdef PyObject *found = PyDict_GetItemWithError(_series, name)
@@ -7,14 +7,14 @@ cdef object _series_of(object name):
 
 
 cdef class _Profiler:
-    """A request's trace, and where in it each of the contexts is that take part."""
+    """The trace of a request, with the innermost span of each context that takes part in it."""
 
     cdef dict __dict__
-    cdef bint _is_altered  # it may have a start() of another's: a subclass's, or a test's
+    cdef bint _is_altered  # it may have another start(): a subclass's, or a test's
     cdef public object hmac_key
     cdef public object _host
     cdef _Span _trace
-    cdef _Span _last  # where it was last: for those who have it from another context
+    cdef _Span _last  # the last innermost span: for code in other contexts that has the profiler
 
     def __cinit__(self):
         global _n_profilers
@@ -36,7 +36,10 @@ cdef class _Profiler:
         PyObject_GenericSetAttr(self, name, value)
 
     cdef _Span _at(self, bint *is_ours):
-        """Where this context is. is_ours: it knows that itself, being one of ours."""
+        """Return the innermost span of this context, or the last one of any context.
+
+        is_ours is set to true if this context takes part in the trace, and has a span of its own.
+        """
         cdef _Span span = _value(_innermost)
         is_ours[0] = span is not None and span.trace is self._trace
         return span if is_ours[0] else self._last
@@ -51,36 +54,43 @@ cdef class _Profiler:
             PyContextVar_Set(_innermost, to)
         return 0
 
-    # ---- what OSProfiler's has ------------------------------------------------------------------
+    # ---- the methods of OSProfiler's profiler ---------------------------------------------------
 
     def get_shorten_id(self, uuid_id):
-        """The 64 bits of an id by which some storages know it, in hexadecimal digits."""
+        """Return the 64 bits of an id that some storages use, as hexadecimal digits."""
         return format(_utils.shorten_id(uuid_id), "x")
 
     def get_base_id(self):
-        """The id of the trace."""
+        """Return the id of the trace."""
         return _text(self._trace)
 
     def get_parent_id(self):
-        """The id of what is around the innermost span."""
+        """Return the id of the span around the innermost one."""
         return _text(self._here().around)
 
     def get_id(self):
-        """The id of the innermost span."""
+        """Return the id of the innermost span."""
         return _text(self._here())
 
     def start(self, name, info=None):
-        """A span begins, and is the innermost one. info: what is known of it, a dictionary."""
+        """Begin a span, which becomes the innermost one. info: a dictionary about it, or None."""
         self._start(name, info)
 
     def stop(self, info=None):
-        """The innermost span ends. If there is none, nothing happens."""
+        """End the innermost span, if there is one."""
         self._stop(info)
 
     def detached_span(self, name, info, within=None):
-        """A span that begins here, below the innermost one, and becomes the innermost of no
-        context: it may end whenever and wherever it likes. within: another such span that contains
-        it, if nothing else has begun in between. See shmetrics/hooks/tracing/detached.py."""
+        """Begin a span below the innermost one that does not become the innermost one itself.
+
+        It may end at any time and in any context. See shmetrics/hooks/tracing/detached.py.
+
+        Args:
+            name: the name of the span.
+            info: a dictionary about it.
+            within: another detached span that contains this one; used if no other span has begun
+                in between.
+        """
         cdef _DetachedSpan detached = _DetachedSpan.__new__(_DetachedSpan)
         cdef _Span around = self._here()
         if type(within) is _DetachedSpan and (<_DetachedSpan>within).span.around is around:
@@ -132,7 +142,7 @@ cdef class _Profiler:
         cdef _Span span = self._here()
         span.is_named = False
 
-    # ---- how ------------------------------------------------------------------------------------
+    # ---- their work -----------------------------------------------------------------------------
 
     cdef int _start(self, object name, object info) except -1:
         cdef bint is_ours
@@ -153,7 +163,7 @@ cdef class _Profiler:
         return 0
 
     cdef int _tell(self, _Span span, bint ends, object info) except -1:
-        """Says that a span begins or ends, to whoever is to be told."""
+        """Record the start or stop of a span in the lane, or send it to the notifier."""
         if info:
             info["host"] = self._host
         else:
@@ -168,7 +178,7 @@ cdef class _Profiler:
         return 0
 
     cdef int _record(self, _Span span, bint ends, object info) except -1:
-        """Into the lane. Never raises: what cannot be kept is counted."""
+        """Record an event of a span in the lane. Never raises; a failure is counted."""
         cdef shm_span record
         cdef bint kept = False
         record.kind = <uint8_t>(SHM_KIND_SPAN_STOP if ends else SHM_KIND_SPAN_START)
@@ -192,7 +202,7 @@ cdef class _Profiler:
         return 0
 
     cdef int _notify(self, _Span span, bint ends, object info) except -1:
-        """To OSProfiler's notifier, as OSProfiler does."""
+        """Send an event of a span to OSProfiler's notifier, as OSProfiler does."""
         now = _in_profiler["timeutils"].utcnow()
         _in_profiler["notifier"].notify({
             "name": f"{span.name}-{'stop' if ends else 'start'}",
@@ -207,15 +217,15 @@ cdef class _Profiler:
 
 @cython.final
 cdef class _DetachedSpan:
-    """A span that is in the chain of no context."""
+    """A span that is in no context's chain."""
 
     cdef _Profiler profiler
     cdef _Span span
     cdef int pid
 
-    exemplar = None  # a call that is measured knows the trace in which it begins
+    exemplar = None  # a measured call knows the trace in which it begins
 
     def stop(self, info=None):
-        """It ends. A forked child says nothing of what its parent has begun."""
+        """End the span. In a forked child of the process where it began, do nothing."""
         if self.pid == getpid():
             self.profiler._tell(self.span, True, info)

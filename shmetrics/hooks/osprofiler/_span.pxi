@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# A span, and the chain of those around it. Part of _profiler.pyx.
+# A span, and the chain of the spans around it. Part of _profiler.pyx.
 
 cdef extern from "emit/ids.h" nogil:
     enum:
@@ -15,21 +15,21 @@ if not shm_ids_init():
 
 
 @cython.final
-@cython.no_gc  # from the inside out: there is no cycle
+@cython.no_gc  # references go from the inside out: there is no cycle
 @cython.freelist(64)
 cdef class _Span:
     cdef uint8_t id[16]
-    cdef bint is_sound  # that is its id; otherwise it has a text that is no UUID
+    cdef bint is_sound  # id is valid; otherwise the id was given as a text that is not a UUID
     cdef bint is_named
-    cdef object text  # of its id: as it was given, or None until it is wanted
+    cdef object text  # of the id: as it was given, or None until it is read
     cdef object name
-    cdef object series  # in the lane, of that name; None until it has been there
+    cdef object series  # of that name, in the lane; None until it is first recorded
     cdef _Span around
-    cdef _Span trace  # the outermost; None for itself
+    cdef _Span trace  # the outermost span; None in the outermost itself
 
     def __dealloc__(self):
-        # One after the other, and not each inside the one that lets it go: there may be a million.
-        # A span that nobody else holds has its chain taken off before it goes itself.
+        # The chain is freed in a loop, not by recursion: it may have a million spans. A span
+        # that only this chain holds loses its own chain before it is freed.
         cdef _Span around = self.around
         cdef _Span further
         self.around = None
@@ -37,11 +37,11 @@ cdef class _Span:
             further = around.around
             around.around = None
             around = further
-            further = None  # or it would be held twice, and would be nobody's alone
+            further = None  # or it would be held twice, and the loop would end too early
 
 
 cdef int _read_id(_Span span) except -1:
-    """Its 16 bytes, from its text."""
+    """Read the 16 bytes of a span's id from its text."""
     cdef shm_trace read
     cdef Py_ssize_t length
     cdef const char *utf8
@@ -56,7 +56,7 @@ cdef int _read_id(_Span span) except -1:
 
 
 cdef _Span _new_span(_Span around, object text):
-    """text: its id; None: a new one."""
+    """Make a span within another. text: its id, or None for a new one."""
     cdef _Span span = _Span.__new__(_Span)
     span.around = around
     if around is not None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collectors that a connection string names: `shm://` is this node's, `shm://a:9464,b:9464` are
-those of several nodes."""
+"""The collectors that a connection string names, which are asked for reports.
+
+`shm://` is the collector of this node, `shm://a:9464,b:9464` are the collectors of several nodes.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,25 @@ from shmetrics.errors import ShmetricsError
 
 
 class NoCollectors(ShmetricsError):
-    """None of the collectors of a connection string answers; the text says why each does not."""
+    """No collector of a connection string answers; the text says why each does not."""
 
 
 class Collectors:
-    """Where a connection string says that reports come from."""
+    """The collectors of one connection string."""
 
     def __init__(self, connection_string: str) -> None:
         named = urlsplit(connection_string).netloc.split(",")
         self._hosts = [host.strip() for host in named if host.strip()]
 
     def ask(self, path: str) -> list[Any]:
-        """What each collector that answers says at this path. Raises NoCollectors if none does."""
+        """Ask all collectors for the JSON at *path*.
+
+        Returns:
+            The answer of each collector that answers.
+
+        Raises:
+            NoCollectors: no collector answers.
+        """
         config = os.environ.get(collector_client.HTTP_CONFIG_VARIABLE, "")
         found, problems = [], []
         for host in self._hosts or [""]:

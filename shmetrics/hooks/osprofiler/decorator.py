@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OSProfiler's decorator of functions, over the compiled profiler.
+"""OSProfiler's decorator of functions, for the compiled profiler.
 
-In Python, because what it gives has to be a function: trace_cls looks for these. Where nothing is
-traced it calls the function, and does nothing with its arguments.
+It is Python, because its result has to be a function: trace_cls looks for functions. Outside a
+trace it just calls the function, and does not look at its arguments.
 """
 
 from __future__ import annotations
@@ -28,11 +28,17 @@ def trace(
     hide_result: bool = True,
     allow_multiple_trace: bool = True,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Has each call of a function be a span of this name.
+    """Return a decorator that makes each call of a function a span.
 
-    info: what is said of it, besides the function's name, its arguments unless hide_args, and its
-    result unless hide_result. allow_multiple_trace: otherwise a function that is traced already is
-    refused (ValueError).
+    Args:
+        name: the name of the span.
+        info: added to the info of the span.
+        hide_args: leave out the arguments of the call.
+        hide_result: leave out the result of the call.
+        allow_multiple_trace: accept a function that is traced already.
+
+    Raises:
+        ValueError: from the decorator, if the function is traced already and that is not allowed.
     """
     common: dict[str, Any] = dict(info or {})
 
@@ -40,7 +46,7 @@ def trace(
         times = getattr(function, "__traced__", 0)
         if times and not allow_multiple_trace:
             raise ValueError(f"Function '{function}' is traced already, {times} times")
-        with contextlib.suppress(AttributeError):  # a bound method takes none
+        with contextlib.suppress(AttributeError):  # a bound method accepts no attributes
             function.__traced__ = times + 1  # type: ignore[attr-defined]
         its_name = functools.cache(functools.partial(reflection.get_callable_name, function))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """OSProfiler's storage driver `shm`.
 
-notify() is on the way of every span: it writes a record into the process's lane, never raises and
-never waits. The reports ask collectors over HTTP, as a person with OSProfiler's command does.
+notify() runs for every span: it writes a record into the lane of the process, never raises and
+never waits. Reports, which OSProfiler's command asks for, come from collectors over HTTP.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_TRACES: Final = 10_000
 
 
 class Shm(base.Driver):
-    """`connection_string = shm://`, or `shm://host:port,host:port`."""
+    """The driver for `connection_string = shm://` and `shm://host:port,host:port`."""
 
     def __init__(
         self,
@@ -38,8 +38,13 @@ class Shm(base.Driver):
         return "shm"
 
     def notify(self, info: dict[str, Any], **kwargs: Any) -> None:
-        """Record what OSProfiler says: a dictionary with `name` (of a span, and -start or -stop),
-        `base_id`, `parent_id`, `trace_id` and `info`. Its time is that of the record."""
+        """Record an event of OSProfiler's, with the time of the record. Never raises.
+
+        Args:
+            info: a dictionary with `name` (of the span, with -start or -stop at its end),
+                `base_id`, `parent_id`, `trace_id` and `info`.
+            **kwargs: ignored.
+        """
         name, _, what = str(info.get("name", "")).rpartition("-")
         record = self.spans.stop if what == "stop" else self.spans.start
         id, base_id, parent_id = (
@@ -50,7 +55,7 @@ class Shm(base.Driver):
     # ---- reports ----------------------------------------------------------------------------
 
     def get_report(self, base_id: str) -> dict[str, Any]:
-        """The report of one trace, as OSProfiler makes it. Raises ShmetricsError."""
+        """Return the report of one trace, in OSProfiler's form. Raises ShmetricsError."""
         for found in self._collectors.ask(f"/api/v1/traces/{base_id}"):
             for span in found["spans"]:
                 for event in events_of(base_id, span):
@@ -67,12 +72,22 @@ class Shm(base.Driver):
         return dict(self._parse_results())
 
     def list_traces(self, fields: set[str] | None = None) -> list[dict[str, Any]]:
-        """One dictionary per trace, with these fields of what was heard of it first; the oldest
-        first. Raises ShmetricsError."""
+        """List the traces, the oldest first.
+
+        Args:
+            fields: the fields of each dictionary; None: OSProfiler's default fields.
+
+        Returns:
+            One dictionary per trace, about its first event. If several collectors know a trace,
+            the earliest event counts.
+
+        Raises:
+            ShmetricsError: no collector answers.
+        """
         return self._listed("", set(fields or self.default_trace_fields))
 
     def list_error_traces(self) -> list[dict[str, Any]]:
-        """The same of those in which a span failed: base_id and timestamp."""
+        """List the traces with a failed span, each by base_id and timestamp, the oldest first."""
         return self._listed("&error=1", set(self.default_trace_fields))
 
     def _listed(self, wanted: str, fields: set[str]) -> list[dict[str, Any]]:
@@ -94,8 +109,12 @@ class Shm(base.Driver):
 
 
 def events_of(base_id: str, span: dict[str, Any]) -> list[dict[str, Any]]:
-    """What OSProfiler said of a span of the collector's: its start and its stop, as far as they
-    were heard."""
+    """Return the events of a span, its start and its stop if these are known, in OSProfiler's form.
+
+    Args:
+        base_id: the id of the trace.
+        span: the span as a collector's API returns it.
+    """
     found = []
     for what, when in (("start", "started"), ("stop", "finished")):
         if span[when] is None:

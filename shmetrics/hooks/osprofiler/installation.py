@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled profiler in the place of OSProfiler's own, and that one back in it."""
+"""The installation of the compiled profiler in the place of OSProfiler's own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from shmetrics.binding import refusal
 
-# Of osprofiler.profiler. What decorates classes (trace_cls, TracedMeta) is OSProfiler's own in any
-# case: it calls trace() by its name there, once per method.
+# The replaced names of osprofiler.profiler. The decorators of classes (trace_cls, TracedMeta) stay
+# OSProfiler's own: they look up trace() by name there, once per method.
 NAMES: Final = ("_Profiler", "Trace", "clean", "get", "init", "start", "stop", "trace")
 
 _replaced: dict[str, Any] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where spans go: what the compiled profiler makes of the notifier that OSProfiler was given."""
+"""The receiver of spans of the compiled profiler, chosen by OSProfiler's notifier."""
 
 from __future__ import annotations
 
@@ -14,9 +14,16 @@ _NOBODY = theirs._noop_notifier
 
 
 def sink_of(notifier: Callable[..., None]) -> tuple[Spans | None, bool]:
-    """The spans of our own driver, if that is the notifier: they go straight into the lane. Any
-    other is given OSProfiler's dictionaries; and whether it is the one that does nothing, for which
-    none has to be made."""
+    """Return the receiver of spans for a notifier.
+
+    Args:
+        notifier: the notifier that OSProfiler was given.
+
+    Returns:
+        The Spans of our own driver, if that is the notifier: its spans go straight into the lane.
+        None for any other, which gets OSProfiler's dictionaries. The second value tells whether
+        the notifier does nothing, so that no dictionary has to be made.
+    """
     driver = getattr(notifier, "__self__", None)
     if isinstance(driver, Shm) and notifier == driver.notify:
         return driver.spans, False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A profiler's two stacks, for those who reach into it as if it were OSProfiler's own."""
+"""The two stacks of a compiled profiler, for code that reaches into it like into OSProfiler's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Stack(deque[Any]):
-    """The stack as it is now. What is appended or popped here is so in the profiler as well."""
+    """A copy of the stack. Appending and popping here changes the profiler as well."""
 
     def __init__(
         self, members: Iterable[Any], push: Callable[[Any], None], drop: Callable[[], None]

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all sources of spans share: what is switched on, and how a span is said.
+"""The base of all sources of spans: the switches, the spans, and the traces from other services.
 
 =============  =====================================================================================
-`options`      `[profiler]` of a service's configuration, as far as it is ours
-`switches`     what they turn on, and off again
-`headers`      a trace as it comes from elsewhere and goes on, signed; how far it is believed
-`span`         a span that knows its own end, and a trace's stay in a thread
-`operations`   what is done on a database: a call always, a span within a trace
-`detached`     a span beside the stack of spans, for what may outlive them
+`options`      our options of `[profiler]` in a service's configuration
+`switches`     turns on what the options switch on, and off again
+`switch`       the switch of one hook
+`headers`      signed headers of a trace: written, read and checked
+`span`         a span on OSProfiler's stack, and the scope of a trace in a thread
+`operations`   an operation of a database: always a call, and a span within a trace
+`detached`     a span beside OSProfiler's stack, which may outlive the spans around it
 `notifying`    whether it is a notifier that is at work
-`patch`        a function replaced for a while
-`failures`     what went wrong in all that, counted and never raised
+`patch`        a function replaced until undo()
+`failures`     failures of all these, counted and never raised
 =============  =====================================================================================
 """

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A span beside OSProfiler's stack, with an id of its own, below the span in which it began.
+"""Spans beside OSProfiler's stack, each below the span in which it began.
 
-OSProfiler's stop() ends what began last in its thread. What is done on connections begins and ends
-in another order: a transaction outlives the span around it, two connections take turns, one changes
-threads, a task waits while another runs. So nothing of this is put on the stack; each span keeps
-its ids, and its start and its stop are said to OSProfiler's notifier. The compiled profiler can do
-that itself; OSProfiler's own is helped here.
+OSProfiler's stop() ends the span that began last in its thread. Operations on connections begin and
+end in another order: a transaction outlives the span around it, two connections take turns, one
+changes threads, a task waits while another runs. So these spans are not on the stack. Each keeps
+its ids, and sends its start and its stop to OSProfiler's notifier. The compiled profiler does that
+itself; for OSProfiler's own profiler it is done here.
 """
 
 from __future__ import annotations
@@ -21,21 +21,28 @@ from shmetrics.hooks.tracing.notifying import notify
 
 
 class DetachedSpan(Protocol):
-    """From its making to stop()."""
+    """A span that has begun, until stop()."""
 
     @property
     def exemplar(self) -> dict[str, str] | None:
-        """What a metric of the same operation shows of it, if it has to be told."""
+        """Return the exemplar for a metric of the same operation, or None if that knows it."""
         ...
 
     def stop(self, info: dict[str, Any]) -> None:
-        """It ends. A forked child says nothing of what its parent has begun."""
+        """End the span. In a forked child of the process where it began, do nothing."""
         ...
 
 
 def begin(trace: Any, name: str, info: dict[str, Any], within: DetachedSpan | None) -> DetachedSpan:
-    """A span. trace: the profiler of the caller. within: a span that contains this one, if it is of
-    the same trace and nothing else began in between."""
+    """Begin a span.
+
+    Args:
+        trace: the profiler of the caller.
+        name: the name of the span.
+        info: what is known about it.
+        within: the parent, if it is of the same trace and no other span began in between; otherwise
+            the parent is the innermost span of the profiler.
+    """
     make: Callable[..., DetachedSpan] | None = getattr(trace, "detached_span", None)
     if make is None:
         return PlainDetachedSpan(trace, name, info, within)
@@ -43,7 +50,7 @@ def begin(trace: Any, name: str, info: dict[str, Any], within: DetachedSpan | No
 
 
 class PlainDetachedSpan:
-    """One of a trace of OSProfiler's own profiler."""
+    """A detached span of OSProfiler's own profiler."""
 
     __slots__ = ("_base_id", "_id", "_name", "_parent_id", "_pid")
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong in a source of spans: counted, said seldom, never raised.
+"""Failures of sources of spans: counted, logged once a minute, never raised.
 
-Whatever fails between a service and a span of its is caught where it happens and ends here. What
-others send us and we do not take is no failure of ours, and is counted apart.
+A failure on the way from a service to its span is caught where it happens, and reported here.
+Traces that others send and that are refused are not failures, and are counted apart.
 """
 
 import functools
@@ -17,8 +17,15 @@ _RATE_LIMITED = RateLimitedLog(logging.getLogger(__name__))
 
 
 def failed(source: str, error: BaseException) -> None:
-    """Count that *source* could not do its work, in ``osprofiler_source_failures_total``; log it
-    once a minute. Never raises."""
+    """Count and log a failure. Never raises.
+
+    The counter is ``osprofiler_source_failures_total``; the log has at most one line a minute for
+    each source and class of errors.
+
+    Args:
+        source: the source of spans that failed.
+        error: the cause.
+    """
     try:
         _counter("failures", "What a source of spans could not do", "cause").labels(
             source, type(error).__name__
@@ -31,8 +38,10 @@ def failed(source: str, error: BaseException) -> None:
 
 
 def refused(source: str, reason: str) -> None:
-    """Count a trace that came to *source* and was not taken, in
-    ``osprofiler_source_refused_total``. Never raises."""
+    """Count a trace that *source* received and refused. Never raises.
+
+    The counter is ``osprofiler_source_refused_total``.
+    """
     try:
         _counter("refused", "Traces that came and were not taken", "reason").labels(
             source, reason

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two headers in which a trace goes from one service to the next, as OSProfiler has them.
+"""The two headers that carry a trace from one service to the next, in OSProfiler's format.
 
-``X-Trace-Info`` is JSON in base64: `base_id`, and `parent_id`, the span that the next one is below.
-``X-Trace-HMAC`` is its SHA-1 with a key that both sides have in ``[profiler] hmac_keys``. Anybody
-can send them, so each is looked at before it is used, and what is refused is counted by reason:
+``X-Trace-Info`` is JSON in base64: `base_id`, and `parent_id`, the span below which the trace
+continues. ``X-Trace-HMAC`` is its HMAC, with SHA-1 and a key that both sides have in ``[profiler]
+hmac_keys``. Anybody can send such headers, so they are checked first. Refused headers are counted
+by reason:
 
 ===========  ===================================================================================
-`unsigned`   there is no HMAC, or no key here
-`oversized`  longer than any that OSProfiler makes
-`signature`  signed with no key of ours
-`malformed`  signed, and not what OSProfiler says; ids that are no UUIDs
+`unsigned`   there is no HMAC, or no key is configured here
+`oversized`  a header is longer than any that OSProfiler makes
+`signature`  the HMAC is of no configured key
+`malformed`  the format is not OSProfiler's, or an id is not a UUID
 ===========  ===================================================================================
 """
 
@@ -32,13 +33,15 @@ __all__ = ["headers", "read"]
 INFO: Final = web.X_TRACE_INFO
 HMAC: Final = web.X_TRACE_HMAC
 
-#: Characters of a header; those of OSProfiler have 180.
+#: The most characters of a header; OSProfiler's have 180.
 LONGEST: Final = 1024
 
 
 def headers() -> dict[str, str]:
-    """The headers for a request to another service: none if no trace is active here, or it was
-    begun without a key."""
+    """Return the headers for a request to another service. Never raises.
+
+    There are none if no trace is active here, or if the trace has no key.
+    """
     try:
         return web.get_trace_id_headers()
     except Exception as error:
@@ -47,8 +50,17 @@ def headers() -> dict[str, str]:
 
 
 def read(info: Any, signature: Any, keys: Sequence[str], source: str) -> TraceContext | None:
-    """The trace that these two headers name; None, and counted as *source*'s, if they are refused;
-    None if there are none. Never raises."""
+    """Read the context of a trace from its two headers. Never raises.
+
+    Args:
+        info: the value of ``X-Trace-Info``, or None.
+        signature: the value of ``X-Trace-HMAC``, or None.
+        keys: the configured keys.
+        source: the source for which a refusal is counted.
+
+    Returns:
+        The context, or None if there are no headers or they are refused.
+    """
     if not info and not signature:
         return None
     try:
@@ -63,7 +75,7 @@ def read(info: Any, signature: Any, keys: Sequence[str], source: str) -> TraceCo
 
 
 def _read(info: Any, signature: Any, keys: Sequence[str]) -> TraceContext | str:
-    """The trace, or why it is refused."""
+    """Return the context of the trace, or the reason why it is refused."""
     if not info or not signature or not keys:
         return "unsigned"
     if not isinstance(info, str) or not isinstance(signature, str):
@@ -80,7 +92,7 @@ def _read(info: Any, signature: Any, keys: Sequence[str]) -> TraceContext | str:
 
 
 def _context_of(key: str, info: str) -> TraceContext | None:
-    """What was signed with *key*, None if that is no trace."""
+    """Decode an info that was signed with *key*. Return None if it is malformed."""
     try:
         said = json.loads(base64.urlsafe_b64decode(info))
     except (ValueError, RecursionError):
@@ -93,7 +105,7 @@ def _context_of(key: str, info: str) -> TraceContext | None:
 
 
 def _id(text: object) -> str:
-    """A UUID as OSProfiler writes it, "" if it is none."""
+    """Return a UUID as OSProfiler writes it, or "" if the text is not one."""
     try:
         return str(uuid.UUID(text)) if isinstance(text, str) and len(text) <= 36 else ""
     except ValueError:

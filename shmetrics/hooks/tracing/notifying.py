@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether what runs here is the work of OSProfiler's notifier.
+"""OSProfiler's notifier: a notification, and the check whether one is under way.
 
-A notifier may do what spans are made of: with `connection_string = redis://` each start and each
-stop is a command of Redis. A span of that would be said with another one, and so on; so what is
-done while something is said is no part of a trace. It is seen in the stack, where all that is said
-goes through one function: nothing has to be put around that, which would slow every span down.
+A notifier may itself do traced operations: with `connection_string = redis://` each start and each
+stop of a span is a command of Redis. A span of that command would cause the next command, and so on
+without end. So work of a notifier belongs to no trace. The check looks for OSProfiler's function
+`notify` among the callers, which needs no wrapper around it that would slow every span down.
 """
 
 from __future__ import annotations
@@ -17,25 +17,28 @@ try:
     from osprofiler import notifier, profiler
 
     from shmetrics.hooks.osprofiler.sink import sink_of
-except ImportError:  # no traces, then; metrics need none
+except ImportError:  # there are no traces then, and metrics work without
     profiler = None
 
 
 def current() -> Any | None:
-    """OSProfiler's profiler of the caller, if a trace is active and the caller a part of it."""
+    """Return the profiler of the caller's trace.
+
+    The result is None if no trace is active, or if the caller works for the notifier.
+    """
     active = None if profiler is None else profiler.get()
     return None if active is None or _is_notifying() else active
 
 
 def notify(info: dict[str, Any]) -> None:
-    """Says it to the notifier. Raises what that does."""
+    """Send an event of a span to the notifier. Raises what the notifier raises."""
     notifier.notify(info)
 
 
 def _is_notifying() -> bool:
     ours, is_deaf = sink_of(notifier.get())
     if is_deaf or ours is not None:
-        return False  # these do nothing of the sort
+        return False  # these do no traced operations
     code = getattr(notifier.notify, "__code__", None)
     frame = sys._getframe(1)
     while frame is not None:

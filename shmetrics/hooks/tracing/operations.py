@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a library does for its service, one operation after the other: each is a call of a metric,
-and a span while a trace is active. Nothing of it is raised into the service."""
+"""Operations that a library does for its service, such as commands to a database.
+
+Each operation is a call of a metric, and also a span while a trace is active. Failures here are
+not raised into the service.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ R = TypeVar("R")
 
 
 def harmless(source: str) -> Callable[[Callable[P, R]], Callable[P, R | None]]:
-    """A decorator: what the function would raise is counted as *source*'s, and it returns None."""
+    """Return a decorator that counts the exceptions of a function as failures of *source*.
+
+    The function returns None instead of raising.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R | None]:
         @functools.wraps(function)
@@ -36,16 +42,21 @@ def harmless(source: str) -> Callable[[Callable[P, R]], Callable[P, R | None]]:
 
 
 class Operations:
-    """The operations of one library, or one kind of them.
-
-    metric: what its families are called. labels: their names; each operation has the values, and
-    `process` is added. span: the name of its spans. says_data: whether these may have what is not
-    the service's own, such as the message of an error, which quotes values.
-    """
+    """The operations of one library, or one kind of them."""
 
     def __init__(
         self, metric: str, documentation: str, labels: tuple[str, ...], span: str, says_data: bool
     ) -> None:
+        """Make the metric of the operations.
+
+        Args:
+            metric: the prefix of its families.
+            documentation: the help of its families.
+            labels: the names of its labels; `process` is added.
+            span: the name of its spans.
+            says_data: put data of the service's users into spans, such as the messages of errors,
+                which quote values.
+        """
         self.calls = Calls(metric, documentation, (*labels, "process"))
         self.process = (process_name(),)
         self.metric = metric
@@ -54,13 +65,10 @@ class Operations:
 
 
 class Operation:
-    """One of them, from its making to end(); or until it is forgotten, since then nobody can end
-    it.
+    """One operation, which begins when it is made and ends with end().
 
-    labels: their values. info: what its span says, made of what is said here, if a trace is active.
-    within: the operation that this one is a part of, unless that has ended. quotes: whether it may
-    say what its error says; not if that quotes what is never said. A notifier that fails costs the
-    span only.
+    An operation that is collected as garbage ends then. If OSProfiler's notifier fails, only the
+    span is lost.
     """
 
     __slots__ = ("_call", "_of", "_quotes", "_series", "_span")
@@ -74,6 +82,17 @@ class Operation:
         within: Operation | None = None,
         quotes: bool = True,
     ) -> None:
+        """Begin an operation.
+
+        Args:
+            of: the operations to which it belongs.
+            labels: the values of its labels, without `process`.
+            info: returns the info of the span from *said*; called only while a trace is active.
+            *said: the arguments of *info*.
+            within: the operation that contains this one, if that has not ended.
+            quotes: put the message of an error into the span. Use False if the message may quote
+                what must never be kept.
+        """
         self._quotes = quotes and of.says_data
         self._series: Any = None
         self._of = of
@@ -94,10 +113,14 @@ class Operation:
     def end(
         self, error: BaseException | str | None = None, info: dict[str, Any] | None = None
     ) -> None:
-        """It is over, with this error, or one of which only the name of its class is known. info:
-        what its span says. Never raises; the second time it does nothing."""
+        """End the operation. Never raises; a second call does nothing.
+
+        Args:
+            error: the exception of the operation, or the name of its class, or None.
+            info: added to the info of the span.
+        """
         series, self._series = self._series, None
-        span, self._span = self._span, None  # nothing is within it any more
+        span, self._span = self._span, None  # no later operation is within this one
         if series is None:
             return
         try:
@@ -116,7 +139,7 @@ class Operation:
 
 
 def described(error: BaseException | str | None, says_data: bool) -> dict[str, Any]:
-    """What OSProfiler says of an error; its message only if data may be said."""
+    """Return the info of an error in OSProfiler's form, with its message only if *says_data*."""
     if error is None:
         return {}
     if isinstance(error, str):

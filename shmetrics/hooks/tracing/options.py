@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of the group ``[profiler]`` that say where spans come from.
+"""The options of the group ``[profiler]`` that switch sources of spans on.
 
-Those of them that are OSProfiler's own are read without loading it: a service in which nothing is
-switched on pays for no import.
+Some of them are OSProfiler's own. They are registered without loading OSProfiler, so that a service
+in which nothing is switched on does not pay for its import.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GROUP: Final = "profiler"
 
 
 class _Shared(cfg.BoolOpt):
-    """An option that OSProfiler registers as well: whoever comes second finds it there."""
+    """An option that OSProfiler registers as well; the second registration finds it equal."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, cfg.BoolOpt) and other.dest == self.dest
@@ -84,10 +84,10 @@ _OURS: Final = [
 
 
 def register(conf: Any) -> None:
-    """Have *conf* know all of them. It may know them already."""
+    """Register all options at *conf*, also if it has them already."""
     conf.register_opts([*_SHARED, *_OURS], group=GROUP)
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
-    """What shmetrics adds, for ``oslo-config-generator --namespace shmetrics``."""
+    """Return shmetrics's own options, for ``oslo-config-generator --namespace shmetrics``."""
     return [(GROUP, _OURS)]

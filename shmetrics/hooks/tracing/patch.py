@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A function of a class or a module of somebody else's, replaced until undo()."""
+"""A function of another library's class or module, replaced until undo()."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 
 class Patch:
-    """owner.name is what around() makes of the function that was there.
+    """A replaced function of a class or a module.
 
-    If somebody has put another one around ours meanwhile, undo() leaves both. So what around()
-    makes has to be told apart by whoever made it, and then only calls what was there before.
+    If another library has replaced it in turn, undo() leaves both replacements. So a replacement
+    has to check whether it is still wanted, and otherwise just call the original.
     """
 
     def __init__(
         self, owner: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]
     ) -> None:
+        """Replace ``owner.name`` by what *around* returns for the original function."""
         self._owner = owner
         self._name = name
         self._inherited = name not in vars(owner)
@@ -26,7 +27,7 @@ class Patch:
         setattr(owner, name, self._now)
 
     def undo(self) -> None:
-        """What was there is there again."""
+        """Put the original function back, if the replacement is still there."""
         if vars(self._owner).get(self._name) is not self._now:
             return
         if self._inherited:

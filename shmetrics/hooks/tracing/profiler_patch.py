@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Somebody in the stead of OSProfiler's profiler, for a source of spans that OSProfiler has itself.
+"""A replacement of the profiler within one of OSProfiler's own sources of spans.
 
-Its listeners, its adapter and its middleware look for `profiler` in their module whenever they say
-something. So whoever is there is asked by those that were set up before, by those that will be, and
-in whatever order: they need not be found.
+OSProfiler's listeners, its adapter and its middleware look up `profiler` in their module for each
+span. So replacing it there reaches those that were set up before and those that come later, and
+they need not be found.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["ProfilerPatch", "SilentProfiler"]
 
 
 class SilentProfiler:
-    """Begins and ends nothing; in all else, OSProfiler's profiler as it is now."""
+    """A profiler that begins and ends no span. All else is OSProfiler's module `profiler`."""
 
     def start(self, name: str, info: dict[str, Any] | None = None) -> None: ...
 
@@ -27,15 +27,16 @@ class SilentProfiler:
 
 
 class ProfilerPatch:
-    """From now on *module*, one of OSProfiler's, asks *somebody* until undo()."""
+    """The profiler of one of OSProfiler's modules, replaced until undo()."""
 
-    def __init__(self, module: Any, somebody: SilentProfiler) -> None:
+    def __init__(self, module: Any, replacement: SilentProfiler) -> None:
+        """Replace ``module.profiler``."""
         self._module = module
         self._before = module.profiler
-        self._somebody = somebody
-        module.profiler = somebody
+        self._replacement = replacement
+        module.profiler = replacement
 
     def undo(self) -> None:
-        """It asks whom it asked before."""
-        if self._module.profiler is self._somebody:
+        """Put the profiler back, if the replacement is still there."""
+        if self._module.profiler is self._replacement:
             self._module.profiler = self._before

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A span of the trace that is active here, and the stay of a trace that came from elsewhere.
+"""Spans on OSProfiler's stack, and the scope of a trace that came from another service.
 
-OSProfiler keeps a stack of spans, and its stop() ends the topmost, whichever that is. Here each
-span knows its own, so that what was left open within it, by a call that raised, ends with it.
+OSProfiler keeps a stack of spans, and its stop() ends the topmost, whichever that is. A NestedSpan
+ends the right one: spans within it that an exception has left open end with it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["NestedSpan", "TraceContext", "TraceScope", "exemplar_of"]
 #: Characters of an error's text that are worth keeping.
 LONGEST_MESSAGE: Final = 1000
 
-#: Spans left open within one: more than that are not looked for.
+#: The most spans left open within one that are ended with it.
 MOST_LEFT_OPEN: Final = 1000
 
 
 class TraceContext(NamedTuple):
-    """A trace as it came from elsewhere: believed, and signed with *hmac_key*, one of ours."""
+    """The context of a trace from another service, signed with *hmac_key*, a configured key."""
 
     hmac_key: str
     base_id: str
@@ -32,14 +32,22 @@ class TraceContext(NamedTuple):
 
 
 class NestedSpan:
-    """A span of *source*, begun. Nothing of it raises."""
+    """A span on OSProfiler's stack, which begins when it is made. No method raises."""
 
     __slots__ = ("_active", "_id", "_quotes", "_source")
 
     def __init__(
         self, source: str, active: Any, name: str, info: dict[str, Any], quotes: bool
     ) -> None:
-        """quotes: whether it may say what its error says, which often has arguments in it."""
+        """Begin a span.
+
+        Args:
+            source: the source of spans, for which failures are counted.
+            active: the profiler of the trace.
+            name: the name of the span.
+            info: what is known about it.
+            quotes: keep the message of an error, which often contains arguments.
+        """
         self._source = source
         self._quotes = quotes
         self._active = active
@@ -51,7 +59,7 @@ class NestedSpan:
             failed(source, error)
 
     def stop(self, info: dict[str, Any] | None = None) -> None:
-        """It ends, and with it what was begun in it. Only the first stop counts."""
+        """End the span, and the spans within it. Only the first call has an effect."""
         own, self._id = self._id, ""
         if not own:
             return
@@ -59,7 +67,7 @@ class NestedSpan:
         try:
             top = active.get_id()
             if top != own and own not in active._trace_stack:
-                return  # somebody else has stopped it
+                return  # other code has stopped it
             for _ in range(MOST_LEFT_OPEN):
                 active.stop(info if top == own else None)
                 if top == own:
@@ -69,20 +77,20 @@ class NestedSpan:
             failed(self._source, error)
 
     def fail(self, etype: str, message: str) -> None:
-        """It ends with an error: the name of its class, and what it says if that is wanted."""
+        """End the span with an error, given by the name of its class and its message."""
         says = {"message": message[:LONGEST_MESSAGE]} if self._quotes else {}
         self.stop({"etype": etype, **says})
 
     def fail_as(self, error: BaseException) -> None:
-        """It ends with this error, as OSProfiler names it."""
+        """End the span with an exception, named as OSProfiler names it."""
         try:
             self.fail(reflection.get_class_name(error), str(error))
-        except Exception:  # an error that cannot even be written
+        except Exception:  # the error cannot be converted to text
             self.fail(type(error).__name__, "")
 
 
 class TraceScope:
-    """The stay of a trace in this thread or greenlet, with one span around all of it."""
+    """The time in which a trace is active in this thread or greenlet, with one span around it."""
 
     __slots__ = ("_active", "span")
 
@@ -96,23 +104,23 @@ class TraceScope:
         self.span = NestedSpan(source, self._active, name, info, quotes)
 
     def end(self) -> None:
-        """The span ends if it has not, and this thread forgets the trace."""
+        """End the span, if it has not ended, and forget the trace in this thread."""
         self.span.stop()
         if profiler.get() is self._active:
             profiler.clean()
 
 
 def leave_nothing() -> None:
-    """Forget a trace that somebody has left behind in this thread, where new work begins."""
+    """Forget a trace that earlier work has left in this thread. Call it before new work."""
     if profiler.get() is not None:
         profiler.clean()
 
 
 def exemplar_of(active: Any) -> dict[str, str]:
-    """The span that a profiler is at, as an event's exemplar."""
+    """Return the innermost span of a profiler as an exemplar."""
     return exemplar(active.get_base_id(), active.get_id())
 
 
 def exemplar(base_id: str, span_id: str) -> dict[str, str]:
-    """A trace and a span of it, both UUIDs, as an event's exemplar."""
+    """Return a trace and a span of it, both UUIDs, as an exemplar."""
     return {"trace_id": base_id, "span_id": span_id.replace("-", "")[16:]}

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `[profiler]` of a service's configuration switches on, and off again.
+"""The sources of spans that `[profiler]` of a service's configuration switches on.
 
-Nothing is on by default, and nothing is loaded for what is off. `setup` does what can be done from
-outside; the WSGI middleware and the oslo.messaging driver ask it what is theirs.
+Nothing is on by default, and nothing is loaded for a source that is off. `setup` turns on the
+sources that need no help of the service. The WSGI middleware and the oslo.messaging driver call
+`setup` and turn on their own parts.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Switches:
-    """What is on. Spans need `[profiler] enabled`; the metrics of databases do not."""
+    """The sources that are on. Spans need `[profiler] enabled`; metrics of databases do not."""
 
     compiled: bool = False
     wsgi: bool = False
@@ -39,7 +40,7 @@ class Switches:
     hmac_keys: tuple[str, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> bool:
-        """Whether anything is on."""
+        """Tell whether any source is on."""
         return any(
             (
                 self.compiled,
@@ -57,13 +58,13 @@ class Switches:
 
 OFF: Final = Switches()
 
-_lock: Final = threading.RLock()  # a notifier may be one that makes a driver of oslo.messaging
+_lock: Final = threading.RLock()  # reentrant: a notifier may make a driver of oslo.messaging
 _undo: Final[dict[str, Callable[[], object]]] = {}
 _is_set_up = False
 
 
 def is_set_up() -> bool:
-    """Whether spans are to be made: between `setup` and `teardown`."""
+    """Tell whether spans are to be made: True between `setup` and `teardown`."""
     return _is_set_up
 
 
@@ -155,7 +156,7 @@ def _set_up(conf: Any, found: Switches, service: str, project: str, host: str) -
 
 
 def _enable(name: str, module: str, wanted: dict[str, Any]) -> Callable[[], object]:
-    """Turn a source on; what turns it off."""
+    """Turn a source on, and return the function that turns it off."""
     try:
         source = importlib.import_module(module)
         source.enable(**wanted)
@@ -170,8 +171,7 @@ def _nothing() -> None: ...
 
 
 def _sources(found: Switches) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Each source that is on and can be turned on from outside: its switch, its module, and what
-    its enable() is told."""
+    """Yield the sources to turn on: for each its option, its module, and enable()'s arguments."""
     arguments = {"arguments": found.arguments}
     if found.statements or found.transactions:
         yield (
@@ -194,8 +194,11 @@ def _sources(found: Switches) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _set_notifier(conf: Any, service: str, project: str, host: str) -> Callable[[], object]:
-    """Have OSProfiler tell what `connection_string` names, unless it was told already whom to tell.
-    What puts that back."""
+    """Set OSProfiler's notifier from `connection_string`, unless the service has set one.
+
+    Returns:
+        The function that undoes it.
+    """
     from osprofiler import notifier
     from osprofiler.drivers import base
 
@@ -207,7 +210,8 @@ def _set_notifier(conf: Any, service: str, project: str, host: str) -> Callable[
         return _nothing
     connection_string = conf.profiler.connection_string
     try:
-        # Not by notifier.create: it would keep this one, and give it to a service that says more.
+        # Not notifier.create: it caches the driver, and would give it to a service that later asks
+        # for one with its own project, service and host.
         tell = base.get_driver(
             connection_string,
             context={},
@@ -217,7 +221,7 @@ def _set_notifier(conf: Any, service: str, project: str, host: str) -> Callable[
             conf=conf,
         ).notify
     except Exception as error:
-        # It may have a password, and its error any part of that.
+        # The connection string may contain a password, and the error any part of that.
         safe = f"{connection_string.partition(':')[0]}://..."
         may_quote = "@" in connection_string or "?" in connection_string
         why = type(error).__name__ if may_quote else repr(error)
