@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled part as an emitter uses it; in an interpreter that it does not work in, nothing.
+"""The compiled part for an emitter, or a stub where it does not work.
 
-It has one producer per process and counts on the GIL. An interpreter without the GIL would write
-wrong numbers and is refused here; a second interpreter of a process cannot even load it. Neither
-may hurt the service: everything is there to be called, does nothing, and says so once.
+The compiled part has one producer per process and relies on the GIL. Without the GIL it would write
+wrong numbers, so such an interpreter is refused here; a second interpreter of a process cannot load
+it at all. Neither may harm the service: the stub has the same functions, which do nothing, and the
+log says so once.
 
-A build without the GIL turns it on for good when the compiled part is loaded, and then warns of it.
-Where warnings are errors that ends the import, with the GIL on; the second attempt has nothing to
-warn of.
+A Python build without the GIL turns the GIL on when the compiled part is loaded, and warns about
+that. If warnings are errors, the warning ends the import, with the GIL on; the second import has
+nothing to warn about.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ refusal = ""  # why nothing is recorded in this interpreter
 
 
 def without_gil() -> bool:
-    """Whether threads may run Python code at the same time."""
+    """Tell whether threads may run Python code at the same time."""
     enabled = getattr(sys, "_is_gil_enabled", None)
     return enabled is not None and not enabled()
 
 
 def say(what: str) -> None:
-    """One line in the log of the service."""
+    """Write one line to the log of the service, unless shmetrics is disabled."""
     if os.environ.get("SHMETRICS_DISABLE") != "1":
         import logging
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Payloads of dictionary entries: what gives meaning to the ids in a lane.
+"""The payloads of dictionary entries, which give meaning to the ids in a lane.
 
     family     bounds (one double each), then strings: name, help, unit, mode, label names...
     series     strings: one label value per label name of the family
     exception  one string: the class name
 
-Strings are a uint32 count, then for each a uint32 length and as many bytes of UTF-8. The entry's
-header, in csrc/lane/layout.h, says how many bounds there are; at most seven zero bytes follow.
+Strings are a uint32 count, then for each string a uint32 length and as many bytes of UTF-8. The
+number of bounds is in the entry's header (csrc/lane/layout.h). At most seven zero bytes follow.
 """
 
 from __future__ import annotations
@@ -27,10 +27,16 @@ DEFAULT_BUCKETS = (
 
 
 class Definition(NamedTuple):
-    """A metric family, as its emitter defines it.
+    """The definition of a metric family by its emitter.
 
-    type: one of the TYPE_ constants of the layout. name: without `_total`. mode: a gauge's
-    multiprocess_mode. bounds: finite upper bounds of the buckets, ascending.
+    Attributes:
+        type: one of the TYPE_ constants of the layout.
+        name: the name, without `_total`.
+        help: the help text.
+        unit: the unit, or "".
+        mode: the multiprocess_mode of a gauge, or "".
+        label_names: the names of the labels.
+        bounds: the finite upper bounds of the buckets, ascending.
     """
 
     type: int
@@ -42,16 +48,16 @@ class Definition(NamedTuple):
     bounds: tuple[float, ...]
 
     def shape(self) -> tuple[object, ...]:
-        """What makes two definitions those of one family: all but the help. It can be looked up.
+        """Return all but the help, as a hashable tuple: equal shapes are one family.
 
-        The bounds are bytes in it: one that is no number would not be equal to itself.
+        The bounds are bytes in it, because a NaN among them would not equal itself.
         """
         bounds = array("d", self.bounds).tobytes()
         return self.type, self.name, self.unit, self.mode, self.label_names, bounds
 
 
 def encode_strings(strings: tuple[str, ...]) -> bytes:
-    """The strings, and how many there are. What is no valid UTF-8 is replaced."""
+    """Return the payload of strings. Characters that UTF-8 cannot encode are replaced."""
     parts = [_NUMBER.pack(len(strings))]
     for string in strings:
         raw = string.encode("utf-8", "replace")
@@ -61,7 +67,7 @@ def encode_strings(strings: tuple[str, ...]) -> bytes:
 
 
 def decode_strings(payload: bytes) -> tuple[str, ...]:
-    """The strings of a payload. Raises ValueError if it is not made of strings."""
+    """Return the strings of a payload. Raises ValueError if the payload is malformed."""
     strings = []
     unpack, at = _NUMBER.unpack_from, _NUMBER.size
     try:
@@ -80,7 +86,7 @@ def decode_strings(payload: bytes) -> tuple[str, ...]:
 
 
 def encode_definition(definition: Definition) -> bytes:
-    """Payload of a family's entry."""
+    """Return the payload of a family's entry."""
     head = struct.pack(f"={len(definition.bounds)}d", *definition.bounds)
     return head + encode_strings(
         (
@@ -94,7 +100,16 @@ def encode_definition(definition: Definition) -> bytes:
 
 
 def decode_definition(type: int, n_bounds: int, payload: bytes) -> Definition:
-    """A family's definition. Raises ValueError if the payload is not one."""
+    """Return the definition in the payload of a family's entry.
+
+    Args:
+        type: the type, from the header of the entry.
+        n_bounds: the number of bounds, likewise.
+        payload: the payload.
+
+    Raises:
+        ValueError: the payload is malformed.
+    """
     bounds = struct.unpack_from(f"={n_bounds}d", payload)
     strings = decode_strings(payload[8 * n_bounds :])
     if len(strings) < 4:

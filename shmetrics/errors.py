@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything shmetrics raises. Each message is one line: what is wrong, where, and the mend."""
+"""The exceptions of shmetrics. A message is one line: what is wrong, where, and how to mend it."""
 
-MOST_CHARACTERS = 2000  # of a message, which may repeat what a file says
+MOST_CHARACTERS = 2000  # of a message, which may quote a file
 
 
 class ShmetricsError(Exception):
-    """Base of all errors of this package. exit_status: what a command leaves with."""
+    """The base of all errors of this package.
+
+    Attributes:
+        exit_status: the exit status of a command that fails with it.
+    """
 
     exit_status = 1
 
@@ -24,8 +28,8 @@ class ConfigError(ShmetricsError):
 
 
 class LaneRefused(ShmetricsError):
-    """A mapping is not a lane that this version can use; args[0] is the reason's name."""
+    """A mapping is not a lane that this version can use; args[0] is the name of the reason."""
 
 
 class BrokenLane(ShmetricsError):
-    """A lane breaks the contract; args[0] is the reason's name."""
+    """A lane breaks the contract of the layout; args[0] is the name of the reason."""

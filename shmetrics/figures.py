@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers as people read them."""
+"""Numbers in a form for people."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ NONE = "—"
 
 
 def number(value: float) -> str:
-    """1234567 in groups of three."""
+    """Return a number without decimals, with narrow spaces between groups of three digits."""
     return f"{value:,.0f}".replace(",", NARROW_SPACE)
 
 
 def seconds(value: float | None) -> str:
-    """A duration to three digits, in the unit that fits it."""
+    """Return a duration in seconds with three digits, in µs, ms or s; a dash for None."""
     if value is None:
         return NONE
     if value >= 1000:

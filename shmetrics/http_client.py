@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP request and its answer, within one time and of bounded size, whoever is there.
+"""One HTTP request and its answer, within a limited time and a limited size, for any server.
 
-http.client has a time for each read alone: who sends a byte now and then, or `100 Continue` for
-ever, holds it as long as it likes. Here one clock runs from the look-up of the name to the last
-byte, and what comes in is counted. Of the standard library only: a command of OSProfiler's asks
-collectors from environments that have nothing else.
+http.client has a time limit for each read alone: a server that sends a byte now and then, or
+`100 Continue` for ever, can hold it without end. Here one clock runs from the look-up of the name
+to the last byte, and the bytes of the answer are counted. This needs the standard library only,
+because OSProfiler's command asks collectors from environments that have nothing else.
 """
 
 from __future__ import annotations
@@ -23,18 +23,24 @@ if TYPE_CHECKING:
     import ssl
     from email.message import Message
 
-#: Of the status, the headers and every `100 Continue` before them.
+#: The most bytes of the status, the headers and every `100 Continue` before them.
 MOST_HEAD_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 
 
 class TooMuch(OSError):
-    """More comes than an answer may have."""
+    """An answer is longer than allowed."""
 
 
 class Peer(NamedTuple):
-    """Names the server that a request goes to. tls: None speaks plain HTTP; server_name: whom its
-    certificate has to name, if that is not the host."""
+    """The server that a request goes to.
+
+    Attributes:
+        host: its name or address.
+        port: its port.
+        tls: the context of TLS; None: plain HTTP.
+        server_name: the name in its certificate, if that is not the host.
+    """
 
     host: str
     port: int
@@ -43,7 +49,7 @@ class Peer(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """body: no more of it than was wanted; is_whole: it is all."""
+    """An answer. Its body has at most the wanted bytes; is_whole tells whether that is all."""
 
     status: int
     reason: str
@@ -53,15 +59,20 @@ class Answer(NamedTuple):
 
 
 class Clock:
-    """How long something may take in all, and how long nothing may come of it."""
+    """A time limit for an exchange as a whole, and for each of its steps."""
 
     def __init__(self, seconds: float, silent_seconds: float | None = None) -> None:
-        """Begins now. silent_seconds: the longest wait for one step; None: there is none."""
+        """Start the clock.
+
+        Args:
+            seconds: the limit for the whole exchange.
+            silent_seconds: the limit for one step; None: no limit of its own.
+        """
         self._ends_at = time.monotonic() + seconds
         self._silent_seconds = seconds if silent_seconds is None else silent_seconds
 
     def left(self) -> float:
-        """Seconds for the next step. Raises TimeoutError."""
+        """Return the seconds that the next step may take. Raises TimeoutError if none are left."""
         left = self._ends_at - time.monotonic()
         if left <= 0:
             raise TimeoutError("timed out")
@@ -77,8 +88,22 @@ def exchange(
     body: bytes | None = None,
     most_bytes: int = 64 * 1024,
 ) -> Answer:
-    """Asks, on a connection of its own. most_bytes: of the answer's body. Raises OSError, of which
-    TimeoutError is one, http.client.HTTPException, and ValueError for what cannot be sent."""
+    """Send a request on a connection of its own, and return the answer.
+
+    Args:
+        peer: the server.
+        method: the HTTP method.
+        path: the path, with the query.
+        headers: the headers of the request.
+        clock: the time limit.
+        body: the body of the request, or None.
+        most_bytes: the most bytes of the answer's body that are read.
+
+    Raises:
+        OSError: the server cannot be reached, or answers too late (TimeoutError) or too much.
+        http.client.HTTPException: the answer is not HTTP.
+        ValueError: the request cannot be sent, because of its path or headers.
+    """
     sock = connected(peer, clock)
     try:
         connection = _Connection(peer, _Stream(sock, clock, MOST_HEAD_BYTES + most_bytes))
@@ -99,18 +124,18 @@ def exchange(
 
 
 def connected(peer: Peer, clock: Clock) -> socket.socket:
-    """A connection, with TLS if that is wanted. Raises OSError."""
+    """Connect to a server, with TLS if the peer wants it. Raises OSError."""
     addresses = lookups.addresses(peer.host, peer.port, clock.left())
     problem: OSError = OSError(f"{peer.host}: no address")
     for n_tried, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
         try:
-            # One that is silent leaves time for the others.
+            # An address that does not answer leaves time for the others.
             sock.settimeout(clock.left() / (len(addresses) - n_tried))
             sock.connect(address)
             if peer.tls is None:
                 return sock
-            sock.settimeout(clock.left())  # of the whole handshake
+            sock.settimeout(clock.left())  # for the whole handshake
             return peer.tls.wrap_socket(sock, server_hostname=peer.server_name or peer.host)
         except OSError as error:
             sock.close()
@@ -122,7 +147,7 @@ def connected(peer: Peer, clock: Clock) -> socket.socket:
 
 
 class _Connection(http.client.HTTPConnection):
-    """HTTP on a stream that is there already."""
+    """HTTP on an existing stream."""
 
     def __init__(self, peer: Peer, stream: _Stream) -> None:
         if peer.tls is not None:
@@ -132,8 +157,11 @@ class _Connection(http.client.HTTPConnection):
 
 
 class _Stream(io.RawIOBase):
-    """A socket as http.client uses one: each step has what is left of the time, and what is read is
-    counted. Who made the socket closes it."""
+    """A socket as http.client uses one, with the limits of time and size.
+
+    Each step may take the time that is left, and the bytes that are read are counted. The caller
+    closes the socket.
+    """
 
     def __init__(self, sock: socket.socket, clock: Clock, most_bytes: int) -> None:
         self._sock = sock
@@ -161,29 +189,40 @@ class _Stream(io.RawIOBase):
         return n
 
     def close(self) -> None:
-        """http.client closes what it has read from; there may be more of it."""
+        """Do nothing: http.client closes its reader, but the socket may have more to read."""
 
 
 _Key: TypeAlias = tuple[int, str, int]  # a process, a host and a port
 
 
 class Lookups:
-    """Looks names up in threads of its own: the system's resolver takes its time, and cannot be
-    told to end. A name has one thread at most, however often it is asked for. What it finds is for
-    those who wait for it: who asks later has a look-up of his own."""
+    """Look-ups of host names, in threads, because the system's resolver has no time limit.
+
+    A name has one thread at most, however many callers wait for it. Its result is for these
+    callers; later callers start a new look-up.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[_Key, _Lookup] = {}
 
     def addresses(self, host: str, port: int, seconds: float) -> list[Any]:
-        """As getaddrinfo() gives them. Raises OSError."""
+        """Return the addresses of a host, as getaddrinfo() does.
+
+        Args:
+            host: a name or an address.
+            port: the port.
+            seconds: the longest wait.
+
+        Raises:
+            OSError: there are none, or the look-up takes too long (TimeoutError).
+        """
         numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         try:
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
         except (socket.gaierror, UnicodeError):
-            pass  # it is a name, or none, which a thread will say
-        key = os.getpid(), host, port  # a fork has none of the threads
+            pass  # not an address: a thread looks it up as a name
+        key = os.getpid(), host, port  # a forked child has none of the threads
         with self._lock:
             lookup = self._under_way.get(key)
             if lookup is None:
@@ -199,17 +238,25 @@ class Lookups:
         return lookup.found
 
     def _end(self, key: _Key) -> None:
-        """Forgets a look-up. Its own thread says so, for nobody else may be there any more."""
-        with self._lock:  # so it is noted before it is forgotten
+        """Forget a look-up. Its own thread calls this, as no caller may wait for it any more."""
+        with self._lock:  # so that it is stored before it is forgotten
             del self._under_way[key]
 
 
 class _Lookup:
-    """Looks one name up, in a thread."""
+    """A look-up of one name, in a thread."""
 
     def __init__(self, host: str, port: int, ended: Callable[[], None]) -> None:
-        """Begins. ended: is called by the thread before what was found is told. Raises RuntimeError
-        if there are too many threads."""
+        """Start the thread.
+
+        Args:
+            host: the name.
+            port: the port.
+            ended: called by the thread before the result is available.
+
+        Raises:
+            RuntimeError: there are too many threads.
+        """
         self.has_ended = threading.Event()
         self.found: list[Any] = []
         self.problem: OSError | None = None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file that is read whole and at once: a regular one, and no larger than it may be.
+"""Reading of small regular files, which is safe for any path in a configuration.
 
-A name in a configuration can lead to anything. A pipe would hold up whoever reads it, and a device
-fill his memory.
+A path can lead to anything. Reading a pipe would wait without end, and reading a device could fill
+the memory.
 """
 
 from __future__ import annotations
@@ -23,11 +23,19 @@ _KINDS = {
 
 
 def read(path: str, most_bytes: int = MOST_BYTES) -> bytes:
-    """All that is in it. Raises OSError, whose strerror says what is wrong; never waits."""
-    _check(os.stat(path))  # before it is opened, which does something to a device
+    """Return the contents of a file. Never waits.
+
+    Args:
+        path: the path of the file.
+        most_bytes: the largest size that is accepted.
+
+    Raises:
+        OSError: the file cannot be read; its strerror says why, for people.
+    """
+    _check(os.stat(path))  # before it is opened, because opening has effects on a device
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(fd, "rb") as file:
-        _check(os.fstat(fd))  # it may be another one by now
+        _check(os.fstat(fd))  # the path may lead to another file by now
         contents = file.read(most_bytes + 1)
     if len(contents) > most_bytes:
         raise OSError(errno.EFBIG, f"this is larger than {most_bytes // 1024} KiB")

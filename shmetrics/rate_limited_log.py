@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A log that nobody can fill: with a flood of one thing, a thousand kinds, or long texts."""
+"""A log that cannot be flooded: by one warning, by a thousand kinds of them, or by long texts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MAX_TEXT = 400  # characters of a line
 
 
 class RateLimitedLog:
-    """Warns of a kind of thing at most once a minute. What is left out is only counted, and the
-    next line of that kind says how much it was.
+    """A log with at most one line a minute for each kind of warning.
 
-    A kind may be made of what strangers say: no more is kept of it than a number. There are so many
-    kinds of each culprit, and so many culprits, within a minute; what is beyond is one kind.
+    The warnings in between are counted, and the next line of their kind gives the number. A kind
+    may contain text of strangers: only its hash is kept. The number of kinds of a culprit, and the
+    number of culprits, are limited for each minute; all kinds beyond the limit count as one.
     """
 
     def __init__(
@@ -31,9 +31,15 @@ class RateLimitedLog:
     def warning(
         self, kind: Hashable, text: str, culprit: Hashable = None, exc_info: bool = False
     ) -> None:
-        """Warn in one line, or count. kind: what is the same thing. culprit: whose kinds are
-        counted together, as a user's; others' lines do not suffer from it. exc_info: whether the
-        exception at hand is shown, too."""
+        """Log a warning in one line, or count it.
+
+        Args:
+            kind: warnings of the same kind share one line a minute.
+            text: the line; it is cut to MAX_TEXT characters.
+            culprit: the cause of the warning, such as a user. Its kinds have a limit of their own,
+                so that it cannot use up the lines of others.
+            exc_info: log the current exception as well.
+        """
         now = self._monotonic()
         said = self._kinds_of(hash(culprit), now)
         more = said.left_out_before(hash(kind), now)
@@ -50,8 +56,10 @@ class RateLimitedLog:
 
 
 class _Kinds:
-    """What was said of one culprit: by kind, until when it is not said again, and how often it was
-    left out. None is the kind of those that are too many."""
+    """The warnings about one culprit: by kind, the end of its pause and the number left out.
+
+    None is the kind of all that are beyond the limit.
+    """
 
     def __init__(self) -> None:
         self._silent_until: dict[int | None, float] = {}
@@ -61,7 +69,11 @@ class _Kinds:
         return any(until > now for until in self._silent_until.values())
 
     def left_out_before(self, kind: int | None, now: float) -> int | None:
-        """How often it was left out, if it is to be said now; or None."""
+        """Count a warning of a kind.
+
+        Returns:
+            The number of warnings left out before, if this one is to be logged, otherwise None.
+        """
         if kind not in self._silent_until and len(self._silent_until) >= MAX_KINDS:
             self._forget(now)
             if len(self._silent_until) >= MAX_KINDS:
@@ -79,6 +91,6 @@ class _Kinds:
 
 
 def shown(text: str, most: int = MAX_TEXT) -> str:
-    """Return a text as a log may have it: of one line, and not longer than `most` characters."""
+    """Return a text as one printable line of about *most* characters; its middle is cut out."""
     cut = text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 2 :]}"
     return "".join(c if c.isprintable() else "?" for c in cut)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory in which emitters and collector meet: `register.sock`, the lanes, the store.
+"""The runtime directory, which emitters and the collector share: `register.sock`, lanes, the store.
 
-Whoever can put a socket there can be every emitter's collector, and end these processes at will. So
-it has to be a directory that nobody but root and its user could have made, can write to, or can put
-another in the place of; where its place says so, as /run does, its user may be any.
+A user who can put a socket there can act as every emitter's collector, and end these processes at
+will. So only root and the directory's user may have made it, be able to write to it, or be able to
+put another directory in its place. If only root can write to the parent directory, as to /run, that
+user may be any user.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ VARIABLE = "SHMETRICS_RUNTIME_DIR"
 SOCKET_NAME = "register.sock"
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_MOST_LINKS = 40  # as the kernel follows
+_MOST_LINKS = 40  # the kernel's limit
 
 
 class Distrusted(OSError):
-    """Others can interfere in this directory; the text names it, and says how."""
+    """Other users can interfere in a directory; the text names it, and says how."""
 
 
 def candidates() -> list[str]:
-    """Where it may be when nobody says so, the best first."""
+    """Return the default places of the directory, the best first."""
     found = ["/run/shmetrics"]
     session = os.environ.get("XDG_RUNTIME_DIR")
     if session:
@@ -35,7 +36,7 @@ def candidates() -> list[str]:
 
 
 def writable_by_others(path: str) -> str:
-    """How others than its user can write to a directory; "" if they cannot. Raises OSError."""
+    """Return why others can write to a directory; "" if they cannot. Raises OSError."""
     status = os.stat(path)
     if not stat.S_ISDIR(status.st_mode):
         return "this is no directory"
@@ -45,7 +46,14 @@ def writable_by_others(path: str) -> str:
 
 
 def owned_by_another(path: str) -> str:
-    """Whose a directory is, or a link to one, if neither root's nor this user's. Raises OSError."""
+    """Return the owner of a directory, or of a link to it, if it is another user than root or ours.
+
+    Returns:
+        One line, or "" if the directory belongs to root or to the user of this process.
+
+    Raises:
+        OSError: the directory is not there.
+    """
     link, target = os.lstat(path.rstrip("/") or "/"), os.stat(path)
     ours = os.geteuid()
     for status in (link, target):
@@ -57,12 +65,15 @@ def owned_by_another(path: str) -> str:
 
 
 def replaceable(path: str) -> str:
-    """How others could put another directory in the place of one; "" if they cannot.
+    """Return how others can put another directory in the place of one; "" if they cannot.
 
-    Whoever can write to a directory on the way can rename what is in it; where it is sticky, only
-    what belongs to him. The way ends where something is not there. Raises OSError.
+    A user who can write to a parent directory can rename its entries; if the parent is sticky, only
+    the user's own entries. The check ends at the first part of the path that does not exist.
+
+    Raises:
+        OSError: a part of the path cannot be looked at.
     """
-    trusted = {0, os.geteuid(), os.stat("/").st_uid}  # in some namespaces, / is nobody's we know
+    trusted = {0, os.geteuid(), os.stat("/").st_uid}  # in some namespaces / has an unknown owner
     if os.path.exists(path):
         trusted.add(os.stat(path).st_uid)
     for folder, entry in _steps(path):
@@ -79,7 +90,7 @@ def replaceable(path: str) -> str:
 
 
 def _steps(path: str) -> Iterator[tuple[str, str]]:
-    """Each directory that is searched on the way to path, and the entry that is looked for."""
+    """Yield each directory that is searched on the way to a path, and the entry looked up in it."""
     folder, links = "/", 0
     names = os.path.join(os.getcwd(), path).split("/")[::-1]
     while names:
@@ -108,7 +119,7 @@ def _put_there_by_root(path: str) -> bool:
 
 
 def distrust(path: str) -> str:
-    """Why a directory that nobody has named may not be used; "" if it may. Raises OSError."""
+    """Return why a directory at a default place may not be used; "" if it may. Raises OSError."""
     problem = writable_by_others(path)
     if not problem and not _put_there_by_root(path):
         problem = owned_by_another(path)
@@ -116,22 +127,29 @@ def distrust(path: str) -> str:
 
 
 def distrust_named(path: str) -> str:
-    """The same for one that somebody has named; its user may be any. Raises OSError."""
+    """Return why a configured directory may not be used; "" if it may. Its owner may be any user.
+
+    Raises:
+        OSError: the directory is not there.
+    """
     return writable_by_others(path) or replaceable(path)
 
 
 def find() -> str:
-    """The emitter's view: what the environment names, or else the first candidate there is.
+    """Return the directory for an emitter.
 
-    Raises Distrusted. What is named is the choice of whoever started the process, and may belong
-    to any user.
+    It is the directory that the environment names, which may belong to any user, or the first
+    default place that exists.
+
+    Raises:
+        Distrusted: other users can interfere in it.
     """
     named = os.environ.get(VARIABLE)
     for path in (named,) if named else candidates():
         try:
             problem = distrust_named(path) if named else distrust(path)
         except OSError:
-            continue  # it is not there
+            continue  # it does not exist
         if problem:
             raise Distrusted(f"{path}: {problem}")
         return path
@@ -139,8 +157,11 @@ def find() -> str:
 
 
 def choose() -> str:
-    """The collector's view: the same, or else the first candidate that can be made. Whether it can
-    be trusted is seen when it is opened."""
+    """Return the directory for a collector.
+
+    It is the directory that the environment names, or the first default place that can be written
+    to or made. Opening the directory checks whether it can be trusted.
+    """
     named = os.environ.get(VARIABLE)
     if named:
         return named

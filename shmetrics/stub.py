@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an emitter uses of the compiled part, doing nothing: for interpreters without one."""
+"""A stub of the compiled part for emitters, for interpreters in which that does not work.
+
+It has the functions and classes of `_ring` that an emitter uses. They do nothing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ families: dict[object, Any] = {}
 
 
 def process_init(*_: object) -> None:
-    """Nothing; and so do the functions below. A record never asks for attention here."""
+    """Do nothing, like all functions of this module. attention is never called."""
 
 
 process_attach = process_detach = process_count_drop = process_init
@@ -42,7 +45,7 @@ def texts(values: tuple[object, ...], none: str) -> tuple[str, ...]:
 
 
 class Family:
-    """Takes what its namesake in the binding takes, as do the classes below."""
+    """A family that accepts the arguments of `_ring.Family`; the other classes do likewise."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -70,7 +73,7 @@ class HistogramSeries(Series):
 
 
 class OpenCall:
-    """A call that leaves no trace."""
+    """A call that records nothing."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A unix socket's file: who may write to it may connect, or send."""
+"""The file of a unix socket and its permissions: writing to it means to connect, or to send."""
 
 from __future__ import annotations
 
@@ -9,20 +9,33 @@ from typing import NamedTuple
 
 
 class Access(NamedTuple):
-    """Permissions of a socket's file. group: its group's number; None is the process's own."""
+    """The permissions of a socket's file.
+
+    Attributes:
+        mode: the permission bits.
+        group: the number of its group; None: the group of the process.
+    """
 
     mode: int
     group: int | None = None
 
     @property
     def search_mode(self) -> int:
-        """What the directory of the socket needs for those who may write to it: search, for the
-        group, for others, or for both."""
+        """Return the permission bits that the directory of the socket needs.
+
+        A group, or others, that may write to the socket need to search its directory.
+        """
         return (self.mode & 0o022) >> 1
 
 
 def bind(sock: socket.socket, path: str, access: Access) -> None:
-    """Binds; at no moment may anybody write to the file who may not at the end. Raises OSError."""
+    """Bind a socket to a path, and set the permissions of its file.
+
+    At no moment are the permissions wider than at the end.
+
+    Raises:
+        OSError: this is not possible; the file is removed again.
+    """
     umask = os.umask(0o777 & ~(access.mode & 0o700))
     try:
         sock.bind(path)
@@ -38,7 +51,7 @@ def bind(sock: socket.socket, path: str, access: Access) -> None:
 
 
 def give_to_group(path: str, group: int) -> None:
-    """Raises OSError, and says in it what is needed."""
+    """Change the group of a file. Raises OSError, whose text says what is needed."""
     try:
         os.chown(path, -1, group, follow_symlinks=False)
     except PermissionError as error:

@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a process gets its lane: a pure protocol, and a thin end for either side."""
+"""The registration of a process, which gets it a lane.
+
+`protocol` is the conversation, without I/O; `client` and `server` are thin ends of it for the
+emitter and the collector.
+"""

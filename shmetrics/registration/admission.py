@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may register at all, and how often: by user, by group, by time. It knows nothing of lanes."""
+"""The admission of processes: the users and groups that may register, and how often.
+
+It is decided before the process has said anything, and knows nothing about lanes.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,23 @@ from shmetrics.registration.decision import Refused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Result
 
-WINDOW_SECONDS = 10.0  # so much of a user's rate may come at once
+WINDOW_SECONDS = 10.0  # the registrations of this time may come at once
 _MIN_USERS = 64
 
 
 class Allowed(NamedTuple):
-    """Whose processes may register. uids None: everybody's. Who is in either list may."""
+    """The users and groups whose processes may register. One of both is enough.
+
+    Attributes:
+        uids: numbers of users; None: all users.
+        gids: numbers of groups.
+    """
 
     uids: frozenset[int] | None = None
     gids: frozenset[int] = frozenset()
 
     def has(self, peer: Peer) -> bool:
+        """Tell whether a process may register, by its user, its group or its other groups."""
         return (
             self.uids is None
             or peer.uid in self.uids
@@ -31,9 +40,9 @@ class Allowed(NamedTuple):
 
 
 class Rate:
-    """A bucket for every user, which gains per_second and holds ten seconds of it.
+    """A token bucket for each user, which gains *per_second* and holds ten seconds of that.
 
-    A bucket is kept as the time at which it will be full again, and is forgotten then.
+    A bucket is stored as the time at which it will be full again, and is forgotten then.
     """
 
     def __init__(self, per_second: float) -> None:
@@ -42,7 +51,12 @@ class Rate:
         self._tidy_at = _MIN_USERS
 
     def take(self, uid: int, now: float) -> bool:
-        """One out of the user's bucket; False if there is none left."""
+        """Take one token of a user. Return False if none is left.
+
+        Args:
+            uid: the number of the user.
+            now: the time, in seconds of the monotonic clock.
+        """
         full_at = max(self._full_at.get(uid, now), now) + 1 / self.per_second
         if full_at > now + WINDOW_SECONDS:
             return False
@@ -53,13 +67,13 @@ class Rate:
         return True
 
     def most(self, now: float) -> float:
-        """What the busiest user takes, per second; per_second where its bucket is empty."""
+        """Return the rate of the busiest user, per second; *per_second* if its bucket is empty."""
         latest = max(self._full_at.values(), default=now)
         return max(latest - now, 0.0) / WINDOW_SECONDS * self.per_second
 
 
 class Admission:
-    """Looks at a process before anything is made for it."""
+    """The decision about a process before anything is made for it."""
 
     def __init__(
         self,
@@ -68,14 +82,21 @@ class Admission:
         on_too_often: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """on_too_often is told of every process that comes too soon after others of its user."""
+        """Set the rules.
+
+        Args:
+            allowed: the users and groups that may register.
+            per_second: the most registrations of a user per second, on average.
+            on_too_often: called for each process that exceeds the rate of its user.
+            monotonic: the clock, in seconds.
+        """
         self._allowed = allowed
         self._rate = Rate(per_second)
         self._on_too_often = on_too_often
         self._monotonic = monotonic
 
     def refusal(self, peer: Peer) -> Refused | None:
-        """Why this process gets no lane now, or None."""
+        """Return why a process gets no lane now, or None if it may have one."""
         if not self._allowed.has(peer):
             return Refused(
                 Result.UID,
@@ -91,5 +112,5 @@ class Admission:
         return None
 
     def per_second(self) -> float:
-        """What the busiest user takes of its rate."""
+        """Return the rate of the busiest user, per second."""
         return self._rate.most(self._monotonic())

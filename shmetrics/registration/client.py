@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emitter's end of a registration: a connection that never waits longer than it is told to.
+"""The emitter's end of a registration: a connection that waits only as long as it is told to.
 
-It is no socket of Python's: eventlet and gevent replace `socket.socket` and what can wait for it by
-something that runs other greenlets, and a record must not do that. And a socket of Python's closes
-its number whatever file the service has put there (see csrc/emit/descriptor.h).
+It does not use Python's sockets. Eventlet and gevent replace `socket.socket` and the functions that
+wait for it, and theirs run other greenlets, which a record must not do. And a socket of Python's
+closes its descriptor's number even if the service has put another file there (see
+csrc/emit/descriptor.h).
 """
 
 from __future__ import annotations
@@ -20,34 +21,55 @@ if TYPE_CHECKING:
 
 
 class Grant(NamedTuple):
-    """What a collector gave: a lane's file that is now the caller's, and what it said."""
+    """A lane that a collector granted.
+
+    Attributes:
+        lane: the descriptor of the lane's file; the caller owns it.
+        text: the collector's label rules for this process.
+    """
 
     lane: Descriptor
     text: str = ""
 
 
 class Attempt:
-    """One try to register. It belongs to the process that made it: a fork starts over.
+    """One try to register. It belongs to the process that made it; a forked child starts over.
 
-    epoch: that process's number. What is granted is for it alone.
+    Attributes:
+        epoch: the number of that process. A granted lane is for it alone.
     """
 
     def __init__(self, path: str, hello: protocol.Hello) -> None:
-        """Connects and asks, without waiting. Raises OSError if nobody listens there."""
+        """Connect and send the hello, without waiting.
+
+        Args:
+            path: the path of the collector's socket.
+            hello: the request for a lane.
+
+        Raises:
+            OSError: no collector listens there.
+        """
         self.epoch = _ring.process_epoch()
         self._conversation = protocol.Connection()
         self._connection = _ring.ask(os.fsencode(path), protocol.encode_hello(hello))
         self._conversation.advance(protocol.Event.HELLO)
 
     def close(self) -> None:
-        """Ends the connection, if the number is still ours."""
+        """Close the connection, if its descriptor is still ours."""
         self._connection.close()
 
     def answer(self, wait_ns: int) -> Grant | protocol.Answer | None:
-        """The grant, a refusal, or None if there is no answer within wait_ns.
+        """Wait for the answer of the collector, and close the connection if there is one.
 
-        With an answer the connection has done its work, and is closed. Raises OSError or
-        ProtocolError if it is of no more use.
+        Args:
+            wait_ns: the longest wait, in nanoseconds.
+
+        Returns:
+            The grant, a refusal, or None if there is no answer within that time.
+
+        Raises:
+            OSError: the connection is broken.
+            ProtocolError: the answer breaks the protocol.
         """
         if not _ring.wait_readable(self._connection, wait_ns):
             return None

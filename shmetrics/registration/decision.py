@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is decided about a process that asks for a lane."""
+"""The decision about a process that asks for a lane: granted or refused."""
 
 from __future__ import annotations
 
@@ -11,8 +11,13 @@ from shmetrics.registration.protocol import Hello, Result
 
 
 class Granted(NamedTuple):
-    """A lane for a peer. lane_fd is closed once it is sent; kick_fd, for those who ask in the
-    protocol that has one, stays the collector's."""
+    """A lane for a process.
+
+    Attributes:
+        lane_id: the id of the lane.
+        lane_fd: the descriptor of its file; the server closes it after sending it.
+        kick_fd: the eventfd to wake the collector with, for protocol 1; the collector keeps it.
+    """
 
     lane_id: int
     lane_fd: int
@@ -20,7 +25,7 @@ class Granted(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """No lane, and why. Raised at nobody: it is an answer."""
+    """A refusal, with its reason. It is an answer and not an exception."""
 
     result: Result
     text: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is at the other end of a unix socket, as the kernel says."""
+"""The process at the other end of a unix socket, as the kernel reports it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from typing import NamedTuple
 
 _CREDENTIALS = struct.Struct("=iII")
 _SO_PEERGROUPS = 59
-_GROUPS_BYTES = 1024  # all that Python asks for: 256 groups
+_GROUPS_BYTES = 1024  # the most that Python accepts: 256 groups
 
 
 class Peer(NamedTuple):
-    """Who has connected, as it was at that moment. pid 0: in a namespace that we cannot see.
-    groups: the supplementary ones; none are known of a process that has more than 256."""
+    """A process, as it was when it connected.
+
+    Attributes:
+        pid: its number; 0 if it is in a namespace that this process cannot see.
+        uid: its user.
+        gid: its group.
+        groups: its supplementary groups; empty if it has more than 256.
+    """
 
     pid: int
     uid: int
@@ -24,7 +30,7 @@ class Peer(NamedTuple):
 
 
 def peer_of(sock: socket.socket) -> Peer:
-    """The process that made this connection."""
+    """Return the process that made a connection."""
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     try:
         groups = array("I", sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES))

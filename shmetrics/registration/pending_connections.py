@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections that have said nothing yet: few of them, and not all of one user's."""
+"""Connections without a hello yet: a bounded number of them, also per user."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ Client = TypeVar("Client")
 
 
 class PendingConnections(Generic[Client]):
-    """Who is silent, by user, the longest silent first. Whoever is one too many takes the place of
-    the one who has been silent for longest: of the same user's, if that user has enough.
+    """The connections without a hello, by user, the oldest first.
 
-    A process says hello as soon as it is connected: the longest silent one is never such a one.
+    One too many replaces the oldest one: that of the same user if the user is at its limit,
+    otherwise that of all. A proper process says hello as soon as it is connected, and so is never
+    the oldest.
     """
 
     def __init__(self) -> None:
@@ -26,11 +27,14 @@ class PendingConnections(Generic[Client]):
         return len(self._all)
 
     def most_of_a_uid(self) -> int:
-        """How many the user with the most of them has."""
+        """Return the number of connections of the user with the most of them."""
         return max(map(len, self._by_uid.values()), default=0)
 
     def add(self, client: Client, uid: int) -> Client | None:
-        """Takes one more; who has to go for it, if anybody."""
+        """Add a connection of a user, and return the one that it replaces, or None.
+
+        The replaced connection is forgotten here; the caller closes it.
+        """
         known = self._by_uid.setdefault(uid, {})
         leaves = None
         if len(known) >= MAX_PENDING_PER_UID:
@@ -44,7 +48,7 @@ class PendingConnections(Generic[Client]):
         return leaves
 
     def discard(self, client: Client) -> None:
-        """It has spoken, or is gone."""
+        """Forget a connection that has said hello or has ended, if it is known."""
         uid = self._all.pop(client, None)
         if uid is not None:
             known = self._by_uid[uid]

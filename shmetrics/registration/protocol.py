@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The registration protocol: bytes to messages, and which message may come when. No I/O here.
+"""The registration protocol: the form and the order of messages. No I/O here.
 
-One SOCK_SEQPACKET connection per emitter, one message in each direction, host byte order:
+There is one SOCK_SEQPACKET connection per emitter, with one message in each direction, in host byte
+order:
 
     hello   "SHMR" | protocol u16 | layout u16 | records u32 | name bytes u16 | 0 u16 | name
     answer  "SHMR" | protocol u16 | layout u16 | result u16 | text bytes u16 | lane id u64 | text
 
-records is the wanted capacity of the ring, 0 for the collector's choice. With a grant comes the
-descriptor of the lane's file. Its text is what the process is to know of the collector's label
-rules. After an answer both sides close the connection: the process keeps no descriptor.
+`records` is the wanted capacity of the ring; 0 leaves it to the collector. A grant comes with the
+descriptor of the lane's file. Its text has the collector's label rules for the process. After the
+answer both sides close the connection, and the process keeps no descriptor.
 
-A collector grants in the protocol that it was asked in, and refuses in the oldest: what it refuses
-may have been no hello. In protocol 1 a second descriptor came with a grant, an eventfd to kick the
-collector with, and the process kept it and the connection.
+A collector grants in the protocol of the hello, and refuses in the oldest protocol, because the
+message that it refuses may not be a hello. In protocol 1 a grant came with a second descriptor, an
+eventfd to wake the collector with, and the process kept that and the connection.
 
-Anything else that arrives is a protocol error of the other side, and ends the connection.
+Any other message is a protocol error of the other side, and ends the connection.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from enum import Enum, IntEnum
 from typing import NamedTuple
 
 PROTOCOL_VERSION = 2
-WITH_EVENTFD = 1  # the protocol of those who kick with a descriptor
-OLDEST_PROTOCOL = WITH_EVENTFD  # which every emitter understands
+WITH_EVENTFD = 1  # the protocol in which emitters wake the collector with a descriptor
+OLDEST_PROTOCOL = WITH_EVENTFD  # every emitter understands it
 PROTOCOLS = frozenset({OLDEST_PROTOCOL, PROTOCOL_VERSION})
 MESSAGE_MAX_BYTES = 1024  # of a hello
 ANSWER_MAX_BYTES = 4096
@@ -38,11 +39,11 @@ TEXT_MAX_BYTES = ANSWER_MAX_BYTES - _ANSWER.size
 
 
 class ProtocolError(Exception):
-    """The peer sent what the protocol does not allow; the text says what."""
+    """The peer broke the protocol; the text says how."""
 
 
 class Result(IntEnum):
-    """What a collector answers; all but the first refuse."""
+    """The result in a collector's answer; all but the first are refusals."""
 
     GRANTED = 0
     MALFORMED = 1
@@ -54,7 +55,14 @@ class Result(IntEnum):
 
 
 class Hello(NamedTuple):
-    """An emitter asks for a lane."""
+    """A hello: an emitter's request for a lane.
+
+    Attributes:
+        layout_version: the layout of lanes that the emitter knows.
+        records: the wanted capacity of the ring; 0: the collector's choice.
+        process: the name of the process.
+        protocol: the protocol in which it asks.
+    """
 
     layout_version: int
     records: int
@@ -63,8 +71,15 @@ class Hello(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A collector grants or refuses one. text: why not, for people; with a grant, the label rules
-    that the process is to apply, as shmetrics/label_rules/rule.py writes them."""
+    """An answer: a collector's grant or refusal.
+
+    Attributes:
+        result: granted, or the kind of refusal.
+        layout_version: the layout of lanes that the collector knows.
+        lane_id: the id of the granted lane.
+        text: with a refusal, the reason for people; with a grant, the label rules that the process
+            applies, as shmetrics/label_rules/rule.py writes them.
+    """
 
     result: Result
     layout_version: int
@@ -73,16 +88,16 @@ class Answer(NamedTuple):
 
 
 class State(Enum):
-    """Where one connection stands, seen from either side."""
+    """The state of a connection, the same for both sides."""
 
-    CONNECTED = "connected"  # nothing said yet
-    ASKED = "asked"  # hello is out
-    GRANTED = "granted"  # the lane is the emitter's; the connection has done its work
+    CONNECTED = "connected"  # no message yet
+    ASKED = "asked"  # the hello was sent
+    GRANTED = "granted"  # the emitter has its lane; the connection is not needed any more
     CLOSED = "closed"  # refused, gone, or broken
 
 
 class Event(Enum):
-    """What can happen on a connection."""
+    """An event on a connection."""
 
     HELLO = "hello"
     GRANT = "grant"
@@ -103,12 +118,17 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 class Connection:
-    """The state of one connection. advance() raises ProtocolError on what may not come now."""
+    """The state of one connection."""
 
     def __init__(self) -> None:
         self.state = State.CONNECTED
 
     def advance(self, event: Event) -> State:
+        """Apply an event, and return the new state.
+
+        Raises:
+            ProtocolError: the event is not allowed in this state.
+        """
         following = TRANSITIONS.get((self.state, event))
         if following is None:
             raise ProtocolError(f"{event.value} while {self.state.value}")
@@ -127,12 +147,12 @@ def _text(raw: bytes, size: int) -> str:
 
 
 def _cut(text: str, limit: int) -> bytes:
-    """At most limit bytes of UTF-8, without half a character at the end."""
+    """Return at most *limit* bytes of UTF-8, without half a character at the end."""
     return text.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore").encode("utf-8")
 
 
 def encode_hello(hello: Hello) -> bytes:
-    """A process may be called anything: what cannot be shown of its name is replaced."""
+    """Return the bytes of a hello. Unprintable characters of the process's name become `?`."""
     shown = "".join(c if c.isprintable() else "?" for c in hello.process)
     name = _cut(shown, NAME_MAX_BYTES)
     return (
@@ -142,7 +162,11 @@ def encode_hello(hello: Hello) -> bytes:
 
 
 def decode_hello(message: bytes) -> Hello:
-    """Raises ProtocolError. A version that differs is for the caller to refuse."""
+    """Return the hello in a message. The caller has to check the version of the layout.
+
+    Raises:
+        ProtocolError: the message is not a hello.
+    """
     if len(message) < _HELLO.size:
         raise ProtocolError(f"hello of {len(message)} bytes, {_HELLO.size} are needed")
     magic, protocol, layout, records, name_bytes, zero = _HELLO.unpack_from(message)
@@ -159,7 +183,7 @@ def decode_hello(message: bytes) -> Hello:
 
 
 def encode_answer(answer: Answer, protocol: int = OLDEST_PROTOCOL) -> bytes:
-    """Returns an answer as it is sent. protocol: the hello's, for a grant."""
+    """Return the bytes of an answer. protocol: for a grant, the protocol of the hello."""
     text = _cut(answer.text, TEXT_MAX_BYTES)
     return (
         _ANSWER.pack(
@@ -175,7 +199,7 @@ def encode_answer(answer: Answer, protocol: int = OLDEST_PROTOCOL) -> bytes:
 
 
 def decode_answer(message: bytes) -> Answer:
-    """Raises ProtocolError."""
+    """Return the answer in a message. Raises ProtocolError if it is not one."""
     if len(message) < _ANSWER.size:
         raise ProtocolError(f"answer of {len(message)} bytes, {_ANSWER.size} are needed")
     magic, protocol, layout, result, text_bytes, lane_id = _ANSWER.unpack_from(message)

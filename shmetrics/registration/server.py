@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector's end of registrations: a listening socket in the collector's asyncio loop.
 
-It knows messages and descriptors; who gets what is decided by the caller's grant().
+It handles messages and descriptors. The decisions are made by the functions admit and grant of the
+caller.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from shmetrics.unix_socket import Access, bind
 log = logging.getLogger(__name__)
 
 HELLO_TIMEOUT_S = 5.0
-ACCEPT_PAUSE_S = 1.0  # after an error that will not go by itself, as too many open files
+ACCEPT_PAUSE_S = 1.0  # after an error that may last, such as too many open files
 BACKLOG = 512
-BATCH = 64  # connections taken at one wake-up: a flood of them leaves time for all else
+BATCH = 64  # connections accepted per wake-up, so that a flood leaves time for other work
 
 _ANCILLARY_BYTES = socket.CMSG_SPACE(64 * 4)
 
@@ -46,7 +47,7 @@ class _Client:
 
 
 class Server:
-    """Listens at path. on_result(name) is called once per finished registration attempt."""
+    """A listening socket, and the registrations that are under way on it."""
 
     def __init__(
         self,
@@ -58,11 +59,19 @@ class Server:
         on_result: Callable[[str], None],
         text: str = "",
     ) -> None:
-        """admit decides about a connection before it is listened to, grant about a hello; on_gone
-        is told the id of a lane whose emitter was gone before it got it. text: what is said with
-        each grant.
+        """Bind the socket, and listen.
 
-        Raises ShmetricsError, one line, if there can be no socket at path.
+        Args:
+            path: the path of the socket.
+            access: the permissions of its file.
+            admit: decides about a process before its hello is read.
+            grant: decides about a hello.
+            on_gone: called with the id of a lane whose emitter ended before it got the lane.
+            on_result: called with the name of the result at the end of each registration.
+            text: sent with each grant.
+
+        Raises:
+            ShmetricsError: there can be no socket at *path*.
         """
         self._path = path
         self._admit = admit
@@ -90,11 +99,12 @@ class Server:
             ) from None
 
     def start(self) -> None:
+        """Accept connections from now on, in the running loop."""
         self._resuming = None
         asyncio.get_running_loop().add_reader(self._socket, self._accept)
 
     def obstacle(self) -> str:
-        """What keeps everybody from registering here, and the mend; "" if nothing does."""
+        """Return why no process can register, and the mend, in one line; "" if processes can."""
         try:
             is_ours = _identity(self._path) == self._file
         except OSError as error:
@@ -106,13 +116,13 @@ class Server:
         return ""
 
     def close(self) -> None:
-        """Ends all connections; lanes stay as they are."""
+        """End all connections, and remove the socket. Lanes stay as they are."""
         loop = asyncio.get_running_loop()
         if self._resuming is not None:
             self._resuming.cancel()
         loop.remove_reader(self._socket)
         self._socket.close()
-        with contextlib.suppress(OSError):  # then the next one removes it
+        with contextlib.suppress(OSError):  # the next collector removes it then
             self._path.unlink(missing_ok=True)
         for client in list(self._clients):
             self._forget(client)
@@ -127,7 +137,7 @@ class Server:
                 self._rate_limited.warning(
                     "accept", f"{self._path}: cannot accept: {error.strerror}"
                 )
-                # The connection is still there, and so is what keeps us from taking it.
+                # The connection still waits, and the obstacle is still there.
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._socket)
                 self._resuming = loop.call_later(ACCEPT_PAUSE_S, self.start)
@@ -141,13 +151,13 @@ class Server:
                 self._turn_away(sock, peer, refused)
 
     def _turn_away(self, sock: socket.socket, peer: Peer, refused: Refused) -> None:
-        """The short way, in a flood: the process is told why, and nothing more is done for it."""
+        """Send a refusal to a process and close its connection. It is short, to stand a flood."""
         with sock, contextlib.suppress(OSError):
             self._count_refusal(peer, "a process", refused)
             sock.send(_refusal(refused))
 
     def _welcome(self, client: _Client) -> None:
-        """A process says hello at once. Who does not is silent, and has to be waited for."""
+        """Read the hello of a process. If it is not there yet, wait for it, for a limited time."""
         loop = asyncio.get_running_loop()
         self._clients.add(client)
         loop.add_reader(client.socket, self._readable, client)
@@ -161,7 +171,7 @@ class Server:
                 self._drop(leaves, "silent", "one of too many that have not said hello")
 
     def _drop(self, client: _Client, result: str, why: str) -> None:
-        """Ends a connection that broke the rules."""
+        """End a connection that broke the rules."""
         peer = client.peer
         self._rate_limited.warning(
             result, f"registration of pid {peer.pid}, uid {peer.uid}: {why}", peer.uid
@@ -189,7 +199,7 @@ class Server:
             return
         except OSError:
             message, ancillary, flags = b"", [], 0
-        _close_descriptors(ancillary)  # nobody may send us any
+        _close_descriptors(ancillary)  # emitters may not send any
         if not message:
             self._ended(client)
         elif flags & socket.MSG_TRUNC:
@@ -266,7 +276,7 @@ class Server:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Which file a name leads to. Raises OSError."""
+    """Return the device and inode of a path. Raises OSError."""
     status = path.lstat()
     return status.st_dev, status.st_ino
 
