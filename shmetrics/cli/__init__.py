@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `shmetrics`: one module per subcommand, and what they have in common here.
+"""The command `shmetrics`: one module per subcommand, and the common parts here.
 
 A subcommand is a module with SUMMARY, EXAMPLE, arguments(parser) and run(options) -> exit status.
-It imports what it needs in run(): the base package has no dependency, and what is missing is said
-in one line.
+It imports its dependencies in run(): the base package has none, and a missing one is reported in
+one line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shmetrics.errors import ShmetricsError
 
 COMMANDS = ("collector", "lanes", "trace", "notifications", "top", "check", "demo")
 
-# What may be missing, by the name it is imported by, and the extra that brings it.
+# Packages that may be missing, by the name of their import, and the extra that installs each.
 _EXTRAS = {
     **dict.fromkeys(
         (
@@ -35,22 +35,26 @@ _EXTRAS = {
     **dict.fromkeys(("google", "grpc"), "otlp-grpc"),
 }
 
-# As a shell reports a program that the signal has ended.
+# The exit statuses that a shell reports for a program that was ended by SIGINT or SIGPIPE.
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line instead of the usage and a line."""
+        """Exit with one line, without the usage that argparse adds."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit status. Errors are one line on stderr."""
+    """Run a command line, and return the exit status. Errors are one line on stderr.
+
+    Args:
+        argv: the arguments; None: those of the process.
+    """
     try:
         options = _parser().parse_args(argv)
-    except SystemExit as done:  # --help, --version, or a bad invocation: argparse has said so
+    except SystemExit as done:  # --help, --version or a bad invocation; argparse has printed it
         return int(done.code or 0)
     try:
         status: int = options.run(options)
@@ -72,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def missing(error: ImportError) -> str:
-    """What is to be installed; nothing, if it is none of ours to know."""
+    """Return one line on the package to install, or "" if the module is of none of our extras."""
     extra = _EXTRAS.get((error.name or "").partition(".")[0])
     return f"{error.name} is not installed; pip install 'shmetrics[{extra}]'" if extra else ""
 

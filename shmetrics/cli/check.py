@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics check`: what is wrong with a configuration or a runtime directory."""
+"""`shmetrics check`: find errors of a configuration or a runtime directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXAMPLE = "shmetrics check --config /etc/shmetrics.toml"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's flags."""
+    """Add the command's flags."""
     collector_client.argument(parser)
     file_arguments(parser)
     parser.add_argument(
@@ -25,7 +25,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints what was found. Returns 1 if anything is wrong; raises ConfigError (2) for a file."""
+    """Print the findings, and return 1 if one of them is wrong.
+
+    Raises:
+        ConfigError: a configuration file is wrong (exit status 2).
+    """
     from shmetrics import config, runtime_dir
     from shmetrics.cli import findings
 
@@ -50,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         found += findings.room(directory, wanted.lane.total_bytes)
     if os.path.exists(os.path.join(directory, collector_client.INFO_NAME)) or not files:
         found += findings.collector(directory, options.http_config)
-    else:  # a configuration for a collector that is yet to start
+    else:  # a configuration for a collector that has not started yet
         found.append(findings.address(wanted.address))
     for finding in found:
         print(f"{'ok   ' if finding.good else 'WRONG'}  {finding.text}")

@@ -8,12 +8,12 @@ import argparse
 SUMMARY = "run the collector of this node until SIGTERM"
 EXAMPLE = "shmetrics collector --config /etc/shmetrics.toml --listen 127.0.0.1:9464"
 
-# Flags that set the option of the same name, over whatever a file says.
+# Flags that set the option of the same name, and override the configuration file.
 _OVERRIDES = ("--runtime-dir", "--listen", "--web-config", "--oslo-metrics-socket")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's flags."""
+    """Add the command's flags."""
     parser.add_argument(
         "--runtime-dir", metavar="DIR", help="where emitters and collector meet; best on tmpfs"
     )
@@ -37,7 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def file_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that name a configuration file."""
+    """Add the flags that name a configuration file."""
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -53,7 +53,7 @@ def file_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns when the collector has been told to stop, and has drained."""
+    """Run the collector until it is told to stop, and has drained all lanes."""
     import logging
 
     from shmetrics import config

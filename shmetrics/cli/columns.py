@@ -9,12 +9,17 @@ from shmetrics.figures import NARROW_SPACE
 
 
 def printable(text: object) -> str:
-    """What a stranger named something, without what a terminal would obey."""
+    """Return a text of strangers with `?` for characters that a terminal may act on."""
     return "".join(c if c.isprintable() or c == NARROW_SPACE else "?" for c in str(text))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lines in columns. A column whose name begins with > is aligned to the right."""
+    """Return rows as lines in columns, with the names of the columns first.
+
+    Args:
+        columns: the names; a column whose name begins with > is aligned to the right.
+        rows: the cells, in the order of the columns.
+    """
     names = [name.lstrip(">") for name in columns]
     cells = [names, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

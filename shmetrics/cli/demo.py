@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 SUMMARY = "run a collector and an RPC client and server of oslo.messaging, and show live figures"
 EXAMPLE = "shmetrics demo --transport-url rabbit://guest:guest@127.0.0.1:5672/ --seconds 20"
 
-# Lives in one process: client and server share it as threads.
+# An in-process broker: client and server are threads of one process.
 IN_PROCESS_URL = "kombu+memory://"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's flags."""
+    """Add the command's flags."""
     parser.add_argument(
         "--transport-url",
         metavar="URL",
@@ -55,9 +55,9 @@ def _seconds(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Shows figures until it is interrupted, or the time is up."""
+    """Show live figures until the command is interrupted, or its time is over."""
     for name in ("oslo_messaging", "starlette", "rich"):
-        if importlib.util.find_spec(name) is None:  # to be said here, not in a child's log
+        if importlib.util.find_spec(name) is None:  # reported here, and not in a child's log
             raise ModuleNotFoundError(name=name)
     for number in (signal.SIGTERM, signal.SIGHUP):  # our processes must not outlive us
         signal.signal(number, signal.default_int_handler)
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"open {collector.url}/ in a browser, {collector.url}/metrics in Prometheus")
         print(f"other commands: shmetrics top --runtime-dir {directory}", flush=True)
         looks = _until(deadline, processes, top.watch(collector, 1.0))
-        with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end
             if sys.stdout.isatty():
                 top.show_live(collector, looks, "Ctrl-C ends the demo")
             else:

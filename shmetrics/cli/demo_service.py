@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the demo's services do: `python -m shmetrics.cli.demo_service ROLE URL`.
+"""The services of the demo: `python -m shmetrics.cli.demo_service ROLE URL`.
 
-A compute and a network service with a method that is slow now and then, one that fails now and
-then, casts, a fanout, and a call that nobody answers in time. Nothing here knows shmetrics: it is
-in the transport's URL alone.
+They are a compute and a network service, with a method that is sometimes slow, one that sometimes
+fails, casts, a fanout, and a call that times out. The code does not use shmetrics: only the URL of
+the transport names it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ EXCHANGE = "demo"
 
 
 class NoValidHost(Exception):
-    """What a scheduler says when there is no room."""
+    """The error of a scheduler that has no room for an instance."""
 
 
 class Compute:
-    """The endpoint behind topic compute."""
+    """The endpoint of the topic compute."""
 
     target = oslo_messaging.Target(version="5.0")
 
@@ -46,7 +46,7 @@ class Compute:
 
 
 class Network:
-    """The endpoint behind topic network."""
+    """The endpoint of the topic network."""
 
     target = oslo_messaging.Target(version="1.1")
 
@@ -58,7 +58,7 @@ class Network:
 
 
 def serve(transport: Any) -> list[Any]:
-    """Starts both servers."""
+    """Start both servers, and return them."""
     servers = []
     for topic, endpoint in (("compute", Compute()), ("network", Network())):
         target = oslo_messaging.Target(exchange=EXCHANGE, topic=topic, server="node-1")
@@ -69,7 +69,7 @@ def serve(transport: Any) -> list[Any]:
 
 
 def talk(transport: Any, stopping: threading.Event) -> list[threading.Thread]:
-    """Starts the clients: a few threads that call, each in its own rhythm."""
+    """Start the clients, and return their threads, each of which calls in a rhythm of its own."""
 
     def client(topic: str, version: str, timeout_seconds: float, **target: Any) -> Any:
         found = oslo_messaging.Target(exchange=EXCHANGE, topic=topic, version=version, **target)
@@ -92,7 +92,7 @@ def talk(transport: Any, stopping: threading.Event) -> list[threading.Thread]:
         n = 0
         while not stopping.wait(random.expovariate(1 / seconds)):
             n += 1
-            # NoValidHost, a timeout: a service logs them and goes on, and so do we.
+            # NoValidHost, or a timeout: a real service would log it and continue.
             with contextlib.suppress(Exception):
                 act(n)
 
@@ -103,7 +103,7 @@ def talk(transport: Any, stopping: threading.Event) -> list[threading.Thread]:
 
 
 def main(role: str, url: str) -> None:
-    """Runs until SIGTERM."""
+    """Run the services of a role (server, client or both) until SIGTERM."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.set())
     cfg.CONF([], project="shmetrics-demo", default_config_files=[], default_config_dirs=[])
@@ -112,7 +112,7 @@ def main(role: str, url: str) -> None:
         cfg.CONF, url, allowed_remote_exmods=[NoValidHost.__module__]
     )
     servers = serve(transport) if role in ("server", "both") else []
-    print("ready", flush=True)  # a client that calls before would call nobody
+    print("ready", flush=True)  # before this there is no server for a client's calls
     threads = talk(transport, stopping) if role in ("client", "both") else []
     while not stopping.wait(1.0):
         pass

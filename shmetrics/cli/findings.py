@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be found out about a runtime directory and its collector, and how to mend what is wrong.
+"""The checks of `shmetrics check`: of a runtime directory, its collector and a configuration.
 
-Each function looks at one thing and changes nothing.
+Each function checks one thing and changes nothing. A finding that is wrong says how to mend it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from shmetrics.config.address import Address
 
 MAX_SOCKET_PATH_BYTES = 107
-ROOMY_LANES = 100  # fewer than a node of services may need
+ROOMY_LANES = 100  # less room than for this many lanes is reported
 
 
 class Finding(NamedTuple):
-    """good: nothing to do. text: what was found; where it is not good, the mend too."""
+    """One line of the result.
+
+    Attributes:
+        good: nothing has to be done.
+        text: the finding, and the mend if it is not good.
+    """
 
     good: bool
     text: str
@@ -33,7 +38,7 @@ class Finding(NamedTuple):
 
 _MORE_ROOM = "raise lane.dictionary_bytes and lane.spill_bytes, or use fewer label values"
 
-# What to do about events that an emitter could not keep.
+# How to mend events that an emitter had to drop, by cause.
 _MENDS = {
     "lane_full": _MORE_ROOM,
     "oversized": "shorten the metric's help, labels or buckets",
@@ -50,7 +55,7 @@ _MENDS = {
 
 
 def directory(path: str) -> Iterator[Finding]:
-    """Whether emitters and a collector can meet there, and nobody else can interfere."""
+    """Check whether emitters and a collector can use a directory, and others cannot interfere."""
     try:
         problem = runtime_dir.distrust(path)
     except OSError as error:
@@ -75,7 +80,12 @@ def directory(path: str) -> Iterator[Finding]:
 
 
 def filesystem(path: str, mounts: str = "/proc/self/mounts") -> str:
-    """Type of the file system that a path is on."""
+    """Return the type of the file system of a path.
+
+    Args:
+        path: the path.
+        mounts: the file that lists the mounts.
+    """
     real = os.path.realpath(path)
     best, kind = "", "an unknown file system"
     with open(mounts, encoding="utf-8", errors="replace") as file:
@@ -89,7 +99,7 @@ def filesystem(path: str, mounts: str = "/proc/self/mounts") -> str:
 
 
 def room(path: str, lane_bytes: int) -> Iterator[Finding]:
-    """Whether there is memory for lanes to come."""
+    """Check whether there is memory for more lanes, of *lane_bytes* each."""
     try:
         status = os.statvfs(path)
     except OSError:
@@ -102,7 +112,7 @@ def room(path: str, lane_bytes: int) -> Iterator[Finding]:
 
 
 def address(wanted: Address) -> Finding:
-    """Whether a collector could listen there."""
+    """Check whether a collector could listen on an address."""
     from shmetrics.http.bind import bind
 
     try:
@@ -113,7 +123,11 @@ def address(wanted: Address) -> Finding:
 
 
 def web_config(config: Config) -> Iterator[Finding]:
-    """Whether the web configuration file is good, and what it makes of the address."""
+    """Report the web configuration file: its effect on the HTTP server, and exposed secrets.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
     from shmetrics.http import exposure
     from shmetrics.http.access_rules import AccessRules
 
@@ -126,7 +140,7 @@ def web_config(config: Config) -> Iterator[Finding]:
 
 
 def destinations(config: Config) -> Iterator[Finding]:
-    """Whether spans can be passed on as it is wanted, as far as is seen without sending any."""
+    """Check the destinations of spans, as far as that is possible without sending any."""
     from shmetrics.cli import missing
     from shmetrics.destinations.forwarders import sender_of
 
@@ -143,7 +157,7 @@ def destinations(config: Config) -> Iterator[Finding]:
 
 
 def collector(path: str, http_config: str = "") -> Iterator[Finding]:
-    """Whether a collector serves there, and what it says of itself and its lanes."""
+    """Check whether a collector serves a runtime directory, and report its state and lanes."""
     try:
         found = collector_client.find(path, http_config)
         health = found.get("/-/healthy").decode("utf-8", "replace").strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics lanes`: who is connected, and how they fare."""
+"""`shmetrics lanes`: the connected processes, and what they have recorded."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _COLUMNS = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's flags."""
+    """Add the command's flags."""
     collector_client.argument(parser)
     parser.add_argument("--json", action="store_true", help="everything that is known, as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints one line per lane."""
+    """Print one line per lane, or the collector's JSON."""
     collector = collector_client.find(options.runtime_dir, options.http_config)
     if options.json:
         print(collector.get("/api/v1/lanes").decode())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics notifications`: OSProfiler's notifications from the bus, into the node's traces."""
+"""`shmetrics notifications`: store traces from OSProfiler's notifications on the bus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ URL_VARIABLE = "SHMETRICS_TRANSPORT_URL"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's flags."""
+    """Add the command's flags."""
     parser.add_argument(
         "--transport-url",
         metavar="URL",
@@ -59,7 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns when it has been told to stop, and all that it took is written."""
+    """Listen until the command is told to stop, and all that was taken is written."""
     import signal
     import sys
     import threading
@@ -80,13 +80,13 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{error}; use a directory of one's own") from None
     path = Path(wanted.traces.path or os.path.join(directory, "traces.db"))
     _check(path)
-    os.environ[runtime_dir.VARIABLE] = directory  # where what is counted here goes
+    os.environ[runtime_dir.VARIABLE] = directory  # for the counts of this process
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # of libraries, about each other
+        warnings.simplefilter("ignore")  # libraries warn about each other
     from shmetrics.sources.notifications.listener import Endpoint, Listener
 
     _log_in_lines()
-    logging.getLogger("stevedore").setLevel(logging.CRITICAL)  # what it says is raised, too
+    logging.getLogger("stevedore").setLevel(logging.CRITICAL)  # it also raises what it logs
     traces = Traces(path, wanted.traces.limits())
     endpoint = Endpoint(traces)
     topics, exchanges = options.topic or ["profiler"], options.exchange or ["openstack"]
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _log_in_lines() -> None:
-    """What libraries say goes to stderr, a line each, whatever they would show of their stacks."""
+    """Write the logs of libraries to stderr, one line each, without tracebacks."""
 
     class Line(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
@@ -123,7 +123,11 @@ def _log_in_lines() -> None:
 
 
 def _check(path: Path) -> None:
-    """Whether traces can be written there, as far as can be seen. Raises ConfigError."""
+    """Check whether traces can be written to a path, as far as permissions tell.
+
+    Raises:
+        ConfigError: they cannot.
+    """
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent}: no such directory; a collector makes it when it starts")
     if not os.access(path if path.exists() else path.parent, os.W_OK):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that a command starts, and takes with it when it ends."""
+"""Child processes that a command starts, and ends when it ends itself."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from shmetrics.errors import ShmetricsError
 
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
-READY = "ready"  # the word in what a process prints once it can be used
+READY = "ready"  # a process prints a line with this word once it can be used
 
 
 class Processes:
-    """Named processes, each with a log in the directory, which is their runtime directory too."""
+    """Named processes, each with a log in one directory, which is also their runtime directory."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, module: str, *arguments: str) -> None:
-        """Starts `python -m MODULE ARGUMENTS`, and returns when it says that it is ready.
+        """Start `python -m MODULE ARGUMENTS`, and wait until it is ready.
 
-        Raises ShmetricsError if it ends instead, or takes too long. The terminal's Ctrl-C does not
-        reach it: it ends with close().
+        The terminal's Ctrl-C does not reach the process; close() ends it.
+
+        Raises:
+            ShmetricsError: a process ends, or this one takes longer than START_SECONDS.
         """
         environment = os.environ | {
             "SHMETRICS_RUNTIME_DIR": self._directory,
             "SHMETRICS_PROCESS": f"demo-{name}",
-            "PYTHONWARNINGS": "ignore",  # eventlet's, about itself, within oslo
+            "PYTHONWARNINGS": "ignore",  # eventlet, which oslo imports, warns about itself
         }
         with open(self._path(name), "wb") as log:
             self._running[name] = subprocess.Popen(
@@ -53,13 +55,13 @@ class Processes:
             time.sleep(0.05)
 
     def check(self) -> None:
-        """Raises ShmetricsError with what a process said last, if it has ended."""
+        """Raise ShmetricsError with the last line of a process's log, if one has ended."""
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise ShmetricsError(f"the demo's {name} ended: {self._last_line(name)}")
 
     def close(self) -> None:
-        """Stops them, the last one first, so that the collector sees all of it."""
+        """Stop the processes, the last one first, so that the collector drains all of them."""
         for process in reversed(self._running.values()):
             process.terminate()
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened between two answers of the collector, method by method."""
+"""Rates per method, from two answers of the collector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shmetrics.web.methods import Method, family_title, quantile
 
 
 class Rate(NamedTuple):
-    """One method in one interval. p50, p99 in seconds, None where no call ended."""
+    """The figures of one method in one interval. p50 and p99 are seconds, or None without calls."""
 
     side: str
     topic: str
@@ -24,7 +24,13 @@ class Rate(NamedTuple):
 
 
 def between(before: Iterable[Method], after: Iterable[Method], seconds: float) -> list[Rate]:
-    """The rates of all methods that are there now, the busiest first."""
+    """Return the rates of all methods of the later answer, the busiest first.
+
+    Args:
+        before: the methods of the earlier answer.
+        after: the methods of the later answer.
+        seconds: the time between both.
+    """
     known = {(row.family, row.topic, row.method): row for row in before}
     rates = [
         _rate(known.get((row.family, row.topic, row.method)), row, max(seconds, 1e-9))
@@ -35,7 +41,7 @@ def between(before: Iterable[Method], after: Iterable[Method], seconds: float) -
 
 def _rate(before: Method | None, after: Method, seconds: float) -> Rate:
     if before is None or before.started > after.started or before.bounds != after.bounds:
-        # New, or the collector began anew: everything it counts is since then.
+        # The method is new, or the collector has begun anew: all its counts are of this interval.
         before = Method(after.family, after.topic, after.method, buckets=[0] * len(after.buckets))
     buckets = [now - then for now, then in zip(after.buckets, before.buckets, strict=True)]
     return Rate(

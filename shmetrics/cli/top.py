@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics top`: what the RPC methods of this node do right now."""
+"""`shmetrics top`: live figures of the RPC methods of this node."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLUMNS = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the command's flags."""
+    """Add the command's flags."""
     collector_client.argument(parser)
     parser.add_argument(
         "--interval",
@@ -48,7 +48,7 @@ def _interval(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Shows tables until it is interrupted. Without a terminal they follow one another."""
+    """Show a live table until the command is interrupted. Without a terminal, print one by one."""
     collector = collector_client.find(options.runtime_dir, options.http_config)
     looks = watch(collector, options.interval)
     if options.once:
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 def watch(
     collector: collector_client.CollectorClient, interval_seconds: float
 ) -> Iterator[list[Rate]]:
-    """The rates of one interval after the other."""
+    """Yield the rates of one interval after the other, each *interval_seconds* long."""
     import msgspec
 
     from shmetrics.cli.rates import between
@@ -83,7 +83,7 @@ def watch(
 
 
 def plain(rates: list[Rate]) -> str:
-    """The rates as plain text."""
+    """Return rates as plain text."""
     if not rates:
         return "no calls yet"
     return table(_COLUMNS, [_cells(rate) for rate in rates])
@@ -92,7 +92,13 @@ def plain(rates: list[Rate]) -> str:
 def show_live(
     collector: collector_client.CollectorClient, looks: Iterator[list[Rate]], note: str = ""
 ) -> None:
-    """One table on the terminal, renewed in place."""
+    """Show a table on the terminal, and renew it in place.
+
+    Args:
+        collector: the collector, for the title.
+        looks: the rates of one interval after the other.
+        note: added to the title; without it the table fills the screen.
+    """
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics trace`: the traces of the node, and one of them as a tree."""
+"""`shmetrics trace`: the list of the node's traces, or one of them as a tree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPANS = (">after", ">duration", "span", "service", "host", "note")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the two actions and their flags."""
+    """Add the two actions, list and show, and their flags."""
     actions = parser.add_subparsers(metavar="list|show", required=True, dest="action")
     listed = actions.add_parser("list", help="the newest traces")
     listed.add_argument("--service", default="", help="only those that this service took part in")
@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints one line per trace, or per span."""
+    """Print one line per trace or per span, or the collector's JSON."""
     collector = collector_client.find(options.runtime_dir, options.http_config)
     path = _path(options)
     if options.json:
@@ -80,7 +80,7 @@ def _list(traces: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _tree(trace: Mapping[str, Any]) -> str:
-    """spans come each before those below it, so every parent has its depth already."""
+    """Return a trace as a tree. Parents precede their children in it, so depths are known."""
     spans = trace["spans"]
     if not spans:
         return "no such trace"

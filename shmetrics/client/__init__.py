@@ -1,3 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking a collector over HTTP: where it is, and what it wants of who asks. For commands, and for
-reports that other libraries make."""
+"""A client of collectors over HTTP: it finds the collector, and has the credentials to ask it.
+
+Commands use it, and OSProfiler's reports.
+"""

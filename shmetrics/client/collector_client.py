@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the collector is, and how to ask it: what every command but the daemon begins with."""
+"""The client of one collector. All commands but the daemon begin with it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,25 @@ from shmetrics.http_client import Clock
 
 INFO_NAME = "collector.json"
 HTTP_CONFIG_VARIABLE = "SHMETRICS_HTTP_CONFIG"
-#: How long an answer may take in all, and how long nothing may come of it.
+#: The time limits for a whole answer, and for each step of it.
 TIMEOUT_SECONDS: Final = 60.0
 SILENT_SECONDS: Final = 10.0
 MOST_ANSWER_BYTES: Final = 256 * 1024 * 1024
 
 
 class Unreachable(ShmetricsError):
-    """There is no collector, or it does not answer."""
+    """There is no collector, or it does not answer properly; the text says what to do."""
 
 
 class CollectorClient(NamedTuple):
-    """A collector, as it announced itself. Of one of another node only the URL is known."""
+    """A client of a collector.
+
+    Attributes:
+        url: the URL of the collector.
+        pid: its process, or 0 if it is on another node.
+        version: its version, or "" likewise.
+        opener: sends the requests, with the credentials.
+    """
 
     url: str
     pid: int = 0
@@ -36,7 +43,7 @@ class CollectorClient(NamedTuple):
     opener: Opener = Opener()
 
     def get(self, path: str) -> bytes:
-        """The body at a path. Raises Unreachable."""
+        """Return the body of the answer at a path. Raises Unreachable."""
         clock = Clock(TIMEOUT_SECONDS, SILENT_SECONDS)
         try:
             answer = self.opener.get(self.url + path, clock, MOST_ANSWER_BYTES)
@@ -59,7 +66,7 @@ class CollectorClient(NamedTuple):
         return answer.body
 
     def get_json(self, path: str) -> Any:
-        """The JSON at a path. Raises Unreachable."""
+        """Return the decoded JSON at a path. Raises Unreachable."""
         try:
             return json.loads(self.get(path))
         except (ValueError, RecursionError) as error:
@@ -71,14 +78,22 @@ def _line(text: str) -> str:
 
 
 def at(url: str, http_config: str = "") -> CollectorClient:
-    """The collector at a URL. Raises ConfigError for http_config, as find() does."""
+    """Return the client of the collector at a URL.
+
+    Args:
+        url: the URL.
+        http_config: the path of a file with credentials, or "".
+
+    Raises:
+        ConfigError: that file is wrong.
+    """
     return CollectorClient(
         url.rstrip("/"), opener=Opener.of(http_config) if http_config else Opener()
     )
 
 
 def argument(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that find() takes."""
+    """Add the flags for the arguments of find()."""
     parser.add_argument(
         "--runtime-dir",
         metavar="DIR",
@@ -95,8 +110,16 @@ def argument(parser: argparse.ArgumentParser) -> None:
 
 
 def find(directory: str = "", http_config: str = "") -> CollectorClient:
-    """The collector of a runtime directory. Raises Unreachable, with what to do about it, and
-    ConfigError for http_config, a file with what a client has to bring."""
+    """Return the client of the collector of a runtime directory.
+
+    Args:
+        directory: the runtime directory; "": the one that an emitter would use.
+        http_config: the path of a file with credentials, or "".
+
+    Raises:
+        Unreachable: no collector serves the directory; the text says what to do.
+        ConfigError: the file with credentials is wrong.
+    """
     opener = Opener.of(http_config) if http_config else Opener()
     try:
         directory = directory or runtime_dir.find()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asking a URL, with what its server wants of a client."""
+"""Requests to URLs with the credentials of a client."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Opener:
-    """Asks URLs. Of a proxy in the environment it knows nothing: that is for the world outside, and
-    the collector is on this node. It goes nowhere else if it is told to, with its password."""
+    """Sends requests to URLs, with credentials.
+
+    It ignores proxies of the environment, which are for other networks, while the collector is on
+    this node. It does not follow redirects, as it would send its password along.
+    """
 
     def __init__(self, credentials: Credentials | None = None) -> None:
         self._headers = {}
@@ -29,13 +32,24 @@ class Opener:
 
     @classmethod
     def of(cls, path: str) -> Opener:
-        """With the credentials of a file. Raises ConfigError."""
+        """Return an opener with the credentials in a file. Raises ConfigError."""
         from shmetrics.config.http_file import Credentials
 
         return cls(Credentials(path))
 
     def get(self, url: str, clock: Clock, most_bytes: int) -> Answer:
-        """What is at a URL. Raises OSError, HTTPException, and ValueError for what is no URL."""
+        """Return the answer at a URL.
+
+        Args:
+            url: an http or https URL.
+            clock: the time limit.
+            most_bytes: the most bytes of the body that are read.
+
+        Raises:
+            OSError: the server cannot be reached, or is too slow.
+            http.client.HTTPException: the answer is not HTTP.
+            ValueError: *url* is not a URL of a collector.
+        """
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ValueError(f"{url!r} is no URL of a collector")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector's configuration: what can be set, where it is read from, how it is explained.
+"""The configuration of the collector: its options, its sources and its explanation.
 
-options.py, labels.py and forward.py know every option, load.py merges file and flags, problem.py
-makes one line of what is wrong, oslo.py reads an oslo.metrics file, commented.py writes it down as
-TOML.
+options.py, labels.py and forward.py define the options, load.py merges files and flags, problem.py
+explains an error in one line, oslo.py reads a file of oslo.metrics, commented.py writes a
+configuration as TOML.
 """
 
 from shmetrics.config.commented import commented

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HOST:PORT, as people write it."""
+"""Addresses of the form HOST:PORT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_PORT = 65535
 
 
 class Address(NamedTuple):
-    """Where to listen. host "" means every interface, port 0 any free port."""
+    """An address to listen on. The host "" is every interface, port 0 is any free port."""
 
     host: str
     port: int
@@ -20,7 +20,11 @@ class Address(NamedTuple):
 
 
 def parse(text: str) -> Address:
-    """Reads `127.0.0.1:9464`, `[::1]:9464`, `localhost:0` or `:9464`. Raises ValueError."""
+    """Return the address in a text like `127.0.0.1:9464`, `[::1]:9464`, `localhost:0` or `:9464`.
+
+    Raises:
+        ValueError: the text is not an address; the message says what is wrong.
+    """
     host, colon, digits = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not (digits.isascii() and digits.isdigit()) or int(digits) > MAX_PORT:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A configuration written down as TOML, with each option's meaning and limits above it."""
+"""A configuration as TOML, with the meaning and the limits of each option above it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from shmetrics.config.section import Section
 
 WIDTH = 96
 
-# Of tables of which there may be many there is none by default; then these are shown.
+# Arrays of tables are empty by default. These examples are shown then.
 _EXAMPLES = {labels.LabelRule: labels.EXAMPLE, forward.Forward: forward.EXAMPLE}
 
 
 def commented(config: Config) -> str:
-    """TOML that loads as just this configuration."""
+    """Return TOML that loads as this configuration."""
     return "\n".join(_table(config, "")).rstrip("\n") + "\n"
 
 
@@ -41,7 +41,7 @@ def _table(section: Section, name: str) -> list[str]:
 
 
 def _tables(sections: Sequence[Section], kind: type[Section], name: str) -> list[str]:
-    """One after the other; if there is none, an example that does nothing."""
+    """Return the lines of an array of tables; if it is empty, an example in comments."""
     meaning = inspect.cleandoc(kind.__doc__ or "").replace("\n", " ")
     lines = _comment(meaning if sections else f"{meaning} For example:")
     mark = "" if sections else "# "
@@ -52,10 +52,10 @@ def _tables(sections: Sequence[Section], kind: type[Section], name: str) -> list
 
 
 def _said(section: Section) -> Iterator[tuple[str, Any]]:
-    """The options that differ from their defaults."""
+    """Yield the names and values of the options that differ from their defaults."""
     for field in msgspec.structs.fields(section):
         value = getattr(section, field.name)
-        if value not in (field.default, [], {}):  # which have no default, but a factory
+        if value not in (field.default, [], {}):  # lists and tables have a factory as default
             yield field.encode_name, value
 
 
@@ -75,7 +75,7 @@ def _toml(value: Any, octal: bool = False) -> str:
         return f"{{ {pairs} }}" if pairs else "{}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, str):  # JSON's escapes are TOML's too, which wants one more
+    if isinstance(value, str):  # TOML has JSON's escapes, and requires one more
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return str(value).lower()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an option's type says about itself: meaning, limits, notation."""
+"""The description of options, from their types: meaning, limits, notation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from msgspec import inspect as schema
 
 
 class Option(NamedTuple):
-    """One option of a table. limits: "from 1 to 60", or "" where the type has none."""
+    """One option of a table.
+
+    Attributes:
+        name: its name.
+        meaning: its description.
+        limits: such as "from 1 to 60", or "" if the type has no limits.
+        octal: its value is written as an octal number.
+    """
 
     name: str
     meaning: str
@@ -20,7 +27,7 @@ class Option(NamedTuple):
 
 
 def options(section: type[msgspec.Struct]) -> Iterator[Option]:
-    """The options of a table, without the tables in it, in the order of their definition."""
+    """Yield the options of a table in the order of their definition, without inner tables."""
     for field in msgspec.structs.fields(section):
         found = schema.type_info(field.type)
         if isinstance(found, schema.StructType) or field.encode_name in lists(section):
@@ -32,7 +39,7 @@ def options(section: type[msgspec.Struct]) -> Iterator[Option]:
 
 
 def tables(section: type[msgspec.Struct]) -> dict[str, Any]:
-    """The tables in a table, by name."""
+    """Return the types of the inner tables of a table, by name."""
     return {
         field.encode_name: field.type
         for field in msgspec.structs.fields(section)
@@ -41,7 +48,7 @@ def tables(section: type[msgspec.Struct]) -> dict[str, Any]:
 
 
 def lists(section: type[msgspec.Struct]) -> dict[str, Any]:
-    """The tables of which there may be many in a table, by name: `[[labels]]`."""
+    """Return the types of the arrays of tables in a table, such as `[[labels]]`, by name."""
     found = {}
     for field in msgspec.structs.fields(section):
         kind = schema.type_info(field.type)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The options of a destination that traces are passed on to."""
+"""The options of one destination of spans."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Forward(Section, frozen=True, kw_only=True):
         except ValueError as error:
             raise ValueError(f"to: {error}") from None
         for name, value in self.headers.items():
-            # What HTTP takes for a header, and gRPC for metadata.
+            # Names that are valid for HTTP headers and for gRPC metadata.
             if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(f"headers: {name!r} is no name of a header")
             if not value.isascii() or not value.isprintable():
@@ -93,11 +93,11 @@ class Forward(Section, frozen=True, kw_only=True):
 
     @property
     def destination(self) -> Destination:
-        """`to`, taken apart."""
+        """Return `to`, parsed."""
         return destination.parse(self.to)
 
     def settings(self) -> ForwarderSettings:
-        """The same, for whoever sends."""
+        """Return the settings of the forwarder for this destination."""
         from shmetrics.destinations.forwarder import Limits
         from shmetrics.destinations.forwarders import ForwarderSettings
 

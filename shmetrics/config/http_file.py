@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a client comes in: the file that promtool takes as --http.config.file.
+"""The credentials of a client, in the format of promtool's --http.config.file.
 
-The format: https://prometheus.io/docs/prometheus/latest/configuration/promtool/. Of it basic_auth
-and tls_config, with the keys that are here.
+The format: https://prometheus.io/docs/prometheus/latest/configuration/promtool/. This module
+accepts basic_auth and tls_config, with the keys defined here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shmetrics.errors import ConfigError
 
 
 class BasicAuth(Section, frozen=True, kw_only=True):
-    """basic_auth."""
+    """The table basic_auth: a user, and a password or the file with it."""
 
     username: str = ""
     password: str = ""
@@ -31,7 +31,10 @@ class BasicAuth(Section, frozen=True, kw_only=True):
 
 
 class TLSClient(Section, frozen=True, kw_only=True):
-    """tls_config. server_name: what the server's certificate is for, if not for its address."""
+    """The table tls_config.
+
+    server_name is the name in the server's certificate, if that is not the host of the URL.
+    """
 
     ca_file: str = ""
     cert_file: str = ""
@@ -44,19 +47,30 @@ class TLSClient(Section, frozen=True, kw_only=True):
 
 
 class HttpFile(Section, frozen=True, kw_only=True):
-    """The whole file."""
+    """The contents of the file."""
 
     basic_auth: BasicAuth = field(default_factory=BasicAuth)
     tls_config: TLSClient = field(default_factory=TLSClient)
 
 
 class Credentials:
-    """What such a file amounts to. context: for TLS; password: as it is sent."""
+    """The credentials in such a file, ready for use.
+
+    Attributes:
+        username: the user, or "".
+        password: the password, also if the file names a password file.
+        server_name: the name in the server's certificate, or "".
+        context: the context of TLS.
+    """
 
     def __init__(self, path: str = "") -> None:
-        """Reads the file, and those that it names; no path is no credentials.
+        """Read the file, and the files that it names.
 
-        Raises ConfigError: one line with file, key, and what is wrong.
+        Args:
+            path: the path of the file; "": no credentials.
+
+        Raises:
+            ConfigError: one line with the file, the key and what is wrong.
         """
         self._path = path
         contents = HttpFile()
@@ -86,7 +100,7 @@ class Credentials:
         try:
             if tls.ca_file:
                 key, named = "ca_file", self._resolve(tls.ca_file)
-                plain_file.read(named)  # OpenSSL would wait for a pipe
+                plain_file.read(named)  # checked first, because OpenSSL would wait for a pipe
                 context = ssl.create_default_context(cafile=named)
             if tls.cert_file:
                 key, named = "cert_file, key_file", self._resolve(tls.cert_file)

@@ -28,7 +28,7 @@ class RewriteRule(Section, frozen=True, kw_only=True):
         self.pattern()
 
     def pattern(self) -> Pattern:
-        """Raises ValueError."""
+        """Return the compiled pattern. Raises ValueError if it is not valid."""
         return Pattern(self.match, self.replace)
 
 
@@ -78,7 +78,7 @@ class LabelRule(Section, frozen=True, kw_only=True):
             )
 
     def rule(self) -> Rule:
-        """The rule that it stands for."""
+        """Return the label rule of these options."""
         return Rule(self.family, self.label, self._change())
 
     def _change(self) -> Change:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From files and flags to one Config: defaults, then the file, then oslo.metrics's, then flags."""
+"""Loading of the configuration: defaults, then the file, oslo.metrics's file, and the flags."""
 
 from __future__ import annotations
 
@@ -22,18 +22,22 @@ else:
 
 
 class Layer(NamedTuple):
-    """Options from one place; a later layer wins."""
+    """The options from one place. A later layer overrides an earlier one."""
 
-    origin: str  # a file's name, or a flag
+    origin: str  # the path of a file, or a flag
     options: dict[str, Any]
 
 
 def load(path: str = "", oslo_path: str = "", flags: Mapping[str, str] | None = None) -> Config:
-    """The configuration that a collector runs with.
+    """Return the configuration of a collector.
 
-    path: a TOML file. oslo_path: an oslo.metrics configuration file. flags: values by their flag,
-    `{"--runtime-dir": "/run/shmetrics"}`. Raises ConfigError: one line that names the place, the
-    option, its value, and what is allowed.
+    Args:
+        path: a TOML file, or "".
+        oslo_path: a configuration file of oslo.metrics, or "".
+        flags: values by their flag, such as `{"--runtime-dir": "/run/shmetrics"}`.
+
+    Raises:
+        ConfigError: one line that names the place, the option, its value, and what is allowed.
     """
     layers = []
     if path:
@@ -65,7 +69,7 @@ def _merge(layers: list[Layer]) -> Config:
         return msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
         option, what = problem.explain(error, raw, Config)
-    # The last layer that sets it, or whose table it is in, is where it has to be mended.
+    # The error is in the last layer that sets the option or its table.
     top = re.split(r"[.\[]", option)[0]
     origin = next((layer.origin for layer in reversed(layers) if top in layer.options), "")
     place = origin if origin.startswith("--") else ": ".join(filter(None, (origin, option)))

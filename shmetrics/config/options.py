@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every option of the collector: type, limits, default and meaning, each written down once.
+"""The options of the collector: type, limits, default and meaning, each written down once.
 
-The descriptions here are what `shmetrics check --print-default` and docs/configuration.md show.
-A limit that a type cannot say is checked in `__post_init__`, with a message that begins with the
-option's name: `records: 1000 is not a power of two; try 1024`.
+`shmetrics check --print-default` and docs/configuration.md show the descriptions and the docstrings
+of the tables. A limit that a type cannot express is checked in `__post_init__`, with a message that
+begins with the option's name: `records: 1000 is not a power of two; try 1024`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Lane(Section, frozen=True, kw_only=True):
 
     @property
     def total_bytes(self) -> int:
-        """Size of one lane file; the collector keeps a twin of the spill beside it."""
+        """Return the size of a lane in bytes: its file, and the collector's copy of the spill."""
         return layout.lane_bytes(self.records, self.dictionary_bytes, self.cells, self.open_calls)
 
 
@@ -159,7 +159,11 @@ class Registration(Section, frozen=True, kw_only=True):
         self.socket_access()
 
     def uids(self) -> frozenset[int] | None:
-        """The numbers of the users that may register; None is everybody. Raises ValueError."""
+        """Return the numbers of the users that may register, or None for all users.
+
+        Raises:
+            ValueError: a user does not exist.
+        """
         if self.allow_uids == "any":
             return None
         if isinstance(self.allow_uids, str):
@@ -167,15 +171,19 @@ class Registration(Section, frozen=True, kw_only=True):
         return frozenset(_uid(user) for user in self.allow_uids)
 
     def gids(self) -> frozenset[int]:
-        """The numbers of the groups whose members may register. Raises ValueError."""
+        """Return the numbers of the groups whose members may register.
+
+        Raises:
+            ValueError: a group does not exist.
+        """
         return frozenset(_gid("allow_gids", group) for group in self.allow_gids)
 
     def socket_access(self) -> Access:
-        """Who may write to register.sock. Raises ValueError."""
+        """Return the permissions of register.sock. Raises ValueError for an unknown group."""
         return _access(self.socket_mode, "socket_group", self.socket_group)
 
     def lets_others_in(self) -> bool:
-        """Whether anybody but the collector's own user and root may register."""
+        """Tell whether users other than root and the collector's own may register."""
         uids = self.uids()
         return uids is None or bool(self.allow_gids) or not uids <= {0, os.geteuid()}
 
@@ -298,7 +306,7 @@ class Traces(Section, frozen=True, kw_only=True):
                 raise ValueError(f"forward[{at}].to: {name!r} is there already")
 
     def limits(self) -> Limits:
-        """How much the trace store keeps."""
+        """Return the limits of the trace store."""
         from shmetrics.traces.store import Limits
 
         return Limits(
@@ -426,7 +434,11 @@ class Config(Section, frozen=True, kw_only=True):
                 raise ValueError(f"constant_labels.{name}: {name!r} is Prometheus's own; rename it")
 
     def oslo_metrics_access(self) -> Access:
-        """Who may write to that socket. Raises ValueError."""
+        """Return the permissions of the oslo.metrics socket.
+
+        Raises:
+            ValueError: the group does not exist.
+        """
         return _access(
             self.oslo_metrics_socket_mode,
             "oslo_metrics_socket_group",
@@ -435,7 +447,7 @@ class Config(Section, frozen=True, kw_only=True):
 
     @property
     def address(self) -> address.Address:
-        """`listen`, taken apart."""
+        """Return `listen`, parsed."""
         return address.parse(self.listen)
 
 

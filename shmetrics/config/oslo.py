@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An existing oslo.metrics configuration file, as it stands, in terms of our options.
+"""An existing configuration file of oslo.metrics, translated into our options.
 
-oslo.config defines that dialect (interpolation, several files, its own types), so it reads it.
+The file is read by oslo.config, which defines its format (interpolation, several files, own types).
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ GROUP = "oslo_metrics"
 
 
 def read(path: str) -> dict[str, Any]:
-    """The options that the file amounts to: its socket and its address. Raises ConfigError."""
+    """Return our options for those in the file: the socket and the address of the HTTP server.
+
+    Raises:
+        ConfigError: the file is wrong, or oslo.config is not installed.
+    """
     try:
         from oslo_config import cfg
     except ImportError:
@@ -38,7 +42,7 @@ def read(path: str) -> dict[str, Any]:
         group=GROUP,
     )
     try:
-        plain_file.read(path)  # oslo.config would wait for a pipe
+        plain_file.read(path)  # checked first, because oslo.config would wait for a pipe
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     try:
@@ -49,7 +53,7 @@ def read(path: str) -> dict[str, Any]:
     return {
         "listen": str(Address(values["prometheus_host"] or "0.0.0.0", values["prometheus_port"])),
         "oslo_metrics_socket": values["metrics_socket_file"],
-        # People write 660 there, which is decimal. chmod takes whatever bits it has, and so do we.
+        # People write 660 there, a decimal number. oslo.metrics passes its bits to chmod, so do we.
         "oslo_metrics_socket_mode": values["metrics_socket_perm"] & 0o777,
     }
 
@@ -57,7 +61,7 @@ def read(path: str) -> dict[str, Any]:
 def _value(conf: Any, option: str, path: str, problem: type[Exception]) -> Any:
     try:
         return conf[GROUP][option]
-    except problem as error:  # a wrong value, or one that refers to an option that is not there
+    except problem as error:  # a wrong value, or a reference to an option that does not exist
         text = " ".join(str(error).split())
         reason = text.partition("is not valid: ")[2] or text
         raise ConfigError(f"{path}: {GROUP}.{option}: {reason}") from None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One line for a person out of what msgspec says: option, value, and what is allowed."""
+"""Explanation of msgspec's errors in one line: the option, its value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -30,9 +30,15 @@ _WORDS = {
 def explain(
     error: msgspec.ValidationError, raw: Mapping[str, Any], schema: type[msgspec.Struct]
 ) -> tuple[str, str]:
-    """The option's dotted name, and what is wrong with it.
+    """Explain an error of a configuration.
 
-    raw: what was decoded. schema: what it should have been.
+    Args:
+        error: msgspec's error.
+        raw: the decoded configuration.
+        schema: the type that it should have.
+
+    Returns:
+        The dotted name of the option, and what is wrong with it.
     """
     match = _AT.fullmatch(str(error))
     assert match is not None  # the pattern matches every string
@@ -44,7 +50,7 @@ def explain(
     unknown = _UNKNOWN.match(what)
     if unknown:
         return _join(parts, unknown[1]), f"no such option; {_known(parts, unknown[1], schema)}"
-    if isinstance(error.__cause__, ValueError):  # a check of ours: "option: what is wrong"
+    if isinstance(error.__cause__, ValueError):  # from our checks: "option: what is wrong"
         option, what = what.split(": ", 1)
         return _join(parts, option), what
     return path, f"{_shown(_value(raw, path))} is not {_wanted(what, parts, schema)}"
@@ -62,8 +68,8 @@ def _table(parts: list[str], schema: type[msgspec.Struct]) -> type[msgspec.Struc
 
 
 def _known(parts: list[str], name: str, schema: type[msgspec.Struct]) -> str:
-    """Returns what to write in place of an unknown option: the nearest one, or all there are."""
-    import difflib  # for mistakes only: a collector that runs has no use for it
+    """Return a hint for an unknown option: the nearest known one, or all known ones."""
+    import difflib  # only loaded for errors
 
     names = [field.encode_name for field in msgspec.structs.fields(_table(parts, schema))]
     near = difflib.get_close_matches(name, names, 1)
@@ -82,7 +88,7 @@ def _wanted(what: str, parts: list[str], schema: type[msgspec.Struct]) -> str:
 
 
 def _value(raw: Any, path: str) -> Any:
-    """What stands at `lane.records` or `registration.allow_uids[0]`."""
+    """Return the value at a path like `lane.records` or `registration.allow_uids[0]`."""
     for part in re.findall(r"[^.\[\]]+", path):
         raw = raw[int(part)] if isinstance(raw, list) else raw[part]
     return raw

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tables of a configuration file have in common."""
+"""The base class of the tables of a configuration file, which refuses unknown options."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from msgspec import Struct
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the tables of a configuration file."""
+    """A table of a configuration file."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web configuration file that Prometheus's exporters share: what can stand in it.
+"""The web configuration file, in the format that Prometheus's exporters share.
 
 The format: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md.
-Nothing in it is passed over: what is unknown, or cannot be had here, is refused with what to do,
-for nobody is to think himself protected who is not.
+No key is ignored: an unknown or unsupported one is refused, with a hint, so that no operator
+believes in a protection that is not there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shmetrics.config import yaml_file
 from shmetrics.config.section import Section
 from shmetrics.errors import ConfigError
 
-# A salt has 16 bytes, so that its last character holds two bits only.
+# A salt has 16 bytes, so its last character holds only two bits.
 _BCRYPT = re.compile(
     r"\$2[aby]?\$(0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}"
 )
@@ -30,7 +30,7 @@ _VALUE = re.compile(r"[\x20-\x7e]*")
 
 _USERS = "basic_auth_users"
 
-# The headers that may be added, and their values where there are few.
+# The headers that may be added, and their allowed values if these are limited.
 _HEADERS: dict[str, tuple[str, ...]] = {
     "Content-Security-Policy": (),
     "Strict-Transport-Security": (),
@@ -41,7 +41,7 @@ _HEADERS: dict[str, tuple[str, ...]] = {
 
 
 class TLS(Section, frozen=True, kw_only=True):
-    """tls_server_config; http/tls.py says what becomes of it."""
+    """The table tls_server_config; shmetrics/http/tls.py applies it."""
 
     cert: str = ""
     key: str = ""
@@ -64,8 +64,10 @@ class TLS(Section, frozen=True, kw_only=True):
 
 
 class HTTP(Section, frozen=True, kw_only=True):
-    """http_server_config. http2: whether it may be offered; what is here speaks HTTP/1.1, which
-    every client does too."""
+    """The table http_server_config.
+
+    http2 is accepted and has no effect: the server speaks HTTP/1.1, which every client does too.
+    """
 
     http2: bool = True
     headers: dict[str, str] = field(default_factory=dict)
@@ -82,7 +84,10 @@ class HTTP(Section, frozen=True, kw_only=True):
 
 
 class RateLimit(Section, frozen=True, kw_only=True):
-    """rate_limit: a bucket of so many requests, which gets one more per interval. "0" is off."""
+    """The table rate_limit: a token bucket of `burst` requests, with one more per `interval`.
+
+    The interval "0" switches it off.
+    """
 
     interval: str = "0"
     burst: int = 0
@@ -93,7 +98,11 @@ class RateLimit(Section, frozen=True, kw_only=True):
 
     @property
     def interval_seconds(self) -> float:
-        """The interval, which is written as in Go: 1s, 1m30s, 500ms. Raises ValueError."""
+        """Return the interval in seconds. It is written as in Go: 1s, 1m30s, 500ms.
+
+        Raises:
+            ValueError: it is not a duration.
+        """
         if self.interval == "0":
             return 0.0
         parts = _DURATION.findall(self.interval)
@@ -103,7 +112,7 @@ class RateLimit(Section, frozen=True, kw_only=True):
 
 
 class _Contents(Section, frozen=True, kw_only=True):
-    """The whole file."""
+    """The contents of the file."""
 
     tls_server_config: TLS = field(default_factory=TLS)
     http_server_config: HTTP = field(default_factory=HTTP)
@@ -113,13 +122,22 @@ class _Contents(Section, frozen=True, kw_only=True):
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
-# Without one of these there is no TLS at all, and that is refused anyway.
+# Keys without which there is no TLS at all; a file that loses one is refused for that.
 _NEEDED = {"cert", "key", "client_ca", "cert_file", "key_file", "client_ca_file"}
 
 
 class WebFile(NamedTuple):
-    """Holds what a web configuration file says. tls: None if it wants no TLS. users: bcrypt hashes
-    by name. said: its keys and values as they were written. text: all of the file."""
+    """A web configuration file that was read.
+
+    Attributes:
+        path: its path.
+        tls: its TLS; None: no TLS.
+        http: the table http_server_config.
+        users: bcrypt hashes by user.
+        rate: the limit of requests.
+        said: its keys and values as they were written.
+        text: the bytes of the file.
+    """
 
     path: str
     tls: TLS | None = None
@@ -130,21 +148,21 @@ class WebFile(NamedTuple):
     text: bytes = b""
 
     def resolve(self, name: str) -> str:
-        """A file that it names: relative ones are beside it."""
+        """Return the path of a file that this one names; a relative one is beside this file."""
         return os.path.join(os.path.dirname(self.path), name)
 
     def files(self) -> list[str]:
-        """Itself, and all that it names."""
+        """Return the paths of this file and of all files that it names."""
         tls = self.tls
         named = (tls.cert_file, tls.key_file, tls.client_ca_file) if tls else ()
         return [self.path, *(self.resolve(name) for name in named if name)]
 
     def lacks(self, before: WebFile) -> str:
-        """Returns which key of `before` is missing here, and what to do about it; "" if none is.
+        """Return a key of *before* that is missing here, and what to do; "" if none is missing.
 
-        A file that is half written, or that a full disk cut short, is as good YAML as any other. So
-        what protects somebody ends where a file says so, and not where it is missing. Users are
-        doors: that there are fewer of them protects no less.
+        A file that is half written, or that a full disk has cut short, can be valid YAML. So a
+        protection ends only if the file says so, and not if its key is just missing. Fewer users
+        do not protect less, so a missing user is accepted.
         """
         if self._ends_within_a_line_of(before):
             return "this ends within a line; write all of it"
@@ -160,7 +178,7 @@ class WebFile(NamedTuple):
         return bool(rest) and rest not in b"\r\n" and not self.text.endswith(b"\n")
 
     def _in_force(self) -> Iterator[tuple[str, ...]]:
-        """Every key whose value is not what it would be without it."""
+        """Yield every key whose value differs from its default."""
         if self.users:
             yield (_USERS,)
         for name, section in (
@@ -176,7 +194,7 @@ class WebFile(NamedTuple):
                     yield name, key
 
     def _says(self, key: tuple[str, ...]) -> bool:
-        """Whether it stands there; an empty mapping says that nothing is to be in force there."""
+        """Tell whether the file has a key. An empty mapping has all keys: it switches them off."""
         at = self.said
         for part in key:
             if not at:
@@ -188,11 +206,15 @@ class WebFile(NamedTuple):
 
 
 def read(path: str) -> WebFile:
-    """Reads a file. Raises ConfigError: one line with file, key, what is wrong, and the mend."""
+    """Read a web configuration file.
+
+    Raises:
+        ConfigError: one line with the file, the key, what is wrong, and the mend.
+    """
     text = yaml_file.load(path)
     contents, said = yaml_file.decode(text, path, _Contents)
     for user, hash_ in contents.basic_auth_users.items():
-        if ":" in user:  # what comes after it would be the password's
+        if ":" in user:  # HTTP takes the rest for a part of the password
             raise ConfigError(f"{path}: basic_auth_users.{user}: no name of a user has a colon")
         if not _BCRYPT.fullmatch(hash_):
             raise ConfigError(

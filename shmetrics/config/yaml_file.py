@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML files in the formats that Prometheus's programs share: read strictly, within bounds, and
-without a word of their contents in an error, which may be a secret."""
+"""YAML files in the formats that Prometheus's programs share.
+
+They are read strictly and within bounds. An error never quotes their contents, which may be secret.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ Contents = TypeVar("Contents", bound=msgspec.Struct)
 
 
 def load(path: str) -> bytes:
-    """What is in the file, in a bounded time. Raises ConfigError, one line."""
+    """Return the bytes of a file. Never waits. Raises ConfigError, one line."""
     try:
         return plain_file.read(path, MOST_BYTES)
     except OSError as error:
@@ -26,9 +28,18 @@ def load(path: str) -> bytes:
 
 
 def decode(text: bytes, path: str, schema: type[Contents]) -> tuple[Contents, dict[str, Any]]:
-    """The contents, and the keys and values that stand there.
+    """Decode a YAML file.
 
-    Raises ConfigError: one line with file, key, and what is wrong.
+    Args:
+        text: its bytes.
+        path: its path, for errors.
+        schema: the type of its contents.
+
+    Returns:
+        The contents, and the keys and values as they were written.
+
+    Raises:
+        ConfigError: one line with the file, the key, and what is wrong.
     """
     raw = _parse(text, path)
     try:
@@ -76,9 +87,19 @@ def _construct(loader: Any) -> Any:
 
 
 def _check(node: Any, seen: set[int]) -> None:
-    """Looks for what PyYAML lets pass: of two equal keys it takes the second, and half of a
-    surrogate pair is text to it. An alias, of which a few can stand for more than any memory has,
-    is no part of these formats. seen: nodes by id. Raises yaml.MarkedYAMLError, ValueError."""
+    """Check what PyYAML accepts and these formats do not.
+
+    PyYAML takes the second of two equal keys, and accepts half of a surrogate pair as text. Aliases
+    are not part of these formats: a few of them can stand for more than any memory holds.
+
+    Args:
+        node: the node to check, with all below it.
+        seen: the ids of the nodes that were checked.
+
+    Raises:
+        yaml.MarkedYAMLError: a key or an alias is wrong.
+        ValueError: a text is not Unicode.
+    """
     import yaml
 
     if id(node) in seen:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of label values: kept, dropped, hashed into so many names, or rewritten by patterns.
+"""Label rules: they keep label values, drop them, hash them, or rewrite them by patterns.
 
-rule.py is for both sides; rewrite.py has the patterns, which a process that records never sees.
+rule.py is for both halves. rewrite.py has the patterns, which only the collector applies.
 """

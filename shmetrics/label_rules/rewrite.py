@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label values rewritten by patterns: RE2, as in Prometheus's relabelling.
+"""Rewriting of label values by RE2 patterns, as in Prometheus's relabelling.
 
-RE2 takes time that is linear in the value, whatever the pattern and whoever has made the value.
+The time that RE2 takes is linear in the length of the value, for any pattern and any value.
 """
 
 from __future__ import annotations
@@ -11,20 +11,29 @@ from collections.abc import Iterable
 from typing import Any
 
 MAX_PATTERN_CHARS = 1000
-_MAX_MEMORY_BYTES = 1 << 20  # of one pattern
+_MAX_MEMORY_BYTES = 1 << 20  # per pattern
 _REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|(?P<bare>\w+)|\{(?P<braced>\w+)\}|)")
 
 
 class Pattern:
-    """A pattern for whole values, and what replaces them: `$1`, `${1}` or `${name}` are its groups,
-    `$$` is a dollar. Raises ValueError, `match: ...` or `replace: ...`, if it is none."""
+    """A pattern for whole values, with the replacement of a value that it matches."""
 
     def __init__(self, match: str, replace: str) -> None:
+        """Compile a pattern.
+
+        Args:
+            match: an RE2 pattern, which has to match a whole value.
+            replace: the new value; `$1`, `${1}` and `${name}` are groups of the pattern, `$$` is a
+                dollar.
+
+        Raises:
+            ValueError: one of both is wrong; the message begins with `match:` or `replace:`.
+        """
         self._pattern = _compile(match)
         self._parts = list(self._split(replace))
 
     def _split(self, replace: str) -> Iterable[str | int]:
-        """The text between references, and the numbers of the groups."""
+        """Yield the texts between references, and the numbers of the referenced groups."""
         at = 0
         for found in _REFERENCE.finditer(replace):
             yield replace[at : found.start()]
@@ -42,7 +51,7 @@ class Pattern:
         return int(number)
 
     def rewritten(self, value: str) -> str | None:
-        """What becomes of the value; None if it does not match as a whole."""
+        """Return the new value, or None if the pattern does not match the whole value."""
         found = self._pattern.fullmatch(value.encode("utf-8", "replace"))
         if found is None:
             return None
@@ -54,7 +63,7 @@ class Pattern:
 
 
 class Rewrite:
-    """The first pattern that matches a value decides; a value that none matches is kept."""
+    """A list of patterns. The first one that matches a value rewrites it; others stay unchanged."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._patterns = tuple(patterns)
@@ -68,7 +77,7 @@ class Rewrite:
 
 
 def _compile(match: str) -> Any:
-    import re2  # here: few have rules with patterns, and it takes 2.5 MiB
+    import re2  # loaded here: few configurations have patterns, and it takes 2.5 MiB
 
     if len(match) > MAX_PATTERN_CHARS:
         raise ValueError(f"match: {len(match)} characters are more than {MAX_PATTERN_CHARS}")

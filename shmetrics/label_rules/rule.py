@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A label rule: which families and which label it is about, and what it makes of a value.
+"""Label rules: each has a pattern of families, a label, and a change of the label's values.
 
-The first rule for a label of a family decides. The collector applies all of them, once to each
-series of a lane. A process is told the ones that need no pattern when it is given its lane, so
-that label values without end do not fill that; what both have applied is as if one had.
+The first rule for a label of a family decides. The collector applies all rules, once to each series
+of a lane. A process receives the rules that need no pattern with its lane, and applies them too, so
+that an endless number of label values does not fill the lane. Applying a rule twice has the same
+result as applying it once.
 
-    rules    one a line: "keep LABEL FAMILY", "drop LABEL FAMILY", "hash LABEL FAMILY NAMES"
+    rules    one per line: "keep LABEL FAMILY", "drop LABEL FAMILY", "hash LABEL FAMILY NAMES"
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from shmetrics.dictionary import Definition
 from shmetrics.sample_names import family_names
 
 MAX_RULES = 100
-MAX_NAMES = 65_536  # that one rule hashes into
-MAX_NAME_CHARS = 255  # of a family's name in a rule, and of a label's
+MAX_NAMES = 65_536  # the most names that a rule hashes values into
+MAX_NAME_CHARS = 255  # for a family's name in a rule, and for a label's
 
 OVERFLOW = layout.OVERFLOW_VALUE
 
@@ -30,19 +31,20 @@ _ASCII_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
 
 
 def keep(value: str) -> str:
-    """The value."""
+    """Return the value unchanged."""
     return value
 
 
 def drop(value: str) -> str:
-    """Nothing, which Prometheus shows as no label."""
+    """Return the empty value, which Prometheus treats like a missing label."""
     return ""
 
 
 class Hash:
-    """One of so many names, "#0" to "#63" for 64: the CRC-32 of the value's UTF-8, modulo `names`.
+    """A change that maps values to a number of names, such as "#0" to "#63" for 64.
 
-    What is one of these names already stays as it is, and so does the empty value.
+    The number in the name is the CRC-32 of the value's UTF-8, modulo `names`. The empty value and
+    values that are one of these names already stay unchanged.
     """
 
     def __init__(self, names: int) -> None:
@@ -71,7 +73,13 @@ class Hash:
 
 
 class Rule(NamedTuple):
-    """family: a name, in which * stands for any text. change: what it makes of a value."""
+    """A label rule.
+
+    Attributes:
+        family: the name of families, in which * stands for any text.
+        label: the name of the label.
+        change: returns the new value for a value.
+    """
 
     family: str
     label: str
@@ -79,7 +87,7 @@ class Rule(NamedTuple):
 
 
 class Ruling:
-    """What rules make of the label values of one family. It never raises."""
+    """The rules for the labels of one family. Applying them never raises."""
 
     def __init__(self, rules: Iterable[Rule], definition: Definition) -> None:
         self._by_label: dict[str, Change] = {}
@@ -95,8 +103,11 @@ class Ruling:
         self.is_idle = not self._changes
 
     def values(self, values: tuple[str, ...]) -> tuple[str, ...]:
-        """What becomes of these, in the order of the family's labels; a few may be missing at the
-        end."""
+        """Return the new values for label values.
+
+        Args:
+            values: in the order of the family's labels; some may be missing at the end.
+        """
         if self.is_idle:
             return values
         changed = list(values)
@@ -106,12 +117,12 @@ class Ruling:
         return tuple(changed)
 
     def value(self, label: str, value: str) -> str:
-        """What becomes of one of them."""
+        """Return the new value for one value of a label."""
         return value if value == OVERFLOW else self._by_label.get(label, keep)(value)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether the name is what the pattern says; * is any text."""
+    """Tell whether a name matches a pattern, in which * is any text."""
     first, *others = pattern.split("*")
     if not others:
         return name == first
@@ -128,18 +139,25 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def is_family(pattern: str) -> bool:
-    """Whether this may stand for families in a rule."""
+    """Tell whether a text is a valid pattern of families for a rule."""
     return 0 < len(pattern) <= MAX_NAME_CHARS and set(pattern) <= _ASCII_NAME | {":", "*"}
 
 
 def is_label(name: str) -> bool:
-    """Whether this may be a label in a rule."""
+    """Tell whether a text is a valid label for a rule."""
     return 0 < len(name) <= MAX_NAME_CHARS and set(name) <= _ASCII_NAME and not name[0].isdigit()
 
 
 def encode(rules: Iterable[Rule], max_bytes: int) -> str:
-    """What a process is told. A rule that needs a pattern is the collector's, and `keep` here;
-    likewise all that would come after max_bytes."""
+    """Return the rules for a process, as text.
+
+    A rule that needs a pattern is the collector's, and becomes `keep`. Rules beyond the size limit
+    are left out: the collector applies them.
+
+    Args:
+        rules: the rules, the first one first.
+        max_bytes: the most bytes of the text.
+    """
     text = ""
     for rule in rules:
         change = rule.change
@@ -154,7 +172,7 @@ def encode(rules: Iterable[Rule], max_bytes: int) -> str:
 
 
 def decode(text: str) -> tuple[Rule, ...]:
-    """What a collector told. Raises ValueError if that is not rules."""
+    """Return the rules in a text of a collector. Raises ValueError if it is not rules."""
     lines = text.split("\n")
     if lines.pop() or len(lines) > MAX_RULES:
         raise ValueError(f"{len(lines)} rules, or half a one")

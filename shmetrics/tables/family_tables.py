@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from shmetrics import layout
-from shmetrics.sample_names import CALL_SECONDS
 from shmetrics.sample_names import CALL_ENDS, CALL_SECONDS, CALL_STARTS
 from shmetrics.store.exemplars import Exemplars
 from shmetrics.store.family import Family
