@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Passing finished spans on, to engines that know traces of many nodes.
+"""Destinations: finished spans are forwarded to engines that have the traces of many nodes.
 
 ===============  ===================================================================
-`destination`    where to, as a person writes it
-`forwarders`     all destinations of a collector, each with a forwarder
-`forwarder`      a thread that sends batches, tries again, gives up, and counts
-`sender`         what a forwarder sends through, and how that may fail
-`otlp`           spans as OTLP's messages; `otlp_http`, `otlp_grpc`: how they travel
-`backend`        spans as OSProfiler's notifications, through its drivers
+`destination`    the address of a destination
+`forwarders`     the forwarders of a collector, one for each destination
+`forwarder`      a thread with a queue: it sends batches, tries again, and gives up
+`sender`         the interface through which a forwarder sends, and its errors
+`otlp`           spans as OTLP's messages; `otlp_http` and `otlp_grpc` send these
+`backend`        a sender through OSProfiler's drivers, as notifications
+`bounded_calls`  calls with a time limit, in a thread
 ===============  ===================================================================
 """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spans as OSProfiler's notifications, to a back-end of its own by connection string.
+"""A sender to OSProfiler's back-ends, which a connection string names.
 
-The driver is OSProfiler's, and so is what arrives there: the same dictionaries that a service would
-have sent, a start and a stop for each span.
+The driver is OSProfiler's. It gets the same dictionaries that a service would have sent, a start
+and a stop for each span.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from shmetrics.errors import ConfigError
 from shmetrics.traces.reader import StoredSpan
 from shmetrics.traces.times import iso
 
-# Drivers that write a failure into their log and go on as if there was none.
+# The logs of drivers that log a failure and do not raise it.
 _LOGGERS: Final = (
     "oslo_messaging.notify.messaging",
     "osprofiler.drivers.sqlalchemy_driver",
@@ -45,8 +45,8 @@ def _milliseconds(wait: float) -> int:
     return max(round(wait * 1000), 1)
 
 
-# What says in a connection string how long its library waits, and in what unit. A call is not
-# waited for longer than that anyway; but a library that gives up by itself can be called again.
+# The parameters of connection strings that limit how long the library waits, and their units. Each
+# call here has a time limit in any case; but after its own time-out a library can be called again.
 _MYSQL: Final = (_seconds, ("connect_timeout", "read_timeout", "write_timeout"))
 _POSTGRESQL: Final = (_seconds, ("connect_timeout",))
 _WAITS: Final[Mapping[str, tuple[Callable[[float], float], tuple[str, ...]]]] = {
@@ -58,9 +58,9 @@ _WAITS: Final[Mapping[str, tuple[Callable[[float], float], tuple[str, ...]]]] = 
     **dict.fromkeys(("mysql", "mysql+pymysql", "mysql+mysqldb"), _MYSQL),
     **dict.fromkeys(("postgresql", "postgresql+psycopg2", "postgresql+psycopg"), _POSTGRESQL),
 }
-#: What says that a span cannot be said there, whoever listens: raised before anything is sent, …
+#: Errors that mean that a span can never be sent there: raised before anything is sent, …
 _UNSAYABLE: Final = (TypeError, ValueError, ArithmeticError, LookupError, RecursionError)
-#: … or told by the place. Classes of libraries by their names: none of them needs to be there.
+#: … or answered by the back-end. Classes are given by name, as their library may be missing.
 _REFUSALS: Final = frozenset(
     (
         "DataError",  # of DB-API, and of redis
@@ -68,18 +68,27 @@ _REFUSALS: Final = frozenset(
         *("BadRequestError", "RequestError"),  # Elasticsearch
     )
 )
-#: A span that fails so often, while others arrive, is itself to blame.
+#: A span that fails so often, while others arrive, is given up.
 MOST_FAILURES: Final = 3
 _NOT_FOR_THIS: Final = {"jaeger": "Jaeger speaks OTLP: otlp+http://host:4318/v1/traces"}
 
 
 class Backend:
-    """A driver of OSProfiler's, made when there is something to send."""
+    """A sender through one of OSProfiler's drivers, which is made for the first span."""
 
     def __init__(
         self, destination: Destination, transport_url: str = "", timeout_seconds: float = 10.0
     ) -> None:
-        """transport_url: the broker, for messaging://. Raises ConfigError."""
+        """Check the destination.
+
+        Args:
+            destination: the connection string.
+            transport_url: the broker, for messaging://.
+            timeout_seconds: the time limit of each call, and of a batch.
+
+        Raises:
+            ConfigError: OSProfiler has no driver for it, or the transport_url is missing.
+        """
         self._where = _bounded(destination, timeout_seconds)
         self._transport_url = transport_url
         self._timeout_seconds = timeout_seconds
@@ -87,8 +96,8 @@ class Backend:
         self._driver: Any = None
         self._hung: list[Any] = []  # pools of connections that a call hung in
         self._arrived = 0  # spans, ever
-        # Of spans that are tried again: how often each has failed with others arriving meanwhile,
-        # and how many had arrived then.
+        # For spans that are tried again: how often each has failed while others arrived, and how
+        # many spans had arrived at its last failure.
         self._failures: dict[bytes, tuple[int, int]] = {}
         scheme = destination.scheme
         if scheme in _NOT_FOR_THIS:
@@ -99,9 +108,15 @@ class Backend:
         if scheme == "messaging" and not transport_url:
             raise ConfigError(f"{destination.name}: it takes a transport_url, rabbit://host:5672/")
 
-    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
-        """One after the other. Where two in a row do not arrive it is the place, and all that are
-        left are tried again; where one does not, the next one says so."""
+    def send(self, spans: Sequence[Span]) -> Outcome:
+        """Send spans one by one.
+
+        If two in a row do not arrive, the back-end is taken to be down, and all spans that are left
+        are tried again later. If only one does not arrive, that span is tried again.
+
+        Raises:
+            TryAgain: some spans have to be tried again.
+        """
         self._disconnect()
         known = {span.id for span in spans}
         self._failures = {id: it for id, it in self._failures.items() if id in known}
@@ -122,13 +137,13 @@ class Backend:
             else:
                 self._arrived += 1
                 in_a_row = 0
-        # What was not tried goes first: it may arrive.
+        # Spans that were not tried yet go first, because they may arrive.
         if again:
             raise TryAgain(why, left=[*left, *again], failed=failed)
         return Outcome(failed=failed, why=why, left=tuple(left))
 
-    def _is_to_blame(self, span: StoredSpan, error: Exception) -> bool:
-        """Whether it would not arrive however often it was tried."""
+    def _is_to_blame(self, span: Span, error: Exception) -> bool:
+        """Tell whether a span is to be given up, because it would never arrive."""
         names = {one.__name__ for one in type(error).__mro__}
         if isinstance(error, _UNSAYABLE) or names & _REFUSALS:
             return True
@@ -143,7 +158,7 @@ class Backend:
             if self._driver is None:
                 self._driver = self._calls.call(self._opened)
         except Exception as error:
-            raise ConnectionError(_said(error)) from None  # of the place, whatever it is
+            raise ConnectionError(_said(error)) from None  # never the fault of the span
         driver = self._driver
         try:
             self._calls.call(lambda: _notify(driver, span))
@@ -156,26 +171,27 @@ class Backend:
         conf = cfg.ConfigOpts()
         conf([])
         opts.set_defaults(conf, enabled=True)
-        # So that `osprofiler trace list --error-trace` finds them.
+        # With this, `osprofiler trace list --error-trace` finds the spans.
         conf.set_override("filter_error_trace", True, "profiler")
         more = {"transport_url": self._transport_url} if self._transport_url else {}
         with _raised():
             return base.get_driver(self._where, conf=conf, **more)
 
     def _let_go(self) -> None:
-        """Of a driver in the middle of a call, which ends with its connections."""
+        """Forget a driver in the middle of a call. Its call ends when its connections do."""
         pool = getattr(getattr(self._driver, "db", None), "connection_pool", None)  # redis
         self._driver = None
         if pool is not None:
             self._hung = [*self._hung, pool][-MOST_HANGING:]
 
     def _disconnect(self) -> None:
-        """Ends the connections of calls that hang; once more, as redis connects again."""
+        """End the connections of calls that hang. It is repeated, because redis reconnects."""
         for pool in self._hung:
             with suppress(Exception):
                 pool.disconnect()
 
     def close(self) -> None:
+        """Close the driver's connection, and let the helper thread end."""
         transport = getattr(self._driver, "transport", None)
         self._driver = None
         if transport is not None:
@@ -184,8 +200,8 @@ class Backend:
         self._calls.close()
 
 
-def _notify(driver: Any, span: StoredSpan) -> None:
-    # One driver for all: it looks at these when it has something to say.
+def _notify(driver: Any, span: Span) -> None:
+    # One driver sends the spans of all services: it reads these attributes for each event.
     driver.project, driver.service, driver.host = span.project, span.service, span.host
     if hasattr(driver, "client") and hasattr(driver.client, "publisher_id"):
         driver.client.publisher_id = span.host
@@ -194,8 +210,8 @@ def _notify(driver: Any, span: StoredSpan) -> None:
             driver.notify(event)
 
 
-def events_of(span: StoredSpan) -> Iterator[dict[str, Any]]:
-    """What OSProfiler said of a span, as far as it was heard."""
+def events_of(span: Span) -> Iterator[dict[str, Any]]:
+    """Yield the start and the stop of a span, as far as they are known, in OSProfiler's form."""
     for what, when_ns, info in (
         ("start", span.start_ns, span.start_info),
         ("stop", span.stop_ns, span.stop_info),
@@ -214,7 +230,7 @@ def events_of(span: StoredSpan) -> Iterator[dict[str, Any]]:
 
 
 def _bounded(destination: Destination, timeout_seconds: float) -> str:
-    """The connection string, so that nobody waits for ever."""
+    """Return the connection string with time limits for its library."""
     if destination.scheme not in _WAITS:
         return destination.text
     unit, names = _WAITS[destination.scheme]
@@ -227,7 +243,7 @@ def _bounded(destination: Destination, timeout_seconds: float) -> str:
 
 @contextmanager
 def _raised() -> Iterator[None]:
-    """Raises what drivers of this thread only say in their logs, which goes no further."""
+    """Raise the errors that drivers in this thread only log, and remove them from the log."""
     found: list[Exception] = []
     thread = threading.get_ident()
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls of what may hang, each with a time of its own.
+"""Calls with a time limit, for functions that may hang.
 
-A driver of somebody else's cannot be told how long it may take, let alone to end. So it is called
-in a thread that is left behind if it takes too long, and ends whenever the call does.
+A driver of another library accepts no time limit, and cannot be told to end. So it is called in a
+thread. A thread that takes too long is abandoned, and ends whenever its call does.
 """
 
 from __future__ import annotations
@@ -14,25 +14,30 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-#: Threads that may hang at a time. Beyond it nothing is called until one of them comes back.
+#: The most threads that hang. At this number nothing is called until one of them returns.
 MOST_HANGING: Final = 4
 
 
 class CallTimeout(TimeoutError):
-    """A call takes too long, or too many do already."""
+    """A call takes too long, or too many calls hang already."""
 
 
 class BoundedCalls:
-    """Used by one thread, whose calls these are."""
+    """The calls of one thread, which only that thread may make."""
 
     def __init__(self, seconds: float) -> None:
-        """seconds: for each call."""
+        """Set the time limit of each call, in seconds."""
         self._seconds = seconds
         self._worker: _Worker | None = None
         self._hanging: list[_Worker] = []
 
     def call(self, function: Callable[[], T]) -> T:
-        """What it returns. Raises what it raises, and CallTimeout."""
+        """Call a function in the helper thread, and return its result.
+
+        Raises:
+            CallTimeout: it takes too long, or too many calls hang already.
+            Exception: whatever the function raises.
+        """
         self._hanging = [worker for worker in self._hanging if not worker.has_answered.is_set()]
         if len(self._hanging) >= MOST_HANGING:
             raise CallTimeout(f"{MOST_HANGING} calls hang")
@@ -48,28 +53,28 @@ class BoundedCalls:
         return found
 
     def close(self) -> None:
-        """Has the thread end, once it has nothing to do."""
+        """Let the helper thread end after its call."""
         if self._worker is not None:
             self._worker.end()
             self._worker = None
 
 
 class _Worker:
-    """A thread, and what it was asked last."""
+    """A thread, and its last call."""
 
     def __init__(self) -> None:
         self.has_answered = threading.Event()
         self._asked: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
         self._found: Any = None
         self._problem: Exception | None = None
-        threading.Thread(target=self._run, name="shmetrics-aside", daemon=True).start()
+        threading.Thread(target=self._run, name="shmetrics-call", daemon=True).start()
 
     def begin(self, function: Callable[[], Any]) -> None:
         self.has_answered.clear()
         self._asked.put(function)
 
     def answer(self) -> Any:
-        """Once there is one."""
+        """Return or raise the result of the last call, which must have ended."""
         found, problem = self._found, self._problem
         self._found = self._problem = None
         if problem is not None:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where spans are passed on to, as a person writes it.
+"""The address of a destination of spans, as the configuration has it.
 
 ======================================  =====================================================
 `otlp+http://host:4318/v1/traces`       an OTLP receiver; `otlp+https` with TLS
 `otlp+grpc://host:4317`                 the same over gRPC; `otlp+grpcs` with TLS
-`otlp://host:4318`                      as OSProfiler writes it: `otlp+http`
-`redis://…`, `mongodb://…`, …           a back-end of OSProfiler's, by its connection string
+`otlp://host:4318`                      OSProfiler's form of `otlp+http`
+`redis://…`, `mongodb://…`, …           one of OSProfiler's back-ends, by its connection string
 ======================================  =====================================================
 """
 
@@ -14,14 +14,20 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-#: Port and path where none is said (https://opentelemetry.io/docs/specs/otlp).
+#: Schemes of OTLP, and the default ports and path (https://opentelemetry.io/docs/specs/otlp).
 OTLP_HTTP: Final = {"otlp": "http", "otlp+http": "http", "otlp+https": "https"}
 OTLP_GRPC: Final = {"otlp+grpc": "grpc", "otlp+grpcs": "grpcs"}
 HTTP_PORT, HTTP_PATH, GRPC_PORT = 4318, "/v1/traces", 4317
 
 
 class Destination(NamedTuple):
-    """text: as it was written. name: the same without user, password and what is behind a `?`."""
+    """A destination.
+
+    Attributes:
+        text: the address as it was written.
+        scheme: the part before `://`.
+        name: the address without user, password and query.
+    """
 
     text: str
     scheme: str
@@ -29,15 +35,17 @@ class Destination(NamedTuple):
 
     @property
     def is_http(self) -> bool:
+        """Tell whether it is an OTLP receiver over HTTP."""
         return self.scheme in OTLP_HTTP
 
     @property
     def is_grpc(self) -> bool:
+        """Tell whether it is an OTLP receiver over gRPC."""
         return self.scheme in OTLP_GRPC
 
 
 class Receiver(NamedTuple):
-    """Where an OTLP receiver listens. credentials: `user:password`, or nothing."""
+    """An OTLP receiver. Its credentials are `user:password`, or "" if there are none."""
 
     host: str
     port: int
@@ -47,7 +55,11 @@ class Receiver(NamedTuple):
 
 
 def parse(text: str) -> Destination:
-    """Raises ValueError, with what it should have been."""
+    """Return the destination with an address.
+
+    Raises:
+        ValueError: the address is wrong; the message has correct ones.
+    """
     scheme, slashes, rest = text.partition("://")
     if not slashes or not scheme or not scheme.replace("+", "").isalnum():
         raise ValueError(
@@ -65,7 +77,7 @@ def parse(text: str) -> Destination:
 
 
 def receiver(destination: Destination) -> Receiver:
-    """The parts of an OTLP destination. Raises ValueError."""
+    """Return the parts of an OTLP destination. Raises ValueError if one is wrong."""
     parts = urlsplit(destination.text)
     port = GRPC_PORT if destination.is_grpc else HTTP_PORT
     try:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that passes spans on to one destination.
+"""A thread that forwards spans to one destination.
 
-Whoever brings spans never waits: what there is no room for is lost, and counted. A batch is tried
-again, with growing pauses, until it has arrived, was refused, or is too old; those behind it wait.
+Putting spans into its queue never waits: spans beyond its limit are lost, and counted. A batch is
+tried again, with growing pauses, until it has arrived, was refused, or is too old. Later batches
+wait for it.
 """
 
 from __future__ import annotations
@@ -22,47 +23,62 @@ from shmetrics.traces.store import SPAN_BYTES
 
 log = logging.getLogger(__name__)
 
-#: gRPC receivers take 4 MiB, unless they are told otherwise, and a message is larger than its info.
+#: gRPC receivers accept 4 MiB by default, and a message is larger than the info in it.
 BATCH_BYTES: Final = 1024 * 1024
 LONGEST_PAUSE_SECONDS: Final = 60.0
-#: Of what somebody says in the log about why spans do not arrive.
+#: The most characters of a destination's reason in the log.
 LONGEST_REASON: Final = 300
 
 
 class Limits(NamedTuple):
-    """How spans are put together, and how long they wait."""
+    """The limits of a forwarder.
+
+    Attributes:
+        batch_spans: the most spans of a batch.
+        batch_seconds: the longest wait of a span for a full batch.
+        waiting_bytes: the size of the queue, in bytes of memory.
+        give_up_seconds: the time after its first try in which a span is tried again.
+        pause_seconds: the pause before the second try; each later one is twice as long.
+    """
 
     batch_spans: int = 1000
-    batch_seconds: float = 1.0  # and then what there is goes
+    batch_seconds: float = 1.0
     waiting_bytes: int = 16 * 1024 * 1024
-    give_up_seconds: float = 300.0  # since a batch was tried first
-    pause_seconds: float = 1.0  # before the second try; then twice as long, and so on
+    give_up_seconds: float = 300.0
+    pause_seconds: float = 1.0
 
 
 class Forwarder:
-    """Passes on what it is given, in that order. The counts are for everybody to read."""
+    """A queue of spans, and a thread that sends them in that order.
+
+    Attributes:
+        name: the name of the destination.
+        sent: spans that have arrived.
+        retries: how often a batch had to be sent again.
+        lost: spans that will not arrive, by reason.
+    """
 
     def __init__(self, name: str, sender: Sender, limits: Limits = Limits()) -> None:  # noqa: B008
-        """Takes the sender over, and begins."""
+        """Start the thread, which owns the sender from now on."""
         self.name = name
-        self.sent = 0  # spans that have arrived
-        self.retries = 0  # batches that have to be sent once more
-        self.lost: Counter[str] = Counter()  # spans that will not arrive, by reason
+        self.sent = 0
+        self.retries = 0
+        self.lost: Counter[str] = Counter()
         self._sender = sender
         self._limits = limits
         self._waiting: deque[tuple[Row, int]] = deque()  # and its bytes
         self._waiting_bytes = 0
-        self._since = 0.0  # that the first of them waits
-        self._in_hand = 0  # spans that left the queue and have not been counted yet
+        self._since = 0.0  # the time at which the first of them came
+        self._in_hand = 0  # spans that have left the queue and are not counted yet
         self._changed = threading.Condition()
-        self._deadline: float | None = None  # once it is closing
+        self._deadline: float | None = None  # set by stop()
         self._is_abandoned = False
         self._rate_limited = RateLimitedLog(log)
         self._thread = threading.Thread(target=self._run, name="shmetrics-forward", daemon=True)
         self._thread.start()
 
     def put(self, rows: Iterable[Row]) -> None:
-        """Has these spans passed on, rows of the trace store. Does not wait."""
+        """Put spans, given as rows of the trace store, into the queue. Never waits."""
         with self._changed:
             for row in rows:
                 n_bytes = SPAN_BYTES + sum(len(text.encode()) for text in row[9:11] if text)
@@ -78,19 +94,22 @@ class Forwarder:
             self._changed.notify_all()
 
     def stop(self, deadline: float) -> None:
-        """From now on it takes nothing more. What is there has until this moment of
-        time.monotonic() to arrive; the rest is lost."""
+        """Accept no more spans, and lose those that have not arrived by the deadline.
+
+        Args:
+            deadline: a time of time.monotonic(), in seconds.
+        """
         with self._changed:
-            if self._deadline is None:  # who stops it twice does not wait twice
+            if self._deadline is None:  # a second stop() does not extend it
                 self._deadline = deadline
             self._changed.notify_all()
 
     def join(self) -> None:
-        """Waits for that."""
+        """Wait until all spans have arrived or the deadline of stop() is over."""
         assert self._deadline is not None, "stop() comes first"
         self._thread.join(max(self._deadline - time.monotonic(), 0))
         with self._changed:
-            # A sender may hang a little longer; what it has in hand then counts as lost.
+            # A sender may hang a little longer; the spans that it has count as lost.
             self._is_abandoned = True
             if left := len(self._waiting) + self._in_hand:
                 self.lost["stopped"] += left
@@ -105,7 +124,7 @@ class Forwarder:
         self._sender.close()
 
     def _next(self) -> list[Row]:
-        """The next batch; nothing: that was all."""
+        """Wait for the next batch, and return it; an empty one means the end."""
         with self._changed:
             while not self._is_due():
                 if self._deadline is not None:
@@ -115,7 +134,7 @@ class Forwarder:
             return self._taken(self._limits.batch_spans)
 
     def _taken(self, most: int) -> list[Row]:
-        """The first of those that wait, which are in hand from now on."""
+        """Take a batch of at most *most* spans out of the queue."""
         batch: list[Row] = []
         batch_bytes = 0
         while self._waiting and len(batch) < most:
@@ -139,8 +158,8 @@ class Forwarder:
             or time.monotonic() >= self._since + self._limits.batch_seconds
         )
 
-    def _deliver(self, spans: Sequence[StoredSpan]) -> None:
-        """Until each of them has arrived, or is lost."""
+    def _deliver(self, spans: Sequence[Span]) -> None:
+        """Send spans, again and again, until each of them has arrived or is lost."""
         patience = _Patience(self._limits, spans)
         while spans:
             try:
@@ -152,13 +171,13 @@ class Forwarder:
                 self._count(len(spans), refused=len(spans))
                 return
             except Exception as error:
-                # A mistake of ours: these spans would meet it again.
+                # An error in our code, which would happen again with these spans.
                 self._warn(f"{type(error).__name__}: {error}")
                 self._count(len(spans), failed=len(spans))
                 return
             else:
                 n_done = len(spans) - len(outcome.left)
-                # A receiver can say what it likes.
+                # The number is the receiver's, and may be wrong.
                 n_refused = min(max(outcome.refused, 0), n_done - outcome.failed)
                 if n_refused:
                     self._warn(f"{n_refused} of {len(spans)} spans were refused")
@@ -169,14 +188,14 @@ class Forwarder:
                 patience = _Patience(self._limits, spans)
 
     def _left(
-        self, problem: TryAgain, spans: Sequence[StoredSpan], patience: _Patience
-    ) -> Sequence[StoredSpan]:
-        """What is to be sent next, after a pause; nothing: no more of these."""
+        self, problem: TryAgain, spans: Sequence[Span], patience: _Patience
+    ) -> Sequence[Span]:
+        """Pause, and return the spans to send next; none: the batch is done."""
         left = spans if problem.left is None else problem.left
         n_done = len(spans) - len(left)
         self._count(n_done, failed=problem.failed)
         self._warn(str(problem))
-        if n_done:  # somebody is there
+        if n_done:  # the destination is up
             patience.begin(left)
         seconds = min(max(patience.pause(), problem.after_seconds), LONGEST_PAUSE_SECONDS)
         kept = patience.kept(left, time.monotonic() + seconds)
@@ -186,7 +205,7 @@ class Forwarder:
             self._count(len(kept), stopped=len(kept))
             return []
         if kept and problem.left is not None:
-            # What has come meanwhile goes along: whether that arrives tells what keeps these.
+            # Newer spans are sent with these: whether they arrive tells whose fault it is.
             others = self._others(self._limits.batch_spans - len(kept))
             patience.add(others)
             kept += others
@@ -198,7 +217,7 @@ class Forwarder:
         return [span_of(row) for row in rows]
 
     def _wait(self, seconds: float) -> bool:
-        """Waits before the next try; False: there is none, because of the end."""
+        """Wait before the next try. Return False if the deadline leaves no time for one."""
         again_at = time.monotonic() + seconds
         with self._changed:
             self.retries += 1
@@ -209,7 +228,7 @@ class Forwarder:
         return True
 
     def _count(self, n: int, **lost: int) -> None:
-        """So many are done with: these are lost, by reason, and the others have arrived."""
+        """Count *n* spans as done: some of them as lost, by reason, the others as arrived."""
         with self._changed:
             if self._is_abandoned:
                 return
@@ -225,29 +244,32 @@ class Forwarder:
 
 
 class _Patience:
-    """How long each span of a batch is tried, and how long the pauses are."""
+    """The time until which each span of a batch is tried, and the pauses between tries."""
 
     def __init__(self, limits: Limits, spans: Sequence[StoredSpan]) -> None:
         self._limits = limits
         self.begin(spans)
 
-    def begin(self, spans: Sequence[StoredSpan]) -> None:
-        """All over again, for these."""
+    def begin(self, spans: Sequence[Span]) -> None:
+        """Start anew with these spans."""
         self._pause = self._limits.pause_seconds
         self._give_up_at: dict[int, float] = {}  # by identity
         self.add(spans)
 
-    def add(self, spans: Sequence[StoredSpan]) -> None:
-        """These as well, from now on."""
+    def add(self, spans: Sequence[Span]) -> None:
+        """Add spans, whose time begins now."""
         until = time.monotonic() + self._limits.give_up_seconds
         self._give_up_at |= dict.fromkeys(map(id, spans), until)
 
-    def kept(self, spans: Sequence[StoredSpan], at: float) -> list[StoredSpan]:
-        """Those that are still tried at this time."""
+    def kept(self, spans: Sequence[Span], at: float) -> list[Span]:
+        """Return the spans that are still tried at a time of time.monotonic()."""
         return [span for span in spans if self._give_up_at[id(span)] >= at]
 
     def pause(self) -> float:
-        """Seconds, each time twice as many; not the same for all of a destination's clients."""
+        """Return the next pause in seconds, each time about twice as long.
+
+        It is random, so that not all clients of a destination come back at the same time.
+        """
         seconds = self._pause * random.uniform(0.5, 1.0)
         self._pause *= 2
         return seconds

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All destinations that a collector passes spans on to, each with a forwarder of its own: one that
-is slow or gone holds up no other."""
+"""The forwarders of a collector, one for each destination.
+
+A destination that is slow or down does not delay the others.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,21 @@ from shmetrics.destinations.sender import Sender
 from shmetrics.errors import ConfigError
 from shmetrics.traces.reader import Row
 
-#: What is there at the end has so long to arrive.
+#: The time in which the last spans have to arrive when a collector ends.
 STOP_SECONDS: Final = 5.0
 
 
 class ForwarderSettings(NamedTuple):
-    """A destination, and how it is spoken to."""
+    """A destination, and the settings for its sender and its forwarder.
+
+    Attributes:
+        to: the destination.
+        headers: headers for an OTLP receiver.
+        ca_file: the certificates that an OTLP receiver is checked against; "": the system's.
+        transport_url: the broker of messaging://.
+        timeout_seconds: the time limit for an answer.
+        limits: the limits of the forwarder.
+    """
 
     to: Destination
     headers: Mapping[str, str]
@@ -31,22 +42,27 @@ class ForwarderSettings(NamedTuple):
 
 
 class Forwarders:
-    """Their forwarders."""
+    """The forwarders of all destinations."""
 
     def __init__(self, settings: Iterable[ForwarderSettings]) -> None:
-        """Raises ConfigError, or ImportError for a library that is not installed."""
+        """Make and start the forwarders.
+
+        Raises:
+            ConfigError: a destination is wrong.
+            ImportError: a library is not installed.
+        """
         senders = [(one, sender_of(one)) for one in settings]
         self.forwarders: Sequence[Forwarder] = [
             Forwarder(one.to.name, sender, one.limits) for one, sender in senders
         ]
 
     def put(self, rows: Sequence[Row]) -> None:
-        """Has spans passed on to each. Does not wait."""
+        """Put spans into the queue of each forwarder. Never waits."""
         for forwarder in self.forwarders:
             forwarder.put(rows)
 
     def close(self, seconds: float = STOP_SECONDS) -> None:
-        """Passes on what is there, all at once, within this time."""
+        """Stop all forwarders at the same time, with this many seconds for their last spans."""
         deadline = time.monotonic() + seconds
         for forwarder in self.forwarders:
             forwarder.stop(deadline)
@@ -55,8 +71,12 @@ class Forwarders:
 
 
 def sender_of(settings: ForwarderSettings) -> Sender:
-    """What speaks to a destination. Raises ConfigError, or ImportError for a library that is not
-    installed."""
+    """Return the sender for a destination.
+
+    Raises:
+        ConfigError: the destination is wrong.
+        ImportError: a library is not installed.
+    """
     to = settings.to
     if not to.is_http and not to.is_grpc:
         from shmetrics.destinations.backend import Backend

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Spans as OTLP's messages, by its official definitions (opentelemetry-proto).
 
-OSProfiler's base id is the trace's 16 bytes; of a span's id the last 8 bytes are taken, as all of
-OSProfiler's tools shorten it. What is outermost has the trace itself for a parent, and none here.
+OSProfiler's base id is the 16 bytes of the trace id. The span id is the last 8 bytes of
+OSProfiler's id, as all of OSProfiler's tools shorten it. An outermost span, whose parent is the
+trace itself, has no parent in OTLP.
 
-Not the SDK and its exporters: these make spans of their own, with new ids and the time of now, tell
-nothing but success and failure, and wait where they like.
+OpenTelemetry's SDK and exporters are not used: they make spans with new ids and the current time,
+report success or failure and nothing else, and wait without a limit.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ import shmetrics
 from shmetrics.destinations.sender import Outcome
 from shmetrics.traces.reader import StoredSpan
 
-MOST_ATTRIBUTES: Final = 128  # as the SDKs have it
-DEEPEST: Final = 4  # what is deeper, or a list of more than plain values, is JSON text
+MOST_ATTRIBUTES: Final = 128  # the default of the SDKs
+DEEPEST: Final = 4  # deeper dictionaries, and lists of other than plain values, become JSON text
 
-# As OSProfiler's own driver for OTLP tells them, where a name is clear.
+# Kinds by the name of a span, as OSProfiler's own driver for OTLP has them.
 _CLIENT, _SERVER = proto.Span.SPAN_KIND_CLIENT, proto.Span.SPAN_KIND_SERVER
 _KINDS: Final = {
     "wsgi": _SERVER,
@@ -35,9 +36,13 @@ _KINDS: Final = {
 _ERROR_KEYS: Final = ("etype", "message")
 
 
-def request(spans: Sequence[StoredSpan]) -> tuple[ExportTraceServiceRequest, Outcome]:
-    """All of them, by the service and host that they are of; but for those of which none can be
-    made, which are told apart: others are not to pay for them."""
+def request(spans: Sequence[Span]) -> tuple[ExportTraceServiceRequest, Outcome]:
+    """Return the message for a batch of spans, grouped by service, project and host.
+
+    Returns:
+        The message, and an outcome that counts the spans that cannot be expressed in it. These are
+        left out, so that the others arrive.
+    """
     message = ExportTraceServiceRequest()
     scopes: dict[tuple[str, str, str], proto.ScopeSpans] = {}
     outcome = Outcome()
@@ -56,7 +61,7 @@ def request(spans: Sequence[StoredSpan]) -> tuple[ExportTraceServiceRequest, Out
 
 
 def _scope(message: ExportTraceServiceRequest, resource: Resource) -> proto.ScopeSpans:
-    """Where spans of a resource belong."""
+    """Add a resource to a message, and return the list for its spans."""
     scope = message.resource_spans.add(resource=resource).scope_spans.add()
     scope.scope.name, scope.scope.version = "shmetrics", shmetrics.__version__
     return scope
@@ -93,21 +98,21 @@ def _span(span: StoredSpan) -> proto.Span:
     return made
 
 
-def _kind(span: StoredSpan) -> proto.Span.SpanKind.ValueType:
-    """Who shows a map of services looks for a client and a server that is below it."""
+def _kind(span: Span) -> proto.Span.SpanKind.ValueType:
+    """Return the kind of a span. A map of services needs a client with a server below it."""
     about = span.start_info.get("rpc")
-    if isinstance(about, dict):  # the driver's; only who sends a message knows of what type it is
+    if isinstance(about, dict):  # the driver's span; only a client's has the type of the call
         return _CLIENT if "call_type" in about else _SERVER
     return _KINDS.get(span.name, proto.Span.SPAN_KIND_INTERNAL)
 
 
 def short(id: bytes) -> bytes:
-    """The 8 bytes that stand for a span's 16."""
+    """Return the 8 bytes of a span id in OTLP for the 16 bytes of OSProfiler's."""
     return id[8:]
 
 
-def _marks(span: StoredSpan) -> Iterator[tuple[str, Any]]:
-    """What keeps a span from being whole."""
+def _marks(span: Span) -> Iterator[tuple[str, Any]]:
+    """Yield attributes that say what is missing of a span."""
     if span.start_ns is None:
         yield "shmetrics.state", "start missing"
     if span.stop_ns is None:
@@ -117,7 +122,7 @@ def _marks(span: StoredSpan) -> Iterator[tuple[str, Any]]:
 
 
 def _fail(made: proto.Span, kind: str, text: str) -> None:
-    """As https://opentelemetry.io/docs/specs/otel/trace/exceptions says."""
+    """Add an error to a span, by https://opentelemetry.io/docs/specs/otel/trace/exceptions."""
     made.status.code = proto.Status.STATUS_CODE_ERROR
     made.status.message = f"{kind}: {text}" if text else kind
     event = made.events.add(name="exception", time_unix_nano=made.end_time_unix_nano)
@@ -126,7 +131,7 @@ def _fail(made: proto.Span, kind: str, text: str) -> None:
 
 
 def _flat(info: Mapping[str, Any], prefix: str = "", depth: int = 1) -> Iterator[tuple[str, Any]]:
-    """`{"db": {"statement": …}}` as `db.statement`."""
+    """Yield the keys and values of nested dictionaries, with keys like `db.statement`."""
     for key, value in info.items():
         if isinstance(value, dict) and depth < DEEPEST:
             yield from _flat(value, f"{prefix}{key}.", depth + 1)

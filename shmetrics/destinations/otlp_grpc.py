@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OTLP over gRPC (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc): a call for a batch."""
+"""OTLP over gRPC (https://opentelemetry.io/docs/specs/otlp/#otlpgrpc): one call per batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TEMPORARY: Final = frozenset(  # by the specification
 
 
 class OtlpGrpc:
-    """A receiver that is called."""
+    """A sender to an OTLP receiver, by gRPC."""
 
     def __init__(
         self,
@@ -38,7 +38,17 @@ class OtlpGrpc:
         ca_file: str = "",
         timeout_seconds: float = 10.0,
     ) -> None:
-        """ca_file: who vouches for it; "": whom gRPC trusts. Raises OSError for that file."""
+        """Prepare the channel. It connects at the first batch.
+
+        Args:
+            receiver: the receiver.
+            headers: metadata for each call.
+            ca_file: the certificates that the receiver is checked against; "": gRPC's own.
+            timeout_seconds: the time limit for an answer.
+
+        Raises:
+            OSError: *ca_file* cannot be read.
+        """
         self._timeout_seconds = timeout_seconds
         self._metadata = [(name.lower(), value) for name, value in headers.items()]
         if receiver.credentials:
@@ -53,7 +63,8 @@ class OtlpGrpc:
             self._channel = grpc.insecure_channel(target)
         self._stub: Any = TraceServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
-    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
+    def send(self, spans: Sequence[Span]) -> Outcome:
+        """Send a batch; see Sender."""
         message, outcome = otlp.request(spans)
         if outcome.failed == len(spans):
             return outcome
@@ -66,14 +77,15 @@ class OtlpGrpc:
         return outcome._replace(refused=int(answer.partial_success.rejected_spans))
 
     def close(self) -> None:
+        """Close the channel."""
         self._channel.close()
-        del self._stub, self._channel  # with the last of them, gRPC lets go of its descriptors
+        del self._stub, self._channel  # gRPC closes its descriptors with the last reference
 
 
 def _problem(error: Any) -> TryAgain | Refused:
     code, after_seconds = error.code(), _after_seconds(error.trailing_metadata() or ())
     why = f"{code.name}: {error.details()}"
-    # A receiver that is full may come to itself again, if it says when.
+    # A receiver with exhausted resources may recover, if it says when.
     is_full = code is _CODE.RESOURCE_EXHAUSTED and after_seconds is not None
     if code in _TEMPORARY or is_full:
         return TryAgain(why, after_seconds or 0.0)
@@ -81,7 +93,7 @@ def _problem(error: Any) -> TryAgain | Refused:
 
 
 def _after_seconds(metadata: Any) -> float | None:
-    """What RetryInfo says among the details of a status."""
+    """Return the delay of RetryInfo in the details of a status, in seconds, or None."""
     for key, value in metadata:
         if key == "grpc-status-details-bin":
             try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp): a POST for a batch.
+"""OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/#otlphttp): one POST per batch.
 
-Each has a connection of its own: one a second, or a thousand spans, is not worth keeping one for,
-and none goes stale.
+Each batch has a connection of its own. There is one batch a second, or per thousand spans: too few
+to be worth keeping a connection, which can also go stale.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TEMPORARY: Final = (429, 502, 503, 504)  # by the specification
 
 
 class OtlpHttp:
-    """A receiver that is spoken to in protocol buffers over HTTP."""
+    """A sender to an OTLP receiver, by protocol buffers over HTTP."""
 
     def __init__(
         self,
@@ -39,9 +39,19 @@ class OtlpHttp:
         ca_file: str = "",
         timeout_seconds: float = 10.0,
     ) -> None:
-        """ca_file: who vouches for it; "": whom the system trusts. Raises OSError for that file."""
+        """Prepare the requests. Nothing is sent yet.
+
+        Args:
+            receiver: the receiver.
+            headers: headers for each request.
+            ca_file: the certificates that the receiver is checked against; "": the system's.
+            timeout_seconds: the time limit for a request and its answer.
+
+        Raises:
+            OSError: *ca_file* cannot be read.
+        """
         if ca_file:
-            plain_file.read(ca_file)  # OpenSSL would wait for a pipe
+            plain_file.read(ca_file)  # checked first, because OpenSSL would wait for a pipe
         tls = ssl.create_default_context(cafile=ca_file or None) if receiver.is_tls else None
         self._peer = Peer(receiver.host, receiver.port, tls)
         self._path = receiver.path
@@ -51,7 +61,8 @@ class OtlpHttp:
             basic = base64.b64encode(receiver.credentials.encode()).decode()
             self._headers["Authorization"] = f"Basic {basic}"
 
-    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
+    def send(self, spans: Sequence[Span]) -> Outcome:
+        """Send a batch; see Sender."""
         message, outcome = otlp.request(spans)
         if outcome.failed == len(spans):
             return outcome
@@ -73,11 +84,11 @@ class OtlpHttp:
             raise TryAgain(str(error) or type(error).__name__) from None
 
     def close(self) -> None:
-        """Nothing is open between two batches."""
+        """Do nothing: no connection is open between two batches."""
 
 
 def _refused(answer: bytes) -> int:
-    """How many spans the receiver says that it did not take; what is no answer says nothing."""
+    """Return the number of refused spans in an answer; 0 if the answer is not OTLP's."""
     try:
         found = ExportTraceServiceResponse.FromString(answer)
     except DecodeError:
@@ -86,7 +97,7 @@ def _refused(answer: bytes) -> int:
 
 
 def _after_seconds(said: str) -> float:
-    """Retry-After: seconds, or a date. 0 if it is neither."""
+    """Return the seconds of a Retry-After header: a number, or a date; 0 if it is neither."""
     if said.isascii() and said.isdigit():
         return float(said[:9])
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a forwarder sends through, and how that may fail."""
+"""The interface of senders, and the results and errors of sending."""
 
 from __future__ import annotations
 
@@ -10,11 +10,7 @@ from shmetrics.traces.reader import StoredSpan
 
 
 class TryAgain(Exception):
-    """It may work later: nobody answered, or who did has too much to do.
-
-    after_seconds: no earlier, if it was said. left: what of the batch is to be tried again, None:
-    all of it. failed: so many of the rest never will be; the others have arrived.
-    """
+    """Sending may work later: the destination does not answer, or is overloaded."""
 
     def __init__(
         self,
@@ -23,6 +19,14 @@ class TryAgain(Exception):
         left: Sequence[StoredSpan] | None = None,
         failed: int = 0,
     ) -> None:
+        """Describe the failure.
+
+        Args:
+            why: the reason, in one line.
+            after_seconds: the shortest pause that the destination asked for.
+            left: the spans of the batch to try again; None: all of them.
+            failed: the number of the other spans that can never be sent; the rest has arrived.
+        """
         super().__init__(why)
         self.after_seconds = after_seconds
         self.left = left
@@ -30,14 +34,17 @@ class TryAgain(Exception):
 
 
 class Refused(Exception):
-    """It was heard, and will not be taken, however often it is said."""
+    """The destination refused a batch for good."""
 
 
 class Outcome(NamedTuple):
-    """What became of a batch: all that is not told apart here has arrived.
+    """The result of a batch. Spans that are in none of these numbers have arrived.
 
-    refused: so many the other side did not take. failed: so many cannot be said there, and why, of
-    one of them. left: for these there was no time; they go next.
+    Attributes:
+        refused: the number of spans that the destination refused.
+        failed: the number of spans that can never be sent there.
+        why: the reason for one of those.
+        left: spans for which there was no time; they are sent next.
     """
 
     refused: int = 0
@@ -47,10 +54,15 @@ class Outcome(NamedTuple):
 
 
 class Sender(Protocol):
-    """Used by one thread. Whatever it does ends by itself within bounded time."""
+    """A sender to one destination. One thread uses it, and each call ends within bounded time."""
 
-    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
-        """Has them arrive, as far as they can. Raises TryAgain and Refused."""
+    def send(self, spans: Sequence[Span]) -> Outcome:
+        """Send a batch of spans, and return what became of it.
+
+        Raises:
+            TryAgain: sending may work later.
+            Refused: the destination refused the batch for good.
+        """
 
     def close(self) -> None:
-        """Lets go of its connection."""
+        """Close the connection."""

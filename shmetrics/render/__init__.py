@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables in, bytes out: the text format, OpenMetrics, and which of them a client asked for.
+"""The rendering of tables as bytes: the text format, OpenMetrics and protocol buffers.
 
-What comes from where is not known here: no lanes, no sockets.
+`negotiation` chooses the format that a client asked for. The room knows no lanes and no sockets.
 """

@@ -19,9 +19,9 @@ COUNTER, GAUGE, UNTYPED = SHM_PROTO_COUNTER, SHM_PROTO_GAUGE, SHM_PROTO_UNTYPED
 
 
 cdef class Metrics:
-    """One Metric message per row, as fields of a MetricFamily. Made by scalars() and histograms().
+    """The Metric messages of a family, one per row. scalars() and histograms() make it.
 
-    Its numbers must not change before all of them are written.
+    The numbers must not change before all messages are written.
     """
 
     cdef shm_proto_family _family
@@ -33,13 +33,13 @@ cdef class Metrics:
         self._kept = []
 
     def __len__(self):
-        """How many rows."""
+        """Return the number of rows."""
         return <Py_ssize_t>self._family.n_rows
 
     def measure(self, const uint64_t[::1] ends not None):
-        """Measure all rows, before the first piece(). Return how many bytes they take together.
+        """Measure all rows, and return how many bytes they take together.
 
-        ends: see csrc/render/proto.h.
+        Call it before piece(). ends: see csrc/render/proto.h.
         """
         cdef uint64_t n_bytes
         self._check(ends)
@@ -52,10 +52,20 @@ cdef class Metrics:
 
     def piece(self, const unsigned char[::1] labels not None, const uint64_t[::1] ends not None,
               size_t row, uint64_t most_bytes):
-        """The rows from this one on, as many as fit into most_bytes but at least one, and the first
-        that did not fit. labels, ends: see csrc/render/proto.h.
+        """Write as many rows as fit into *most_bytes*, but at least one.
 
-        Raises IndexError if there is no such row, ValueError if numbers have changed meanwhile.
+        Args:
+            labels: see csrc/render/proto.h.
+            ends: likewise.
+            row: the first row.
+            most_bytes: the size of the piece.
+
+        Returns:
+            The bytes of the rows, and the number of the row after them.
+
+        Raises:
+            IndexError: there is no such row.
+            ValueError: the numbers have changed since measure().
         """
         self._check(ends)
         if row >= self._family.n_rows or ends[self._family.n_rows] > <uint64_t>labels.shape[0]:
@@ -75,7 +85,7 @@ cdef class Metrics:
             out = shm_proto_write(out, &self._family, &self._sizes[0], labels_, row, end)
         if out == NULL:
             raise ValueError("numbers that changed while they were written")
-        # From here on it is ours alone, as it has to be to become shorter.
+        # From here on there is one reference only, which _PyBytes_Resize requires.
         cdef PyObject *text = <PyObject *>room
         Py_INCREF(room)
         room = None
@@ -125,9 +135,16 @@ cdef class Metrics:
 
 def scalars(shm_proto_kind kind, values not None, created=None,
             const unsigned char[::1] exemplars=None):
-    """A value per row. kind: COUNTER, GAUGE or UNTYPED. exemplars: those of a counter, as bytes.
+    """Return the messages of a family with one value per row.
 
-    Raises ValueError where arrays do not fit each other.
+    Args:
+        kind: COUNTER, GAUGE or UNTYPED.
+        values: array of rows.
+        created: array of rows, Unix time in seconds, or None.
+        exemplars: those of a counter, as bytes, or None.
+
+    Raises:
+        ValueError: the arrays do not fit each other.
     """
     cdef Metrics metrics = Metrics()
     metrics._family.kind = kind
@@ -140,9 +157,18 @@ def scalars(shm_proto_kind kind, values not None, created=None,
 
 def histograms(const double[::1] bounds not None, buckets not None, sums not None, created=None,
                native=None, const unsigned char[::1] exemplars=None):
-    """A histogram per row. bounds: the upper ones of all buckets. native: as a table has it.
+    """Return the messages of a family with one histogram per row.
 
-    Raises ValueError where arrays do not fit each other.
+    Args:
+        bounds: the upper bounds of all buckets.
+        buckets: counts, an array of rows × buckets.
+        sums: array of rows.
+        created: array of rows, Unix time in seconds, or None.
+        native: the native histograms, as a table has them, or None.
+        exemplars: as bytes, or None.
+
+    Raises:
+        ValueError: the arrays do not fit each other.
     """
     cdef Metrics metrics = Metrics()
     if buckets.ndim != 2 or buckets.shape[1] != bounds.shape[0] or bounds.shape[0] < 1:

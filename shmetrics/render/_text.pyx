@@ -30,19 +30,19 @@ EXEMPLAR_BYTES = sizeof(shm_exemplar)
 
 
 def text_number(double value):
-    """A number as the exposition formats write it."""
+    """Return a number as the exposition formats write it."""
     cdef char[64] text
     return text[:shm_text_number(text, value) - text]
 
 
 def text_count(uint64_t value):
-    """A count as the exposition formats write it: text_number(float(value))."""
+    """Return a count as the exposition formats write it: text_number(float(value))."""
     cdef char[64] text
     return text[:shm_text_count(text, value) - text]
 
 
 def text_escape(str value not None):
-    """A label value between its quotes, as UTF-8."""
+    """Return a label value as UTF-8, escaped for its place between quotes."""
     cdef bytes raw = value.encode("utf-8", "replace")
     cdef bytes escaped = PyBytes_FromStringAndSize(NULL, 2 * len(raw))
     cdef char *text = escaped
@@ -79,14 +79,13 @@ cdef shm_exemplars_of_rows _exemplars(const unsigned char[::1] exemplars) except
 
 
 cdef class TextWriter:
-    """Puts an exposition together. labels, parts, les, offsets, exemplars: see csrc/render/text.h.
+    """A writer of exposition text.
 
-    capacity: for how many bytes to have room at first.
-
-    Raises ValueError where arrays do not fit each other.
+    Its argument is the capacity in bytes at first. labels, parts, les, offsets and exemplars are
+    described in csrc/render/text.h. The methods raise ValueError if arrays do not fit each other.
     """
 
-    cdef PyObject *_text  # bytes that nobody else has seen yet
+    cdef PyObject *_text  # bytes without any other reference yet
     cdef Py_ssize_t _capacity
     cdef Py_ssize_t _used
 
@@ -100,7 +99,7 @@ cdef class TextWriter:
         Py_XDECREF(self._text)
 
     cdef char *_room(self, size_t n_bytes) except NULL:
-        """Where the next n_bytes go."""
+        """Return the place for the next n_bytes."""
         cdef Py_ssize_t wanted = self._used + <Py_ssize_t>n_bytes
         if self._text == NULL:
             raise ValueError("the text is finished")
@@ -120,7 +119,7 @@ cdef class TextWriter:
         return shm_text_family(name, <size_t>len(name), _chars(labels), &parts[0], <size_t>n_rows)
 
     def raw(self, bytes text not None):
-        """Takes text as it is."""
+        """Append text unchanged."""
         cdef char *out = self._room(<size_t>len(text))
         memcpy(out, <const char *>text, <size_t>len(text))
         self._used += len(text)
@@ -128,7 +127,7 @@ cdef class TextWriter:
     def scalars(self, bytes name not None, bytes suffix not None,
                 const unsigned char[::1] labels not None, const uint64_t[::1] parts not None,
                 values not None, created=None, const unsigned char[::1] exemplars=None):
-        """A sample per row, and a _created one."""
+        """Append one sample per row, and a _created sample if there are start times."""
         cdef shm_text_family family = self._family(name, labels, parts, len(values))
         cdef shm_column column = _column(values, family.n_rows)
         cdef shm_column created_ = _column(created, family.n_rows)
@@ -143,7 +142,7 @@ cdef class TextWriter:
                    const uint64_t[::1] parts not None, const unsigned char[::1] les not None,
                    const uint64_t[::1] offsets not None, const uint64_t[:, :] buckets not None,
                    sums=None, created=None, const unsigned char[::1] exemplars=None):
-        """Per row its _bucket samples, _count, _sum and _created."""
+        """Append the _bucket, _count, _sum and _created samples of each row."""
         cdef shm_text_family family = self._family(name, labels, parts, buckets.shape[0])
         cdef shm_text_les les_ = shm_text_les(
             _chars(les), &offsets[0], <size_t>(offsets.shape[0] - 1))
@@ -161,10 +160,10 @@ cdef class TextWriter:
             out, &family, &les_, buckets_, sums_, created_, exemplars_))
 
     def finish(self):
-        """The text as bytes. Nothing can be added after it.
+        """Return the text as bytes. Nothing can be appended after this.
 
-        Where most of the room was needed its rest stays with them: room of one size, again and
-        again, is the same room, and one that shrinks is got from the kernel anew every time.
+        If the text fills more than half of its memory, the memory is not shrunk: blocks of one size
+        are reused again and again, and a shrunk one would be got from the kernel anew every time.
         """
         self._room(0)
         if 2 * self._used < self._capacity:

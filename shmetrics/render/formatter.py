@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one formatter. The text format and OpenMetrics agree on the lines of samples and on their
-order; what sets them apart is a Dialect.
+"""The formatter of both text formats, Prometheus's and OpenMetrics.
 
-Text comes in pieces, so that nobody needs to have all of it: made in the same few hundred KiB, a
-piece is still in the cache when it goes out, and making it takes less time than copying it would.
+Both have the same lines for samples, in the same order. A Dialect has the differences.
+
+The text is made in pieces, so that it is never all in memory. A piece of a few hundred KiB is still
+in the processor's cache when it is sent, and making it takes less time than copying it would.
 """
 
 from __future__ import annotations
@@ -21,16 +22,23 @@ from shmetrics.render.row_slice import check, row_slice
 from shmetrics.tables.table import SUFFIXES, Table
 
 PIECE_BYTES = 256 * 1024
-# Labels are made once per series, which takes more time than all the rest of a line.
+# Rows per piece at most: the labels of new series are made first, which takes more time than all
+# the rest of a line.
 MOST_ROWS = 1000
-_LINE_BYTES = 40  # of a line, about, beside name and labels
+_LINE_BYTES = 40  # about the length of a line, without name and labels
 _ROOM_BYTES = PIECE_BYTES + PIECE_BYTES // 4
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """head: the lines before a family's samples. created: whether _created is shown, exemplars:
-    whether these are. end: what follows the last family."""
+    """The differences between the text formats.
+
+    Attributes:
+        head: returns the lines before the samples of a family.
+        created: write samples with the suffix _created.
+        exemplars: write exemplars.
+        end: the text after the last family.
+    """
 
     head: Callable[[Table], str]
     created: bool
@@ -39,19 +47,23 @@ class Dialect:
 
 
 def escape_help(text: str) -> str:
-    """Help text on one line, as both formats want it."""
+    """Return help text on one line, escaped as both formats require."""
     return text.replace("\\", r"\\").replace("\n", r"\n")
 
 
 def pieces(
     dialect: Dialect, tables: Iterable[Table], constant_labels: Mapping[str, str]
 ) -> Iterator[bytes]:
-    """The exposition of tables, in their order, as UTF-8; each piece has PIECE_BYTES or a little
-    more.
+    """Return the exposition of tables as UTF-8, in pieces of PIECE_BYTES or a little more.
 
-    constant_labels: added to every series that has no label of that name.
-    Raises ValueError, before the first piece, for a table whose arrays do not fit each other or its
-    series.
+    Args:
+        dialect: the format.
+        tables: the tables, in the order of the text.
+        constant_labels: labels added to every series that has no label of that name.
+
+    Raises:
+        ValueError: before the first piece, if the arrays of a table do not fit each other or its
+            series.
     """
     tables = list(tables)
     for table in tables:
@@ -84,7 +96,18 @@ def _pieces(dialect: Dialect, tables: Sequence[Table], constants: Constants) -> 
 def _reach(
     dialect: Dialect, table: Table, labels: LabelText, first: int, room_bytes: int
 ) -> tuple[int, int]:
-    """Where the rows from first on end that fit, one at least, and about how much text they are."""
+    """Choose the rows of the next piece.
+
+    Args:
+        dialect: the format.
+        table: the table.
+        labels: its label text.
+        first: the first row.
+        room_bytes: the bytes that are left in the piece.
+
+    Returns:
+        The end of the rows that fit, at least first + 1, and about how many bytes they take.
+    """
     n_lines = len(table.bounds) + 3 if table.kind == "histogram" else 1
     n_lines += dialect.created and table.has_created
     line_bytes = len(table.name) + _LINE_BYTES
@@ -102,7 +125,7 @@ def _reach(
 def _write(
     writer: TextWriter, dialect: Dialect, table: Table, labels: LabelText, first: int
 ) -> None:
-    """The samples of part of a table, whose row 0 is row first of the labels."""
+    """Write the samples of a slice of a table, whose row 0 is row *first* of the labels."""
     name = _utf8(table.name)
     parts = labels.parts[2 * first : 2 * (first + len(table)) + 1]
     created = table.created if dialect.created and table.has_created else None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is made once per series, and kept for as long as the series lives.
+"""A cache of the labels of series in some format, which keeps them as long as the series lives.
 
-Between two scrapes a series changes its numbers only, so its labels are made when it first shows
-up, and copied from then on.
+Between two scrapes only the numbers of a series change. So its labels are made when it first
+appears, and are copied from then on.
 """
 
 from __future__ import annotations
@@ -21,27 +21,42 @@ class Labels(Protocol):
     """The labels of the first rows of one Series, in some format."""
 
     def extend(self, rows: list[tuple[str, ...]], end: int | None = None) -> None:
-        """Takes in the rows up to end, all if it is None, that were added since the last time."""
+        """Add the labels of the rows that are new since the last call.
+
+        Args:
+            rows: the label values of all rows.
+            end: stop before this row; None: take all rows.
+        """
 
 
 Made = TypeVar("Made", bound=Labels)
 
 
 class LabelCache(Generic[Made]):
-    """The labels of every Series, in one format. make: of no rows yet, from the names of the
-    labels and the constant ones."""
+    """A cache of the labels of every Series, in one format."""
 
     def __init__(self, make: Callable[[tuple[str, ...], Constants], Made]) -> None:
+        """Make an empty cache.
+
+        Args:
+            make: makes labels without rows, from the names of the labels and the constant labels.
+        """
         self._make = make
         self._made: WeakKeyDictionary[Series, dict[Constants, Made]] = WeakKeyDictionary()
         self._lock = threading.Lock()  # two scrapes may render at once
 
     def __len__(self) -> int:
-        """Of how many Series there are labels."""
+        """Return the number of Series with labels here."""
         return len(self._made)
 
     def of(self, series: Series, constants: Constants, end: int | None = None) -> Made:
-        """The labels of the rows that series has now; of those up to end at least."""
+        """Return the labels of a series.
+
+        Args:
+            series: the series.
+            constants: the constant labels, by name and value.
+            end: labels of the rows before this one are enough; None: all rows.
+        """
         with self._lock:
             by_constants = self._made.setdefault(series, {})
             made = by_constants.get(constants)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The labels of series as protocol buffers have them, made once per series."""
+"""The labels of series as protocol buffers, made once per series."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ NAME, VALUE = 1, 2  # of LabelPair
 
 
 class LabelPairs:
-    """The labels of all rows of one Series, together with the constant ones, sorted by name.
+    """The labels of all rows of one Series, with the constant labels, sorted by name.
 
-    fields: those of the Metric of one row after the other.
-    ends: where in fields the first row begins, and each one ends.
+    Attributes:
+        fields: the label fields of the Metric messages, one row after the other.
+        ends: offsets in `fields`: the begin of the first row, then the end of each row.
     """
 
     __slots__ = ("_constants", "_names", "_rows", "ends", "fields")
@@ -26,7 +27,7 @@ class LabelPairs:
         self.fields = bytearray()
         self.ends = array("Q", [0])
         self._rows = 0
-        # A series' own label wins over a constant one of the same name.
+        # A label of the series itself overrides a constant one of the same name.
         added = [(name, value) for name, value in constants if name not in names]
         self._constants = tuple(value for _, value in added)
         all_names = (*names, *(name for name, _ in added))
@@ -34,7 +35,7 @@ class LabelPairs:
         self._names = [(bytes_field(NAME, utf8(name)), place) for name, place in places]
 
     def extend(self, rows: list[tuple[str, ...]], end: int | None = None) -> None:
-        """Takes in the rows up to end that were added since the last time."""
+        """Add the labels of the rows before *end* that are new since the last call."""
         for row in rows[self._rows : end]:
             values = (*row, *self._constants)
             for name, place in self._names:
@@ -48,5 +49,5 @@ _cache = LabelCache(LabelPairs)
 
 
 def label_pairs(series: Series, constants: Constants, end: int | None = None) -> LabelPairs:
-    """The label pairs of the rows that series has now; of those up to end at least."""
+    """Return the label pairs of a series, at least of the rows before *end*."""
     return _cache.of(series, constants, end)

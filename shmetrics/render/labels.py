@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label text, escaped once per series.
+"""The labels of series as text, escaped once per series.
 
-A histogram puts `le` among its labels, where its name sorts: each row therefore has a part before
-le and a part after it.
+A histogram has the label `le` at its place in the order of names. So the text of each row has a
+part before `le` and a part after it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from shmetrics.tables.table import Series
 
 
 class LabelText:
-    """The labels of all rows of one Series, together with the constant ones, sorted by name.
+    """The labels of all rows of one Series, with the constant labels, sorted by name.
 
-    text: the labels of one row after the other.
-    parts: where in text each row's two parts begin, and at the end where the last one ends. If a
-        row has both, the first one ends in a comma.
+    Attributes:
+        text: the labels, one row after the other.
+        parts: offsets in `text`: the begins of the two parts of each row, then the end of the last
+            part. If a row has both parts, the first one ends with a comma.
     """
 
     __slots__ = ("_after", "_before", "_constants", "_rows", "parts", "text")
@@ -29,7 +30,7 @@ class LabelText:
         self.text = bytearray()
         self.parts = array("Q", [0])
         self._rows = 0
-        # A series' own label wins over a constant one of the same name.
+        # A label of the series itself overrides a constant one of the same name.
         added = [(name, value) for name, value in constants if name not in names]
         self._constants = tuple(value for _, value in added)
         places = sorted(
@@ -39,7 +40,7 @@ class LabelText:
         self._after = [(_opening(name), place) for name, place in places if name >= "le"]
 
     def extend(self, rows: list[tuple[str, ...]], end: int | None = None) -> None:
-        """Takes in the rows up to end that were added since the last time."""
+        """Add the labels of the rows before *end* that are new since the last call."""
         for row in rows[self._rows : end]:
             values = [text_escape(value) for value in (*row, *self._constants)]
             before = b",".join([b'%b%b"' % (opening, values[at]) for opening, at in self._before])
@@ -61,18 +62,25 @@ _cache = LabelCache(LabelText)
 
 
 def label_text(series: Series, constants: Constants, end: int | None = None) -> LabelText:
-    """The label text of the rows that series has now; of those up to end at least."""
+    """Return the label text of a series, at least of the rows before *end*."""
     return _cache.of(series, constants, end)
 
 
 def le_text(bounds: tuple[float, ...]) -> tuple[bytes, array[int]]:
-    """The le labels of a histogram's buckets, +Inf last; where each begins and the last ends."""
+    """Return the `le` labels of a histogram's buckets, +Inf last.
+
+    Args:
+        bounds: the finite upper bounds.
+
+    Returns:
+        The labels as text, and offsets in it: the begin of each label, then the end of the last.
+    """
     return _le_text(array("d", bounds).tobytes())
 
 
 @lru_cache(maxsize=1024)
 def _le_text(doubles: bytes) -> tuple[bytes, array[int]]:
-    # By their bytes: as keys 0.0 and -0.0 would be the same.
+    # The key is bytes, because 0.0 and -0.0 would be the same key.
     text = b""
     offsets = array("Q", [0])
     for bound in (*array("d", doubles), float("inf")):

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client asked for: which format, compressed or not, and which families.
+"""The choice of format, compression and families that a client asked for.
 
-Headers and query strings in, decisions out. A header that makes no sense asks for nothing special:
-a scrape is answered in any case.
+A header that makes no sense counts as missing: a scrape always gets an answer.
 """
 
 from __future__ import annotations
@@ -13,14 +12,20 @@ from dataclasses import dataclass
 from shmetrics.render import openmetrics, protobuf, text
 from shmetrics.tables.table import Table
 
-# From tables and constant labels to the body, piece by piece; see formatter.pieces.
+# Makes the pieces of the body from tables and constant labels; see formatter.pieces.
 Pieces = Callable[[Iterable[Table], Mapping[str, str]], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
 class Format:
-    """How to answer. gzip: whether the client takes the body compressed. native: whether there is a
-    place for native histograms in it."""
+    """The format of an answer.
+
+    Attributes:
+        content_type: the value of the header Content-Type.
+        pieces: makes the body.
+        gzip: compress the body.
+        native: the format can contain native histograms.
+    """
 
     content_type: str
     pieces: Pieces
@@ -30,7 +35,16 @@ class Format:
 
 @dataclass(frozen=True)
 class _Offer:
-    """parameters: what an element has to say of each for this to be meant; None: nothing."""
+    """A format that can be chosen.
+
+    Attributes:
+        media_type: its media type.
+        parameters: by name, the values with which an element of the header means this format; None
+            among them stands for a missing parameter.
+        content_type: the value of the header Content-Type.
+        pieces: makes the body.
+        native: the format can contain native histograms.
+    """
 
     media_type: str
     parameters: Mapping[str, frozenset[str | None]]
@@ -39,7 +53,7 @@ class _Offer:
     native: bool = False
 
 
-# The first one is the default. Who asks for OpenMetrics 0.0.1, a draft, understands 1.0.0.
+# The first one is the default. Clients that ask for OpenMetrics 0.0.1, a draft, understand 1.0.0.
 _OFFERS = (
     _Offer("text/plain", {"version": frozenset({None, "0.0.4"})}, text.CONTENT_TYPE, text.pieces),
     _Offer(
@@ -71,14 +85,22 @@ class _Choice:
 
 
 def choose(accept: str, accept_encoding: str) -> Format:
-    """The format for these two request headers; an absent header is the empty string."""
+    """Return the format for two headers of a request.
+
+    Args:
+        accept: the header Accept, "" if it is missing.
+        accept_encoding: the header Accept-Encoding, "" if it is missing.
+    """
     offer = _choose_offer(list(_choices(accept)))
     gzip = _takes_gzip(list(_choices(accept_encoding)))
     return Format(offer.content_type, offer.pieces, gzip, offer.native)
 
 
 def select(tables: Iterable[Table], names: Iterable[str]) -> list[Table]:
-    """The tables whose name, or that of one of their samples, is among names. No names: all."""
+    """Return the tables with one of these names, of themselves or of their samples.
+
+    Without names, all tables are returned.
+    """
     wanted = set(names)
     if not wanted:
         return list(tables)
@@ -102,10 +124,10 @@ def _quality(text: str) -> float:
 
 
 def _choose_offer(choices: list[_Choice]) -> _Offer:
-    """The offer of the highest quality; of several the one that is asked for first."""
+    """Return the offer of the highest quality; among equals, the one that is asked for first."""
     best, best_rank = _OFFERS[0], (0.0, 0)
     for offer in _OFFERS:
-        # The most precise element that fits an offer speaks for it, even against it.
+        # The most precise element for an offer gives its quality, even if that is 0.
         fits = [
             (_precision(offer, choice), choice.quality, -place)
             for place, choice in enumerate(choices)
@@ -117,7 +139,7 @@ def _choose_offer(choices: list[_Choice]) -> _Offer:
 
 
 def _precision(offer: _Offer, choice: _Choice) -> int:
-    """How precisely an element names an offer; 0: not at all."""
+    """Return how precisely an element names an offer, from 0 (not at all) to 3."""
     if choice.name == offer.media_type:
         meant = all(
             choice.parameters.get(key) in values for key, values in offer.parameters.items()

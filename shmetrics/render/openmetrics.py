@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenMetrics 1.0: units, the time at which a series began, and exemplars; in the same lines
-otherwise."""
+"""OpenMetrics 1.0: the text format with units, the start times of series, and exemplars."""
 
 from __future__ import annotations
 
@@ -23,10 +22,10 @@ _DIALECT = formatter.Dialect(head=_head, created=True, exemplars=True, end=b"# E
 
 
 def pieces(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> Iterator[bytes]:
-    """tables in OpenMetrics, piece by piece; see formatter.pieces."""
+    """Return tables in OpenMetrics, in pieces; see formatter.pieces."""
     return formatter.pieces(_DIALECT, tables, constant_labels)
 
 
 def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:
-    """All of it at once."""
+    """Return tables in OpenMetrics, in one piece."""
     return b"".join(pieces(tables, constant_labels))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protocol buffers, as Prometheus reads them: the one format with native histograms.
+"""Protocol buffers for Prometheus, the only format with native histograms.
 
-A MetricFamily message after the other, each behind its length. What their fields are is written in
-client_model's metrics.proto, and the numbers here are from there.
+The body is one MetricFamily message after the other, each after its length. client_model's
+metrics.proto defines the fields, and the numbers here are from there.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ CONTENT_TYPE = (
 )
 
 PIECE_BYTES = 256 * 1024
-# Labels are made once per series, which takes longer than all the rest of its message.
+# Labels of so many rows are made per step: for a new series they take longer than all the rest of
+# its message.
 MOST_ROWS = 1000
 
 NAME, HELP, TYPE, UNIT = 1, 2, 3, 5  # of MetricFamily
-# The format knows a family by the name of its samples, and fewer types than OpenMetrics.
+# In this format the name of a family is that of its samples, and there are fewer types than in
+# OpenMetrics.
 _NAME_SUFFIXES = {"counter": "_total", "info": "_info"}
 _TYPES = {"counter": 0, "gauge": 1, "info": 1, "unknown": 3, "histogram": 4}
 _KINDS = {
@@ -40,14 +42,19 @@ _KINDS = {
 
 
 def pieces(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> Iterator[bytes]:
-    """The messages of tables, in their order; each piece has PIECE_BYTES or a little more. Some are
-    empty: before a message goes its length, and for that all its labels have to be made.
+    """Return the messages of tables, in pieces of PIECE_BYTES or a little more.
 
-    A table without series has no message, since not everybody takes a family without metrics.
+    Some pieces are empty: the length of a message comes first, and depends on all its labels, which
+    are made in steps. A table without series has no message, because some readers refuse a family
+    without metrics.
 
-    constant_labels: added to every series that has no label of that name.
-    Raises ValueError, before the first piece, for a table whose arrays do not fit each other or its
-    series.
+    Args:
+        tables: the tables, in the order of the messages.
+        constant_labels: labels added to every series that has no label of that name.
+
+    Raises:
+        ValueError: before the first piece, if the arrays of a table do not fit each other or its
+            series.
     """
     metrics = []
     for table in tables:
@@ -58,7 +65,7 @@ def pieces(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> Itera
 
 
 def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:
-    """All of it at once."""
+    """Return the messages of tables, in one piece."""
     return b"".join(pieces(tables, constant_labels))
 
 
@@ -95,7 +102,7 @@ def _metrics(table: Table) -> _proto.Metrics:
 
 
 def _head(table: Table) -> bytes:
-    """The fields of a MetricFamily beside its metrics."""
+    """Return the fields of a MetricFamily without its metrics."""
     return (
         bytes_field(NAME, utf8(table.name + _NAME_SUFFIXES.get(table.kind, "")))
         + bytes_field(HELP, utf8(table.help))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Some rows of a table, so that one of many rows can be shown piece by piece."""
+"""Slices of tables by rows, to render a long table in pieces, and checks of a table's arrays."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from shmetrics.tables.table import EXEMPLAR, Native, Table
 
 
 def row_slice(table: Table, first: int, end: int) -> Table:
-    """Rows first to end of a table, as views of its arrays.
+    """Return some rows of a table, as views of its arrays (exemplars are copied).
 
-    Its row 0 is row first of the series, which stay as they are.
+    The series are not sliced: row 0 of the result is row *first* of the series.
+
+    Args:
+        table: the table.
+        first: its first row in the slice.
+        end: the row after the last one.
     """
     rows = slice(first, end)
     return replace(
@@ -42,7 +47,7 @@ def _native(native: Native, rows: slice) -> Native:
 
 
 def numbers_bytes(table: Table) -> int:
-    """Memory of its numbers."""
+    """Return the bytes of memory of a table's numbers."""
     arrays = [table.values, table.buckets, table.sums, table.exemplars]
     if table.created is not None:
         arrays.append(table.created)
@@ -52,7 +57,7 @@ def numbers_bytes(table: Table) -> int:
 
 
 def check(table: Table) -> None:
-    """Raises ValueError unless a table's arrays fit each other and its series."""
+    """Raise ValueError if the arrays of a table do not fit each other or its series."""
     n = len(table)
     if n > len(table.series.values):
         raise ValueError(f"{table.name}: {n} rows for {len(table.series.values)} series")

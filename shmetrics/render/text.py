@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Prometheus text format, version 0.0.4: what everybody reads."""
+"""The text format of Prometheus, version 0.0.4, which every reader understands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from shmetrics.tables.table import Table
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-# The format knows a family by the name of its samples, and fewer types than OpenMetrics.
+# In this format the name of a family is that of its samples, and there are fewer types than in
+# OpenMetrics.
 _NAME_SUFFIXES = {"counter": "_total", "info": "_info"}
 _TYPES = {"info": "gauge", "unknown": "untyped"}
 
@@ -21,15 +22,15 @@ def _head(table: Table) -> str:
     return f"# HELP {name} {formatter.escape_help(table.help)}\n# TYPE {name} {kind}\n"
 
 
-# No _created: all that this format has for them is gauges, which would double the series.
+# No _created: in this format they would be gauges, and would double the number of series.
 _DIALECT = formatter.Dialect(head=_head, created=False, exemplars=False, end=b"")
 
 
 def pieces(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> Iterator[bytes]:
-    """tables in the text format, piece by piece; see formatter.pieces."""
+    """Return tables in the text format, in pieces; see formatter.pieces."""
     return formatter.pieces(_DIALECT, tables, constant_labels)
 
 
 def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:
-    """All of it at once."""
+    """Return tables in the text format, in one piece."""
     return b"".join(pieces(tables, constant_labels))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces from the bus: what OSProfiler's `messaging://` sends goes into the node's trace store.
+"""A source of traces: OSProfiler's notifications on the bus, sent by its driver `messaging://`.
 
 ===========  =====================================================================
-`payload`    what is said in a notification, checked, as a span event
-`listener`   takes notifications off the bus, has their spans written, and counts
+`payload`    the payload of a notification, checked, as a span event
+`listener`   takes notifications from the bus, stores their spans, and counts
 ===========  =====================================================================
 """

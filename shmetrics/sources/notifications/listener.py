@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes notifications off the bus, and has their spans written into the trace store.
+"""The listener that takes notifications from the bus into the trace store.
 
-A notification is acknowledged once it is written: whoever is killed before that gets it again, and
-the store knows a span that it has had. So the bus waits for the disk.
+A notification is acknowledged after it is written. A listener that is killed before that gets it
+again, and the store recognizes a span that it has. So the bus waits for the disk.
 
-The queue is a pool's: oslo.messaging then copies notifications into it, and whoever else listens to
-the same topic (Ceilometer, OSProfiler's own command) misses none.
+The queue belongs to a pool: oslo.messaging copies notifications into it, and other listeners to the
+same topic (Ceilometer, OSProfiler's own command) miss none.
 """
 
 from __future__ import annotations
@@ -25,16 +25,21 @@ from shmetrics.errors import ConfigError
 from shmetrics.sources.notifications.payload import EVENT_PREFIX, MOST_INFO_BYTES, Refused, event_of
 from shmetrics.traces.traces import Traces
 
-# Notifications in the process at a time; the broker would send all that it has.
+# The most notifications in the process at a time. Without it the broker would send all that it has.
 PREFETCH: Final = 1000
 WRITE_SECONDS: Final = 60.0
 
 
 class Endpoint:
-    """What oslo.messaging calls for each notification, in threads of its own."""
+    """The endpoint that oslo.messaging calls for each notification, in its own threads.
+
+    Attributes:
+        results: the number of notifications by result: `taken`, `not_written`, `foreign`, or the
+            reason of a refusal.
+    """
 
     def __init__(self, traces: Traces) -> None:
-        self.results: Counter[str] = Counter()  # notifications, by what became of them
+        self.results: Counter[str] = Counter()
         self._traces = traces
         self._lock = threading.Lock()
         self._family = shmetrics.Counter(
@@ -42,7 +47,7 @@ class Endpoint:
         )
 
     def info(self, ctxt: Any, publisher: Any, event: Any, payload: Any, metadata: Any) -> None:
-        """OSProfiler sends with this priority only."""
+        """Store the span event of a notification. OSProfiler uses only the priority info."""
         if not isinstance(event, str) or not event.startswith(EVENT_PREFIX):
             self._count("foreign")
             return
@@ -51,7 +56,7 @@ class Endpoint:
         except Refused as reason:
             self._count(str(reason))
             return
-        with self._lock:  # the traces are brought by one thread at a time
+        with self._lock:  # only one thread at a time may add to the traces
             self._traces.add(lambda: [found], 1, MOST_INFO_BYTES)
         is_written = self._traces.settle(WRITE_SECONDS)
         self._count("taken" if is_written else "not_written")
@@ -63,7 +68,7 @@ class Endpoint:
 
 
 class Listener:
-    """Listens from start() to stop()."""
+    """A listener on the bus, from start() to stop()."""
 
     def __init__(
         self,
@@ -73,7 +78,18 @@ class Listener:
         pool: str,
         endpoint: Endpoint,
     ) -> None:
-        """Raises ConfigError; connects to nobody yet."""
+        """Prepare the listener. It does not connect yet.
+
+        Args:
+            transport_url: the broker.
+            topics: the topics to listen to.
+            exchanges: the exchanges in which each topic is looked for.
+            pool: the pool to which the queue belongs.
+            endpoint: called for each notification.
+
+        Raises:
+            ConfigError: the transport_url is wrong.
+        """
         conf = cfg.ConfigOpts()
         conf([])
         try:
@@ -93,12 +109,12 @@ class Listener:
         self._has_started = threading.Event()
 
     def start(self) -> None:
-        """Returns once it listens; a broker that is not there is waited for, and logged."""
+        """Begin to listen. If the broker is down, wait for it, and log that."""
         self._server.start()
         self._has_started.set()
 
     def stop(self) -> None:
-        """Takes nothing more off the bus, and lets what is in hand be written."""
+        """Take nothing more from the bus, and wait until the spans in hand are written."""
         if self._has_started.is_set():
             self._server.stop()
             self._server.wait()
@@ -106,7 +122,7 @@ class Listener:
 
 
 def _bounded(transport_url: str) -> str:
-    """With a limit to what RabbitMQ sends before it hears of the first."""
+    """Return the URL with a limit for the notifications that RabbitMQ sends in advance."""
     if not transport_url.startswith("rabbit") or "rabbit_qos_prefetch_count=" in transport_url:
         return transport_url
     mark = "&" if "?" in transport_url else "?"

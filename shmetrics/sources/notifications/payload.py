@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What OSProfiler's `messaging://` driver says in a notification, as a span event.
+"""The payload of a notification of OSProfiler's `messaging://` driver, as a span event.
 
-Whoever may publish on the bus can say anything: all of it is checked, and bounded, before it is
-used.
+Any process that may publish on the bus can send anything. So all fields are checked, and bounded,
+before they are used.
 """
 
 from __future__ import annotations
@@ -16,25 +16,33 @@ import msgspec
 from shmetrics.traces import info
 from shmetrics.traces.event import SpanEvent
 
-EVENT_PREFIX: Final = "profiler."  # of the event's type; then comes the service
-LONGEST_TEXT: Final = 255  # characters of a name, a service, a project, a host
-MOST_INFO_BYTES: Final = 64 * 56  # as JSON; what a lane has room for
-#: A clock may be ahead of ours, but not by more.
+EVENT_PREFIX: Final = "profiler."  # of the event's type; the name of the service follows
+LONGEST_TEXT: Final = 255  # characters of a name, a service, a project or a host
+MOST_INFO_BYTES: Final = 64 * 56  # as JSON; as much as a lane can hold
+#: The most that the clock of a sender may be ahead of ours.
 AHEAD_NS: Final = 24 * 3600 * 10**9
-#: The beginning of 2020. A clock of ours that says less has not been set yet, and says nothing of
-#: the others.
+#: The beginning of 2020. If our clock is before that, it has not been set yet, and cannot judge
+#: other clocks.
 UNSET_NS: Final = 1_577_836_800 * 10**9
 _FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%f"
 _UUID_CHARACTERS: Final = 36
 
 
 class Refused(Exception):
-    """It says nothing that could be kept; the text is one word that tells why."""
+    """A notification is refused; the text is one word with the reason."""
 
 
 def event_of(payload: object, publisher: object, now_ns: int) -> SpanEvent:
-    """What is said. publisher: the notification's, which is the host of the span. now_ns: by the
-    wall clock. Raises Refused."""
+    """Return the span event of a notification.
+
+    Args:
+        payload: the payload of the notification.
+        publisher: its publisher, which is the host of the span.
+        now_ns: the time of the wall clock, in nanoseconds of Unix time.
+
+    Raises:
+        Refused: the payload is not an event of OSProfiler's.
+    """
     if not isinstance(payload, dict):
         raise Refused("no_payload")
     name, _, what = _text(payload.get("name"), "bad_name").rpartition("-")
@@ -61,14 +69,14 @@ def event_of(payload: object, publisher: object, now_ns: int) -> SpanEvent:
 
 
 def _text(found: object, reason: str) -> str:
-    """None is nothing."""
+    """Return a text, "" for None. Raises Refused with the reason if it is wrong."""
     if found is None:
         return ""
     if not isinstance(found, str) or len(found) > LONGEST_TEXT:
         raise Refused(reason)
     try:
         found.encode()
-    except UnicodeEncodeError:  # half of a pair, which JSON can have
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can contain
         raise Refused(reason) from None
     return found
 
@@ -83,7 +91,7 @@ def _id(found: object) -> bytes:
 
 
 def _unix_ns(found: object) -> int:
-    """OSProfiler says UTC, and does not say so."""
+    """Return the nanoseconds of a time stamp. OSProfiler's are UTC, without saying so."""
     try:
         when = datetime.strptime(found, _FORMAT)  # type: ignore[arg-type]
         since = when.replace(tzinfo=timezone.utc) - datetime.fromtimestamp(0, timezone.utc)
@@ -96,7 +104,7 @@ def _unix_ns(found: object) -> int:
 
 
 def _info(found: object) -> tuple[dict[str, Any], str]:
-    """What is known, if it is not too much, and why that is not all."""
+    """Return the info of a span, and the reason if it had to be cut: "size", "depth" or ""."""
     if found is None:
         return {}, ""
     if not isinstance(found, dict):

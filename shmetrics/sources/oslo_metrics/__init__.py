@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services that cannot be changed: oslo.metrics's own protocol, JSON in unix datagrams.
+"""A source of metrics: services that cannot be changed and speak oslo.metrics's own protocol.
 
-message.py understands a datagram, receiver.py folds it into the families of calls, listener.py owns
-the socket. What such a service does not send (an end after an exception, the server side) is not
-made up here: the counts are what was sent.
+The protocol is JSON in unix datagrams. message.py decodes a datagram, receiver.py adds it to the
+families of calls, listener.py owns the socket. Such a service does not send everything (no end
+after an exception, nothing of the server side). Nothing is invented here: only what was sent is
+counted.
 """
 
 from shmetrics.sources.oslo_metrics.listener import Listener

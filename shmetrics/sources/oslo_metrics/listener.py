@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The datagram socket of the stock protocol: its file, its owner, its batches."""
+"""The datagram socket of oslo.metrics's protocol: its file, its permissions, its batches."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from shmetrics.errors import ShmetricsError
 from shmetrics.unix_socket import Access, bind
 
 MAX_DATAGRAM_BYTES = 65536
-# Datagrams read at one wake-up. A flood is then a chain of short wake-ups, between which the
-# collector drains and answers.
+# Datagrams read per wake-up. A flood is then a series of short wake-ups, and the collector drains
+# and answers between them.
 BATCH = 64
 
 
 class Listener:
-    """A bound socket. Raises ShmetricsError, one line, if it cannot be had.
-
-    The file of a dead daemon is replaced; one that somebody listens on is left alone.
-    """
+    """A bound datagram socket."""
 
     def __init__(self, path: str, access: Access, take: Callable[[bytes, bool], None]) -> None:
+        """Bind the socket. The file of a daemon that has ended is replaced.
+
+        Args:
+            path: the path of the socket.
+            access: the permissions of its file.
+            take: called with each datagram, and whether it was cut short.
+
+        Raises:
+            ShmetricsError: a process listens there already, or the socket cannot be made.
+        """
         self._path = path
         self._take = take
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,21 +51,21 @@ class Listener:
             raise
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Reads from now on, whenever the loop has time."""
+        """Read datagrams in a loop from now on."""
         self._loop = loop
         loop.add_reader(self._socket, self.read_batch)
 
     def read_batch(self) -> None:
-        """Takes what is there, up to a batch."""
+        """Read the datagrams that are there, at most one batch."""
         for _ in range(BATCH):
             try:
                 datagram, _, flags, _ = self._socket.recvmsg(MAX_DATAGRAM_BYTES)
-            except OSError:  # BlockingIOError: that was all
+            except OSError:  # BlockingIOError: there are no more
                 return
             self._take(datagram, bool(flags & socket.MSG_TRUNC))
 
     def close(self) -> None:
-        """Takes what has been sent already, then removes the socket and its file."""
+        """Read a last batch of datagrams, and remove the socket and its file."""
         if self._loop is not None:
             self._loop.remove_reader(self._socket)
             self._loop = None
@@ -66,13 +73,13 @@ class Listener:
             if os.stat(self._path).st_ino == self._inode:
                 os.unlink(self._path)
         except OSError:
-            pass  # somebody else removed it
+            pass  # it has been removed already
         self.read_batch()
         self._socket.close()
 
 
 def _make_way(path: str) -> None:
-    """Removes a dead daemon's file."""
+    """Remove the socket file of a daemon that has ended. Raises ShmetricsError for other files."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:

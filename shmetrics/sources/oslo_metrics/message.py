@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One datagram of oslo.metrics's protocol: from bytes to what happened, or to why it is refused.
+"""The decoding of a datagram of oslo.metrics's protocol. An example:
 
 {"module": "oslo_messaging", "name": "rpc_client_processing_seconds",
  "action": {"action": "observe", "value": 0.02},
@@ -17,14 +17,13 @@ from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from shmetrics.sample_names import CALL_ENDS, CALL_EXCEPTIONS, CALL_SECONDS, CALL_STARTS, TOTAL
 
 MODULE = "oslo_messaging"
-FAMILIES = (RPC_CLIENT, RPC_SERVER)  # of which the protocol can tell anything
-MAX_SECONDS = 1e8  # three years: a call that says it took longer is mistaken
+MAX_SECONDS = 1e8  # three years: a longer duration is an error
 
 Verb = Literal["start", "end", "observe", "exception"]
 
 
 class Refused(Exception):
-    """A datagram that is not taken. reason: a label value; the message: one line for people."""
+    """A datagram is refused. Its reason is a label value, its message one line for people."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -32,7 +31,14 @@ class Refused(Exception):
 
 
 class Happening(NamedTuple):
-    """What a datagram says. family: prefix of a family of calls. seconds: of an observation."""
+    """The event in a datagram.
+
+    Attributes:
+        family: the prefix of a family of calls.
+        verb: the kind of event.
+        labels: the values by label name.
+        seconds: the observed duration, 0 for other events.
+    """
 
     family: str
     verb: Verb
@@ -67,7 +73,7 @@ _decoder = msgspec.json.Decoder(_Message)
 
 
 def decode(datagram: bytes) -> Happening:
-    """What the datagram says. Raises Refused, and nothing else."""
+    """Return the event in a datagram. Raises Refused, and no other exception."""
     try:
         message = _decoder.decode(datagram)
     except msgspec.ValidationError as error:
@@ -90,7 +96,7 @@ def decode(datagram: bytes) -> Happening:
 
 
 def label_text(value: str | float | None) -> str:
-    """A label's value: nothing for None, no `.0` at a whole number of seconds."""
+    """Return the value of a label as text: "" for None, and whole seconds without `.0`."""
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer() and abs(value) < MAX_SECONDS:
@@ -104,6 +110,6 @@ def _seconds(message: _Message, verb: Verb) -> float:
         if value is None or not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
             raise Refused("bad_value", f"{message.name}: {value!r} is no duration in seconds")
         return value
-    if value not in (None, 1):  # a counter goes up by one; the senders leave the value out
+    if value not in (None, 1):  # a counter goes up by one; senders leave the value out
         raise Refused("bad_value", f"{message.name}: {value!r} where a count of one is meant")
     return 0.0

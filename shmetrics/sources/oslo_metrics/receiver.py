@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folds datagrams into the families of calls. Whatever they hold, nothing is ever raised."""
+"""The receiver of datagrams, which adds them to the families of calls. It never raises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXCEPTION_LABEL = "exception"
 
 
 class CallFamily(Protocol):
-    """What is needed of a family of calls."""
+    """The methods of a family of calls that the receiver needs."""
 
     def start(self, values: tuple[str, ...], /) -> None: ...
     def end(self, values: tuple[str, ...], /) -> None: ...
@@ -26,20 +26,30 @@ class CallFamily(Protocol):
 
 
 class Receiver:
-    """The families by their prefix, with their label names, and a count of what became of each
-    datagram: "taken", or the reason why not."""
+    """Adds datagrams to the families of calls, and counts them by result."""
 
     def __init__(
         self,
         families: Mapping[str, tuple[CallFamily, tuple[str, ...]]],
         count: Callable[[str], None],
     ) -> None:
+        """Set where datagrams go.
+
+        Args:
+            families: the families by their prefix, each with the names of its labels.
+            count: called for each datagram with its result: "taken", or the reason of a refusal.
+        """
         self._families = families
         self._count = count
         self._rate_limited = RateLimitedLog(log)
 
     def take(self, datagram: bytes, cut_short: bool = False) -> None:
-        """Takes one datagram. cut_short: the socket could not deliver all of it."""
+        """Add one datagram. Never raises.
+
+        Args:
+            datagram: its bytes.
+            cut_short: the socket could not deliver all of it.
+        """
         try:
             if cut_short:
                 raise Refused("oversized", f"a datagram of more than {len(datagram)} bytes")
@@ -47,7 +57,7 @@ class Receiver:
             self._count(TAKEN)
         except Refused as refused:
             self._refuse(refused.reason, str(refused))
-        except Exception as error:  # the store is full, or we are wrong: the socket lives on
+        except Exception as error:  # the store is full, or our code is wrong: the socket stays
             self._refuse("failed", f"{type(error).__name__}: {error}")
 
     def _fold(self, happening: Happening) -> None:
