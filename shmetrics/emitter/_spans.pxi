@@ -17,7 +17,7 @@ cdef bint _put_pair(shm_info *info, object key, object value, int depth) except 
 
 
 cdef bint _put_members(shm_info *info, object members, bint is_map, int depth) except -1:
-    """Put a map or list, with as many members as fit. Return false if not even an empty one fits."""
+    """Put a map or list with as many members as fit. Return false if not even an empty one fits."""
     cdef unsigned char *before
     cdef uint16_t n = 0
     cdef bint has_room

@@ -16,7 +16,7 @@ P = ParamSpec("P")
 
 
 class Instrumentation(Protocol):
-    """What a hook has changed in its library."""
+    """The changes that a hook has made to its library."""
 
     def undo(self) -> None:
         """Put the library back as it was. Never raises."""

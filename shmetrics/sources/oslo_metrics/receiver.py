@@ -26,7 +26,7 @@ class CallFamily(Protocol):
 
 
 class Receiver:
-    """Adds datagrams to the families of calls, and counts them by result."""
+    """A receiver of datagrams. It adds them to the families of calls, and counts them by result."""
 
     def __init__(
         self,
