@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition, encode_definition
 from shmetrics.emitter.definition_budget import DefinitionBudget
-from shmetrics.emitter.label_rules import Ruled
+from shmetrics.emitter.label_rules import CurrentRules
 
 # More than any lane is meant for. A process that makes new names without end gets more families,
 # but only their instruments hold them.
@@ -32,12 +32,12 @@ class Family(Generic[Child]):
         definition: name, type and labels.
         ring: the family as the compiled binding has it.
         budget: the bound for definitions.
-        ruled: applies the label rules to values.
+        rules: applies the label rules to values.
         children: the children by label values, in the order of the labels.
         overflow: the child that counts events whose labels exceed the budget.
     """
 
-    __slots__ = ("_make", "budget", "children", "definition", "overflow", "ring", "ruled")
+    __slots__ = ("_make", "budget", "children", "definition", "overflow", "ring", "rules")
 
     def __init__(
         self, definition: Definition, make: Callable[[Family[Child], bytes | None], Child]
@@ -54,7 +54,7 @@ class Family(Generic[Child]):
             definition.type, array("d", definition.bounds), encode_definition(definition)
         )
         self.budget = DefinitionBudget()
-        self.ruled = Ruled(definition)
+        self.rules = CurrentRules(definition)
         self.children: dict[tuple[str, ...], Child] = {}
         self._make = make
         self.overflow = make(self, None)
@@ -65,7 +65,7 @@ class Family(Generic[Child]):
         The label rules change the values first. The result is the child of the changed values,
         made if there is none, or the overflow child if the budget is used up.
         """
-        values = self.ruled(values)
+        values = self.rules(values)
         child = self.children.get(values)
         if child is not None:
             return child

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from shmetrics.binding import layout
 from shmetrics.dictionary import Definition
-from shmetrics.label_rules.rule import Rule, Ruling, decode
+from shmetrics.label_rules.rule import FamilyRules, Rule, decode
 
 # Label sets per family whose results are remembered, if they are short: enough for a process that
 # talks to a few thousand servers.
@@ -39,30 +39,30 @@ def take(text: str) -> None:
         _text = text
 
 
-class Ruled:
+class CurrentRules:
     """A function that applies the current rules to the label values of one family."""
 
-    __slots__ = ("_definition", "_known", "_rules", "_ruling")
+    __slots__ = ("_definition", "_family_rules", "_known", "_rules")
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
         self._rules: tuple[Rule, ...] = ()
-        self._ruling = Ruling((), definition)
+        self._family_rules = FamilyRules((), definition)
         self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __call__(self, values: tuple[str, ...]) -> tuple[str, ...]:
         rules = _rules
         if rules is not self._rules and self._definition.type != layout.TYPE_GAUGE:
-            self._ruling = Ruling(rules, self._definition)
+            self._family_rules = FamilyRules(rules, self._definition)
             self._rules = rules
             self._known.clear()
-        if self._ruling.is_idle:
+        if self._family_rules.is_idle:
             return values
         found = self._known.get(values)
         return self._rule(values) if found is None else found
 
     def _rule(self, values: tuple[str, ...]) -> tuple[str, ...]:
-        found = self._ruling.values(values)
+        found = self._family_rules.values(values)
         if sum(map(len, values)) <= MAX_KNOWN_CHARS:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()

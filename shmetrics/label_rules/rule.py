@@ -86,7 +86,7 @@ class Rule(NamedTuple):
     change: Change
 
 
-class Ruling:
+class FamilyRules:
     """The rules for the labels of one family. Applying them never raises."""
 
     def __init__(self, rules: Iterable[Rule], definition: Definition) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_definition, encode_definition
-from shmetrics.label_rules.rule import Rule, Ruling
+from shmetrics.label_rules.rule import FamilyRules, Rule
 from shmetrics.rate_limited_log import shown
 from shmetrics.sample_names import CALL_EXCEPTIONS, sample_names
 from shmetrics.store import definitions, exponential
@@ -291,7 +291,7 @@ class Families:
         """Return a family object without rows, with the label rules that apply to it."""
         kind = _KINDS.get(definition.type, Family)
         family = kind(id, definition, self.store, self.limits, self._on_overflow, self._now, owner)
-        family.ruling = Ruling(self._label_rules, definition)
+        family.ruling = FamilyRules(self._label_rules, definition)
         return family
 
     def _restored(self, entry: Entry) -> Family:

@@ -76,7 +76,9 @@ print(len(jobs._family.children))
 def test_what_is_looked_up_is_bounded_in_number_and_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label_rules, "_rules", (Rule("jobs", "server", Hash(4)),))
     monkeypatch.setattr(label_rules, "MAX_KNOWN", 10)
-    ruled = label_rules.Ruled(Definition(layout.TYPE_COUNTER, "jobs", "", "", "", ("server",), ()))
+    ruled = label_rules.CurrentRules(
+        Definition(layout.TYPE_COUNTER, "jobs", "", "", "", ("server",), ())
+    )
     for n in range(35):
         for _ in range(2):
             assert ruled((f"compute-{n}",)) == (Hash(4)(f"compute-{n}"),)
@@ -88,7 +90,9 @@ def test_what_is_looked_up_is_bounded_in_number_and_length(monkeypatch: pytest.M
 
 
 def test_other_rules_are_applied_to_what_was_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    ruled = label_rules.Ruled(Definition(layout.TYPE_COUNTER, "jobs", "", "", "", ("server",), ()))
+    ruled = label_rules.CurrentRules(
+        Definition(layout.TYPE_COUNTER, "jobs", "", "", "", ("server",), ())
+    )
     for change, wanted in ((keep, "a"), (drop, ""), (Hash(1), "#0"), (keep, "a")):
         monkeypatch.setattr(label_rules, "_rules", (Rule("*", "server", change),))
         assert ruled(("a",)) == (wanted,)

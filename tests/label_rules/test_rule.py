@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules import rule
-from shmetrics.label_rules.rule import Hash, Rule, Ruling, drop, keep
-from shmetrics.sample_names import sample_names
+from shmetrics.label_rules.rule import FamilyRules, Hash, Rule, drop, keep
+from shmetrics.store.definitions import sample_names
 
 OVERFLOW = layout.OVERFLOW_VALUE
 LABELS = ("server", "topic", "method")
@@ -70,7 +70,7 @@ few = st.builds(
 def test_the_values_are_those_of_the_twin(
     rules: list[Rule], events: list[tuple[str, ...]], name: str
 ) -> None:
-    ruling = Ruling(rules, family(name, layout.TYPE_GAUGE))
+    ruling = FamilyRules(rules, family(name, layout.TYPE_GAUGE))
     for values in events:
         assert ruling.values(values) == ruled_by_hand(rules, values, name)
 
@@ -80,8 +80,8 @@ def test_what_both_sides_apply_is_as_if_one_had(
     rules: list[Rule], events: list[tuple[str, ...]]
 ) -> None:
     """The process, with what it is told, and then the collector, which sees UTF-8."""
-    collector = Ruling(rules, family("ab"))
-    process = Ruling(rule.decode(rule.encode(rules, 10_000)), family("ab"))
+    collector = FamilyRules(rules, family("ab"))
+    process = FamilyRules(rule.decode(rule.encode(rules, 10_000)), family("ab"))
     for values in events:
         sent = decode_strings(encode_strings(process.values(values)))
         raw = decode_strings(encode_strings(values))
@@ -93,7 +93,7 @@ def test_what_both_sides_apply_is_as_if_one_had(
 def test_no_total_changes_whatever_the_order(
     rules: list[Rule], events: list[tuple[str, ...]], order: random.Random
 ) -> None:
-    ruling = Ruling(rules, family("ab"))
+    ruling = FamilyRules(rules, family("ab"))
     ruled = Counter(map(ruling.values, events))
     assert ruled.total() == len(events)
     order.shuffle(events)
@@ -118,7 +118,7 @@ def test_only_its_own_names_are_left_alone_by_a_hash() -> None:
 
 @pytest.mark.parametrize("change", [drop, Hash(4), str.upper])
 def test_what_has_overflowed_is_never_ruled(change: rule.Change) -> None:
-    ruling = Ruling([Rule("*", "server", change), Rule("*", "exception", change)], family())
+    ruling = FamilyRules([Rule("*", "server", change), Rule("*", "exception", change)], family())
     assert ruling.values((OVERFLOW, OVERFLOW, "c")) == (OVERFLOW, OVERFLOW, "c")
     assert ruling.value("exception", OVERFLOW) == OVERFLOW
 
@@ -144,8 +144,8 @@ def test_the_first_rule_for_a_label_decides() -> None:
         Rule("*", "topic", Hash(1)),
         Rule("*", "topic", drop),
     ]
-    assert Ruling(rules, family("jobs")).values(("a", "b", "c")) == ("a", "#0", "c")
-    assert Ruling(rules, family("others")).values(("a", "b", "c")) == ("", "#0", "c")
+    assert FamilyRules(rules, family("jobs")).values(("a", "b", "c")) == ("a", "#0", "c")
+    assert FamilyRules(rules, family("others")).values(("a", "b", "c")) == ("", "#0", "c")
 
 
 @pytest.mark.parametrize(
@@ -166,12 +166,12 @@ def test_a_family_goes_by_every_name_that_it_is_shown_under(type: int, name: str
     definition = family("jobs", type)
     assert name == "jobs" or name in sample_names(definition) | {"jobs_processing_seconds"}
     rules = [Rule(name, "server", drop)]
-    assert Ruling(rules, definition).values(("a", "b", "c")) == ("", "b", "c")
-    assert Ruling(rules, family("job", type)).is_idle
+    assert FamilyRules(rules, definition).values(("a", "b", "c")) == ("", "b", "c")
+    assert FamilyRules(rules, family("job", type)).is_idle
 
 
 def test_the_label_of_exceptions_is_ruled_with_its_calls() -> None:
-    ruling = Ruling(
+    ruling = FamilyRules(
         [Rule("*_exception_total", "exception", Hash(1))], family(type=layout.TYPE_CALLS)
     )
     assert ruling.value("exception", "KeyError") == "#0"
@@ -180,7 +180,7 @@ def test_the_label_of_exceptions_is_ruled_with_its_calls() -> None:
 
 
 def test_the_collectors_own_label_behind_a_gauges_is_left_alone() -> None:
-    ruling = Ruling([Rule("*", "pid", drop)], family(labels=("server", "pid")))
+    ruling = FamilyRules([Rule("*", "pid", drop)], family(labels=("server", "pid")))
     assert ruling.values(("a",)) == ("a",)
 
 
@@ -198,7 +198,10 @@ def test_what_there_is_no_room_to_tell_is_left_to_the_collector(
 ) -> None:
     text = rule.encode(rules, max_bytes)
     assert len(text) <= max_bytes
-    process, collector = Ruling(rule.decode(text), family("ab")), Ruling(rules, family("ab"))
+    process, collector = (
+        FamilyRules(rule.decode(text), family("ab")),
+        FamilyRules(rules, family("ab")),
+    )
     for values in events:
         assert collector.values(process.values(values)) == collector.values(values)
 
