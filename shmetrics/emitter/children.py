@@ -69,8 +69,8 @@ class CallsChild(_ring.CallSeries):
     __slots__ = ()
 
 
-class Nothing:
-    """Stand in for a child whose labels were wrong: take everything, record nothing."""
+class NullChild:
+    """A child that records nothing, for labels that were wrong. It accepts every argument."""
 
     def inc(self, *_: object, **__: object) -> None:
         """Do nothing."""
@@ -87,4 +87,4 @@ class Nothing:
         return None
 
 
-NOTHING = Nothing()
+NULL_CHILD = NullChild()

@@ -17,7 +17,7 @@ from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import DEFAULT_BUCKETS, Definition
 from shmetrics.emitter.blocks import Block
 from shmetrics.emitter.children import (
-    NOTHING,
+    NULL_CHILD,
     CallsChild,
     CounterChild,
     Exceptions,
@@ -151,7 +151,7 @@ class Instrument(Generic[Child]):
     def wrong_labels(self, cause: int = layout.DROP_BAD_LABELS) -> Child:
         """Count a drop of this cause, and return a child that records nothing."""
         _ring.process_count_drop(cause)
-        return cast(Child, NOTHING)
+        return cast(Child, NULL_CHILD)
 
     def _only(self) -> Child:
         """Return the child of a family without labels; count a drop if the family has labels."""
