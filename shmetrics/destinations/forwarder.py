@@ -160,12 +160,12 @@ class Forwarder:
 
     def _deliver(self, spans: Sequence[Span]) -> None:
         """Send spans, again and again, until each of them has arrived or is lost."""
-        patience = _Patience(self._limits, spans)
+        schedule = _RetrySchedule(self._limits, spans)
         while spans:
             try:
                 outcome = self._sender.send(spans)
             except TryAgain as problem:
-                spans = self._left(problem, spans, patience)
+                spans = self._left(problem, spans, schedule)
             except Refused as problem:
                 self._warn(f"refused: {problem}")
                 self._count(len(spans), refused=len(spans))
@@ -185,10 +185,10 @@ class Forwarder:
                     self._warn(f"{outcome.failed} of {len(spans)} cannot be said: {outcome.why}")
                 self._count(n_done, refused=n_refused, failed=outcome.failed)
                 spans = outcome.left
-                patience = _Patience(self._limits, spans)
+                schedule = _RetrySchedule(self._limits, spans)
 
     def _left(
-        self, problem: TryAgain, spans: Sequence[Span], patience: _Patience
+        self, problem: TryAgain, spans: Sequence[Span], schedule: _RetrySchedule
     ) -> Sequence[Span]:
         """Pause, and return the spans to send next; none: the batch is done."""
         left = spans if problem.left is None else problem.left
@@ -196,9 +196,9 @@ class Forwarder:
         self._count(n_done, failed=problem.failed)
         self._warn(str(problem))
         if n_done:  # the destination is up
-            patience.begin(left)
-        seconds = min(max(patience.pause(), problem.after_seconds), LONGEST_PAUSE_SECONDS)
-        kept = patience.kept(left, time.monotonic() + seconds)
+            schedule.begin(left)
+        seconds = min(max(schedule.pause(), problem.after_seconds), LONGEST_PAUSE_SECONDS)
+        kept = schedule.kept(left, time.monotonic() + seconds)
         n_late = len(left) - len(kept)
         self._count(n_late, gave_up=n_late)
         if kept and not self._wait(seconds):
@@ -207,7 +207,7 @@ class Forwarder:
         if kept and problem.left is not None:
             # Newer spans are sent with these: whether they arrive tells whose fault it is.
             others = self._others(self._limits.batch_spans - len(kept))
-            patience.add(others)
+            schedule.add(others)
             kept += others
         return kept
 
@@ -243,7 +243,7 @@ class Forwarder:
         self._rate_limited.warning("", f"{self.name}: spans are not passed on: {said}")
 
 
-class _Patience:
+class _RetrySchedule:
     """The time until which each span of a batch is tried, and the pauses between tries."""
 
     def __init__(self, limits: Limits, spans: Sequence[StoredSpan]) -> None:
