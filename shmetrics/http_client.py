@@ -28,7 +28,7 @@ MOST_HEAD_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 
 
-class TooMuch(OSError):
+class AnswerTooLong(OSError):
     """An answer is longer than allowed."""
 
 
@@ -104,7 +104,7 @@ def exchange(
         http.client.HTTPException: the answer is not HTTP.
         ValueError: the request cannot be sent, because of its path or headers.
     """
-    sock = connected(peer, clock)
+    sock = connect(peer, clock)
     try:
         connection = _Connection(peer, _Stream(sock, clock, MOST_HEAD_BYTES + most_bytes))
         connection.request(method, path, body, {**headers, "Connection": "close"})
@@ -123,7 +123,7 @@ def exchange(
         sock.close()
 
 
-def connected(peer: Peer, clock: Clock) -> socket.socket:
+def connect(peer: Peer, clock: Clock) -> socket.socket:
     """Connect to a server, with TLS if the peer wants it. Raises OSError."""
     addresses = lookups.addresses(peer.host, peer.port, clock.left())
     problem: OSError = OSError(f"{peer.host}: no address")
@@ -182,7 +182,7 @@ class _Stream(io.RawIOBase):
 
     def readinto(self, into: Any) -> int:
         if self._left_bytes <= 0:
-            raise TooMuch("the answer has no end")
+            raise AnswerTooLong("the answer has no end")
         self._sock.settimeout(self._clock.left())
         n = self._sock.recv_into(memoryview(into)[: self._left_bytes])
         self._left_bytes -= n

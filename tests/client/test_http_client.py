@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from shmetrics import http_client as module
-from shmetrics.http_client import Answer, Clock, Lookups, Peer, TooMuch, exchange
+from shmetrics.http_client import Answer, AnswerTooLong, Clock, Lookups, Peer, exchange
 from tests.servers.misbehaving import ANSWER, Conversation, Dripping, Misbehaving
 
 SOON, LATER = 0.3, 60.0
@@ -256,7 +256,7 @@ def test_who_says_continue_for_ever_is_left(serve: Callable[..., Misbehaving], s
         client.flood(said)
         client.say(ANSWER)
 
-    with pytest.raises(TooMuch, match="no end"):
+    with pytest.raises(AnswerTooLong, match="no end"):
         ask(serve(does).port)
 
 
@@ -274,7 +274,7 @@ def test_headers_without_end_are_left(serve: Callable[..., Misbehaving], said: b
         client.flood(said)
         client.say(b"\r\n\r\n")
 
-    with pytest.raises((TooMuch, http.client.HTTPException)):
+    with pytest.raises((AnswerTooLong, http.client.HTTPException)):
         ask(serve(does).port)
 
 
