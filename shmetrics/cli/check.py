@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     found += findings.destinations(wanted)
     if not files or options.runtime_dir or os.path.exists(directory):
         found += findings.directory(directory)
-        found += findings.room(directory, wanted.lane.total_bytes)
+        found += findings.lane_memory(directory, wanted.lane.total_bytes)
     if os.path.exists(os.path.join(directory, collector_client.INFO_NAME)) or not files:
         found += findings.collector(directory, options.http_config)
     else:  # a configuration for a collector that has not started yet

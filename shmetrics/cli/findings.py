@@ -98,7 +98,7 @@ def filesystem(path: str, mounts: str = "/proc/self/mounts") -> str:
     return kind
 
 
-def room(path: str, lane_bytes: int) -> Iterator[Finding]:
+def lane_memory(path: str, lane_bytes: int) -> Iterator[Finding]:
     """Check whether there is memory for more lanes, of *lane_bytes* each."""
     try:
         status = os.statvfs(path)

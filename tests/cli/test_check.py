@@ -152,10 +152,10 @@ def test_the_innermost_mount_counts(tmp_path: Path) -> None:
 
 
 def test_room_for_lanes(tmp_path: Path) -> None:
-    (enough,) = findings.room(str(tmp_path), 4096)
+    (enough,) = findings.lane_memory(str(tmp_path), 4096)
     assert enough.good
     assert enough.text.endswith("more processes, 4 KiB each")
-    (scarce,) = findings.room(str(tmp_path), 1 << 50)
+    (scarce,) = findings.lane_memory(str(tmp_path), 1 << 50)
     assert scarce.text.startswith(f"{tmp_path}: room for 0 more processes")
     assert scarce.text.endswith("; free some, or lower lane.records")
 
