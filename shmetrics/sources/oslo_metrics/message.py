@@ -30,7 +30,7 @@ class Refused(Exception):
         self.reason = reason
 
 
-class Happening(NamedTuple):
+class CallEvent(NamedTuple):
     """The event in a datagram.
 
     Attributes:
@@ -72,7 +72,7 @@ _METRICS = {
 _decoder = msgspec.json.Decoder(_Message)
 
 
-def decode(datagram: bytes) -> Happening:
+def decode(datagram: bytes) -> CallEvent:
     """Return the event in a datagram. Raises Refused, and no other exception."""
     try:
         message = _decoder.decode(datagram)
@@ -92,7 +92,7 @@ def decode(datagram: bytes) -> Happening:
             "bad_action", f"{message.name} takes {action!r}, not {message.action.action!r}"
         )
     labels = {name: label_text(value) for name, value in message.labels.items()}
-    return Happening(family, verb, labels, _seconds(message, verb))
+    return CallEvent(family, verb, labels, _seconds(message, verb))
 
 
 def label_text(value: str | float | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from shmetrics.rate_limited_log import RateLimitedLog
-from shmetrics.sources.oslo_metrics.message import Happening, Refused, decode
+from shmetrics.sources.oslo_metrics.message import CallEvent, Refused, decode
 
 log = logging.getLogger(__name__)
 
@@ -60,20 +60,20 @@ class Receiver:
         except Exception as error:  # the store is full, or our code is wrong: the socket stays
             self._refuse("failed", f"{type(error).__name__}: {error}")
 
-    def _fold(self, happening: Happening) -> None:
-        family, names = self._families[happening.family]
-        given = happening.labels
-        exception = given.pop(EXCEPTION_LABEL, "") if happening.verb == "exception" else ""
+    def _fold(self, event: CallEvent) -> None:
+        family, names = self._families[event.family]
+        given = event.labels
+        exception = given.pop(EXCEPTION_LABEL, "") if event.verb == "exception" else ""
         unknown = given.keys() - set(names)
         if unknown:
-            raise Refused("bad_labels", f"{happening.family} has no label {min(unknown)!r}")
+            raise Refused("bad_labels", f"{event.family} has no label {min(unknown)!r}")
         values = tuple(given.get(name, "") for name in names)
-        if happening.verb == "start":
+        if event.verb == "start":
             family.start(values)
-        elif happening.verb == "end":
+        elif event.verb == "end":
             family.end(values)
-        elif happening.verb == "observe":
-            family.observe(values, happening.seconds)
+        elif event.verb == "observe":
+            family.observe(values, event.seconds)
         else:
             family.exception(values, exception)
 

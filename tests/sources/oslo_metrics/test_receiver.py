@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from shmetrics.sources.oslo_metrics import Receiver
-from shmetrics.sources.oslo_metrics.message import Happening, Refused, decode
+from shmetrics.sources.oslo_metrics.message import CallEvent, Refused, decode
 
 CLIENT = RPC_CLIENT.name
 SERVER = RPC_SERVER.name
@@ -151,10 +151,10 @@ NAMES = st.sampled_from(
 def test_any_bytes_are_understood_or_refused(raw: bytes) -> None:
     """Garbage is decoded or refused, never anything else."""
     try:
-        happening = decode(raw)
+        event = decode(raw)
     except Refused:
         return
-    assert isinstance(happening, Happening)
+    assert isinstance(event, CallEvent)
 
 
 @given(
@@ -170,8 +170,8 @@ def test_any_message_is_understood_or_refused(**message: Any) -> None:
     except UnicodeEncodeError:
         return
     try:
-        happening = decode(raw)
+        event = decode(raw)
     except Refused:
         return
-    assert 0 <= happening.seconds < 2**63 / 1e9
-    assert all(isinstance(value, str) for value in happening.labels.values())
+    assert 0 <= event.seconds < 2**63 / 1e9
+    assert all(isinstance(value, str) for value in event.labels.values())
