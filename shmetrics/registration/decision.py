@@ -31,5 +31,5 @@ class Refused(NamedTuple):
     text: str
 
 
-Admit = Callable[[Peer], Refused | None]
-Grant = Callable[[Peer, Hello], Granted | Refused]
+AdmitFunction = Callable[[Peer], Refused | None]
+GrantFunction = Callable[[Peer, Hello], Granted | Refused]

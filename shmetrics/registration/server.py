@@ -20,7 +20,7 @@ from shmetrics import layout
 from shmetrics.errors import ShmetricsError
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.registration import protocol
-from shmetrics.registration.decision import Admit, Grant, Granted, Refused
+from shmetrics.registration.decision import AdmitFunction, Granted, GrantFunction, Refused
 from shmetrics.registration.peer import Peer, peer_of
 from shmetrics.registration.pending_connections import PendingConnections
 from shmetrics.registration.protocol import Answer, Connection, Event, Hello, Result, State
@@ -53,8 +53,8 @@ class Server:
         self,
         path: Path,
         access: Access,
-        admit: Admit,
-        grant: Grant,
+        admit: AdmitFunction,
+        grant: GrantFunction,
         on_gone: Callable[[int], None],
         on_result: Callable[[str], None],
         text: str = "",
@@ -180,12 +180,12 @@ class Server:
         self._forget(client)
 
     def _forget(self, client: _Client) -> None:
-        self._heard(client)
+        self._stop_waiting(client)
         asyncio.get_running_loop().remove_reader(client.socket)
         client.socket.close()
         self._clients.discard(client)
 
-    def _heard(self, client: _Client) -> None:
+    def _stop_waiting(self, client: _Client) -> None:
         self.pending.discard(client)
         if client.timeout is not None:
             client.timeout.cancel()
@@ -205,7 +205,7 @@ class Server:
         elif flags & socket.MSG_TRUNC:
             self._malformed(client, f"message over {protocol.MESSAGE_MAX_BYTES} bytes")
         else:
-            self._said(client, message)
+            self._take_hello(client, message)
 
     def _ended(self, client: _Client) -> None:
         client.connection.advance(Event.END)
@@ -217,14 +217,14 @@ class Server:
             self._send(client, _refusal(refused), [])
         self._drop(client, "malformed", why)
 
-    def _said(self, client: _Client, message: bytes) -> None:
+    def _take_hello(self, client: _Client, message: bytes) -> None:
         try:
             hello = protocol.decode_hello(message)
             client.connection.advance(Event.HELLO)
         except protocol.ProtocolError as error:
             self._malformed(client, str(error))
             return
-        self._heard(client)
+        self._stop_waiting(client)
         found = self._decide(client.peer, hello)
         if isinstance(found, Refused):
             self._refuse(client, hello, found)
