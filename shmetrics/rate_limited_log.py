@@ -26,7 +26,7 @@ class RateLimitedLog:
     ) -> None:
         self._log = log
         self._monotonic = monotonic
-        self._said: dict[int | None, _Kinds] = {}  # by culprit
+        self._by_culprit: dict[int | None, _Kinds] = {}  # by culprit
 
     def warning(
         self, kind: Hashable, text: str, culprit: Hashable = None, exc_info: bool = False
@@ -48,11 +48,13 @@ class RateLimitedLog:
             self._log.warning("%s%s", shown(text), count, exc_info=exc_info)
 
     def _kinds_of(self, culprit: int, now: float) -> _Kinds:
-        if culprit not in self._said and len(self._said) >= MAX_CULPRITS:
-            self._said = {who: said for who, said in self._said.items() if said.remembers(now)}
-            if len(self._said) >= MAX_CULPRITS:
-                return self._said.setdefault(None, _Kinds())
-        return self._said.setdefault(culprit, _Kinds())
+        if culprit not in self._by_culprit and len(self._by_culprit) >= MAX_CULPRITS:
+            self._by_culprit = {
+                who: said for who, said in self._by_culprit.items() if said.remembers(now)
+            }
+            if len(self._by_culprit) >= MAX_CULPRITS:
+                return self._by_culprit.setdefault(None, _Kinds())
+        return self._by_culprit.setdefault(culprit, _Kinds())
 
 
 class _Kinds:

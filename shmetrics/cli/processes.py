@@ -45,7 +45,7 @@ class Processes:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_SECONDS
-        while READY not in self._said(name):
+        while READY not in self._log_text(name):
             self.check()
             if time.monotonic() > deadline:
                 raise ShmetricsError(
@@ -73,10 +73,10 @@ class Processes:
     def _path(self, name: str) -> str:
         return os.path.join(self._directory, f"{name}.log")
 
-    def _said(self, name: str) -> str:
+    def _log_text(self, name: str) -> str:
         with open(self._path(name), encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def _last_line(self, name: str) -> str:
-        line = self._said(name).strip().rpartition("\n")[2] or "it said nothing"
+        line = self._log_text(name).strip().rpartition("\n")[2] or "it said nothing"
         return line.removeprefix("shmetrics: ")

@@ -47,11 +47,11 @@ def _tables(sections: Sequence[Section], kind: type[Section], name: str) -> list
     mark = "" if sections else "# "
     for section in sections or [_EXAMPLES[kind]]:
         lines += ["", f"{mark}[[{name}]]"]
-        lines += [f"{mark}{option} = {_toml(value)}" for option, value in _said(section)]
+        lines += [f"{mark}{option} = {_toml(value)}" for option, value in _changed(section)]
     return [*lines, ""]
 
 
-def _said(section: Section) -> Iterator[tuple[str, Any]]:
+def _changed(section: Section) -> Iterator[tuple[str, Any]]:
     """Yield the names and values of the options that differ from their defaults."""
     for field in msgspec.structs.fields(section):
         value = getattr(section, field.name)
@@ -67,7 +67,7 @@ def _toml(value: Any, octal: bool = False) -> str:
     if octal:
         return f"0o{value:o}"
     if isinstance(value, Section):
-        value = dict(_said(value))
+        value = dict(_changed(value))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):

@@ -128,7 +128,7 @@ class Backend:
             try:
                 self._tell(span)
             except Exception as error:
-                why = _said(error)
+                why = _described(error)
                 if self._is_to_blame(span, error):
                     failed += 1
                 else:
@@ -158,7 +158,7 @@ class Backend:
             if self._driver is None:
                 self._driver = self._calls.call(self._opened)
         except Exception as error:
-            raise ConnectionError(_said(error)) from None  # never the fault of the span
+            raise ConnectionError(_described(error)) from None  # never the fault of the span
         driver = self._driver
         try:
             self._calls.call(lambda: _notify(driver, span))
@@ -268,5 +268,5 @@ def _raised() -> Iterator[None]:
         raise found[0]
 
 
-def _said(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

@@ -117,7 +117,7 @@ class _Instrumentation:
             return
         name = event.command_name
         labels = (name if name in COMMANDS else "other", event.database_name)
-        operation = Operation(self._operations, labels, self._said, event)
+        operation = Operation(self._operations, labels, self._info, event)
         with self._lock:
             self._open[event.request_id] = operation
             oldest = next(iter(self._open)) if len(self._open) > MOST_OPEN else None
@@ -141,7 +141,7 @@ class _Instrumentation:
         if operation is not None:
             operation.end(error, info)
 
-    def _said(self, event: Any) -> dict[str, Any]:
+    def _info(self, event: Any) -> dict[str, Any]:
         command, name = event.command, event.command_name
         said = {"command": name if name in COMMANDS else "other", "database": event.database_name}
         of = "collection" if name == "getMore" else name

@@ -102,7 +102,7 @@ class _Instrumentation:
         name = args[0]
         command = name if type(name) is str and name in COMMANDS else command_of(name)
         quotes = command not in CREDENTIALS
-        return Operation(self._operations, (command,), self._said, command, args, quotes=quotes)
+        return Operation(self._operations, (command,), self._info, command, args, quotes=quotes)
 
     def _pipeline(self, pipeline: Any, args: tuple[Any, ...]) -> Operation | None:
         queued = _found(pipeline, *_QUEUES) or ()
@@ -111,19 +111,19 @@ class _Instrumentation:
         quotes = self._arguments and all(
             command_of(sent[0]) not in CREDENTIALS for sent in _sent(queued)
         )
-        return Operation(self._operations, (PIPELINE,), self._said_by, queued, quotes=quotes)
+        return Operation(self._operations, (PIPELINE,), self._pipeline_info, queued, quotes=quotes)
 
     # ---- what spans say ---------------------------------------------------------------------
 
-    def _said(self, command: str, args: tuple[object, ...]) -> dict[str, Any]:
+    def _info(self, command: str, args: tuple[object, ...]) -> dict[str, Any]:
         said: dict[str, Any] = {"command": command}
         if self._arguments and command not in CREDENTIALS:
             said["arguments"] = [_text(argument) for argument in args[1 : MOST_NAMED + 1]]
         return {"redis": said}
 
-    def _said_by(self, queued: Sequence[Any]) -> dict[str, Any]:
+    def _pipeline_info(self, queued: Sequence[Any]) -> dict[str, Any]:
         commands: list[Any] = [
-            self._said(command_of(args[0]), args)["redis"] for args in _sent(queued[:MOST_NAMED])
+            self._info(command_of(args[0]), args)["redis"] for args in _sent(queued[:MOST_NAMED])
         ]
         if not self._arguments:
             commands = [said["command"] for said in commands]

@@ -78,7 +78,7 @@ class Tracing:
             except BaseException as error:
                 name = name_of_raised(error)
                 end(opened, name)
-                span.fail(name, _said(error))
+                span.fail(name, _message_of(error))
                 raise
             end(opened)
             span.stop()
@@ -200,7 +200,7 @@ def _with_trace(message: Any) -> Any:
         return message
 
 
-def _said(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     """Return the message of an error, without the traceback that remote errors contain."""
     try:
         value = getattr(error, "value", None)  # of a RemoteError
