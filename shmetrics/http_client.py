@@ -270,7 +270,7 @@ class _Lookup:
         except OSError as error:
             self.problem = error
         except UnicodeError:
-            self.problem = OSError(f"{self._where[0]!r} is no name of a host")
+            self.problem = OSError(f"{self._where[0]!r} is not the name of a host")
         finally:
             self._ended()
             self.has_ended.set()

@@ -39,7 +39,7 @@ def writable_by_others(path: str) -> str:
     """Return why others can write to a directory; "" if they cannot. Raises OSError."""
     status = os.stat(path)
     if not stat.S_ISDIR(status.st_mode):
-        return "this is no directory"
+        return "this is not a directory"
     if status.st_mode & _OTHERS_WRITE:
         return f"others may replace what is in it; chmod go-w {path}"
     return ""

@@ -56,5 +56,5 @@ def give_to_group(path: str, group: int) -> None:
         os.chown(path, -1, group, follow_symlinks=False)
     except PermissionError as error:
         raise PermissionError(
-            error.errno, f"uid {os.geteuid()} is no member of group {group}", path
+            error.errno, f"uid {os.geteuid()} is not a member of group {group}", path
         ) from None

@@ -50,7 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds to wait")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds to wait")
     return seconds
 
 

@@ -42,7 +42,7 @@ _MORE_ROOM = "raise lane.dictionary_bytes and lane.spill_bytes, or use fewer lab
 _MENDS = {
     "lane_full": _MORE_ROOM,
     "oversized": "shorten the metric's help, labels or buckets",
-    "bad_value": "the service records a value that is no number, or a negative count",
+    "bad_value": "the service records a value that is not a number, or a negative count",
     "bad_labels": "the service calls labels() with names that the metric does not have",
     "foreign_call": "the service ends a call in another process than began it",
     "untracked_call": "raise lane.open_calls; these calls were counted, but not listed while open",

@@ -52,7 +52,7 @@ class Opener:
         """
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname:
-            raise ValueError(f"{url!r} is no URL of a collector")
+            raise ValueError(f"{url!r} is not the URL of a collector")
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         peer = self._peer(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme)
         return exchange(peer, "GET", path, self._headers, clock, most_bytes=most_bytes)

@@ -81,7 +81,7 @@ class Forward(Section, frozen=True, kw_only=True):
         for name, value in self.headers.items():
             # Names that are valid for HTTP headers and for gRPC metadata.
             if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"headers: {name!r} is no name of a header")
+                raise ValueError(f"headers: {name!r} is not the name of a header")
             if not value.isascii() or not value.isprintable():
                 raise ValueError(f"headers.{name}: a value is printable ASCII")
         is_otlp = found.is_http or found.is_grpc

@@ -27,7 +27,7 @@ class BasicAuth(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.password and self.password_file:
-            raise ValueError("password: there is password_file too; keep one of them")
+            raise ValueError("password: password_file is given too; keep one of them")
 
 
 class TLSClient(Section, frozen=True, kw_only=True):

@@ -475,5 +475,5 @@ def _gid(option: str, group: int | str) -> int:
 
 def _checked(option: str, number: int, what: str) -> int:
     if not 0 <= number < 2**32 - 1:
-        raise ValueError(f"{option}: {number} is no {what}'s number")
+        raise ValueError(f"{option}: {number} is not the number of a {what}")
     return number

@@ -46,7 +46,7 @@ def explain(
     parts = [part for part in path.split(".") if part]
     missing = _MISSING.match(what)
     if missing:
-        return _join(parts, missing[1]), "this has to be said"
+        return _join(parts, missing[1]), "this option is required"
     unknown = _UNKNOWN.match(what)
     if unknown:
         return _join(parts, unknown[1]), f"no such option; {_known(parts, unknown[1], schema)}"

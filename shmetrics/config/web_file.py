@@ -60,7 +60,7 @@ class TLS(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("cert", "key", "client_ca"):
             if getattr(self, name) and getattr(self, f"{name}_file"):
-                raise ValueError(f"{name}: there is {name}_file too; keep one of them")
+                raise ValueError(f"{name}: {name}_file is given too; keep one of them")
 
 
 class HTTP(Section, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ class RateLimit(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.interval_seconds and self.burst < 1:
-            raise ValueError(f"burst: {self.burst} lets nobody in; name 1 or more")
+            raise ValueError(f"burst: {self.burst} lets no request in; use 1 or more")
 
     @property
     def interval_seconds(self) -> float:

@@ -69,7 +69,7 @@ def _parse(text: bytes, path: str) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{path}: this is nested too deeply") from None
     if raw is None:
-        raise ConfigError(f"{path}: this says nothing; write {{}} if that is meant")
+        raise ConfigError(f"{path}: this file is empty; write {{}} if that is intended")
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
         raise ConfigError(f"{path}: these are not keys with values")
     return raw

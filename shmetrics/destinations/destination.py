@@ -63,8 +63,8 @@ def parse(text: str) -> Destination:
     scheme, slashes, rest = text.partition("://")
     if not slashes or not scheme or not scheme.replace("+", "").isalnum():
         raise ValueError(
-            f"{text!r} is no destination; otlp+http://host:4318/v1/traces, otlp+grpc://host:4317 "
-            "and connection strings of OSProfiler are"
+            f"{text!r} is not a destination; otlp+http://host:4318/v1/traces, "
+            "otlp+grpc://host:4317 and connection strings of OSProfiler are"
         )
     if scheme == "shm":
         raise ValueError(f"{text!r} is where the spans come from")
@@ -83,11 +83,11 @@ def receiver(destination: Destination) -> Receiver:
     try:
         port = parts.port or port
     except ValueError:
-        raise ValueError(f"{destination.name!r} has a port that is none") from None
+        raise ValueError(f"{destination.name!r} has a wrong port") from None
     if not parts.hostname:
         raise ValueError(f"{destination.name!r} names no host")
     if destination.is_grpc and parts.path not in ("", "/"):
-        raise ValueError(f"{destination.name!r} has a path; over gRPC there is none")
+        raise ValueError(f"{destination.name!r} has a path; OTLP over gRPC has none")
     path = urlunsplit(("", "", parts.path, parts.query, "")) or HTTP_PATH
     credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     return Receiver(

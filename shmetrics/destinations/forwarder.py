@@ -182,7 +182,7 @@ class Forwarder:
                 if n_refused:
                     self._warn(f"{n_refused} of {len(spans)} spans were refused")
                 if outcome.failed:
-                    self._warn(f"{outcome.failed} of {len(spans)} cannot be said: {outcome.why}")
+                    self._warn(f"{outcome.failed} of {len(spans)} cannot be sent: {outcome.why}")
                 self._count(n_done, refused=n_refused, failed=outcome.failed)
                 spans = outcome.left
                 schedule = _RetrySchedule(self._limits, spans)

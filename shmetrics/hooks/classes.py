@@ -122,7 +122,7 @@ def trace(class_: Any, arguments: bool) -> Callable[[], None]:
         TypeError: *class_* is not a class.
     """
     if not inspect.isclass(class_):
-        raise TypeError(f"{class_!r} is no class")
+        raise TypeError(f"{class_!r} is not a class")
     patches = [
         Patch(class_, name, _around(class_.__name__, arguments))
         for name, _ in inspect.getmembers(class_, inspect.isfunction)

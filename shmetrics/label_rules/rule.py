@@ -187,7 +187,7 @@ def _decode(line: str) -> Rule:
     elif len(fields) == 3 and word == "hash":
         change = _hash(fields[2])
     if change is None or not is_label(fields[0]) or not is_family(fields[1]):
-        raise ValueError(f"{line[:80]!r} is no rule")
+        raise ValueError(f"{line[:80]!r} is not a rule")
     return Rule(fields[1], fields[0], change)
 
 

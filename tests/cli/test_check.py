@@ -101,7 +101,7 @@ def test_a_file_instead_of_a_directory(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("")
     assert wrong(findings.directory(str(path))) == [
-        f"{path}: this is no directory; use a directory of one's own"
+        f"{path}: this is not a directory; use a directory of one's own"
     ]
 
 

@@ -170,5 +170,5 @@ def test_a_stock_socket_that_somebody_listens_on(command: Any, runtime_dir: Path
             "--oslo-metrics-socket", path,
         )  # fmt: skip
     assert outcome == (
-        1, "", f"shmetrics: {path}: somebody listens there; stop that daemon, or take another\n"
+        1, "", f"shmetrics: {path}: another process listens there; stop it, or use another path\n"
     )  # fmt: skip

@@ -43,7 +43,7 @@ def test_its_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["lanes", "--nix"], "shmetrics: unrecognized arguments: --nix; see shmetrics --help\n"),
         (["top", "--interval", "0"], "shmetrics top: argument --interval: 0 is not between "),
         (["top", "--interval", "x"], "shmetrics top: argument --interval: "),
-        (["demo", "--seconds", "-1"], "shmetrics demo: argument --seconds: -1 is no number "),
+        (["demo", "--seconds", "-1"], "shmetrics demo: argument --seconds: -1 is not a number "),
         (["collector", "--listen", "x"], "shmetrics: --listen: 'x' is not HOST:PORT "),
     ],
 )

@@ -258,7 +258,7 @@ def test_a_group_that_one_is_not_in_cannot_have_a_socket(node: Node) -> None:
     )
     status, _, line = said.strip().partition(" ")
     assert status == "1"
-    assert f"register.sock: no socket can be made there (uid {NOBODY} is no member of" in line
+    assert f"register.sock: no socket can be made there (uid {NOBODY} is not a member of" in line
     assert not (node.runtime_dir / "run" / "register.sock").exists()
 
 

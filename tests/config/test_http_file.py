@@ -42,7 +42,7 @@ def test_no_file_is_no_credentials() -> None:
          "tls_config.insecure_skip_verify: no such option; there are ca_file, cert_file, key_file, "
          "server_name"),
         ("basic_auth: {username: a, password: b, password_file: c}",
-         "basic_auth.password: there is password_file too; keep one of them"),
+         "basic_auth.password: password_file is given too; keep one of them"),
         ("basic_auth: {username: a, password_file: none}",
          "basic_auth.password_file: {folder}/none: No such file or directory"),
         ("tls_config: {cert_file: client.crt}",

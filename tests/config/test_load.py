@@ -136,19 +136,20 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
          "registration.allow_uids[0]: 1.5 is not a number or a name"),
         ("[registration]\nallow_uids = ['no-such-user']",
          "registration.allow_uids: there is no user 'no-such-user' on this node"),
-        ("[registration]\nallow_uids = [-1]", "registration.allow_uids: -1 is no user's number"),
+        ("[registration]\nallow_uids = [-1]",
+         "registration.allow_uids: -1 is not the number of a user"),
         ("[registration]\nallow_gids = 'root'", "registration.allow_gids: 'root' is not a list"),
         ("[registration]\nallow_gids = ['no-such-group']",
          "registration.allow_gids: there is no group 'no-such-group' on this node"),
         ("[registration]\nallow_gids = [4294967295]",
-         "registration.allow_gids: 4294967295 is no group's number"),
+         "registration.allow_gids: 4294967295 is not the number of a group"),
         ("[registration]\nmax_per_second = 0",
          "registration.max_per_second: 0 is not a number from 0.1 to 10_000"),
         ("[store]\nmax_bytes = 1",
          "store.max_bytes: 1 is not a whole number from 1_048_576 to 1_099_511_627_776"),
         ("labels = 1", "labels: 1 is not a list"),
-        ("[[traces.forward]]", "traces.forward[0].to: this has to be said"),
-        ("[[traces.forward]]\nto = 'h:1'", "traces.forward[0].to: 'h:1' is no destination; "
+        ("[[traces.forward]]", "traces.forward[0].to: this option is required"),
+        ("[[traces.forward]]\nto = 'h:1'", "traces.forward[0].to: 'h:1' is not a destination; "
          "otlp+http://host:4318/v1/traces, otlp+grpc://host:4317 and connection strings of "
          "OSProfiler are"),
         ("[[traces.forward]]\nto = 'otlp://h'\nbatch = 1", "traces.forward[0].batch: no such "
@@ -156,7 +157,7 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
         ("[[traces.forward]]\nto = 'otlp://h'\nbatch_spans = 0", "traces.forward[0].batch_spans: "
          "0 is not a whole number from 1 to 100_000"),
         ("[[traces.forward]]\nto = 'otlp://h'\nheaders = {'a b' = ''}", "traces.forward[0].headers:"
-         " 'a b' is no name of a header"),
+         " 'a b' is not the name of a header"),
         ("[[traces.forward]]\nto = 'otlp://h'\nheaders = {a = \"b\\n\"}", "traces.forward[0]."
          "headers.a: a value is printable ASCII"),
         ("[[traces.forward]]\nto = 'redis://h'\nca_file = 'x'", "traces.forward[0].ca_file: is for "
@@ -169,7 +170,7 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
         ("[[labels]]\nlabel = 'a'\ndrop = true\n" * 101,
          "labels: [{'label': 'a', 'drop': True}, {'label': 'a', 'drop': Tru... is not a list of at "
          "most 100"),
-        ("[[labels]]\nhash = 3", "labels[0].label: this has to be said"),
+        ("[[labels]]\nhash = 3", "labels[0].label: this option is required"),
         ("[[labels]]\nlabel = 'a'\ndrops = true", "labels[0].drops: no such option; did you mean "
          "drop?"),
         ("[[labels]]\nlabel = '1'\ndrop = true", "labels[0].label: '1' is not a label name; "
@@ -193,7 +194,7 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
          "labels[0].rewrite[0].replace: there is no group '1b' in `match`; ${1} is the first "
          "group"),
         ("[[labels]]\nlabel = 'a'\nrewrite = [{ match = 'a' }]",
-         "labels[0].rewrite[0].replace: this has to be said"),
+         "labels[0].rewrite[0].replace: this option is required"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:

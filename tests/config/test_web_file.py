@@ -84,9 +84,9 @@ def test_an_empty_mapping_lets_everybody_in(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "this says nothing; write {} if that is meant"),
-        ("# basic_auth_users:\n", "this says nothing; write {} if that is meant"),
-        ("---\n...\n", "this says nothing; write {} if that is meant"),
+        ("", "this file is empty; write {} if that is intended"),
+        ("# basic_auth_users:\n", "this file is empty; write {} if that is intended"),
+        ("---\n...\n", "this file is empty; write {} if that is intended"),
         ("x: &x [*x]", "line 1: this is not YAML: what stands here is used twice; write it out"),
         ("x: &x {<<: *x}",
          "line 1: this is not YAML: what stands here is used twice; write it out"),
@@ -117,7 +117,7 @@ def test_an_empty_mapping_lets_everybody_in(tmp_path: Path, text: str) -> None:
         ("rate_limit: {burst: 1}\nrate_limit: {burst: 2}",
          "line 2: this is not YAML: rate_limit is there twice"),
         ("tls_server_config: {cert: a, cert_file: b}",
-         "tls_server_config.cert: there is cert_file too; keep one of them"),
+         "tls_server_config.cert: cert_file is given too; keep one of them"),
         ("tls_server_config: {key: [secret]}",
          "tls_server_config.key: this has to be a string"),
         ("tls_server_config: {prefer_server_cipher_suites: 'yes'}",
@@ -130,7 +130,7 @@ def test_an_empty_mapping_lets_everybody_in(tmp_path: Path, text: str) -> None:
         ('http_server_config: {headers: {X-XSS-Protection: "a\\r\\nb: c"}}',
          "http_server_config.headers.X-XSS-Protection: 'a\\r\\nb: c' is not plain text on one "
          "line"),
-        ("rate_limit: {interval: 1s}", "rate_limit.burst: 0 lets nobody in; name 1 or more"),
+        ("rate_limit: {interval: 1s}", "rate_limit.burst: 0 lets no request in; use 1 or more"),
         ("rate_limit: {interval: soon, burst: 1}",
          "rate_limit.interval: 'soon' is not a duration, such as 1s or 500ms"),
         ("a: [", "line 1: this is not YAML: expected the node content, but found '<stream end>'"),

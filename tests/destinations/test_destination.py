@@ -27,12 +27,12 @@ def test_receivers(text: str, found: Receiver) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("h:4318", "no destination"),
-        ("://h", "no destination"),
+        ("h:4318", "not a destination"),
+        ("://h", "not a destination"),
         ("shm://", "where the spans come from"),
         ("otlp+http://:4318", "names no host"),
-        ("otlp+http://h:port", "a port that is none"),
-        ("otlp+grpc://h:1/x", "over gRPC there is none"),
+        ("otlp+http://h:port", "has a wrong port"),
+        ("otlp+grpc://h:1/x", "OTLP over gRPC has none"),
     ],
 )
 def test_what_is_none_is_said(text: str, what: str) -> None:

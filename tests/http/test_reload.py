@@ -229,8 +229,8 @@ OTHERS = WHOLE[WHOLE.index("basic") :]
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        (USERS, "", "this says nothing; write {} if that is meant"),
-        (USERS, "\n# basic_auth_users\n", "this says nothing; write {} if that is meant"),
+        (USERS, "", "this file is empty; write {} if that is intended"),
+        (USERS, "\n# basic_auth_users\n", "this file is empty; write {} if that is intended"),
         (USERS, "rate_limit:\n  burst: 1\n",
          "basic_auth_users: was in force and is missing; if it is to end, say basic_auth_users: "
          "{}"),

@@ -244,7 +244,7 @@ def test_a_pattern_is_not_told() -> None:
     ],
 )
 def test_what_is_no_rule_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no rule$|half a one$"):
+    with pytest.raises(ValueError, match=r"is not a rule$|half a one$"):
         rule.decode(text)
 
 

@@ -85,12 +85,12 @@ def _make_way(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ShmetricsError(f"{path}: this is there and is no socket; move it away")
+        raise ShmetricsError(f"{path}: this exists and is not a socket; move it away")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
         result = probe.connect_ex(path)
     if result == errno.ECONNREFUSED:
         os.unlink(path)
     elif result in (0, errno.EPROTOTYPE):
-        raise ShmetricsError(f"{path}: somebody listens there; stop that daemon, or take another")
+        raise ShmetricsError(f"{path}: another process listens there; stop it, or use another path")
     elif result != errno.ENOENT:
         raise ShmetricsError(f"{path}: {os.strerror(result)}")

@@ -108,7 +108,7 @@ def _seconds(message: _Message, verb: Verb) -> float:
     value = message.action.value
     if verb == "observe":
         if value is None or not math.isfinite(value) or not 0 <= value <= MAX_SECONDS:
-            raise Refused("bad_value", f"{message.name}: {value!r} is no duration in seconds")
+            raise Refused("bad_value", f"{message.name}: {value!r} is not a duration in seconds")
         return value
     if value not in (None, 1):  # a counter goes up by one; senders leave the value out
         raise Refused("bad_value", f"{message.name}: {value!r} where a count of one is meant")

@@ -107,14 +107,14 @@ def test_a_living_daemon_keeps_its_socket(listen: Any, path: str, kind: int) -> 
         alive.bind(path)
         if kind == socket.SOCK_STREAM:
             alive.listen()
-        with pytest.raises(ShmetricsError, match=f"^{path}: somebody listens there"):
+        with pytest.raises(ShmetricsError, match=f"^{path}: another process listens there"):
             listen(ignore)
         assert os.path.exists(path)
 
 
 def test_another_file_is_left_alone(listen: Any, path: str) -> None:
     Path(path).write_text("precious")
-    with pytest.raises(ShmetricsError, match=f"^{path}: this is there and is no socket"):
+    with pytest.raises(ShmetricsError, match=f"^{path}: this exists and is not a socket"):
         listen(ignore)
     assert Path(path).read_text() == "precious"
 
