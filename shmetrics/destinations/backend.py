@@ -108,7 +108,7 @@ class Backend:
         if scheme == "messaging" and not transport_url:
             raise ConfigError(f"{destination.name}: it takes a transport_url, rabbit://host:5672/")
 
-    def send(self, spans: Sequence[Span]) -> Outcome:
+    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         """Send spans one by one.
 
         If two in a row do not arrive, the back-end is taken to be down, and all spans that are left
@@ -142,7 +142,7 @@ class Backend:
             raise TryAgain(why, left=[*left, *again], failed=failed)
         return Outcome(failed=failed, why=why, left=tuple(left))
 
-    def _is_to_blame(self, span: Span, error: Exception) -> bool:
+    def _is_to_blame(self, span: StoredSpan, error: Exception) -> bool:
         """Tell whether a span is to be given up, because it would never arrive."""
         names = {one.__name__ for one in type(error).__mro__}
         if isinstance(error, _UNSAYABLE) or names & _REFUSALS:
@@ -200,7 +200,7 @@ class Backend:
         self._calls.close()
 
 
-def _notify(driver: Any, span: Span) -> None:
+def _notify(driver: Any, span: StoredSpan) -> None:
     # One driver sends the spans of all services: it reads these attributes for each event.
     driver.project, driver.service, driver.host = span.project, span.service, span.host
     if hasattr(driver, "client") and hasattr(driver.client, "publisher_id"):
@@ -210,7 +210,7 @@ def _notify(driver: Any, span: Span) -> None:
             driver.notify(event)
 
 
-def events_of(span: Span) -> Iterator[dict[str, Any]]:
+def events_of(span: StoredSpan) -> Iterator[dict[str, Any]]:
     """Yield the start and the stop of a span, as far as they are known, in OSProfiler's form."""
     for what, when_ns, info in (
         ("start", span.start_ns, span.start_info),

@@ -158,7 +158,7 @@ class Forwarder:
             or time.monotonic() >= self._since + self._limits.batch_seconds
         )
 
-    def _deliver(self, spans: Sequence[Span]) -> None:
+    def _deliver(self, spans: Sequence[StoredSpan]) -> None:
         """Send spans, again and again, until each of them has arrived or is lost."""
         schedule = _RetrySchedule(self._limits, spans)
         while spans:
@@ -188,8 +188,8 @@ class Forwarder:
                 schedule = _RetrySchedule(self._limits, spans)
 
     def _left(
-        self, problem: TryAgain, spans: Sequence[Span], schedule: _RetrySchedule
-    ) -> Sequence[Span]:
+        self, problem: TryAgain, spans: Sequence[StoredSpan], schedule: _RetrySchedule
+    ) -> Sequence[StoredSpan]:
         """Pause, and return the spans to send next; none: the batch is done."""
         left = spans if problem.left is None else problem.left
         n_done = len(spans) - len(left)
@@ -250,18 +250,18 @@ class _RetrySchedule:
         self._limits = limits
         self.begin(spans)
 
-    def begin(self, spans: Sequence[Span]) -> None:
+    def begin(self, spans: Sequence[StoredSpan]) -> None:
         """Start anew with these spans."""
         self._pause = self._limits.pause_seconds
         self._give_up_at: dict[int, float] = {}  # by identity
         self.add(spans)
 
-    def add(self, spans: Sequence[Span]) -> None:
+    def add(self, spans: Sequence[StoredSpan]) -> None:
         """Add spans, whose time begins now."""
         until = time.monotonic() + self._limits.give_up_seconds
         self._give_up_at |= dict.fromkeys(map(id, spans), until)
 
-    def kept(self, spans: Sequence[Span], at: float) -> list[Span]:
+    def kept(self, spans: Sequence[StoredSpan], at: float) -> list[StoredSpan]:
         """Return the spans that are still tried at a time of time.monotonic()."""
         return [span for span in spans if self._give_up_at[id(span)] >= at]
 

@@ -36,7 +36,7 @@ _KINDS: Final = {
 _ERROR_KEYS: Final = ("etype", "message")
 
 
-def request(spans: Sequence[Span]) -> tuple[ExportTraceServiceRequest, Outcome]:
+def request(spans: Sequence[StoredSpan]) -> tuple[ExportTraceServiceRequest, Outcome]:
     """Return the message for a batch of spans, grouped by service, project and host.
 
     Returns:
@@ -98,7 +98,7 @@ def _span(span: StoredSpan) -> proto.Span:
     return made
 
 
-def _kind(span: Span) -> proto.Span.SpanKind.ValueType:
+def _kind(span: StoredSpan) -> proto.Span.SpanKind.ValueType:
     """Return the kind of a span. A map of services needs a client with a server below it."""
     about = span.start_info.get("rpc")
     if isinstance(about, dict):  # the driver's span; only a client's has the type of the call
@@ -111,7 +111,7 @@ def short(id: bytes) -> bytes:
     return id[8:]
 
 
-def _marks(span: Span) -> Iterator[tuple[str, Any]]:
+def _marks(span: StoredSpan) -> Iterator[tuple[str, Any]]:
     """Yield attributes that say what is missing of a span."""
     if span.start_ns is None:
         yield "shmetrics.state", "start missing"

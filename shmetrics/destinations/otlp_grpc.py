@@ -17,7 +17,6 @@ from shmetrics import plain_file
 from shmetrics.destinations import otlp
 from shmetrics.destinations.destination import Receiver
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
-from shmetrics.traces.reader import StoredSpan
 
 _CODE = grpc.StatusCode
 _TEMPORARY: Final = frozenset(  # by the specification
@@ -63,7 +62,7 @@ class OtlpGrpc:
             self._channel = grpc.insecure_channel(target)
         self._stub: Any = TraceServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
-    def send(self, spans: Sequence[Span]) -> Outcome:
+    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         """Send a batch; see Sender."""
         message, outcome = otlp.request(spans)
         if outcome.failed == len(spans):

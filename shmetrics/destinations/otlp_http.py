@@ -23,7 +23,6 @@ from shmetrics.destinations import otlp
 from shmetrics.destinations.destination import Receiver
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
 from shmetrics.http_client import Answer, Clock, Peer, exchange
-from shmetrics.traces.reader import StoredSpan
 
 MOST_ANSWER_BYTES: Final = 64 * 1024
 _TEMPORARY: Final = (429, 502, 503, 504)  # by the specification
@@ -61,7 +60,7 @@ class OtlpHttp:
             basic = base64.b64encode(receiver.credentials.encode()).decode()
             self._headers["Authorization"] = f"Basic {basic}"
 
-    def send(self, spans: Sequence[Span]) -> Outcome:
+    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         """Send a batch; see Sender."""
         message, outcome = otlp.request(spans)
         if outcome.failed == len(spans):

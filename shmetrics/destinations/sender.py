@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
 class Sender(Protocol):
     """A sender to one destination. One thread uses it, and each call ends within bounded time."""
 
-    def send(self, spans: Sequence[Span]) -> Outcome:
+    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         """Send a batch of spans, and return what became of it.
 
         Raises:

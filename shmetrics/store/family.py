@@ -29,7 +29,6 @@ import numpy.typing as npt
 from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules.rule import FamilyRules
-from shmetrics.lanes import _drain
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import REMOVAL_BYTES, Entry, EntryKind, StoreFull
 from shmetrics.store.shares import NOBODY
@@ -99,9 +98,9 @@ class Family:
         self.width = layout.cells_of(definition.type, len(definition.bounds))
         self.is_limited = True  # False if the label values are few, and the collector's own
         self.longest_label_bytes = 0
-        self.is_full_for: int | None = None  # the owner for whom there was no room; None: anybody
-        self.ruling = FamilyRules((), definition)  # of what comes from processes; set by Families
-        self.shown = Shown(definition.label_names)
+        self.is_full_for: int | None = None  # the owner whose share was full; None: the store was
+        self.ruling = FamilyRules((), definition)  # for values from processes; set by Families
+        self.visible = VisibleRows(definition.label_names)
         self._store = store
         self._limits = limits
         self._on_overflow = on_overflow

@@ -18,7 +18,7 @@ from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules import rule
 from shmetrics.label_rules.rule import FamilyRules, Hash, Rule, drop, keep
-from shmetrics.store.definitions import sample_names
+from shmetrics.sample_names import sample_names
 
 OVERFLOW = layout.OVERFLOW_VALUE
 LABELS = ("server", "topic", "method")

@@ -17,6 +17,7 @@ from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from shmetrics.sample_names import CALL_ENDS, CALL_EXCEPTIONS, CALL_SECONDS, CALL_STARTS, TOTAL
 
 MODULE = "oslo_messaging"
+FAMILIES = (RPC_CLIENT, RPC_SERVER)  # the families that the protocol has events of
 MAX_SECONDS = 1e8  # three years: a longer duration is an error
 
 Verb = Literal["start", "end", "observe", "exception"]
