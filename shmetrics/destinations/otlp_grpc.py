@@ -17,6 +17,7 @@ from shmetrics import plain_file
 from shmetrics.destinations import otlp
 from shmetrics.destinations.destination import Receiver
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
+from shmetrics.traces.reader import StoredSpan
 
 _CODE = grpc.StatusCode
 _TEMPORARY: Final = frozenset(  # by the specification

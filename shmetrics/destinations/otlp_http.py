@@ -23,6 +23,7 @@ from shmetrics.destinations import otlp
 from shmetrics.destinations.destination import Receiver
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
 from shmetrics.http_client import Answer, Clock, Peer, exchange
+from shmetrics.traces.reader import StoredSpan
 
 MOST_ANSWER_BYTES: Final = 64 * 1024
 _TEMPORARY: Final = (429, 502, 503, 504)  # by the specification
