@@ -34,13 +34,13 @@ static inline void *model_memcpy(void *to, const void *from, size_t n)
 }
 #define memcpy model_memcpy
 
-#include "emit.h"
+#include "emit/emit.h"
 
-#include "drain.c"
-#include "totals.c"
-#include "entries.c"
-#include "scale.c"
-#include "state.c"
+#include "drain/drain.c"
+#include "drain/totals.c"
+#include "drain/entries.c"
+#include "drain/scale.c"
+#include "drain/state.c"
 #undef memcpy
 
 static const uint32_t CELLS = 16, CALLS = 2, RECORDS = 2;
