@@ -30,7 +30,7 @@ sealed = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
 MODULES = {
     "layout": [],
     "_ring": ["emit/process"],
-    "store._scale": ["drain/scale"],
+    "store._cells": ["drain/exemplars", "drain/scale"],
     "lanes._drain": [
         *("drain/contained", "drain/drain", "drain/entries", "drain/exemplars", "drain/guard"),
         *("drain/recovery", "drain/state", "drain/totals"),

@@ -10,13 +10,14 @@ a module of this package, and has to load even where the compiled part does not.
 
 from __future__ import annotations
 
+from shmetrics.version import __version__ as __version__
+
 TYPE_CHECKING = False  # what typing has under this name, without importing it
 if TYPE_CHECKING:
     from shmetrics.dictionary import DEFAULT_BUCKETS
     from shmetrics.emitter.instruments import Calls, Counter, Gauge, Histogram
     from shmetrics.emitter.process import status
 
-__version__ = "0.1.0"
 __all__ = ["DEFAULT_BUCKETS", "Calls", "Counter", "Gauge", "Histogram", "get_include", "status"]
 
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-import shmetrics
 from shmetrics.errors import ShmetricsError
+from shmetrics.version import __version__
 
 COMMANDS = ("collector", "lanes", "trace", "notifications", "top", "check", "demo")
 
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Metrics of this node's processes, through shared memory.",
         epilog="example: shmetrics collector --listen 127.0.0.1:9464",
     )
-    parser.add_argument("--version", action="version", version=f"shmetrics {shmetrics.__version__}")
+    parser.add_argument("--version", action="version", version=f"shmetrics {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
     for name in COMMANDS:
         command = import_module(f"shmetrics.cli.{name}")

@@ -10,11 +10,11 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import shmetrics
 from shmetrics import runtime_dir
 from shmetrics.cli.columns import printable
 from shmetrics.client import collector_client
 from shmetrics.errors import ShmetricsError
+from shmetrics.version import __version__
 
 if TYPE_CHECKING:
     from shmetrics.config import Config
@@ -169,10 +169,10 @@ def collector(path: str, http_config: str = "") -> Iterator[Finding]:
         yield Finding(False, f"{error}{also}")
         return
     yield Finding(True, f"{found.url}: {health}, {ready}, {len(lanes)} lanes")
-    if found.version != shmetrics.__version__:
+    if found.version != __version__:
         yield Finding(
             False,
-            f"{found.url}: runs version {found.version}, and this is {shmetrics.__version__}; "
+            f"{found.url}: runs version {found.version}, and this is {__version__}; "
             "restart the collector",
         )
     for lane in lanes:

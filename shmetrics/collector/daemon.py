@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import shmetrics
 from shmetrics import runtime_dir
 from shmetrics.collector import malloc
 from shmetrics.collector.collector import Collector, Settings
@@ -40,6 +39,7 @@ from shmetrics.store.histograms import CallFamily
 from shmetrics.store.limits import Limits
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.store.shares import owner_of
+from shmetrics.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class Daemon:
         self._is_unannounced = False
         self._loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as opened:
-            self_metrics = SelfMetrics(shmetrics.__version__)
+            self_metrics = SelfMetrics(__version__)
             self._loop.set_exception_handler(Faults(self_metrics.rate_limited))
             self._directory = open_directory(config)
             opened.callback(self._directory.close)
@@ -314,7 +314,7 @@ class Daemon:
         If that is not possible, a later tick tries again.
         """
         try:
-            self._directory.announce(self.url, shmetrics.__version__)
+            self._directory.announce(self.url, __version__)
         except DirectoryError as error:
             if not self._is_unannounced:
                 log.warning("%s; commands do not find this collector until that can be", error)

@@ -20,9 +20,9 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1 import trace_pb2 as proto
 
-import shmetrics
 from shmetrics.destinations.sender import Outcome
 from shmetrics.traces.reader import StoredSpan
+from shmetrics.version import __version__
 
 MOST_ATTRIBUTES: Final = 128  # the default of the SDKs
 DEEPEST: Final = 4  # deeper dictionaries, and lists of other than plain values, become JSON text
@@ -63,7 +63,7 @@ def request(spans: Sequence[StoredSpan]) -> tuple[ExportTraceServiceRequest, Out
 def _scope(message: ExportTraceServiceRequest, resource: Resource) -> proto.ScopeSpans:
     """Add a resource to a message, and return the list for its spans."""
     scope = message.resource_spans.add(resource=resource).scope_spans.add()
-    scope.scope.name, scope.scope.version = "shmetrics", shmetrics.__version__
+    scope.scope.name, scope.scope.version = "shmetrics", __version__
     return scope
 
 

@@ -4,7 +4,7 @@
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 
 from shmetrics.layout cimport SHM_DROPS, SHM_KINDS, shm_counts, shm_entry, shm_lane
-from shmetrics.store._scale cimport shm_scale
+from shmetrics.store._cells cimport shm_exemplars, shm_scale, shm_undo
 
 
 cdef extern from "drain/file.h" nogil:
@@ -28,26 +28,6 @@ cdef extern from "drain/ledger.h" nogil:
 
     cdef struct shm_ledger:
         pass
-
-
-cdef extern from "drain/undo.h" nogil:
-    cdef struct shm_undo:
-        pass
-
-
-cdef extern from "drain/exemplars.h" nogil:
-    cdef struct shm_exemplar:
-        pass
-
-    cdef struct shm_exemplars:
-        uint32_t n
-        uint64_t displaced
-
-    bint shm_exemplars_open(shm_exemplars *exemplars, uint32_t most) noexcept
-    void shm_exemplars_close(shm_exemplars *exemplars) noexcept
-    uint32_t shm_exemplars_copy(const shm_exemplars *exemplars, shm_exemplar *to) noexcept
-    void shm_exemplars_forget(shm_exemplars *exemplars, uint64_t series,
-                              uint32_t n_buckets) noexcept
 
 
 cdef extern from "drain/spans.h" nogil:

@@ -24,12 +24,11 @@ from shmetrics.layout cimport (
     shm_lane_format,
     shm_lane_sizes,
 )
-from shmetrics.store._scale cimport Scale, shm_scale_counts
+from shmetrics.store._cells cimport ExemplarTable, Scale, shm_scale_counts, shm_undo
 
 from shmetrics.errors import BrokenLane
 from shmetrics.layout import DROP_NAMES, KIND_NAMES
 
-UNDO_BYTES = sizeof(shm_undo)
 LEDGER_BYTES = sizeof(shm_ledger)
 REPORT_ENTRIES = SHM_REPORT_ENTRIES
 REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
@@ -78,49 +77,6 @@ def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t r
     if <uint64_t>memory.shape[0] < shm_lane_bytes(&sizes):
         raise ValueError("memory is smaller than the lane")
     shm_lane_format(&memory[0], lane_id, &sizes)
-
-
-cdef class ExemplarTable:
-    """The newest exemplar of each bucket and of each counter.
-
-    It holds `most` of them; beyond that, the one that was put in longest ago makes room.
-    """
-
-    cdef shm_exemplars exemplars
-
-    def __cinit__(self, uint32_t most):
-        if most < 1:
-            raise ValueError("a table of no exemplars")
-        if not shm_exemplars_open(&self.exemplars, most):
-            raise MemoryError(f"no memory for {most} exemplars")
-
-    def __dealloc__(self):
-        shm_exemplars_close(&self.exemplars)
-
-    def __len__(self):
-        return self.exemplars.n
-
-    @property
-    def displaced(self):
-        """Return how many exemplars have made room for others."""
-        return self.exemplars.displaced
-
-    def copy_to(self, unsigned char[::1] memory not None):
-        """Copy all exemplars into memory, as csrc/lane/exemplar.h lays them out.
-
-        The series of an exemplar is the index of its first cell in the store.
-
-        Raises:
-            ValueError: the memory has not exactly the size of the exemplars.
-        """
-        if <size_t>memory.shape[0] != self.exemplars.n * sizeof(shm_exemplar):
-            raise ValueError("memory of another size than the exemplars have")
-        if self.exemplars.n:
-            shm_exemplars_copy(&self.exemplars, <shm_exemplar *>&memory[0])
-
-    def forget(self, uint64_t series, uint32_t n_buckets):
-        """Drop the exemplars of a series, which is named by its first cell in the store."""
-        shm_exemplars_forget(&self.exemplars, series, n_buckets)
 
 
 cdef class SpanBuffer:

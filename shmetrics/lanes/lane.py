@@ -102,8 +102,9 @@ class Lane:
         self.pid = pid_label(self.owner.pid, self.lane_id)
         self._boot = store.boot_of(file.clock)
         self._is_of_this_boot = self._boot == store.boot
-        self_metrics.tally(self._drain)
-        families.exemplars.attach_to(self._drain)
+        self._drain.tally(*self_metrics.tally())
+        if families.exemplars.table is not None:
+            self._drain.keep_exemplars(families.exemplars.table)
         if spans is not None:
             spans.attach_to(self._drain)
         quarantined = self._drain.reported(_drain.REPORT_QUARANTINED)

@@ -6,15 +6,6 @@ from libc.stdint cimport uint64_t
 from shmetrics.render._columns cimport shm_column, shm_counts_of_rows, shm_exemplars_of_rows
 
 
-cdef extern from "lane/exemplar.h" nogil:
-    const size_t SHM_AT_SERIES "offsetof(struct shm_exemplar, series)"
-    const size_t SHM_AT_BUCKET "offsetof(struct shm_exemplar, bucket)"
-    const size_t SHM_AT_VALUE "offsetof(struct shm_exemplar, value)"
-    const size_t SHM_AT_STAMP_NS "offsetof(struct shm_exemplar, stamp_ns)"
-    const size_t SHM_AT_TRACE "offsetof(struct shm_exemplar, trace.id)"
-    const size_t SHM_AT_SPAN "offsetof(struct shm_exemplar, trace.span)"
-
-
 cdef extern from "render/text.h" nogil:
     const size_t SHM_TEXT_SUFFIX_BYTES
 

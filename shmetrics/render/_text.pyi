@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
-
-EXEMPLAR_FIELDS: Final[tuple[tuple[str, str, int], ...]]
-EXEMPLAR_BYTES: Final[int]
 
 def text_number(value: float) -> bytes: ...
 def text_count(value: int) -> bytes: ...

@@ -17,17 +17,6 @@ from shmetrics.render._columns cimport (
 cdef extern from "Python.h":
     void Py_SET_SIZE(PyObject *object, Py_ssize_t size)
 
-# (name, numpy format, offset): np.dtype({...}) of one exemplar of a table.
-EXEMPLAR_FIELDS = (
-    ("row", "<u8", SHM_AT_SERIES),
-    ("bucket", "<u8", SHM_AT_BUCKET),
-    ("value", "<f8", SHM_AT_VALUE),
-    ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
-    ("trace", "16u1", SHM_AT_TRACE),
-    ("span", "8u1", SHM_AT_SPAN),
-)
-EXEMPLAR_BYTES = sizeof(shm_exemplar)
-
 
 def text_number(double value):
     """Return a number as the exposition formats write it."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics.store._scale import Scale, sum_runs
+from shmetrics.store._cells import Scale, sum_runs
 from shmetrics.store.exponential import ExponentialBounds
 
 CountArray = npt.NDArray[np.uint64]

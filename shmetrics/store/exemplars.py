@@ -12,9 +12,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics.lanes import _drain
+from shmetrics.store._cells import ExemplarTable
 from shmetrics.store.family import Family
-from shmetrics.tables.table import EXEMPLAR
+from shmetrics.store.series import EXEMPLAR
 
 _NONE = np.empty(0, EXEMPLAR)
 
@@ -28,32 +28,27 @@ class Exemplars:
         Args:
             max_exemplars: the number of exemplars that are kept; 0 keeps none.
         """
-        self._table = _drain.ExemplarTable(max_exemplars) if max_exemplars else None
+        self.table = ExemplarTable(max_exemplars) if max_exemplars else None
         self._snapshot = _NONE
         self._displaced = 0
 
-    def attach_to(self, drain: _drain.LaneDrain) -> None:
-        """Keep the exemplars that this lane's drain brings."""
-        if self._table is not None:
-            drain.keep_exemplars(self._table)
-
     def __len__(self) -> int:
         """Return the number of exemplars."""
-        return 0 if self._table is None else len(self._table)
+        return 0 if self.table is None else len(self.table)
 
     def displaced(self) -> int:
         """Return how many exemplars have made room for others since the last call."""
         before = self._displaced
-        if self._table is not None:
-            self._displaced = self._table.displaced
+        if self.table is not None:
+            self._displaced = self.table.displaced
         return self._displaced - before
 
     def take_snapshot(self) -> None:
         """Copy all exemplars, for the calls of of_family() that follow."""
-        if self._table is None:
+        if self.table is None:
             return
-        exemplars = np.empty(len(self._table), EXEMPLAR)
-        self._table.copy_to(exemplars.view(np.uint8))
+        exemplars = np.empty(len(self.table), EXEMPLAR)
+        self.table.copy_to(exemplars.view(np.uint8))
         self._snapshot = _sorted(exemplars)  # until of_family(), a row is the series' first cell
 
     def of_family(self, family: Family) -> npt.NDArray[np.void]:
@@ -76,9 +71,9 @@ class Exemplars:
 
     def forget(self, family: Family, rows: Iterable[int]) -> None:
         """Drop the exemplars of series that are removed: other series will get their cells."""
-        if self._table is not None:
+        if self.table is not None:
             for row in rows:
-                self._table.forget(family.cell(row), len(family.definition.bounds) + 1)
+                self.table.forget(family.cell(row), len(family.definition.bounds) + 1)
 
 
 def _sorted(exemplars: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

@@ -31,10 +31,10 @@ from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules.rule import FamilyRules
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import REMOVAL_BYTES, Entry, EntryKind, StoreFull
+from shmetrics.store.series import Series
 from shmetrics.store.shares import NOBODY
 from shmetrics.store.store import CellRun, Store
 from shmetrics.store.visible_rows import VisibleRows
-from shmetrics.tables.table import Series
 
 OVERFLOW = layout.OVERFLOW_VALUE
 OVERFLOW_ROW = 0

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import numpy as np
 
 from shmetrics import layout
-from shmetrics.store._scale import Scale
+from shmetrics.store._cells import Scale
 from shmetrics.store.buckets import Buckets, CountArray
 from shmetrics.store.exponential import ExponentialBounds
 from shmetrics.store.family import Family
 from shmetrics.store.log import StoreFull
+from shmetrics.store.series import Native
 from shmetrics.store.shares import owner_of
-from shmetrics.tables.table import Native
 
 _OURS = owner_of(os.geteuid())  # series that come from no lane count as the collector's user's
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,7 +21,6 @@ from prometheus_client import (
 )
 
 from shmetrics import layout
-from shmetrics.lanes import _drain
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
@@ -31,6 +31,17 @@ from shmetrics.store.own_counts import CounterChild, StoredCounter
 log = logging.getLogger(__name__)
 
 _FAST = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
+
+
+class Tally(NamedTuple):
+    """Cells of the store that count what becomes of events: by name of their kind, by name of the
+    cause."""
+
+    events: dict[str, int]
+    unbound: int
+    spilled: int
+    overflowed: int
+    dropped: dict[str, int]
 
 
 class SelfMetrics:
@@ -164,9 +175,9 @@ class SelfMetrics:
             for counter in (self.coarse, self.overflow):
                 counter.forget(names)
 
-    def tally(self, drain: _drain.LaneDrain) -> None:
-        """Let a lane's drain count into the collector's own counters."""
-        drain.tally(
+    def tally(self) -> Tally:
+        """Return the cells in which drains count. Raises StoreFull."""
+        return Tally(
             {kind: self.events.cell(kind) for kind in layout.KIND_NAMES.values()},
             self.unbound.cell(),
             self.spilled.cell(),

@@ -24,8 +24,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics.lanes import _drain
 from shmetrics.store import boot
+from shmetrics.store._cells import UNDO_BYTES
 from shmetrics.store.extents import Extents
 from shmetrics.store.log import (
     GROWTH_BYTES,
@@ -193,9 +193,7 @@ class Store:
         self.cells: npt.NDArray[np.uint64] = np.frombuffer(
             self._map, np.uint64, offset=shape.cells_at
         )
-        self.undo: npt.NDArray[np.uint8] = np.frombuffer(
-            self._map, np.uint8, _drain.UNDO_BYTES, _UNDO_AT
-        )
+        self.undo: npt.NDArray[np.uint8] = np.frombuffer(self._map, np.uint8, UNDO_BYTES, _UNDO_AT)
         self.clock = boot.clock()
         self.boot = self._number_boot()
 
@@ -265,7 +263,7 @@ class Store:
         room_bytes = min(cells_bytes + GROWTH_BYTES, shape.n_cells * CELL_BYTES)
         self._allocate(fd, shape.cells_at, room_bytes)
         memory[HEADER_BYTES : HEADER_BYTES + len(text)] = text
-        memory[_UNDO_AT : _UNDO_AT + _drain.UNDO_BYTES] = self.undo.tobytes()
+        memory[_UNDO_AT : _UNDO_AT + UNDO_BYTES] = self.undo.tobytes()
         cells = self.cells[:end].data.cast("B") if end else b""
         memory[shape.cells_at : shape.cells_at + cells_bytes] = cells
         _NUMBER.pack_into(memory, _LOG_END_AT, HEADER_BYTES + len(text))

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics.tables.table import Series
+from shmetrics.store.series import Series
 
 Numbers = TypeVar("Numbers", np.uint64, np.float64)
 

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics.render._text import EXEMPLAR_BYTES, EXEMPLAR_FIELDS
+from shmetrics.store.series import EXEMPLAR, Native, Series
+
+__all__ = ["EXEMPLAR", "SUFFIXES", "Kind", "Native", "Series", "Table"]
 
 Kind = Literal["counter", "gauge", "histogram", "info", "unknown"]
 
@@ -22,36 +23,6 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "info": ("_info",),
     "unknown": ("",),
 }
-
-
-class Series:
-    """The label values of a family, one row per series. Rows are added, never changed or removed.
-
-    The escaped text of labels is kept as long as a Series lives, so keep the Series.
-
-    Attributes:
-        names: the label names, each once, in any order; a histogram cannot have one called `le`.
-        values: the rows, each as long as `names`.
-    """
-
-    __slots__ = ("__weakref__", "names", "values")
-
-    def __init__(self, names: Iterable[str], values: Iterable[tuple[str, ...]] = ()) -> None:
-        """Begin with these label names and rows. Raises ValueError if a row has another length."""
-        self.names = tuple(names)
-        self.values: list[tuple[str, ...]] = []
-        for row in values:
-            self.append(row)
-
-    def append(self, row: tuple[str, ...]) -> None:
-        """Add a series. Raises ValueError unless there is one value per label name."""
-        if len(row) != len(self.names):
-            raise ValueError(f"{len(row)} label values for {len(self.names)} names")
-        self.values.append(row)
-
-    def labels(self, row: int) -> dict[str, str]:
-        """Return the labels of one series as a dictionary."""
-        return dict(zip(self.names, self.values[row], strict=True))
 
 
 def _no_numbers() -> npt.NDArray[np.float64]:
@@ -67,41 +38,6 @@ def _no_buckets() -> npt.NDArray[np.uint64]:
 def _no_exemplars() -> npt.NDArray[np.void]:
     """Return no exemplars."""
     return np.empty(0, EXEMPLAR)
-
-
-# An exemplar: one trace that stands for the events in one bucket of a histogram's row, or for all
-# events of a counter's row (bucket 0). stamp_ns is Unix time; span is zero if there is none.
-EXEMPLAR = np.dtype(
-    {
-        "names": [name for name, _, _ in EXEMPLAR_FIELDS],
-        "formats": [kind for _, kind, _ in EXEMPLAR_FIELDS],
-        "offsets": [offset for _, _, offset in EXEMPLAR_FIELDS],
-        "itemsize": EXEMPLAR_BYTES,
-    }
-)
-
-
-@dataclass(frozen=True, eq=False)
-class Native:
-    """A histogram's counts in exponential buckets, as Prometheus's native histograms have them.
-
-    Bucket i takes the values in (base**(i-1), base**i], where base is 2**(2**-schema). A row's
-    zeros and counts add up to the same as its buckets in the Table.
-
-    Attributes:
-        schema: -4 to 8: the number of times that a doubling is halved into buckets.
-        zero_threshold: values up to it are in `zeros`. It is the lower bound of column 0, or less.
-        first: the index of column 0's bucket; column c is bucket first + c.
-        zeros: (n,), uint64.
-        counts: (n, columns), uint64, each bucket alone. The last column also has the values above
-            all buckets.
-    """
-
-    schema: int
-    zero_threshold: float
-    first: int
-    zeros: npt.NDArray[np.uint64]
-    counts: npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import shmetrics
 from shmetrics.figures import number, seconds
+from shmetrics.version import __version__
 from shmetrics.web import security_policy, templates
 from shmetrics.web.methods import Method
 
@@ -38,7 +38,7 @@ def render(
         "node.html",
         title=node,
         node=node,
-        version=shmetrics.__version__,
+        version=__version__,
         is_ready=is_ready,
         state=state,
         has_traces=has_traces,

@@ -15,6 +15,7 @@ import pytest
 from shmetrics import layout
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.lanes import _drain
+from shmetrics.store._cells import UNDO_BYTES
 
 SIZES = (64, 16384, 512, 16)
 
@@ -47,9 +48,7 @@ def open_drain(
 ) -> _drain.LaneDrain:
     if cells is None:
         cells = np.zeros(1, np.uint64)
-    return _drain.LaneDrain(
-        memory, bytearray(_drain.LEDGER_BYTES), bytearray(_drain.UNDO_BYTES), cells
-    )
+    return _drain.LaneDrain(memory, bytearray(_drain.LEDGER_BYTES), bytearray(UNDO_BYTES), cells)
 
 
 def put(memory: mmap.mmap, at: int, value: int) -> None:
@@ -162,7 +161,7 @@ def test_a_lane_that_is_cut_short_is_left_and_leaves_no_half_event(tmp_path: Pat
 def test_a_lane_cut_short_undoes_nothing_of_another_lane(tmp_path: Path) -> None:
     """The undo entry is shared, and lanes' indices are alike: its lane has to be looked at."""
     cells = np.zeros(2, np.uint64)
-    undo = bytearray(_drain.UNDO_BYTES)
+    undo = bytearray(UNDO_BYTES)
 
     def fill(memory: mmap.mmap, drain: _drain.LaneDrain, cell: int, n_records: int) -> None:
         define_counter(memory)

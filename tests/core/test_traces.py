@@ -17,7 +17,7 @@ import pytest
 from shmetrics import layout
 from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
-from shmetrics.store._scale import Scale
+from shmetrics.store._cells import ExemplarTable, Scale
 from shmetrics.tables.table import EXEMPLAR
 from tests.core import test_layout as written
 
@@ -78,7 +78,7 @@ class Lane:
         self.memory = written.new_lane()
         self.cells = np.zeros(64, np.uint64)
         self.drain_ = written.open_drain(self.memory, self.cells)
-        self.table = _drain.ExemplarTable(max(most, 1))
+        self.table = ExemplarTable(max(most, 1))
         if most:
             self.drain_.keep_exemplars(self.table)
         self.head = layout.INDEX_START

@@ -57,7 +57,9 @@ def complete(graph: ImportGraph, package: Path) -> None:
 @cache
 def _read(package: Path) -> tuple[frozenset[str], tuple[Import, ...]]:
     """The compiled modules of a package, and what all of its files import of it."""
-    compiled = frozenset(_module(path, package) for path in package.rglob("*.pyx"))
+    compiled = frozenset(
+        _module(path, package) for end in ("pyx", "pxd") for path in package.rglob(f"*.{end}")
+    )
     owners = _owners(package)
     return compiled, tuple(
         one for path in _sources(package) for one in _imports(path, package, owners)

@@ -145,7 +145,7 @@ def test_every_room_is_in_a_layer() -> None:
         ("traces/tree.py", "from shmetrics import (\n    errors,\n    _ring,\n)\n"),
         ("render/_text.pyx", "from shmetrics.lanes._drain cimport LaneDrain\n"),
         ("render/_text.pyx", "    from shmetrics.web import app\n"),
-        ("store/_scale.pxd", "from shmetrics.render._proto cimport (\n    Page,\n    Rows)\n"),
+        ("store/_cells.pxd", "from shmetrics.render._proto cimport (\n    Page,\n    Rows)\n"),
         ("emitter/_spans.pxi", "cimport shmetrics.lanes._drain\n"),
         ("render/_text.pyi", "from shmetrics.http import tls\n"),
         ("render/_text.pyx", 'include "../emitter/_spans.pxi"\n'),

@@ -29,7 +29,7 @@ from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_files import Sizes
 from shmetrics.lanes.lanes import LaneSettings
 from shmetrics.store import exponential
-from shmetrics.store._scale import Scale
+from shmetrics.store._cells import UNDO_BYTES, Scale
 from shmetrics.store.buckets import Buckets
 from shmetrics.store.self_metrics import SelfMetrics
 from tests.nodes import hostile
@@ -117,7 +117,7 @@ def scale_of(bounds: tuple[float, ...]) -> Scale | None:
 def drain(memory: bytearray) -> None:
     """As a collector does it, into cells that are watched."""
     store = np.zeros(1 << 16, np.uint64)
-    ledger, undo = bytearray(_drain.LEDGER_BYTES), bytearray(_drain.UNDO_BYTES)
+    ledger, undo = bytearray(_drain.LEDGER_BYTES), bytearray(UNDO_BYTES)
     lane = _drain.LaneDrain(memory, ledger, undo, store)
     guard = np.uint64(0x5AFE)
     store[-1] = store[0] = guard

@@ -1,13 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 # cython: freethreading_compatible=False
-"""The binding of csrc/ for buckets: the place of a value, and sums of many counts.
-
-It is compiled because the drain uses the same places, and because a scrape adds up counts of all
-histograms.
-"""
+"""The binding of csrc/drain/ for the store: which cell takes a value, what many of them add
+up to, and the traces that stand for them."""
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t, uint64_t
+
+UNDO_BYTES = sizeof(shm_undo)
+# (name, numpy format, offset): np.dtype({...}) of one exemplar.
+EXEMPLAR_FIELDS = (
+    ("row", "<u8", SHM_AT_SERIES),
+    ("bucket", "<u8", SHM_AT_BUCKET),
+    ("value", "<f8", SHM_AT_VALUE),
+    ("stamp_ns", "<u8", SHM_AT_STAMP_NS),
+    ("trace", "16u1", SHM_AT_TRACE),
+    ("span", "8u1", SHM_AT_SPAN),
+)
+EXEMPLAR_BYTES = sizeof(shm_exemplar)
 
 
 cdef class Scale:
@@ -98,3 +107,39 @@ def sum_runs(const uint64_t[:, :] cells not None, const uint32_t[::1] ends not N
     with nogil:
         for row in range(n_rows):
             shm_sum_runs(&cells[row, 0], &ends[0], n, &sums[row, 0])
+
+
+cdef class ExemplarTable:
+    """The newest exemplar of each bucket, or of a counter; not more than `most` of them: then the
+    one that was kept longest ago makes room."""
+
+    def __cinit__(self, uint32_t most):
+        if most < 1:
+            raise ValueError("a table of no exemplars")
+        if not shm_exemplars_open(&self.exemplars, most):
+            raise MemoryError(f"no memory for {most} exemplars")
+
+    def __dealloc__(self):
+        shm_exemplars_close(&self.exemplars)
+
+    def __len__(self):
+        return self.exemplars.n
+
+    @property
+    def displaced(self):
+        """How many have made room."""
+        return self.exemplars.displaced
+
+    def copy_to(self, unsigned char[::1] memory not None):
+        """Copy all of them, as bytes of struct shm_exemplar, into memory of just that size.
+
+        The series of each is the store's first cell of it. Raises ValueError for another size.
+        """
+        if <size_t>memory.shape[0] != self.exemplars.n * sizeof(shm_exemplar):
+            raise ValueError("memory of another size than the exemplars have")
+        if self.exemplars.n:
+            shm_exemplars_copy(&self.exemplars, <shm_exemplar *>&memory[0])
+
+    def forget(self, uint64_t series, uint32_t n_buckets):
+        """Drops those of a series."""
+        shm_exemplars_forget(&self.exemplars, series, n_buckets)

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from array import array
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+UNDO_BYTES: Final[int]
+EXEMPLAR_FIELDS: Final[tuple[tuple[str, str, int], ...]]
+EXEMPLAR_BYTES: Final[int]
 
 class Scale:
     def __init__(self, bounds: array[float], classic: array[float]) -> None: ...
@@ -16,3 +21,11 @@ class Scale:
 def sum_runs(
     cells: npt.NDArray[np.uint64], ends: array[int], sums: npt.NDArray[np.uint64]
 ) -> None: ...
+
+class ExemplarTable:
+    def __init__(self, most: int) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def displaced(self) -> int: ...
+    def copy_to(self, memory: npt.NDArray[np.uint8]) -> None: ...
+    def forget(self, series: int, n_buckets: int) -> None: ...

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The version of this package; pyproject.toml has it too."""
+
+__version__ = "0.1.0"
