@@ -70,8 +70,8 @@ def durations(number: int) -> Iterator[float]:
 def fill(folder: Path, config: Path, count: int) -> None:
     """A runtime directory whose collector, when it starts, has these label sets."""
     from shmetrics.collector.collector import Collector
-    from shmetrics.collector.daemon import settings_of
     from shmetrics.collector.directory import Directory
+    from shmetrics.collector.settings import settings_of
     from shmetrics.config import load
     from shmetrics.oslo_families import RPC_CLIENT
     from shmetrics.store.self_metrics import SelfMetrics

@@ -147,7 +147,7 @@ def destinations(config: Config) -> Iterator[Finding]:
     for forward in config.traces.forward:
         name = forward.destination.name
         try:
-            sender_of(forward.settings()).close()
+            sender_of(forward).close()
         except ImportError as error:
             yield Finding(False, f"{name}: {missing(error)}")
         except ShmetricsError as error:

@@ -65,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
     import threading
     import warnings
 
-    from shmetrics import config, runtime_dir
+    from shmetrics import Counter, config, runtime_dir
+    from shmetrics.collector.trace_limits import trace_limits
     from shmetrics.traces.traces import Traces
 
     if not options.transport_url:
@@ -86,9 +87,12 @@ def run(options: argparse.Namespace) -> int:
     from shmetrics.sources.notifications.listener import Endpoint, Listener
 
     _log_in_lines()
-    logging.getLogger("stevedore").setLevel(logging.CRITICAL)  # it also raises what it logs
-    traces = Traces(path, wanted.traces.limits())
-    endpoint = Endpoint(traces)
+    logging.getLogger("stevedore").setLevel(logging.CRITICAL)  # what it says is raised, too
+    traces = Traces(path, trace_limits(wanted.traces))
+    notifications = Counter(
+        "profiler_notifications", "Notifications of OSProfiler's, by result", ["result"]
+    )
+    endpoint = Endpoint(traces, lambda result: notifications.labels(result).inc())
     topics, exchanges = options.topic or ["profiler"], options.exchange or ["openstack"]
     listener = Listener(options.transport_url, topics, exchanges, options.pool, endpoint)
     told = threading.Event()
@@ -101,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
     threading.Thread(target=start, daemon=True).start()  # a broker may keep it waiting
     told.wait()
-    listener.stop()
+    listener.close()
     traces.close()
     print(f"shmetrics notifications: {_summary(endpoint.results, traces)}", flush=True)
     return 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shmetrics.web.methods import Method, family_title, quantile
+from shmetrics.tables.methods import Method, family_title, quantile
 
 
 class Rate(NamedTuple):

@@ -68,7 +68,7 @@ def watch(
     import msgspec
 
     from shmetrics.cli.rates import between
-    from shmetrics.web.methods import Method
+    from shmetrics.tables.methods import Method
 
     def look() -> tuple[float, list[Method]]:
         answer = collector.get("/api/v1/methods")

@@ -6,39 +6,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from shmetrics import runtime_dir
 from shmetrics.collector import malloc
-from shmetrics.collector.collector import Collector, Settings
-from shmetrics.collector.directory import Directory, DirectoryError, half_of_file_system
-from shmetrics.collector.rlimits import lanes_that_fit
+from shmetrics.collector.collector import Collector
+from shmetrics.collector.directory import DirectoryError
+from shmetrics.collector.faults import Faults
+from shmetrics.collector.settings import label_rules_of, open_directory, settings_of
+from shmetrics.collector.sources import wanted_sources
 from shmetrics.collector.systemd import beat_seconds, notify
+from shmetrics.collector.trace_limits import trace_limits
 from shmetrics.collector.tracing import Tracing
-from shmetrics.collector.wiring import WebObserver, WebService
+from shmetrics.collector.wiring import WebMetrics, WebService
 from shmetrics.config import Config
 from shmetrics.destinations.forwarders import Forwarders
-from shmetrics.label_rules.rule import Rule, encode
+from shmetrics.label_rules.rule import encode
 from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
-from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lane_quota import LaneLimits
-from shmetrics.lanes.lanes import LaneSettings
-from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.registration.admission import Admission, Allowed
-from shmetrics.registration.pending_connections import MAX_PENDING
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
-from shmetrics.sources.oslo_metrics import FAMILIES, Listener, Receiver
-from shmetrics.store.histograms import CallFamily
-from shmetrics.store.limits import Limits
 from shmetrics.store.self_metrics import SelfMetrics
-from shmetrics.store.shares import owner_of
 from shmetrics.version import __version__
 
 log = logging.getLogger(__name__)
@@ -47,119 +38,6 @@ log = logging.getLogger(__name__)
 # this time a ring is full at a million events per second, and the thread that writes traces may be
 # busy for seconds.
 SWITCH_SECONDS = 0.0001
-
-
-class WebMetrics(WebObserver):
-    """Counts what the web server reports, in the collector's metrics about itself."""
-
-    def __init__(self, self_metrics: SelfMetrics) -> None:
-        """Count into these metrics."""
-        self._self_metrics = self_metrics
-
-    def scraped(self, seconds: float, size_bytes: int) -> None:
-        """Count a scrape that took so many seconds, and the bytes of its text."""
-        self._self_metrics.scrapes.inc()
-        self._self_metrics.scrape_seconds.observe(seconds)
-        self._self_metrics.scrape_bytes.set(size_bytes)
-
-    def rendered(self) -> None:
-        """Count that the numbers of a scrape were taken."""
-        self._self_metrics.renderings.inc()
-
-    def refused(self, reason: str) -> None:
-        """Count an HTTP client that was refused or cut off."""
-        self._self_metrics.http_refused.labels(reason).inc()
-
-    def reloaded(self, result: str) -> None:
-        """Count a change of the web configuration file."""
-        self._self_metrics.web_config_reloads.labels(result).inc()
-
-
-class Faults:
-    """Logs exceptions that no code has caught, each kind at most once a minute.
-
-    A client may be able to repeat one without end, and the event loop itself would log a traceback
-    for each.
-    """
-
-    def __init__(self, rate_limited: RateLimitedLog) -> None:
-        """Log through a log with a rate limit."""
-        self._rate_limited = rate_limited
-
-    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Log an exception, as an asyncio exception handler."""
-        error, message = context.get("exception"), context["message"]
-        kind = type(error).__name__
-        self._rate_limited.warning(
-            (message, kind), f"{message}: {kind}: {error}" if error else message
-        )
-        log.debug("%s", message, exc_info=error)
-
-
-def open_directory(config: Config) -> Directory:
-    """Make and lock the runtime directory; let those search it who may register.
-
-    Raises DirectoryError.
-    """
-    path = Path(config.runtime_dir or runtime_dir.choose())
-    registration = config.registration
-    if not registration.lets_others_in():
-        return Directory(path)
-    access = registration.socket_access()
-    return Directory(path, access.search_mode, access.group)
-
-
-def settings_of(config: Config, lanes_dir: Path) -> Settings:
-    """Return the collector's settings from a configuration, as far as this node allows them."""
-    sizes = Sizes(
-        config.lane.records,
-        config.lane.dictionary_bytes,
-        config.lane.cells,
-        config.lane.open_calls,
-    )
-    registration = config.registration
-    limits = LaneLimits(
-        lanes_that_fit(registration.max_lanes, MAX_PENDING + config.web.max_connections),
-        registration.max_lanes_per_uid,
-        registration.max_lane_bytes or half_of_file_system(lanes_dir),
-    )
-    return Settings(
-        config.store.max_bytes,
-        Limits(
-            config.store.max_series_per_family,
-            config.store.max_label_bytes,
-            config.store.max_families,
-            config.store.max_families_per_lane,
-            config.store.max_series_per_lane,
-            config.store.max_exemplars,
-            config.store.native_histograms,
-            config.store.max_families_per_uid,
-        ),
-        LaneSettings(sizes, limits),
-        config.store.series_idle_seconds,
-        label_rules_of(config),
-        config.store.max_bytes_per_uid or config.store.max_bytes // 2,
-    )
-
-
-def label_rules_of(config: Config) -> tuple[Rule, ...]:
-    """Return the label rules of a configuration, in their order."""
-    return tuple(section.rule() for section in config.labels)
-
-
-def oslo_metrics_families(collector: Collector) -> dict[str, tuple[CallFamily, tuple[str, ...]]]:
-    """Make the families of the oslo.metrics protocol, and hold them as long as the collector runs.
-
-    Returns:
-        Each family and its label names, by the family's name.
-    """
-    families = {}
-    for definition in FAMILIES:
-        family = collector.families.define(definition, owner_of(os.geteuid()))
-        if isinstance(family, CallFamily):
-            family.hold()
-            families[definition.name] = family, definition.label_names
-    return families
 
 
 class Daemon:
@@ -204,8 +82,9 @@ class Daemon:
             self_metrics.quota(
                 "http_connections", config.web.max_connections, lambda: self._web.connections
             )
-            if config.oslo_metrics_socket:
-                opened.callback(self._open_oslo_metrics(self_metrics).close)
+            for source in wanted_sources(config, self.collector.families, self_metrics):
+                opened.callback(source.close)
+                source.start()
             self._registration = self._open_registration(self_metrics)
             opened.callback(self._registration.close)
             self.collector.add_obstacle(self._registration.obstacle)
@@ -229,8 +108,8 @@ class Daemon:
         if not config.enabled:
             return None
         path = Path(config.path or self._directory.traces)
-        forwarders = Forwarders(to.settings() for to in config.forward)
-        return Tracing(path, config.limits(), self_metrics, forwarders)
+        forwarders = Forwarders(config.forward)
+        return Tracing(path, trace_limits(config), self_metrics, forwarders)
 
     def _open_registration(self, self_metrics: SelfMetrics) -> RegistrationServer:
         """Return the registration server, which listens already."""
@@ -254,17 +133,6 @@ class Daemon:
         )
         server.start()
         return server
-
-    def _open_oslo_metrics(self, self_metrics: SelfMetrics) -> Listener:
-        """Return the listener for oslo.metrics datagrams, which listens already."""
-        receiver = Receiver(
-            oslo_metrics_families(self.collector),
-            lambda result: self_metrics.datagrams.labels(result).inc(),
-        )
-        config = self._config
-        listener = Listener(config.oslo_metrics_socket, config.oslo_metrics_access(), receiver.take)
-        listener.start(self._loop)
-        return listener
 
     def _retire_ended(self, lane_id: int, tries: int = 10) -> None:
         """Retire the lane of a process that has ended.

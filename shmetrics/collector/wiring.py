@@ -14,6 +14,7 @@ from shmetrics.http.auth import Auth
 from shmetrics.http.observer import Observer
 from shmetrics.http.passwords import Passwords
 from shmetrics.http.server import Server
+from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.web.app import make_app
 from shmetrics.web.node_view import NodeView
 from shmetrics.web.scrape_observer import ScrapeObserver
@@ -24,6 +25,32 @@ log = logging.getLogger(__name__)
 
 class WebObserver(Observer, ScrapeObserver, Protocol):
     """Hears of the server's events and of scrapes."""
+
+
+class WebMetrics(WebObserver):
+    """Counts what the web server reports, in the collector's metrics about itself."""
+
+    def __init__(self, self_metrics: SelfMetrics) -> None:
+        """Count into these metrics."""
+        self._self_metrics = self_metrics
+
+    def scraped(self, seconds: float, size_bytes: int) -> None:
+        """Count a scrape that took so many seconds, and the bytes of its text."""
+        self._self_metrics.scrapes.inc()
+        self._self_metrics.scrape_seconds.observe(seconds)
+        self._self_metrics.scrape_bytes.set(size_bytes)
+
+    def rendered(self) -> None:
+        """Count that the numbers of a scrape were taken."""
+        self._self_metrics.renderings.inc()
+
+    def refused(self, reason: str) -> None:
+        """Count an HTTP client that was refused or cut off."""
+        self._self_metrics.http_refused.labels(reason).inc()
+
+    def reloaded(self, result: str) -> None:
+        """Count a change of the web configuration file."""
+        self._self_metrics.web_config_reloads.labels(result).inc()
 
 
 class WebService:

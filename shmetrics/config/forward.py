@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from msgspec import Meta, field
 
+from shmetrics.config import destination
+from shmetrics.config.destination import Destination
 from shmetrics.config.section import Section
-from shmetrics.destinations import destination
-from shmetrics.destinations.destination import Destination
-
-if TYPE_CHECKING:
-    from shmetrics.destinations.forwarders import ForwarderSettings
 
 MOST_DESTINATIONS = 16
 _KIB = 1024
@@ -95,23 +92,6 @@ class Forward(Section, frozen=True, kw_only=True):
     def destination(self) -> Destination:
         """Return `to`, parsed."""
         return destination.parse(self.to)
-
-    def settings(self) -> ForwarderSettings:
-        """Return the settings of the forwarder for this destination."""
-        from shmetrics.destinations.forwarder import Limits
-        from shmetrics.destinations.forwarders import ForwarderSettings
-
-        limits = Limits(
-            self.batch_spans, self.batch_seconds, self.max_waiting_bytes, self.give_up_seconds
-        )
-        return ForwarderSettings(
-            self.destination,
-            self.headers,
-            self.ca_file,
-            self.transport_url,
-            self.timeout_seconds,
-            limits,
-        )
 
 
 EXAMPLE = Forward(to="otlp+http://127.0.0.1:4318/v1/traces")

@@ -13,7 +13,7 @@ import os
 import pwd
 import re
 import socket
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from msgspec import Meta, field
 
@@ -24,9 +24,6 @@ from shmetrics.config.labels import LabelRule
 from shmetrics.config.section import Section
 from shmetrics.label_rules.rule import MAX_RULES
 from shmetrics.unix_socket import Access
-
-if TYPE_CHECKING:
-    from shmetrics.traces.store import Limits
 
 _KIB = 1024
 _MIB = 1024 * _KIB
@@ -304,14 +301,6 @@ class Traces(Section, frozen=True, kw_only=True):
         for at, name in enumerate(names):
             if name in names[:at]:
                 raise ValueError(f"forward[{at}].to: {name!r} is there already")
-
-    def limits(self) -> Limits:
-        """Return the limits of the trace store."""
-        from shmetrics.traces.store import Limits
-
-        return Limits(
-            self.max_traces, self.max_bytes, self.max_age_seconds, self.max_spans_per_trace
-        )
 
 
 class Web(Section, frozen=True, kw_only=True):

@@ -22,8 +22,8 @@ from oslo_config import cfg
 from osprofiler import _utils, opts
 from osprofiler.drivers import base
 
+from shmetrics.config.destination import Destination
 from shmetrics.destinations.bounded_calls import MOST_HANGING, BoundedCalls, CallTimeout
-from shmetrics.destinations.destination import Destination
 from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.errors import ConfigError
 from shmetrics.traces.reader import StoredSpan

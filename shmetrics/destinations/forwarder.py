@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that forwards spans to one destination.
+"""A thread that passes items on to one destination: a queue, batches, pauses between tries.
 
-Putting spans into its queue never waits: spans beyond its limit are lost, and counted. A batch is
-tried again, with growing pauses, until it has arrived, was refused, or is too old. Later batches
-wait for it.
+It knows the number of items and their bytes, and not what they are: a Kind tells their size, and a
+Sender sends them. Putting items into the queue never waits: items beyond its limit are lost, and
+counted. A batch is tried again, with growing pauses, until it has arrived, was refused, or is too
+old. Later batches wait for it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ import random
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from shmetrics.destinations.sender import Refused, Sender, TryAgain
 from shmetrics.rate_limited_log import RateLimitedLog
-from shmetrics.traces.reader import Row, StoredSpan, span_of
-from shmetrics.traces.store import SPAN_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -30,46 +29,64 @@ LONGEST_PAUSE_SECONDS: Final = 60.0
 LONGEST_REASON: Final = 300
 
 
+Waiting = TypeVar("Waiting")
+Item = TypeVar("Item")
+
+
+class Kind(NamedTuple, Generic[Waiting, Item]):
+    """What a forwarder passes on.
+
+    Attributes:
+        name: the word for many of them, for people.
+        size_bytes: returns the size of one in the queue.
+        item: makes what is sent of one from the queue, in the forwarder's thread.
+    """
+
+    name: str
+    size_bytes: Callable[[Waiting], int]
+    item: Callable[[Waiting], Item]
+
+
 class Limits(NamedTuple):
     """The limits of a forwarder.
 
     Attributes:
-        batch_spans: the most spans of a batch.
-        batch_seconds: the longest wait of a span for a full batch.
+        batch_items: the most items of a batch.
+        batch_seconds: the longest wait of a item for a full batch.
         waiting_bytes: the size of the queue, in bytes of memory.
-        give_up_seconds: the time after its first try in which a span is tried again.
+        give_up_seconds: the time after its first try in which a item is tried again.
         pause_seconds: the pause before the second try; each later one is twice as long.
     """
 
-    batch_spans: int = 1000
+    batch_items: int = 1000
     batch_seconds: float = 1.0
     waiting_bytes: int = 16 * 1024 * 1024
     give_up_seconds: float = 300.0
     pause_seconds: float = 1.0
 
 
-class Forwarder:
-    """A queue of spans, and a thread that sends them in that order.
+class Forwarder(Generic[Waiting, Item]):
+    """Passes on what it is given, in that order. The counts are for everybody to read."""
 
-    Attributes:
-        name: the name of the destination.
-        sent: spans that have arrived.
-        retries: how often a batch had to be sent again.
-        lost: spans that will not arrive, by reason.
-    """
-
-    def __init__(self, name: str, sender: Sender, limits: Limits = Limits()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        name: str,
+        sender: Sender[Item],
+        kind: Kind[Waiting, Item],
+        limits: Limits = Limits(),  # noqa: B008
+    ) -> None:
         """Start the thread, which owns the sender from now on."""
         self.name = name
         self.sent = 0
         self.retries = 0
         self.lost: Counter[str] = Counter()
         self._sender = sender
+        self._kind = kind
         self._limits = limits
-        self._waiting: deque[tuple[Row, int]] = deque()  # and its bytes
+        self._waiting: deque[tuple[Waiting, int]] = deque()  # and its bytes
         self._waiting_bytes = 0
         self._since = 0.0  # the time at which the first of them came
-        self._in_hand = 0  # spans that have left the queue and are not counted yet
+        self._in_hand = 0  # items that have left the queue and are not counted yet
         self._changed = threading.Condition()
         self._deadline: float | None = None  # set by stop()
         self._is_abandoned = False
@@ -77,11 +94,11 @@ class Forwarder:
         self._thread = threading.Thread(target=self._run, name="shmetrics-forward", daemon=True)
         self._thread.start()
 
-    def put(self, rows: Iterable[Row]) -> None:
-        """Put spans, given as rows of the trace store, into the queue. Never waits."""
+    def put(self, brought: Iterable[Waiting]) -> None:
+        """Put these into the queue. Never waits."""
         with self._changed:
-            for row in rows:
-                n_bytes = SPAN_BYTES + sum(len(text.encode()) for text in row[9:11] if text)
+            for one in brought:
+                n_bytes = self._kind.size_bytes(one)
                 if self._deadline is not None:
                     self.lost["stopped"] += 1
                 elif self._waiting_bytes + n_bytes > self._limits.waiting_bytes:
@@ -89,7 +106,7 @@ class Forwarder:
                 else:
                     if not self._waiting:
                         self._since = time.monotonic()
-                    self._waiting.append((row, n_bytes))
+                    self._waiting.append((one, n_bytes))
                     self._waiting_bytes += n_bytes
             self._changed.notify_all()
 
@@ -119,11 +136,11 @@ class Forwarder:
     # ---- in the thread ----------------------------------------------------------------------
 
     def _run(self) -> None:
-        while rows := self._next():
-            self._deliver([span_of(row) for row in rows])
+        while batch := self._next():
+            self._deliver([self._kind.item(one) for one in batch])
         self._sender.close()
 
-    def _next(self) -> list[Row]:
+    def _next(self) -> list[Waiting]:
         """Wait for the next batch, and return it; an empty one means the end."""
         with self._changed:
             while not self._is_due():
@@ -131,18 +148,18 @@ class Forwarder:
                     return []
                 left = self._since + self._limits.batch_seconds - time.monotonic()
                 self._changed.wait(left if self._waiting else None)
-            return self._taken(self._limits.batch_spans)
+            return self._taken(self._limits.batch_items)
 
-    def _taken(self, most: int) -> list[Row]:
-        """Take a batch of at most *most* spans out of the queue."""
-        batch: list[Row] = []
+    def _taken(self, most: int) -> list[Waiting]:
+        """Take a batch of at most *most* items out of the queue."""
+        batch: list[Waiting] = []
         batch_bytes = 0
         while self._waiting and len(batch) < most:
-            row, n_bytes = self._waiting[0]
+            one, n_bytes = self._waiting[0]
             if batch and batch_bytes + n_bytes > BATCH_BYTES:
                 break
             self._waiting.popleft()
-            batch.append(row)
+            batch.append(one)
             batch_bytes += n_bytes
         self._waiting_bytes -= batch_bytes
         self._in_hand += len(batch)
@@ -152,47 +169,47 @@ class Forwarder:
         if not self._waiting:
             return False
         return (
-            len(self._waiting) >= self._limits.batch_spans
+            len(self._waiting) >= self._limits.batch_items
             or self._waiting_bytes >= BATCH_BYTES
             or self._deadline is not None
             or time.monotonic() >= self._since + self._limits.batch_seconds
         )
 
-    def _deliver(self, spans: Sequence[StoredSpan]) -> None:
-        """Send spans, again and again, until each of them has arrived or is lost."""
-        schedule = _RetrySchedule(self._limits, spans)
-        while spans:
+    def _deliver(self, items: Sequence[Item]) -> None:
+        """Send items, again and again, until each of them has arrived or is lost."""
+        schedule = _RetrySchedule(self._limits, items)
+        while items:
             try:
-                outcome = self._sender.send(spans)
+                outcome = self._sender.send(items)
             except TryAgain as problem:
-                spans = self._left(problem, spans, schedule)
+                items = self._left(problem, items, schedule)
             except Refused as problem:
                 self._warn(f"refused: {problem}")
-                self._count(len(spans), refused=len(spans))
+                self._count(len(items), refused=len(items))
                 return
             except Exception as error:
-                # An error in our code, which would happen again with these spans.
+                # An error in our code, which would happen again with these items.
                 self._warn(f"{type(error).__name__}: {error}")
-                self._count(len(spans), failed=len(spans))
+                self._count(len(items), failed=len(items))
                 return
             else:
-                n_done = len(spans) - len(outcome.left)
+                n_done = len(items) - len(outcome.left)
                 # The number is the receiver's, and may be wrong.
                 n_refused = min(max(outcome.refused, 0), n_done - outcome.failed)
                 if n_refused:
-                    self._warn(f"{n_refused} of {len(spans)} spans were refused")
+                    self._warn(f"{n_refused} of {len(items)} {self._kind.name} were refused")
                 if outcome.failed:
-                    self._warn(f"{outcome.failed} of {len(spans)} cannot be sent: {outcome.why}")
+                    self._warn(f"{outcome.failed} of {len(items)} cannot be sent: {outcome.why}")
                 self._count(n_done, refused=n_refused, failed=outcome.failed)
-                spans = outcome.left
-                schedule = _RetrySchedule(self._limits, spans)
+                items = outcome.left
+                schedule = _RetrySchedule(self._limits, items)
 
     def _left(
-        self, problem: TryAgain, spans: Sequence[StoredSpan], schedule: _RetrySchedule
-    ) -> Sequence[StoredSpan]:
-        """Pause, and return the spans to send next; none: the batch is done."""
-        left = spans if problem.left is None else problem.left
-        n_done = len(spans) - len(left)
+        self, problem: TryAgain, items: Sequence[Item], schedule: _RetrySchedule
+    ) -> Sequence[Item]:
+        """Pause, and return the items to send next; none: the batch is done."""
+        left = items if problem.left is None else problem.left
+        n_done = len(items) - len(left)
         self._count(n_done, failed=problem.failed)
         self._warn(str(problem))
         if n_done:  # the destination is up
@@ -205,16 +222,16 @@ class Forwarder:
             self._count(len(kept), stopped=len(kept))
             return []
         if kept and problem.left is not None:
-            # Newer spans are sent with these: whether they arrive tells whose fault it is.
-            others = self._others(self._limits.batch_spans - len(kept))
+            # Newer items are sent with these: whether they arrive tells whose fault it is.
+            others = self._others(self._limits.batch_items - len(kept))
             schedule.add(others)
             kept += others
         return kept
 
-    def _others(self, most: int) -> list[StoredSpan]:
+    def _others(self, most: int) -> list[Item]:
         with self._changed:
-            rows = self._taken(most)
-        return [span_of(row) for row in rows]
+            taken = self._taken(most)
+        return [self._kind.item(one) for one in taken]
 
     def _wait(self, seconds: float) -> bool:
         """Wait before the next try. Return False if the deadline leaves no time for one."""
@@ -240,30 +257,30 @@ class Forwarder:
 
     def _warn(self, why: str) -> None:
         said = " ".join(why[: 4 * LONGEST_REASON].split())[:LONGEST_REASON]
-        self._rate_limited.warning("", f"{self.name}: spans are not passed on: {said}")
+        self._rate_limited.warning("", f"{self.name}: items are not passed on: {said}")
 
 
 class _RetrySchedule:
-    """The time until which each span of a batch is tried, and the pauses between tries."""
+    """The time until which each item of a batch is tried, and the pauses between tries."""
 
-    def __init__(self, limits: Limits, spans: Sequence[StoredSpan]) -> None:
+    def __init__(self, limits: Limits, items: Sequence[Item]) -> None:
         self._limits = limits
-        self.begin(spans)
+        self.begin(items)
 
-    def begin(self, spans: Sequence[StoredSpan]) -> None:
-        """Start anew with these spans."""
+    def begin(self, items: Sequence[Item]) -> None:
+        """Start anew with these items."""
         self._pause = self._limits.pause_seconds
         self._give_up_at: dict[int, float] = {}  # by identity
-        self.add(spans)
+        self.add(items)
 
-    def add(self, spans: Sequence[StoredSpan]) -> None:
-        """Add spans, whose time begins now."""
+    def add(self, items: Sequence[Item]) -> None:
+        """Add items, whose time begins now."""
         until = time.monotonic() + self._limits.give_up_seconds
-        self._give_up_at |= dict.fromkeys(map(id, spans), until)
+        self._give_up_at |= dict.fromkeys(map(id, items), until)
 
-    def kept(self, spans: Sequence[StoredSpan], at: float) -> list[StoredSpan]:
-        """Return the spans that are still tried at a time of time.monotonic()."""
-        return [span for span in spans if self._give_up_at[id(span)] >= at]
+    def kept(self, items: Sequence[Item], at: float) -> list[Item]:
+        """Return the items that are still tried at a time of time.monotonic()."""
+        return [item for item in items if self._give_up_at[id(item)] >= at]
 
     def pause(self) -> float:
         """Return the next pause in seconds, each time about twice as long.

@@ -8,43 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
-from shmetrics.destinations.destination import Destination, receiver
+from shmetrics.config.destination import receiver
+from shmetrics.config.forward import Forward
 from shmetrics.destinations.forwarder import Forwarder, Limits
 from shmetrics.destinations.sender import Sender
+from shmetrics.destinations.spans import SPANS
 from shmetrics.errors import ConfigError
-from shmetrics.traces.reader import Row
+from shmetrics.traces.reader import Row, StoredSpan
 
 #: The time in which the last spans have to arrive when a collector ends.
 STOP_SECONDS: Final = 5.0
 
 
-class ForwarderSettings(NamedTuple):
-    """A destination, and the settings for its sender and its forwarder.
-
-    Attributes:
-        to: the destination.
-        headers: headers for an OTLP receiver.
-        ca_file: the certificates that an OTLP receiver is checked against; "": the system's.
-        transport_url: the broker of messaging://.
-        timeout_seconds: the time limit for an answer.
-        limits: the limits of the forwarder.
-    """
-
-    to: Destination
-    headers: Mapping[str, str]
-    ca_file: str
-    transport_url: str
-    timeout_seconds: float
-    limits: Limits
-
-
 class Forwarders:
     """The forwarders of all destinations."""
 
-    def __init__(self, settings: Iterable[ForwarderSettings]) -> None:
+    def __init__(self, settings: Iterable[Forward]) -> None:
         """Make and start the forwarders.
 
         Raises:
@@ -52,8 +34,8 @@ class Forwarders:
             ImportError: a library is not installed.
         """
         senders = [(one, sender_of(one)) for one in settings]
-        self.forwarders: Sequence[Forwarder] = [
-            Forwarder(one.to.name, sender, one.limits) for one, sender in senders
+        self.forwarders: Sequence[Forwarder[Row, StoredSpan]] = [
+            Forwarder(one.destination.name, sender, SPANS, _limits(one)) for one, sender in senders
         ]
 
     def put(self, rows: Sequence[Row]) -> None:
@@ -70,14 +52,24 @@ class Forwarders:
             forwarder.join()
 
 
-def sender_of(settings: ForwarderSettings) -> Sender:
+def _limits(settings: Forward) -> Limits:
+    """Return the limits of a destination's forwarder."""
+    return Limits(
+        settings.batch_spans,
+        settings.batch_seconds,
+        settings.max_waiting_bytes,
+        settings.give_up_seconds,
+    )
+
+
+def sender_of(settings: Forward) -> Sender[StoredSpan]:
     """Return the sender for a destination.
 
     Raises:
         ConfigError: the destination is wrong.
         ImportError: a library is not installed.
     """
-    to = settings.to
+    to = settings.destination
     if not to.is_http and not to.is_grpc:
         from shmetrics.destinations.backend import Backend
 

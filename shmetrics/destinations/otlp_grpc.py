@@ -14,8 +14,8 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
 from shmetrics import plain_file
+from shmetrics.config.destination import Receiver
 from shmetrics.destinations import otlp
-from shmetrics.destinations.destination import Receiver
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
 from shmetrics.traces.reader import StoredSpan
 

@@ -19,8 +19,8 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from shmetrics import plain_file
+from shmetrics.config.destination import Receiver
 from shmetrics.destinations import otlp
-from shmetrics.destinations.destination import Receiver
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
 from shmetrics.http_client import Answer, Clock, Peer, exchange
 from shmetrics.traces.reader import StoredSpan

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
-from shmetrics.traces.reader import StoredSpan
+Item_contra = TypeVar("Item_contra", contravariant=True)
 
 
 class TryAgain(Exception):
@@ -16,7 +16,7 @@ class TryAgain(Exception):
         self,
         why: str,
         after_seconds: float = 0.0,
-        left: Sequence[StoredSpan] | None = None,
+        left: Sequence[Any] | None = None,
         failed: int = 0,
     ) -> None:
         """Describe the failure.
@@ -50,14 +50,14 @@ class Outcome(NamedTuple):
     refused: int = 0
     failed: int = 0
     why: str = ""
-    left: Sequence[StoredSpan] = ()
+    left: Sequence[Any] = ()
 
 
-class Sender(Protocol):
+class Sender(Protocol[Item_contra]):
     """A sender to one destination. One thread uses it, and each call ends within bounded time."""
 
-    def send(self, spans: Sequence[StoredSpan]) -> Outcome:
-        """Send a batch of spans, and return what became of it.
+    def send(self, items: Sequence[Item_contra], /) -> Outcome:
+        """Send a batch of items, and return what became of it.
 
         Raises:
             TryAgain: sending may work later.

@@ -16,8 +16,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from shmetrics.render import negotiation
+from shmetrics.tables.methods import Method, summarize
 from shmetrics.web import node_page
-from shmetrics.web.methods import Method, summarize
 from shmetrics.web.node_view import NodeView
 from shmetrics.web.scrape import Scrape
 from shmetrics.web.scrape_observer import NullScrapeObserver, ScrapeObserver

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shmetrics.figures import number, seconds
+from shmetrics.tables.methods import Method
 from shmetrics.version import __version__
 from shmetrics.web import security_policy, templates
-from shmetrics.web.methods import Method
 
 HEADERS = security_policy.headers(script=templates.SCRIPT)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shmetrics import figures
+from shmetrics.tables.methods import Method, family_title, quantile
 from shmetrics.traces.times import iso
-from shmetrics.web.methods import Method, family_title, quantile
 
 MAX_ROWS = 200  # of a table
 

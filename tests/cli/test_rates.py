@@ -4,7 +4,7 @@
 import pytest
 
 from shmetrics.cli.rates import Rate, between
-from shmetrics.web.methods import Method
+from shmetrics.tables.methods import Method
 
 BOUNDS = [0.1, 1.0]
 

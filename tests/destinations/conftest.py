@@ -11,9 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from shmetrics.destinations.destination import parse
-from shmetrics.destinations.forwarder import Limits
-from shmetrics.destinations.forwarders import ForwarderSettings
+from shmetrics.config import Forward
 from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.traces.reader import Row, StoredSpan, span_of
 from tests.servers.otlp import GrpcReceiver, HttpReceiver
@@ -55,10 +53,9 @@ def span(number: int = 1, **more: Any) -> StoredSpan:
     return span_of(row(number, **more))
 
 
-def wanted(to: str, **limits: Any) -> ForwarderSettings:
-    """A destination that is sent to at once, and tried again soon."""
-    at_once = {"batch_seconds": 0.0, "pause_seconds": 0.01, **limits}
-    return ForwarderSettings(parse(to), {}, "", "", 10.0, Limits(**at_once))
+def wanted(to: str, **options: Any) -> Forward:
+    """A destination that is sent to at once."""
+    return Forward(to=to, **{"batch_seconds": 0.0, **options})
 
 
 @dataclasses.dataclass

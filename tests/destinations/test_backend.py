@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from osprofiler.drivers import base
 
+from shmetrics.config.destination import parse
 from shmetrics.destinations import backend as module
 from shmetrics.destinations.backend import Backend, events_of
 from shmetrics.destinations.bounded_calls import MOST_HANGING
-from shmetrics.destinations.destination import parse
 from shmetrics.destinations.forwarder import Forwarder, Limits
 from shmetrics.destinations.sender import Outcome, TryAgain
+from shmetrics.destinations.spans import SPANS
 from shmetrics.errors import ConfigError
 from tests.servers.misbehaving import Conversation, Misbehaving
 from tests.servers.processes import until
@@ -208,8 +209,8 @@ def test_a_span_is_not_to_blame_while_nothing_arrives(kept: type[Kept]) -> None:
 
 @pytest.mark.parametrize("problem", ["odd", "gone"])
 def test_one_that_never_arrives_holds_up_nobody_else(kept: type[Kept], problem: str) -> None:
-    limits = Limits(batch_spans=5, batch_seconds=0.0, pause_seconds=0.001)
-    forwarder = Forwarder("to", Backend(parse("picky://")), limits)
+    limits = Limits(batch_items=5, batch_seconds=0.0, pause_seconds=0.001)
+    forwarder = Forwarder("to", Backend(parse("picky://")), SPANS, limits)
     forwarder.put([row(1), row(1000, name=problem)])
     for number in range(2, 100):
         forwarder.put([row(number)])
@@ -228,8 +229,8 @@ kinds = st.lists(st.sampled_from(["rpc", "rpc", "overflow", "data", "large"]), m
 @given(kinds, st.integers(1, 4))
 def test_every_span_that_can_be_said_arrives(kinds: list[str], batch_spans: int) -> None:
     Kept.told, Kept.fails = [], []
-    limits = Limits(batch_spans=batch_spans, batch_seconds=0.0, pause_seconds=0.001)
-    forwarder = Forwarder("to", Backend(parse("picky://")), limits)
+    limits = Limits(batch_items=batch_spans, batch_seconds=0.0, pause_seconds=0.001)
+    forwarder = Forwarder("to", Backend(parse("picky://")), SPANS, limits)
     forwarder.put(row(number, name=kind) for number, kind in enumerate(kinds, 1))
     forwarder.stop(time.monotonic() + SECONDS)
     forwarder.join()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shmetrics.destinations.destination import Receiver, parse, receiver
+from shmetrics.config.destination import Receiver, parse, receiver
 
 
 @pytest.mark.parametrize(

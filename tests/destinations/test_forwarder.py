@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from shmetrics.destinations import forwarder as module
 from shmetrics.destinations.forwarder import Forwarder, Limits
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
-from shmetrics.traces.reader import StoredSpan
+from shmetrics.destinations.spans import SPANS
+from shmetrics.traces.reader import Row, StoredSpan
 from shmetrics.traces.store import SPAN_BYTES
 from tests.servers.processes import until
 
@@ -28,12 +29,12 @@ from .conftest import SECONDS, Part, Script, row
 AT_ONCE: dict[str, Any] = {"batch_seconds": 0.0, "pause_seconds": 0.001}
 
 
-def ended(forwarder: Forwarder, seconds: float = SECONDS) -> None:
+def ended(forwarder: Forwarder[Row, StoredSpan], seconds: float = SECONDS) -> None:
     forwarder.stop(time.monotonic() + seconds)
     forwarder.join()
 
 
-def soon(forwarder: Forwarder, n: int) -> None:
+def soon(forwarder: Forwarder[Row, StoredSpan], n: int) -> None:
     """Waits until so many spans have been sent or lost."""
     until(
         lambda: forwarder.sent + forwarder.lost.total() == n,
@@ -44,7 +45,7 @@ def soon(forwarder: Forwarder, n: int) -> None:
 
 def test_all_arrive_in_their_order() -> None:
     sender = Script()
-    forwarder = Forwarder("to", sender, Limits(**AT_ONCE))
+    forwarder = Forwarder("to", sender, SPANS, Limits(**AT_ONCE))
     for number in range(1, 101):
         forwarder.put([row(number)])
     soon(forwarder, 100)
@@ -56,7 +57,7 @@ def test_all_arrive_in_their_order() -> None:
 def test_spans_go_together() -> None:
     """No more than so many at a time, and what is short of that waits."""
     sender = Script()
-    forwarder = Forwarder("to", sender, Limits(batch_spans=10, batch_seconds=SECONDS))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=10, batch_seconds=SECONDS))
     forwarder.put(row(number) for number in range(25))
     soon(forwarder, 20)
     ended(forwarder)
@@ -65,7 +66,7 @@ def test_spans_go_together() -> None:
 
 def test_a_span_waits_no_longer_than_it_is_said() -> None:
     sender = Script()
-    forwarder = Forwarder("to", sender, Limits(batch_spans=10, batch_seconds=0.05))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=10, batch_seconds=0.05))
     forwarder.put([row()])
     soon(forwarder, 1)
     ended(forwarder)
@@ -73,7 +74,7 @@ def test_a_span_waits_no_longer_than_it_is_said() -> None:
 
 def test_large_spans_make_small_batches() -> None:
     sender = Script()
-    forwarder = Forwarder("to", sender, Limits(batch_seconds=SECONDS))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_seconds=SECONDS))
     forwarder.put(row(n, start_info={"x": "x" * (module.BATCH_BYTES // 3)}) for n in range(5))
     ended(forwarder)
     assert sender.sizes == [2, 2, 1]
@@ -81,7 +82,7 @@ def test_large_spans_make_small_batches() -> None:
 
 def test_what_is_temporary_is_tried_again() -> None:
     sender = Script(deque([TryAgain("down"), Part(2), TryAgain("down")]))
-    forwarder = Forwarder("to", sender, Limits(batch_spans=5, **AT_ONCE))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=5, **AT_ONCE))
     forwarder.put(row(number) for number in range(5))
     soon(forwarder, 5)
     ended(forwarder)
@@ -92,14 +93,14 @@ def test_what_is_temporary_is_tried_again() -> None:
 def test_pauses_grow_and_the_receiver_s_own_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses = []
 
-    def waited(self: Forwarder, seconds: float) -> bool:
+    def waited(self: Forwarder[Row, StoredSpan], seconds: float) -> bool:
         pauses.append(seconds)
         return True
 
     monkeypatch.setattr(Forwarder, "_wait", waited)
     down = [TryAgain("down")] * 4 + [TryAgain("full", after_seconds=50)]
     sender = Script(deque([*down, TryAgain("full", after_seconds=5000)]))
-    forwarder = Forwarder("to", sender, Limits(batch_seconds=0.0, pause_seconds=1.0))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_seconds=0.0, pause_seconds=1.0))
     forwarder.put([row()])
     soon(forwarder, 1)
     ended(forwarder)
@@ -110,8 +111,8 @@ def test_pauses_grow_and_the_receiver_s_own_is_kept(monkeypatch: pytest.MonkeyPa
 
 def test_what_is_too_old_is_given_up_and_the_next_goes() -> None:
     sender = Script(deque([Part(1)]))
-    limits = Limits(batch_spans=3, batch_seconds=0.0, give_up_seconds=0.0)
-    forwarder = Forwarder("to", sender, limits)
+    limits = Limits(batch_items=3, batch_seconds=0.0, give_up_seconds=0.0)
+    forwarder = Forwarder("to", sender, SPANS, limits)
     forwarder.put(row(number) for number in range(3))
     soon(forwarder, 3)
     forwarder.put([row(9)])
@@ -137,7 +138,7 @@ def test_what_is_refused_is_counted_and_not_tried_again(
 ) -> None:
     sender = Script(deque([done]))
     with caplog.at_level(logging.WARNING):
-        forwarder = Forwarder("to", sender, Limits(batch_spans=3, **AT_ONCE))
+        forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=3, **AT_ONCE))
         forwarder.put(row(number) for number in range(3))
         soon(forwarder, 3)
         forwarder.put([row(9)])
@@ -163,7 +164,7 @@ class Stuck(Script):
 
 def test_whoever_brings_spans_never_waits_and_what_has_no_room_is_counted() -> None:
     sender = Stuck()
-    forwarder = Forwarder("to", sender, Limits(**AT_ONCE, waiting_bytes=10 * SPAN_BYTES))
+    forwarder = Forwarder("to", sender, SPANS, Limits(**AT_ONCE, waiting_bytes=10 * SPAN_BYTES))
     forwarder.put([row()])
     assert sender.begun.wait(SECONDS)
     forwarder.put(row(number) for number in range(15))
@@ -177,7 +178,7 @@ def test_whoever_brings_spans_never_waits_and_what_has_no_room_is_counted() -> N
 def test_a_stop_ends_in_time_whatever_hangs() -> None:
     """What hangs is counted as lost, once, even if it arrives after all."""
     sender = Stuck()
-    forwarder = Forwarder("to", sender, Limits(batch_spans=2, **AT_ONCE))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=2, **AT_ONCE))
     forwarder.put(row(number) for number in range(5))
     assert sender.begun.wait(SECONDS)
     ended(forwarder, 0.05)
@@ -190,7 +191,7 @@ def test_a_stop_ends_in_time_whatever_hangs() -> None:
 
 def test_a_stop_does_not_wait_out_a_long_pause() -> None:
     sender = Script(deque([TryAgain("full", after_seconds=50)]))
-    forwarder = Forwarder("to", sender, Limits(batch_spans=2, batch_seconds=0.0))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=2, batch_seconds=0.0))
     forwarder.put(row(number) for number in range(3))
     until(lambda: forwarder.retries, lambda: "no retry", SECONDS)
     forwarder.stop(time.monotonic() + 1)
@@ -214,7 +215,7 @@ def test_each_span_is_sent_or_lost_once(
     outcomes: list[Exception | Outcome | Part], puts: list[int], batch_spans: int
 ) -> None:
     sender = Script(deque(outcomes))
-    forwarder = Forwarder("to", sender, Limits(batch_spans=batch_spans, **AT_ONCE))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=batch_spans, **AT_ONCE))
     for n in puts:
         forwarder.put(row(number) for number in range(n))
     ended(forwarder)
@@ -224,7 +225,8 @@ def test_each_span_is_sent_or_lost_once(
 def test_what_has_come_meanwhile_goes_along_where_each_is_said_alone() -> None:
     """One that does not arrive is known by others that do."""
     sender = Script(deque([Part(1), Part(0)]))
-    forwarder = Forwarder("to", sender, Limits(batch_spans=3, batch_seconds=0.0, pause_seconds=0.3))
+    limits = Limits(batch_items=3, batch_seconds=0.0, pause_seconds=0.3)
+    forwarder = Forwarder("to", sender, SPANS, limits)
     forwarder.put([row(1), row(2)])
     until(lambda: forwarder.sent, lambda: "nothing", SECONDS)
     forwarder.put(row(number) for number in range(3, 9))
@@ -238,7 +240,7 @@ def test_what_has_come_meanwhile_goes_along_where_each_is_said_alone() -> None:
 def test_each_has_its_own_time_until_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
 
-    def waited(self: Forwarder, seconds: float) -> bool:
+    def waited(self: Forwarder[Row, StoredSpan], seconds: float) -> bool:
         if not now[0]:
             self.put([row(2)])
         now[0] += seconds
@@ -250,7 +252,7 @@ def test_each_has_its_own_time_until_it_is_given_up(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "LONGEST_PAUSE_SECONDS", 1.0)
     sender = Script(deque([Part(0)] * 1000))
     limits = Limits(batch_seconds=0.0, pause_seconds=1.0, give_up_seconds=10.0)
-    forwarder = Forwarder("to", sender, limits)
+    forwarder = Forwarder("to", sender, SPANS, limits)
     forwarder.put([row(1)])
     soon(forwarder, 2)
     ended(forwarder)
@@ -260,7 +262,7 @@ def test_each_has_its_own_time_until_it_is_given_up(monkeypatch: pytest.MonkeyPa
 
 def test_where_there_was_no_time_for_all_the_rest_goes_next() -> None:
     sender = Script(deque([Part(2, 1, no_time=True)]))
-    forwarder = Forwarder("to", sender, Limits(batch_spans=5, **AT_ONCE))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=5, **AT_ONCE))
     forwarder.put(row(number) for number in range(1, 6))
     soon(forwarder, 5)
     ended(forwarder)
@@ -270,7 +272,7 @@ def test_where_there_was_no_time_for_all_the_rest_goes_next() -> None:
 
 def test_who_is_stopped_twice_is_waited_for_once() -> None:
     sender = Stuck()
-    forwarder = Forwarder("to", sender, Limits(**AT_ONCE))
+    forwarder = Forwarder("to", sender, SPANS, Limits(**AT_ONCE))
     forwarder.put([row()])
     assert sender.begun.wait(SECONDS)
     ended(forwarder, 0.05)
@@ -284,7 +286,7 @@ def test_who_is_stopped_twice_is_waited_for_once() -> None:
 def test_bytes_that_wait_are_bytes() -> None:
     """A receiver of gRPC takes so many of these, and not of characters."""
     sender = Script()
-    forwarder = Forwarder("to", sender, Limits(batch_seconds=SECONDS))
+    forwarder = Forwarder("to", sender, SPANS, Limits(batch_seconds=SECONDS))
     forwarder.put(row(n, start_info={"x": "\u20ac" * (module.BATCH_BYTES // 9)}) for n in range(5))
     ended(forwarder)
     assert sender.sizes == [2, 2, 1]

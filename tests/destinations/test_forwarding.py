@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import pytest
 
+from shmetrics.config import Forward
 from shmetrics.destinations import forwarders as module
-from shmetrics.destinations.forwarders import Forwarders, ForwarderSettings
+from shmetrics.destinations.forwarders import Forwarders
 from shmetrics.destinations.sender import Sender
+from shmetrics.traces.reader import StoredSpan
 from tests.servers.processes import until
 
 from .conftest import SECONDS, Script, row, wanted
@@ -16,10 +18,10 @@ from .test_forwarder import Stuck
 
 def test_one_that_hangs_takes_no_time_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     stuck, well = Stuck(), Script()
-    senders: dict[str, Sender] = {"otlp://stuck": stuck, "otlp://well": well}
+    senders: dict[str, Sender[StoredSpan]] = {"otlp://stuck": stuck, "otlp://well": well}
 
-    def sender_of(one: ForwarderSettings) -> Sender:
-        return senders[one.to.name]
+    def sender_of(one: Forward) -> Sender[StoredSpan]:
+        return senders[one.destination.name]
 
     monkeypatch.setattr(module, "sender_of", sender_of)
     found = Forwarders(wanted(name, batch_seconds=SECONDS) for name in senders)

@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status
 from shmetrics.destinations.forwarders import sender_of
 from shmetrics.destinations.sender import Outcome, Refused, Sender, TryAgain
 from shmetrics.errors import ConfigError
+from shmetrics.traces.reader import StoredSpan
 from tests.servers.misbehaving import Conversation, Misbehaving
 from tests.servers.otlp import GrpcReceiver, partial, spans_of
 from tests.servers.ports import ReservedPort
@@ -24,13 +25,13 @@ from .conftest import id_of, span, wanted
 
 
 @pytest.fixture
-def sender(grpc_receiver: GrpcReceiver) -> Iterator[Sender]:
+def sender(grpc_receiver: GrpcReceiver) -> Iterator[Sender[StoredSpan]]:
     found = sender_of(wanted(grpc_receiver.url))
     yield found
     found.close()
 
 
-def test_spans_arrive(grpc_receiver: GrpcReceiver, sender: Sender) -> None:
+def test_spans_arrive(grpc_receiver: GrpcReceiver, sender: Sender[StoredSpan]) -> None:
     assert sender.send([span(1), span(2)]) == Outcome()
     assert sender.send([span(3)]) == Outcome()
     found = spans_of(grpc_receiver.requests)
@@ -39,7 +40,7 @@ def test_spans_arrive(grpc_receiver: GrpcReceiver, sender: Sender) -> None:
 
 def test_headers_and_credentials_go_along(grpc_receiver: GrpcReceiver) -> None:
     to = grpc_receiver.url.replace("//", "//user:p%40ss@")
-    sender = sender_of(wanted(to)._replace(headers={"X-Scope-OrgID": "cloud"}))
+    sender = sender_of(wanted(to, headers={"X-Scope-OrgID": "cloud"}))
     sender.send([span()])
     sender.close()
     (metadata,) = grpc_receiver.metadata
@@ -47,7 +48,7 @@ def test_headers_and_credentials_go_along(grpc_receiver: GrpcReceiver) -> None:
     assert metadata["authorization"] == "Basic dXNlcjpwQHNz"  # user:p@ss
 
 
-def problem(sender: Sender) -> TryAgain | Refused:
+def problem(sender: Sender[StoredSpan]) -> TryAgain | Refused:
     with pytest.raises((TryAgain, Refused)) as raised:
         sender.send([span()])
     assert isinstance(raised.value, (TryAgain, Refused))
@@ -80,7 +81,9 @@ IN_SEVEN.retry_delay.FromMilliseconds(7500)
     "code",
     ["CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"],
 )
-def test_what_is_temporary(grpc_receiver: GrpcReceiver, sender: Sender, code: str) -> None:
+def test_what_is_temporary(
+    grpc_receiver: GrpcReceiver, sender: Sender[StoredSpan], code: str
+) -> None:
     grpc_receiver.answers.append(failing(grpc.StatusCode[code], status(Status(), IN_SEVEN)))
     found = problem(sender)
     assert isinstance(found, TryAgain)
@@ -92,7 +95,9 @@ def test_what_is_temporary(grpc_receiver: GrpcReceiver, sender: Sender, code: st
     "code",
     ["INVALID_ARGUMENT", "UNAUTHENTICATED", "INTERNAL", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED"],
 )
-def test_what_is_refused(grpc_receiver: GrpcReceiver, sender: Sender, code: str) -> None:
+def test_what_is_refused(
+    grpc_receiver: GrpcReceiver, sender: Sender[StoredSpan], code: str
+) -> None:
     grpc_receiver.answers.append(failing(grpc.StatusCode[code]))
     found = problem(sender)
     assert isinstance(found, Refused)
@@ -104,13 +109,15 @@ def test_what_is_refused(grpc_receiver: GrpcReceiver, sender: Sender, code: str)
     [(status(IN_SEVEN), TryAgain), (status(), Refused), (b"\xff\xff", Refused)],
 )
 def test_a_receiver_that_is_full_is_tried_again_if_it_says_when(
-    grpc_receiver: GrpcReceiver, sender: Sender, details: bytes, kind: type[Exception]
+    grpc_receiver: GrpcReceiver, sender: Sender[StoredSpan], details: bytes, kind: type[Exception]
 ) -> None:
     grpc_receiver.answers.append(failing(grpc.StatusCode.RESOURCE_EXHAUSTED, details))
     assert type(problem(sender)) is kind
 
 
-def test_what_a_receiver_did_not_take_is_known(grpc_receiver: GrpcReceiver, sender: Sender) -> None:
+def test_what_a_receiver_did_not_take_is_known(
+    grpc_receiver: GrpcReceiver, sender: Sender[StoredSpan]
+) -> None:
     grpc_receiver.answers.append(lambda context: partial(2))
     assert sender.send([span(1), span(2), span(3)]) == Outcome(refused=2)
 
@@ -129,7 +136,7 @@ def test_a_receiver_that_does_not_answer_is_not_waited_for() -> None:
     silent = ReservedPort()
     silent._socket.listen()
     to = f"otlp+grpc://127.0.0.1:{silent.number}"
-    sender = sender_of(wanted(to)._replace(timeout_seconds=0.1))
+    sender = sender_of(wanted(to, timeout_seconds=0.1))
     found = problem(sender)
     assert isinstance(found, TryAgain)
     assert "DEADLINE_EXCEEDED" in str(found)
@@ -139,12 +146,12 @@ def test_a_receiver_that_does_not_answer_is_not_waited_for() -> None:
 
 def test_a_file_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"/no/ca\.pem: No such file"):
-        sender_of(wanted("otlp+grpcs://h")._replace(ca_file="/no/ca.pem"))
+        sender_of(wanted("otlp+grpcs://h", ca_file="/no/ca.pem"))
 
 
 def test_what_cannot_be_said_keeps_nothing_else_back(grpc_receiver: GrpcReceiver) -> None:
     sender = sender_of(wanted(grpc_receiver.url))
-    odd = span(9)._replace(name="\ud800")
+    odd = span(9, name="\ud800")
     assert sender.send([span(1), odd, span(2)])[:2] == (0, 1)
     found = spans_of(grpc_receiver.requests)
     assert [each.span_id for each in found] == [id_of(n)[8:] for n in (1, 2)]
@@ -161,7 +168,7 @@ def test_whoever_keeps_the_call_open_is_left(grpc_receiver: GrpcReceiver) -> Non
         return partial(0)
 
     grpc_receiver.answers.append(takes_its_time)
-    sender = sender_of(wanted(grpc_receiver.url)._replace(timeout_seconds=0.3))
+    sender = sender_of(wanted(grpc_receiver.url, timeout_seconds=0.3))
     found = problem(sender)
     go.set()
     assert isinstance(found, TryAgain)
@@ -194,7 +201,7 @@ def drips_headers(client: Conversation) -> None:
 @pytest.mark.parametrize("does", [says_nothing, drips_pings, drips_headers])
 def test_whoever_is_slow_is_left(does: Callable[[Conversation], None]) -> None:
     server = Misbehaving(does)
-    sender = sender_of(wanted(f"otlp+grpc://127.0.0.1:{server.port}")._replace(timeout_seconds=0.5))
+    sender = sender_of(wanted(f"otlp+grpc://127.0.0.1:{server.port}", timeout_seconds=0.5))
     found = problem(sender)
     assert isinstance(found, TryAgain)
     assert str(found).startswith(("DEADLINE_EXCEEDED", "UNAVAILABLE"))

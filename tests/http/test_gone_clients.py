@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse
 
-from shmetrics.collector.daemon import Faults
+from shmetrics.collector.faults import Faults
 from shmetrics.config import Web
 from shmetrics.config.address import Address
 from shmetrics.http import refusals

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shmetrics.tables.methods import Method, family_title, quantile, summarize
 from shmetrics.tables.table import EXEMPLAR, Series, Table
-from shmetrics.web.methods import Method, family_title, quantile, summarize
 
 FAMILY = "oslo_messaging_rpc_client"
 BOUNDS = (0.01, 0.1, 1.0)

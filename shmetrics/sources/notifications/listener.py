@@ -20,9 +20,9 @@ import oslo_messaging
 from oslo_config import cfg
 from oslo_messaging.exceptions import MessagingException
 
-import shmetrics
 from shmetrics.errors import ConfigError
 from shmetrics.sources.notifications.payload import EVENT_PREFIX, MOST_INFO_BYTES, Refused, event_of
+from shmetrics.sources.source import TAKEN, Count
 from shmetrics.traces.traces import Traces
 
 # The most notifications in the process at a time. Without it the broker would send all that it has.
@@ -38,13 +38,11 @@ class Endpoint:
             reason of a refusal.
     """
 
-    def __init__(self, traces: Traces) -> None:
-        self.results: Counter[str] = Counter()
+    def __init__(self, traces: Traces, count: Count = lambda result: None) -> None:
+        self.results: Counter[str] = Counter()  # notifications, by what became of them
         self._traces = traces
         self._lock = threading.Lock()
-        self._family = shmetrics.Counter(
-            "profiler_notifications", "Notifications of OSProfiler's, by result", ["result"]
-        )
+        self._count_result = count
 
     def info(self, ctxt: Any, publisher: Any, event: Any, payload: Any, metadata: Any) -> None:
         """Store the span event of a notification. OSProfiler uses only the priority info."""
@@ -59,16 +57,16 @@ class Endpoint:
         with self._lock:  # only one thread at a time may add to the traces
             self._traces.add(lambda: [found], 1, MOST_INFO_BYTES)
         is_written = self._traces.settle(WRITE_SECONDS)
-        self._count("taken" if is_written else "not_written")
+        self._count(TAKEN if is_written else "not_written")
 
     def _count(self, result: str) -> None:
-        self._family.labels(result).inc()
+        self._count_result(result)
         with self._lock:
             self.results[result] += 1
 
 
 class Listener:
-    """A listener on the bus, from start() to stop()."""
+    """A source that listens on the bus, from start() to close()."""
 
     def __init__(
         self,
@@ -113,7 +111,7 @@ class Listener:
         self._server.start()
         self._has_started.set()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """Take nothing more from the bus, and wait until the spans in hand are written."""
         if self._has_started.is_set():
             self._server.stop()

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.sources.oslo_metrics.message import CallEvent, Refused, decode
+from shmetrics.sources.source import TAKEN, Count
 
 log = logging.getLogger(__name__)
 
-TAKEN = "taken"
 EXCEPTION_LABEL = "exception"
 
 
@@ -31,7 +31,7 @@ class Receiver:
     def __init__(
         self,
         families: Mapping[str, tuple[CallFamily, tuple[str, ...]]],
-        count: Callable[[str], None],
+        count: Count,
     ) -> None:
         """Set where datagrams go.
 
