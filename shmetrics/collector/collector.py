@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shmetrics import layout
 from shmetrics.collector.directory import Directory
 from shmetrics.label_rules.rule import Rule
 from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.kicks import Kicks
-from shmetrics.lanes.lane import Lane, LaneState
+from shmetrics.lanes.lane import Lane, LaneState, OpenCall
 from shmetrics.lanes.lanes import Lanes, LaneSettings
 from shmetrics.lanes.spans import Spans
 from shmetrics.registration.decision import Granted, Refused
@@ -32,10 +31,11 @@ from shmetrics.store.log import StoreDamaged, StoreError, StoreFull
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.store.store import Store
 from shmetrics.store.unused import UnusedFamilies
-from shmetrics.tables import family_tables
+from shmetrics.tables.family_tables import FamilyTables
 from shmetrics.tables.in_flight import InFlight, label_of, side_label
-from shmetrics.tables.registry import tables_of
+from shmetrics.tables.registry import RegistryTables
 from shmetrics.tables.table import Table
+from shmetrics.tables.table_source import TableSource
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,12 @@ class Collector:
             )
             self.families.resize(settings.store_bytes)
             self._gauges = Gauges(self.families)
-            self._in_flight = InFlight(self.families)
+            self._in_flight = InFlight(self.families, self._open_calls, self._monotonic_ns)
+            self._sources: Sequence[TableSource] = (
+                self._in_flight,
+                FamilyTables(self.families, self._gauges, self._living_values),
+            )
+            self._own: TableSource = RegistryTables(self.self_metrics.registry)
             self._idle = IdleSeries(
                 self.families, settings.series_idle_seconds, self._living_gauges
             )
@@ -199,11 +204,15 @@ class Collector:
 
     def _living_gauges(self) -> set[tuple[Family, tuple[str, ...]]]:
         """Return the gauge series of living processes, which are never idle."""
-        return {
-            (value.family, labels_of(value))
-            for lane in self._open_lanes()
-            for value in lane.gauge_values()
-        }
+        return {(value.family, labels_of(value)) for value in self._living_values()}
+
+    def _living_values(self) -> list[GaugeValue]:
+        """Return the gauges of living processes."""
+        return [value for lane in self._open_lanes() for value in lane.gauge_values()]
+
+    def _open_calls(self) -> list[OpenCall]:
+        """Return the open calls of all lanes."""
+        return [call for lane in self._open_lanes() for call in lane.calls()]
 
     def tick(self) -> None:
         """Drain every lane, cut back files that have grown, and retire the lanes of dead processes.
@@ -258,24 +267,10 @@ class Collector:
         self.drain()
         self._idle.show_changed(self._monotonic_ns() / 1e9)
         self._measure()
-        self.families.exemplars.take_snapshot()
-        living: dict[Family, list[GaugeValue]] = {}
-        calls = []
-        for lane in self._open_lanes():
-            calls.extend(lane.calls())
-            for value in lane.gauge_values():
-                living.setdefault(value.family, []).append(value)
-        tables = self._in_flight.tables(self.families, calls, self._monotonic_ns())
-        for family in self.families:
-            if family.definition.type == layout.TYPE_GAUGE:
-                tables.append(
-                    family_tables.gauge_table(family, self._gauges, living.get(family, ()))
-                )
-            else:
-                tables.extend(family_tables.family_tables(family, self.families.exemplars, native))
-        self._unused.note_scrape()
+        tables = [table for source in self._sources for table in source.tables(native)]
         tables.sort(key=lambda table: table.name)
-        return tables + tables_of(self.self_metrics.registry)
+        self._unused.note_scrape()
+        return tables + self._own.tables(native)
 
     def _measure(self) -> None:
         """Set the collector's gauges about itself to the present state."""

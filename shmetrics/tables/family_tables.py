@@ -3,17 +3,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from shmetrics import layout
 from shmetrics.sample_names import CALL_ENDS, CALL_SECONDS, CALL_STARTS
 from shmetrics.store.exemplars import Exemplars
+from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.tables.table import Series, Table
+
+
+class FamilyTables:
+    """A TableSource: all families of the store."""
+
+    def __init__(
+        self,
+        families: Families,
+        gauges: Gauges,
+        living: Callable[[], Iterable[GaugeValue]],
+    ) -> None:
+        """living: the gauges of the processes that live now."""
+        self._families = families
+        self._gauges = gauges
+        self._living = living
+
+    def tables(self, native: bool = False) -> list[Table]:
+        """The tables of each family, in the order of the families."""
+        living: dict[Family, list[GaugeValue]] = {}
+        for value in self._living():
+            living.setdefault(value.family, []).append(value)
+        exemplars = self._families.exemplars
+        exemplars.take_snapshot()
+        found: list[Table] = []
+        for family in self._families:
+            if family.definition.type == layout.TYPE_GAUGE:
+                found.append(gauge_table(family, self._gauges, living.get(family, ())))
+            else:
+                found.extend(family_tables(family, exemplars, native))
+        return found
 
 
 def family_tables(family: Family, exemplars: Exemplars, native: bool = False) -> Iterator[Table]:

@@ -7,7 +7,8 @@ calls have.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -70,17 +71,27 @@ class CallKinds:
 
 
 class InFlight:
-    """The families of open calls, which the collector makes itself."""
+    """The source of the tables of open calls, which the collector counts itself."""
 
-    def __init__(self, families: Families) -> None:
+    def __init__(
+        self,
+        families: Families,
+        calls: Callable[[], Iterable[OpenCall]],
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         """Make the counter of abandoned calls.
 
         Args:
             families: all families of the node.
+            calls: returns the calls that are open now.
+            monotonic_ns: the monotonic clock.
 
         Raises:
             StoreFull: the store has no room for the counter.
         """
+        self._families = families
+        self._calls = calls
+        self._monotonic_ns = monotonic_ns
         abandoned = families.define_own(ABANDONED)
         self._abandoned: Family = abandoned
         self._kinds: dict[CallFamily, dict[tuple[str, ...], CallKind]] = {}
@@ -115,25 +126,21 @@ class InFlight:
                 continue  # the store is full, which shmetrics_quota_used shows
             lane.abandon(call, self._abandoned.cell(row))
 
-    def tables(
-        self, families: Iterable[Family], calls: Iterable[OpenCall], now_ns: int
-    ) -> list[Table]:
+    def tables(self, native: bool = False) -> list[Table]:
         """Return the tables of calls in flight and of their age, for every kind of call.
-
-        Args:
-            families: all families.
-            calls: the calls that are open now.
-            now_ns: the monotonic clock.
 
         Returns:
             Two tables; none before the first call.
         """
-        kinds = self._kinds_of(families)
-        open_calls = [(kinds.row(self.kind(call.family, call.values)), call) for call in calls]
+        kinds = self._kinds_of(self._families)
+        open_calls = [
+            (kinds.row(self.kind(call.family, call.values)), call) for call in self._calls()
+        ]
         if not kinds.series.values:
             return []
         counts = np.zeros(len(kinds.series.values))
         ages_ns = np.zeros(len(kinds.series.values), np.int64)
+        now_ns = self._monotonic_ns()
         for row, call in open_calls:
             counts[row] += 1
             ages_ns[row] = max(ages_ns[row], now_ns - call.start_ns)

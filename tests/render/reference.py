@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition
 
-from shmetrics.tables.registry import StoreCollector
 from shmetrics.tables.table import Table
+from tests.render.store_collector import StoreCollector
 
 
 def text(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:

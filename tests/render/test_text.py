@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from shmetrics.render import openmetrics, text
-from shmetrics.tables.registry import StoreCollector
 from shmetrics.tables.table import Series, Table
 from tests.render import reference
+from tests.render.store_collector import StoreCollector
 from tests.render.strategies import constant_labels, tables
 
 ONE = Series((), [()])

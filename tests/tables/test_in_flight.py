@@ -47,11 +47,12 @@ def family_of(found: Families, name: str) -> CallFamily:
 
 def walk(store: Store, steps: list[tuple[str, str, object]]) -> None:
     found = Families(store, Limits(), lambda family: None)
-    in_flight = InFlight(found)
+    open_calls: list[OpenCall] = []
+    in_flight = InFlight(found, lambda: open_calls, lambda: NOW_NS)
     hidden_and_open: set[tuple[str, ...]] = set()  # until something is hidden anew
     for step, name, what in steps:
         family = family_of(found, name)
-        open_calls: list[OpenCall] = []
+        open_calls.clear()
         if step == "come":
             family.row(what)  # type: ignore[arg-type]
         elif step == "hide":
@@ -61,7 +62,7 @@ def walk(store: Store, steps: list[tuple[str, str, object]]) -> None:
             for values, start_ns in what:  # type: ignore[attr-defined]
                 family.row(values)
                 open_calls.append(OpenCall(family, values, start_ns, 0))
-        shown = in_flight.tables(found, open_calls, NOW_NS)
+        shown = in_flight.tables()
         seen: dict[tuple[str, ...], list[int]] = {kind: [] for kind in hidden_and_open}
         seen |= {
             (each.definition.name[2:], *values[:2]): []

@@ -22,7 +22,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition
 
 from shmetrics.render import openmetrics, text
-from shmetrics.tables.registry import StoreCollector, tables_of
+from shmetrics.tables.registry import tables_of
+from tests.render.store_collector import StoreCollector
 
 
 def agent() -> CollectorRegistry:

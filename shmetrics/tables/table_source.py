@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What says what there is to show."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shmetrics.tables.table import Table
+
+
+class TableSource(Protocol):
+    """The families, the calls in flight and the collector's own registry are three of them."""
+
+    def tables(self, native: bool = False) -> list[Table]:
+        """Return what there is at this moment. native: with native buckets, where there are."""
