@@ -79,13 +79,13 @@ def replaceable(path: str) -> str:
     for folder, entry in _steps(path):
         within = os.stat(folder)
         if within.st_uid not in trusted:
-            return f"uid {within.st_uid}, to whom {folder} belongs, can put another in its place"
+            return f"uid {within.st_uid}, the owner of {folder}, can put another in its place"
         if within.st_mode & _OTHERS_WRITE:
             if not within.st_mode & stat.S_ISVTX:
                 return f"others can put another in its place; chmod go-w {folder}"
             owner = os.lstat(entry).st_uid if os.path.lexists(entry) else 0
             if owner not in trusted:
-                return f"uid {owner}, to whom {entry} belongs, can put another in its place"
+                return f"uid {owner}, the owner of {entry}, can put another in its place"
     return ""
 
 

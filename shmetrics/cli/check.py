@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         directory = wanted.runtime_dir or runtime_dir.find()
     except runtime_dir.Distrusted as error:
-        print(f"WRONG  {error}; use a directory of one's own")
+        print(f"WRONG  {error}; use a directory of your own")
         return 1
     files = [path for path in (options.config, options.oslo_config) if path]
     found += [findings.Finding(True, f"{path}: every option is valid") for path in files]

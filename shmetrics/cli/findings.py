@@ -62,7 +62,7 @@ def directory(path: str) -> Iterator[Finding]:
         yield Finding(False, f"{path}: {error.strerror}; a collector makes it when it starts")
         return
     if problem:
-        yield Finding(False, f"{path}: {problem}; use a directory of one's own")
+        yield Finding(False, f"{path}: {problem}; use a directory of your own")
     if not os.path.isdir(path):
         return
     socket_path = os.path.join(path, runtime_dir.SOCKET_NAME)
@@ -136,7 +136,7 @@ def web_config(config: Config) -> Iterator[Finding]:
     key = rules.file.tls.key_file if rules.file.tls else ""
     for secret in filter(None, (config.web_config, key and rules.file.resolve(key))):
         if os.stat(secret).st_mode & 0o007:
-            yield Finding(False, f"{secret}: everybody on this node has access; chmod o= {secret}")
+            yield Finding(False, f"{secret}: all users of this node have access; chmod o= {secret}")
 
 
 def destinations(config: Config) -> Iterator[Finding]:

@@ -47,8 +47,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pool",
         default="shmetrics",
-        help="name of the queue. Each pool gets a copy of every notification, so that nobody else "
-        "misses one; listeners with the same pool share them; default: shmetrics",
+        help="name of the queue. Each pool gets a copy of every notification, so that other pools "
+        "miss none; listeners with the same pool share them; default: shmetrics",
     )
     parser.add_argument(
         "--runtime-dir",
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         directory = wanted.runtime_dir or runtime_dir.find()
     except runtime_dir.Distrusted as error:
-        raise ConfigError(f"{error}; use a directory of one's own") from None
+        raise ConfigError(f"{error}; use a directory of your own") from None
     path = Path(wanted.traces.path or os.path.join(directory, "traces.db"))
     _check(path)
     os.environ[runtime_dir.VARIABLE] = directory  # for the counts of this process

@@ -101,7 +101,7 @@ def test_a_file_instead_of_a_directory(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("")
     assert wrong(findings.directory(str(path))) == [
-        f"{path}: this is not a directory; use a directory of one's own"
+        f"{path}: this is not a directory; use a directory of your own"
     ]
 
 
@@ -109,7 +109,7 @@ def test_a_directory_that_others_may_write_to(on_tmpfs: Path) -> None:
     os.chmod(on_tmpfs, 0o777)
     assert wrong(findings.directory(str(on_tmpfs))) == [
         f"{on_tmpfs}: others may replace what is in it; chmod go-w {on_tmpfs}; "
-        "use a directory of one's own"
+        "use a directory of your own"
     ]
 
 
@@ -121,7 +121,7 @@ def test_a_directory_of_somebody_else(on_tmpfs: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
     assert wrong(findings.directory(str(on_tmpfs))) == [
         f"{on_tmpfs}: belongs to uid {uid}, not to uid {uid + 1} or root; "
-        "use a directory of one's own"
+        "use a directory of your own"
     ]
 
 

@@ -136,7 +136,7 @@ def test_check_reads_the_web_configuration_too(command: Any, folder: Path, tmp_p
     outcome = command("check", "--config", str(config))
     assert outcome.status == 1
     key = folder / "server.key"
-    assert f"WRONG  {key}: everybody on this node has access; chmod o= {key}\n" in outcome.out
+    assert f"WRONG  {key}: all users of this node have access; chmod o= {key}\n" in outcome.out
     contents = yaml.safe_load(web.read_text())
     write(web, {**contents, "basic_auth_user": {}})
     outcome = command("check", "--config", str(config))

@@ -151,7 +151,7 @@ def test_a_directory_on_whose_way_another_users_is_is_refused(tmp_path: Path, up
     path.mkdir(parents=True, mode=0o700)
     folder = path.parents[up - 1]
     os.chown(folder, NOBODY, NOBODY)
-    assert f"uid {NOBODY}, to whom {folder} belongs, can put another in its place" in refused(path)
+    assert f"uid {NOBODY}, the owner of {folder}, can put another in its place" in refused(path)
     assert list(path.iterdir()) == []
 
 
@@ -168,7 +168,7 @@ def test_a_directory_that_another_user_makes_meanwhile_is_refused(
             os.chown(self, NOBODY, NOBODY)
 
     monkeypatch.setattr(Path, "mkdir", make)
-    assert f"uid {NOBODY}, to whom {path.parent} belongs" in refused(path)
+    assert f"uid {NOBODY}, the owner of {path.parent}" in refused(path)
 
 
 @pytest.mark.usefixtures("umask")

@@ -170,7 +170,7 @@ def test_a_directory_on_whose_way_others_may_write_is_not_taken(
 def test_a_directory_on_whose_way_another_users_is_is_not_taken(named: Path, up: int) -> None:
     folder = named.parents[up - 1]
     os.chown(folder, NOBODY, NOBODY)
-    why = f"uid {NOBODY}, to whom {folder} belongs, can put another in its place"
+    why = f"uid {NOBODY}, the owner of {folder}, can put another in its place"
     assert refused() == f"{named}: {why}"
 
 
@@ -194,7 +194,7 @@ def test_a_link_that_another_user_can_turn_is_not_taken(
     monkeypatch.setenv(runtime_dir.VARIABLE, f"{link}/b/run")
     assert runtime_dir.find() == f"{link}/b/run"
     os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
-    assert f"uid {NOBODY}, to whom {link} belongs" in refused()
+    assert f"uid {NOBODY}, the owner of {link}" in refused()
 
 
 def test_links_that_lead_to_themselves_are_nowhere(
