@@ -3,9 +3,9 @@
  * csrc/drain/ is the collecting half's end of a lane: this header moves records into cells;
  * totals.h takes what lanes add up themselves; entries.c and state.c read dictionary, open calls
  * and gauges; scale.h, exemplars.h and spans.h are where values, exemplars and spans go; undo.h,
- * ledger.h and recovery.h make whole events of what a kill leaves; guard.h and contained.h survive
- * a file that is cut short; file.h and watch.h ask the kernel about it. They include csrc/lane/ and
- * nothing of the emitting half.
+ * ledger.h and recovery.h bring lane and store back to whole events after a kill; guard.h and
+ * contained.h survive a file that is cut short; file.h and watch.h ask the kernel about it. They
+ * include csrc/lane/ and nothing of the emitting half.
  *
  * Draining: moving records out of a lane into the store's cells.
  *
@@ -128,21 +128,21 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
 enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t n_bounds,
                                 const struct shm_scale *scale, uint64_t *cells);
 
-/* Take what a dead emitter leaves into a cell of the store, once, however often the collector is
- * killed at it. take_gauge adds a gauge's value; for one that is not finite it adds 1, and the
- * caller gives it the cell of a count of those. abandon counts an open call, and gives its slot
- * back. Return false if there is nothing to take. */
+/* Take a gauge or an open call that a dead emitter leaves into a cell of the store, once, however
+ * often the collector is killed at it. take_gauge adds a gauge's value; for one that is not finite
+ * it adds 1, and the caller gives it the cell of a count of those. abandon counts an open call, and
+ * gives its slot back. Return false if there is nothing to take. */
 bool shm_drain_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);
 bool shm_drain_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);
 
-/* Adds to a cell of the store, or to none (SHM_NO_CELL), by how much `now` is more than what this
+/* Adds to a cell of the store, or to none (SHM_NO_CELL), by how much `now` is more than this
  * report of the ledger says; then the report says `now`. Returns false if there is nothing to add.
  * It happens once, however often the collector is killed at it. */
 #define SHM_NO_CELL UINT64_MAX
 bool shm_drain_report(struct shm_drain *drain, uint32_t report, uint64_t now, uint64_t cell);
 uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t report);
 
-/* Reports what the emitter has counted: added, spilled, overflowed, and dropped by cause. */
+/* Reports the emitter's own counts: added, spilled, overflowed, and dropped by cause. */
 void shm_drain_report_counts(struct shm_drain *drain);
 
 /* Tells the emitter to register anew: this lane is read no more. */

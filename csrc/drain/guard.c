@@ -22,7 +22,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
     } else if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) {
         before.sa_handler(number);
     } else {
-        /* Back to what the system does; the faulting instruction is run again. */
+        /* Restores the system's own action; the faulting instruction is run again. */
         sigaction(SIGBUS, &before, NULL);
     }
 }

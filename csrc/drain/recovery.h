@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * After a kill: bringing lane and store back to whole events. See undo.h for what a killed
- * collector leaves, and the intent in layout.h for what a killed emitter does.
+ * After a kill: bringing lane and store back to whole events. A killed collector leaves
+ * an undo entry (undo.h), a killed emitter an intent (layout.h).
  */
 #ifndef SHM_RECOVERY_H
 #define SHM_RECOVERY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The undo entry: what makes folding an event look atomic to a kill between any two instructions.
+ * The undo entry makes folding an event atomic to a kill between any two instructions.
  *
  * It is in the store's file, and remembers the cells that are about to change. It is not cleared
  * between events: whether it still counts follows from the lane, whose tail (or whose seen total)

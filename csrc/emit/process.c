@@ -99,9 +99,10 @@ static struct shm_producer *new_producer(struct shm_process *self, const struct 
     return fresh;
 }
 
-/* The child of a fork must never write to its parent's lane, nor hold its file open. What was
- * mapped there becomes private zero pages at the same address and not a hole, and the producer
- * stays as it was: a record may be half written, and the rest of it has to go somewhere. */
+/* Leaves the parent's lane, to which the child of a fork must never write, and whose file it
+ * must not hold open. The mapping becomes private zero pages at the same address and not a hole,
+ * and the producer stays as it was: a record may be half written, and the rest of it has to go
+ * somewhere. */
 static void after_fork_in_child(void)
 {
     struct shm_process *self = &shm_process;

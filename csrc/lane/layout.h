@@ -13,11 +13,11 @@
  *        | identity   written once by whoever made the file, version    |  read by both
  *        |            last; version 0 means "not ready"                 |
  *    256 +--------------------------------------------------------------+
- *        | producer   head, dictionary end, totals the emitter keeps    |  written by the emitter only
+ *        | producer   head, dictionary end, totals the emitter keeps    |  emitter
  *    512 +--------------------------------------------------------------+
- *        | consumer   tail, state                                       |  written by the collector only
+ *        | consumer   tail, state                                       |  collector
  *    768 +--------------------------------------------------------------+
- *        | intent     the spilling event that is under way              |  written by the emitter only
+ *        | intent     the spilling event that is under way              |  emitter
  *   1024 +--------------------------------------------------------------+
  *        | (room for later parts, zero)                                 |
  *   4096 +--------------------------------------------------------------+
@@ -26,9 +26,9 @@
  *        | dictionary append-only entries that give meaning to ids      |  emitter
  *        +--------------------------------------------------------------+
  *        | cells      one run of 8-byte totals per series: counters and |  emitter
- *        |            gauges, and what the full ring could not take     |
+ *        |            gauges, and events that the ring had no room for  |
  *        +--------------------------------------------------------------+
- *        | seen       what the collector has already taken from cells   |  collector
+ *        | seen       the totals that the collector has already taken   |  collector
  *        +--------------------------------------------------------------+
  *        | ring       capacity (a power of two) x 64-byte records       |  emitter
  *        +--------------------------------------------------------------+
@@ -73,7 +73,7 @@ enum shm_type {
     SHM_TYPE_HISTOGRAM = 3, /* cells: sum (f64), then one count per bucket */
     SHM_TYPE_CALLS = 4,     /* cells: starts, ends, sum of durations (ns), then buckets */
     SHM_TYPE_EXCEPTION = 5, /* cells: count; a class of exception of one call series */
-    SHM_TYPE_SPANS = 6,     /* no cells: labels say what a span is of, its records all the rest */
+    SHM_TYPE_SPANS = 6,     /* no cells: service and name are labels, the rest is in records */
 };
 
 /* Where a call's or histogram's buckets begin within its cells. */
@@ -149,7 +149,7 @@ static_assert(offsetof(struct shm_record, exception) == 24, "record.exception");
 static_assert(offsetof(struct shm_record, trace) == 32, "record.trace");
 
 /*
- * A span's start or stop, and the slots behind it with what is known about it: published at once.
+ * A span's start or stop, and the slots behind it with its info: published at once.
  *
  *   0        1        2        4               8                       16
  *   +--------+--------+--------+---------------+-----------------------+
@@ -330,7 +330,7 @@ static_assert(offsetof(struct shm_consumer_line, state) == 128, "consumer.state:
 #define SHM_INTENT_NONE (UINT64_MAX - 1u)
 
 struct shm_cell_change {
-    uint64_t value; /* what the cell will hold */
+    uint64_t value; /* the new content of the cell */
     uint32_t cell;
     uint32_t zero;
 };

@@ -33,6 +33,7 @@ static pthread_once_t powers_once = PTHREAD_ONCE_INIT;
  * one width serves both. Least word first. */
 enum { BIG_WORDS = 16 };
 
+/* Multiplies big by factor, which it has room for. */
 static void big_multiply(uint64_t *big, uint64_t factor)
 {
     uint64_t carry = 0;
@@ -44,7 +45,7 @@ static void big_multiply(uint64_t *big, uint64_t factor)
     assert(carry == 0);
 }
 
-/* Rounds down; dividing again gives the same as dividing once by the product. */
+/* Divides big, rounding down; dividing again gives the same as dividing once by the product. */
 static void big_divide(uint64_t *big, uint64_t divisor)
 {
     uint64_t rest = 0;
@@ -55,7 +56,7 @@ static void big_divide(uint64_t *big, uint64_t divisor)
     }
 }
 
-/* exact: big is the number itself, and not what a division left of it. */
+/* Returns the leading 128 bits of big, rounded up. exact: no division has cut off any of it. */
 static struct power big_leading(const uint64_t *big, bool exact)
 {
     int top = BIG_WORDS - 1;
@@ -91,26 +92,26 @@ static void powers_compute(void)
     }
 }
 
-/* floor(n / 2^bits), also of a negative n. */
+/* Returns floor(n / 2^bits), also of a negative n. */
 static int32_t floor_shift(int32_t n, int bits)
 {
     return n >= 0 ? n >> bits : -((-n + (1 << bits) - 1) >> bits);
 }
 
-/* floor(log10(2^q)), or floor(log10(3/4 * 2^q)); right for |q| <= 1500. */
+/* Returns floor(log10(2^q)), or floor(log10(3/4 * 2^q)); right for |q| <= 1500. */
 static int32_t log10_of_power_of_2(int32_t q, bool three_quarters)
 {
     return floor_shift(q * 1262611 - (three_quarters ? 524031 : 0), 22);
 }
 
-/* floor(log2(10^k)); right for |k| <= 1233. */
+/* Returns floor(log2(10^k)); right for |k| <= 1233. */
 static int32_t log2_of_power_of_10(int32_t k)
 {
     return floor_shift(k * 1741647, 19);
 }
 
-/* The upper 64 bits of power * factor, the last one set also if there is anything below it that
- * cannot come from the power's own rounding. */
+/* Returns the upper 64 bits of power * factor, the last one set also if there is anything below it
+ * that cannot come from the power's own rounding. */
 static uint64_t multiply_to_odd(struct power power, uint64_t factor)
 {
     shm_u128 low = (shm_u128)power.low * factor;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shortest decimal that reads back as the same double, and of these the closest one: what
- * Python's repr() and Go's strconv print. Digits only: number.h writes them.
+/* The shortest decimal that reads back as the same double, and of these the closest one,
+ * as Python's repr() and Go's strconv print it. Digits only: number.h writes them.
  */
 #ifndef SHM_DECIMAL_H
 #define SHM_DECIMAL_H

@@ -54,7 +54,8 @@ static char *put_exponent(char *out, int exponent)
     return shm_put(out, first, (size_t)(end - first));
 }
 
-/* fixed_digits: with more digits before the point than these the number gets an exponent. */
+/* Writes a decimal. fixed_digits: with more digits than these before the point it gets an
+ * exponent. */
 static char *put_decimal(char *out, struct shm_decimal decimal, int fixed_digits)
 {
     char buffer[MAX_DIGITS];

@@ -199,7 +199,7 @@ size_t shm_proto_piece(const struct shm_proto_family *family, const uint64_t *si
 
 size_t shm_proto_slack(const struct shm_proto_family *family)
 {
-    /* A value at its longest: what is written of it before it is seen to be too long. */
+    /* A value at its longest: so much may be written before its length is compared. */
     size_t bucket = 3 + SHM_WIRE_VARINT_BYTES + SHM_WIRE_DOUBLE_BYTES;
     size_t created = 2 + 2 * SHM_WIRE_VARINT_BYTES;
     size_t exemplars = (1 + 2 * family->buckets.n) * SHM_PROTO_EXEMPLAR_BOUND;

@@ -12,7 +12,7 @@
 #include "columns.h"
 #include "native.h"
 
-/* What a Metric holds: the number of its field. */
+/* The kind of a Metric: the number of its field. */
 enum shm_proto_kind {
     SHM_PROTO_GAUGE = 2,
     SHM_PROTO_COUNTER = 3,

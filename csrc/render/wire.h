@@ -75,7 +75,7 @@ static inline size_t shm_wire_tag_bytes(unsigned field)
     return shm_varint_bytes(field << 3);
 }
 
-/* Writes what comes before the n_bytes of a field; the field may have any number. */
+/* Writes the tag and the length before the n_bytes of a field, whose number may be any. */
 static inline char *shm_wire_opening(char *out, unsigned field, size_t n_bytes)
 {
     out = shm_put_varint(out, field << 3 | SHM_WIRE_BYTES);
