@@ -16,7 +16,6 @@ keeps query strings and the messages of errors only if this middleware does.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
@@ -33,42 +32,6 @@ Environ: TypeAlias = dict[str, Any]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 
 SOURCE = "wsgi"
-
-
-def limit(arguments: bool) -> Callable[[], None]:
-    """Have OSProfiler's own middleware keep no more than this one. Never raises.
-
-    Args:
-        arguments: keep query strings and the messages of errors.
-
-    Returns:
-        The function that undoes it.
-    """
-    if arguments:
-        return lambda: None
-    try:
-        from osprofiler import profiler, web
-
-        from shmetrics.hooks.tracing.profiler_patch import ProfilerPatch, SilentProfiler
-        from shmetrics.hooks.tracing.span import NestedSpan
-    except Exception as error:
-        failed(SOURCE, error)
-        return lambda: None
-
-    class Discreet(SilentProfiler):
-        @contextlib.contextmanager
-        def Trace(self, name: str, info: Any = None) -> Iterator[None]:  # noqa: N802
-            request = dict((info or {}).get("request") or {})
-            request.pop("query", None)
-            span = NestedSpan(SOURCE, profiler.get(), name, {"request": request}, quotes=False)
-            try:
-                yield
-            except BaseException as error:
-                span.fail_as(error)
-                raise
-            span.stop()
-
-    return ProfilerPatch(web, Discreet()).undo
 
 
 def middleware(application: Application, conf: Any = None) -> Application:

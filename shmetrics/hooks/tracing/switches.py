@@ -146,9 +146,9 @@ def _set_up(conf: Any, found: Switches, service: str, project: str, host: str) -
         installation.install()
         _undo["compiled_profiler"] = installation.uninstall
     if found.wsgi and "trace_wsgi" not in _undo:
-        from shmetrics.hooks import wsgi
+        from shmetrics.hooks.osprofiler import middleware
 
-        _undo["trace_wsgi"] = wsgi.limit(found.arguments)
+        _undo["trace_wsgi"] = middleware.limit(found.arguments)
     for name, module, wanted in _sources(found):
         if name not in _undo:
             _undo[name] = _enable(name, module, wanted)
