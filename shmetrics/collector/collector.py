@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from shmetrics.collector.directory import Directory
@@ -22,6 +21,7 @@ from shmetrics.lanes.spans import Spans
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
+from shmetrics.set_aside import set_aside
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue, labels_of
@@ -38,25 +38,6 @@ from shmetrics.tables.table import Table
 from shmetrics.tables.table_source import TableSource
 
 log = logging.getLogger(__name__)
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a file out of the way without losing it.
-
-    The new name ends in the time, and in a number if that name is taken.
-
-    Returns:
-        The new path.
-
-    Raises:
-        OSError: it cannot be renamed.
-    """
-    aside = path.with_name(f"{path.name}.{time.strftime('%Y%m%dT%H%M%S')}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = aside.with_name(f"{aside.name.partition('-')[0]}-{number}")
-    return path.rename(aside)
 
 
 class Settings(NamedTuple):

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.responses import PlainTextResponse
@@ -17,32 +17,10 @@ from shmetrics.http.access_rules import AccessRules
 from shmetrics.http.asgi import App, Message
 from shmetrics.http.observer import Observer
 from shmetrics.http.passwords import Busy, Passwords
+from shmetrics.token_buckets import TokenBuckets
 
 _CHALLENGE = {"www-authenticate": 'Basic realm="shmetrics", charset="UTF-8"'}
 _LATER = {"retry-after": "1"}
-
-
-class TokenBucket:
-    """A token bucket: holds a burst of requests, and gains one per interval."""
-
-    def __init__(self, rate: RateLimit, now: Callable[[], float] = time.monotonic) -> None:
-        self.rate = rate
-        self._now = now
-        self._held = float(rate.burst)
-        self._since = now()
-
-    def take(self) -> bool:
-        """Take a token; return whether there was one. Without a limit there always is."""
-        interval = self.rate.interval_seconds
-        if not interval:
-            return True
-        now = self._now()
-        self._held = min(self._held + (now - self._since) / interval, float(self.rate.burst))
-        self._since = now
-        if self._held < 1:
-            return False
-        self._held -= 1
-        return True
 
 
 class Auth:
@@ -55,7 +33,8 @@ class Auth:
         self._access = access
         self._passwords = passwords
         self._observer = observer
-        self._bucket = TokenBucket(RateLimit())
+        self._rate = RateLimit()
+        self._requests: TokenBuckets[None] | None = None  # no limit
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
         file = self._access.rules.file
@@ -73,9 +52,10 @@ class Auth:
     async def _refusal(self, scope: Message) -> PlainTextResponse | None:
         """Return the answer to a request that is refused; None if the application may answer."""
         file = self._access.rules.file
-        if self._bucket.rate != file.rate:
-            self._bucket = TokenBucket(file.rate)
-        if not self._bucket.take():
+        if self._rate != file.rate:
+            self._rate = file.rate
+            self._requests = _limited(file.rate)
+        if self._requests is not None and not self._requests.take(None, time.monotonic()):
             self._observer.refused(refusals.RATE)
             return PlainTextResponse("429 too many requests\n", 429, _LATER)
         if not file.users:
@@ -104,6 +84,12 @@ class Auth:
             if self._access.rules.file.users == users:
                 return are_right
         return True  # nobody needs a password any more
+
+
+def _limited(rate: RateLimit) -> TokenBuckets[None] | None:
+    """Return a bucket of so many requests that gains one per interval; None without a limit."""
+    interval = rate.interval_seconds
+    return TokenBuckets(interval, rate.burst) if interval else None
 
 
 def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:

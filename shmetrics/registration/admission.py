@@ -13,9 +13,9 @@ from typing import NamedTuple
 from shmetrics.registration.decision import Refused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Result
+from shmetrics.token_buckets import TokenBuckets
 
 WINDOW_SECONDS = 10.0  # the registrations of this time may come at once
-_MIN_USERS = 64
 
 
 class Allowed(NamedTuple):
@@ -39,39 +39,6 @@ class Allowed(NamedTuple):
         )
 
 
-class Rate:
-    """A token bucket for each user, which gains *per_second* and holds ten seconds of that.
-
-    A bucket is stored as the time at which it will be full again, and is forgotten then.
-    """
-
-    def __init__(self, per_second: float) -> None:
-        self.per_second = per_second
-        self._full_at: dict[int, float] = {}
-        self._tidy_at = _MIN_USERS
-
-    def take(self, uid: int, now: float) -> bool:
-        """Take one token of a user. Return False if none is left.
-
-        Args:
-            uid: the number of the user.
-            now: the time, in seconds of the monotonic clock.
-        """
-        full_at = max(self._full_at.get(uid, now), now) + 1 / self.per_second
-        if full_at > now + WINDOW_SECONDS:
-            return False
-        self._full_at[uid] = full_at
-        if len(self._full_at) > self._tidy_at:
-            self._full_at = {uid: at for uid, at in self._full_at.items() if at > now}
-            self._tidy_at = max(_MIN_USERS, 2 * len(self._full_at))
-        return True
-
-    def most(self, now: float) -> float:
-        """Return the rate of the busiest user, per second; *per_second* if its bucket is empty."""
-        latest = max(self._full_at.values(), default=now)
-        return max(latest - now, 0.0) / WINDOW_SECONDS * self.per_second
-
-
 class Admission:
     """The decision about a process before anything is made for it."""
 
@@ -91,7 +58,8 @@ class Admission:
             monotonic: the clock, in seconds.
         """
         self._allowed = allowed
-        self._rate = Rate(per_second)
+        self._per_second = per_second
+        self._users = TokenBuckets[int](1 / per_second, per_second * WINDOW_SECONDS)
         self._on_too_often = on_too_often
         self._monotonic = monotonic
 
@@ -102,15 +70,15 @@ class Admission:
                 Result.UID,
                 f"uid {peer.uid} may not register; see registration.allow_uids",
             )
-        if not self._rate.take(peer.uid, self._monotonic()):
+        if not self._users.take(peer.uid, self._monotonic()):
             self._on_too_often()
             return Refused(
                 Result.QUOTA,
-                f"uid {peer.uid} registers more than {self._rate.per_second:g} processes a second; "
+                f"uid {peer.uid} registers more than {self._per_second:g} processes a second; "
                 "see registration.max_per_second",
             )
         return None
 
     def per_second(self) -> float:
         """Return the rate of the busiest user, per second."""
-        return self._rate.most(self._monotonic())
+        return self._users.most_taken(self._monotonic()) / WINDOW_SECONDS

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from shmetrics.rate_limited_log import RateLimitedLog
+from shmetrics.set_aside import set_aside
 from shmetrics.traces.event import SpanEvent
 from shmetrics.traces.reader import Row
 from shmetrics.traces.room import JournalFull, NoRoom, batches
@@ -220,11 +221,5 @@ class Keeper:
         Only one damaged file of ours is kept, but every file of another program.
         """
         was_ours = self._known is not None and os.path.samestat(self.path.stat(), self._known)
-        ending = "damaged" if error.is_damaged or was_ours else time.strftime("%Y%m%dT%H%M%S")
-        aside = self.path.with_name(f"{self.path.name}.{ending}")
-        for ending in ("", *ENDINGS):
-            of_aside = aside.with_name(aside.name + ending)
-            of_aside.unlink(missing_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + ending).rename(of_aside)
-        return aside
+        ending = "damaged" if error.is_damaged or was_ours else ""
+        return set_aside(self.path, ending, ENDINGS)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from copy import deepcopy
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,16 @@ def test_a_module_in_no_row_and_a_row_of_nothing_are_found(graph: grimp.ImportGr
     found = list(violations(graph, HOUSE._replace(rows=(*rows, gone))))
     assert "shmetrics.cli.top is in no row" in found
     assert "shmetrics.attic: there is no shmetrics.attic" in found
+
+
+def test_no_modules_import_each_other_in_a_circle(graph: grimp.ImportGraph) -> None:
+    def modules() -> TopologicalSorter[str]:
+        return TopologicalSorter({module: _imported(graph, module) for module in graph.modules})
+
+    modules().prepare()
+    graph.add_import(importer="shmetrics.hooks.tracing.switches", imported="shmetrics.hooks.wsgi")
+    with pytest.raises(CycleError):
+        modules().prepare()
 
 
 @pytest.mark.parametrize("at", range(1, len(LAYERS)))

@@ -15,11 +15,11 @@ from starlette.responses import PlainTextResponse
 
 from shmetrics.config import Web
 from shmetrics.config.address import Address
-from shmetrics.config.web_file import RateLimit, WebFile
+from shmetrics.config.web_file import WebFile
 from shmetrics.errors import ConfigError
 from shmetrics.http import exposure, refusals
 from shmetrics.http.access_rules import AccessRules, Rules
-from shmetrics.http.auth import Auth, TokenBucket
+from shmetrics.http.auth import Auth
 from shmetrics.http.passwords import Passwords
 from tests.http.authority import PASSWORD, TLS, Authority, hashed, put, write
 from tests.http.raw import soon, tell
@@ -215,18 +215,6 @@ def test_a_rate_limit_lets_the_burst_in_and_no_more(start: Start, source: Any) -
     statuses = [site.ask("/-/ready").status for _ in range(5)]
     assert statuses == [200, 200, 200, 429, 429]
     assert source.refusals == {refusals.RATE: 2}
-
-
-def test_a_bucket_fills_with_time() -> None:
-    now = [100.0]
-    bucket = TokenBucket(RateLimit(interval="2s", burst=2), lambda: now[0])
-    assert [bucket.take() for _ in range(3)] == [True, True, False]
-    now[0] += 3
-    assert [bucket.take() for _ in range(2)] == [True, False]
-    now[0] += 1
-    assert bucket.take()
-    now[0] += 1000
-    assert [bucket.take() for _ in range(3)] == [True, True, False]
 
 
 # ---- who can reach it ----------------------------------------------------------------------------

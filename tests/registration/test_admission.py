@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from shmetrics.registration.admission import WINDOW_SECONDS, Admission, Allowed, Rate
+from shmetrics.registration.admission import WINDOW_SECONDS, Admission, Allowed
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Result
 
@@ -59,34 +57,3 @@ def test_a_user_who_comes_too_often_waits_and_others_do_not() -> None:
     now += WINDOW_SECONDS
     assert admission.per_second() == 0
     assert refused == 2
-
-
-@given(
-    st.integers(1, 5),
-    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40)), max_size=200),
-)
-def test_a_rate_is_a_bucket_for_each_user(per_second: int, comings: list[tuple[int, int]]) -> None:
-    """Against buckets that are filled by hand. Times are eighths of a second: exact."""
-    rate = Rate(float(2**per_second))
-    size = 2**per_second * WINDOW_SECONDS
-    buckets: dict[int, float] = {}
-    now = 1000.0
-    for uid, eighths in comings:
-        now += eighths / 8
-        buckets = {
-            user: min(size, left + eighths / 8 * 2**per_second) for user, left in buckets.items()
-        }
-        left = buckets.setdefault(uid, size)
-        assert rate.take(uid, now) is (left >= 1)
-        if left >= 1:
-            buckets[uid] = left - 1
-        taken = (size - min(buckets.values())) / WINDOW_SECONDS
-        assert rate.most(now) == pytest.approx(taken)
-
-
-def test_a_rate_forgets_users_who_are_gone() -> None:
-    """One can have 65,536 users of one's own."""
-    rate = Rate(1.0)
-    for second in range(10_000):
-        assert rate.take(second, float(second))
-    assert len(rate._full_at) < 200

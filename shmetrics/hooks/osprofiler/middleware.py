@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limit of OSProfiler's own WSGI middleware, which would keep query strings and error messages."""
+"""The limit of OSProfiler's own WSGI middleware, which would keep query strings and errors."""
 
 from __future__ import annotations
 
