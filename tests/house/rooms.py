@@ -68,8 +68,8 @@ def read(page: Path = PAGE) -> House:
 
 
 def table(text: str, heading: str) -> Iterator[list[str]]:
-    """Yield the cells of each row of the first table under a heading. Raises ValueError if there
-    is none."""
+    """Yield the cells of each row of the tables under a heading, but for the rows that name
+    nothing. Raises ValueError if there is none."""
     section = re.split(rf"^#+ {re.escape(heading)}$", text, maxsplit=1, flags=re.MULTILINE)
     if len(section) < 2:
         raise ValueError(f"there is no heading {heading!r}")
@@ -77,8 +77,9 @@ def table(text: str, heading: str) -> Iterator[list[str]]:
     rows = [line.strip().strip("|").split("|") for line in lines if line.startswith("|")]
     if not rows:
         raise ValueError(f"there is no table under {heading!r}")
-    for cells in rows[2:]:
-        yield [cell.strip() for cell in cells]
+    for cells in rows:
+        if _NAME.search(cells[0]):
+            yield [cell.strip() for cell in cells]
 
 
 def _modules(cell: str) -> tuple[str, ...]:

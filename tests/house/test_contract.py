@@ -146,7 +146,8 @@ def test_every_room_is_in_a_layer() -> None:
     """But for the package itself, which imports at a first use only."""
     layered = {name for layer in LAYERS for name in layer}
     modules = {module for row in (*HOUSE.rows, TOOLS) for module in row.modules}
-    assert modules - {rooms.PACKAGE} == layered
+    modules -= {rooms.PACKAGE, "shmetrics.registration.client"}  # the one that is inside a room
+    assert modules == layered
 
 
 ADDED = [
