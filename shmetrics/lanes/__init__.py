@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lanes in: the files that processes record into, and what the collector does with each of them."""
+"""Lanes in: their files and how much they may take, kicks, what their ids are bound to, open calls.
+
+It drains them into the store, and does not know how anything is shown.
+"""

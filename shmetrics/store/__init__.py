@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store: the node's families and their series, with totals in one memory-mapped file."""
+"""The totals of the node: families, series and their cells in one mapped file, with their quotas.
+
+It does not know where numbers come from, or how they are shown.
+"""

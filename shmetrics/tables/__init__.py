@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables: everything that there is to show, as arrays; one table per metric family."""
+"""What there is to show, as arrays: a table per family, whatever it came from.
+
+A table source makes tables; formats and pages are not known here.
+"""
