@@ -4,7 +4,6 @@
 It does not know where spans come from; a forwarder does not even know that they are spans.
 
 ===============  ===================================================================
-`destination`    the address of a destination
 `forwarders`     the forwarders of a collector, one for each destination
 `forwarder`      a thread with a queue: it sends batches, tries again, and gives up
 `spans`          the size of a span in a queue, and its form for a sender

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.tables.methods import Method, quantile, family_title, summarize
+from shmetrics.tables.methods import Method, family_title, quantile, summarize
 from shmetrics.tables.table import EXEMPLAR, Series, Table
 
 FAMILY = "oslo_messaging_rpc_client"
