@@ -143,12 +143,8 @@ def test_a_child_from_before_stays_what_it_is(node: Node) -> None:
         early = jobs.labels("compute-1")
         early.inc()
         pause("early")
-        import time
-        deadline = time.monotonic() + 60
-        while not shmetrics.status()["connected"]:
-            assert time.monotonic() < deadline, shmetrics.status()
-            time.sleep(0.01)
-            early.inc(0)
+        from tests.servers.patience import until
+        until(lambda: early.inc(0) or shmetrics.status()["connected"], shmetrics.status, 60)
         assert jobs.labels("compute-1") is early
         assert jobs.labels("compute-2") is not early
         jobs.labels("compute-2").inc()

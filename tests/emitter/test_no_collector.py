@@ -58,12 +58,8 @@ hanging = rpc.start()
 """
 
 UNTIL_CONNECTED = """
-import time
-deadline = time.monotonic() + 20
-while not shmetrics.status()["connected"]:
-    assert time.monotonic() < deadline, shmetrics.status()
-    time.sleep(0.01)
-    fast.inc(0)
+from tests.servers.patience import until
+until(lambda: fast.inc(0) or shmetrics.status()["connected"], shmetrics.status, 20)
 """
 
 

@@ -66,12 +66,9 @@ for n, server in enumerate(servers):
     call.end(call.start(), f"Error{n % 3}" if n % 2 else None)
     hanging.append(call.start())
 pause("recorded")
-import time
-deadline = time.monotonic() + 60
-while not shmetrics.status()["connected"]:
-    assert time.monotonic() < deadline, shmetrics.status()
-    time.sleep(0.01)
-    jobs.labels(servers[0], "fast").inc(0)
+from tests.servers.patience import until
+first = jobs.labels(servers[0], "fast")
+until(lambda: first.inc(0) or shmetrics.status()["connected"], shmetrics.status, 60)
 assert shmetrics.status()["problem"] == "", shmetrics.status()
 pause("connected")
 """

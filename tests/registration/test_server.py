@@ -9,7 +9,6 @@ import os
 import socket
 import stat
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Answer, Hello, Result
 from shmetrics.registration.server import Server
 from shmetrics.unix_socket import Access
+from tests.servers.patience import async_until
 
 GOOD = protocol.encode_hello(Hello(layout.LAYOUT_VERSION, 128, "nova-api"))
 OLD = protocol.encode_hello(Hello(layout.LAYOUT_VERSION, 128, "nova-api", protocol.WITH_EVENTFD))
@@ -72,10 +72,7 @@ class Desk:
         return b""
 
     async def until(self, true: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 10
-        while not true():
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.005)
+        await async_until(true, lambda: (self.results, self.gone), 10)
 
     def has_results(self, n: int) -> bool:
         return len(self.results) == n

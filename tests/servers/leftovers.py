@@ -59,7 +59,7 @@ def runtime_dir() -> Iterator[Path]:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the modules out of the collections below: they would look through the same again."""
+    """Keep the modules out of all later collections of garbage, which are then about a test."""
     gc.collect()
     gc.freeze()
 

@@ -4,10 +4,11 @@
 import os
 import signal
 import subprocess
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from tests.servers.patience import until
 
 __all__ = ["ServerProcess", "fork", "until"]
 
@@ -17,15 +18,6 @@ def fork() -> int:
     with warnings.catch_warnings():  # eventlet, if any test has imported it, warns of every fork
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
-
-
-def until(true: Callable[[], object], what: Callable[[], str], seconds: float) -> None:
-    """Poll *true*; if it is not so in *seconds*, fail with *what* was found instead."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"after {seconds} s: {what()}")
-        time.sleep(0.02)
 
 
 class ServerProcess:

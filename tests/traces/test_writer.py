@@ -7,7 +7,6 @@ import itertools
 import logging
 import sqlite3
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from shmetrics.traces.keeper import Keeper
 from shmetrics.traces.reader import Reader
 from shmetrics.traces.store import Limits, LossCounts, TraceStore
 from shmetrics.traces.writer import BATCH_BYTES, LANE_BYTES, WAITING_BYTES, TraceWriter
+from tests.servers.patience import until
 
 from .conftest import event, id_of, whole
 
@@ -196,9 +196,6 @@ def test_what_is_too_much_goes_by_itself(tmp_path: Path) -> None:
     store.close()
     keeper = Keeper(store.path, Limits(traces=1))
     writer = TraceWriter(keeper)
-    deadline = time.monotonic() + SECONDS
-    while not keeper.counts.expired:
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
+    until(lambda: keeper.counts.expired, lambda: keeper.counts, SECONDS)
     writer.close()
     assert keeper.counts.expired == {"traces": 1}

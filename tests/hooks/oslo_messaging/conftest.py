@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transports for the driver's tests, and a recording stand-in for the emitter behind it."""
 
-import threading
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +16,7 @@ with warnings.catch_warnings():
 from oslo_config import cfg
 
 from shmetrics.hooks.oslo_messaging import failures, instruments
+from tests.servers.patience import until
 
 
 @dataclass
@@ -44,7 +43,7 @@ class Recording:
 
     def settled(self, family: str, calls: int) -> list[tuple[dict[str, str], str | None]]:
         """Wait until *family* has *calls* ends, and return them; there must be no more of them."""
-        until(lambda: len(self.ended(family)) >= calls, f"{calls} ends of {family}", self)
+        until(lambda: len(self.ended(family)) >= calls, lambda: self, 20)
         assert len(self.started(family)) == len(self.ended(family)) == calls
         return self.ended(family)
 
@@ -64,14 +63,6 @@ class RecordedCall:
     def end(self, token: int, exception: str | None = None) -> None:
         if self.recording.open.pop(token, None) is not None:
             self.recording.ends.append((self.family, self.labels, exception))
-
-
-def until(true: Callable[[], object], what: str, state: object, seconds: float = 20) -> None:
-    """Wait for *true*; fail with *what* was waited for and the *state* it stopped in."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}: {state}"
-        threading.Event().wait(0.005)
 
 
 @pytest.fixture

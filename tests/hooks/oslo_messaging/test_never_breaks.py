@@ -15,8 +15,9 @@ import pytest
 from shmetrics.hooks.oslo_messaging import failures, instruments
 from shmetrics.hooks.oslo_messaging._messages import UNANSWERED, Notification, Request
 from shmetrics.hooks.oslo_messaging.listener import Listener
+from tests.servers.patience import until
 
-from .conftest import Recording, until
+from .conftest import Recording
 
 
 class Echo:
@@ -69,7 +70,7 @@ def serve_one_of_each(conf: Any) -> None:
     )
     listener.start()
     oslo_messaging.Notifier(transport, "p", driver="messaging", topics=["n"]).info({}, "e", {})
-    until(lambda: heard == ["e"], "a notification", heard)
+    until(lambda: heard == ["e"], lambda: heard, 20)
     for each in (listener, server):
         each.stop()
         each.wait()

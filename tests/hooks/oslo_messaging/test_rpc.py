@@ -2,12 +2,15 @@
 """RPC through real drivers and oslo.messaging's public API: every label of both sides."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import oslo_messaging
 import pytest
 
-from .conftest import Recording, until
+from tests.servers.patience import until
+
+from .conftest import Recording
 
 CAST = {
     "call_type": "cast",
@@ -97,15 +100,16 @@ def test_instruments_are_made_once_per_label_set(
 
 
 def test_an_exchange_may_come_from_the_target_or_from_the_configuration(
-    conf: Any, url: str, recording: Recording
+    conf: Any, url: str, recording: Recording, tmp_path: Path
 ) -> None:
-    conf.set_override("control_exchange", "nova")
+    path = tmp_path / "service.conf"
+    path.write_text("[DEFAULT]\ncontrol_exchange = nova\n")
+    conf([], project="shmetrics", default_config_files=[str(path)])
     transport = oslo_messaging.get_rpc_transport(conf, url)
     client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic="t"))
     client.cast({}, "m")
     client.prepare(exchange="cinder").cast({}, "m")
     transport.cleanup()
-    conf.clear_override("control_exchange")
     exchanges = [labels["exchange"] for labels in recording.started("rpc_client")]
     assert exchanges == ["nova", "cinder"]
 
@@ -206,4 +210,4 @@ def test_calls_from_many_threads(client: Any, serve: Any, recording: Recording) 
     for caller in callers:
         caller.join()
     assert recording.ended("rpc_client") == [(CALL, None)] * 8
-    until(lambda: len(recording.ended("rpc_server")) == 8, "8 ends", recording)
+    until(lambda: len(recording.ended("rpc_server")) == 8, lambda: recording, 20)

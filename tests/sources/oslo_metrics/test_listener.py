@@ -5,7 +5,6 @@ import asyncio
 import os
 import socket
 import stat
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from shmetrics.sources.oslo_metrics import Listener
 from shmetrics.sources.oslo_metrics.listener import MAX_DATAGRAM_BYTES
 from shmetrics.unix_socket import Access
+from tests.servers.patience import async_until
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # eventlet warns of itself when it is imported
@@ -58,10 +58,7 @@ def send(path: str, *datagrams: bytes) -> None:
 
 
 async def until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not done():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
+    await async_until(done, lambda: "it did not happen in time", DEADLINE_S)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])

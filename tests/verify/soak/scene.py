@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.nodes.samples import Samples
+from tests.servers.patience import async_until
 from tests.verify.soak.account import Wrong
 from tests.verify.soak.audit import Audit
 from tests.verify.soak.collectors import Life
@@ -64,11 +64,10 @@ class Scene:
 
     async def until(self, true: Callable[[], object], what: Callable[[], str]) -> None:
         """Waits; if it is not so in time, something is wrong."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not true():
-            if time.monotonic() > deadline:
-                raise Wrong(f"after {PATIENCE_SECONDS} s: {what()}")
-            await asyncio.sleep(0.02)
+        try:
+            await async_until(true, what, PATIENCE_SECONDS)
+        except AssertionError as error:
+            raise Wrong(str(error)) from None
 
     # ---- the collector ----------------------------------------------------------------------
 
