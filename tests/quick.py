@@ -12,11 +12,14 @@ import functools
 import inspect
 import sys
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 import pytest
 
+ROOT: Final = Path(__file__).resolve().parents[1]
+FOLDERS: Final = (ROOT / "tests", ROOT / "benchmarks")  # whose code is followed
 STARTERS: Final = frozenset({"subprocess", "multiprocessing", "cffi", "playwright", "pty"})
 CALLS: Final = frozenset({"fork", "forkpty", "posix_spawn", "posix_spawnp", "system"})  # of os
 WRAPPING: Final = ("__func__", "fget", "func", "inner_test")  # of methods, properties, hypothesis
@@ -116,7 +119,13 @@ def _module_of(thing: Any) -> str:
 
 
 def _is_ours(thing: Any) -> bool:
-    return _module_of(thing).partition(".")[0] in ("tests", "benchmarks")
+    return _is_one_of_ours(_module_of(thing))
+
+
+@functools.cache
+def _is_one_of_ours(module: str) -> bool:
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is not None and any(Path(file).is_relative_to(folder) for folder in FOLDERS)
 
 
 class _Guard:
