@@ -60,6 +60,14 @@ def lacking() -> str:
     return f"RabbitMQ is not installed: no {missing[0]}" if missing else ""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put those who need the node first, one behind the other.
+
+    Workers of pytest-xdist share tests out by the row: so most of them start no node.
+    """
+    items.sort(key=lambda item: "rabbitmq" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """A private node; its ``url`` is an oslo.messaging transport URL. Skips without the binary."""
