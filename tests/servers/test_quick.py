@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.collector.node import Node, node
+from tests.nodes.node import Node, node
 from tests.quick import starts_processes
 from tests.servers.processes import ServerProcess
 
