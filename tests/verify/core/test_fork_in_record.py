@@ -31,6 +31,6 @@ def test_a_signal_handler_forks_between_any_two_instructions(
         ],
         check=True,
     )
-    done = subprocess.run([program], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.removeprefix("exact after each of ").split()[0]) > 500

@@ -27,7 +27,7 @@ def build_and_run(
         ],
         check=True,
     )
-    return subprocess.run([program], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([program], capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.mark.parametrize("optimisation", ["-O0", "-O2", "-O3"])
