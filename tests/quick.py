@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The marker `quick`: on every test that starts no process, and only on those.
+"""The marker `quick`: on tests that start no process, all but those that are marked `slow`.
 
 A test gets it by itself, if neither the test nor any of its fixtures reaches, by the names in its
 code, a module or a function that starts processes. A test with the marker that starts one all the
@@ -30,12 +30,14 @@ EVENTS: Final = frozenset(
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "quick: starts no process (set by itself)")
+    config.addinivalue_line("markers", "slow: takes seconds, and is not among the quick")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if isinstance(item, pytest.Function) and not starts_processes(item):
+        is_slow = item.get_closest_marker("slow") is not None
+        if isinstance(item, pytest.Function) and not is_slow and not starts_processes(item):
             item.add_marker("quick")
 
 

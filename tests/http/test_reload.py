@@ -102,6 +102,7 @@ def protects_as_well(now: WebFile, before: WebFile) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_wherever_a_file_is_cut_short_it_protects_as_well(certified: Path) -> None:
     """As if its writer had been killed there, or the disk were full."""
     watched = Watched(certified, WHOLE)

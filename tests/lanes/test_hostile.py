@@ -68,6 +68,7 @@ def million_entries(first: int, family: int) -> bytes:
     return entries.tobytes()
 
 
+@pytest.mark.slow
 def test_a_million_series_harm_nobody(large: Loopback, caplog: pytest.LogCaptureFixture) -> None:
     """What is over the limits counts together; every neighbour's scrape is exact meanwhile. It is
     said once a minute."""

@@ -92,6 +92,7 @@ batches = st.fixed_dictionaries(
 acts = st.lists(batches | st.sampled_from(["lane", "expire"]), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, phases=WITHOUT_SHRINKING)
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 8]), acts), min_size=1, max_size=3))
 def test_they_are_never_larger_together_than_they_may_be(

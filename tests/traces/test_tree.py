@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,6 +107,7 @@ def test_states() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_spans_in_each_other() -> None:
     """A line, one that ends in a circle, and a circle of them all."""
     low, high = 10_000, 110_000

@@ -77,6 +77,7 @@ def test_what_cannot_be_shown_is_an_error_before_the_first_byte(
     assert site.ask("/metrics").status == 200
 
 
+@pytest.mark.slow
 def test_a_slow_client_has_its_moment_and_costs_a_piece(run: Any, source: Any) -> None:
     """Whatever is counted while it reads, and whichever other client reads."""
     rows = 40_000

@@ -9,10 +9,12 @@ import uuid
 from html.parser import HTMLParser
 from typing import Any
 
-from shmetrics.traces.reader import StoredSpan, Trace
-from shmetrics.web import trace_pages
-from shmetrics.web.security_policy import hash_of
-from tests.web.test_node_page import EVIL
+import pytest
+
+from shmetrics.traces.reader import Span, Trace
+from shmetrics.web import trace_page
+from shmetrics.web.page import hash_of
+from tests.web.test_page import EVIL
 
 BASE = str(uuid.UUID(int=1000))
 TRACE = uuid.UUID(BASE).bytes
@@ -116,6 +118,7 @@ def test_nothing_comes_from_another_host_and_the_policy_says_so() -> None:
         assert f"style-src {hash_of(style)};" in trace_pages.HEADERS["content-security-policy"]
 
 
+@pytest.mark.slow
 def test_a_thousand_spans_and_more() -> None:
     page = shown(*(span(id, 1 if id > 1 else 1000) for id in range(1, 1001)))
     assert len(page.bars()) == 1000
