@@ -14,6 +14,7 @@ import cffi
 import pytest
 
 from tests.core.sources import DRAIN
+from tests.servers.once import once
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,7 +111,12 @@ uint32_t shm_drain_gauges(const struct shm_drain *, uint32_t, struct shm_gauge_c
 @pytest.fixture(scope="session")
 def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The compiled module: core.lib and core.ffi."""
-    folder = tmp_path_factory.mktemp("core")
+    folder = once(tmp_path_factory, "core", build)
+    [path] = folder.glob("shm_core.*.so")
+    return _load("shm_core", str(path))
+
+
+def build(folder: Path) -> None:
     sanitize = os.environ.get("SHM_CORE_SANITIZE")  # see test_sanitizers.py
     instrument = [f"-fsanitize={sanitize}", "-fno-omit-frame-pointer"] if sanitize else []
     ffi = cffi.FFI()
@@ -127,7 +133,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Any:
         extra_compile_args=["-std=gnu11", "-O1", "-Wno-unused-function", *instrument],
         extra_link_args=instrument,
     )
-    return _load("shm_core", ffi.compile(tmpdir=str(folder)))
+    ffi.compile(tmpdir=str(folder))
 
 
 def _load(name: str, path: str) -> ModuleType:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.once import once
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -54,12 +56,15 @@ class Installation:
         )
 
 
-@pytest.fixture(scope="session")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
-    out = tmp_path_factory.mktemp("dist")
+def build(out: Path) -> None:
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(ROOT)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
+    out = once(tmp_path_factory, "dist", build)
     (sdist,) = out.glob("*.tar.gz")
     (wheel,) = out.glob("*.whl")
     with tarfile.open(sdist) as archive:
