@@ -257,7 +257,7 @@ class Forwarder(Generic[Waiting, Item]):
 
     def _warn(self, why: str) -> None:
         said = " ".join(why[: 4 * LONGEST_REASON].split())[:LONGEST_REASON]
-        self._rate_limited.warning("", f"{self.name}: items are not passed on: {said}")
+        self._rate_limited.warning("", f"{self.name}: {self._kind.name} are not passed on: {said}")
 
 
 class _RetrySchedule:

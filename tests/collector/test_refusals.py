@@ -288,7 +288,7 @@ def test_a_member_of_a_group_may_register(node: Node) -> None:
 
 IN_SMALL_TMPFS = """
 from pathlib import Path
-from shmetrics import _ring
+from shmetrics import layout
 from shmetrics.registration.decision import Refused
 from tests.nodes.loopback import THIS_PROCESS, Hello, Loopback, Settings
 from shmetrics.errors import ShmetricsError

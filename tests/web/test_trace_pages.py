@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from shmetrics.traces.reader import Span, Trace
-from shmetrics.web import trace_page
-from shmetrics.web.page import hash_of
-from tests.web.test_page import EVIL
+from shmetrics.traces.reader import StoredSpan, Trace
+from shmetrics.web import trace_pages
+from shmetrics.web.security_policy import hash_of
+from tests.web.test_node_page import EVIL
 
 BASE = str(uuid.UUID(int=1000))
 TRACE = uuid.UUID(BASE).bytes
