@@ -46,7 +46,8 @@ def answer(data: bytes) -> None:
     """What a collector says."""
     with contextlib.suppress(protocol.ProtocolError):
         found = protocol.decode_answer(data)
-        assert len(data) > protocol.ANSWER_MAX_BYTES or protocol.encode_answer(found) == data
+        again = protocol.encode_answer(found, int.from_bytes(data[4:6], sys.byteorder))
+        assert len(data) > protocol.ANSWER_MAX_BYTES or again == data
     text = data.decode("utf-8", "surrogateescape")
     said = protocol.encode_answer(protocol.Answer(protocol.Result.UID, 1, len(data), text))
     assert len(said) <= protocol.ANSWER_MAX_BYTES
