@@ -77,7 +77,7 @@ class Lane(Section, frozen=True, kw_only=True):
 
     @property
     def cells(self) -> int:
-        """How many totals the spill has room for."""
+        """Return the number of totals that the spill has room for."""
         return self.spill_bytes // layout.CELL_BYTES
 
     @property

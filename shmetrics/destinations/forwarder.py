@@ -34,7 +34,7 @@ Item = TypeVar("Item")
 
 
 class Kind(NamedTuple, Generic[Waiting, Item]):
-    """What a forwarder passes on.
+    """The kind of items that a forwarder passes on.
 
     Attributes:
         name: the word for many of them, for people.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may come in, as the web configuration file says, also after it has changed.
+"""The rules of access in the web configuration file, also after it has changed.
 
 The file, and the files that it names, are looked at twice a second. Their writer may not have
 finished, or may have been killed. So a change is read when nobody has touched the files for a
@@ -32,7 +32,7 @@ START_TRIES = 10
 
 
 class Rules(NamedTuple):
-    """What is in force.
+    """The rules in force.
 
     Attributes:
         file: The web configuration file as it was read.

@@ -28,7 +28,7 @@ LINGER_SECONDS = 2.0
 
 
 class Phase(enum.IntEnum):
-    """What a connection is doing. Where too many are open, they give way in this order."""
+    """The phase of a connection. Where too many are open, they give way in this order."""
 
     LEAVING = 0  # has been sent its last answer
     ASKING = 1  # has sent no complete request since it began, or since its last answer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who can reach the server, and what they have to bring: in words, for the log at the start."""
+"""The exposure of the server in words, for the log at the start: its clients, and their proofs."""
 
 from __future__ import annotations
 

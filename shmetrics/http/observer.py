@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the server reports of its own work, for whoever counts it."""
+"""The reports of the server on its own work: an interface for counting it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a client was refused or cut off: the label `reason` of shmetrics_http_refused_total."""
+"""The reasons for refusing a client: the label `reason` of shmetrics_http_refused_total."""
 
 BODY = "body"  # no request here has one
 CLIENT_NAME = "client_name"  # no name of the client's certificate is allowed

@@ -44,7 +44,7 @@ _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class AccessPolicy(Protocol):
-    """Which clients may come in, by the rules in force."""
+    """The choice of clients that may come in, by the rules in force."""
 
     @property
     def context(self) -> ssl.SSLContext | None:

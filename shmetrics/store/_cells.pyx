@@ -127,7 +127,7 @@ cdef class ExemplarTable:
 
     @property
     def displaced(self):
-        """How many have made room."""
+        """Return the number of exemplars that have made room for others."""
         return self.exemplars.displaced
 
     def copy_to(self, unsigned char[::1] memory not None):

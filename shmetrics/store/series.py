@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a family shows of its series: label values, counts in exponential buckets, exemplars."""
+"""The parts of a family's series that are shown: label values, native counts, exemplars."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What says what there is to show."""
+"""The seam for everything that is shown: a source of tables."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collector shows: metrics for Prometheus, JSON for programs, pages for people.
+"""The answers of the collector: metrics for Prometheus, JSON for programs, pages for people.
 
 app.py and trace_routes.py have the paths, scrape.py the answer to Prometheus, node_page.py and
 trace_pages.py the pages, whose HTML is in templates/. methods.py sums series up to what an operator

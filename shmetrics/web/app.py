@@ -85,7 +85,7 @@ async def _without_slash(request: Request) -> Response:
 
 
 class _Wanted(NamedTuple):
-    """What a scrape asks for.
+    """The wishes of a scrape.
 
     Attributes:
         format: Of the answer.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the web asks of a collector."""
+"""The collector as the web sees it: an interface."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the web reports of scrapes, for whoever counts them."""
+"""The reports of the web on scrapes: an interface for counting them."""
 
 from __future__ import annotations
 

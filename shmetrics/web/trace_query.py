@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a request for traces asks for, read from its query and its path."""
+"""The question of a request for traces, read from its query and its path."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _JSON = {"content-type": "application/json"}
 
 
 class TraceView(Protocol):
-    """What the web asks of the trace store, from several threads."""
+    """The trace store as the web sees it, from several threads."""
 
     def find(self, query: Query) -> list[Trace]:
         """Return the traces that a query asks for, the last heard of first."""
