@@ -24,6 +24,9 @@ FROM = 768  # csrc/emit/descriptor.h: where a connection waits for its answer
 # files are as it left them. Its ends of the conversation are out of the way of what it does.
 SERVICE = """
 import contextlib, json, socket, tempfile
+import shmetrics.emitter.process
+
+shmetrics.emitter.process.FIRST_WAIT_NS = 50_000_000  # as services wait: for a frozen one, too
 
 TALK, HEAR, LOOK = 1001, 1000, 1002
 if os.environ.get("STARTED") != "1":
