@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from shmetrics.destinations.sender import Refused, Sender, TryAgain
@@ -33,7 +34,8 @@ Waiting = TypeVar("Waiting")
 Item = TypeVar("Item")
 
 
-class Kind(NamedTuple, Generic[Waiting, Item]):
+@dataclass(frozen=True)
+class Kind(Generic[Waiting, Item]):
     """The kind of items that a forwarder passes on.
 
     Attributes:
