@@ -117,7 +117,7 @@ class Collector:
             self.families.resize(settings.store_bytes)
             self._gauges = Gauges(self.families)
             self._in_flight = InFlight(self.families, self._open_calls, self._monotonic_ns)
-            self._sources: Sequence[TableSource] = (
+            self._table_sources: Sequence[TableSource] = (
                 self._in_flight,
                 FamilyTables(self.families, self._gauges, self._living_values),
             )
@@ -248,7 +248,7 @@ class Collector:
         self.drain()
         self._idle.show_changed(self._monotonic_ns() / 1e9)
         self._measure()
-        tables = [table for source in self._sources for table in source.tables(native)]
+        tables = [table for source in self._table_sources for table in source.tables(native)]
         tables.sort(key=lambda table: table.name)
         self._unused.note_scrape()
         return tables + self._own.tables(native)

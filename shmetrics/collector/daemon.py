@@ -20,7 +20,7 @@ from shmetrics.collector.sources import wanted_sources
 from shmetrics.collector.systemd import beat_seconds, notify
 from shmetrics.collector.trace_limits import trace_limits
 from shmetrics.collector.tracing import Tracing
-from shmetrics.collector.wiring import WebMetrics, WebService
+from shmetrics.collector.web_service import WebMetrics, WebService
 from shmetrics.config import Config
 from shmetrics.destinations.forwarders import Forwarders
 from shmetrics.label_rules.rule import encode

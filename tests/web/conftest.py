@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shmetrics.collector.wiring import WebService
+from shmetrics.collector.web_service import WebService
 from shmetrics.config import Config, Web
 from shmetrics.config.address import Address
 from shmetrics.http import access_rules
