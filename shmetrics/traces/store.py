@@ -68,10 +68,10 @@ UPDATE traces SET (start_ns, stop_ns, spans, open, errors, heard_ns) = (
 """
 
 _DROP = (
-    """DELETE FROM spans WHERE trace = ?1
-        AND id IN (SELECT id FROM spans WHERE trace = ?1 LIMIT ?2)""",
-    """DELETE FROM services WHERE trace = ?1
-        AND service IN (SELECT service FROM services WHERE trace = ?1 LIMIT ?2)""",
+    """DELETE FROM spans WHERE trace = ?
+        AND id IN (SELECT id FROM spans WHERE trace = ? LIMIT ?)""",
+    """DELETE FROM services WHERE trace = ?
+        AND service IN (SELECT service FROM services WHERE trace = ? LIMIT ?)""",
 )
 
 # A batch of several spans may take a quarter of the pages: it can be split.
@@ -400,7 +400,7 @@ class TraceStore:
             while n_gone == batch:
                 if self._budget.is_journal_full():
                     return False
-                n_gone = self._db.execute(statement, (n, batch)).rowcount
+                n_gone = self._db.execute(statement, (n, n, batch)).rowcount
         self._db.execute("DELETE FROM traces WHERE n = ?", (n,))
         return True
 

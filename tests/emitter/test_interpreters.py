@@ -125,7 +125,9 @@ def test_a_warning_that_the_gil_is_on_now_keeps_nothing_from_being_recorded(
         node,
         *options,
     )
-    assert said.count("The GIL has been enabled") == (options != ["-W", "ignore"])
+    lines = [line for line in said.splitlines() if "The GIL has been enabled" in line]
+    warnings = [line for line in lines if not line.startswith(" ")]  # 3.13 shows the source as well
+    assert len(warnings) == (options != ["-W", "ignore"])
     assert REFUSED not in said
     node.until_no_lane()
     assert node.samples().value("jobs_total") == 1

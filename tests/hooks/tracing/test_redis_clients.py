@@ -286,11 +286,11 @@ def test_a_pipeline_says_how_many_it_sends_and_the_first_hundred(
 ) -> None:
     hook.enable(False)
     store: Any
-    with library.RedisCluster.from_url(clustered.url) as store:
-        pipeline = store.pipeline()
+    with library.RedisCluster.from_url(clustered.url) as store, store.pipeline() as pipeline:
         for _ in range(150):
             pipeline.get(f"{K}a")
         pipeline.execute()
+        store.disconnect_connection_pools()  # a pipeline's own is not ended by close()
     (span,) = [span for span in heard.spans() if span.start_info["redis"]["command"] == "PIPELINE"]
     assert span.start_info["redis"] == {
         "command": "PIPELINE",
