@@ -25,6 +25,8 @@ from tests.http.authority import TLS, Authority, write
 from tests.http.raw import connected, many, soon, tell
 from tests.web.conftest import FakeSource
 
+pytestmark = pytest.mark.slow  # these wait for the end of connections and servers
+
 LOOPBACK = Address("127.0.0.1", 0)
 ASKS = b"GET /-/ready HTTP/1.1\r\nhost: x\r\n"
 REQUESTS = {

@@ -12,6 +12,8 @@ from tests.servers.patience import until
 
 from .conftest import Recording
 
+pytestmark = pytest.mark.slow  # these wait for the end of connections and servers
+
 CAST = {
     "call_type": "cast",
     "exchange": "openstack",
