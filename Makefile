@@ -27,7 +27,7 @@ quick: build ## the tests that start no process: under a minute
 	@$(PYTEST) --examples 5 -m quick $(TESTS)
 
 test: build ## all that shows that the product works; TESTS='tests/cli -k lanes' for some of it
-	@$(PYTEST) --examples 50 $(TESTS)
+	@$(PYTEST) --examples 25 $(TESTS)
 
 verify: build ## the proofs: models, memory order, kills, sanitizers, fuzzing, soak, other Pythons
 	@$(PYTEST) tests/verify
@@ -35,7 +35,7 @@ verify: build ## the proofs: models, memory order, kills, sanitizers, fuzzing, s
 	@$(MAKE) --no-print-directory test-pythons EXCEPT="$(or $(EXCEPT),$(shell \
 	    $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'))"
 
-test-pythons: ## what depends on it, on every CPython 3.10 to 3.13 that pyenv or PATH has
+test-pythons: ## what depends on it, shared out among CPython 3.10 to 3.13; WHOLE=1: all on each
 	@EXCEPT="$(EXCEPT)" .ci/pythons
 
 fuzz: build ## fuzzing for MINUTES=10, or RUNS= of each target; TARGETS=drain for some of them

@@ -2,8 +2,10 @@
 """What all tests share: private servers, and the account of what a test leaves behind."""
 
 pytest_plugins = [
+    "pytester",
     "tests.examples",
     "tests.quick",
+    "tests.share",
     "tests.servers.collector",
     "tests.servers.leftovers",
     "tests.servers.prometheus",
