@@ -25,8 +25,9 @@ class Effort:
     value_s: float = 0.05
 
     def quick(self) -> Effort:
-        """Enough to see that it runs."""
-        fewer = replace(self, rounds=1, values=min(2, self.values), warmups=min(1, self.warmups))
+        """Enough to see that it runs. What takes seconds each time is not warmed up."""
+        warmups = 0 if self.loops == 1 else min(1, self.warmups)
+        fewer = replace(self, rounds=1, values=min(2, self.values), warmups=warmups)
         return replace(fewer, value_s=self.value_s / 5)
 
 
