@@ -19,8 +19,8 @@ char *shm_text_escape(char *out, const char *value, size_t n_bytes)
 size_t shm_text_bound(const struct shm_text_family *family, size_t n_lines,
                       const struct shm_text_les *les, struct shm_exemplars_of_rows exemplars)
 {
-    /* Two braces, a comma beside le, a space, a newline. */
-    size_t line = family->name_bytes + SHM_TEXT_SUFFIX_BYTES + SHM_TEXT_NUMBER_BYTES + 5;
+    /* Two braces, a comma beside le, a space, a newline; two quotes and a comma behind a name. */
+    size_t line = family->name_bytes + SHM_TEXT_SUFFIX_BYTES + SHM_TEXT_NUMBER_BYTES + 8;
     size_t le_bytes = les == NULL ? 0 : (size_t)(les->offsets[les->n] - les->offsets[0]);
     size_t label_bytes = (size_t)(family->parts[2 * family->n_rows] - family->parts[0]);
     return family->n_rows * (n_lines * line + le_bytes) + n_lines * label_bytes +
@@ -81,18 +81,31 @@ static char *end_line(char *out, struct shm_exemplars_of_rows *left, size_t row,
     return out;
 }
 
+/* Writes the name of a line, and the brace before its labels, if it has labels. */
+static char *put_name(char *out, const struct shm_text_family *family, const char *suffix,
+                      int has_labels)
+{
+    if (family->quoted)
+        out = shm_put_string(out, "{\"");
+    out = shm_put(out, family->name, family->name_bytes);
+    out = shm_put_string(out, suffix);
+    if (family->quoted)
+        *out++ = '"';
+    if (has_labels)
+        *out++ = family->quoted ? ',' : '{';
+    return out;
+}
+
 /* Writes all of a line that comes before its number. */
 static char *put_head(char *out, const struct shm_text_family *family, const char *suffix,
                       size_t row)
 {
     const uint64_t *parts = family->parts + 2 * row;
-    out = shm_put(out, family->name, family->name_bytes);
-    out = shm_put_string(out, suffix);
-    if (parts[2] > parts[0]) {
-        *out++ = '{';
-        out = shm_put(out, family->labels + parts[0], (size_t)(parts[2] - parts[0]));
+    int has_labels = parts[2] > parts[0];
+    out = put_name(out, family, suffix, has_labels);
+    out = shm_put(out, family->labels + parts[0], (size_t)(parts[2] - parts[0]));
+    if (has_labels || family->quoted)
         *out++ = '}';
-    }
     *out++ = ' ';
     return out;
 }
@@ -144,7 +157,7 @@ static char *put_buckets(char *out, const struct shm_text_family *family,
         const char *le = les->text + les->offsets[i];
         size_t le_bytes = (size_t)(les->offsets[i + 1] - les->offsets[i]);
         if (i == 0) {
-            out = shm_put_string(shm_put(out, family->name, family->name_bytes), "_bucket{");
+            out = put_name(out, family, "_bucket", 1);
             out = shm_put(out, family->labels + parts[0], before_bytes);
             if (before_bytes > 0 && after_bytes == 0)
                 *out++ = ',';

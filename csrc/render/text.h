@@ -3,8 +3,11 @@
  * agree on these lines. The caller writes those between them (HELP, TYPE, UNIT, EOF).
  *
  *   name suffix { before , le="0.5" , after } value exemplar \n
+ *   { "name suffix" , before , le="0.5" , after } value exemplar \n
  *
- * where an exemplar, if there is one, is # {span_id="...",trace_id="..."} value seconds.
+ * where the second one has a name that must be quoted, because it has other characters than old
+ * readers know,
+ * and an exemplar, if there is one, is # {span_id="...",trace_id="..."} value seconds.
  *
  * Nothing here allocates, fails or keeps anything. The caller asks for a bound, provides as much
  * room, and gets back where the text ends.
@@ -21,12 +24,13 @@
 enum { SHM_TEXT_SUFFIX_BYTES = 8 }; /* _created */
 enum { SHM_TEXT_EXEMPLAR_BYTES = 160 };  /* see put_exemplar() */
 
-/* A family. Row i has the labels `name="value",...` of sorted names: before are those that sort
+/* A family. If quoted, the name stands between quotes, and is escaped for there. Row i has the labels `name="value",...` of sorted names: before are those that sort
  * before le, at [parts[2i], parts[2i+1]), after the others, at [parts[2i+1], parts[2i+2]). If it
  * has both, before ends in a comma, so that before and after together are all its labels. */
 struct shm_text_family {
     const char *name;
     size_t name_bytes;
+    int quoted;
     const char *labels;
     const uint64_t *parts; /* 2 * n_rows + 1 */
     size_t n_rows;

@@ -175,8 +175,27 @@ def collector(path: str, http_config: str = "") -> Iterator[Finding]:
             f"{found.url}: runs version {found.version}, and this is {__version__}; "
             "restart the collector",
         )
+    else:
+        yield from _left_out(found)
     for lane in lanes:
         yield from _lane(lane)
+
+
+def _left_out(found: collector_client.CollectorClient) -> Iterator[Finding]:
+    try:
+        families = found.get_json("/api/v1/left_out")
+    except collector_client.Unreachable as error:
+        yield Finding(False, str(error))
+        return
+    for each in families:
+        family, escaping, reason = (
+            printable(each[key]) for key in ("family", "escaping", "reason")
+        )
+        yield Finding(
+            False,
+            f"{family}: left out of scrapes with escaping={escaping}: {reason}; "
+            "rename it, or let Prometheus ask for escaping=allow-utf-8",
+        )
 
 
 def _waiting(path: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Protocol
 
 from shmetrics.config import Config
@@ -44,6 +45,16 @@ class WebMetrics(WebObserver):
         """Count that the numbers of a scrape were taken."""
         self._self_metrics.renderings.inc()
 
+    def left_out(self, escaping: str, families: Mapping[str, str]) -> None:
+        """Count the families that an answer could not show, and log each."""
+        self._self_metrics.left_out.labels(escaping).set(len(families))
+        for family, reason in families.items():
+            self._self_metrics.rate_limited.warning(
+                ("left out", escaping, family),
+                f"{family}: left out of scrapes with escaping={escaping}: {reason}; "
+                "rename it, or let Prometheus ask for escaping=allow-utf-8",
+            )
+
     def refused(self, reason: str) -> None:
         """Count an HTTP client that was refused or cut off."""
         self._self_metrics.http_refused.labels(reason).inc()
@@ -76,7 +87,7 @@ class WebService:
             ShmetricsError: One line: the file is wrong, or the address cannot be had.
         """
         self._access = access = AccessRules(config.web_config, observer)
-        app = make_app(node, config.constant_labels, observer, traces)
+        app = make_app(node, config.constant_labels, observer, traces, config.web.created_samples)
         auth = Auth(app, access, Passwords(), observer)
         self.server = Server(auth, config.address, config.web, access, observer)
         self.exposure = exposure.describe(self.server.address, access.rules)

@@ -60,16 +60,11 @@ class LabelRule(Section, frozen=True, kw_only=True):
     ] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not rule.is_family(self.family):
-            raise ValueError(
-                f"family: {self.family!r} is not a name of families; letters, digits, _, : and * "
-                "make one"
-            )
-        if not rule.is_label(self.label):
-            raise ValueError(
-                f"label: {self.label!r} is not a label name; letters, digits and _ make one, and "
-                "it begins with no digit"
-            )
+        for option, name in (("family", self.family), ("label", self.label)):
+            if not rule.is_name(name):
+                raise ValueError(
+                    f"{option}: {name!r} is no name here; printable characters but spaces make one"
+                )
         said = [name for name in ("keep", "drop", "hash", "rewrite") if getattr(self, name)]
         if len(said) != 1:
             raise ValueError(

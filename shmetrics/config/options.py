@@ -304,8 +304,8 @@ class Traces(Section, frozen=True, kw_only=True):
 
 
 class Web(Section, frozen=True, kw_only=True):
-    """What a client of the HTTP server may cost. A client that takes longer, or sends more, is cut
-    off, and shmetrics_http_refused_total counts it."""
+    """What a client of the HTTP server may cost, and what it gets. A client that takes longer, or
+    sends more, is cut off, and shmetrics_http_refused_total counts it."""
 
     max_connections: Annotated[
         int,
@@ -342,6 +342,15 @@ class Web(Section, frozen=True, kw_only=True):
     idle_seconds: Annotated[
         float, Meta(ge=0.1, le=3600, description="Time between two requests of one connection.")
     ] = 90.0
+    created_samples: Annotated[
+        bool,
+        Meta(
+            description="OpenMetrics says since when each counter and histogram counts, in a "
+            "sample with the suffix _created. Prometheus keeps it as a series of its own, unless "
+            "it runs with --enable-feature=created-timestamp-zero-ingestion. Protocol buffers "
+            "always have these times, which cost no series there.",
+        ),
+    ] = False
 
 
 class Config(Section, frozen=True, kw_only=True):

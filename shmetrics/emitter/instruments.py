@@ -53,6 +53,19 @@ def texts_of(values: Iterable[object]) -> tuple[str, ...]:
         return ("",)
 
 
+def name_of(value: object) -> str:
+    """Return the name of a metric or label; "" if it is no text, which the collector refuses."""
+    return text_of(value) if isinstance(value, str) else ""
+
+
+def names_of(values: Iterable[object]) -> tuple[str, ...]:
+    """Return each value as a name; one empty name if *values* cannot be iterated."""
+    try:
+        return tuple(map(name_of, values))
+    except Exception:
+        return ("",)
+
+
 def finite_bounds(buckets: Iterable[float | str]) -> tuple[float, ...]:
     """Return the bounds without infinity, which every histogram has anyway.
 
@@ -91,7 +104,7 @@ class Instrument(Generic[Child]):
             text_of(documentation),
             unit,
             mode,
-            texts_of(labelnames),
+            names_of(labelnames),
             finite_bounds(buckets),
         )
         self._family: Family[Child] = family_of(definition, self._make)
@@ -184,7 +197,7 @@ class Counter(Instrument[CounterChild]):
         unit: str = "",
         registry: object = None,
     ) -> None:
-        name, unit = text_of(name).removesuffix("_total"), text_of(unit)
+        name, unit = name_of(name).removesuffix("_total"), text_of(unit)
         base = full_name(name, namespace, subsystem, unit)
         super().__init__(base, documentation, labelnames, unit=unit)
 
@@ -247,7 +260,7 @@ class Gauge(Instrument[GaugeChild]):
     ) -> None:
         unit, mode = text_of(unit), text_of(multiprocess_mode)
         super().__init__(
-            full_name(text_of(name), namespace, subsystem, unit),
+            full_name(name_of(name), namespace, subsystem, unit),
             documentation,
             labelnames,
             unit=unit,
@@ -315,7 +328,7 @@ class Histogram(Instrument[HistogramChild]):
     ) -> None:
         unit = text_of(unit)
         super().__init__(
-            full_name(text_of(name), namespace, subsystem, unit),
+            full_name(name_of(name), namespace, subsystem, unit),
             documentation,
             labelnames,
             unit=unit,
@@ -369,7 +382,7 @@ class Calls(Instrument[CallsChild]):
         labelnames: Sequence[str] = (),
         buckets: Iterable[float | str] = DEFAULT_BUCKETS,
     ) -> None:
-        super().__init__(text_of(prefix), documentation, labelnames, buckets=buckets)
+        super().__init__(name_of(prefix), documentation, labelnames, buckets=buckets)
 
     @staticmethod
     def _make(family: Family[CallsChild], payload: bytes | None) -> CallsChild:

@@ -27,8 +27,6 @@ OVERFLOW = layout.OVERFLOW_VALUE
 
 Change = Callable[[str], str]
 
-_ASCII_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
-
 
 def keep(value: str) -> str:
     """Return the value unchanged."""
@@ -138,14 +136,9 @@ def matches(pattern: str, name: str) -> bool:
     return len(name) - at >= len(last) and name.endswith(last)
 
 
-def is_family(pattern: str) -> bool:
-    """Tell whether a text is a valid pattern of families for a rule."""
-    return 0 < len(pattern) <= MAX_NAME_CHARS and set(pattern) <= _ASCII_NAME | {":", "*"}
-
-
-def is_label(name: str) -> bool:
-    """Tell whether a text is a valid label for a rule."""
-    return 0 < len(name) <= MAX_NAME_CHARS and set(name) <= _ASCII_NAME and not name[0].isdigit()
+def is_name(text: str) -> bool:
+    """Tell whether a text can be the label of a rule, or its pattern of families."""
+    return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable() and " " not in text
 
 
 def encode(rules: Iterable[Rule], max_bytes: int) -> str:
@@ -165,7 +158,7 @@ def encode(rules: Iterable[Rule], max_bytes: int) -> str:
             line = f"hash {rule.label} {rule.family} {change.names}\n"
         else:
             line = f"{'drop' if change is drop else 'keep'} {rule.label} {rule.family}\n"
-        if len(text) + len(line) > max_bytes:
+        if len((text + line).encode()) > max_bytes:
             break
         text += line
     return text
@@ -186,7 +179,7 @@ def _decode(line: str) -> Rule:
         change = {"keep": keep, "drop": drop}.get(word)
     elif len(fields) == 3 and word == "hash":
         change = _hash(fields[2])
-    if change is None or not is_label(fields[0]) or not is_family(fields[1]):
+    if change is None or not is_name(fields[0]) or not is_name(fields[1]):
         raise ValueError(f"{line[:80]!r} is not a rule")
     return Rule(fields[1], fields[0], change)
 

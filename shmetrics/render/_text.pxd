@@ -12,6 +12,7 @@ cdef extern from "render/text.h" nogil:
     cdef struct shm_text_family:
         const char *name
         size_t name_bytes
+        int quoted
         const char *labels
         const uint64_t *parts
         size_t n_rows

@@ -19,6 +19,7 @@ class TextWriter:
         values: npt.NDArray[np.float64] | npt.NDArray[np.uint64],
         created: npt.NDArray[np.float64] | None = None,
         exemplars: npt.NDArray[np.uint8] | None = None,
+        quoted: bool = False,
     ) -> None: ...
     def histograms(
         self,
@@ -31,5 +32,6 @@ class TextWriter:
         sums: npt.NDArray[np.float64] | None = None,
         created: npt.NDArray[np.float64] | None = None,
         exemplars: npt.NDArray[np.uint8] | None = None,
+        quoted: bool = False,
     ) -> None: ...
     def finish(self) -> bytes: ...

@@ -70,8 +70,8 @@ cdef shm_exemplars_of_rows _exemplars(const unsigned char[::1] exemplars) except
 cdef class TextWriter:
     """A writer of exposition text.
 
-    Its argument is the capacity in bytes at first. labels, parts, les, offsets and exemplars are
-    described in csrc/render/text.h. The methods raise ValueError if arrays do not fit each other.
+    Its argument is the capacity in bytes at first. quoted, labels, parts, les, offsets and
+    exemplars are described in csrc/render/text.h. The methods raise ValueError if arrays do not fit each other.
     """
 
     cdef PyObject *_text  # bytes without any other reference yet
@@ -102,10 +102,12 @@ cdef class TextWriter:
         return 0
 
     cdef shm_text_family _family(self, bytes name, const unsigned char[::1] labels,
-                                 const uint64_t[::1] parts, Py_ssize_t n_rows) except *:
+                                 const uint64_t[::1] parts, Py_ssize_t n_rows,
+                                 bint quoted) except *:
         if 2 * n_rows >= parts.shape[0] or parts[2 * n_rows] > <uint64_t>labels.shape[0]:
             raise ValueError("fewer label texts than rows")
-        return shm_text_family(name, <size_t>len(name), _chars(labels), &parts[0], <size_t>n_rows)
+        return shm_text_family(
+            name, <size_t>len(name), quoted, _chars(labels), &parts[0], <size_t>n_rows)
 
     def raw(self, bytes text not None):
         """Append text unchanged."""
@@ -115,9 +117,10 @@ cdef class TextWriter:
 
     def scalars(self, bytes name not None, bytes suffix not None,
                 const unsigned char[::1] labels not None, const uint64_t[::1] parts not None,
-                values not None, created=None, const unsigned char[::1] exemplars=None):
+                values not None, created=None, const unsigned char[::1] exemplars=None,
+                bint quoted=False):
         """Append one sample per row, and a _created sample if there are start times."""
-        cdef shm_text_family family = self._family(name, labels, parts, len(values))
+        cdef shm_text_family family = self._family(name, labels, parts, len(values), quoted)
         cdef shm_column column = _column(values, family.n_rows)
         cdef shm_column created_ = _column(created, family.n_rows)
         if len(suffix) > <Py_ssize_t>SHM_TEXT_SUFFIX_BYTES:
@@ -130,9 +133,11 @@ cdef class TextWriter:
     def histograms(self, bytes name not None, const unsigned char[::1] labels not None,
                    const uint64_t[::1] parts not None, const unsigned char[::1] les not None,
                    const uint64_t[::1] offsets not None, const uint64_t[:, :] buckets not None,
-                   sums=None, created=None, const unsigned char[::1] exemplars=None):
+                   sums=None, created=None, const unsigned char[::1] exemplars=None,
+                   bint quoted=False):
         """Append the _bucket, _count, _sum and _created samples of each row."""
-        cdef shm_text_family family = self._family(name, labels, parts, buckets.shape[0])
+        cdef shm_text_family family = self._family(
+            name, labels, parts, buckets.shape[0], quoted)
         cdef shm_text_les les_ = shm_text_les(
             _chars(les), &offsets[0], <size_t>(offsets.shape[0] - 1))
         cdef shm_column sums_ = _column(sums, family.n_rows)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shmetrics.render._text import TextWriter
+from shmetrics.escaping import is_classic_metric
+from shmetrics.render._text import TextWriter, text_escape
 from shmetrics.render.label_cache import Constants
 from shmetrics.render.labels import LabelText, label_text, le_text
 from shmetrics.render.row_slice import check, row_slice
@@ -126,7 +127,8 @@ def _write(
     writer: TextWriter, dialect: Dialect, table: Table, labels: LabelText, first: int
 ) -> None:
     """Write the samples of a slice of a table, whose row 0 is row *first* of the labels."""
-    name = _utf8(table.name)
+    quoted = not is_classic_metric(table.name)
+    name = text_escape(table.name)
     parts = labels.parts[2 * first : 2 * (first + len(table)) + 1]
     created = table.created if dialect.created and table.has_created else None
     exemplars = table.exemplars.view(np.uint8) if dialect.exemplars else None
@@ -135,11 +137,12 @@ def _write(
         sums = table.sums if table.has_sum else None
         writer.histograms(
             *(name, labels.text, parts, les, offsets),
-            *(table.buckets, sums, created, exemplars),
+            *(table.buckets, sums, created, exemplars, quoted),
         )
     else:
         suffix = _utf8(SUFFIXES[table.kind][0])
-        writer.scalars(name, suffix, labels.text, parts, table.values, created, exemplars)
+        values = table.values
+        writer.scalars(name, suffix, labels.text, parts, values, created, exemplars, quoted)
 
 
 def _utf8(text: str) -> bytes:

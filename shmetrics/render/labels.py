@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from functools import lru_cache
 
+from shmetrics.escaping import is_classic_label, is_classic_metric
 from shmetrics.render._text import text_escape, text_number
 from shmetrics.render.label_cache import Constants, LabelCache
 from shmetrics.tables.table import Series
@@ -55,7 +56,13 @@ class LabelText:
 
 
 def _opening(name: str) -> bytes:
-    return f'{name}="'.encode()
+    written = name.encode() if is_classic_label(name) else b'"%b"' % text_escape(name)
+    return written + b'="'
+
+
+def written_name(name: str) -> str:
+    """Return a metric's name as the comments of a family have it: quoted unless it is classic."""
+    return name if is_classic_metric(name) else f'"{text_escape(name).decode()}"'
 
 
 _cache = LabelCache(LabelText)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The choice of format, compression and families that a client asked for.
+"""The choice of format, of names and of compression that a client asked for.
 
 A header that makes no sense counts as missing: a scrape always gets an answer.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from shmetrics.escaping import Escaping
 from shmetrics.render import openmetrics, protobuf, text
 from shmetrics.tables.table import Table
 
@@ -22,15 +23,17 @@ class Format:
 
     Attributes:
         content_type: the value of the header Content-Type.
-        pieces: makes the body.
+        pieces: makes the body, of tables that have the names of `escaping`.
         gzip: compress the body.
         native: the format can contain native histograms.
+        escaping: the scheme of metric and label names.
     """
 
     content_type: str
     pieces: Pieces
     gzip: bool
     native: bool = False
+    escaping: Escaping = Escaping.UNDERSCORES
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class _Offer:
         media_type: its media type.
         parameters: by name, the values with which an element of the header means this format; None
             among them stands for a missing parameter.
-        content_type: the value of the header Content-Type.
+        content_type: the value of the header Content-Type, without the scheme of names.
         pieces: makes the body.
         native: the format can contain native histograms.
     """
@@ -56,6 +59,9 @@ class _Offer:
 # The first one is the default. Clients that ask for OpenMetrics 0.0.1, a draft, understand 1.0.0.
 _OFFERS = (
     _Offer("text/plain", {"version": frozenset({None, "0.0.4"})}, text.CONTENT_TYPE, text.pieces),
+    _Offer(
+        "text/plain", {"version": frozenset({None, "1.0.0"})}, text.CONTENT_TYPE_1_0_0, text.pieces
+    ),
     _Offer(
         "application/openmetrics-text",
         {"version": frozenset({None, "0.0.1", "1.0.0"})},
@@ -74,6 +80,8 @@ _OFFERS = (
     ),
 )
 
+_ESCAPINGS = {escaping.value: escaping for escaping in Escaping}
+
 
 @dataclass(frozen=True)
 class _Choice:
@@ -84,27 +92,41 @@ class _Choice:
     quality: float
 
 
-def choose(accept: str, accept_encoding: str) -> Format:
+def choose(accept: str, accept_encoding: str, created: bool = False) -> Format:
     """Return the format for two headers of a request.
 
     Args:
         accept: the header Accept, "" if it is missing.
         accept_encoding: the header Accept-Encoding, "" if it is missing.
+        created: OpenMetrics has _created samples.
     """
-    offer = _choose_offer(list(_choices(accept)))
+    choices = list(_choices(accept))
+    offer, choice = _choose_offer(choices)
+    escaping = _escaping(offer, choice, choices)
+    content_type = offer.content_type
+    # Readers of 0.0.4 that ask for nothing else know no such parameter.
+    if content_type != text.CONTENT_TYPE or escaping is not Escaping.UNDERSCORES:
+        content_type += f"; escaping={escaping.value}"
+    pieces = offer.pieces
+    if created and pieces is openmetrics.pieces:
+        pieces = openmetrics.pieces_with_created
     gzip = _takes_gzip(list(_choices(accept_encoding)))
-    return Format(offer.content_type, offer.pieces, gzip, offer.native)
+    return Format(content_type, pieces, gzip, offer.native, escaping)
 
 
-def select(tables: Iterable[Table], names: Iterable[str]) -> list[Table]:
-    """Return the tables with one of these names, of themselves or of their samples.
+def _escaping(offer: _Offer, choice: _Choice | None, choices: list[_Choice]) -> Escaping:
+    """Return the scheme of names that a client understands.
 
-    Without names, all tables are returned.
+    Args:
+        offer: the chosen format.
+        choice: the element of the header Accept that it was chosen for; None if there is none.
+        choices: all elements.
     """
-    wanted = set(names)
-    if not wanted:
-        return list(tables)
-    return [table for table in tables if wanted.intersection((table.name, *table.sample_names()))]
+    asked = [choice] if choice is not None else []
+    if offer.native:  # Prometheus names the scheme beside its text formats only, and means all
+        asked += choices
+    found = (_ESCAPINGS.get(each.parameters.get("escaping", "")) for each in asked)
+    return next(filter(None, found), Escaping.UNDERSCORES)
 
 
 def _choices(header: str) -> Iterator[_Choice]:
@@ -123,9 +145,14 @@ def _quality(text: str) -> float:
     return quality if 0.0 <= quality <= 1.0 else 0.0
 
 
-def _choose_offer(choices: list[_Choice]) -> _Offer:
-    """Return the offer of the highest quality; among equals, the one that is asked for first."""
-    best, best_rank = _OFFERS[0], (0.0, 0)
+def _choose_offer(choices: list[_Choice]) -> tuple[_Offer, _Choice | None]:
+    """Return the offer of the highest quality; among equals, the one that is asked for first.
+
+    Returns:
+        The offer, and the element that asks for it; the default and None if no element does.
+    """
+    best: tuple[_Offer, _Choice | None] = _OFFERS[0], None
+    best_rank = (0.0, 0)
     for offer in _OFFERS:
         # The most precise element for an offer gives its quality, even if that is 0.
         fits = [
@@ -134,7 +161,7 @@ def _choose_offer(choices: list[_Choice]) -> _Offer:
         ]
         precision, quality, nearness = max(fits)
         if precision > 0 and (quality, nearness) > best_rank:
-            best, best_rank = offer, (quality, nearness)
+            best, best_rank = (offer, choices[-nearness]), (quality, nearness)
     return best
 
 

@@ -29,9 +29,7 @@ PIECE_BYTES = 256 * 1024
 MOST_ROWS = 1000
 
 NAME, HELP, TYPE, UNIT = 1, 2, 3, 5  # of MetricFamily
-# In this format the name of a family is that of its samples, and there are fewer types than in
-# OpenMetrics.
-_NAME_SUFFIXES = {"counter": "_total", "info": "_info"}
+# There are fewer types than in OpenMetrics.
 _TYPES = {"counter": 0, "gauge": 1, "info": 1, "unknown": 3, "histogram": 4}
 _KINDS = {
     "counter": _proto.COUNTER,
@@ -104,7 +102,7 @@ def _metrics(table: Table) -> _proto.Metrics:
 def _head(table: Table) -> bytes:
     """Return the fields of a MetricFamily without its metrics."""
     return (
-        bytes_field(NAME, utf8(table.name + _NAME_SUFFIXES.get(table.kind, "")))
+        bytes_field(NAME, utf8(table.full_name))
         + bytes_field(HELP, utf8(table.help))
         + number_field(TYPE, _TYPES[table.kind])
         + (bytes_field(UNIT, utf8(table.unit)) if table.unit else b"")

@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text format of Prometheus, version 0.0.4, which every reader understands."""
+"""The text format of Prometheus: version 0.0.4, which every reader understands, and 1.0.0.
+
+They are the same but for names that are not classic, which a reader of 1.0.0 can ask for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from shmetrics.render import formatter
+from shmetrics.render.labels import written_name
 from shmetrics.tables.table import Table
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE_1_0_0 = "text/plain; version=1.0.0; charset=utf-8"
 
-# In this format the name of a family is that of its samples, and there are fewer types than in
-# OpenMetrics.
-_NAME_SUFFIXES = {"counter": "_total", "info": "_info"}
+# There are fewer types than in OpenMetrics.
 _TYPES = {"info": "gauge", "unknown": "untyped"}
 
 
 def _head(table: Table) -> str:
-    name = table.name + _NAME_SUFFIXES.get(table.kind, "")
+    name = written_name(table.full_name)
     kind = _TYPES.get(table.kind, table.kind)
     return f"# HELP {name} {formatter.escape_help(table.help)}\n# TYPE {name} {kind}\n"
 

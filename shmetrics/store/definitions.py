@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules that a metric family's definition has to follow, for emitters in every language."""
+"""The rules that a metric family's definition has to follow, for emitters in every language.
+
+A name may be any UTF-8 text. A reader that does not understand it gets it in an escaping scheme.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import NamedTuple
 
 from shmetrics import layout
 from shmetrics.dictionary import Definition
+from shmetrics.escaping import Escaping, metric_name
 from shmetrics.sample_names import sample_names
 
 GAUGE_MODES = frozenset(
@@ -19,8 +23,7 @@ MAX_BOUNDS = 512
 MAX_LABELS = 64
 RESERVED_PREFIXES = ("shmetrics_", "process_", "python_")
 
-_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
-_LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*\Z")
+_UNIT = re.compile(r"[a-zA-Z0-9_:]*\Z")
 
 
 class Refusal(NamedTuple):
@@ -32,15 +35,34 @@ class Refusal(NamedTuple):
 
 def check(definition: Definition) -> Refusal | None:
     """Return a refusal with its reason if a definition cannot be shown, else None."""
-    name = definition.name
+    name = repr(definition.name)[1:-1]  # in one line
+    refusal = _check_names(definition, name)
+    if refusal is not None:
+        return refusal
+    if not _UNIT.match(definition.unit):
+        return Refusal("bad_unit", f"{name}: unit {definition.unit!r} is not [a-zA-Z0-9_:]*")
+    if definition.unit and not definition.name.endswith("_" + definition.unit):
+        return Refusal("bad_unit", f"{name}: name does not end with unit {definition.unit!r}")
+    if definition.type == layout.TYPE_GAUGE and definition.mode not in GAUGE_MODES:
+        return Refusal("bad_mode", f"{name}: multiprocess_mode {definition.mode!r} is unknown")
+    return _check_bounds(definition, name)
+
+
+def _check_names(definition: Definition, name: str) -> Refusal | None:
+    """Return a refusal if the metric's name or a label's cannot be shown, else None.
+
+    Args:
+        definition: the definition.
+        name: the metric's name in one line.
+    """
     labels = definition.label_names
-    if not _METRIC_NAME.match(name):
-        return Refusal("bad_name", f"metric name {name!r} is not [a-zA-Z_:][a-zA-Z0-9_:]*")
-    for shown in sorted(sample_names(definition)):
-        if shown.startswith(RESERVED_PREFIXES):
-            return Refusal("reserved_name", f"metric name {shown!r} belongs to the collector")
+    if not name:
+        return Refusal("bad_name", "a metric name is empty")
+    for sample in sorted(sample_names(definition)):
+        if any(metric_name(sample, each).startswith(RESERVED_PREFIXES) for each in Escaping):
+            return Refusal("reserved_name", f"metric name {sample!r} belongs to the collector")
     for label in labels:
-        if not _LABEL_NAME.match(label):
+        if not label or label.startswith("__"):
             return Refusal("bad_label_name", f"{name}: label name {label!r} is not allowed")
     forbidden = {
         layout.TYPE_HISTOGRAM: {"le"},
@@ -50,20 +72,16 @@ def check(definition: Definition) -> Refusal | None:
         return Refusal("bad_label_name", f"{name}: label {', '.join(forbidden)} is reserved")
     if len(set(labels)) != len(labels) or len(labels) > MAX_LABELS:
         return Refusal("bad_label_name", f"{name}: a label name twice, or more than {MAX_LABELS}")
-    if definition.unit and not name.endswith("_" + definition.unit):
-        return Refusal("bad_unit", f"{name}: name does not end with unit {definition.unit!r}")
-    if definition.type == layout.TYPE_GAUGE and definition.mode not in GAUGE_MODES:
-        return Refusal("bad_mode", f"{name}: multiprocess_mode {definition.mode!r} is unknown")
-    return _check_bounds(definition)
+    return None
 
 
-def _check_bounds(definition: Definition) -> Refusal | None:
+def _check_bounds(definition: Definition, name: str) -> Refusal | None:
     """Return a refusal if the bounds are too many, not finite or not rising, else None."""
     bounds = definition.bounds
     has_buckets = definition.type in (layout.TYPE_HISTOGRAM, layout.TYPE_CALLS)
     if (bounds and not has_buckets) or len(bounds) > MAX_BOUNDS:
-        return Refusal("bad_buckets", f"{definition.name}: {len(bounds)} bounds are too many")
+        return Refusal("bad_buckets", f"{name}: {len(bounds)} bounds are too many")
     rising = all(low < high for low, high in itertools.pairwise(bounds))
     if not rising or not all(map(math.isfinite, bounds)):
-        return Refusal("bad_buckets", f"{definition.name}: bounds are not finite and ascending")
+        return Refusal("bad_buckets", f"{name}: bounds are not finite and ascending")
     return None

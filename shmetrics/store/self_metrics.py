@@ -141,6 +141,12 @@ class SelfMetrics:
         self.scrapes = counter("scrapes", "Scrapes answered")
         self.renderings = counter("renderings", "Times that the numbers of a scrape were taken")
         self.scrape_bytes = gauge("scrape_bytes", "Size of the latest scrape, uncompressed")
+        self.left_out = gauge(
+            "families_left_out",
+            "Families that the latest scrape did not show, because their names cannot be told from "
+            "others in its escaping scheme",
+            "escaping",
+        )
         self.http_refused = counter(
             "http_refused", "HTTP clients refused or cut off, by reason", "reason"
         )

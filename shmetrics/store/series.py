@@ -48,6 +48,12 @@ class Series:
             raise ValueError(f"{len(row)} label values for {len(self.names)} names")
         self.values.append(row)
 
+    def renamed(self, names: tuple[str, ...]) -> Series:
+        """Return the same rows with other label names: a row added to one is added to both."""
+        other = Series(names)
+        other.values = self.values
+        return other
+
     def labels(self, row: int) -> dict[str, str]:
         """Return the labels of one series as a dictionary."""
         return dict(zip(self.names, self.values[row], strict=True))

@@ -24,6 +24,8 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "unknown": ("",),
 }
 
+_FULL_NAME_SUFFIXES: dict[Kind, str] = {"counter": "_total", "info": "_info"}
+
 
 def _no_numbers() -> npt.NDArray[np.float64]:
     """Return an empty column."""
@@ -89,6 +91,11 @@ class Table:
     def has_created(self) -> bool:
         """Return whether the series say since when they count."""
         return self.created is not None and "_created" in SUFFIXES[self.kind]
+
+    @property
+    def full_name(self) -> str:
+        """Return the name that all formats but OpenMetrics give the family: that of its samples."""
+        return self.name + _FULL_NAME_SUFFIXES.get(self.kind, "")
 
     def sample_names(self) -> list[str]:
         """Return every name under which this family's samples can appear."""

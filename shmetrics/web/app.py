@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from shmetrics.render import negotiation
+from shmetrics.escaping import Escaping
+from shmetrics.render import naming, negotiation
 from shmetrics.tables.methods import Method, summarize
 from shmetrics.web import node_page
 from shmetrics.web.node_view import NodeView
@@ -33,6 +34,7 @@ def make_app(
     constant_labels: Mapping[str, str],
     observer: ScrapeObserver = NullScrapeObserver(),  # noqa: B008
     traces: TraceView | None = None,
+    created_samples: bool = False,
 ) -> Starlette:
     """Make the application.
 
@@ -41,14 +43,18 @@ def make_app(
         constant_labels: Labels of all series; their values name the node.
         observer: Told of each scrape.
         traces: The trace store; None, and there are no paths for traces.
+        created_samples: OpenMetrics has _created samples.
     """
-    endpoints = _Endpoints(node, dict(constant_labels), observer, traces is not None)
+    endpoints = _Endpoints(
+        node, dict(constant_labels), observer, traces is not None, created_samples
+    )
     routes: dict[str, Endpoint] = {
         "/": endpoints.page,
         "/metrics": endpoints.metrics,
         "/-/healthy": endpoints.healthy,
         "/-/ready": endpoints.ready,
         "/api/v1/lanes": endpoints.lanes,
+        "/api/v1/left_out": endpoints.left_out,
         "/api/v1/calls": endpoints.calls,
         "/api/v1/methods": endpoints.methods,
     }
@@ -105,8 +111,11 @@ class _Endpoints:
         constant_labels: dict[str, str],
         observer: ScrapeObserver,
         has_traces: bool = False,
+        created_samples: bool = False,
     ) -> None:
         self._node = node
+        self._created_samples = created_samples
+        self._left_out: dict[Escaping, dict[str, str]] = {}  # by the latest scrape of each scheme
         self._has_traces = has_traces
         self._constant_labels = constant_labels
         self._observer = observer
@@ -118,7 +127,9 @@ class _Endpoints:
         headers = request.headers
         # A header may come several times; together they are one list.
         format_ = negotiation.choose(
-            ",".join(headers.getlist("accept")), ",".join(headers.getlist("accept-encoding"))
+            ",".join(headers.getlist("accept")),
+            ",".join(headers.getlist("accept-encoding")),
+            self._created_samples,
         )
         names = frozenset(request.query_params.getlist("name[]"))
         scrape = await self._scrapes.get(_Wanted(format_, names))
@@ -131,7 +142,11 @@ class _Endpoints:
 
     async def _scrape(self, wanted: _Wanted) -> Scrape:
         self._observer.rendered()
-        tables = negotiation.select(self._node.tables(wanted.format.native), wanted.names)
+        escaping = wanted.format.escaping
+        names = naming.named(self._node.tables(wanted.format.native), escaping)
+        self._left_out[escaping] = names.left_out
+        self._observer.left_out(escaping.value, names.left_out)
+        tables = naming.select(names.tables, wanted.names)
         scrape = Scrape(tables, wanted.format, self._constant_labels)
         await scrape.begin()
         return scrape
@@ -144,6 +159,9 @@ class _Endpoints:
 
     async def lanes(self, request: Request) -> Response:
         return await self._json(self._node.lanes)
+
+    async def left_out(self, request: Request) -> Response:
+        return await self._json(self._all_left_out)
 
     async def calls(self, request: Request) -> Response:
         return await self._json(self._node.calls)
@@ -170,6 +188,13 @@ class _Endpoints:
         return node_page.render(
             self._constant_labels, ready, methods, lanes, calls, self._has_traces
         )
+
+    def _all_left_out(self) -> list[dict[str, str]]:
+        return [
+            {"family": family, "escaping": escaping.value, "reason": reason}
+            for escaping, left_out in self._left_out.items()
+            for family, reason in left_out.items()
+        ]
 
     def _methods(self) -> list[Method]:
         return self._summary()[0]

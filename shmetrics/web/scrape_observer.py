@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -15,6 +16,9 @@ class ScrapeObserver(Protocol):
     def scraped(self, seconds: float, size_bytes: int) -> None:
         """Hear that a scrape was answered: how long it took, and its size uncompressed."""
 
+    def left_out(self, escaping: str, families: Mapping[str, str]) -> None:
+        """Hear which families a scheme of names cannot show, and the reason for each."""
+
 
 class NullScrapeObserver:
     """Ignores all events."""
@@ -23,4 +27,7 @@ class NullScrapeObserver:
         pass
 
     def scraped(self, seconds: float, size_bytes: int) -> None:
+        pass
+
+    def left_out(self, escaping: str, families: Mapping[str, str]) -> None:
         pass

@@ -18,6 +18,7 @@ from shmetrics.cli import findings
 from shmetrics.cli.findings import Finding
 from shmetrics.client import collector_client
 from shmetrics.config.address import Address
+from shmetrics.version import __version__
 from tests.servers.collector import Collector
 
 
@@ -225,6 +226,27 @@ def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> N
         "or use fewer label values",
         f"{who}: 1 events dropped (new cause); see the documentation",
         f"{who}: 2 metrics refused (conflict); the collector's log says which",
+    ]
+
+
+class Node:
+    """A collector of this version, with families that some scrape could not show."""
+
+    url, version = "http://node", __version__
+
+    def get(self, path: str) -> bytes:
+        return b"well"
+
+    def get_json(self, path: str) -> Any:
+        families = [{"family": "a.b\x1b", "escaping": "underscores", "reason": "it is a_b"}]
+        return {"/api/v1/lanes": [], "/api/v1/left_out": families}[path]
+
+
+def test_a_family_that_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector_client, "find", lambda path, http_config: Node())
+    assert wrong(findings.collector("/run/x")) == [
+        "a.b?: left out of scrapes with escaping=underscores: it is a_b; rename it, or let "
+        "Prometheus ask for escaping=allow-utf-8"
     ]
 
 

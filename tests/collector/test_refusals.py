@@ -425,10 +425,13 @@ REFUSED = {
         'shmetrics.Gauge("rpc_processing_seconds", "Clash", multiprocess_mode="max").set(7)',
         'shmetrics.Calls("rpc", "Calls", buckets=(3,)).labels().start()',
     ),
-    "bad_name": ('shmetrics.Counter("no-name", "Jobs").inc()',),
-    "reserved_name": ('shmetrics.Counter("shmetrics_lanes", "Jobs").inc()',),
+    "bad_name": ('shmetrics.Counter("", "Jobs").inc()',),
+    "reserved_name": (
+        'shmetrics.Counter("shmetrics_lanes", "Jobs").inc()',
+        'shmetrics.Counter("shmetrics.lanes", "Jobs").inc()',
+    ),
     "bad_label_name": (
-        'shmetrics.Counter("more", "Jobs", ["a-b"]).labels("fast").inc()',
+        'shmetrics.Counter("more", "Jobs", ["__a"]).labels("fast").inc()',
         'shmetrics.Histogram("more", "Jobs", ["le"]).labels("fast").observe(1)',
         'shmetrics.Gauge("more", "Jobs", ["pid"]).labels("fast").set(1)',
     ),
@@ -473,7 +476,7 @@ def test_definitions_that_are_refused(node: Node) -> None:
 
 
 def test_records_of_a_refused_family_are_counted(loopback: Loopback) -> None:
-    refused = shmetrics.Counter("refused-name", "Jobs")
+    refused = shmetrics.Counter("", "Jobs")
     for _ in range(3):
         refused.inc()
     found = loopback.samples()

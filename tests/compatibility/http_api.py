@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import httpx
 
-from shmetrics import _ring, rpc
+from shmetrics import Counter, _ring, rpc
 from shmetrics.traces.reader import Reader
 from shmetrics.traces.store import TraceStore
 from shmetrics.web.app import make_app
@@ -21,7 +21,7 @@ from tests.nodes.loopback import Loopback
 
 _PATHS: Final = (
     *("/", "/metrics", "/-/healthy", "/-/ready", "/traces"),
-    *("/api/v1/lanes", "/api/v1/calls", "/api/v1/methods", "/api/v1/traces"),
+    *("/api/v1/lanes", "/api/v1/left_out", "/api/v1/calls", "/api/v1/methods", "/api/v1/traces"),
 )
 #: Objects whose keys are data.
 _OPEN: Final = {"labels", "dropped_by_cause", "refused", "start_info", "stop_info"}
@@ -39,6 +39,8 @@ def lines() -> list[str]:
         node.attach()
         call = rpc.client_call(method="open")
         token = call.start()
+        for name in ("left.out", "left_out"):
+            Counter(name, "One of these is left out").inc()
         node.collector.tick()
         with closing(Reader(path / "traces.db")) as reader:
             app = make_app(node.collector, {}, traces=reader)

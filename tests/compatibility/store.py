@@ -92,7 +92,7 @@ def shown(collector: Collector) -> Shown:
         for table in collector.tables(native=True)
         if not table.name.startswith(("shmetrics_", "process_", "python_"))
     ]
-    text = openmetrics.render(tables, {}).decode()
+    text = openmetrics.render(tables, {}, created=True).decode()
     lines = sorted(line for line in text.splitlines() if not line.startswith("#"))
     native = {
         table.name: [_buckets(table.native.first, counts) for counts in table.native.counts]

@@ -173,10 +173,10 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
         ("[[labels]]\nhash = 3", "labels[0].label: this option is required"),
         ("[[labels]]\nlabel = 'a'\ndrops = true", "labels[0].drops: no such option; did you mean "
          "drop?"),
-        ("[[labels]]\nlabel = '1'\ndrop = true", "labels[0].label: '1' is not a label name; "
-         "letters, digits and _ make one, and it begins with no digit"),
-        ("[[labels]]\nlabel = 'a'\nfamily = 'b c'\ndrop = true", "labels[0].family: 'b c' is not a "
-         "name of families; letters, digits, _, : and * make one"),
+        ("[[labels]]\nlabel = ' 1'\ndrop = true", "labels[0].label: ' 1' is no name here; "
+         "printable characters but spaces make one"),
+        ("[[labels]]\nlabel = 'a'\nfamily = 'b c'\ndrop = true", "labels[0].family: 'b c' is no "
+         "name here; printable characters but spaces make one"),
         ("[[labels]]\nlabel = 'a'", "labels[0].label: 'a' has nothing; say one of keep, drop, hash "
          "and rewrite"),
         ("[[labels]]\nlabel = 'a'\ndrop = true\nhash = 2", "labels[0].label: 'a' has drop and "

@@ -198,6 +198,7 @@ def test_a_definition_made_of_nonsense_is_refused_by_the_collector(loopback: Loo
     nonsense: Any = object()
     shmetrics.Histogram("nonsense", "Buckets", buckets=["a", nonsense]).observe(1)
     shmetrics.Counter(nonsense, nonsense, [nonsense]).labels(1).inc()
+    shmetrics.Counter("labels_of_nonsense", "Labels", [nonsense]).labels(1).inc()
     shmetrics.Gauge("gauge_of_nonsense", "Mode", multiprocess_mode=nonsense).set(1)
     hostile: Any = Hostile()
     for kind in KINDS:
@@ -208,5 +209,5 @@ def test_a_definition_made_of_nonsense_is_refused_by_the_collector(loopback: Loo
     shmetrics.Histogram("huge_buckets", "Buckets", buckets=[10**400]).observe(1)
     shmetrics.Calls(hostile, hostile, hostile, hostile).labels("").start()
     found = loopback.samples()
-    for reason in ("bad_buckets", "bad_name", "bad_mode"):
+    for reason in ("bad_buckets", "bad_name", "bad_label_name", "bad_mode"):
         assert found.value("shmetrics_refused_families_total", reason=reason) >= 1

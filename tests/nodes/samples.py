@@ -54,5 +54,6 @@ def parse(exposition: str) -> Samples:
 
 def samples_of(tables: Iterable[Table], created: bool = False) -> Samples:
     """What a scrape of these tables shows. created: with `_created`."""
-    render = newer.render if created else rendering.render
-    return parse(render(list(tables), {}).decode())
+    if created:
+        return parse(newer.render(list(tables), {}, created=True).decode())
+    return parse(rendering.render(list(tables), {}).decode())

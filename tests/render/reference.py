@@ -13,13 +13,20 @@ from shmetrics.tables.table import Table
 from tests.render.store_collector import StoreCollector
 
 
-def text(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:
-    return generate_latest(_registry(tables, constant_labels, created=False))
+def text(
+    tables: Iterable[Table], constant_labels: Mapping[str, str], escaping: str = "underscores"
+) -> bytes:
+    return generate_latest(_registry(tables, constant_labels, created=False), escaping)
 
 
-def openmetrics(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:
-    registry = _registry(tables, constant_labels, created=True)
-    rendered: bytes = exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
+def openmetrics(
+    tables: Iterable[Table],
+    constant_labels: Mapping[str, str],
+    created: bool = False,
+    escaping: str = "underscores",
+) -> bytes:
+    registry = _registry(tables, constant_labels, created)
+    rendered: bytes = exposition.generate_latest(registry, escaping)  # type: ignore[no-untyped-call]
     return rendered
 
 

@@ -8,20 +8,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from shmetrics.render import openmetrics, text
+from shmetrics.render import openmetrics, protobuf, text
 from shmetrics.tables.table import EXEMPLAR, Series, Table
-from tests.render import reference
+from tests.render import client_model, reference
 from tests.render.store_collector import StoreCollector
-from tests.render.strategies import constant_labels, tables
+from tests.render.strategies import constant_labels, tables, utf8_labels, utf8_names
 
 ONE = Series((), [()])
 SINCE = np.array([1700000000.25])
 
 
 @settings(max_examples=600)
-@given(st.lists(tables(), max_size=3), constant_labels)
-def test_same_bytes_as_prometheus_client(drawn: list[Table], constants: dict[str, str]) -> None:
-    assert openmetrics.render(drawn, constants) == reference.openmetrics(drawn, constants)
+@given(st.lists(tables(), max_size=3), constant_labels, st.booleans())
+def test_same_bytes_as_prometheus_client(
+    drawn: list[Table], constants: dict[str, str], created: bool
+) -> None:
+    rendered = openmetrics.render(drawn, constants, created)
+    assert rendered == reference.openmetrics(drawn, constants, created)
+
+
+@settings(max_examples=300)
+@given(st.lists(tables(names=utf8_names, label_names=utf8_labels), max_size=3), constant_labels)
+def test_the_same_with_utf8_names(drawn: list[Table], constants: dict[str, str]) -> None:
+    rendered = openmetrics.render(drawn, constants, created=True)
+    assert rendered == reference.openmetrics(drawn, constants, True, "allow-utf-8")
+
+
+def test_start_times_are_no_samples_unless_they_are_wanted() -> None:
+    counter = Table("c", "counter", "", ONE, values=np.array([2.0]), created=SINCE)
+    assert b"_created" not in openmetrics.render([counter], {})
+    assert b"c_created 1.70000000025e+09\n" in openmetrics.render([counter], {}, created=True)
+    (family,) = client_model.parse(protobuf.render([counter], {}))
+    assert family.metric[0].counter.created_timestamp.seconds == 1_700_000_000
 
 
 def test_every_kind() -> None:
@@ -41,8 +59,8 @@ def test_every_kind() -> None:
         Table("i", "info", "", Series(("version",), [("1",)]), values=np.array([1.0])),
         Table("u", "unknown", "", ONE, values=np.array([1.0])),
     ]
-    body = openmetrics.render(shown, {})
-    assert body == reference.openmetrics(shown, {})
+    body = openmetrics.render(shown, {}, created=True)
+    assert body == reference.openmetrics(shown, {}, created=True)
     assert body.decode() == (
         '# HELP c a \\\\ b\\n\\"c\\"\n# TYPE c counter\n'
         "c_total 2.0\nc_created 1.70000000025e+09\n"
@@ -88,8 +106,8 @@ def test_an_exemplar_follows_the_value_of_its_bucket() -> None:
         exemplars=np.array([exemplar(0, 1.0)], EXEMPLAR),
     )
     ids = 'span_id="f0f1f2f3f4f5f6f7",trace_id="000102030405060708090a0b0c0d0e0f"'
-    body = openmetrics.render([histogram, counter], {})
-    assert body == reference.openmetrics([histogram, counter], {})
+    body = openmetrics.render([histogram, counter], {}, created=True)
+    assert body == reference.openmetrics([histogram, counter], {}, created=True)
     assert [line for line in body.decode().splitlines() if line[0] != "#"] == [
         'h_bucket{le="0.5"} 1.0 # {' + ids + "} 0.25 1700000000.000000025",
         'h_bucket{le="+Inf"} 3.0 # {' + ids.partition(",")[2] + "} 2e+07 0.000000003",
@@ -158,7 +176,7 @@ def test_parses_to_the_same_samples(
         ),
     ]
     constants = {"hostname": 'a"b\\c\n'}
-    body = openmetrics.render(shown, constants).decode()
+    body = openmetrics.render(shown, constants, created=True).decode()
     parsed = text_string_to_metric_families(body)  # type: ignore[no-untyped-call]
     expected = StoreCollector(lambda: shown, constants).collect()
     assert reference.samples(parsed) == reference.samples(expected)

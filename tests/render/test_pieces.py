@@ -28,9 +28,9 @@ def test_wherever_they_end_they_are_the_reference_together(
         patch.setattr(formatter, "PIECE_BYTES", piece_bytes)
         patch.setattr(formatter, "MOST_ROWS", most_rows)
         pieces = list(text.pieces(drawn, constants))
-        newer = list(openmetrics.pieces(drawn, constants))
+        newer = list(openmetrics.pieces_with_created(drawn, constants))
     assert b"".join(pieces) == reference.text(drawn, constants)
-    assert b"".join(newer) == reference.openmetrics(drawn, constants)
+    assert b"".join(newer) == reference.openmetrics(drawn, constants, created=True)
     assert all(piece.endswith(b"\n") for piece in (*pieces, *newer))
 
 

@@ -17,7 +17,7 @@ from shmetrics.render import openmetrics, text
 from shmetrics.tables.table import Series, Table
 from tests.render import reference
 from tests.render.store_collector import StoreCollector
-from tests.render.strategies import constant_labels, tables
+from tests.render.strategies import constant_labels, tables, utf8_labels, utf8_names
 
 ONE = Series((), [()])
 PROMTOOL = shutil.which("promtool")
@@ -38,6 +38,12 @@ def gauge(value: float, series: Series = ONE) -> Table:
 @given(st.lists(tables(), max_size=3), constant_labels)
 def test_same_bytes_as_prometheus_client(drawn: list[Table], constants: dict[str, str]) -> None:
     assert text.render(drawn, constants) == reference.text(drawn, constants)
+
+
+@settings(max_examples=300)
+@given(st.lists(tables(names=utf8_names, label_names=utf8_labels), max_size=3), constant_labels)
+def test_the_same_with_utf8_names(drawn: list[Table], constants: dict[str, str]) -> None:
+    assert text.render(drawn, constants) == reference.text(drawn, constants, "allow-utf-8")
 
 
 def test_header_of_each_kind() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,13 +29,19 @@ CALLS = Definition(layout.TYPE_CALLS, "rpc", "Calls", "", "", ("method",), (1, 2
 ALL = (COUNTER, GAUGE, HISTOGRAM, CALLS)
 
 BAD = {
-    "bad_name": [
-        COUNTER._replace(name=name) for name in ("", "1st", "a-b", "a b", "jobs\n", "\N{SNOWMAN}")
-    ],
+    "bad_name": [COUNTER._replace(name="")],
     "reserved_name": [
         kind._replace(name=name, unit="")
         for kind, names in (
             (COUNTER, ("shmetrics_x", "process_x", "python_x", "process", "python", "shmetrics")),
+            # A scheme of names would make them the collector's.
+            (
+                COUNTER,
+                ("shmetrics.lanes", "process.cpu", "python/", "shmetrics\n", "python\u00e9x"),
+            ),
+            (GAUGE, ("process.cpu.time", "shmetrics\N{SNOWMAN}", "python.")),
+            (HISTOGRAM, ("process.x",)),
+            (CALLS, ("shmetrics-rpc",)),
             (GAUGE, ("shmetrics_x", "process_", "python_x")),
             (HISTOGRAM, ("process_x", "process", "python", "shmetrics")),
             (CALLS, ("shmetrics_x", "process", "python", "shmetrics")),
@@ -42,17 +49,20 @@ BAD = {
         for name in names
     ],
     "bad_label_name": [
-        *(
-            COUNTER._replace(label_names=(name,))
-            for name in ("", "1st", "a-b", "__a", "a:b", "a\n")
-        ),
+        *(COUNTER._replace(label_names=(name,)) for name in ("", "__a", "__name__", "__\n")),
+        COUNTER._replace(name="a\nb", label_names=("__a",)),
         COUNTER._replace(label_names=("a", "b", "a")),
         COUNTER._replace(label_names=tuple(f"l{n}" for n in range(65))),
         HISTOGRAM._replace(label_names=("le",)),
         CALLS._replace(label_names=("le",)),
         CALLS._replace(label_names=("exception",)),
     ],
-    "bad_unit": [HISTOGRAM._replace(unit="seconds"), COUNTER._replace(unit="jobs")],
+    "bad_unit": [
+        HISTOGRAM._replace(unit="seconds"),
+        COUNTER._replace(unit="jobs"),
+        GAUGE._replace(name="a_x\n# EOF", unit="x\n# EOF"),  # it is not quoted in its line
+        GAUGE._replace(name="a_b c", unit="b c"),
+    ],
     "bad_mode": [GAUGE._replace(mode=mode) for mode in ("", "live", "average", "ALL")],
     "bad_buckets": [
         kind._replace(bounds=bounds)
@@ -75,6 +85,14 @@ def test_a_good_definition_is_taken(definition: Definition) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["my.metric", "1st", "a b", "jobs\n", "\N{SNOWMAN}", '"', "_shmetrics.x", "x.process_y"]
+)
+@pytest.mark.parametrize("kind", ALL, ids=lambda one: str(one.name))
+def test_a_name_is_any_text(kind: Definition, name: str) -> None:
+    assert definitions.check(kind._replace(name=name, unit="", label_names=(name, "x.y"))) is None
+
+
+@pytest.mark.parametrize(
     ("reason", "definition"), [(reason, bad) for reason, all_ in BAD.items() for bad in all_]
 )
 def test_a_bad_definition_is_refused_in_one_line(reason: str, definition: Definition) -> None:
@@ -85,8 +103,12 @@ def test_a_bad_definition_is_refused_in_one_line(reason: str, definition: Defini
     assert repr(definition.name)[1:-1] in refusal.text
 
 
-names = st.text("shmetric_poyn", min_size=1, max_size=12) | st.sampled_from(
-    [prefix + more for prefix in ("shmetrics", "process", "python") for more in ("", "_", "_x")]
+names = st.text("shmetric_poyn.-", min_size=1, max_size=12) | st.sampled_from(
+    [
+        prefix + more
+        for prefix in ("shmetrics", "process", "python")
+        for more in ("", "_", "_x", ".", "/x", "\u00e9")
+    ]
 )
 
 
@@ -94,7 +116,7 @@ names = st.text("shmetric_poyn", min_size=1, max_size=12) | st.sampled_from(
 def test_no_sample_of_what_is_taken_looks_like_the_collectors(kind: Definition, name: str) -> None:
     definition = kind._replace(name=name, unit="")
     shown = sample_names(definition)
-    is_ours = any(one.startswith(("shmetrics_", "process_", "python_")) for one in shown)
+    is_ours = any(re.match(r"(shmetrics|process|python)[^a-zA-Z0-9:]", one) for one in shown)
     refusal = definitions.check(definition)
     assert (refusal is not None and refusal.reason == "reserved_name") == is_ours
 

@@ -122,7 +122,7 @@ def test_what_is_dropped_and_spilled_across_a_dozen_kills_is_counted_to_the_unit
 
 def test_definitions_are_counted_once_however_often_they_are_read(loopback: Loopback) -> None:
     """A collector reads a lane's dictionary anew when it starts."""
-    shmetrics.Counter("0wrong", "Wrong").inc()
+    shmetrics.Counter("", "Wrong").inc()
     jobs = shmetrics.Counter("jobs", "Jobs", ["queue"])
     jobs.labels("x" * 2000).inc()
     for _ in range(3):

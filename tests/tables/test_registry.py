@@ -53,7 +53,7 @@ def agent() -> CollectorRegistry:
 def test_openmetrics_says_what_prometheus_client_says() -> None:
     registry = agent()
     expected = exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
-    assert openmetrics.render(tables_of(registry), {}) == expected
+    assert openmetrics.render(tables_of(registry), {}, created=True) == expected
 
 
 def test_text_says_what_prometheus_client_says_but_created() -> None:
@@ -79,7 +79,7 @@ def test_back_in_a_registry() -> None:
     registry = CollectorRegistry()
     registry.register(StoreCollector(lambda: tables, {"hostname": "n1"}))
     shown = exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
-    assert shown == openmetrics.render(tables, {"hostname": "n1"})
+    assert shown == openmetrics.render(tables, {"hostname": "n1"}, created=True)
     assert b'drops_total{cause="",hostname="n1"} 0.5' in shown
 
 

@@ -52,6 +52,7 @@ class FakeSource:
     the_readiness: tuple[bool, str] = (True, "ready")
     scrapes: list[tuple[float, int]] = field(default_factory=list)
     renderings: int = 0
+    families_left_out: dict[str, dict[str, str]] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
     reloads: list[str] = field(default_factory=list)
 
@@ -78,6 +79,9 @@ class FakeSource:
 
     def rendered(self) -> None:
         self.renderings += 1
+
+    def left_out(self, escaping: str, families: Mapping[str, str]) -> None:
+        self.families_left_out[escaping] = dict(families)
 
     def refused(self, reason: str) -> None:
         self.refusals[reason] += 1

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urljoin
 
+import numpy as np
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from shmetrics.config import Web
+from shmetrics.tables.table import Series, Table
 from shmetrics.traces.reader import Query, StoredSpan, Trace
 from shmetrics.web.app import make_app
 from tests.http.raw import tell
@@ -33,6 +36,59 @@ def test_metrics_as_text(site: Any, source: Any, rpc_tables: Any) -> None:
     ((seconds, size_bytes),) = source.scrapes
     assert seconds > 0
     assert size_bytes == len(answer.body)
+
+
+def test_names_are_as_the_client_asks(site: Any, source: Any) -> None:
+    source.the_tables = [gauge("my.metric", "a.b"), gauge("my_metric", "c"), gauge("x", "d.e")]
+    dropped = "its name is my_metric, as one of 'my_metric' is"
+    for accept, escaping, lines in (
+        ("", "underscores", ['my_metric{c="c"} 1.0', 'x{d_e="d.e"} 1.0']),
+        (
+            "text/plain;version=1.0.0;escaping=allow-utf-8",
+            "allow-utf-8",
+            ['{"my.metric","a.b"="a.b"} 1.0', 'my_metric{c="c"} 1.0', 'x{"d.e"="d.e"} 1.0'],
+        ),
+        (
+            "application/openmetrics-text;escaping=dots",
+            "dots",
+            ['my_dot_metric{a_dot_b="a.b"} 1.0', 'my_metric{c="c"} 1.0', 'x{d_dot_e="d.e"} 1.0'],
+        ),
+    ):
+        answer = site.ask("/metrics", accept=accept)
+        assert ("escaping=" + escaping in answer.headers["content-type"]) == bool(accept)
+        text = answer.text.replace(',hostname="node-1"', "")
+        assert [line for line in text.splitlines() if line[0] != "#"] == lines
+        assert source.families_left_out[escaping] == (
+            {"my.metric": dropped} if escaping == "underscores" else {}
+        )
+    assert json.loads(site.ask("/api/v1/left_out").body) == [
+        {"family": "my.metric", "escaping": "underscores", "reason": dropped}
+    ]
+    source.the_tables = [gauge("my.metric", "a.b")]
+    site.ask("/metrics")
+    assert json.loads(site.ask("/api/v1/left_out").body) == []
+
+
+@pytest.mark.parametrize("name", ["my.metric", "my_metric"])
+def test_a_name_is_asked_for_as_it_is_or_as_it_is_shown(site: Any, source: Any, name: str) -> None:
+    source.the_tables = [gauge("my.metric", "a"), gauge("x", "b")]
+    answer = site.ask(f"/metrics?name[]={name}")
+    assert [family.name for family in parse_text(answer.text)] == ["my_metric"]
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_created_samples_are_an_option(source: Any, run: Any, wanted: bool) -> None:
+    ones = np.array([1.0])
+    source.the_tables = [Table("c", "counter", "", Series((), [()]), values=ones, created=ones)]
+    site = run(source, limits=Web(created_samples=wanted))
+    assert ("c_created{" in site.ask("/metrics", accept="application/openmetrics-text").text) == (
+        wanted
+    )
+    assert "_created" not in site.ask("/metrics").text
+
+
+def gauge(name: str, label: str) -> Table:
+    return Table(name, "gauge", "", Series((label,), [(label,)]), values=np.array([1.0]))
 
 
 def test_metrics_as_openmetrics(site: Any, source: Any, rpc_tables: Any) -> None:
