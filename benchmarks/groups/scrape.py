@@ -69,7 +69,7 @@ def ours(count: int, openmetrics: bool = False) -> Stage:
         from shmetrics.render import text
 
         shown = tables(count)
-        pieces = (newer if openmetrics else text).pieces
+        pieces = newer.pieces_with_created if openmetrics else text.pieces
 
         def render() -> int:
             return sum(len(piece) for piece in pieces(shown, CONSTANTS))

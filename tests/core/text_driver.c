@@ -98,7 +98,7 @@ static void family(void)
     char *le_text;
     uint64_t *parts = draw_offsets(2 * n_rows, &labels);
     uint64_t *offsets = draw_offsets(n_les, &le_text);
-    struct shm_text_family it = {name, draw() % sizeof name, labels, parts, n_rows};
+    struct shm_text_family it = {name, draw() % sizeof name, draw() % 2 == 0, labels, parts, n_rows};
     struct shm_text_les les = {le_text, offsets, n_les};
 
     int backwards = draw() % 2 == 0;

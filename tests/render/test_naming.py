@@ -19,7 +19,7 @@ from shmetrics.escaping import Escaping, label_name, metric_name
 from shmetrics.render import naming, openmetrics, protobuf, text
 from shmetrics.render.naming import named, select
 from shmetrics.tables.table import Kind, Series, Table
-from tests.render import client_model, reference
+from tests.render import client_model, quoted, reference
 from tests.render.store_collector import StoreCollector
 from tests.render.strategies import classic_names, tables, utf8_labels, utf8_names
 
@@ -281,6 +281,32 @@ def test_prometheus_client_reads_what_was_meant(drawn: list[Table]) -> None:
     expected = StoreCollector(lambda: drawn, constants, created=False).collect()
     parsed = parse_text(text.render(drawn, constants).decode())
     assert reference.samples(parsed) == reference.samples(expected)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        tables(names=utf8_names, label_names=utf8_labels),
+        max_size=3,
+        unique_by=lambda drawn: drawn.name,
+    )
+)
+def test_a_slow_reader_reads_what_was_meant(drawn: list[Table]) -> None:
+    """Whatever the characters are."""
+    constants = {"hostname": "n1"}
+    for created, body in (
+        (False, text.render(drawn, constants)),
+        (True, openmetrics.render(drawn, constants, created=True)),
+    ):
+        expected = reference.samples(
+            StoreCollector(lambda: drawn, constants, created=created).collect()
+        )
+        found = [
+            (name, labels, repr(float(n))) for name, labels, n in quoted.samples(body.decode())
+        ]
+        assert sorted(found) == expected
+        names = [one.name if created else one.full_name for one in drawn]
+        assert quoted.families(body.decode()) == names
 
 
 # ---- by name ------------------------------------------------------------------------------------
