@@ -27,6 +27,7 @@ class Escaping(Enum):
     VALUES = "values"
 
 
+@lru_cache(maxsize=_CACHED)
 def is_classic_metric(name: str) -> bool:
     """Return whether every reader knows the characters of a metric's name."""
     return _METRIC.match(name) is not None
@@ -35,6 +36,12 @@ def is_classic_metric(name: str) -> bool:
 def is_classic_label(name: str) -> bool:
     """Return whether every reader knows the characters of a label's name."""
     return _LABEL.match(name) is not None
+
+
+@lru_cache(maxsize=_CACHED)
+def are_classic_labels(names: tuple[str, ...]) -> bool:
+    """Return whether every reader knows the characters of these labels' names."""
+    return all(map(is_classic_label, names))
 
 
 @lru_cache(maxsize=_CACHED)

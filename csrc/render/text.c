@@ -81,18 +81,12 @@ static char *end_line(char *out, struct shm_exemplars_of_rows *left, size_t row,
     return out;
 }
 
-/* Writes the name of a line, and the brace before its labels, if it has labels. */
-static char *put_name(char *out, const struct shm_text_family *family, const char *suffix,
-                      int has_labels)
+/* Writes a name that must be quoted. */
+static char *put_quoted(char *out, const struct shm_text_family *family, const char *suffix)
 {
-    if (family->quoted)
-        out = shm_put_string(out, "{\"");
-    out = shm_put(out, family->name, family->name_bytes);
-    out = shm_put_string(out, suffix);
-    if (family->quoted)
-        *out++ = '"';
-    if (has_labels)
-        *out++ = family->quoted ? ',' : '{';
+    out = shm_put_string(out, "{\"");
+    out = shm_put_string(shm_put(out, family->name, family->name_bytes), suffix);
+    *out++ = '"';
     return out;
 }
 
@@ -102,10 +96,20 @@ static char *put_head(char *out, const struct shm_text_family *family, const cha
 {
     const uint64_t *parts = family->parts + 2 * row;
     int has_labels = parts[2] > parts[0];
-    out = put_name(out, family, suffix, has_labels);
-    out = shm_put(out, family->labels + parts[0], (size_t)(parts[2] - parts[0]));
-    if (has_labels || family->quoted)
+    if (__builtin_expect(family->quoted, 0)) {
+        out = put_quoted(out, family, suffix);
+        if (has_labels)
+            *out++ = ',';
+        out = shm_put(out, family->labels + parts[0], (size_t)(parts[2] - parts[0]));
+        return shm_put_string(out, "} ");
+    }
+    out = shm_put(out, family->name, family->name_bytes);
+    out = shm_put_string(out, suffix);
+    if (has_labels) {
+        *out++ = '{';
+        out = shm_put(out, family->labels + parts[0], (size_t)(parts[2] - parts[0]));
         *out++ = '}';
+    }
     *out++ = ' ';
     return out;
 }
@@ -157,7 +161,12 @@ static char *put_buckets(char *out, const struct shm_text_family *family,
         const char *le = les->text + les->offsets[i];
         size_t le_bytes = (size_t)(les->offsets[i + 1] - les->offsets[i]);
         if (i == 0) {
-            out = put_name(out, family, "_bucket", 1);
+            if (__builtin_expect(family->quoted, 0)) {
+                out = put_quoted(out, family, "_bucket");
+                *out++ = ',';
+            } else {
+                out = shm_put_string(shm_put(out, family->name, family->name_bytes), "_bucket{");
+            }
             out = shm_put(out, family->labels + parts[0], before_bytes);
             if (before_bytes > 0 && after_bytes == 0)
                 *out++ = ',';

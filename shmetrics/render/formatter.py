@@ -128,7 +128,7 @@ def _write(
 ) -> None:
     """Write the samples of a slice of a table, whose row 0 is row *first* of the labels."""
     quoted = not is_classic_metric(table.name)
-    name = text_escape(table.name)
+    name = text_escape(table.name) if quoted else table.name.encode()
     parts = labels.parts[2 * first : 2 * (first + len(table)) + 1]
     created = table.created if dialect.created and table.has_created else None
     exemplars = table.exemplars.view(np.uint8) if dialect.exemplars else None

@@ -13,62 +13,67 @@ from dataclasses import replace
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from shmetrics.escaping import Escaping, label_name, metric_name
+from shmetrics.escaping import (
+    Escaping,
+    are_classic_labels,
+    is_classic_metric,
+    label_name,
+    metric_name,
+)
 from shmetrics.tables.table import Series, Table
-
-
-class Named(NamedTuple):
-    """A table, and the same table with the names of a scheme."""
-
-    original: Table
-    shown: Table
 
 
 class Names(NamedTuple):
     """The tables of one answer, in their order, and what is left out of it.
 
     Attributes:
-        tables: the tables that are shown.
-        left_out: for the name of each family that is not, the reason in one line.
+        tables: the tables with the names of a scheme.
+        originals: the same tables with the names that emitters gave them.
+        left_out: for the name of each family that is not shown, the reason in one line.
     """
 
-    tables: list[Named]
+    tables: list[Table]
+    originals: list[Table]
     left_out: dict[str, str]
 
 
 def named(tables: Iterable[Table], escaping: Escaping) -> Names:
     """Return tables with the names of a scheme."""
-    pairs = [Named(table, _shown(table, escaping)) for table in tables]
-    if all(original is shown for original, shown in pairs):
-        return Names(pairs, {})
+    tables = list(tables)
+    if escaping is Escaping.ALLOW_UTF_8 or all(map(_is_classic, tables)):  # mostly
+        return Names(tables, tables, {})
+    pairs = [(table, _shown(table, escaping)) for table in tables]
     taken = {
         sample: original.name
         for original, shown in pairs
         if original.name == shown.name
         for sample in _sample_names(shown)
     }
-    names = Names([], {})
-    for pair in pairs:
-        reason = _obstacle(pair, taken)
+    names = Names([], [], {})
+    for original, shown in pairs:
+        reason = _obstacle(original, shown, taken)
         if reason:
-            names.left_out[pair.original.name] = reason
+            names.left_out[original.name] = reason
             continue
-        names.tables.append(pair)
-        taken.update(dict.fromkeys(_sample_names(pair.shown), pair.original.name))
+        names.tables.append(shown)
+        names.originals.append(original)
+        taken.update(dict.fromkeys(_sample_names(shown), original.name))
     return names
 
 
-def select(tables: Iterable[Named], names: Iterable[str]) -> list[Table]:
-    """Return the tables with one of these names, of themselves or of their samples.
+def select(names: Names, wanted: Iterable[str]) -> list[Table]:
+    """Return the tables with one of the wanted names, of themselves or of their samples.
 
-    Both the names that emitters gave them and those of the scheme count. Without names, all tables
-    are returned.
+    Both the names that emitters gave them and those of the scheme count. If none is wanted, all
+    tables are returned.
     """
-    wanted = set(names)
+    wanted = set(wanted)
+    if not wanted:
+        return names.tables
     return [
         shown
-        for original, shown in tables
-        if not wanted or wanted & _sample_names(original) or wanted & _sample_names(shown)
+        for shown, original in zip(names.tables, names.originals, strict=True)
+        if wanted & _sample_names(original) or wanted & _sample_names(shown)
     ]
 
 
@@ -76,9 +81,8 @@ def _sample_names(table: Table) -> set[str]:
     return {table.name, *table.sample_names()}
 
 
-def _obstacle(pair: Named, taken: dict[str, str]) -> str:
+def _obstacle(original: Table, shown: Table, taken: dict[str, str]) -> str:
     """Return the reason why a table cannot be shown beside those that have taken names, or ""."""
-    original, shown = pair
     names = shown.series.names
     for place, name in enumerate(names):
         if names.index(name) < place:
@@ -96,13 +100,18 @@ def _obstacle(pair: Named, taken: dict[str, str]) -> str:
 # ---- one table ----------------------------------------------------------------------------------
 
 
+def _is_classic(table: Table) -> bool:
+    """Return whether a table has the same names in every scheme."""
+    return is_classic_metric(table.name) and are_classic_labels(table.series.names)
+
+
 def _shown(table: Table, escaping: Escaping) -> Table:
     """Return a table with the names of a scheme: the same one if these are its own."""
-    full_name = metric_name(table.full_name, escaping)
-    series = _series(table.series, escaping)
-    if full_name == table.full_name and series is table.series:
+    if _is_classic(table):
         return table
+    series = _series(table.series, escaping)
     # The name with its suffix is escaped, so that a reader can turn it back.
+    full_name = metric_name(table.full_name, escaping)
     name = full_name.removesuffix(table.full_name.removeprefix(table.name))
     unit = table.unit if name.endswith(f"_{table.unit}") else ""
     return replace(table, name=name, series=series, unit=unit)

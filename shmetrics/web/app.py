@@ -146,7 +146,7 @@ class _Endpoints:
         names = naming.named(self._node.tables(wanted.format.native), escaping)
         self._left_out[escaping] = names.left_out
         self._observer.left_out(escaping.value, names.left_out)
-        tables = naming.select(names.tables, wanted.names)
+        tables = naming.select(names, wanted.names)
         scrape = Scrape(tables, wanted.format, self._constant_labels)
         await scrape.begin()
         return scrape

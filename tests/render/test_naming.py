@@ -37,7 +37,7 @@ def table(name: str, kind: Kind = "gauge", labels: Iterable[str] = (), unit: str
 
 
 def shown(drawn: Iterable[Table], escaping: Escaping) -> list[Table]:
-    return select(named(drawn, escaping).tables, ())
+    return named(drawn, escaping).tables
 
 
 # ---- one name -----------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_usual_names_are_the_same_table_in_every_scheme() -> None:
     usual = [table("a_b", "counter", ("x_y",)), table("h_seconds", "histogram", (), "seconds")]
     for escaping in SCHEMES:
         names = named(usual, escaping)
-        assert all(pair.original is pair.shown for pair in names.tables)
+        assert names.tables == names.originals == usual
         assert not names.left_out
 
 
@@ -165,7 +165,7 @@ def test_escaped_labels_are_made_once_and_go_with_their_series() -> None:
 
 def test_the_family_whose_name_is_its_own_stays() -> None:
     names = named([table("a.b"), table("a/b"), table("a_b")], Escaping.UNDERSCORES)
-    assert [pair.original.name for pair in names.tables] == ["a_b"]
+    assert [one.name for one in names.originals] == ["a_b"]
     reason = "its name is a_b, as one of 'a_b' is"
     assert names.left_out == {"a.b": reason, "a/b": reason}
     for escaping in (Escaping.ALLOW_UTF_8, Escaping.VALUES):
@@ -174,7 +174,7 @@ def test_the_family_whose_name_is_its_own_stays() -> None:
 
 def test_of_two_other_names_the_first_one_stays() -> None:
     names = named([table("a.b"), table("a/b")], Escaping.UNDERSCORES)
-    assert [pair.original.name for pair in names.tables] == ["a.b"]
+    assert [one.name for one in names.originals] == ["a.b"]
     assert names.left_out == {"a/b": "its name is a_b, as one of 'a.b' is"}
 
 
@@ -190,7 +190,7 @@ def test_of_two_other_names_the_first_one_stays() -> None:
 )
 def test_a_sample_of_two_families_is_of_one(one: Table, other: Table) -> None:
     names = named([other, one], Escaping.UNDERSCORES)
-    assert [pair.original for pair in names.tables] == [one]
+    assert names.originals == [one]
     assert list(names.left_out) == [other.name]
 
 
@@ -205,7 +205,7 @@ def test_a_sample_of_two_families_is_of_one(one: Table, other: Table) -> None:
 )
 def test_a_family_whose_labels_cannot_be_told_apart(labels: tuple[str, ...], reason: str) -> None:
     names = named([table("jobs", "counter", labels), table("x")], Escaping.UNDERSCORES)
-    assert [pair.original.name for pair in names.tables] == ["x"]
+    assert [one.name for one in names.originals] == ["x"]
     assert names.left_out == {"jobs": reason}
     assert len(named([table("jobs", "counter", labels)], Escaping.ALLOW_UTF_8).tables) == 1
 
@@ -232,7 +232,7 @@ def test_an_answer_is_valid_whatever_the_names_are(drawn: list[Table], escaping:
     """No name has two types, and no two series are alike."""
     first = [one for one in drawn if not clashes(one, drawn)]
     names = named(first, escaping)
-    tables = select(names.tables, ())
+    tables = names.tables
     assert len(tables) + len(names.left_out) == len(first)
     for body in (text.render(tables, {}), openmetrics.render(tables, {}, created=True)):
         lines = body.decode().split("\n")
@@ -242,7 +242,7 @@ def test_an_answer_is_valid_whatever_the_names_are(drawn: list[Table], escaping:
             r"^([a-zA-Z_:][a-zA-Z0-9_:]*(?:\{.*\})?) \S+(?: # .*)?$", body.decode(), re.MULTILINE
         )
         assert len(set(heads)) == len(heads)
-    for original, one in names.tables:
+    for original, one in zip(names.originals, tables, strict=True):
         assert re.fullmatch(r"[a-zA-Z_:][a-zA-Z0-9_:]*", one.name)
         assert len(set(one.series.names)) == len(original.series.names)
 
@@ -337,6 +337,6 @@ ALL = [COUNTER, GAUGE, HISTOGRAM, INFO, DOTTED]
     ],
 )
 def test_select(names: list[str], selected: list[Table]) -> None:
-    pairs = named(ALL, Escaping.UNDERSCORES).tables
-    originals = {pair.shown: pair.original for pair in pairs}
-    assert [originals[found] for found in select(pairs, names)] == selected
+    shown = named(ALL, Escaping.UNDERSCORES)
+    places = [shown.tables.index(found) for found in select(shown, names)]
+    assert [shown.originals[place] for place in places] == selected
