@@ -71,7 +71,8 @@ cdef class TextWriter:
     """A writer of exposition text.
 
     Its argument is the capacity in bytes at first. quoted, labels, parts, les, offsets and
-    exemplars are described in csrc/render/text.h. The methods raise ValueError if arrays do not fit each other.
+    exemplars are described in csrc/render/text.h. The methods raise ValueError if arrays do not fit
+    each other.
     """
 
     cdef PyObject *_text  # bytes without any other reference yet

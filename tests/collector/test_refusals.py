@@ -539,7 +539,7 @@ def test_a_flood_of_long_refusals_is_a_few_short_lines(
             for n in range(5):
                 one = f"{number}_{n}_{long}"
                 lane.family(jobs._replace(label_names=(one, long)))
-                lane.family(jobs._replace(name=f"{one}\n\x1b[2J"))
+                lane.family(jobs._replace(name=f"shmetrics {one}\n\x1b[2J"))
                 lane.family(hostile.BUSY._replace(name=f"busy_{number}_{n}", mode=one))
             loopback.collector.tick()
             lane.memory[lane.slot()] = 77  # a record of no kind

@@ -158,9 +158,9 @@ def test_events_of_refused_families_are_counted_spilled_or_not(
     if spill:
         _ring.process_detach()
     for _ in range(4):
-        shmetrics.Counter("0jobs", "Jobs").inc()
-        shmetrics.Histogram("0size", "Size").observe(2.5)
-        call = shmetrics.Calls("0rpc", "Calls", ["method"]).labels("build")
+        shmetrics.Counter("shmetrics.jobs", "Jobs").inc()
+        shmetrics.Histogram("shmetrics.size", "Size").observe(2.5)
+        call = shmetrics.Calls("shmetrics.rpc", "Calls", ["method"]).labels("build")
         call.end(call.start(), "KeyError")
     if spill:
         loopback.attach()
