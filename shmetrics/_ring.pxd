@@ -4,16 +4,21 @@
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
-from shmetrics.layout cimport shm_lane, shm_span, shm_trace
+from shmetrics.layout cimport shm_counts, shm_lane, shm_span, shm_trace
 
 
 cdef extern from "emit/producer.h" nogil:
-    const int SHM_EMITTED, SHM_ATTENTION
+    const int SHM_EMITTED, SHM_ATTENTION, SHM_SPAN_ATTENTION
+
+    cdef struct shm_origin:
+        uint32_t epoch
 
     cdef struct shm_producer:
         shm_lane lane
-        uint32_t epoch
+        shm_origin origin
         bint disabled
+        bint wants_larger
+        shm_producer *waiting
 
     cdef struct shm_call:
         bint open
@@ -115,6 +120,17 @@ cdef extern from "emit/process.h" nogil:
     void shm_process_init(bint disabled) noexcept
     int shm_process_attach(uint32_t epoch, shm_descriptor *lane) noexcept
     void shm_process_detach() noexcept
+
+    cdef struct shm_wanted:
+        uint64_t dictionary_bytes
+        uint64_t cells
+        uint64_t predecessor
+
+    void shm_process_wanted(shm_wanted *wanted) noexcept
+    void shm_process_settle(uint64_t retry_ns) noexcept
+    bint shm_process_counts(shm_counts *counts) noexcept
+    void shm_process_forget_series(const shm_series *series) noexcept
+    void shm_process_forget_family(const shm_family *family) noexcept
     void shm_attend_soon(shm_producer *producer) noexcept
 
 

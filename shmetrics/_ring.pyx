@@ -35,7 +35,6 @@ from shmetrics.layout cimport (
     check_attach,
     counts_dict,
     shm_counts,
-    shm_counts_read,
 )
 
 from os import strerror
@@ -70,7 +69,7 @@ def process_init(bint disabled, attention):
 
 def process_epoch():
     """Return the number of this process. A forked child has another one."""
-    return shm_process_producer().epoch
+    return shm_process_producer().origin.epoch
 
 
 cdef class Descriptor:
@@ -147,7 +146,7 @@ def answer(Descriptor connection not None, size_t most_bytes):
 
 
 def process_attach(uint32_t epoch, Descriptor lane not None):
-    """Continue in a granted lane, and close its descriptor.
+    """Continue in a granted lane, and close its descriptor. It may replace the lane there is.
 
     Args:
         epoch: process_epoch() at the time when the lane was asked for.
@@ -164,23 +163,44 @@ def process_detach():
     shm_process_detach()
 
 
+def process_wanted():
+    """Return the lane to ask for: (dictionary_bytes, cells, the id of the lane that it replaces)."""
+    cdef shm_wanted wanted
+    shm_process_wanted(&wanted)
+    return wanted.dictionary_bytes, wanted.cells, wanted.predecessor
+
+
+def process_settle(uint64_t retry_ns):
+    """Give up a larger lane for now, and record in this one what waits for it.
+
+    Args:
+        retry_ns: the time in which the process asks for no other, in nanoseconds.
+    """
+    shm_process_settle(retry_ns)
+
+
 def process_attend_soon():
     """Have the first event after 10 ms call attention again, instead of one after a second."""
     shm_attend_soon(shm_process_producer())
 
 
 def process_status():
-    """Return the state of this process's producer and the counts of its lane, as a dictionary."""
+    """Return the state of this process's producer and its counts, as a dictionary.
+
+    The counts are those of its lane, of the lanes that it has left for a larger one, and of what
+    waits for one.
+    """
     cdef shm_producer *producer = shm_process_producer()
     cdef dict status = {
         "state": STATE_NAMES[shm_process.state],
         "disabled": True if producer.disabled else False,
         "closed": True if shm_is_closed(producer) else False,
+        "wants_larger": True if producer.wants_larger else False,
+        "waits": producer.waiting != NULL,
         "attention_errors": _attention_errors,
     }
     cdef shm_counts counts
-    if producer.lane.header != NULL:
-        shm_counts_read(producer.lane.header, &counts)
+    if shm_process_counts(&counts):
         status.update(counts_dict(&counts))
     return status
 

@@ -19,7 +19,7 @@ cdef extern from "lane/layout.h" nogil:
     const int SHM_KIND_ADD, SHM_KIND_OBSERVE, SHM_KIND_CALL_START, SHM_KIND_CALL_END
     const int SHM_KIND_SPAN_START, SHM_KIND_SPAN_STOP, SHM_KIND_SPAN_INFO
     const int SHM_FLAG_CUT, SHM_FLAG_HOST
-    const int SHM_ENTRY_FAMILY, SHM_ENTRY_SERIES, SHM_ENTRY_EXCEPTION
+    const int SHM_ENTRY_FAMILY, SHM_ENTRY_SERIES, SHM_ENTRY_EXCEPTION, SHM_ENTRY_CELLS
     const int SHM_LANE_CLOSED
     const int SHM_DROP_BAD_VALUE, SHM_DROP_BAD_LABELS, SHM_DROP_NO_MEMORY
     const int SHM_DROP_BAD_EXEMPLAR, SHM_DROP_SPAN
@@ -83,7 +83,8 @@ cdef extern from "lane/lane.h" nogil:
         uint32_t n_calls
 
     uint64_t shm_lane_bytes(const shm_lane_sizes *sizes) noexcept
-    void shm_lane_format(void *base, uint64_t lane_id, const shm_lane_sizes *sizes) noexcept
+    void shm_lane_format_after(void *base, uint64_t lane_id, uint64_t predecessor,
+                               const shm_lane_sizes *sizes) noexcept
 
 
 cdef extern from "lane/spill.h" nogil:

@@ -22,6 +22,7 @@ TYPE_SPANS: Final[int]
 ENTRY_FAMILY: Final[int]
 ENTRY_SERIES: Final[int]
 ENTRY_EXCEPTION: Final[int]
+ENTRY_CELLS: Final[int]
 
 CELL_STARTS: Final[int]
 CELL_ENDS: Final[int]

@@ -24,7 +24,7 @@ def process_init(*_: object) -> None:
     """Do nothing, like all functions of this module. attention is never called."""
 
 
-process_attach = process_detach = process_count_drop = process_init
+process_attach = process_detach = process_count_drop = process_settle = process_init
 ask = answer = wait_readable = process_init
 
 
@@ -34,6 +34,10 @@ def process_epoch() -> int:
 
 def process_attend_soon() -> None:
     pass
+
+
+def process_wanted() -> tuple[int, int, int]:
+    return 0, 0, 0
 
 
 def process_status() -> dict[str, Any]:

@@ -69,6 +69,14 @@ uint32_t shm_contained_gauges(struct shm_drain *drain, uint32_t from_series,
     return found;
 }
 
+uint64_t shm_contained_moved_to(struct shm_drain *drain)
+{
+    CONTAIN_LANE(guard, drain, 0)
+    uint64_t found = shm_drain_moved_to(drain);
+    shm_guard_leave(&guard);
+    return found;
+}
+
 bool shm_contained_finish(struct shm_drain *drain)
 {
     CONTAIN_LANE(guard, drain, false)

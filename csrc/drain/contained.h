@@ -18,6 +18,7 @@ enum shm_drained shm_contained_entry(struct shm_drain *drain, struct shm_entry *
 uint32_t shm_contained_calls(struct shm_drain *drain, struct shm_open_call_copy *calls, uint32_t n);
 uint32_t shm_contained_gauges(struct shm_drain *drain, uint32_t from_series,
                               struct shm_gauge_copy *gauges, uint32_t n);
+uint64_t shm_contained_moved_to(struct shm_drain *drain);
 bool shm_contained_finish(struct shm_drain *drain);
 bool shm_contained_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);
 bool shm_contained_abandon(struct shm_drain *drain, uint32_t slot, uint64_t cell);

@@ -145,6 +145,10 @@ uint64_t shm_drain_reported(const struct shm_drain *drain, uint32_t report);
 /* Reports the emitter's own counts: added, spilled, overflowed, and dropped by cause. */
 void shm_drain_report_counts(struct shm_drain *drain);
 
+/* Returns the id of the lane in which the emitter goes on; 0: in this one. Then all that it has
+ * recorded here is there, and the state is in that lane. */
+uint64_t shm_drain_moved_to(const struct shm_drain *drain);
+
 /* Tells the emitter to register anew: this lane is read no more. */
 void shm_drain_give_up(struct shm_drain *drain);
 

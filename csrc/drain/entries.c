@@ -36,9 +36,21 @@ static bool entry_is_sound(const struct shm_drain *drain, const struct shm_entry
     case SHM_ENTRY_EXCEPTION:
         return entry->id == drain->n_targets && entry->of >= 1 && entry->of < drain->n_targets &&
                drain->targets[entry->of].type == SHM_TYPE_CALLS;
+    case SHM_ENTRY_CELLS:
+        return entry->id == 0 && entry->of >= 1 && entry->of < drain->n_targets &&
+               shm_has_late_cells(drain->targets[entry->of].type) &&
+               drain->targets[entry->of].lane_cell == SHM_NO_CELLS;
     default:
         return false;
     }
+}
+
+/* Gives a series its cells in the lane. Returns false if the lane has not so many. */
+static bool give_cells(struct shm_drain *drain, struct shm_target *target)
+{
+    target->lane_cell = shm_cells_take(&drain->cells_used, drain->lane.n_cells,
+                                       shm_cells_of(target->type, target->n_bounds));
+    return target->lane_cell != SHM_NO_CELLS;
 }
 
 enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entry,
@@ -61,6 +73,8 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
     memcpy(buffer, at, header.size_bytes);
     memcpy(buffer, &header, sizeof header);
     if (!entry_is_sound(drain, &header))
+        return SHM_BROKEN_ENTRY;
+    if (header.kind == SHM_ENTRY_CELLS && !give_cells(drain, &drain->targets[header.of]))
         return SHM_BROKEN_ENTRY;
     drain->dictionary_read += header.size_bytes;
     if (header.kind == SHM_ENTRY_FAMILY)
@@ -99,7 +113,7 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t
         .scale = type == SHM_TYPE_HISTOGRAM || type == SHM_TYPE_CALLS ? scale : NULL,
         .n_bounds = n_bounds,
         .lane_cell = shm_cells_take(&drain->cells_used, drain->lane.n_cells,
-                                    shm_cells_of(type, n_bounds)),
+                                    shm_first_cells_of(type, n_bounds)),
         .type = type,
     };
     if (type == SHM_TYPE_COUNTER)

@@ -17,10 +17,13 @@ enum shm_report {
     SHM_REPORT_TAKEN = 4,       /* records taken from the ring and counted by kind */
     SHM_REPORT_OVERFLOWED = 5,  /* of producer.overflowed */
     SHM_REPORT_ADDED = 6,       /* of producer.added */
+    SHM_REPORT_ARRIVED = 7,     /* 1: its process has moved here from the lane before */
     SHM_REPORT_DROPPED = 8,     /* and those behind it: of producer.dropped */
+    SHM_REPORT_BEFORE = 17,     /* and those behind it: what its process counted in lanes before */
     SHM_REPORTS = 32
 };
-static_assert(SHM_REPORT_DROPPED + SHM_DROPS <= SHM_REPORTS, "a report for every cause");
+static_assert(SHM_REPORT_DROPPED + SHM_DROPS <= SHM_REPORT_BEFORE, "a report for every cause");
+static_assert(SHM_REPORT_BEFORE + 4 + SHM_DROPS <= SHM_REPORTS, "a report for every count");
 
 /* The most that a report may grow at once: hours of nothing else, at full speed. Beyond that it is
  * no count, and would drown those of all other lanes: a double has no room for both. */

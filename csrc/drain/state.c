@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The present state in a lane, read where it is: open calls and gauges. */
+/* The present state in a lane, read where it is: open calls, gauges, and whether it is elsewhere. */
 #include "drain.h"
 
 uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
@@ -33,8 +33,10 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
 uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
                           struct shm_gauge_copy *gauges, uint32_t n)
 {
-    /* Pairs with the release in shm_emit_gauge. */
-    if (atomic_load_explicit(&drain->lane.header->producer.gauge_writes, memory_order_acquire) == 0)
+    /* Pairs with the release in shm_emit_gauge. Gauges that came from another lane were not
+     * written here; who shows them has acquired moved_to. */
+    if (atomic_load_explicit(&drain->lane.header->producer.gauge_writes, memory_order_acquire) ==
+            0 && drain->lane.predecessor == 0)
         return 0;
     uint32_t found = 0;
     for (uint32_t i = from_series; i < drain->n_targets && found < n; i++) {
@@ -49,4 +51,10 @@ uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
         };
     }
     return found;
+}
+
+uint64_t shm_drain_moved_to(const struct shm_drain *drain)
+{
+    /* Pairs with the release in shm_producer_replace. */
+    return atomic_load_explicit(&drain->lane.header->producer.moved_to, memory_order_acquire);
 }

@@ -3,10 +3,11 @@
  * Definitions: the family and the series of an event. Both get their ids in a lane when they are
  * first used there; a series needs room in the dictionary and cells.
  *
- * Where the lane has no room for a series, its events are recorded in its family's overflow series,
- * whose labels are all SHM_OVERFLOW_VALUE: labels are lost, counts are not. Room for that one is
- * reserved with the family. The reservation is two numbers of the producer's: in the lane the
- * overflow series is a series like any other, defined when it is first needed.
+ * Where the lane has no room for a series, its events wait in private memory for a larger lane, see
+ * move.h. Where there can be none, they are recorded in the family's overflow series, whose labels
+ * are all SHM_OVERFLOW_VALUE: labels are lost, counts are not. Room for that one is reserved with
+ * the family. The reservation is two numbers of the producer's: in the lane the overflow series is
+ * a series like any other, defined when it is first needed.
  *
  * A family without labels has one series, which is this one. Gauges with labels have none: the
  * latest value of several gauges says nothing.
@@ -23,7 +24,7 @@ struct shm_family;
 struct shm_series {
     uint32_t generation; /* of the lane in which id and cell are valid */
     uint32_t id;
-    uint32_t cell; /* index of its first cell */
+    uint32_t cell; /* index of its first cell; SHM_NO_CELLS: it has none yet */
     uint16_t type;
     uint32_t n_bounds;
     const double *bounds;
@@ -33,9 +34,15 @@ struct shm_series {
     uint32_t text_bytes;
 };
 
-struct shm_family {
-    uint32_t generation;
+/* A family in one lane. */
+struct shm_definition {
+    uint32_t generation; /* of that lane */
     uint32_t id;
+    struct shm_series overflow;
+    struct shm_series overflow_thrown; /* Calls: exceptions there, and those without room */
+};
+
+struct shm_family {
     uint16_t type;
     uint32_t n_bounds;
     const double *bounds;
@@ -43,8 +50,13 @@ struct shm_family {
     uint32_t text_bytes;
     /* kept here by the functions below */
     uint32_t n_labels;
-    struct shm_series overflow;
-    struct shm_series overflow_thrown; /* Calls: exceptions there, and those without room */
+    struct shm_definition in[2]; /* the process's lane, and the private one of what waits */
+};
+
+/* Where an event is recorded. */
+struct shm_place {
+    struct shm_producer *producer;
+    struct shm_series *series; /* NULL: nowhere */
 };
 
 /* ---- entries ---------------------------------------------------------------------------- */
@@ -71,7 +83,21 @@ static inline bool shm_has_room(const struct shm_producer *p, struct shm_room ne
 /* Returns the room that a series needs. */
 static inline struct shm_room shm_room_of(uint16_t type, uint32_t n_bounds, uint32_t text_bytes)
 {
-    return (struct shm_room){shm_entry_bytes(text_bytes), shm_cells_of(type, n_bounds)};
+    return (struct shm_room){shm_entry_bytes(text_bytes), shm_first_cells_of(type, n_bounds)};
+}
+
+/* Returns the room that its late cells need. */
+static inline struct shm_room shm_late_room_of(uint16_t type, uint32_t n_bounds)
+{
+    if (!shm_has_late_cells(type))
+        return (struct shm_room){0, 0};
+    return (struct shm_room){shm_entry_bytes(0), shm_cells_of(type, n_bounds)};
+}
+
+/* Returns the room of both. */
+static inline struct shm_room shm_room_sum(struct shm_room one, struct shm_room other)
+{
+    return (struct shm_room){one.bytes + other.bytes, one.cells + other.cells};
 }
 
 /* Returns the size of a payload of n overflow values. */
@@ -112,6 +138,37 @@ static inline void shm_append_entry(struct shm_producer *p, struct shm_entry ent
 
 /* ---- series ----------------------------------------------------------------------------- */
 
+/* Notes which series has an id of this lane, for a move. */
+static inline void shm_list_series(struct shm_producer *p, struct shm_series *s)
+{
+    if (s->id < p->n_by_id)
+        p->by_id[s->id] = s;
+}
+
+/* Forgets that, of a series that goes on elsewhere or is about to be freed. */
+static inline void shm_unlist_series(struct shm_producer *p, const struct shm_series *s)
+{
+    if (s->id <= p->series && s->id < p->n_by_id && p->by_id[s->id] == s)
+        p->by_id[s->id] = NULL;
+}
+
+/* Forgets a series. Its owner calls this before it frees the memory. */
+static inline void shm_forget_series(struct shm_producer *p, const struct shm_series *s)
+{
+    shm_unlist_series(p, s);
+    if (p->waiting)
+        shm_unlist_series(p->waiting, s);
+}
+
+/* Forgets a family, whose series are forgotten already. */
+static inline void shm_forget_family(struct shm_producer *p, const struct shm_family *f)
+{
+    for (int side = 0; side < 2; side++) {
+        shm_forget_series(p, &f->in[side].overflow);
+        shm_forget_series(p, &f->in[side].overflow_thrown);
+    }
+}
+
 /* Gives a series for which there is room its id and its cells. of: its family, or its parent. */
 static inline void shm_append_series(struct shm_producer *p, struct shm_series *s, uint32_t of,
                                      uint32_t text_bytes, uint32_t n)
@@ -120,12 +177,14 @@ static inline void shm_append_series(struct shm_producer *p, struct shm_series *
     struct shm_entry entry = {0, kind, s->type, p->series + 1, of};
     shm_append_entry(p, entry, s->text, text_bytes, n);
     s->id = ++p->series;
-    s->cell = shm_cells_take(&p->cells_used, p->lane.n_cells, shm_cells_of(s->type, s->n_bounds));
+    s->cell = shm_cells_take(&p->cells_used, p->lane.n_cells,
+                             shm_first_cells_of(s->type, s->n_bounds));
+    shm_list_series(p, s);
     /* Last. Where a signal handler forks in the middle and the child defines the series in a lane
      * of its own, the rest of this is that of another generation, and the next event defines it
      * anew. */
     atomic_signal_fence(memory_order_seq_cst);
-    s->generation = p->generation;
+    s->generation = p->lane_generation;
 }
 
 /* Defines a series, if the lane has room for it. */
@@ -138,20 +197,26 @@ static inline bool shm_try_series(struct shm_producer *p, struct shm_series *s, 
     return true;
 }
 
+/* Takes room out of the reserved one. Returns false if there is none, there nor elsewhere: only
+ * where it was taken before, and a child forked in the middle of that. */
+static inline bool shm_take_room(struct shm_producer *p, struct shm_room taken)
+{
+    if (taken.bytes > p->reserved.bytes || taken.cells > p->reserved.cells)
+        return shm_has_room(p, taken);
+    p->reserved.bytes -= taken.bytes;
+    p->reserved.cells -= taken.cells;
+    return true;
+}
+
 /* Defines an overflow series, with n values, in the room that is reserved for it. Returns false,
- * and counts a drop, if there is no room: only where it was defined before, and a child forked in
- * the middle of that. */
+ * and counts a drop, if there is no room. */
 static inline bool shm_take_reserved(struct shm_producer *p, struct shm_series *s, uint32_t of,
                                      uint32_t n)
 {
-    if (s->generation == p->generation)
+    if (s->generation == p->lane_generation)
         return true;
     uint32_t text_bytes = shm_overflow_text_bytes(n);
-    struct shm_room taken = shm_room_of(s->type, s->n_bounds, text_bytes);
-    if (taken.bytes <= p->reserved.bytes && taken.cells <= p->reserved.cells) {
-        p->reserved.bytes -= taken.bytes;
-        p->reserved.cells -= taken.cells;
-    } else if (!shm_has_room(p, taken)) {
+    if (!shm_take_room(p, shm_room_of(s->type, s->n_bounds, text_bytes))) {
         shm_count_drop(p, SHM_DROP_LANE_FULL, 1);
         return false;
     }
@@ -174,43 +239,69 @@ static inline uint32_t shm_labels_of(const struct shm_family *f)
     return n_strings - SHM_FAMILY_STRINGS;
 }
 
-/* Defines a family, and reserves room for its overflow series. Returns false, and counts a drop, if
- * the family is too long or the lane is full. */
-static inline bool shm_define_family(struct shm_producer *p, struct shm_family *f)
+/* Returns the family as it is defined in the producer's lane. */
+static inline struct shm_definition *shm_definition_of(const struct shm_producer *p,
+                                                       struct shm_family *f)
 {
-    if (f->generation == p->generation)
+    return &f->in[p->side];
+}
+
+/* Returns the room that a family reserves for its overflow series. */
+static inline struct shm_room shm_reserved_of(const struct shm_family *f, uint32_t n_labels)
+{
+    if (f->type == SHM_TYPE_GAUGE && n_labels > 0)
+        return (struct shm_room){0, 0};
+    struct shm_room reserved = shm_room_sum(
+        shm_room_of(f->type, f->n_bounds, shm_overflow_text_bytes(n_labels)),
+        shm_late_room_of(f->type, f->n_bounds));
+    if (f->type == SHM_TYPE_CALLS)
+        reserved = shm_room_sum(
+            reserved, shm_room_of(SHM_TYPE_EXCEPTION, 0, shm_overflow_text_bytes(1)));
+    return reserved;
+}
+
+/* Tells whether the entries of a family can be as long as they would be. */
+static inline bool shm_family_is_oversized(const struct shm_family *f)
+{
+    return shm_is_oversized(f->text_bytes) ||
+           shm_is_oversized(shm_overflow_text_bytes(shm_labels_of(f)));
+}
+
+/* Defines a family, and reserves room for its overflow series. Returns false if the family is too
+ * long or the lane is full. */
+static inline bool shm_try_family(struct shm_producer *p, struct shm_family *f)
+{
+    struct shm_definition *definition = shm_definition_of(p, f);
+    if (definition->generation == p->lane_generation)
         return true;
+    if (shm_family_is_oversized(f))
+        return false;
     uint32_t n_labels = shm_labels_of(f);
-    uint32_t overflow_bytes = shm_overflow_text_bytes(n_labels);
-    if (shm_is_oversized(f->text_bytes) || shm_is_oversized(overflow_bytes)) {
-        shm_count_drop(p, SHM_DROP_OVERSIZED, 1);
+    struct shm_room reserved = shm_reserved_of(f, n_labels);
+    struct shm_room entry_room = {shm_entry_bytes(f->text_bytes), 0};
+    if (!shm_has_room(p, shm_room_sum(reserved, entry_room)))
         return false;
-    }
-    struct shm_room reserved = {0, 0};
-    if (f->type != SHM_TYPE_GAUGE || n_labels == 0)
-        reserved = shm_room_of(f->type, f->n_bounds, overflow_bytes);
-    if (f->type == SHM_TYPE_CALLS) {
-        struct shm_room thrown = shm_room_of(SHM_TYPE_EXCEPTION, 0, shm_overflow_text_bytes(1));
-        reserved.bytes += thrown.bytes;
-        reserved.cells += thrown.cells;
-    }
-    struct shm_room needed = {reserved.bytes + shm_entry_bytes(f->text_bytes), reserved.cells};
-    if (!shm_has_room(p, needed)) {
-        shm_count_drop(p, SHM_DROP_LANE_FULL, 1);
-        return false;
-    }
     struct shm_entry entry = {0, SHM_ENTRY_FAMILY, f->type, p->families + 1, f->n_bounds};
     shm_append_entry(p, entry, f->text, f->text_bytes, 0);
-    p->reserved.bytes += reserved.bytes;
-    p->reserved.cells += reserved.cells;
-    f->id = ++p->families;
+    p->reserved = shm_room_sum(p->reserved, reserved);
     f->n_labels = n_labels;
-    f->overflow = (struct shm_series){
+    definition->id = ++p->families;
+    definition->overflow = (struct shm_series){
         .type = f->type, .n_bounds = f->n_bounds, .bounds = f->bounds, .family = f};
-    f->overflow_thrown = (struct shm_series){.type = SHM_TYPE_EXCEPTION, .parent = &f->overflow};
+    definition->overflow_thrown =
+        (struct shm_series){.type = SHM_TYPE_EXCEPTION, .parent = &definition->overflow};
     atomic_signal_fence(memory_order_seq_cst); /* as in shm_append_series */
-    f->generation = p->generation;
+    definition->generation = p->lane_generation;
     return true;
+}
+
+/* Does the same, and counts a drop if it returns false. */
+static inline bool shm_define_family(struct shm_producer *p, struct shm_family *f)
+{
+    if (shm_try_family(p, f))
+        return true;
+    shm_count_drop(p, shm_family_is_oversized(f) ? SHM_DROP_OVERSIZED : SHM_DROP_LANE_FULL, 1);
+    return false;
 }
 
 /* Counts an event that is recorded in an overflow series. */
@@ -219,64 +310,220 @@ static inline void shm_count_overflow(struct shm_producer *p)
     shm_cell_count(&p->lane.header->producer.overflowed, 1);
 }
 
+/* ---- a larger lane ---------------------------------------------------------------------- */
+
+/* Begins to ask for a larger lane: from now on every event takes the slow path, which looks for the
+ * answer. Returns false if it is not the time for that. */
+static inline bool shm_want_larger(struct shm_producer *p)
+{
+    if (p->wants_larger)
+        return true;
+    if (!p->wait || shm_clock_coarse_ns() < p->grow_after_ns)
+        return false;
+    p->wants_larger = true;
+    p->attend_at_ns = 0;
+    p->generation = SHM_NO_GENERATION;
+    return true;
+}
+
+/* Stops asking. */
+static inline void shm_be_content(struct shm_producer *p)
+{
+    p->wants_larger = false;
+    p->generation = p->lane_generation;
+}
+
+/* Asks for a larger lane in good time: when three quarters of this one are used. */
+static inline void shm_watch_room(struct shm_producer *p)
+{
+    uint64_t bytes = p->dictionary_end + p->reserved.bytes;
+    uint64_t cells = (uint64_t)p->cells_used + p->reserved.cells;
+    if (bytes * 4 > (uint64_t)p->lane.dictionary_bytes * 3 ||
+        cells * 4 > (uint64_t)p->lane.n_cells * 3)
+        (void)shm_want_larger(p);
+}
+
+/* Returns the producer of what waits for a larger lane, or NULL if nothing can wait. */
+static inline struct shm_producer *shm_waiting(struct shm_producer *p)
+{
+    if (!p->waiting && shm_want_larger(p))
+        p->waiting = p->wait(p);
+    return p->waiting;
+}
+
 /* ---- the series that takes an event ----------------------------------------------------- */
 
-/* Returns the series that takes an event of s in the current lane: s itself, or its family's
- * overflow series. Returns NULL, and counts a drop, if there is neither. */
-static inline struct shm_series *shm_define(struct shm_producer *p, struct shm_series *s)
+/* Defines a series in a lane that has room for it. Returns false if there is none. */
+static inline bool shm_define_here(struct shm_producer *p, struct shm_series *s)
 {
     struct shm_family *f = s->family;
+    if (!shm_try_family(p, f))
+        return false;
+    struct shm_definition *definition = shm_definition_of(p, f);
+    if (f->n_labels > 0)
+        return shm_try_series(p, s, definition->id);
+    struct shm_series *only = &definition->overflow;
+    if (!shm_take_reserved(p, only, definition->id, 0))
+        return false;
+    s->id = only->id;
+    s->cell = only->cell;
+    shm_list_series(p, s);
+    atomic_signal_fence(memory_order_seq_cst); /* as in shm_append_series */
+    s->generation = p->lane_generation;
+    return true;
+}
+
+/* Returns the overflow series of a family in this lane. Returns NULL, and counts a drop, if there
+ * is none. */
+static inline struct shm_series *shm_overflow_of(struct shm_producer *p, struct shm_family *f)
+{
     if (!shm_define_family(p, f))
         return NULL;
-    if (f->n_labels > 0 && shm_try_series(p, s, f->id))
-        return s;
+    struct shm_definition *definition = shm_definition_of(p, f);
     if (f->n_labels > 0 && f->type == SHM_TYPE_GAUGE) {
         shm_count_drop(p, SHM_DROP_LANE_FULL, 1);
         return NULL;
     }
-    if (!shm_take_reserved(p, &f->overflow, f->id, f->n_labels))
-        return NULL;
-    if (f->n_labels > 0) {
-        shm_count_overflow(p);
-        return &f->overflow;
-    }
-    s->id = f->overflow.id;
-    s->cell = f->overflow.cell;
-    atomic_signal_fence(memory_order_seq_cst); /* as in shm_append_series */
-    s->generation = p->generation;
-    return s;
+    return shm_take_reserved(p, &definition->overflow, definition->id, f->n_labels)
+               ? &definition->overflow
+               : NULL;
 }
 
-/* Does the same for an exception, at the end of a call of its parent. */
-static inline struct shm_series *shm_define_thrown(struct shm_producer *p, struct shm_series *s)
+/* Tells whether a series is one of overflow, or can only overflow. */
+static inline bool shm_is_overflow(const struct shm_series *s)
 {
-    struct shm_family *f = s->parent->family;
-    if (s->generation == p->generation)
-        return s;
-    if (!shm_define_family(p, f))
-        return NULL;
-    bool is_parents = s->parent->generation == p->generation;
-    if (is_parents && shm_try_series(p, s, s->parent->id))
-        return s;
-    if (!shm_take_reserved(p, &f->overflow, f->id, f->n_labels) ||
-        !shm_take_reserved(p, &f->overflow_thrown, f->overflow.id, 1))
-        return NULL;
-    if (is_parents) /* or else its call has overflowed, and was counted */
-        shm_count_overflow(p);
-    return &f->overflow_thrown;
+    return !s->text && (!s->family || shm_labels_of(s->family) > 0);
 }
 
-/* Makes a lane if there is none, and returns the series that takes an event of s; NULL if the event
- * cannot be recorded. */
-static inline struct shm_series *shm_prepare(struct shm_producer *p, struct shm_series *s)
+/* Tells whether a larger lane helps: a span needs a ring, which private memory has not. */
+static inline bool shm_can_wait(const struct shm_series *s)
+{
+    return s->type != SHM_TYPE_SPANS && !shm_is_overflow(s) && !shm_is_oversized(s->text_bytes);
+}
+
+/* Defines a series of the lane among what waits. Returns false if that cannot be. */
+static inline bool shm_define_waiting(struct shm_producer *p, struct shm_series *s)
+{
+    struct shm_producer *waiting = shm_can_wait(s) ? shm_waiting(p) : NULL;
+    if (!waiting)
+        return false;
+    shm_unlist_series(p, s);
+    return shm_define_here(waiting, s);
+}
+
+/* Defines a series in the lane, or among what waits, or else takes its family's overflow series. */
+static SHM_COLD struct shm_place shm_define(struct shm_producer *p, struct shm_series *s)
+{
+    if (shm_define_here(p, s)) {
+        shm_watch_room(p);
+        return (struct shm_place){p, s};
+    }
+    if (shm_define_waiting(p, s))
+        return (struct shm_place){p->waiting, s};
+    struct shm_series *overflow = shm_overflow_of(p, s->family);
+    if (overflow)
+        shm_count_overflow(p);
+    return (struct shm_place){p, overflow};
+}
+
+/* Makes a lane if there is none, and returns where an event of s is recorded; nowhere if it cannot
+ * be. */
+static inline struct shm_place shm_place_of(struct shm_producer *p, struct shm_series *s)
 {
     if (p->disabled)
-        return NULL;
+        return (struct shm_place){p, NULL};
     if (!shm_has_lane(p)) {
         p->homeless++;
-        return NULL;
+        return (struct shm_place){p, NULL};
     }
-    return s->generation == p->generation ? s : shm_define(p, s);
+    if (s->generation == p->lane_generation)
+        return (struct shm_place){p, s};
+    if (p->waiting && s->generation == p->waiting->lane_generation)
+        return (struct shm_place){p->waiting, s};
+    return shm_define(p, s);
+}
+
+/* ---- exceptions ------------------------------------------------------------------------- */
+
+/* Defines an exception beside its call series, if that is in this lane and there is room. */
+static inline bool shm_define_thrown_here(struct shm_producer *p, struct shm_series *s)
+{
+    return s->generation == p->lane_generation ||
+           (s->parent->generation == p->lane_generation && shm_try_series(p, s, s->parent->id));
+}
+
+/* Returns the series that takes an exception at the end of a call of *place; both are recorded in
+ * one lane, so the call may have to go where the exception can be. */
+static SHM_COLD struct shm_series *shm_place_thrown(struct shm_producer *p,
+                                                    struct shm_place *place, struct shm_series *s)
+{
+    bool is_parents = place->series == s->parent; /* or its call has overflowed, and was counted */
+    if (place->producer != p)
+        shm_unlist_series(p, s);
+    if (is_parents && shm_define_thrown_here(place->producer, s)) {
+        if (place->producer == p)
+            shm_watch_room(p);
+        return s;
+    }
+    if (is_parents && place->producer == p && shm_can_wait(s) &&
+        shm_define_waiting(p, place->series)) {
+        *place = (struct shm_place){p->waiting, place->series};
+        shm_unlist_series(p, s);
+        if (shm_define_thrown_here(p->waiting, s))
+            return s;
+    }
+    struct shm_producer *where = place->producer;
+    struct shm_family *f = s->parent->family;
+    struct shm_series *overflow = shm_overflow_of(where, f);
+    struct shm_series *thrown = &shm_definition_of(where, f)->overflow_thrown;
+    if (!overflow || !shm_take_reserved(where, thrown, overflow->id, 1))
+        return NULL;
+    if (is_parents)
+        shm_count_overflow(where);
+    return thrown;
+}
+
+/* ---- late cells ------------------------------------------------------------------------- */
+
+/* Gives a series of this lane the cells that come late, if there is room. */
+static inline bool shm_take_cells(struct shm_producer *p, struct shm_series *s)
+{
+    struct shm_definition *definition = shm_definition_of(p, s->family);
+    struct shm_series *of = s->family->n_labels > 0 ? s : &definition->overflow;
+    if (of->cell == SHM_NO_CELLS) {
+        struct shm_room needed = shm_late_room_of(of->type, of->n_bounds);
+        if (of->text ? !shm_has_room(p, needed) : !shm_take_room(p, needed))
+            return false;
+        struct shm_entry entry = {0, SHM_ENTRY_CELLS, 0, 0, of->id};
+        shm_append_entry(p, entry, (const unsigned char *)"", 0, 0);
+        of->cell = shm_cells_take(&p->cells_used, p->lane.n_cells, needed.cells);
+    }
+    s->cell = of->cell;
+    atomic_signal_fence(memory_order_seq_cst); /* as in shm_append_series */
+    s->generation = p->lane_generation;
+    return true;
+}
+
+/* Finds cells for an event of *place that the ring has no room for. Returns false, and counts a
+ * drop, if there are none. */
+static SHM_COLD bool shm_place_cells(struct shm_producer *p, struct shm_place *place)
+{
+    struct shm_series *s = place->series;
+    if (shm_take_cells(place->producer, s)) {
+        if (place->producer == p)
+            shm_watch_room(p);
+        return true;
+    }
+    if (place->producer == p && shm_define_waiting(p, s)) {
+        place->producer = p->waiting;
+        if (shm_take_cells(p->waiting, s))
+            return true;
+    }
+    place->series = shm_overflow_of(place->producer, s->family);
+    if (!place->series || !shm_take_cells(place->producer, place->series))
+        return false;
+    shm_count_overflow(place->producer);
+    return true;
 }
 
 #endif

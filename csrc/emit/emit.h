@@ -9,6 +9,9 @@
  * or, when the ring is full, folds the event into the lane's cells. Counters and gauges are no more
  * than a total or a latest value: they are in their cells, and need no record.
  *
+ * Each has three parts: shm_emit_x takes the usual event of a series that the lane knows;
+ * shm_find_x, cold, finds where any other one is recorded; and shm_put_x records it there.
+ *
  * Nothing here blocks, allocates or fails: an event that cannot be kept is counted by cause in the
  * lane. The only system calls are the clock's and, once per half a ring, the wake-up of the
  * collector.
@@ -30,17 +33,16 @@ static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trac
     }
 }
 
-/* Adds value to a counter, in its cell. value must not be negative, and the total must stay finite.
- * After a kill between the two stores the collector takes the event with the next one of the lane,
- * if at all, and the number of events is one short of the totals. */
-static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
+/* Tells whether it is time to look for a larger lane, after an event that took the slow path. */
+static inline enum shm_emit shm_attend_slow(struct shm_producer *p, enum shm_emit result)
 {
-    if (SHM_UNLIKELY(!(value >= 0.0))) {
-        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
-        return SHM_EMITTED;
-    }
-    if (SHM_UNLIKELY(s->generation != p->generation) && !(s = shm_prepare(p, s)))
-        return SHM_EMITTED;
+    return result == SHM_EMITTED && p->wants_larger ? shm_attend_now(p) : result;
+}
+
+/* ---- counters --------------------------------------------------------------------------- */
+
+static inline enum shm_emit shm_put_add(struct shm_producer *p, struct shm_series *s, double value)
+{
     _Atomic uint64_t *cell = &p->lane.cells[s->cell];
     double total = shm_value(atomic_load_explicit(cell, memory_order_relaxed)) + value;
     if (SHM_UNLIKELY(!isfinite(total))) {
@@ -55,6 +57,29 @@ static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_seri
     return shm_attend(p);
 }
 
+static SHM_COLD enum shm_emit shm_find_add(struct shm_producer *p, struct shm_series *s,
+                                           double value)
+{
+    struct shm_place place = shm_place_of(p, s);
+    if (!place.series)
+        return SHM_EMITTED;
+    return shm_attend_slow(p, shm_put_add(place.producer, place.series, value));
+}
+
+/* Adds value to a counter, in its cell. value must not be negative, and the total must stay finite.
+ * After a kill between the two stores the collector takes the event with the next one of the lane,
+ * if at all, and the number of events is one short of the totals. */
+static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
+{
+    if (SHM_UNLIKELY(!(value >= 0.0))) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (SHM_UNLIKELY(s->generation != p->generation))
+        return shm_find_add(p, s, value);
+    return shm_put_add(p, s, value);
+}
+
 /* Fills a record: the counter's total grows by value. */
 static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double value)
 {
@@ -64,16 +89,9 @@ static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double
     slot->value = value;
 }
 
-/* Adds value to a counter as a record, which keeps the trace of this one event. */
-static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct shm_series *s,
-                                                double value, const struct shm_trace *trace)
+static inline enum shm_emit shm_put_add_traced(struct shm_producer *p, struct shm_series *s,
+                                               double value, const struct shm_trace *trace)
 {
-    if (!isfinite(value) || value < 0.0) {
-        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
-        return SHM_EMITTED;
-    }
-    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
-        return SHM_EMITTED;
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (slot || (slot = shm_slot(p))) {
         shm_fill_add(slot, s->id, value);
@@ -87,6 +105,73 @@ static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct s
     return shm_attend(p);
 }
 
+static SHM_COLD enum shm_emit shm_find_add_traced(struct shm_producer *p, struct shm_series *s,
+                                                  double value, const struct shm_trace *trace)
+{
+    struct shm_place place = shm_place_of(p, s);
+    if (!place.series)
+        return SHM_EMITTED;
+    return shm_attend_slow(p, shm_put_add_traced(place.producer, place.series, value, trace));
+}
+
+/* Adds value to a counter as a record, which keeps the trace of this one event. */
+static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct shm_series *s,
+                                                double value, const struct shm_trace *trace)
+{
+    if (!isfinite(value) || value < 0.0) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (SHM_UNLIKELY(s->generation != p->generation))
+        return shm_find_add_traced(p, s, value, trace);
+    return shm_put_add_traced(p, s, value, trace);
+}
+
+/* ---- histograms ------------------------------------------------------------------------- */
+
+static enum shm_emit shm_observe_without_cells(struct shm_producer *p, struct shm_place place,
+                                               double value, const struct shm_trace *trace);
+
+/* Records an observation in a lane: p's own, or that of what waits. */
+static inline enum shm_emit shm_put_observe(struct shm_producer *p, struct shm_producer *where,
+                                            struct shm_series *s, double value,
+                                            const struct shm_trace *trace)
+{
+    struct shm_record *slot = shm_ring_slot(&where->ring);
+    if (slot || (slot = shm_slot(where))) {
+        slot->kind = SHM_KIND_OBSERVE;
+        shm_fill_trace(slot, trace);
+        slot->series = s->id;
+        slot->value = value;
+        shm_ring_publish(&where->ring);
+        return SHM_EMITTED;
+    }
+    if (SHM_UNLIKELY(s->cell == SHM_NO_CELLS))
+        return shm_observe_without_cells(p, (struct shm_place){where, s}, value, trace);
+    struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
+    shm_spill_observe(&spill, s->cell, s->bounds, s->n_bounds, value);
+    shm_spill_commit(&spill);
+    return shm_attend(where);
+}
+
+static SHM_COLD enum shm_emit shm_observe_without_cells(struct shm_producer *p,
+                                                        struct shm_place place, double value,
+                                                        const struct shm_trace *trace)
+{
+    if (!shm_place_cells(p, &place))
+        return SHM_EMITTED;
+    return shm_attend_slow(p, shm_put_observe(p, place.producer, place.series, value, trace));
+}
+
+static SHM_COLD enum shm_emit shm_find_observe(struct shm_producer *p, struct shm_series *s,
+                                               double value, const struct shm_trace *trace)
+{
+    struct shm_place place = shm_place_of(p, s);
+    if (!place.series)
+        return SHM_EMITTED;
+    return shm_attend_slow(p, shm_put_observe(p, place.producer, place.series, value, trace));
+}
+
 /* Records that a histogram takes value, which must be finite. trace: NULL if it belongs to none. */
 static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, struct shm_series *s,
                                                     double value, const struct shm_trace *trace)
@@ -95,21 +180,9 @@ static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, stru
         shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
         return SHM_EMITTED;
     }
-    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
-        return SHM_EMITTED;
-    struct shm_record *slot = shm_ring_slot(&p->ring);
-    if (slot || (slot = shm_slot(p))) {
-        slot->kind = SHM_KIND_OBSERVE;
-        shm_fill_trace(slot, trace);
-        slot->series = s->id;
-        slot->value = value;
-        shm_ring_publish(&p->ring);
-        return SHM_EMITTED;
-    }
-    struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
-    shm_spill_observe(&spill, s->cell, s->bounds, s->n_bounds, value);
-    shm_spill_commit(&spill);
-    return shm_attend(p);
+    if (SHM_UNLIKELY(s->generation != p->generation))
+        return shm_find_observe(p, s, value, trace);
+    return shm_put_observe(p, p, s, value, trace);
 }
 
 /* Records that a histogram takes value, which belongs to no trace. */
@@ -119,14 +192,11 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
     return shm_emit_observe_traced(p, s, value, NULL);
 }
 
-/* Writes a gauge. It is state, not an event: its newest value is in its cells, where the collector
- * reads it. add is true for inc and dec, false for set. with_stamp: the family shows the most
- * recent value over all processes, so the time is needed. */
-static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_series *s,
-                                           double value, bool add, bool with_stamp)
+/* ---- gauges ----------------------------------------------------------------------------- */
+
+static inline enum shm_emit shm_put_gauge(struct shm_producer *p, struct shm_series *s,
+                                          double value, bool add, bool with_stamp)
 {
-    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
-        return SHM_EMITTED;
     _Atomic uint64_t *cells = &p->lane.cells[s->cell];
     if (add)
         shm_cell_add(&cells[SHM_CELL_VALUE], value);
@@ -141,26 +211,102 @@ static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_se
     return shm_attend(p);
 }
 
-/* Lists a call as open, if there is a slot. */
-static inline void shm_list_call(struct shm_producer *p, const struct shm_series *s,
-                                 struct shm_call *call)
+static SHM_COLD enum shm_emit shm_find_gauge(struct shm_producer *p, struct shm_series *s,
+                                             double value, bool add, bool with_stamp)
+{
+    struct shm_place place = shm_place_of(p, s);
+    if (!place.series)
+        return SHM_EMITTED;
+    return shm_attend_slow(p,
+                           shm_put_gauge(place.producer, place.series, value, add, with_stamp));
+}
+
+/* Writes a gauge. It is state, not an event: its newest value is in its cells, where the collector
+ * reads it. add is true for inc and dec, false for set. with_stamp: the family shows the most
+ * recent value over all processes, so the time is needed. */
+static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_series *s,
+                                           double value, bool add, bool with_stamp)
+{
+    if (SHM_UNLIKELY(s->generation != p->generation))
+        return shm_find_gauge(p, s, value, add, with_stamp);
+    return shm_put_gauge(p, s, value, add, with_stamp);
+}
+
+/* ---- calls ------------------------------------------------------------------------------ */
+
+/* Lists a call as open, if there is a slot. All slots are p's, also those of calls that wait: they
+ * keep their numbers in the next lane. */
+static inline void shm_list_call(struct shm_producer *p, struct shm_producer *where,
+                                 const struct shm_series *s, struct shm_call *call)
 {
     if (p->n_free == 0) {
         shm_count_drop(p, SHM_DROP_UNTRACKED_CALL, 1);
         return;
     }
     call->slot = p->free_calls[--p->n_free];
-    struct shm_open_call *open = &p->lane.calls[call->slot];
+    struct shm_open_call *open = &where->lane.calls[call->slot];
     /* Pairs with its acquire in shm_drain_calls: the call before this one has left the slot. */
     atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_release);
     /* Pairs with the acquire in shm_drain_calls: start_ns belongs to this call. */
     atomic_store_explicit(&open->series, s->id, memory_order_release);
-    if (call->slot >= p->calls_high) {
-        p->calls_high = call->slot + 1;
+    if (call->slot >= where->calls_high) {
+        where->calls_high = call->slot + 1;
         /* Relaxed: the release of the slot's series orders all that the slot holds. */
-        atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
+        atomic_store_explicit(&where->lane.header->producer.calls_high, where->calls_high,
                               memory_order_relaxed);
     }
+}
+
+static enum shm_emit shm_start_without_cells(struct shm_producer *p, struct shm_place place,
+                                             struct shm_call *call);
+
+/* Begins a call in a lane: p's own, or that of what waits. */
+static inline enum shm_emit shm_put_call_start(struct shm_producer *p, struct shm_producer *where,
+                                               struct shm_series *s, struct shm_call *call)
+{
+    call->start_ns = shm_clock_ns();
+    call->origin = p->origin;
+    call->slot = SHM_NO_SLOT;
+    call->open = true;
+    call->traced = false;
+    enum shm_emit result = SHM_EMITTED;
+    struct shm_record *slot = shm_ring_slot(&where->ring);
+    if (slot || (slot = shm_slot(where))) {
+        slot->kind = SHM_KIND_CALL_START;
+        slot->flags = 0;
+        slot->series = s->id;
+        slot->stamp_ns = call->start_ns;
+        shm_ring_publish(&where->ring);
+    } else if (SHM_UNLIKELY(s->cell == SHM_NO_CELLS)) {
+        return shm_start_without_cells(p, (struct shm_place){where, s}, call);
+    } else {
+        struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
+        shm_spill_count(&spill, s->cell + SHM_CELL_STARTS, 1);
+        shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
+        shm_spill_commit(&spill);
+        result = shm_attend(where);
+    }
+    shm_list_call(p, where, s, call);
+    return result;
+}
+
+static SHM_COLD enum shm_emit shm_start_without_cells(struct shm_producer *p,
+                                                      struct shm_place place,
+                                                      struct shm_call *call)
+{
+    call->open = false;
+    if (!shm_place_cells(p, &place))
+        return SHM_EMITTED;
+    return shm_attend_slow(p, shm_put_call_start(p, place.producer, place.series, call));
+}
+
+static SHM_COLD enum shm_emit shm_find_call_start(struct shm_producer *p, struct shm_series *s,
+                                                  struct shm_call *call)
+{
+    struct shm_place place = shm_place_of(p, s);
+    if (!place.series)
+        return SHM_EMITTED;
+    return shm_attend_slow(p, shm_put_call_start(p, place.producer, place.series, call));
 }
 
 /* Begins a call: counts the start, then lists the call as open. (A kill between the two is noticed
@@ -169,31 +315,79 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
                                                 struct shm_call *call)
 {
     call->open = false;
-    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
-        return SHM_EMITTED;
-    call->start_ns = shm_clock_ns();
-    call->generation = p->generation;
-    call->epoch = p->epoch;
-    call->slot = SHM_NO_SLOT;
-    call->open = true;
-    call->traced = false;
+    if (SHM_UNLIKELY(s->generation != p->generation))
+        return shm_find_call_start(p, s, call);
+    return shm_put_call_start(p, p, s, call);
+}
+
+static enum shm_emit shm_end_without_cells(struct shm_producer *p, struct shm_place place,
+                                           struct shm_call *call, struct shm_series *exception);
+
+/* Lists a call no more, wherever it is listed. */
+static inline void shm_unlist_call(struct shm_producer *p, const struct shm_call *call)
+{
+    /* Pairs with the acquire in shm_drain_calls: the end came first. */
+    atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
+    if (SHM_UNLIKELY(p->waiting != NULL))
+        atomic_store_explicit(&p->waiting->lane.calls[call->slot].series, 0, memory_order_release);
+    p->free_calls[p->n_free++] = (uint16_t)call->slot;
+}
+
+/* Ends a call in a lane: p's own, or that of what waits. exception: defined there, or NULL. */
+static inline enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_producer *where,
+                                             struct shm_series *s, struct shm_call *call,
+                                             struct shm_series *exception)
+{
+    uint64_t end_ns = shm_clock_ns();
+    uint64_t duration_ns = end_ns - call->start_ns;
     enum shm_emit result = SHM_EMITTED;
-    struct shm_record *slot = shm_ring_slot(&p->ring);
-    if (slot || (slot = shm_slot(p))) {
-        slot->kind = SHM_KIND_CALL_START;
-        slot->flags = 0;
+    struct shm_record *slot = shm_ring_slot(&where->ring);
+    if (slot || (slot = shm_slot(where))) {
+        slot->kind = SHM_KIND_CALL_END;
+        shm_fill_trace(slot, call->traced ? &call->trace : NULL);
         slot->series = s->id;
-        slot->stamp_ns = call->start_ns;
-        shm_ring_publish(&p->ring);
+        slot->stamp_ns = end_ns;
+        slot->duration_ns = duration_ns;
+        slot->exception = exception ? exception->id : 0;
+        shm_ring_publish(&where->ring);
+    } else if (SHM_UNLIKELY(s->cell == SHM_NO_CELLS)) {
+        return shm_end_without_cells(p, (struct shm_place){where, s}, call, exception);
     } else {
-        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
-        shm_spill_count(&spill, s->cell + SHM_CELL_STARTS, 1);
-        shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
+        struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
+        shm_spill_call_end(&spill, s->cell, s->bounds, s->n_bounds, duration_ns);
+        if (exception)
+            shm_spill_count(&spill, exception->cell, 1);
+        shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, call->start_ns);
         shm_spill_commit(&spill);
-        result = shm_attend(p);
+        result = shm_attend(where);
     }
-    shm_list_call(p, s, call);
+    if (call->slot != SHM_NO_SLOT && call->origin.calls == p->origin.calls)
+        shm_unlist_call(p, call);
     return result;
+}
+
+/* The exception goes where the end goes, and is defined there anew if that is another lane. */
+static SHM_COLD enum shm_emit shm_end_without_cells(struct shm_producer *p, struct shm_place place,
+                                                    struct shm_call *call,
+                                                    struct shm_series *exception)
+{
+    if (!shm_place_cells(p, &place))
+        return SHM_EMITTED;
+    if (exception && exception->generation != place.producer->lane_generation)
+        exception = shm_place_thrown(p, &place, exception);
+    return shm_attend_slow(p, shm_put_call_end(p, place.producer, place.series, call, exception));
+}
+
+static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct shm_series *s,
+                                                struct shm_call *call,
+                                                struct shm_series *exception)
+{
+    struct shm_place place = shm_place_of(p, s);
+    if (!place.series)
+        return SHM_EMITTED;
+    if (exception)
+        exception = shm_place_thrown(p, &place, exception);
+    return shm_attend_slow(p, shm_put_call_end(p, place.producer, place.series, call, exception));
 }
 
 /* Ends a call. exception: the series of the exception's class, or NULL. A second end of the same
@@ -204,42 +398,15 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
     if (!call->open)
         return SHM_EMITTED;
     call->open = false;
-    if (call->epoch != p->epoch) {
+    if (call->origin.epoch != p->origin.epoch) {
         /* The parent of a fork started it; the parent will end it. */
         shm_count_drop(p, SHM_DROP_FOREIGN_CALL, 1);
         return SHM_EMITTED;
     }
-    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
-        return SHM_EMITTED;
-    if (exception)
-        exception = shm_define_thrown(p, exception);
-    uint64_t end_ns = shm_clock_ns();
-    uint64_t duration_ns = end_ns - call->start_ns;
-    enum shm_emit result = SHM_EMITTED;
-    struct shm_record *slot = shm_ring_slot(&p->ring);
-    if (slot || (slot = shm_slot(p))) {
-        slot->kind = SHM_KIND_CALL_END;
-        shm_fill_trace(slot, call->traced ? &call->trace : NULL);
-        slot->series = s->id;
-        slot->stamp_ns = end_ns;
-        slot->duration_ns = duration_ns;
-        slot->exception = exception ? exception->id : 0;
-        shm_ring_publish(&p->ring);
-    } else {
-        struct shm_spill spill = shm_spill_begin(p->lane.header, p->lane.cells);
-        shm_spill_call_end(&spill, s->cell, s->bounds, s->n_bounds, duration_ns);
-        if (exception)
-            shm_spill_count(&spill, exception->cell, 1);
-        shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, call->start_ns);
-        shm_spill_commit(&spill);
-        result = shm_attend(p);
-    }
-    if (call->slot != SHM_NO_SLOT && call->generation == p->generation) {
-        /* Pairs with the acquire in shm_drain_calls: the end came first. */
-        atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
-        p->free_calls[p->n_free++] = (uint16_t)call->slot;
-    }
-    return result;
+    if (SHM_UNLIKELY(s->generation != p->generation) ||
+        (exception && exception->generation != p->generation))
+        return shm_find_call_end(p, s, call, exception);
+    return shm_put_call_end(p, p, s, call, exception);
 }
 
 #endif

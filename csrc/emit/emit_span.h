@@ -39,12 +39,13 @@ static inline void shm_fill_info(struct shm_producer *p, const unsigned char *in
  *
  * Returns SHM_ATTENTION if the span is neither recorded nor counted: the caller looks after the
  * registration and tries again. It may be the first event of a process, which has no ring before it
- * has registered. */
+ * has registered. Returns SHM_SPAN_ATTENTION if the span is recorded, and the caller only has to look
+ * after the registration. */
 static inline enum shm_emit shm_emit_span(struct shm_producer *p, struct shm_series *s,
                                           const struct shm_span *span, const unsigned char *info,
                                           uint32_t info_bytes)
 {
-    if (s->generation != p->generation && !(s = shm_prepare(p, s)))
+    if (s->generation != p->generation && !(s = shm_place_of(p, s).series))
         return SHM_EMITTED;
     uint32_t n_info = shm_info_slots(info_bytes);
     bool is_cut = false;
@@ -67,7 +68,7 @@ static inline enum shm_emit shm_emit_span(struct shm_producer *p, struct shm_ser
     else
         shm_fill_info(p, info, info_bytes);
     shm_ring_publish_run(&p->ring, 1 + n_info);
-    return SHM_EMITTED;
+    return shm_attend_slow(p, SHM_EMITTED) == SHM_EMITTED ? SHM_EMITTED : SHM_SPAN_ATTENTION;
 }
 
 #endif

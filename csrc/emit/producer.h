@@ -2,7 +2,11 @@
 /*
  * The producer: one emitter's end of a lane. It begins in a lane and goes on in another, finds a
  * slot for an event, and counts by cause the events that could not be kept. Families and series are
- * in definitions.h, the events themselves in emit.h.
+ * in definitions.h, the events themselves in emit.h, the way to a larger lane in move.h.
+ *
+ * A process that needs a larger lane has a second producer until it gets one: the waiting producer,
+ * with private memory. What the lane has no room for is recorded there. Meanwhile `generation` is
+ * one that no series has, so that every event takes the slow path, which knows both.
  *
  * Concurrency: one thread at a time per producer (Python: whoever holds the GIL).
  */
@@ -18,6 +22,7 @@
 #include "../lane/spill.h"
 
 #define SHM_NO_SLOT UINT32_MAX
+#define SHM_NO_GENERATION UINT32_MAX
 #define SHM_ATTEND_NS UINT64_C(1000000000)
 #define SHM_ATTEND_SOON_NS UINT64_C(10000000) /* while an answer is on its way */
 
@@ -27,10 +32,20 @@ struct shm_room {
     uint32_t cells;
 };
 
+/* The origin of an open call. One copy in one store: each call has it. */
+struct shm_origin {
+    uint32_t epoch; /* changes when the process does: a fork */
+    uint32_t calls; /* changes when open calls are left behind with their lane */
+};
+
+struct shm_series;
+
 struct shm_producer {
     struct shm_ring ring;
-    uint32_t generation; /* changes when ids become invalid: a new lane */
-    uint32_t epoch;      /* changes when the process does: a fork */
+    uint32_t generation; /* of the series that need no second look; see the top */
+    struct shm_origin origin;
+    uint32_t lane_generation; /* changes when ids become invalid: a new lane */
+    uint32_t side; /* which of the two definitions of a family is that in this lane */
     struct shm_lane lane; /* lane.header is NULL while there is none */
     uint32_t families;
     uint32_t series;
@@ -42,6 +57,13 @@ struct shm_producer {
     uint64_t attend_at_ns;
     uint64_t homeless; /* events for which not even private memory could be had */
     bool (*open)(struct shm_producer *); /* makes a lane when there is none; may be NULL */
+    /* Growing. A producer without `wait` never does. */
+    struct shm_producer *waiting; /* NULL: nothing waits */
+    struct shm_producer *(*wait)(struct shm_producer *); /* makes it; NULL if it cannot */
+    bool wants_larger; /* a larger lane */
+    uint64_t grow_after_ns; /* it asks for none before */
+    struct shm_series **by_id; /* series of this lane, as far as they still exist; may be NULL */
+    uint32_t n_by_id;
     uint32_t n_free;
     uint32_t calls_high;
     uint16_t free_calls[SHM_MAX_OPEN_CALLS];
@@ -52,8 +74,7 @@ struct shm_producer {
 struct shm_call {
     uint64_t start_ns;
     uint32_t slot;
-    uint32_t generation;
-    uint32_t epoch;
+    struct shm_origin origin;
     bool open;
     bool traced;
     struct shm_trace trace;
@@ -62,6 +83,7 @@ struct shm_call {
 enum shm_emit {
     SHM_EMITTED = 0,
     SHM_ATTENTION = 1, /* emitted or counted; and it is time to look after the registration */
+    SHM_SPAN_ATTENTION = 2, /* a span was emitted, and it is time; see shm_emit_span */
 };
 
 /* Tells whether there is a lane to write to, after making one if need be. */
@@ -81,6 +103,17 @@ static inline void shm_count_drop(struct shm_producer *p, enum shm_drop cause, u
 
 /* ---- the lane underneath ---------------------------------------------------------------- */
 
+/* Hands out the slots of open calls that are free in a lane. */
+static inline void shm_free_slots(struct shm_producer *p, const struct shm_lane *lane)
+{
+    uint32_t n_free = 0;
+    for (uint32_t i = lane->n_calls; i-- > 0;) /* lowest slot on top of the stack */
+        if (i >= p->calls_high ||
+            atomic_load_explicit(&lane->calls[i].series, memory_order_relaxed) == 0)
+            p->free_calls[n_free++] = (uint16_t)i;
+    p->n_free = n_free;
+}
+
 /* Starts recording into a fresh lane. Ids of the previous one become invalid. */
 static inline void shm_producer_begin(struct shm_producer *p, const struct shm_lane *lane,
                                       uint32_t generation)
@@ -88,16 +121,15 @@ static inline void shm_producer_begin(struct shm_producer *p, const struct shm_l
     p->lane = *lane;
     if (p->lane.n_calls > SHM_MAX_OPEN_CALLS)
         p->lane.n_calls = SHM_MAX_OPEN_CALLS;
-    p->generation = generation;
+    p->lane_generation = generation;
+    p->generation = p->wants_larger ? SHM_NO_GENERATION : generation;
     p->families = 0;
     p->series = 0;
     p->cells_used = 0;
     p->dictionary_end = 0;
     p->reserved = (struct shm_room){0, 0};
     p->calls_high = 0;
-    p->n_free = p->lane.n_calls;
-    for (uint32_t i = 0; i < p->n_free; i++) /* lowest slot on top of the stack */
-        p->free_calls[i] = (uint16_t)(p->n_free - 1 - i);
+    shm_free_slots(p, &p->lane);
     shm_ring_open(&p->ring, lane->ring, lane->records, lane->header);
     shm_cell_count(&lane->header->producer.dropped[SHM_DROP_NO_MEMORY], p->homeless);
     p->homeless = 0;
@@ -127,14 +159,7 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
         /* Relaxed: the slots count once calls_high is moved, below. */
         atomic_store_explicit(&to->calls[i].series, series, memory_order_relaxed);
     }
-    /* A smaller or larger table of open calls: hand out what is free in the new one. */
-    uint32_t n_free = 0;
-    for (uint32_t i = to->n_calls; i-- > 0;) {
-        if (i >= p->calls_high ||
-            atomic_load_explicit(&to->calls[i].series, memory_order_relaxed) == 0)
-            p->free_calls[n_free++] = (uint16_t)i;
-    }
-    p->n_free = n_free;
+    shm_free_slots(p, to); /* the table of open calls may be a smaller or larger one */
     for (int i = 0; i < SHM_DROPS; i++)
         shm_cell_count(&new_line->dropped[i],
                        atomic_load_explicit(&old_line->dropped[i], memory_order_relaxed));

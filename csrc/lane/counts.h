@@ -16,6 +16,18 @@ struct shm_counts {
     uint64_t dropped[SHM_DROPS];
 };
 
+/* Adds what was counted in another lane. */
+static inline void shm_counts_add(struct shm_counts *counts, const struct shm_counts *more)
+{
+    counts->recorded += more->recorded;
+    counts->waiting += more->waiting;
+    counts->spilled += more->spilled;
+    counts->gauge_writes += more->gauge_writes;
+    counts->overflowed += more->overflowed;
+    for (int i = 0; i < SHM_DROPS; i++)
+        counts->dropped[i] += more->dropped[i];
+}
+
 /* Returns the name of a cause, for people and as a label value. */
 static inline const char *shm_drop_name(enum shm_drop cause)
 {

@@ -18,9 +18,8 @@ struct shm_lane_sizes {
     uint32_t calls;
 };
 
-/* The sizes of a lane, unless a configuration has others; also those of a process's private
- * lane. A collector gives no smaller lanes (but for the ring): the content of a private lane
- * always fits. */
+/* The sizes of a process's first lane, unless a configuration has others. A collector gives no
+ * smaller ones (but for the ring). */
 #define SHM_DEFAULT_RECORDS 4096u
 #define SHM_DEFAULT_DICTIONARY_BYTES 98304u
 #define SHM_DEFAULT_CELLS 8192u
@@ -39,6 +38,7 @@ struct shm_lane {
     _Atomic uint64_t *seen;
     struct shm_record *ring;
     uint64_t lane_id;
+    uint64_t predecessor;
     uint64_t size_bytes;
     uint64_t records; /* 0, or a power of two and not 1 */
     uint32_t dictionary_bytes;
@@ -73,7 +73,7 @@ static inline enum shm_attach shm_lane_attach(void *base, uint64_t size_bytes,
     struct shm_header *header = base;
     if (size_bytes < SHM_HEADER_BYTES)
         return SHM_ATTACH_NOT_A_LANE;
-    /* Pairs with the release in shm_lane_format. */
+    /* Pairs with the release in shm_lane_format_after. */
     uint32_t version = atomic_load_explicit(&header->identity.version, memory_order_acquire);
     uint64_t magic = header->identity.magic;
     if (version == 0 && magic == 0)
@@ -91,6 +91,7 @@ static inline enum shm_attach shm_lane_attach(void *base, uint64_t size_bytes,
     const uint64_t unit[5] = {sizeof(struct shm_open_call), 8, SHM_CELL_BYTES, SHM_CELL_BYTES,
                               SHM_RECORD_BYTES};
     uint64_t lane_id = header->identity.lane_id;
+    uint64_t predecessor = header->identity.predecessor;
     uint32_t record_bytes = header->identity.record_bytes;
     uint64_t at = SHM_HEADER_BYTES;
     for (int i = 0; i < 5; i++) {
@@ -114,6 +115,7 @@ static inline enum shm_attach shm_lane_attach(void *base, uint64_t size_bytes,
     lane->seen = (_Atomic uint64_t *)(void *)(bytes + parts[3].offset_bytes);
     lane->ring = (struct shm_record *)(void *)(bytes + parts[4].offset_bytes);
     lane->lane_id = lane_id;
+    lane->predecessor = predecessor;
     lane->size_bytes = size_bytes;
     lane->records = records;
     lane->n_calls = (uint32_t)(parts[0].size_bytes / sizeof(struct shm_open_call));
@@ -122,9 +124,10 @@ static inline enum shm_attach shm_lane_attach(void *base, uint64_t size_bytes,
     return SHM_ATTACH_OK;
 }
 
-/* Writes the identity of a new lane into zeroed memory of shm_lane_bytes(sizes) bytes. */
-static inline void shm_lane_format(void *base, uint64_t lane_id,
-                                   const struct shm_lane_sizes *sizes)
+/* Writes the identity of a new lane into zeroed memory of shm_lane_bytes(sizes) bytes. predecessor:
+ * the id of the lane that it replaces; 0: none. */
+static inline void shm_lane_format_after(void *base, uint64_t lane_id, uint64_t predecessor,
+                                         const struct shm_lane_sizes *sizes)
 {
     struct shm_header *header = base;
     struct shm_identity *identity = &header->identity;
@@ -143,12 +146,20 @@ static inline void shm_lane_format(void *base, uint64_t lane_id,
     identity->magic = SHM_LANE_MAGIC;
     identity->record_bytes = SHM_RECORD_BYTES;
     identity->lane_id = lane_id;
+    identity->predecessor = predecessor;
     identity->lane_bytes = at;
     atomic_store_explicit(&header->producer.head, SHM_INDEX_START, memory_order_relaxed);
     atomic_store_explicit(&header->consumer.tail, SHM_INDEX_START, memory_order_relaxed);
     header->intent.head = SHM_INDEX_START - 1; /* no spill yet */
     /* Publish last; pairs with the acquire in shm_lane_attach. */
     atomic_store_explicit(&identity->version, SHM_LAYOUT_VERSION, memory_order_release);
+}
+
+/* Writes the identity of a new lane that replaces none. */
+static inline void shm_lane_format(void *base, uint64_t lane_id,
+                                   const struct shm_lane_sizes *sizes)
+{
+    shm_lane_format_after(base, lane_id, 0, sizes);
 }
 
 #endif

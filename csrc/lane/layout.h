@@ -44,7 +44,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHM_LAYOUT_VERSION 1u
+#define SHM_LAYOUT_VERSION 2u
 #define SHM_LANE_MAGIC UINT64_C(0x656e616c6d68732e) /* ".shmlane" in memory, little endian */
 
 #define SHM_HEADER_BYTES 4096u
@@ -213,17 +213,18 @@ enum shm_entry_kind {
     SHM_ENTRY_FAMILY = 1,    /* bounds (f64 each), then strings: name, help, unit, mode, labels */
     SHM_ENTRY_SERIES = 2,    /* strings: one value per label of the family */
     SHM_ENTRY_EXCEPTION = 3, /* string: class name; of = the call series it belongs to */
+    SHM_ENTRY_CELLS = 4,     /* nothing: the series of has cells from now on */
 };
 
 /* Entries start at multiples of 8. Family ids and series ids each count up from 1 in the order of
- * the entries; series and exceptions share one sequence. Strings are a uint32 count, then for each
+ * the entries; series and exceptions share one sequence. An entry that defines nothing has id 0. Strings are a uint32 count, then for each
  * a uint32 length and as many bytes of UTF-8. */
 struct shm_entry {
     uint32_t size_bytes; /* whole entry with padding: a multiple of 8 */
     uint16_t kind;
     uint16_t type;       /* family: enum shm_type */
     uint32_t id;
-    uint32_t of;         /* series: family id; exception: series id; family: number of bounds */
+    uint32_t of;         /* series: family id; exception, cells: series id; family: bounds */
 };
 static_assert(sizeof(struct shm_entry) == 16, "entry header");
 static_assert(offsetof(struct shm_entry, kind) == 4, "entry.kind");
@@ -261,7 +262,8 @@ struct shm_identity {
     struct shm_part cells;
     struct shm_part seen;
     struct shm_part ring;
-    uint8_t zero[144];
+    uint64_t predecessor; /* id of the lane that this one replaces; 0: none */
+    uint8_t zero[136];
 };
 static_assert(sizeof(struct shm_identity) == 256, "identity");
 static_assert(offsetof(struct shm_identity, version) == 8, "identity.version");
@@ -273,6 +275,7 @@ static_assert(offsetof(struct shm_identity, dictionary) == 48, "identity.diction
 static_assert(offsetof(struct shm_identity, cells) == 64, "identity.cells");
 static_assert(offsetof(struct shm_identity, seen) == 80, "identity.seen");
 static_assert(offsetof(struct shm_identity, ring) == 96, "identity.ring");
+static_assert(offsetof(struct shm_identity, predecessor) == 112, "identity.predecessor");
 
 /* Why something could not be kept. Names for people: shm_drop_name in counts.h. */
 enum shm_drop {
@@ -296,7 +299,7 @@ struct shm_producer_line {
     _Atomic uint64_t calls_high;     /* slots ever used: the collector looks no further */
     _Atomic uint64_t overflowed;     /* events recorded in an overflow series */
     _Atomic uint64_t added;          /* events added straight to cells; release, after the cell */
-    uint64_t zero_a;
+    _Atomic uint64_t moved_to;       /* id of the lane in which the emitter goes on; release, last */
     _Atomic uint64_t dropped[SHM_DROPS];
     uint64_t zero_b[24 - SHM_DROPS];
 };
@@ -307,6 +310,7 @@ static_assert(offsetof(struct shm_producer_line, gauge_writes) == 24, "producer.
 static_assert(offsetof(struct shm_producer_line, calls_high) == 32, "producer.calls_high");
 static_assert(offsetof(struct shm_producer_line, overflowed) == 40, "producer.overflowed");
 static_assert(offsetof(struct shm_producer_line, added) == 48, "producer.added");
+static_assert(offsetof(struct shm_producer_line, moved_to) == 56, "producer.moved_to");
 static_assert(offsetof(struct shm_producer_line, dropped) == 64, "producer.dropped");
 
 enum shm_lane_state {

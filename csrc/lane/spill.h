@@ -8,13 +8,16 @@
  * difference.
  *
  * Which cells belong to which series is never written down: both sides hand them out in the order
- * of the dictionary's entries, with shm_cells_take.
+ * of the dictionary's entries, with shm_cells_take. A counter, a gauge and an exception have theirs
+ * with their own entry. Those of a histogram and of calls come late, with an entry SHM_ENTRY_CELLS,
+ * when an event first needs them: most never do, because the ring takes their events.
  */
 #ifndef SHM_SPILL_H
 #define SHM_SPILL_H
 
 #include <float.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -39,6 +42,18 @@ static inline uint32_t shm_cells_of(uint16_t type, uint32_t n_bounds)
     default:
         return 0;
     }
+}
+
+/* Tells whether the cells of a series of this type come late. */
+static inline bool shm_has_late_cells(uint16_t type)
+{
+    return type == SHM_TYPE_HISTOGRAM || type == SHM_TYPE_CALLS;
+}
+
+/* Returns how many cells come with the entry of a series of this type. */
+static inline uint32_t shm_first_cells_of(uint16_t type, uint32_t n_bounds)
+{
+    return shm_has_late_cells(type) ? 0 : shm_cells_of(type, n_bounds);
 }
 
 /* Returns the first of n cells for the next series, or SHM_NO_CELLS; moves *used. */

@@ -189,11 +189,11 @@ class Collector:
 
     def _living_values(self) -> list[GaugeValue]:
         """Return the gauges of living processes."""
-        return [value for lane in self._open_lanes() for value in lane.gauge_values()]
+        return [value for lane in self._lanes.with_state() for value in lane.gauge_values()]
 
     def _open_calls(self) -> list[OpenCall]:
         """Return the open calls of all lanes."""
-        return [call for lane in self._open_lanes() for call in lane.calls()]
+        return [call for lane in self._lanes.with_state() for call in lane.calls()]
 
     def tick(self) -> None:
         """Drain every lane, cut back files that have grown, and retire the lanes of dead processes.
@@ -265,17 +265,14 @@ class Collector:
         metrics.expired.set_total(self.store.log.expired)
         self._displaced.inc(self.families.exemplars.displaced())
 
-    def _open_lanes(self) -> list[Lane]:
-        """Return the lanes that are not quarantined."""
-        return [lane for lane in self._lanes if lane.state is LaneState.OPEN]
-
     def lanes(self) -> list[dict[str, object]]:
         """Return one dictionary per lane, for JSON."""
-        return [self._describe(lane) for lane in self._lanes]
+        with_state = set(self._lanes.with_state())
+        return [self._describe(lane, lane in with_state) for lane in self._lanes]
 
-    def _describe(self, lane: Lane) -> dict[str, object]:
+    def _describe(self, lane: Lane, has_state: bool) -> dict[str, object]:
         """Return the dictionary of a lane, for JSON."""
-        counts = lane.counts()
+        counts = lane.total_counts()
         return {
             "lane": lane.lane_id,
             **lane.owner._asdict(),
@@ -289,7 +286,7 @@ class Collector:
             "dropped": sum(counts["dropped"].values()),
             "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
             "refused": dict(lane.bindings.refused),
-            "open_calls": len(lane.calls()),
+            "open_calls": len(lane.calls()) if has_state else 0,
         }
 
     def calls(self) -> list[dict[str, object]]:
@@ -310,7 +307,7 @@ class Collector:
                 "lane": lane.lane_id,
                 **lane.owner._asdict(),
             }
-            for lane in self._open_lanes()
+            for lane in self._lanes.with_state()
             for call in lane.calls()
         ]
         return sorted(calls, key=lambda call: -float(str(call["age_seconds"])))

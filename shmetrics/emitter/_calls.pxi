@@ -13,6 +13,9 @@ cdef class _ExceptionSeries:
         self.series.parent = &parent.series
         _set_text(&self.series, text)
 
+    def __dealloc__(self):
+        shm_process_forget_series(&self.series)
+
 
 @cython.final
 @cython.no_gc  # its series knows of no open call: there is no cycle

@@ -82,6 +82,9 @@ cdef class Family:
         self.family.text = <const unsigned char *><char *>text
         self.family.text_bytes = <uint32_t>len(text)
 
+    def __dealloc__(self):
+        shm_process_forget_family(&self.family)
+
 
 def texts(tuple values, str none):
     """Return label values as texts, or the same tuple if all are texts.
@@ -124,6 +127,9 @@ cdef class Series:
         self.series.bounds = family.family.bounds
         self.series.family = &family.family
         _set_text(&self.series, text)
+
+    def __dealloc__(self):
+        shm_process_forget_series(&self.series)
 
 
 cdef class CounterSeries(Series):

@@ -145,9 +145,10 @@ cdef class SpanSeries(Series):
         span.stamp_ns = shm_clock_ns()
         if _held is not None and _hold(self, span, info, info_bytes):
             return 0
-        if shm_emit_span(shm_process_producer(), &self.series, span, info,
-                         info_bytes) == SHM_ATTENTION:
+        cdef int result = shm_emit_span(shm_process_producer(), &self.series, span, info, info_bytes)
+        if result != SHM_EMITTED:
             _attend()
+        if result == SHM_ATTENTION:
             self._emit(span, info, info_bytes)
         return 0
 

@@ -25,6 +25,9 @@ FIRST_WAIT_NS = 50_000_000
 # Spans are lost until there is a lane, so a late answer should not cost a whole second of them.
 # And where many processes keep the queue full, one that asks once a second may ask for minutes.
 SOON_FOR_NS = 1_000_000_000
+# Between tries for a larger lane, after the collector has refused one by a quota.
+RETRY_NS = 10_000_000_000
+MOST_TOO_SMALL = 8
 
 
 def process_name() -> str:
@@ -46,6 +49,18 @@ def _why_none(error: Exception) -> str:
     return f"no collector: {error}"
 
 
+def _hello() -> protocol.Hello:
+    dictionary_bytes, cells, predecessor = _ring.process_wanted()
+    return protocol.Hello(
+        layout.LAYOUT_VERSION,
+        0,
+        process_name(),
+        dictionary_bytes=min(dictionary_bytes, layout.LANE_MAX_BYTES),
+        cells=min(cells, layout.LANE_MAX_BYTES // layout.CELL_BYTES),
+        predecessor=predecessor,
+    )
+
+
 class Registration:
     """The registration of this process, over all its tries.
 
@@ -59,6 +74,8 @@ class Registration:
         self._waited_epoch = -1
         self._busy_epoch = -1
         self._hopeful_since_ns: int | None = None
+        self._refusals = 0  # of a larger lane, one after the other
+        self._too_small = 0  # lanes, one after the other
 
     def attend(self) -> None:
         """Try to get a lane. The binding calls this; only the first call in a process waits."""
@@ -79,16 +96,19 @@ class Registration:
         """Try once more at the exit, if the process has recorded what no collector has seen."""
         status = _ring.process_status()
         has = any(status.get(what) for what in ("recorded", "spilled", "gauge_writes"))
-        if status["state"] == "private" and has:
+        if status["waits"] or (status["state"] == "private" and has):
             with contextlib.suppress(Exception):  # the host's last words are not ours
                 self._try(FIRST_WAIT_NS)
+        if _ring.process_status()["waits"]:
+            _ring.process_settle(RETRY_NS)
 
     def _try(self, wait_ns: int) -> None:
         status = _ring.process_status()
         if status["state"] == "registered":
-            if not status["closed"]:
+            if status["closed"]:
+                _ring.process_detach()
+            elif not status["wants_larger"]:
                 return  # another thread was faster
-            _ring.process_detach()
         attempt = self._attempt
         if attempt is not None and attempt.epoch != _ring.process_epoch():
             attempt.close()  # our parent's
@@ -97,8 +117,7 @@ class Registration:
         try:
             if attempt is None:
                 attempt = client.Attempt(
-                    os.path.join(runtime_dir.find(), runtime_dir.SOCKET_NAME),
-                    protocol.Hello(layout.LAYOUT_VERSION, 0, process_name()),
+                    os.path.join(runtime_dir.find(), runtime_dir.SOCKET_NAME), _hello()
                 )
                 self._hopeful_since_ns = None  # connected, which is progress
             answer = attempt.answer(wait_ns)
@@ -119,6 +138,25 @@ class Registration:
         else:
             attempt.close()
             self.last_problem = f"refused ({answer.result.name.lower()}): {answer.text}"
+            if answer.result is protocol.Result.QUOTA:
+                self._give_up_larger()
+
+    def _ask_for_more(self) -> None:
+        """Ask for a still larger lane: more has come to wait since this one was asked for."""
+        self._too_small += 1
+        if self._too_small < MOST_TOO_SMALL:
+            _ring.process_attend_soon()
+        else:  # the collector gives no larger ones
+            _ring.process_settle(RETRY_NS)
+
+    def _give_up_larger(self) -> None:
+        """Stay in the lane that there is, after two refusals.
+
+        The first may be one of a moment, such as too many registrations in a second.
+        """
+        self._refusals += 1
+        if self._refusals > 1 and _ring.process_status()["wants_larger"]:
+            _ring.process_settle(RETRY_NS)
 
     def _look_again(self, soon: bool) -> None:
         """Plan the next try.
@@ -140,9 +178,12 @@ class Registration:
         try:
             _ring.process_attach(epoch, grant.lane)
             self.last_problem = ""
+            self._refusals = self._too_small = 0
         except Exception as error:
             grant.lane.close()
             self.last_problem = f"the lane could not be used: {error}"
+            if _ring.process_status()["wants_larger"]:
+                self._ask_for_more()
             return
         try:
             label_rules.take(grant.text)

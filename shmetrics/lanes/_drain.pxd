@@ -25,6 +25,7 @@ cdef extern from "drain/watch.h" nogil:
 
 cdef extern from "drain/ledger.h" nogil:
     const int SHM_REPORT_ENTRIES, SHM_REPORT_QUARANTINED, SHM_REPORT_RETIRED
+    const int SHM_REPORT_ARRIVED, SHM_REPORT_BEFORE
 
     cdef struct shm_ledger:
         pass
@@ -84,6 +85,7 @@ cdef extern from "drain/contained.h" nogil:
     uint32_t shm_contained_calls(shm_drain *drain, shm_open_call_copy *calls, uint32_t n) noexcept
     uint32_t shm_contained_gauges(shm_drain *drain, uint32_t from_series, shm_gauge_copy *gauges,
                                   uint32_t n) noexcept
+    uint64_t shm_contained_moved_to(shm_drain *drain) noexcept
     bint shm_contained_finish(shm_drain *drain) noexcept
     bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept
     bint shm_contained_abandon(shm_drain *drain, uint32_t slot, uint64_t cell) noexcept

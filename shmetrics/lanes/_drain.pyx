@@ -21,7 +21,7 @@ from shmetrics.layout cimport (
     shm_counts,
     shm_entry,
     shm_lane_bytes,
-    shm_lane_format,
+    shm_lane_format_after,
     shm_lane_sizes,
 )
 from shmetrics.store._cells cimport ExemplarTable, Scale, shm_scale_counts, shm_undo
@@ -33,6 +33,8 @@ LEDGER_BYTES = sizeof(shm_ledger)
 REPORT_ENTRIES = SHM_REPORT_ENTRIES
 REPORT_QUARANTINED = SHM_REPORT_QUARANTINED
 REPORT_RETIRED = SHM_REPORT_RETIRED
+REPORT_ARRIVED = SHM_REPORT_ARRIVED
+REPORT_BEFORE = SHM_REPORT_BEFORE
 WATCH_OVERFLOW = SHM_WATCH_OVERFLOW
 # struct shm_taken_span for the module struct: kind, flags, bytes of info behind it, series, stamp,
 # id, trace, parent. spans.h and layout.h assert these offsets.
@@ -59,7 +61,7 @@ cdef int _check_drained(int code) except -1:
 
 
 def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t records,
-                uint32_t dictionary_bytes, uint32_t cells, uint32_t calls):
+                uint32_t dictionary_bytes, uint32_t cells, uint32_t calls, uint64_t predecessor=0):
     """Format zeroed memory as a lane.
 
     Args:
@@ -69,6 +71,7 @@ def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t r
         dictionary_bytes: room for definitions.
         cells: 8-byte cells for totals.
         calls: slots for open calls.
+        predecessor: the number of the lane that it replaces; 0 for none.
 
     Raises:
         ValueError: the memory is smaller than the lane.
@@ -76,7 +79,7 @@ def lane_format(unsigned char[::1] memory not None, uint64_t lane_id, uint32_t r
     cdef shm_lane_sizes sizes = shm_lane_sizes(records, dictionary_bytes, cells, calls)
     if <uint64_t>memory.shape[0] < shm_lane_bytes(&sizes):
         raise ValueError("memory is smaller than the lane")
-    shm_lane_format(&memory[0], lane_id, &sizes)
+    shm_lane_format_after(&memory[0], lane_id, predecessor, &sizes)
 
 
 cdef class SpanBuffer:
@@ -334,6 +337,10 @@ cdef class LaneDrain:
     def reported(self, int report):
         """Return a number of the ledger, `REPORT_*`."""
         return shm_contained_reported(&self.drain_, <uint32_t>report)
+
+    def moved_to(self):
+        """Return the number of the lane in which the emitter goes on; 0: it goes on here."""
+        return shm_contained_moved_to(&self.drain_)
 
     def finish(self):
         """Finish the event that a dead emitter was in the middle of."""

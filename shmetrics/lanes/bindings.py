@@ -93,7 +93,8 @@ class Bindings:
         """Bind the next entry of the lane's dictionary.
 
         Args:
-            kind: `layout.ENTRY_FAMILY`, `ENTRY_SERIES` or `ENTRY_EXCEPTION`.
+            kind: `layout.ENTRY_FAMILY`, `ENTRY_SERIES`, `ENTRY_EXCEPTION` or `ENTRY_CELLS`; the last
+                defines nothing.
             type: the family's type; only a family has one.
             id: the id of the series or the family, counted up from 1.
             of: the family of a series, the call series of an exception, or the number of bounds of
@@ -110,7 +111,7 @@ class Bindings:
             elif kind == layout.ENTRY_SERIES:
                 self.n_series = id
                 self._define_series(id, self._lane_families[of - 1], payload)
-            else:
+            elif kind == layout.ENTRY_EXCEPTION:
                 self.n_series = id
                 self._define_exception(id, of, payload)
         except (ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError

@@ -10,6 +10,7 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from shmetrics import layout
 from shmetrics.errors import LaneRefused
 from shmetrics.lanes import _drain
 from shmetrics.lanes.bindings import Bindings
@@ -86,6 +87,7 @@ class Lane:
         """
         self.path = file.path
         self.owner = file.owner
+        self.predecessor = file.predecessor
         self._self_metrics = self_metrics
         self._fd = fd
         self._made_bytes = file.size_bytes
@@ -99,7 +101,9 @@ class Lane:
             raise LaneRefused("lane_id")  # the emitter can write any number there
         if not self._drain.recover():
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
-        self.pid = pid_label(self.owner.pid, self.lane_id)
+        self.first = file.first or self.lane_id
+        self.pid = pid_label(self.owner.pid, self.first)
+        self.has_pid = False  # whether it is the lane that stands for its process's pid
         self._boot = store.boot_of(file.clock)
         self._is_of_this_boot = self._boot == store.boot
         self._drain.tally(*self_metrics.tally())
@@ -206,6 +210,46 @@ class Lane:
     def counts(self) -> Counts:
         """Return the lane's own counters; its emitter can write any number there."""
         return self._drain.counts()
+
+    def total_counts(self) -> Counts:
+        """Return what the process has counted, in this lane and those that it has left for it."""
+        counts = self._drain.counts()
+        report = _drain.REPORT_BEFORE
+        counts["recorded"] += self._drain.reported(report)
+        counts["spilled"] += self._drain.reported(report + 1)
+        counts["gauge_writes"] += self._drain.reported(report + 2)
+        counts["overflowed"] += self._drain.reported(report + 3)
+        for i, cause in enumerate(layout.DROP_NAMES):
+            counts["dropped"][cause] += self._drain.reported(report + 4 + i)
+        return counts
+
+    # ---- moves ------------------------------------------------------------------------------
+
+    def moved_to(self) -> int:
+        """Return the id of the lane in which the process goes on; 0: it goes on here.
+
+        The process may write any number. Then it only hides its own gauges and open calls.
+        """
+        return self._drain.moved_to()
+
+    @property
+    def has_arrived(self) -> bool:
+        """Return whether the process has moved here, as an earlier look at the lane before said."""
+        return not self.predecessor or bool(self._drain.reported(_drain.REPORT_ARRIVED))
+
+    def arrive(self, counts: Counts) -> None:
+        """Note that the process has moved here.
+
+        All of this may be repeated after a kill.
+
+        Args:
+            counts: all that it had counted before.
+        """
+        before = [counts["recorded"], counts["spilled"], counts["gauge_writes"], counts["overflowed"]]
+        before += counts["dropped"].values()
+        for i, n in enumerate(before):
+            self._drain.report(_drain.REPORT_BEFORE + i, n)
+        self._drain.report(_drain.REPORT_ARRIVED, 1)
 
     def calls(self) -> list[OpenCall]:
         """Return the calls that are open now."""

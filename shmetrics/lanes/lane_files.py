@@ -89,12 +89,16 @@ class LaneFile(NamedTuple):
         owner: the process that the lane belongs to.
         size_bytes: the size with which the file was made.
         clock: the name of the monotonic clock that its stamps are of, see boot.clock().
+        predecessor: the id of the lane that it replaces; 0: none.
+        first: the id of the first lane of its process, which stands for the process; 0: this one.
     """
 
     path: Path
     owner: Owner
     size_bytes: int
     clock: bytes
+    predecessor: int = 0
+    first: int = 0
 
     def ledger(self) -> mmap.mmap:
         """Map the lane's ledger.
@@ -119,6 +123,8 @@ class _Known(msgspec.Struct):
     uid: Annotated[int, Meta(ge=0, lt=2**32)]
     size_bytes: Annotated[int, Meta(ge=0, lt=2**48)]
     clock: Annotated[str, Meta(max_length=64)] = ""  # files of older versions have none
+    predecessor: Annotated[int, Meta(ge=0, lt=2**63)] = 0
+    first: Annotated[int, Meta(ge=0, lt=2**63)] = 0
 
 
 class _UndrainedFile(NamedTuple):
@@ -244,7 +250,9 @@ class LaneFiles:
         """Iterate over the lanes' paths, the oldest first."""
         return iter(sorted((path for path in self._scan() if path.suffix == LANE), key=_age))
 
-    def create(self, lane_id: int, owner: Owner, sizes: Sizes) -> tuple[LaneFile, int]:
+    def create(
+        self, lane_id: int, owner: Owner, sizes: Sizes, predecessor: int = 0, first: int = 0
+    ) -> tuple[LaneFile, int]:
         """Make a lane, with every byte of it allocated on the disk.
 
         An unallocated page of a full disk would kill the emitter at its first write to it.
@@ -253,6 +261,8 @@ class LaneFiles:
             lane_id: a number that no lane has had.
             owner: the process that gets the lane.
             sizes: the sizes of its parts.
+            predecessor: the id of the lane that it replaces; 0: none.
+            first: the id of the first lane of the process; 0: this one.
 
         Returns:
             The lane's file, and an open descriptor for its emitter.
@@ -261,12 +271,15 @@ class LaneFiles:
             OSError: there is no room, or the files cannot be made; then nothing is left.
         """
         path = self.directory / f"{lane_id}{LANE}"
-        file = LaneFile(path, owner, layout.lane_bytes(*sizes), self._clock)
-        known = {"size_bytes": file.size_bytes, "clock": file.clock.hex()}
+        size_bytes = layout.lane_bytes(*sizes)
+        file = LaneFile(path, owner, size_bytes, self._clock, predecessor, first)
+        known: dict[str, object] = {"size_bytes": size_bytes, "clock": file.clock.hex()}
+        if predecessor:
+            known |= {"predecessor": predecessor, "first": first}
         try:
             path.with_suffix(OWNER).write_text(json.dumps({**owner._asdict(), **known}))
             path.with_suffix(LEDGER).write_bytes(bytes(_drain.LEDGER_BYTES))
-            fd = _make(path.with_suffix(NEW), lane_id, sizes)
+            fd = _make(path.with_suffix(NEW), lane_id, sizes, predecessor)
             try:
                 path.with_suffix(NEW).rename(path)
             except BaseException:
@@ -297,7 +310,7 @@ class LaneFiles:
             raise ValueError(str(error)) from None
         owner = Owner(known.process, known.pid, known.uid)
         clock = bytes.fromhex(known.clock) if known.clock else self._clock
-        return LaneFile(path, owner, known.size_bytes, clock)
+        return LaneFile(path, owner, known.size_bytes, clock, known.predecessor, known.first)
 
     def remove(self, path: Path, size_bytes: int = 0) -> None:
         """Remove a lane's files, or one file of another kind.
@@ -408,7 +421,7 @@ def _age(path: Path) -> tuple[int, Path]:
     return len(path.stem), path
 
 
-def _make(path: Path, lane_id: int, sizes: Sizes) -> int:
+def _make(path: Path, lane_id: int, sizes: Sizes, predecessor: int) -> int:
     """Make a formatted lane file with every byte allocated; return its descriptor.
 
     Raises OSError.
@@ -418,7 +431,7 @@ def _make(path: Path, lane_id: int, sizes: Sizes) -> int:
         size_bytes = layout.lane_bytes(*sizes)
         os.posix_fallocate(fd, 0, size_bytes)
         with mmap.mmap(fd, size_bytes) as memory:
-            _drain.lane_format(memory, lane_id, *sizes)
+            _drain.lane_format(memory, lane_id, *sizes, predecessor)
     except BaseException:
         os.close(fd)
         raise

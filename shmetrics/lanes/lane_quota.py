@@ -74,14 +74,19 @@ class LaneQuota:
         """Return the number of lanes of a user."""
         return self._by_uid[uid] + self.undrained.by_uid[uid]
 
-    def excess(self, uid: int | None, size_bytes: int) -> Excess | None:
+    def excess(
+        self, uid: int | None, size_bytes: int, replaced_bytes: int | None = None
+    ) -> Excess | None:
         """Return the quota that one more lane would exceed, or None if there is room for it.
 
         Args:
             uid: the user that asks; None checks only the limits of all users together.
             size_bytes: the size of the new lane.
+            replaced_bytes: the size of the lane whose place it takes; None: of no other.
         """
         limits = self.limits
+        if replaced_bytes is not None:
+            return self._excess_bytes(size_bytes - replaced_bytes)
         if self.lanes >= limits.lanes:
             return Excess(
                 "lanes", f"there are {self.lanes} lanes already; see registration.max_lanes"
@@ -91,10 +96,13 @@ class LaneQuota:
                 "lanes_per_uid",
                 f"uid {uid} has {self._of(uid)} lanes already; see registration.max_lanes_per_uid",
             )
-        if self.lane_bytes + size_bytes > limits.lane_bytes:
-            return Excess(
-                "lane_bytes",
-                f"lanes have {self.lane_bytes} of {limits.lane_bytes} bytes already, "
-                f"and this one needs {size_bytes}; see registration.max_lane_bytes",
-            )
-        return None
+        return self._excess_bytes(size_bytes)
+
+    def _excess_bytes(self, more_bytes: int) -> Excess | None:
+        if self.lane_bytes + more_bytes <= self.limits.lane_bytes:
+            return None
+        return Excess(
+            "lane_bytes",
+            f"lanes have {self.lane_bytes} of {self.limits.lane_bytes} bytes already, "
+            f"and this one needs {more_bytes}; see registration.max_lane_bytes",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ MIN_RECORDS = 64
 DEFINITIONS_PER_PASS = 20_000  # some 0.2 s of work; after them each lane still gets a few
 DEFINITIONS_PER_LANE = 4096
 FEW_DEFINITIONS = 64
+# The most that a lane has for each series that it may have.
+DEFINITION_BYTES = 1024
+CELLS_PER_SERIES = 32
 # Errors of the system, which say nothing about a lane and may be over in a moment.
 _NOT_NOW = frozenset(
     (errno.EROFS, errno.EPERM, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -83,6 +87,7 @@ class Lanes:
         self._lanes: dict[int, Lane] = {}
         self._pids: Counter[str] = Counter()  # the number of lanes, by pid
         self._kick_of: dict[int, Kick] = {}
+        self._moved: set[int] = set()  # lanes whose state was in another lane at the last drain
         self._quota = quota = LaneQuota(settings.limits)
         self._exceeded = {
             "lanes": self_metrics.quota("lanes", settings.limits.lanes, lambda: quota.lanes),
@@ -122,15 +127,25 @@ class Lanes:
         Returns:
             The lane's id and descriptors, or the reason for a refusal.
         """
-        sizes = self._sizes(hello.records)
-        excess = self._quota.excess(peer.uid, layout.lane_bytes(*sizes))
+        sizes = self._sizes(hello)
+        replaced = self._lanes.get(hello.predecessor)
+        if replaced is not None:
+            refused = self._refuse_replacement(replaced, peer, sizes)
+            if refused is not None:
+                return refused
+        takes_place = replaced is not None and self._successor(replaced) is None
+        excess = self._quota.excess(
+            peer.uid,
+            layout.lane_bytes(*sizes),
+            replaced.size_bytes if replaced is not None and takes_place else None,
+        )
         if excess is not None:
             self._exceeded[excess.quota].inc()
             return Refused(Result.QUOTA, excess.text)
         lane_id = self._families.store.next_lane_id()
         owner = Owner(hello.process or "unknown", peer.pid, peer.uid)
         try:
-            lane_fd = self._create(lane_id, owner, sizes)
+            lane_fd = self._create(lane_id, owner, sizes, replaced)
             try:
                 kick_fd = self._eventfd(lane_id, hello)
             except BaseException:
@@ -142,33 +157,65 @@ class Lanes:
             return Refused(Result.NO_SPACE, f"{problem} in {directory}: {error.strerror}")
         return Granted(lane_id, lane_fd, kick_fd)
 
+    def _refuse_replacement(self, replaced: Lane, peer: Peer, sizes: Sizes) -> Refused | None:
+        """Return why a process may not replace a lane, or None if it may."""
+        owner = replaced.owner
+        if (owner.pid, owner.uid) != (peer.pid, peer.uid):
+            return Refused(
+                Result.MALFORMED, f"lane {replaced.lane_id} is not of pid {peer.pid}, uid {peer.uid}"
+            )
+        most = self._families.limits.series_per_lane
+        if replaced.size_bytes >= layout.lane_bytes(*sizes) and replaced.bindings.n_series >= most:
+            self._self_metrics.exceeded("series_per_lane").inc()
+            return Refused(
+                Result.QUOTA,
+                f"{owner.process} (pid {owner.pid}) has {replaced.bindings.n_series} series, which "
+                "are more than a lane may have; see store.max_series_per_lane",
+            )
+        return None
+
+    def _successor(self, lane: Lane) -> Lane | None:
+        """Return the newest lane that is there to replace a lane, or None."""
+        return next(
+            (other for other in reversed(list(self)) if other.predecessor == lane.lane_id), None
+        )
+
     def _eventfd(self, lane_id: int, hello: Hello) -> int | None:
         """Return the descriptor for kicks in protocol 1; None in later protocols."""
         return self._kick_of[lane_id].eventfd() if hello.protocol == WITH_EVENTFD else None
 
     def obstacle(self) -> str:
         """Return the reason why nobody can get a lane, or "" if there is none."""
-        size_bytes = layout.lane_bytes(*self._sizes(MIN_RECORDS))
+        size_bytes = layout.lane_bytes(*self._sizes(Hello(0, MIN_RECORDS, "")))
         excess = self._quota.excess(None, size_bytes)
         return excess.text if excess is not None else self._files.obstacle(size_bytes)
 
-    def _sizes(self, wanted_records: int) -> Sizes:
-        """Return the sizes of a lane with the number of records that a process wants.
+    def _sizes(self, hello: Hello) -> Sizes:
+        """Return the sizes of a lane for a process, as far as they are allowed.
 
-        That is a power of two between `MIN_RECORDS` and the setting; 0 stands for the setting.
+        The number of records is a power of two between `MIN_RECORDS` and the setting; 0 stands for
+        the setting. Room for definitions and cells is at least that of the settings, and at most
+        what the allowed number of series needs.
         """
         sizes = self._settings.sizes
-        if not wanted_records:
-            return sizes
-        fitting = 1 << (wanted_records - 1).bit_length()
-        return sizes._replace(records=max(MIN_RECORDS, min(fitting, sizes.records)))
+        if hello.records:
+            fitting = 1 << (hello.records - 1).bit_length()
+            sizes = sizes._replace(records=max(MIN_RECORDS, min(fitting, sizes.records)))
+        series = self._families.limits.series_per_lane
+        dictionary_bytes = min(hello.dictionary_bytes, series * DEFINITION_BYTES)
+        cells = min(hello.cells, series * CELLS_PER_SERIES)
+        return sizes._replace(
+            dictionary_bytes=max(sizes.dictionary_bytes, _rounded_up(dictionary_bytes)),
+            cells=max(sizes.cells, _rounded_up(cells)),
+        )
 
-    def _create(self, lane_id: int, owner: Owner, sizes: Sizes) -> int:
+    def _create(self, lane_id: int, owner: Owner, sizes: Sizes, replaced: Lane | None) -> int:
         """Make a lane's files and add the lane; return the descriptor for its emitter.
 
         Raises OSError.
         """
-        file, lane_fd = self._files.create(lane_id, owner, sizes)
+        chain = (replaced.lane_id, replaced.first) if replaced is not None else (0, 0)
+        file, lane_fd = self._files.create(lane_id, owner, sizes, *chain)
         try:
             self._add(file)
         except BaseException:
@@ -195,8 +242,10 @@ class Lanes:
             self._kicks, file.path, lambda: self._kicked(lane_id), lambda: self._muted(lane_id)
         )
         self._deaths.watch(lane_id, lane.owner.pid)
-        self._pids[lane.pid] += 1
-        self._gauges.begin(lane.pid)
+        if lane.has_arrived:
+            lane.has_pid = True
+            self._pids[lane.pid] += 1
+            self._gauges.begin(lane.pid)
         self._quota.add(lane.owner.uid, lane.size_bytes)
 
     def reopen(self) -> None:
@@ -238,15 +287,57 @@ class Lanes:
 
         What a flood of definitions has beyond the limits waits for the next call.
         """
+        moved_to = self._look_for_moves()
         definitions_left = DEFINITIONS_PER_PASS
         for lane in self:
             most = min(definitions_left, DEFINITIONS_PER_LANE)
             definitions_left -= self._drain_lane(lane, max(FEW_DEFINITIONS, most))
+        self._note_moves(moved_to)
 
     def catch_up(self) -> None:
         """Drain every lane once after a start, with many definitions of each lane."""
+        moved_to = self._look_for_moves()
         for lane in self:
             self._drain_lane(lane, DEFINITIONS_PER_PASS)
+        self._note_moves(moved_to)
+
+    # ---- moves of a process from one lane to a larger one -----------------------------------
+
+    def _look_for_moves(self) -> dict[int, int]:
+        """Return where the processes of lanes have moved to, by lane.
+
+        A drain that begins after this look finds all that a move has brought to the other lane.
+        """
+        return {lane.lane_id: to for lane in self if (to := lane.moved_to())}
+
+    def _note_moves(self, moved_to: dict[int, int]) -> None:
+        """Take the state of moved processes out of their new lanes from now on.
+
+        A new lane whose definitions are not all read yet has to wait.
+        """
+        self._moved = {
+            lane_id
+            for lane_id, to in moved_to.items()
+            if lane_id in self._moved or to not in self._lanes or not self._lanes[to].is_behind
+        }
+
+    def _has_state(self, lane: Lane) -> bool:
+        """Return whether the gauges and open calls in a lane count, as of the last drain."""
+        if lane.state is not LaneState.OPEN or lane.lane_id in self._moved:
+            return False
+        if lane.has_arrived:
+            return True
+        before = self._lanes.get(lane.predecessor)
+        return before is not None and lane.predecessor in self._moved and (
+            before.moved_to() == lane.lane_id
+        )
+
+    def with_state(self) -> list[Lane]:
+        """Return the lanes whose gauges and open calls count, as of the last drain.
+
+        A process that moves to a larger lane has two for a moment, and its state in one of them.
+        """
+        return [lane for lane in self if self._has_state(lane)]
 
     def _kicked(self, lane_id: int) -> bool:
         """Drain a lane whose emitter has kicked.
@@ -282,7 +373,7 @@ class Lanes:
             self._self_metrics.rate_limited.warning("internal", text, lane.owner.uid, exc_info=True)
             self._quarantine(lane, "internal", for_good=False)
         if self._spans is not None:
-            self._spans.take(lane.lane_id, lane.bindings.spans)
+            self._spans.take(lane.first, lane.bindings.spans)
         lane.report()
         return n_definitions
 
@@ -315,7 +406,7 @@ class Lanes:
         for path in self._files.take_waiting():
             self._reopen(path, is_again=True)
         for lane in self:
-            if lane.is_abandoned():
+            if lane.lane_id in self._lanes and (lane.moved_to() or lane.is_abandoned()):
                 self._retire(lane)
         self._files.prune()
         self._quota.undrained = self._files.undrained()
@@ -335,11 +426,49 @@ class Lanes:
         return lane_id not in self._lanes
 
     def _retire(self, lane: Lane) -> None:
-        """Take everything out of a lane whose process is gone, and remove its files."""
-        lane.finish()
+        """Take everything out of a lane whose process is gone or has moved, and remove its files."""
+        before = self._lanes.get(lane.predecessor)
+        if before is not None and before.moved_to() == lane.lane_id:
+            self._retire(before)  # first, so that its process is known to have come here
+            if lane.predecessor in self._lanes:
+                return
+        moved_to = lane.moved_to()
+        if not moved_to:
+            lane.finish()
         self._drain_lane(lane)
         if lane.is_behind and lane.state is LaneState.OPEN:
             return  # there are more definitions: the next tick goes on
+        if moved_to:
+            if not self._hand_over(lane, self._lanes.get(moved_to)):
+                return
+        elif lane.has_arrived:
+            self._bury(lane)
+        lane_id = lane.lane_id
+        if lane.has_pid:
+            self._forget_pid(lane.pid)
+        self._quota.remove(lane.owner.uid, lane.size_bytes)
+        lane.retire()
+        self._let_go(lane)
+        self._files.remove(lane.path, lane.size_bytes)
+        del self._lanes[lane_id]
+
+    def _hand_over(self, lane: Lane, to: Lane | None) -> bool:
+        """Let the lane to which a process has moved stand for it.
+
+        Returns:
+            False if the definitions of that lane are not all read yet.
+        """
+        if to is None or to.predecessor != lane.lane_id:
+            return True  # retired already; or a number that means nothing
+        self._drain_lane(to)
+        if to.is_behind and to.state is LaneState.OPEN:
+            return False
+        to.arrive(lane.total_counts())
+        to.has_pid, lane.has_pid = lane.has_pid, False
+        return True
+
+    def _bury(self, lane: Lane) -> None:
+        """Take the state that a dead process has left."""
         if lane.state is LaneState.OPEN:
             self._on_abandoned(lane)
             bad_values = self._self_metrics.dropped.cell("bad_value")
@@ -348,15 +477,8 @@ class Lanes:
             )
             if lost:
                 self._self_metrics.dropped.labels("store_full").inc(lost)
-        self._forget_pid(lane.pid)
-        lane_id = lane.lane_id
         if self._spans is not None:
-            self._spans.ended(lane_id)
-        self._quota.remove(lane.owner.uid, lane.size_bytes)
-        lane.retire()
-        self._let_go(lane)
-        self._files.remove(lane.path, lane.size_bytes)
-        del self._lanes[lane_id]
+            self._spans.ended(lane.first)
 
     def _forget_pid(self, pid: str) -> None:
         """Note that a lane of this pid is about to go.
@@ -383,3 +505,8 @@ class Lanes:
         for lane in self:
             self._let_go(lane)
         self._lanes.clear()
+
+
+def _rounded_up(n: int) -> int:
+    """Return the next multiple of a page's bytes."""
+    return -(-n // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -4,15 +4,21 @@
 There is one SOCK_SEQPACKET connection per emitter, with one message in each direction, in host byte
 order:
 
-    hello   "SHMR" | protocol u16 | layout u16 | records u32 | name bytes u16 | 0 u16 | name
+    hello   "SHMR" | protocol u16 | layout u16 | records u32 | name bytes u16 | more bytes u16
+            | name | more
+    more    dictionary bytes u32 | cells u32 | predecessor u64
     answer  "SHMR" | protocol u16 | layout u16 | result u16 | text bytes u16 | lane id u64 | text
 
-`records` is the wanted capacity of the ring; 0 leaves it to the collector. A grant comes with the
-descriptor of the lane's file. Its text has the collector's label rules for the process. After the
-answer both sides close the connection, and the process keeps no descriptor.
+`records` is the wanted capacity of the ring; 0 leaves it to the collector, as it does for the other
+sizes. `predecessor` is the id of the process's lane that the new one replaces; 0 for none. A grant
+comes with the descriptor of the lane's file. Its text has the collector's label rules for the
+process. After the answer both sides close the connection, and the process keeps no descriptor.
+
+The part `more` can be shorter, and then has zeroes at its end, or longer: a collector ignores what
+it does not know.
 
 A collector grants in the protocol of the hello, and refuses in the oldest protocol, because the
-message that it refuses may not be a hello. In protocol 1 a grant came with a second descriptor, an
+message that it refuses may not be a hello. In protocol 2 a hello ended with the name. In protocol 1 a grant came with a second descriptor, an
 eventfd to wake the collector with, and the process kept that and the connection.
 
 Any other message is a protocol error of the other side, and ends the connection.
@@ -24,16 +30,18 @@ import struct
 from enum import Enum, IntEnum
 from typing import NamedTuple
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 WITH_EVENTFD = 1  # the protocol in which emitters wake the collector with a descriptor
 OLDEST_PROTOCOL = WITH_EVENTFD  # every emitter understands it
-PROTOCOLS = frozenset({OLDEST_PROTOCOL, PROTOCOL_VERSION})
+WITH_MORE = 3  # the first protocol in which something follows the name
+PROTOCOLS = frozenset(range(OLDEST_PROTOCOL, PROTOCOL_VERSION + 1))
 MESSAGE_MAX_BYTES = 1024  # of a hello
 ANSWER_MAX_BYTES = 4096
 NAME_MAX_BYTES = 255
 
 _MAGIC = b"SHMR"
 _HELLO = struct.Struct("=4sHHIHH")
+_MORE = struct.Struct("=IIQ")
 _ANSWER = struct.Struct("=4sHHHHQ")
 TEXT_MAX_BYTES = ANSWER_MAX_BYTES - _ANSWER.size
 
@@ -62,12 +70,18 @@ class Hello(NamedTuple):
         records: the wanted capacity of the ring; 0: the collector's choice.
         process: the name of the process.
         protocol: the protocol in which it asks.
+        dictionary_bytes: the wanted room for definitions; 0: the collector's choice.
+        cells: the wanted number of cells; 0: the collector's choice.
+        predecessor: the id of the lane that the new one replaces; 0: none.
     """
 
     layout_version: int
     records: int
     process: str
     protocol: int = PROTOCOL_VERSION
+    dictionary_bytes: int = 0
+    cells: int = 0
+    predecessor: int = 0
 
 
 class Answer(NamedTuple):
@@ -155,10 +169,11 @@ def encode_hello(hello: Hello) -> bytes:
     """Return the bytes of a hello. Unprintable characters of the process's name become `?`."""
     shown = "".join(c if c.isprintable() else "?" for c in hello.process)
     name = _cut(shown, NAME_MAX_BYTES)
-    return (
-        _HELLO.pack(_MAGIC, hello.protocol, hello.layout_version, hello.records, len(name), 0)
-        + name
-    )
+    more = b""
+    if hello.protocol >= WITH_MORE:
+        more = _MORE.pack(hello.dictionary_bytes, hello.cells, hello.predecessor)
+    head = hello.protocol, hello.layout_version, hello.records, len(name), len(more)
+    return _HELLO.pack(_MAGIC, *head) + name + more
 
 
 def decode_hello(message: bytes) -> Hello:
@@ -169,17 +184,23 @@ def decode_hello(message: bytes) -> Hello:
     """
     if len(message) < _HELLO.size:
         raise ProtocolError(f"hello of {len(message)} bytes, {_HELLO.size} are needed")
-    magic, protocol, layout, records, name_bytes, zero = _HELLO.unpack_from(message)
+    magic, protocol, layout, records, name_bytes, more_bytes = _HELLO.unpack_from(message)
     if magic != _MAGIC:
         raise ProtocolError("hello does not begin with SHMR")
     if protocol not in PROTOCOLS:
         raise ProtocolError(f"protocol {protocol}, this side speaks up to {PROTOCOL_VERSION}")
-    if zero != 0 or name_bytes > NAME_MAX_BYTES:
+    if (more_bytes and protocol < WITH_MORE) or name_bytes > NAME_MAX_BYTES:
         raise ProtocolError("hello with a field out of range")
-    name = _text(message[_HELLO.size :], name_bytes)
+    rest = message[_HELLO.size :]
+    if len(rest) != name_bytes + more_bytes:
+        raise ProtocolError(
+            f"{len(rest)} bytes behind the head where {name_bytes + more_bytes} were announced"
+        )
+    name = _text(rest[:name_bytes], name_bytes)
     if not name.isprintable():
         raise ProtocolError("process name with unprintable characters")
-    return Hello(layout, records, name, protocol)
+    more = _MORE.unpack(rest[name_bytes:][: _MORE.size].ljust(_MORE.size, b"\0"))
+    return Hello(layout, records, name, protocol, *more)
 
 
 def encode_answer(answer: Answer, protocol: int = OLDEST_PROTOCOL) -> bytes:
