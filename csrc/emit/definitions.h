@@ -330,6 +330,7 @@ static inline bool shm_want_larger(struct shm_producer *p)
 static inline void shm_be_content(struct shm_producer *p)
 {
     p->wants_larger = false;
+    p->is_awaited = false;
     p->generation = p->lane_generation;
 }
 
@@ -407,6 +408,8 @@ static inline bool shm_define_waiting(struct shm_producer *p, struct shm_series 
     struct shm_producer *waiting = shm_can_wait(s) ? shm_waiting(p) : NULL;
     if (!waiting)
         return false;
+    if (p->is_awaited)
+        p->attend_at_ns = 0;
     shm_unlist_series(p, s);
     return shm_define_here(waiting, s);
 }

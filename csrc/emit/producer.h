@@ -61,6 +61,7 @@ struct shm_producer {
     struct shm_producer *waiting; /* NULL: nothing waits */
     struct shm_producer *(*wait)(struct shm_producer *); /* makes it; NULL if it cannot */
     bool wants_larger; /* a larger lane */
+    bool is_awaited; /* its answer is on its way: what has to wait calls attention at once */
     uint64_t grow_after_ns; /* it asks for none before */
     struct shm_series **by_id; /* series of this lane, as far as they still exist; may be NULL */
     uint32_t n_by_id;
@@ -217,6 +218,7 @@ static SHM_COLD enum shm_emit shm_attend_now(struct shm_producer *p)
 /* Makes the next look come soon: the collector has been asked, and may answer at any moment. */
 static inline void shm_attend_soon(struct shm_producer *p)
 {
+    p->is_awaited = p->wants_larger;
     p->attend_at_ns = shm_clock_coarse_ns() + SHM_ATTEND_SOON_NS;
 }
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 from shmetrics.binding import layout
 from shmetrics.dictionary import encode_strings
 
-# A lane of the default size holds some 500 series, the largest some 50,000. This memory is used in
-# each process, with a few hundred bytes per definition.
-MAX_DEFINITIONS = 10_000
+# More than the collector's quotas let a process have (store.max_series_per_lane, of all families
+# together). This memory is used in each process, with a few hundred bytes per definition.
+MAX_DEFINITIONS = 50_000
 
 # For the payloads of that many definitions, with label values of usual length.
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 
 
 class DefinitionBudget:

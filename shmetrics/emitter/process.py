@@ -25,6 +25,10 @@ FIRST_WAIT_NS = 50_000_000
 # Spans are lost until there is a lane, so a late answer should not cost a whole second of them.
 # And where many processes keep the queue full, one that asks once a second may ask for minutes.
 SOON_FOR_NS = 1_000_000_000
+# What has to wait for a larger lane waits for the collector's answer first, a moment each and no
+# longer than that together. So a burst of new label sets goes at the pace of the collector.
+LARGER_WAIT_NS = 1_000_000
+LARGER_WAITS = 50
 # Between tries for a larger lane, after the collector has refused one by a quota.
 RETRY_NS = 10_000_000_000
 MOST_TOO_SMALL = 8
@@ -76,6 +80,7 @@ class Registration:
         self._hopeful_since_ns: int | None = None
         self._refusals = 0  # of a larger lane, one after the other
         self._too_small = 0  # lanes, one after the other
+        self._waits = 0  # for answers, since there was one
 
     def attend(self) -> None:
         """Try to get a lane. The binding calls this; only the first call in a process waits."""
@@ -88,9 +93,16 @@ class Registration:
             if first:
                 self._waited_epoch = epoch
                 self._hopeful_since_ns = None
-            self._try(FIRST_WAIT_NS if first else 0)
+            self._try(FIRST_WAIT_NS if first else self._larger_wait_ns())
         finally:
             self._busy_epoch = -1
+
+    def _larger_wait_ns(self) -> int:
+        """Return how long an event that has to wait for a larger lane waits for the answer."""
+        if self._waits == LARGER_WAITS or not _ring.process_status()["waits"]:
+            return 0
+        self._waits += 1
+        return LARGER_WAIT_NS
 
     def finish(self) -> None:
         """Try once more at the exit, if the process has recorded what no collector has seen."""
@@ -133,6 +145,7 @@ class Registration:
             self._look_again(soon=True)
             return
         self._look_again(soon=False)
+        self._waits = 0
         if isinstance(answer, client.Grant):
             self._attach(attempt.epoch, answer)
         else:

@@ -26,7 +26,7 @@ enum shm_drained { SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY, SHM_BROK
                    SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND, SHM_BROKEN_SERIES,
                    SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_BROKEN_CUT_SHORT };
 struct shm_family {
-    uint32_t generation; uint16_t type; uint32_t n_bounds; const double *bounds;
+    uint16_t type; uint32_t n_bounds; const double *bounds;
     const unsigned char *text; uint32_t text_bytes; ...;
 };
 struct shm_series {
