@@ -50,7 +50,7 @@ struct shm_family {
     uint32_t text_bytes;
     /* kept here by the functions below */
     uint32_t n_labels;
-    struct shm_definition in[2]; /* the process's lane, and the private one of what waits */
+    struct shm_definition defined[2]; /* the process's lane, and the private one of what waits */
 };
 
 /* Where an event is recorded. */
@@ -164,8 +164,8 @@ static inline void shm_forget_series(struct shm_producer *p, const struct shm_se
 static inline void shm_forget_family(struct shm_producer *p, const struct shm_family *f)
 {
     for (int side = 0; side < 2; side++) {
-        shm_forget_series(p, &f->in[side].overflow);
-        shm_forget_series(p, &f->in[side].overflow_thrown);
+        shm_forget_series(p, &f->defined[side].overflow);
+        shm_forget_series(p, &f->defined[side].overflow_thrown);
     }
 }
 
@@ -243,7 +243,7 @@ static inline uint32_t shm_labels_of(const struct shm_family *f)
 static inline struct shm_definition *shm_definition_of(const struct shm_producer *p,
                                                        struct shm_family *f)
 {
-    return &f->in[p->side];
+    return &f->defined[p->side];
 }
 
 /* Returns the room that a family reserves for its overflow series. */

@@ -25,9 +25,10 @@ enum shm_attach { SHM_ATTACH_OK, SHM_ATTACH_NOT_READY, SHM_ATTACH_NOT_A_LANE, SH
 enum shm_drained { SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY, SHM_BROKEN_HEAD,
                    SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND, SHM_BROKEN_SERIES,
                    SHM_BROKEN_VALUE, SHM_BROKEN_CELLS, SHM_BROKEN_CUT_SHORT };
+struct shm_definition { uint32_t generation; ...; };
 struct shm_family {
     uint16_t type; uint32_t n_bounds; const double *bounds;
-    const unsigned char *text; uint32_t text_bytes; ...;
+    const unsigned char *text; uint32_t text_bytes; struct shm_definition defined[2]; ...;
 };
 struct shm_series {
     uint32_t generation; uint32_t id; uint32_t cell; uint16_t type; uint32_t n_bounds;

@@ -56,7 +56,7 @@ class Lane:
         head = struct.pack(f"={n_bounds}d", *BOUNDS[:n_bounds]) + b"\0" * 8
         family_text = self.ffi.from_buffer(head)
         family = self.ffi.new(
-            "struct shm_family *", [0, type, n_bounds, self.bounds, family_text, len(head)]
+            "struct shm_family *", [type, n_bounds, self.bounds, family_text, len(head)]
         )
         series = self.ffi.new("struct shm_series *")
         series.type, series.n_bounds, series.bounds = type, n_bounds, self.bounds
@@ -80,6 +80,8 @@ class Lane:
                 assert self.lib.shm_drain_entry(self.drain_, entry, buffer) == 0
                 if entry.size_bytes == 0:
                     break
+                if entry.kind == 4:  # cells of a series that is bound already
+                    continue
                 if entry.kind == 1:
                     family_types.append(entry.type)
                     continue

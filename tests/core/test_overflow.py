@@ -16,6 +16,8 @@ from shmetrics.dictionary import Definition, decode_strings, encode_definition, 
 
 BOUNDS = (0.25, 1.0, 4.0)
 COUNTER, GAUGE, HISTOGRAM, CALLS, EXCEPTION = 1, 2, 3, 4, 5
+CELLS = 4  # a kind of entry
+NO_CELLS = 2**32 - 1
 LANE_FULL, OVERSIZED = 0, 1
 ROW = 16  # cells of the store per series
 OVERFLOW = "__overflow__"
@@ -62,7 +64,7 @@ class Node:
         definition = Definition(type, name, "", "", "", ("l",) * n_labels, bounds)
         text, n_bytes = self._text(encode_definition(definition))
         family = _core.ffi.new(
-            "struct shm_family *", [0, type, len(bounds), self.bounds, text, n_bytes]
+            "struct shm_family *", [type, len(bounds), self.bounds, text, n_bytes]
         )
         self.kept.append(family)
         return family
@@ -95,6 +97,8 @@ class Node:
         assert found == _core.lib.SHM_DRAINED
 
     def _bind(self, entry: Any, payload: bytes) -> None:
+        if entry.kind == CELLS:
+            return
         if entry.kind == 1:
             strings = decode_strings(payload[8 * entry.of :])
             self.families.append((entry.type, strings[0]))
@@ -168,19 +172,28 @@ class OverflowMachine(RuleBasedStateMachine):
             self.node.exception(one, name) for one in self.series[CALLS] for name in "xy"
         ]
         self.wanted: dict[tuple[int, tuple[str, ...]], list[float]] = defaultdict(lambda: [0.0] * 3)
-        self.dropped = self.overflowed = 0
+        self.dropped = self.overflowed = self.seen = 0
         self.open: list[tuple[int, Any]] = []
 
     def one_of(self, which: int) -> int:
         return which % len(self.labels)
 
-    def place(self, type: int, which: int) -> tuple[str, ...] | None:
-        """The label values under which the event counts that was just recorded."""
-        if self.family[type].generation == 0:
+    def place(self, type: int, which: int, thrown: Any = None) -> tuple[str, ...] | None:
+        """The label values under which the event counts that was just recorded.
+
+        A series without cells of its own also overflows, when the ring is full.
+        """
+        before, self.seen = self.seen, self.node.counts().overflowed
+        if self.family[type].defined[0].generation == 0:
             self.dropped += 1
             return None
-        if self.series[type][which].generation:
+        series = self.series[type][which]
+        more = self.seen - before
+        if thrown is not None and series.generation and not thrown.generation:
+            more -= 1
+        if series.generation and not more:
             return self.labels[which]
+        assert not series.generation or (type != COUNTER and series.cell == NO_CELLS)
         self.overflowed += 1
         return (OVERFLOW,) * self.n_labels
 
@@ -223,12 +236,12 @@ class OverflowMachine(RuleBasedStateMachine):
         which, call = self.open.pop(data.draw(st.integers(0, len(self.open) - 1)))
         thrown = _core.ffi.NULL if exception is None else self.thrown[2 * which + exception]
         _core.lib.shm_emit_call_end(self.node.producer, self.series[CALLS][which], call, thrown)
-        values = self.place(CALLS, which)
+        values = self.place(CALLS, which, None if exception is None else thrown)
         assert values is not None
         self.count(CALLS, values, 0, 1, 1)
         if exception is not None:
             if thrown.generation:
-                self.count(EXCEPTION, (*values, "xy"[exception]), 1)
+                self.count(EXCEPTION, (*self.labels[which], "xy"[exception]), 1)
             else:
                 self.overflowed += self.series[CALLS][which].generation != 0
                 self.count(EXCEPTION, (OVERFLOW,) * (self.n_labels + 1), 1)

@@ -112,7 +112,7 @@ int main(void)
         shim = shim_new(records, 4096, 64, 4);
         atomic_store(&finished, false);
         for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-            kinds[i]->family.generation = kinds[i]->series.generation = 0;
+            kinds[i]->family.defined[0].generation = kinds[i]->series.generation = 0;
             kinds[i]->cells = shim->cells + 16 * i;
             prepare(kinds[i]);
         }
