@@ -128,6 +128,11 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
 enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t n_bounds,
                                 const struct shm_scale *scale, uint64_t *cells);
 
+/* Binds a series anew, from now on: what came before stays where it was counted. scale and cells as
+ * in shm_drain_bind. Returns false if there is no such series. */
+bool shm_drain_rebind(struct shm_drain *drain, uint32_t series, const struct shm_scale *scale,
+                      uint64_t *cells);
+
 /* Take a gauge or an open call that a dead emitter leaves into a cell of the store, once, however
  * often the collector is killed at it. take_gauge adds a gauge's value; for one that is not finite
  * it adds 1, and the caller gives it the cell of a count of those. abandon counts an open call, and

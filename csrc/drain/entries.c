@@ -120,3 +120,15 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t
         list_counter(drain, id);
     return SHM_DRAINED;
 }
+
+bool shm_drain_rebind(struct shm_drain *drain, uint32_t series, const struct shm_scale *scale,
+                      uint64_t *cells)
+{
+    if (series == 0 || series >= drain->n_targets)
+        return false;
+    struct shm_target *target = &drain->targets[series];
+    bool has_buckets = target->type == SHM_TYPE_HISTOGRAM || target->type == SHM_TYPE_CALLS;
+    target->scale = has_buckets ? scale : NULL;
+    target->cells = cells;
+    return true;
+}

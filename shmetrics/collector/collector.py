@@ -50,6 +50,7 @@ class Settings(NamedTuple):
         series_idle_seconds: the time after which an unchanged series is idle; 0 for never.
         label_rules: the rules for label values, in their order.
         store_bytes_per_uid: what one user's processes may fill of the store; 0 for all of it.
+        old_shape_seconds: the time for which an old shape of a family stays that no process has.
     """
 
     store_bytes: int = 256 * 1024 * 1024
@@ -58,6 +59,7 @@ class Settings(NamedTuple):
     series_idle_seconds: float = 0.0
     label_rules: Sequence[Rule] = ()
     store_bytes_per_uid: int = 0
+    old_shape_seconds: float = 300.0
 
 
 class Collector:
@@ -126,9 +128,13 @@ class Collector:
                 self.families, settings.series_idle_seconds, self._living_gauges
             )
             self._unused = UnusedFamilies(
-                self.families, self._idle, lambda: self._monotonic_ns() / 1e9
+                self.families,
+                self._idle,
+                lambda: self._monotonic_ns() / 1e9,
+                settings.old_shape_seconds,
             )
             self.self_metrics.store_in(self.families)
+            self.families.remove_reserved()
             self.families.on_removed = self._forget_families
             self.families.remove_if_unused = self._unused.remove_if_unused
             self.store.free_room = self._unused.free_room
@@ -178,7 +184,9 @@ class Collector:
 
     def _forget_families(self, parts: Sequence[Family]) -> None:
         """Forget families that were removed."""
-        self.self_metrics.forget(parts)
+        self.self_metrics.forget(
+            part for part in parts if not self.families.has(part.definition.name)
+        )
         for family in parts:
             self._idle.forget(family)
             self._in_flight.forget(family)
@@ -203,6 +211,8 @@ class Collector:
         self.drain()
         self._lanes.cut_back()
         self._lanes.retire_abandoned()
+        self._lanes.heal()
+        self.families.settle()
         self._idle.check(self._monotonic_ns() / 1e9)
         self._unused.check()
 
@@ -246,6 +256,7 @@ class Collector:
             native: whether histograms have their exponential buckets, too.
         """
         self.drain()
+        self.families.settle()
         self._idle.show_changed(self._monotonic_ns() / 1e9)
         self._measure()
         tables = [table for source in self._table_sources for table in source.tables(native)]

@@ -61,6 +61,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
         config.store.series_idle_seconds,
         label_rules_of(config),
         config.store.max_bytes_per_uid or config.store.max_bytes // 2,
+        config.store.old_shape_seconds,
     )
 
 

@@ -258,6 +258,16 @@ class Store(Section, frozen=True, kw_only=True):
             "when it changes again.",
         ),
     ] = 0.0
+    old_shape_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=366 * 86400,
+            description="Time for which the series of an old definition of a metric, with other "
+            "labels or buckets, stay on /metrics after the last process that had it. 0: not at "
+            "all.",
+        ),
+    ] = 300.0
 
 
 class Traces(Section, frozen=True, kw_only=True):

@@ -54,9 +54,14 @@ cdef extern from "drain/drain.h" nogil:
         uint64_t *overflowed
         uint64_t *dropped[SHM_DROPS]
 
+    cdef struct shm_target:
+        uint32_t n_bounds
+        uint16_t type
+
     cdef struct shm_drain:
         shm_lane lane
         uint32_t n_targets
+        shm_target *targets
         shm_tally tally
         shm_exemplars *exemplars
         shm_spans *spans
@@ -72,6 +77,8 @@ cdef extern from "drain/drain.h" nogil:
         uint64_t stamp_ns
 
     void shm_drain_close(shm_drain *drain) noexcept
+    bint shm_drain_rebind(shm_drain *drain, uint32_t series, const shm_scale *scale,
+                          uint64_t *cells)
     int shm_drain_bind(shm_drain *drain, uint16_t type, uint32_t n_bounds, const shm_scale *scale,
                        uint64_t *cells) noexcept
 

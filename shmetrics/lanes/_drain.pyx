@@ -260,19 +260,42 @@ cdef class LaneDrain:
         Raises:
             ValueError: the scale has other buckets, or the cells are outside the store.
         """
-        cdef Py_ssize_t width = shm_cells_of(<uint16_t>type, n_bounds)
         if first < 0:
             _check_drained(shm_drain_bind(&self.drain_, <uint16_t>type, n_bounds, NULL, NULL))
             return
+        self._check_cells(type, n_bounds, scale, first)
+        _check_drained(shm_drain_bind(
+            &self.drain_, <uint16_t>type, n_bounds, NULL if scale is None else &scale.scale,
+            &self._cells[first]))
+
+    def rebind(self, uint32_t series, Scale scale=None, Py_ssize_t first=-1):
+        """Bind a series to other cells of the store from now on.
+
+        Args:
+            series: its id.
+            scale: as in bind().
+            first: as in bind().
+
+        Raises:
+            ValueError: as bind(), or there is no such series.
+        """
+        if not 0 < series < self.drain_.n_targets:
+            raise ValueError(f"there is no series {series}")
+        cdef shm_target target = self.drain_.targets[series]
+        if first >= 0:
+            self._check_cells(target.type, target.n_bounds, scale, first)
+        shm_drain_rebind(&self.drain_, series, NULL if scale is None else &scale.scale,
+                         NULL if first < 0 else &self._cells[first])
+
+    cdef _check_cells(self, int type, uint32_t n_bounds, Scale scale, Py_ssize_t first):
+        """Check the cells of a series, and keep its scale as long as the drain lives."""
+        cdef Py_ssize_t width = shm_cells_of(<uint16_t>type, n_bounds)
         if type == SHM_TYPE_HISTOGRAM or type == SHM_TYPE_CALLS:
             if scale is None or scale.scale.n_classic != n_bounds:
                 raise ValueError("no scale, or one of other buckets")
             width += <Py_ssize_t>shm_scale_counts(&scale.scale) - n_bounds - 1
         if first + width > self._cells.shape[0]:
             raise ValueError("cells outside the store")
-        _check_drained(shm_drain_bind(
-            &self.drain_, <uint16_t>type, n_bounds, NULL if scale is None else &scale.scale,
-            &self._cells[first]))
         self._kept.add(scale)
 
     def calls(self):

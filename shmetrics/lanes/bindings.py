@@ -7,23 +7,30 @@ or makes the family and the series of the node, and binds the id to their cells.
 One lane may define only so much. A series beyond a limit is folded into the overflow series of its
 family; a family beyond a limit is refused as a whole. Each of these is counted once, by the
 collector that reads the entry first: the lane's ledger remembers it over restarts.
+
+A family that is refused because a name is another process's waits: once that process is gone, its
+series are bound, and count from then on.
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
+from collections.abc import Collection
 from typing import NamedTuple
 
 from shmetrics import layout
-from shmetrics.dictionary import decode_definition, decode_strings
+from shmetrics.dictionary import Definition, decode_definition, decode_strings
 from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_files import Owner
+from shmetrics.store._cells import Scale
 from shmetrics.store.definitions import Refusal
-from shmetrics.store.families import Families
+from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges
 from shmetrics.store.histograms import CallFamily, HistogramFamily
+from shmetrics.store.holders import Holder
 from shmetrics.store.log import StoreFull
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.event import SpanLabels
@@ -40,12 +47,60 @@ class _LaneFamily(NamedTuple):
         n_bounds: the number of bucket bounds in the lane's definition.
         n_labels: the number of label names in the lane's definition.
         family: the family of the node; None if it was refused, or if the entry is about spans.
+        definition: the definition by which the lane holds the family; None without a family.
+        waiting: what waits for the family; None if nothing does.
     """
 
     type: int
     n_bounds: int
     n_labels: int
     family: Family | None
+    definition: Definition | None = None
+    waiting: _Waiting | None = None
+
+
+class _WaitingSeries(NamedTuple):
+    """A series that waits for its family.
+
+    Attributes:
+        id: its id in the lane.
+        values: its label values; of an exception, those of its calls.
+        exception: the class of an exception; None if it is none.
+    """
+
+    id: int
+    values: tuple[str, ...]
+    exception: str | None = None
+
+
+class _Waiting(NamedTuple):
+    """A definition that waits until nobody holds the name that is in its way.
+
+    Attributes:
+        definition: the definition, as the lane has it.
+        refusal: why it has to wait; None if its family is being removed by hand.
+        series: its series.
+        is_ruled: whether label rules have been applied to their values.
+    """
+
+    definition: Definition
+    refusal: Refusal | None
+    series: list[_WaitingSeries]
+    is_ruled: bool = False
+
+
+class Refused(NamedTuple):
+    """A family that is refused now, for the emitter to be told.
+
+    Attributes:
+        family: its name.
+        reason: the reason, which is a label value.
+        text: one line for people.
+    """
+
+    family: str
+    reason: str
+    text: str
 
 
 class Bindings:
@@ -68,7 +123,8 @@ class Bindings:
             gauges: the gauge families of the node.
             self_metrics: the counters of refusals and of exceeded quotas.
         """
-        self.refused: dict[str, int] = {}  # definitions that were not taken, by reason
+        self.refused: dict[str, int] = {}  # definitions that are not taken, by reason
+        self.refusals: list[Refused] = []  # each family and reason once
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
         self.spans: dict[int, SpanLabels] = {}
@@ -80,9 +136,13 @@ class Bindings:
         self._families = families
         self._gauge_families = gauges
         self._self_metrics = self_metrics
+        self._waiting_calls: dict[int, tuple[_Waiting, tuple[str, ...]]] = {}
         self._entries = 0
         self._lane_families: list[_LaneFamily] = []
         self._bound: list[tuple[Family, int]] = []
+        self._bound_ids = array("I")  # the series that each of them is
+        self._n_pointed = 0  # series that the drain knows
+        self._is_again = False  # the series at hand have been read, and counted, before
 
     @property
     def n_families(self) -> int:
@@ -123,15 +183,84 @@ class Bindings:
         for family, row in self._bound:
             family.unbind(row)
         self._bound.clear()
-        for known in self._lane_families:
-            if known.family is not None:
-                known.family.release()
+        del self._bound_ids[:]
+        for number, known in enumerate(self._lane_families):
+            self._release(number, known)
         self._lane_families.clear()
+
+    # ---- again ------------------------------------------------------------------------------
+
+    def heal(self, freed: Collection[str]) -> None:
+        """Take definitions that have waited for one of these names, if that is possible now."""
+        for number, known in enumerate(self._lane_families):
+            waiting = known.waiting
+            if waiting is not None and (
+                waiting.refusal is None or waiting.refusal.obstacle in freed
+            ):
+                self._is_again = True
+                try:
+                    self._try_again(number, known, waiting)
+                finally:
+                    self._is_again = False
+
+    def _try_again(self, number: int, known: _LaneFamily, waiting: _Waiting) -> None:
+        """Take a definition that has waited, with its series, or let it wait on."""
+        found = self._find(waiting.definition)
+        if waiting.refusal is not None:
+            self._forget_refusal(waiting.definition.name, waiting.refusal)
+        if isinstance(found, Refusal):
+            self._note_refusal(waiting.definition.name, found)
+            self._lane_families[number] = known._replace(waiting=waiting._replace(refusal=found))
+            return
+        self._hold(number, known, waiting.definition, found)
+        for id, values, exception in waiting.series:
+            values = values if waiting.is_ruled else found.ruling.values(values)
+            if exception is None:
+                self._waiting_calls.pop(id, None)
+                self._place(id, known._replace(family=found), values)
+            elif isinstance(found, CallFamily):
+                values = found.overflow_values if found.folds(values) else values
+                self._place_exception(id, found, values, exception, waiting.is_ruled)
+
+    def detach(self, families: Collection[Family]) -> None:
+        """Let go of families that are about to be removed; heal() defines them again."""
+        parts = {part: family for family in families for part in parts_of(family)}
+        series: dict[Family, list[_WaitingSeries]] = {}
+        bound, ids = self._bound, self._bound_ids
+        self._bound, self._bound_ids = [], array("I")
+        for id, (part, row) in zip(ids, bound, strict=True):
+            if part not in parts:
+                self._bound.append((part, row))
+                self._bound_ids.append(id)
+                continue
+            values = part.values(row)
+            waits = _WaitingSeries(id, values)
+            if part is not parts[part]:
+                waits = _WaitingSeries(id, values[:-1], values[-1])
+            series.setdefault(parts[part], []).append(waits)
+            part.unbind(row)
+            self.calls.pop(id, None)
+            self._drain.rebind(id)
+        for id, (family, values) in list(self.gauges.items()):
+            if family in parts:
+                series.setdefault(family, []).append(_WaitingSeries(id, values))
+                del self.gauges[id]
+        for number, known in enumerate(self._lane_families):
+            if known.family in parts and known.definition is not None:
+                self._release(number, known)
+                assert known.family is not None
+                self._lane_families[number] = known._replace(
+                    family=None,
+                    waiting=_Waiting(
+                        known.definition, None, series.pop(known.family, []), is_ruled=True
+                    ),
+                )
 
     # ---- families ---------------------------------------------------------------------------
 
     def _define_family(self, type: int, n_bounds: int, payload: bytes) -> None:
         """Find or make the node's family for a definition, or refuse it."""
+        definition = decode_definition(type, n_bounds, payload)
         max_families = self._families.limits.families_per_lane
         if self.n_families >= max_families:
             self._refuse(
@@ -139,30 +268,73 @@ class Bindings:
                     "families_per_lane",
                     f"more than {max_families} families in one lane; "
                     "see store.max_families_per_lane",
-                )
+                ),
+                definition.name,
             )
             self._lane_families.append(_LaneFamily(type, n_bounds, 0, None))
             return
-        definition = decode_definition(type, n_bounds, payload)
+        known = _LaneFamily(type, n_bounds, len(definition.label_names), None)
+        number = len(self._lane_families)
+        self._lane_families.append(known)
         if type == layout.TYPE_SPANS:  # spans are no metric: the node has no family for them
-            self._lane_families.append(
-                _LaneFamily(type, n_bounds, len(definition.label_names), None)
-            )
             return
-        definer = self._families if type != layout.TYPE_GAUGE else self._gauge_families
-        found = definer.define(definition, self._owner.store_owner)
-        family = None
-        if isinstance(found, Refusal):
-            self._refuse(found)
-        else:
-            family = found
-            family.hold()  # before the next line, which may let unused families go
-            self._self_metrics.reserve_cells(family)
-        self._lane_families.append(_LaneFamily(type, n_bounds, len(definition.label_names), family))
+        found = self._find(definition)
+        if not isinstance(found, Refusal):
+            self._hold(number, known, definition, found)
+            return
+        self._refuse(found, definition.name)
+        if found.obstacle:
+            self._lane_families[number] = known._replace(waiting=_Waiting(definition, found, []))
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Count a definition that is not taken, once, and log it."""
+    def _find(self, definition: Definition) -> Family | Refusal:
+        """Find or make the node's family for a definition, or return why it is refused."""
+        is_gauge = definition.type == layout.TYPE_GAUGE
+        definer = self._gauge_families if is_gauge else self._families
+        return definer.define(definition, self._owner.store_owner)
+
+    def _hold(
+        self, number: int, known: _LaneFamily, definition: Definition, family: Family
+    ) -> None:
+        """Hold the node's family of a family of the lane, and note it.
+
+        Args:
+            number: the family's number in the lane, from 0.
+            known: what is noted about it so far.
+            definition: the lane's definition.
+            family: the node's family.
+        """
+        # Before reserve_cells(), which may let unused families go.
+        self._families.hold(family, definition, self._holder(number))
+        self._self_metrics.reserve_cells(family)
+        self._lane_families[number] = known._replace(
+            family=family, definition=definition, waiting=None
+        )
+
+    def _release(self, number: int, known: _LaneFamily) -> None:
+        """Release the node's family of a family of the lane, if it has one."""
+        if known.family is not None and known.definition is not None:
+            self._families.release(known.family, known.definition, self._holder(number))
+
+    def _holder(self, number: int) -> Holder:
+        """Return the lane as the holder of its family of this number."""
+        return Holder(self._drain.lane_id, number, self._process_text)
+
+    def _note_refusal(self, name: str, refusal: Refusal) -> None:
+        """Note a definition that is not taken, for the emitter and for people."""
         self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
+        if all((name, refusal.reason) != noted[:2] for noted in self.refusals):
+            self.refusals.append(Refused(name, refusal.reason, refusal.text))
+
+    def _forget_refusal(self, name: str, refusal: Refusal) -> None:
+        """Undo _note_refusal()."""
+        self.refused[refusal.reason] -= 1
+        if not self.refused[refusal.reason]:
+            del self.refused[refusal.reason]
+        self.refusals = [noted for noted in self.refusals if noted[:2] != (name, refusal.reason)]
+
+    def _refuse(self, refusal: Refusal, name: str) -> None:
+        """Count a definition that is not taken, once, and log it."""
+        self._note_refusal(name, refusal)
         if (
             self._report_once(self._self_metrics.refused.cell(refusal.reason))
             and refusal.reason in _QUOTAS
@@ -177,18 +349,47 @@ class Bindings:
 
     def _define_series(self, id: int, lane_family: _LaneFamily, payload: bytes) -> None:
         """Bind a series, read its labels as those of spans, or note it as a gauge."""
-        type, n_bounds, n_labels, family = lane_family
-        if family is None:
-            self._drain.bind(type, n_bounds)
+        type, family, waiting = lane_family.type, lane_family.family, lane_family.waiting
+        if family is None and waiting is None:
+            self._point(id, type, lane_family.n_bounds)
             if type == layout.TYPE_SPANS and self._is_within_quota(id):
                 self.spans[id] = self._span_labels(decode_strings(payload))
             return
         values = decode_strings(payload)
-        if len(values) != n_labels:
-            raise ValueError(f"{len(values)} label values where {n_labels} belong")
-        values = family.ruling.values(values)
+        if len(values) != lane_family.n_labels:
+            raise ValueError(f"{len(values)} label values where {lane_family.n_labels} belong")
+        if family is not None:
+            self._place(id, lane_family, family.ruling.values(values))
+        elif waiting is not None:
+            self._point(id, type, lane_family.n_bounds)
+            waiting.series.append(_WaitingSeries(id, values))
+            if type == layout.TYPE_CALLS:
+                self._waiting_calls[id] = waiting, values
+
+    def _point(
+        self, id: int, type: int, n_bounds: int, scale: Scale | None = None, cell: int = -1
+    ) -> None:
+        """Tell the drain the cells of a series, the first time or anew.
+
+        Args:
+            id: the series.
+            type: the type in the lane's definition.
+            n_bounds: the number of bucket bounds there.
+            scale: the places of values in the row, for a family with buckets.
+            cell: the first of its cells; -1 for none.
+        """
+        if id <= self._n_pointed:
+            self._drain.rebind(id, scale, cell)
+        else:
+            self._drain.bind(type, n_bounds, scale, cell)
+            self._n_pointed = id
+
+    def _place(self, id: int, lane_family: _LaneFamily, values: tuple[str, ...]) -> None:
+        """Bind a series with label values that follow the rules, or note it as a gauge."""
+        type, n_bounds, family = lane_family.type, lane_family.n_bounds, lane_family.family
+        assert family is not None
         if type == layout.TYPE_GAUGE:  # read in the lane's own cells, never folded
-            self._drain.bind(type, n_bounds)
+            self._point(id, type, n_bounds)
             if self._is_within_quota(id) and self._families.limits.allow(values):
                 self.gauges[id] = family, values
                 self.gauges_may_share_labels |= not family.ruling.is_idle
@@ -213,14 +414,39 @@ class Bindings:
 
     def _define_exception(self, id: int, of: int, payload: bytes) -> None:
         """Bind the counter of one exception class to the call series that it belongs to."""
-        calls = self.calls.get(of)
-        family = None if calls is None else calls[0].exceptions
-        if calls is None or family is None:
-            self._drain.bind(layout.TYPE_EXCEPTION, 0)
+        calls, waiting = self.calls.get(of), self._waiting_calls.get(of)
+        if calls is not None:
+            (class_name,) = decode_strings(payload)
+            self._place_exception(id, *calls, class_name)
             return
-        (class_name,) = decode_strings(payload)
-        values = (*calls[1], calls[0].ruling.value("exception", class_name))
-        self._bind(id, layout.TYPE_EXCEPTION, 0, family, values)
+        self._point(id, layout.TYPE_EXCEPTION, 0)
+        if waiting is not None:
+            (class_name,) = decode_strings(payload)
+            waiting[0].series.append(_WaitingSeries(id, waiting[1], class_name))
+
+    def _place_exception(
+        self,
+        id: int,
+        calls: CallFamily,
+        values: tuple[str, ...],
+        exception: str,
+        is_ruled: bool = False,
+    ) -> None:
+        """Bind the counter of an exception class.
+
+        Args:
+            id: the series.
+            calls: the family of its calls.
+            values: the label values of its calls, which follow the rules.
+            exception: the class.
+            is_ruled: whether the class follows the rules, too.
+        """
+        family = calls.exceptions
+        if family is None:
+            self._point(id, layout.TYPE_EXCEPTION, 0)
+        else:
+            name = exception if is_ruled else calls.ruling.value("exception", exception)
+            self._bind(id, layout.TYPE_EXCEPTION, 0, family, (*values, name))
 
     def _is_within_quota(self, id: int) -> bool:
         """Return whether a lane may have so many series; ids count up from 1."""
@@ -239,19 +465,22 @@ class Bindings:
             owner = self._owner.store_owner
             row = family.row(values, owner) if self._is_within_quota(id) else family.overflow_row()
         except StoreFull as error:
-            self._refuse(Refusal("store_full", str(error)))
-            self._drain.bind(type, n_bounds)
+            self._refuse(Refusal("store_full", str(error)), family.definition.name)
+            self._point(id, type, n_bounds)
             return
         scale = family.scale if isinstance(family, HistogramFamily) else None
-        self._drain.bind(type, n_bounds, scale, family.cell(row))
+        self._point(id, type, n_bounds, scale, family.cell(row))
         family.bind(row)
         self._bound.append((family, row))
+        self._bound_ids.append(id)
         if not self._is_within_quota(id) or family.folds(values):
             self._fold(id, family, values)
 
     def _fold(self, id: int, family: Family, values: tuple[str, ...]) -> None:
         """Count a series that is folded into the overflow series, once, and log the limit."""
-        if not self._report_once(self._self_metrics.overflow.cell(family.definition.name)):
+        if self._is_again:
+            self._self_metrics.overflow.labels(family.definition.name).inc()
+        elif not self._report_once(self._self_metrics.overflow.cell(family.definition.name)):
             return  # an earlier collector has logged it
         limits, name = self._families.limits, family.definition.name
         if not self._is_within_quota(id):

@@ -399,6 +399,14 @@ class Lanes:
                 self._quarantine(lane, "grown")
         self._files.cut_back()
 
+    def heal(self) -> None:
+        """Take definitions that were refused because of a name that is free now."""
+        freed = self._families.take_freed()
+        if freed:
+            for lane in self:
+                if lane.state is LaneState.OPEN:
+                    lane.bindings.heal(freed)
+
     # ---- retiring ---------------------------------------------------------------------------
 
     def retire_abandoned(self) -> None:

@@ -35,11 +35,12 @@ Made = TypeVar("Made", bound=Labels)
 class LabelCache(Generic[Made]):
     """A cache of the labels of every Series, in one format."""
 
-    def __init__(self, make: Callable[[tuple[str, ...], Constants], Made]) -> None:
+    def __init__(self, make: Callable[[tuple[str, ...], Constants, bool], Made]) -> None:
         """Make an empty cache.
 
         Args:
-            make: makes labels without rows, from the names of the labels and the constant labels.
+            make: makes labels without rows, from the names of the labels, the constant labels, and
+                whether empty values are left out.
         """
         self._make = make
         self._made: WeakKeyDictionary[Series, dict[Constants, Made]] = WeakKeyDictionary()
@@ -61,6 +62,7 @@ class LabelCache(Generic[Made]):
             by_constants = self._made.setdefault(series, {})
             made = by_constants.get(constants)
             if made is None:
-                made = by_constants[constants] = self._make(series.names, constants)
+                made = self._make(series.names, constants, series.is_sparse)
+                by_constants[constants] = made
             made.extend(series.values, end)
             return made

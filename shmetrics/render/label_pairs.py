@@ -21,9 +21,12 @@ class LabelPairs:
         ends: offsets in `fields`: the begin of the first row, then the end of each row.
     """
 
-    __slots__ = ("_constants", "_names", "_rows", "ends", "fields")
+    __slots__ = ("_constants", "_is_sparse", "_names", "_rows", "ends", "fields")
 
-    def __init__(self, names: tuple[str, ...], constants: Constants) -> None:
+    def __init__(
+        self, names: tuple[str, ...], constants: Constants, is_sparse: bool = False
+    ) -> None:
+        self._is_sparse = is_sparse
         self.fields = bytearray()
         self.ends = array("Q", [0])
         self._rows = 0
@@ -39,6 +42,8 @@ class LabelPairs:
         for row in rows[self._rows : end]:
             values = (*row, *self._constants)
             for name, place in self._names:
+                if self._is_sparse and not values[place]:
+                    continue
                 pair = name + bytes_field(VALUE, utf8(values[place]))
                 self.fields += bytes_field(LABEL, pair)
             self.ends.append(len(self.fields))

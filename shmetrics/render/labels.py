@@ -25,9 +25,12 @@ class LabelText:
             part. If a row has both parts, the first one ends with a comma.
     """
 
-    __slots__ = ("_after", "_before", "_constants", "_rows", "parts", "text")
+    __slots__ = ("_after", "_before", "_constants", "_is_sparse", "_rows", "parts", "text")
 
-    def __init__(self, names: tuple[str, ...], constants: Constants) -> None:
+    def __init__(
+        self, names: tuple[str, ...], constants: Constants, is_sparse: bool = False
+    ) -> None:
+        self._is_sparse = is_sparse
         self.text = bytearray()
         self.parts = array("Q", [0])
         self._rows = 0
@@ -44,8 +47,8 @@ class LabelText:
         """Add the labels of the rows before *end* that are new since the last call."""
         for row in rows[self._rows : end]:
             values = [text_escape(value) for value in (*row, *self._constants)]
-            before = b",".join([b'%b%b"' % (opening, values[at]) for opening, at in self._before])
-            after = b",".join([b'%b%b"' % (opening, values[at]) for opening, at in self._after])
+            before = _joined(self._before, values, self._is_sparse)
+            after = _joined(self._after, values, self._is_sparse)
             self.text += before
             if before and after:
                 self.text += b","
@@ -53,6 +56,12 @@ class LabelText:
             self.text += after
             self.parts.append(len(self.text))
             self._rows += 1
+
+
+def _joined(places: list[tuple[bytes, int]], values: list[bytes], is_sparse: bool) -> bytes:
+    if is_sparse:
+        places = [(opening, at) for opening, at in places if values[at]]
+    return b",".join([b'%b%b"' % (opening, values[at]) for opening, at in places])
 
 
 def _opening(name: str) -> bytes:

@@ -27,10 +27,22 @@ _UNIT = re.compile(r"[a-zA-Z0-9_:]*\Z")
 
 
 class Refusal(NamedTuple):
-    """The refusal of a definition: a reason, which is a label value, and one line for people."""
+    """The refusal of a definition.
+
+    Attributes:
+        reason: the reason, which is a label value.
+        text: one line for people.
+        obstacle: the name that is in the way as long as somebody holds it, or "".
+    """
 
     reason: str
     text: str
+    obstacle: str = ""
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a name of a family or a sample belongs to the collector in any format."""
+    return any(metric_name(name, each).startswith(RESERVED_PREFIXES) for each in Escaping)
 
 
 def check(definition: Definition) -> Refusal | None:
@@ -59,7 +71,7 @@ def _check_names(definition: Definition, name: str) -> Refusal | None:
     if not name:
         return Refusal("bad_name", "a metric name is empty")
     for sample in sorted(sample_names(definition)):
-        if any(metric_name(sample, each).startswith(RESERVED_PREFIXES) for each in Escaping):
+        if is_reserved(sample):
             return Refusal("reserved_name", f"metric name {sample!r} belongs to the collector")
     for label in labels:
         if not label or label.startswith("__"):

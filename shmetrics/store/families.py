@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All families of the node: defined by emitters, restored from the store's log, and removed."""
+"""All families of the node: defined by emitters, restored from the store's log, and removed.
+
+A name may have several families, one for each shape: see name.py.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import struct
 import time
 from collections import Counter
@@ -13,7 +18,6 @@ import numpy as np
 from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_definition, encode_definition
 from shmetrics.label_rules.rule import FamilyRules, Rule
-from shmetrics.rate_limited_log import shown
 from shmetrics.sample_names import CALL_EXCEPTIONS, sample_names
 from shmetrics.store import definitions, exponential
 from shmetrics.store.definitions import Refusal
@@ -21,8 +25,10 @@ from shmetrics.store.exemplars import Exemplars
 from shmetrics.store.exponential import ExponentialBounds
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily, HistogramFamily
+from shmetrics.store.holders import COLLECTOR, Holder, Metadata
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import Entry, EntryKind, StoreDamaged, StoreFull
+from shmetrics.store.name import Name, shape_of
 from shmetrics.store.shares import NOBODY, uid_of
 from shmetrics.store.store import CellRun, Store
 
@@ -60,12 +66,16 @@ class Families:
         """Removes a family that is in the way of this owner's, if it may; returns if it did."""
         self.on_removed: Callable[[Sequence[Family]], None] = lambda parts: None
         """Called with families that were removed, and with the exceptions that belonged to them."""
-        self._by_name: dict[str, Family] = {}
+        self._names: dict[str, Name] = {}
+        self._exceptions: dict[str, Name] = {}  # of calls; no emitter can define them
         self._by_id: dict[int, Family] = {}
         self._next_id = 0
-        self._n_of: Counter[int] = Counter()  # the number of families, by owner
+        self._n_names_of: Counter[int] = Counter()  # by owner; the exceptions of calls count, too
+        self._n_shapes_of: Counter[int] = Counter()  # the same for families
         self._n_unlimited = 0
         self._claimed: dict[str, str] = {}  # sample name to family name
+        self._unsettled: set[str] = set()  # names of which other definitions may count now
+        self._freed: set[str] = set()  # names that lost their last holder, or went
         for entry in store.log:
             self._restore(entry)
         for family in self:
@@ -85,9 +95,10 @@ class Families:
         """Apply one entry of the store's log. Raises StoreDamaged."""
         try:
             if entry.kind == EntryKind.FAMILY:
-                if entry.id < self._next_id:
-                    raise ValueError(f"family {entry.id} where {self._next_id} belongs")
-                self._add(self._restored(entry))
+                if entry.id >= self._next_id:
+                    self._add(self._restored(entry))
+                else:
+                    self._restore_metadata(entry)
             elif entry.kind == EntryKind.GONE:
                 self._drop(self._by_id[entry.id])
             elif entry.kind != EntryKind.EXPIRED:
@@ -117,14 +128,16 @@ class Families:
         Returns:
             The family, or a refusal with its reason.
         """
-        refusal = definitions.check(definition)
+        refusal = definitions.check(definition) or self._obstacle(definition, owner)
         if refusal is not None:
             return refusal
-        found = self._known(definition, owner)
-        if found is None:  # not "if not found": a family without series is false
-            found = self._excess(definition, owner)
-        if found is not None:
+        name = self._names.get(definition.name)
+        found = None if name is None else name.find(definition)
+        if found is not None:  # not "if found": a family without series is false
             return found
+        refusal = self._excess(definition, owner, name is not None)
+        if refusal is not None:
+            return refusal
         wanted = [definition]
         if definition.type == layout.TYPE_CALLS:
             wanted.append(exceptions_of(definition))
@@ -137,7 +150,8 @@ class Families:
     def define_own(self, definition: Definition, is_limited: bool = True) -> Family:
         """Return a family of the collector's own, and make it if it is new.
 
-        No emitter can define a family with its name.
+        No emitter can define a family with its name. What an older version has left under that name
+        in another shape is removed.
 
         Args:
             definition: its definition.
@@ -147,41 +161,107 @@ class Families:
         Raises:
             StoreFull: the store has no room for it.
         """
-        family = self._by_name.get(definition.name)
+        name = self._names.get(definition.name)
+        family = None if name is None else name.find(definition)
+        if name is not None:
+            self.remove([shape for shape in name if shape is not family])
         if family is None:  # not "if not family": a family without series is false
             family = self._define([definition], NOBODY)
         self._n_unlimited += family.is_limited - is_limited
         family.is_limited = is_limited
-        family.hold()
+        self.hold(family, definition, COLLECTOR)
         return family
 
-    def _agree(self, known: Family, definition: Definition) -> Family | Refusal:
-        """Return the family if a definition is the same but for the help text, or a refusal."""
-        ours = known.definition
-        for field in ("type", "label_names", "bounds", "mode", "unit"):
-            if getattr(ours, field) != getattr(definition, field):
-                new, old = (shown(repr(getattr(each, field)), 100) for each in (definition, ours))
-                return Refusal(
-                    "conflict",
-                    f"{definition.name}: {field} {new} contradicts {old}, which another process "
-                    "defined first",
-                )
-        return known
+    def remove_reserved(self) -> None:
+        """Remove families that nobody holds, and whose names belong to the collector.
 
-    def _excess(self, definition: Definition, owner: int) -> Refusal | None:
+        A store of an older version may have them: call this after all own families are defined.
+
+        Raises:
+            StoreFull: the disk is full.
+        """
+        self.remove(
+            family
+            for name in list(self._names.values())
+            if not name.is_held and any(map(definitions.is_reserved, name.sample_names()))
+            for family in name
+        )
+
+    # ---- holders ----------------------------------------------------------------------------
+
+    def hold(self, family: Family, definition: Definition, holder: Holder) -> None:
+        """Keep a family from being removed, until release().
+
+        Args:
+            family: the family.
+            definition: the holder's definition of it.
+            holder: the holder.
+        """
+        family.holders.add(holder, Metadata.of(definition))
+        self._unsettled.add(family.definition.name)
+
+    def release(self, family: Family, definition: Definition, holder: Holder) -> None:
+        """Undo hold(). What the last holder says of the family stays."""
+        name = family.definition.name
+        if family.holders.are_one:
+            self.settle()
+        family.holders.discard(holder, Metadata.of(definition))
+        self._unsettled.add(name)
+        if not family.is_held:
+            self._freed.add(name)
+
+    def take_freed(self) -> set[str]:
+        """Return the names that nobody holds any more, and those that went since the last call.
+
+        A definition that such a name was in the way of may be taken now.
+        """
+        freed, self._freed = self._freed, set()
+        known = {name for name in freed if name in self._names}
+        held = {name for name in known if self._names[name].is_held}
+        self._freed = known - held  # it may have to wait until its totals were scraped
+        return freed - held
+
+    def settle(self) -> None:
+        """Let the newest definition count, of each name whose holders have changed."""
+        while self._unsettled:
+            name = self._names.get(self._unsettled.pop())
+            if name is not None:
+                name.arrange()
+                if name.newest.is_held:
+                    self._describe(name.newest, name.newest.holders.metadata())
+
+    def _describe(self, family: Family, metadata: Metadata) -> None:
+        """Give a family other metadata, and write that down if there is room."""
+        if Metadata.of(family.definition) == metadata:
+            return
+        parts = parts_of(family)
+        size_bytes = sum(map(_size_of, parts))
+        family.definition = family.definition._replace(**metadata._asdict())
+        if isinstance(family, CallFamily) and family.exceptions is not None:
+            family.exceptions.definition = exceptions_of(family.definition)
+        self.store.shares.add(family.owner, sum(map(_size_of, parts)) - size_bytes, 0)
+        with contextlib.suppress(StoreFull):  # the next collector hears of it from the holders
+            self.store.append(list(map(_entry_of, parts)), None, self.store.reserved_bytes)
+
+    # ---- limits -----------------------------------------------------------------------------
+
+    def _excess(self, definition: Definition, owner: int, is_shape: bool = False) -> Refusal | None:
         """Return a refusal if one more family exceeds a limit, else None.
 
-        Unused families are removed as far as that helps.
+        Unused families are removed as far as that helps. Another shape of a name does not count as
+        a name, so that a new release can come where there are as many names as may be; of these
+        there may be as many once more.
         """
-        limits = self.limits
-        while owner != NOBODY and self._n_of[owner] >= limits.families_per_uid:
+        limits, n = self.limits, 2 if is_shape else 1
+        counted = self._n_shapes_of if is_shape else self._n_names_of
+        while owner != NOBODY and counted[owner] >= n * limits.families_per_uid:
             if not self.store.free_room(owner):
                 return Refusal(
                     "families_per_uid",
                     f"{definition.name}: uid {uid_of(owner)} has {limits.families_per_uid} "
                     "families already; see store.max_families_per_uid",
                 )
-        while self.limited() >= limits.families:
+        while (self._n_shapes() if is_shape else self.limited()) >= n * limits.families:
             if not self.store.free_room(None):
                 return Refusal(
                     "families",
@@ -190,35 +270,75 @@ class Families:
                 )
         return None
 
-    def limited(self) -> int:
-        """Return the number of families that the emitters have defined."""
+    def _n_shapes(self) -> int:
+        """Return the number of families that the emitters have defined, by shape."""
         return len(self._by_id) - self._n_unlimited
+
+    def limited(self) -> int:
+        """Return the number of names that the emitters have defined, and of calls' exceptions."""
+        return len(self._names) + len(self._exceptions) - self._n_unlimited
+
+    def names(self) -> Iterator[Name]:
+        """Iterate over the names of all families, those of calls' exceptions last."""
+        return itertools.chain(list(self._names.values()), list(self._exceptions.values()))
+
+    def named(self, text: str) -> Name | None:
+        """Return a name with its shapes, or None; the exceptions of calls have none."""
+        return self._names.get(text)
+
+    def has(self, text: str) -> bool:
+        """Return whether a family has this name, or calls their exceptions."""
+        return text in self._names or text in self._exceptions
 
     def of_emitters(self) -> list[Family]:
         """Return the families that emitters have defined, without the exceptions of calls."""
-        return [family for family in self._by_name.values() if family.is_limited]
+        return [family for name in self._names.values() for family in name if family.is_limited]
 
     def most_of_a_uid(self) -> int:
         """Return the number of families of the user that has the most."""
-        return max((n for owner, n in self._n_of.items() if owner != NOBODY), default=0)
+        return max((n for owner, n in self._n_names_of.items() if owner != NOBODY), default=0)
 
-    def _known(self, definition: Definition, owner: int) -> Family | Refusal | None:
-        """Return the family that has this definition already, or a refusal of a contradiction.
+    def _obstacle(self, definition: Definition, owner: int) -> Refusal | None:
+        """Return the refusal of a definition if another family has one of its names, else None.
 
-        An unused family of another user is removed for it. None means that all names are free.
+        A family that nobody holds is removed for it.
         """
-        known = self._by_name.get(definition.name)
-        if known is not None:
-            found = self._agree(known, definition)
-            if isinstance(found, Family) or not self.remove_if_unused(known, owner):
-                return found
-        for name in sorted(sample_names(definition)):
-            other = self._claimed.get(name)
-            if other is not None and not self.remove_if_unused(self._by_name[other], owner):
+        name = self._names.get(definition.name)
+        if name is not None and name.newest.definition.type != definition.type:
+            who, kinds = name.holder(), (definition.type, name.newest.definition.type)
+            if not self._clear(name, owner):
+                new, old = (TYPE_NAMES[kind] for kind in kinds)
                 return Refusal(
-                    "conflict", f"{definition.name}: its sample {name} is one of {other}"
+                    "conflict",
+                    f"{name.text}: type {new} contradicts {old}, which {who} has",
+                    name.text,
                 )
+        for sample in sorted(sample_names(definition)):
+            text = self._claimed.get(sample, definition.name)
+            if text != definition.name:
+                other = self._names[text]
+                who = other.holder()
+                if not self._clear(other, owner):
+                    return Refusal(
+                        "conflict",
+                        f"{definition.name}: its sample {sample} is one of {text}, which {who} has",
+                        text,
+                    )
         return None
+
+    def _clear(self, name: Name, owner: int) -> bool:
+        """Remove a name for the definition of an owner, if nobody holds it; return whether it went.
+
+        What another owner has left stays until it was scraped, see unused.py.
+        """
+        if name.is_held:
+            return False
+        for shape in name:
+            if shape.owner == owner:
+                self.remove([shape])
+            elif not self.remove_if_unused(shape, owner):
+                return False
+        return True
 
     def _define(self, wanted: Sequence[Definition], owner: int) -> Family:
         """Make the families of several definitions: all of them or none. Raises StoreFull."""
@@ -267,12 +387,19 @@ class Families:
     def _drop(self, family: Family) -> None:
         """Forget a family whose removal is in the log, and free its names and its cells."""
         del self._by_id[family.id]
-        self._n_of[family.owner] -= 1
-        name = family.definition.name
-        if self._by_name.get(name) is family:
-            del self._by_name[name]
-            for sample in sample_names(family.definition):
-                if self._claimed[sample] == name:
+        self._n_shapes_of[family.owner] -= 1
+        text = family.definition.name
+        names = self._names if self._is_named(family) else self._exceptions
+        name = names[text]
+        self._n_names_of[name.owner] -= 1
+        name.shapes.remove(family)
+        if name.shapes:
+            self._n_names_of[name.owner] += 1
+        else:
+            del names[text]
+            self._freed.add(text)
+            if names is self._names:
+                for sample in sample_names(family.definition):
                     del self._claimed[sample]
         family.give_back_all()
         self.store.shares.add(family.owner, -_size_of(family), 0)
@@ -304,26 +431,57 @@ class Families:
             family.count_in(ExponentialBounds(schema, lowest, n) if n else None)
         return family
 
+    def _restore_metadata(self, entry: Entry) -> None:
+        """Apply an entry with other metadata of a known family.
+
+        Raises LookupError, ValueError or struct.error.
+        """
+        family, again = self._by_id[entry.id], self._restored(entry)
+        if shape_of(again.definition) != shape_of(family.definition):
+            raise ValueError(f"family {entry.id} has two shapes")
+        size_bytes = _size_of(family)
+        family.definition = again.definition
+        self.store.shares.add(family.owner, _size_of(family) - size_bytes, 0)
+
     def _add(self, family: Family) -> None:
         """Make a family known by its name, or as the exceptions of the calls before it."""
-        definition = family.definition
         before = self._by_id.get(family.id - 1)
         self._by_id[family.id] = family
         self._next_id = family.id + 1
-        self._n_of[family.owner] += 1
+        self._n_shapes_of[family.owner] += 1
         self.store.shares.add(family.owner, _size_of(family), 0)
+        names = self._names
         if isinstance(before, CallFamily) and before.exceptions is None:
             before.exceptions = family  # no emitter can define these
-            return
-        self._by_name[definition.name] = family
-        for name in sample_names(definition):
-            self._claimed[name] = definition.name
+            names = self._exceptions
+        text = family.definition.name
+        name = names.get(text)
+        if name is not None:
+            self._n_names_of[name.owner] -= 1
+            name.shapes.insert(0, family)
+        else:
+            name = names[text] = Name(family)
+            if names is self._names:
+                self._claimed.update(dict.fromkeys(sample_names(family.definition), text))
+        self._n_names_of[name.owner] += 1
+        self._unsettled.add(text)
+
+    def _is_named(self, family: Family) -> bool:
+        """Return whether a family is one of its name, and not the exceptions of calls."""
+        name = self._names.get(family.definition.name)
+        return name is not None and family in name.shapes
 
 
 # The exponential bounds that a family's rows were made for; they precede the definition in its
 # entry. _NONE stands for a family without them.
 _EXPONENTIAL = struct.Struct("=iiI")
 _NONE = ExponentialBounds(0, 0, 0)
+TYPE_NAMES = {
+    layout.TYPE_COUNTER: "counter",
+    layout.TYPE_GAUGE: "gauge",
+    layout.TYPE_HISTOGRAM: "histogram",
+    layout.TYPE_CALLS: "calls",
+}
 _KINDS = {layout.TYPE_CALLS: CallFamily, layout.TYPE_HISTOGRAM: HistogramFamily}
 
 

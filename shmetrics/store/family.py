@@ -29,6 +29,7 @@ import numpy.typing as npt
 from shmetrics import layout
 from shmetrics.dictionary import Definition, decode_strings, encode_strings
 from shmetrics.label_rules.rule import FamilyRules
+from shmetrics.store.holders import Holders
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import REMOVAL_BYTES, Entry, EntryKind, StoreFull
 from shmetrics.store.series import Series
@@ -110,7 +111,7 @@ class Family:
         self._created = array("d")
         self._bound = array("I")  # by row: how many series of lanes count into it
         self._owners = array("I")  # by row
-        self._holders = 0
+        self.holders = Holders()
         self._series_of: Counter[int] = Counter()  # by owner
         self._free: list[int] = []  # a heap of rows that had a series and have none
         self._chunks: list[_Chunk] = []
@@ -432,18 +433,10 @@ class Family:
 
     # ---- removing series --------------------------------------------------------------------
 
-    def hold(self) -> None:
-        """Keep the family from being removed, until release() is called as often."""
-        self._holders += 1
-
-    def release(self) -> None:
-        """Undo one hold()."""
-        self._holders -= 1
-
     @property
     def is_held(self) -> bool:
         """Return whether a lane or the collector holds the family."""
-        return self._holders > 0
+        return bool(self.holders)
 
     def bind(self, row: int) -> None:
         """Keep a series from being removed while a lane counts into it."""

@@ -10,7 +10,7 @@ to be a number that later values can change; otherwise it is counted as lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -175,8 +175,9 @@ class Gauges:
         """
         mode = family.definition.mode.removeprefix("live")
         merged: dict[tuple[str, ...], tuple[float, int]] = {}
+        has_left = not family.definition.mode.startswith("live")
         for values, cells in zip(family.series.values, family.rows(), strict=True):
-            if cells[layout.CELL_STAMP] != 0:
+            if has_left and cells[layout.CELL_STAMP] != 0:
                 value = float(cells.view(np.float64)[layout.CELL_VALUE])
                 merged[values] = (value, int(cells[layout.CELL_STAMP]))
         for gauge in living:
@@ -185,6 +186,51 @@ class Gauges:
             before = merged.get(labels)
             merged[labels] = new if before is None else _merge(mode, before, new)
         return {labels: value for labels, (value, _) in merged.items()}
+
+    def collect_shapes(
+        self, shapes: Sequence[Family], living: Mapping[Family, Iterable[GaugeValue]]
+    ) -> tuple[tuple[str, ...], dict[tuple[str, ...], float]]:
+        """Return the values of several shapes of one name, combined in the mode of the newest.
+
+        Args:
+            shapes: the families, the newest first.
+            living: the gauges of living processes, by family.
+
+        Returns:
+            The label names of all shapes, and the values by label values; "" is no label.
+        """
+        newest = shapes[0].definition
+        mode = newest.mode.removeprefix("live")
+        has_pid = per_process(newest)
+        own = {shape: _own_names(shape.definition) for shape in shapes}
+        names = tuple(dict.fromkeys(name for shape in shapes for name in own[shape]))
+        names += ("pid",) * (has_pid and "pid" not in names)
+        merged: dict[tuple[str, ...], tuple[float, int]] = {}
+
+        def add(shape: Family, values: Iterable[str], pid: str, new: tuple[float, int]) -> None:
+            labels = dict(zip(own[shape], values, strict=True))
+            if has_pid:
+                labels["pid"] = pid
+            found = tuple([labels.get(name, "") for name in names])
+            before = merged.get(found)
+            merged[found] = new if before is None else _merge(mode, before, new)
+
+        for shape in reversed(shapes):  # the newest has the last word
+            if not newest.mode.startswith("live"):
+                for values, cells in zip(shape.series.values, shape.rows(), strict=True):
+                    if cells[layout.CELL_STAMP] != 0:
+                        value = float(cells.view(np.float64)[layout.CELL_VALUE])
+                        pid = values[-1] if per_process(shape.definition) else ""
+                        kept = values[: len(own[shape])]
+                        add(shape, kept, pid, (value, int(cells[layout.CELL_STAMP])))
+            for gauge in living.get(shape, ()):
+                add(shape, gauge.values, gauge.pid, (gauge.value, gauge.moment))
+        return names, {labels: value for labels, (value, _) in merged.items()}
+
+
+def _own_names(definition: Definition) -> tuple[str, ...]:
+    """Return the label names of a definition, without the collector's `pid`."""
+    return definition.label_names[:-1] if per_process(definition) else definition.label_names
 
 
 def sum_per_process(values: Iterable[GaugeValue]) -> list[GaugeValue]:

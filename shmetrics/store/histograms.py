@@ -53,14 +53,7 @@ class HistogramFamily(Family):
         """Return the exponential buckets of the visible rows, or None if the family has none."""
         if self.exponential is None:
             return None
-        sums = self._sums(self.buckets.exponential)
-        return Native(
-            schema=self.exponential.schema,
-            zero_threshold=self.exponential.bound(0),
-            first=self.exponential.lowest + 1,
-            zeros=sums[:, 0],
-            counts=sums[:, 1:],
-        )
+        return native_of(self.exponential, self._sums(self.buckets.exponential))
 
     def _sums(self, of: Callable[[CountArray], CountArray]) -> CountArray:
         """Return what `of` makes of the counts of all rows, for the visible ones."""
@@ -68,6 +61,17 @@ class HistogramFamily(Family):
         if not parts:
             parts = [of(np.empty((0, self.buckets.n_counts), np.uint64))]
         return self.visible.select(np.concatenate(parts))
+
+
+def native_of(bounds: ExponentialBounds, counts: CountArray) -> Native:
+    """Return counts in exponential buckets, (rows, bounds + 1), uint64, as formats have them."""
+    return Native(
+        schema=bounds.schema,
+        zero_threshold=bounds.bound(0),
+        first=bounds.lowest + 1,
+        zeros=counts[:, 0],
+        counts=counts[:, 1:],
+    )
 
 
 class CallFamily(HistogramFamily):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store's log: it names the families, their series, and their cells. Later entries win.
 
-family   a family: its exponential bounds and its definition; numbered in the order of their coming
+family   a family: its exponential bounds and its definition; numbered in the order of their coming.
+         Once more with the same number: another help text, unit or mode
 chunk    more rows after a family's last one, and their first cell; written by an older version
 series   a row of a family: the time since when it counts, and its label values
 removed  the row has no series any more; with type 1 it is not counted as expired
@@ -176,6 +177,7 @@ class Log:
         self.half_bytes = half_bytes
         self._allocate = allocate
         self._entries = self._ended = 0  # entries that make something; those of it that are void
+        self._next_family = 0  # the number after the highest
         self.expired = 0
         """The number of emitters' series that were ever removed."""
 
@@ -248,7 +250,10 @@ class Log:
         ended = _ENDS.get(EntryKind(entry.kind), 0)
         self._entries += not ended
         self._ended += ended
-        if entry.kind == EntryKind.REMOVED:
+        if entry.kind == EntryKind.FAMILY:
+            self._ended += entry.id < self._next_family  # the entry before this one
+            self._next_family = max(self._next_family, entry.id + 1)
+        elif entry.kind == EntryKind.REMOVED:
             self.expired += entry.type == 0
         elif entry.kind == EntryKind.EXPIRED:
             self.expired += entry.id

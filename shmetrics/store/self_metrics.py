@@ -176,7 +176,7 @@ class SelfMetrics:
 
     def forget(self, families: Iterable[Family]) -> None:
         """Remove what was counted of families that are removed."""
-        names = [(family.definition.name,) for family in families]
+        names = {(family.definition.name,) for family in families}  # of several shapes once
         with contextlib.suppress(StoreFull):  # the disk is full: then they stay
             for counter in (self.coarse, self.overflow):
                 counter.forget(names)

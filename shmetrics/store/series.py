@@ -31,13 +31,21 @@ class Series:
     Attributes:
         names: the label names, each once, in any order; a histogram cannot have one called `le`.
         values: the rows, each as long as `names`.
+        is_sparse: whether labels with an empty value are left out: to Prometheus they are no
+            labels.
     """
 
-    __slots__ = ("__weakref__", "names", "values")
+    __slots__ = ("__weakref__", "is_sparse", "names", "values")
 
-    def __init__(self, names: Iterable[str], values: Iterable[tuple[str, ...]] = ()) -> None:
+    def __init__(
+        self,
+        names: Iterable[str],
+        values: Iterable[tuple[str, ...]] = (),
+        is_sparse: bool = False,
+    ) -> None:
         """Begin with these label names and rows. Raises ValueError if a row has another length."""
         self.names = tuple(names)
+        self.is_sparse = is_sparse
         self.values: list[tuple[str, ...]] = []
         for row in values:
             self.append(row)

@@ -5,6 +5,9 @@ A family without series leaves at once. A family with totals stays as long as th
 another family or series needs it, the family goes that nobody has held for longest. By then its
 last totals have been scraped, or nobody scrapes. An unused family also leaves if it contradicts the
 family of another user.
+
+An old shape, that is a family whose name a newer definition has, stays for a while, so that its
+last totals are scraped. It is the first to go if there is no room.
 """
 
 from __future__ import annotations
@@ -23,17 +26,25 @@ MOST_AT_ONCE = 1000  # families that one tick removes, in some 0.1 s
 class UnusedFamilies:
     """Watches the families of emitters for those that no process holds."""
 
-    def __init__(self, families: Families, idle: IdleSeries, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        families: Families,
+        idle: IdleSeries,
+        now: Callable[[], float],
+        old_shape_seconds: float = SCRAPE_SECONDS,
+    ) -> None:
         """Begin without any observation.
 
         Args:
             families: all families of the node.
             idle: tells which families have only idle series.
             now: returns seconds, of a clock that never goes back.
+            old_shape_seconds: the time for which an old shape stays that nobody holds.
         """
         self._families = families
         self._idle = idle
         self._now = now
+        self._old_shape_seconds = old_shape_seconds
         self._since: dict[Family, float] = {}
         self._scraped_at = 0.0
         # The owners of whom nothing can go until the next tick or scrape.
@@ -50,11 +61,22 @@ class UnusedFamilies:
         self._owners_without_spent.clear()
         unused = [family for family in self._families.of_emitters() if not family.is_held]
         self._since = {family: self._since.get(family, now) for family in unused}
-        self._remove([family for family in unused if self._is_done(family)][:MOST_AT_ONCE])
+        gone = [
+            family
+            for family, since in self._since.items()
+            if self._is_done(family)
+            or (self._is_old(family) and since <= now - self._old_shape_seconds)
+        ]
+        self._remove(gone[:MOST_AT_ONCE])
 
     def _is_done(self, family: Family) -> bool:
         """Return whether a family has no series, or only an idle overflow series."""
         return all(not len(part) or self._idle.has_only_idle(part) for part in parts_of(family))
+
+    def _is_old(self, family: Family) -> bool:
+        """Return whether its name has a newer definition than this family's."""
+        name = self._families.named(family.definition.name)
+        return name is not None and name.newest is not family
 
     def free_room(self, owner: int | None) -> bool:
         """Remove some unused families to make room.
@@ -73,9 +95,14 @@ class UnusedFamilies:
             for family in self._families.of_emitters()
             if not family.is_held and owner in (None, family.owner)
         }
-        spent = [family for family, at in since.items() if self._is_spent(family, at, now)]
+        old = {family for family in since if self._is_old(family)}
+        spent = [
+            family
+            for family, at in since.items()
+            if family in old or self._is_spent(family, at, now)
+        ]
         # Some more at once, so that a thousand new families do not ask a thousand times.
-        spent.sort(key=since.__getitem__)
+        spent.sort(key=lambda family: (family not in old, since[family]))
         if spent and self._remove(spent[: 1 + len(spent) // 16]):
             return True
         self._owners_without_spent.add(owner)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of families: array expressions, not loops, make columns of the cells of all series."""
+"""Tables of families: array expressions, not loops, make columns of the cells of all series.
+
+A name has one table, or a fixed number of them, however many shapes it has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -14,6 +17,8 @@ from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue
 from shmetrics.store.histograms import CallFamily, HistogramFamily
+from shmetrics.store.name import Name
+from shmetrics.tables.merged import Merging
 from shmetrics.tables.table import Series, Table
 
 
@@ -30,21 +35,39 @@ class FamilyTables:
         self._families = families
         self._gauges = gauges
         self._living = living
+        self._merging = Merging()
 
     def tables(self, native: bool = False) -> list[Table]:
-        """The tables of each family, in the order of the families."""
+        """Return the tables of each name."""
         living: dict[Family, list[GaugeValue]] = {}
         for value in self._living():
             living.setdefault(value.family, []).append(value)
         exemplars = self._families.exemplars
         exemplars.take_snapshot()
+        self._merging.begin()
         found: list[Table] = []
-        for family in self._families:
-            if family.definition.type == layout.TYPE_GAUGE:
-                found.append(gauge_table(family, self._gauges, living.get(family, ())))
+        for name in self._families.names():
+            if name.newest.definition.type == layout.TYPE_GAUGE:
+                found.append(self._gauge_table(name, living))
             else:
-                found.extend(family_tables(family, exemplars, native))
+                shapes = [list(family_tables(shape, exemplars, native)) for shape in name.shapes]
+                found.extend(map(self._merging.table, zip(*shapes, strict=True)))
         return found
+
+    def _gauge_table(self, name: Name, living: Mapping[Family, list[GaugeValue]]) -> Table:
+        """Return the table of a gauge."""
+        if len(name.shapes) == 1:
+            return gauge_table(name.newest, self._gauges, living.get(name.newest, ()))
+        definition = name.newest.definition
+        label_names, values = self._gauges.collect_shapes(name.shapes, living)
+        return Table(
+            name=definition.name,
+            kind="gauge",
+            help=definition.help,
+            unit=definition.unit,
+            series=Series(label_names, values, is_sparse=True),
+            values=np.fromiter(values.values(), np.float64, len(values)),
+        )
 
 
 def family_tables(family: Family, exemplars: Exemplars, native: bool = False) -> Iterator[Table]:

@@ -419,11 +419,7 @@ def test_no_descriptors_are_a_refusal(tmp_path: Path) -> None:
 REFUSED = {
     "conflict": (
         'shmetrics.Gauge("jobs", "Jobs", ["queue"]).labels("fast").set(7)',
-        'shmetrics.Counter("jobs", "Jobs", ["other"]).labels("fast").inc()',
-        'shmetrics.Histogram("size", "Size", buckets=(1, 2, 3)).observe(1)',
-        'shmetrics.Gauge("busy", "Busy", multiprocess_mode="max").set(7)',
         'shmetrics.Gauge("rpc_processing_seconds", "Clash", multiprocess_mode="max").set(7)',
-        'shmetrics.Calls("rpc", "Calls", buckets=(3,)).labels().start()',
     ),
     "bad_name": ('shmetrics.Counter("", "Jobs").inc()',),
     "reserved_name": (
@@ -461,7 +457,8 @@ def good_is_there(node: Node, times: int) -> None:
 def test_definitions_that_are_refused(node: Node) -> None:
     """Each is counted and logged; the process's other families are taken."""
     node.start()
-    node.run(GOOD)
+    first = node.emitter(f'{GOOD}\npause("recorded")')
+    first.until("recorded")
     times = 1
     for reason, bad in REFUSED.items():
         for n, code in enumerate(bad, 1):
@@ -473,6 +470,8 @@ def test_definitions_that_are_refused(node: Node) -> None:
     lines = [line for line in node.log.splitlines() if "refused: " in line]
     assert len(lines) == sum(map(len, REFUSED.values()))
     assert node.samples().of("shmetrics_quarantined_total") == {}
+    first.go()
+    first.end()
 
 
 def test_records_of_a_refused_family_are_counted(loopback: Loopback) -> None:

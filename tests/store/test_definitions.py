@@ -20,6 +20,7 @@ from shmetrics.store import definitions
 from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
+from shmetrics.store.holders import Holder
 from tests.nodes.opened import opened
 
 COUNTER = Definition(layout.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
@@ -137,30 +138,96 @@ def test_the_same_definition_is_the_same_family(families: Families) -> None:
         assert families.define(definition._replace(help="in other words")) is first
 
 
-CONFLICTS = [
-    (COUNTER, {"type": layout.TYPE_GAUGE, "mode": "all"}),
+SHAPES = [
     (COUNTER, {"label_names": ()}),
     (COUNTER, {"label_names": ("line",)}),
     (COUNTER, {"label_names": ("queue", "kind")}),
     (GAUGE, {"mode": "sum"}),
     (HISTOGRAM, {"bounds": (1, 2, 3)}),
     (HISTOGRAM, {"bounds": ()}),
-    (HISTOGRAM, {"unit": ""}),
     (CALLS, {"bounds": (1.5, 2)}),
-    (CALLS, {"type": layout.TYPE_HISTOGRAM}),
 ]
+SAME = [
+    (HISTOGRAM, {"unit": ""}),
+    (GAUGE, {"mode": "liveall"}),
+    (COUNTER, {"help": "in other words"}),
+]
+OTHERS = [
+    (COUNTER, {"type": layout.TYPE_GAUGE, "mode": "all"}),
+    (CALLS, {"type": layout.TYPE_HISTOGRAM}),
+    (CALLS, {"type": layout.TYPE_GAUGE, "mode": "sum", "name": "rpc_exception", "bounds": ()}),
+    (HISTOGRAM, {"type": layout.TYPE_COUNTER, "name": "size_bytes_count", "bounds": ()}),
+]
+NOVA = Holder(7, 0, "nova (pid 12)")
 
 
-@pytest.mark.parametrize(("definition", "change"), CONFLICTS, ids=str)
-def test_a_contradiction_is_refused_by_name(
+@pytest.mark.parametrize(("definition", "change"), SHAPES, ids=str)
+def test_another_shape_is_another_family(
     families: Families, definition: Definition, change: dict[str, object]
 ) -> None:
-    families.define(definition)
-    refusal = families.define(definition._replace(**change))  # type: ignore[arg-type]
+    """Of the same name: what the first one has counted stays."""
+    first = families.define(definition)
+    second = families.define(definition._replace(**change))  # type: ignore[arg-type]
+    assert isinstance(first, Family)
+    assert isinstance(second, Family)
+    assert first is not second
+    assert families.define(definition) is first
+    name = families.named(definition.name)
+    assert name is not None
+    assert name.shapes == [second, first]
+    families.hold(first, definition, NOVA)
+    families.settle()
+    assert name.shapes == [first, second]  # somebody has it: it counts
+
+
+@pytest.mark.parametrize(("definition", "change"), SAME, ids=str)
+def test_what_is_said_otherwise_is_the_same_family(
+    families: Families, definition: Definition, change: dict[str, object]
+) -> None:
+    """And is shown as the newest of its holders says, also when that one is gone."""
+    family = families.define(definition)
+    newer = definition._replace(**change)  # type: ignore[arg-type]
+    assert families.define(newer) is family
+    assert isinstance(family, Family)
+    late, later = NOVA._replace(lane_id=8), NOVA._replace(lane_id=9)
+    for holder, says in ((NOVA, definition), (late, newer), (later, definition)):
+        families.hold(family, says, holder)
+    families.settle()
+    assert family.definition == newer
+    families.release(family, newer, late)
+    families.settle()
+    assert family.definition == definition
+    families.hold(family, newer, late._replace(lane_id=10))
+    families.release(family, definition, NOVA)
+    families.release(family, definition, later)
+    families.release(family, newer, late._replace(lane_id=10))
+    families.settle()
+    assert family.definition == newer
+
+
+@pytest.mark.parametrize(("definition", "change"), OTHERS, ids=str)
+def test_a_name_that_somebody_has_is_refused_to_others(
+    families: Families, definition: Definition, change: dict[str, object]
+) -> None:
+    """In one line that says who has it; and when nobody has it any more, it is taken."""
+    family = families.define(definition)
+    assert isinstance(family, Family)
+    families.hold(family, definition, NOVA)
+    other = definition._replace(unit="", **change)  # type: ignore[arg-type]
+    refusal = families.define(other)
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "conflict"
-    assert refusal.text.startswith(f"{definition.name}: {next(iter(change))} ")
-    assert families.define(definition) is next(iter(families))
+    assert refusal.obstacle == definition.name
+    assert refusal.text.startswith(f"{other.name}: ")
+    assert refusal.text.endswith(f"{definition.name}, which nova (pid 12) has") or (
+        re.search(r": type \w+ contradicts \w+, which nova \(pid 12\) has$", refusal.text)
+    )
+    assert families.define(definition) is family
+    assert families.take_freed() == set()
+    families.release(family, definition, NOVA)
+    assert families.take_freed() == {definition.name}
+    assert isinstance(families.define(other), Family)
+    assert families.named(definition.name) is None or definition.name == other.name
 
 
 # ---- as prometheus_client sees it -----------------------------------------------------------
@@ -219,16 +286,18 @@ def test_families_get_along_if_prometheus_client_says_so(found: list[Definition]
         tempfile.TemporaryDirectory(prefix="shm-definitions-") as folder,
         opened(Path(folder) / "store") as families,
     ):
-        answers = [
-            None if isinstance(answer, Family) else answer.reason
-            for answer in map(families.define, found)
-        ]
+        answers: list[str | None] = []
+        for number, definition in enumerate(found):
+            answer = families.define(definition)
+            answers.append(answer.reason if isinstance(answer, Refusal) else None)
+            if isinstance(answer, Family):
+                families.hold(answer, definition, Holder(1, number, "a process"))
     registry = CollectorRegistry()
     taken: dict[str, Definition] = {}
     for definition, answer in zip(found, answers, strict=True):
         expected = None
         if definition.name in taken:
-            expected = None if definition == taken[definition.name] else "conflict"
+            expected = None if definition.type == taken[definition.name].type else "conflict"
         else:
             try:
                 registry.register(Described(definition))

@@ -12,6 +12,7 @@ from shmetrics.sources.oslo_metrics.receiver import Receiver
 from shmetrics.sources.source import Count
 from shmetrics.store.families import Families
 from shmetrics.store.histograms import CallFamily
+from shmetrics.store.holders import COLLECTOR
 from shmetrics.store.shares import owner_of
 from shmetrics.unix_socket import Access
 
@@ -39,6 +40,6 @@ def _families(families: Families) -> dict[str, tuple[CallFamily, tuple[str, ...]
     for definition in FAMILIES:
         family = families.define(definition, owner_of(os.geteuid()))
         if isinstance(family, CallFamily):
-            family.hold()
+            families.hold(family, definition, COLLECTOR)
             found[definition.name] = family, definition.label_names
     return found

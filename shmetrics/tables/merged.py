@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of several shapes of one name as one table.
+
+Label sets that Prometheus takes for one are one row: it does not see the order of labels, nor the
+difference between an empty label and one that is not there.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shmetrics.store.buckets import CountArray
+from shmetrics.store.exponential import ExponentialBounds
+from shmetrics.store.histograms import native_of
+from shmetrics.tables.table import EXEMPLAR, Native, Series, Table
+
+
+def union(names: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """Return the label names of several shapes, each once."""
+    return tuple(dict.fromkeys(name for of_shape in names for name in of_shape))
+
+
+class MergedSeries:
+    """The series of several shapes, each once.
+
+    Only those that have come since the last time are looked at.
+    """
+
+    def __init__(self, parts: Sequence[Series]) -> None:
+        """Merge these series, those of the newest shape first."""
+        self.series = Series(union(part.names for part in parts), is_sparse=True)
+        self._parts = tuple(parts)
+        self._places = [array("q") for _ in parts]
+        self._rows: dict[tuple[str, ...], int] = {}
+
+    def is_of(self, parts: Sequence[Series]) -> bool:
+        """Return whether it has merged these series."""
+        return len(parts) == len(self._parts) and all(map(lambda a, b: a is b, parts, self._parts))
+
+    def row(self, names: Sequence[str], values: Sequence[str]) -> int:
+        """Return the row of some labels, which is added if it is new."""
+        labels = dict(zip(names, values, strict=True))
+        found = tuple([labels.get(name, "") for name in self.series.names])
+        row = self._rows.setdefault(found, len(self._rows))
+        if row == len(self.series.values):
+            self.series.append(found)
+        return row
+
+    def table(self, tables: Sequence[Table]) -> Table:
+        """Return the tables of all shapes as one, the way that the newest is shown.
+
+        Args:
+            tables: a table of each of the series, in their order.
+        """
+        for part, places in zip(self._parts, self._places, strict=True):
+            for values in part.values[len(places) :]:
+                places.append(self.row(part.names, values))
+        newest = tables[0]
+        return replace(
+            newest,
+            series=self.series,
+            values=self._sum([table.values for table in tables]),
+            buckets=self._sum(
+                [project(table.buckets, table.bounds, newest.bounds) for table in tables]
+            ),
+            sums=self._sum([table.sums for table in tables]),
+            created=self._earliest([table.created for table in tables]),
+            native=None if newest.native is None else self._native(newest.native, tables),
+            exemplars=self._exemplars(tables, newest.bounds),
+        )
+
+    def _sum(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return the sum of what each shape has in a row: (rows, ...)."""
+        if not any(map(len, columns)):  # a counter has no buckets, and a histogram no values
+            return columns[0]
+        total = np.zeros((len(self.series.values), *columns[0].shape[1:]), columns[0].dtype)
+        for places, column in zip(self._places, columns, strict=True):
+            total[np.array(places, np.int64)[: len(column)]] += column  # each row once
+        return total
+
+    def _earliest(
+        self, columns: Sequence[npt.NDArray[np.float64] | None]
+    ) -> npt.NDArray[np.float64] | None:
+        """Return the Unix time since when each row counts: (rows,); None if nobody knows."""
+        found = [column for column in columns if column is not None]
+        if len(found) < len(columns):
+            return None
+        first = np.full(len(self.series.values), np.inf)
+        for places, column in zip(self._places, found, strict=True):
+            np.minimum.at(first, np.array(places, np.int64)[: len(column)], column)
+        return first
+
+    def _native(self, newest: Native, tables: Sequence[Table]) -> Native:
+        """Return the exponential buckets of all shapes, as the newest has them."""
+        onto = _bounds_of(newest)
+        return native_of(onto, self._sum([_native_counts(table, onto) for table in tables]))
+
+    def _exemplars(
+        self, tables: Sequence[Table], bounds: tuple[float, ...]
+    ) -> npt.NDArray[np.void]:
+        """Return the exemplars of all shapes, sorted by row and bucket; of one bucket the newest.
+
+        Args:
+            tables: the tables of the shapes.
+            bounds: the bounds of the buckets that are shown; empty for a counter.
+        """
+        moved = [np.empty(0, EXEMPLAR)]
+        for places, table in zip(self._places, tables, strict=True):
+            if len(table.exemplars):
+                found = table.exemplars.copy()
+                found["row"] = np.array(places, np.int64)[found["row"].astype(np.int64)]
+                if bounds:
+                    found["bucket"] = np.searchsorted(bounds, found["value"], "left")
+                moved.append(found)
+        every = np.concatenate(moved)
+        every = every[np.lexsort((every["stamp_ns"], every["bucket"], every["row"]))]
+        is_last = np.ones(len(every), np.bool_)
+        is_last[:-1] = (every["row"][1:] != every["row"][:-1]) | (
+            every["bucket"][1:] != every["bucket"][:-1]
+        )
+        return every[is_last]
+
+
+def project(counts: CountArray, bounds: Sequence[float], onto: Sequence[float]) -> CountArray:
+    """Return counts in buckets as counts in other buckets.
+
+    The count of a bucket goes to the first one whose bound is not lower. So a value is counted in a
+    bucket that it belongs to, or in one above that.
+
+    Args:
+        counts: (rows, bounds + 1), each bucket alone; the last one has no bound.
+        bounds: the bounds that they have, rising.
+        onto: the bounds that they get, rising.
+    """
+    if tuple(bounds) == tuple(onto):
+        return counts
+    moved = np.zeros((len(counts), len(onto) + 1), np.uint64)
+    for column, bound in enumerate(bounds):
+        moved[:, bisect_left(onto, bound)] += counts[:, column]
+    moved[:, -1] += counts[:, -1]
+    return moved
+
+
+def _bounds_of(native: Native) -> ExponentialBounds:
+    """Return the bounds of exponential buckets."""
+    return ExponentialBounds(native.schema, native.first - 1, native.counts.shape[1])
+
+
+def _native_counts(table: Table, onto: ExponentialBounds) -> CountArray:
+    """Return a shape's counts in exponential buckets: (rows, bounds + 1), uint64."""
+    if table.native is None:
+        return project(table.buckets, table.bounds, onto.bounds())
+    counts = np.column_stack((table.native.zeros, table.native.counts))
+    return project(counts, _bounds_of(table.native).bounds(), onto.bounds())
+
+
+class Merging:
+    """The merged series of every name that has several shapes, from one scrape to the next."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._by_name: dict[str, MergedSeries] = {}
+        self._used: dict[str, MergedSeries] = {}
+
+    def begin(self) -> None:
+        """Forget the names that were not merged since the last call."""
+        self._by_name, self._used = self._used, {}
+
+    def table(self, tables: Sequence[Table]) -> Table:
+        """Return the tables of all shapes of one name, the newest first, as one."""
+        if len(tables) == 1:
+            return tables[0]
+        name, parts = tables[0].name, [table.series for table in tables]
+        merged = self._used.get(name) or self._by_name.get(name)
+        if merged is None or not merged.is_of(parts):
+            merged = MergedSeries(parts)
+        self._used[name] = merged
+        return merged.table(tables)
