@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 VARIABLE = "SHMETRICS_RUNTIME_DIR"
 SOCKET_NAME = "register.sock"
+CONTROL_NAME = "control.sock"
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _MOST_LINKS = 40  # the kernel's limit

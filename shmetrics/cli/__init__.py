@@ -18,7 +18,10 @@ from typing import NoReturn
 from shmetrics.errors import ShmetricsError
 from shmetrics.version import __version__
 
-COMMANDS = ("collector", "lanes", "trace", "notifications", "top", "check", "demo")
+COMMANDS = (
+    *("collector", "lanes", "trace", "notifications", "top"),
+    *("forget", "check", "demo"),
+)
 
 # Packages that may be missing, by the name of their import, and the extra that installs each.
 _EXTRAS = {

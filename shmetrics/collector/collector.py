@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from shmetrics.collector.directory import Directory
+from shmetrics.errors import ShmetricsError
 from shmetrics.label_rules.rule import Rule
 from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.kicks import Kicks
@@ -25,6 +26,7 @@ from shmetrics.set_aside import set_aside
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue, labels_of
+from shmetrics.store.holders import COLLECTOR
 from shmetrics.store.idle import IdleSeries
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import StoreDamaged, StoreError, StoreFull
@@ -38,6 +40,10 @@ from shmetrics.tables.table import Table
 from shmetrics.tables.table_source import TableSource
 
 log = logging.getLogger(__name__)
+
+
+class Unforgettable(ShmetricsError):
+    """A family cannot be removed by hand; the message names it."""
 
 
 class Settings(NamedTuple):
@@ -231,6 +237,41 @@ class Collector:
     def retire_ended(self, lane_id: int) -> bool:
         """Retire the lane of a process that has ended; return False if a process still holds it."""
         return self._lanes.retire_ended(lane_id)
+
+    def forget(self, text: str, force: bool) -> str:
+        """Remove a family with all its series.
+
+        Args:
+            text: its name, or the name of one of its samples.
+            force: whether it goes although processes have it. Their series begin again at zero.
+
+        Returns:
+            A line for people.
+
+        Raises:
+            Unforgettable: it cannot go; a line for people.
+        """
+        self.drain()  # so that nothing that was recorded before is counted after
+        name = self.families.shown_as(text)
+        if name is None:
+            raise Unforgettable(f"{text}: there is no such metric")
+        families, series = list(name), sum(map(len, name))
+        if not all(family.is_limited for family in families) or name.has(COLLECTOR):
+            raise Unforgettable(f"{name.text}: the collector counts in it itself")
+        if name.is_held and not force:
+            raise Unforgettable(
+                f"{name.text}: {name.holder()} has it, or others do; with --force its series begin "
+                "again at zero"
+            )
+        self._lanes.detach(families)
+        try:
+            self.families.remove(families)
+        except StoreFull as full:
+            raise Unforgettable(f"{name.text}: {full}") from None
+        finally:
+            self._lanes.reattach()
+        log.info("%s forgotten by hand, with %d series", name.text, series)
+        return f"{name.text}: forgotten, with {series} series"
 
     def stop(self, reason: str) -> None:
         """Be not ready from now on, for this reason."""

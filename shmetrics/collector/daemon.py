@@ -13,6 +13,7 @@ from pathlib import Path
 
 from shmetrics.collector import malloc
 from shmetrics.collector.collector import Collector
+from shmetrics.collector.control import Control
 from shmetrics.collector.directory import DirectoryError
 from shmetrics.collector.faults import Faults
 from shmetrics.collector.settings import label_rules_of, open_directory, settings_of
@@ -88,6 +89,8 @@ class Daemon:
             self._registration = self._open_registration(self_metrics)
             opened.callback(self._registration.close)
             self.collector.add_obstacle(self._registration.obstacle)
+            control = Control(self._directory.control, self.collector.forget)
+            opened.callback(control.close)
             self._opened = opened.pop_all()
 
     def _open_kicks(self) -> Kicks:

@@ -2,6 +2,7 @@
 """The runtime directory, held by one collector at a time.
 
 register.sock   the socket at which emitters ask for a lane
+control.sock    the socket at which root, or the collector's user, tells it what to do
 collector.json  the collector that holds the directory, and its URL, for the commands
 lock            locked by that collector as long as it lives
 store           the node's totals
@@ -60,6 +61,7 @@ class Directory:
         self.store = path / "store"
         self.traces = path / "traces.db"
         self.socket = path / runtime_dir.SOCKET_NAME
+        self.control = path / runtime_dir.CONTROL_NAME
         self._info = path / "collector.json"
         self._search_mode = search_mode
         self._group = group

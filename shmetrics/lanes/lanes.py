@@ -8,7 +8,7 @@ import errno
 import mmap
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import WITH_EVENTFD, Hello, Result
 from shmetrics.store.families import Families
+from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges
 from shmetrics.store.self_metrics import SelfMetrics
 
@@ -399,13 +400,26 @@ class Lanes:
                 self._quarantine(lane, "grown")
         self._files.cut_back()
 
+    def detach(self, families: Collection[Family]) -> None:
+        """Let every lane go of families that are about to be removed; heal() binds it again."""
+        for lane in self:
+            lane.bindings.detach(families)
+
     def heal(self) -> None:
         """Take definitions that were refused because of a name that is free now."""
         freed = self._families.take_freed()
         if freed:
-            for lane in self:
-                if lane.state is LaneState.OPEN:
-                    lane.bindings.heal(freed)
+            self._heal(freed)
+
+    def reattach(self) -> None:
+        """Bind every lane again that detach() has let go."""
+        self._heal(())
+
+    def _heal(self, freed: Collection[str]) -> None:
+        """Take definitions that have waited for one of these names."""
+        for lane in self:
+            if lane.state is LaneState.OPEN:
+                lane.bindings.heal(freed)
 
     # ---- retiring ---------------------------------------------------------------------------
 

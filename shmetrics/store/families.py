@@ -286,6 +286,10 @@ class Families:
         """Return a name with its shapes, or None; the exceptions of calls have none."""
         return self._names.get(text)
 
+    def shown_as(self, text: str) -> Name | None:
+        """Return the name that people mean by this text: it, or the name of one of its samples."""
+        return self._names.get(self._claimed.get(text, text))
+
     def has(self, text: str) -> bool:
         """Return whether a family has this name, or calls their exceptions."""
         return text in self._names or text in self._exceptions

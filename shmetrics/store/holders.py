@@ -59,6 +59,10 @@ class Holders:
         """Return whether there is a holder."""
         return bool(self._by_metadata)
 
+    def __contains__(self, holder: Holder) -> bool:
+        """Return whether it is one of them."""
+        return any(holder in holders for holders in self._by_metadata.values())
+
     @property
     def are_one(self) -> bool:
         """Return whether there is one holder."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from shmetrics.dictionary import Definition
 from shmetrics.sample_names import sample_names
 from shmetrics.store.family import Family
+from shmetrics.store.holders import Holder
 
 Shape = tuple[object, ...]
 
@@ -58,6 +59,10 @@ class Name:
     def is_held(self) -> bool:
         """Return whether anybody holds a shape of it."""
         return any(shape.is_held for shape in self.shapes)
+
+    def has(self, holder: Holder) -> bool:
+        """Return whether a certain holder has a shape of it."""
+        return any(holder in shape.holders for shape in self.shapes)
 
     def holder(self) -> str:
         """Return the process that has held it for longest, for people."""
