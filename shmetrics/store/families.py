@@ -211,15 +211,16 @@ class Families:
             self._freed.add(name)
 
     def take_freed(self) -> set[str]:
-        """Return the names that nobody holds any more, and those that went since the last call.
+        """Return the names that lost their last holder since the last call, or nobody holds still.
 
         A definition that such a name was in the way of may be taken now.
         """
-        freed, self._freed = self._freed, set()
-        known = {name for name in freed if name in self._names}
-        held = {name for name in known if self._names[name].is_held}
-        self._freed = known - held  # it may have to wait until its totals were scraped
-        return freed - held
+        freed = self._freed
+        # What another user has left may have to stay until it was scraped: ask again.
+        self._freed = {
+            text for text in freed if text in self._names and not self._names[text].is_held
+        }
+        return freed
 
     def settle(self) -> None:
         """Let the newest definition count, of each name whose holders have changed."""
@@ -307,27 +308,20 @@ class Families:
 
         A family that nobody holds is removed for it.
         """
+        found: dict[str, str] = {}  # what each name contradicts, by the name
         name = self._names.get(definition.name)
         if name is not None and name.newest.definition.type != definition.type:
-            who, kinds = name.holder(), (definition.type, name.newest.definition.type)
-            if not self._clear(name, owner):
-                new, old = (TYPE_NAMES[kind] for kind in kinds)
-                return Refusal(
-                    "conflict",
-                    f"{name.text}: type {new} contradicts {old}, which {who} has",
-                    name.text,
-                )
+            new, old = TYPE_NAMES[definition.type], TYPE_NAMES[name.newest.definition.type]
+            found[name.text] = f"type {new} contradicts {old}"
         for sample in sorted(sample_names(definition)):
             text = self._claimed.get(sample, definition.name)
             if text != definition.name:
-                other = self._names[text]
-                who = other.holder()
-                if not self._clear(other, owner):
-                    return Refusal(
-                        "conflict",
-                        f"{definition.name}: its sample {sample} is one of {text}, which {who} has",
-                        text,
-                    )
+                found.setdefault(text, f"its sample {sample} is one of {text}")
+        names = sorted(map(self._names.__getitem__, found), key=lambda name: not name.is_held)
+        for name in names:  # those that are held come first, so that nothing goes for nothing
+            if not self._clear(name, owner):
+                text = f"{definition.name}: {found[name.text]}, which {name.holder()} has"
+                return Refusal("conflict", text, name.text)
         return None
 
     def _clear(self, name: Name, owner: int) -> bool:
