@@ -111,7 +111,9 @@ class Collector:
                 raise StoreError(f"{error}; it cannot be set aside: {problem.strerror}") from None
             log.error("%s; kept as %s, totals begin anew", error, aside)
             self._open(directory, settings, kicks or Kicks(), deaths or Deaths())
+        self.families.is_catching_up = True
         self._lanes.catch_up()
+        self.families.end_catching_up()
         self.tick()
 
     def _open(self, directory: Directory, settings: Settings, kicks: Kicks, deaths: Deaths) -> None:

@@ -32,6 +32,8 @@ from shmetrics.store.name import Name, shape_of
 from shmetrics.store.shares import NOBODY, uid_of
 from shmetrics.store.store import CellRun, Store
 
+MAX_HELP_WRITTEN = 1000  # characters of a help text that is written down again
+
 
 class Families:
     """All families of the node, by name and by number."""
@@ -66,6 +68,8 @@ class Families:
         """Removes a family that is in the way of this owner's, if it may; returns if it did."""
         self.on_removed: Callable[[Sequence[Family]], None] = lambda parts: None
         """Called with families that were removed, and with the exceptions that belonged to them."""
+        self.is_catching_up = False
+        """Whether lanes are being read that an earlier collector left: any may hold any name."""
         self._names: dict[str, Name] = {}
         self._exceptions: dict[str, Name] = {}  # of calls; no emitter can define them
         self._by_id: dict[int, Family] = {}
@@ -210,6 +214,11 @@ class Families:
         if not family.is_held:
             self._freed.add(name)
 
+    def end_catching_up(self) -> None:
+        """Note that all lanes were read: a name that nobody holds now is free."""
+        self.is_catching_up = False
+        self._freed.update(text for text, name in self._names.items() if not name.is_held)
+
     def take_freed(self) -> set[str]:
         """Return the names that lost their last holder since the last call, or nobody holds still.
 
@@ -232,17 +241,28 @@ class Families:
                     self._describe(name.newest, name.newest.holders.metadata())
 
     def _describe(self, family: Family, metadata: Metadata) -> None:
-        """Give a family other metadata, and write that down if there is room."""
+        """Give a family other metadata, and write that down if there is room.
+
+        If not, the next collector hears of it from the holders. The room is the family's owner's,
+        who may be another user than the holder: so a long text is not written down.
+        """
         if Metadata.of(family.definition) == metadata:
             return
         parts = parts_of(family)
-        size_bytes = sum(map(_size_of, parts))
         family.definition = family.definition._replace(**metadata._asdict())
         if isinstance(family, CallFamily) and family.exceptions is not None:
             family.exceptions.definition = exceptions_of(family.definition)
-        self.store.shares.add(family.owner, sum(map(_size_of, parts)) - size_bytes, 0)
-        with contextlib.suppress(StoreFull):  # the next collector hears of it from the holders
-            self.store.append(list(map(_entry_of, parts)), None, self.store.reserved_bytes)
+        if len(metadata.help) <= MAX_HELP_WRITTEN:
+            with contextlib.suppress(StoreFull):
+                self.store.append(list(map(_entry_of, parts)), None, self.store.reserved_bytes)
+                for part in parts:
+                    self._count_entry(part)
+
+    def _count_entry(self, family: Family) -> None:
+        """Count the entry of a family that the log has now as its owner's."""
+        size_bytes = _size_of(family)
+        self.store.shares.add(family.owner, size_bytes - family.entry_bytes, 0)
+        family.entry_bytes = size_bytes
 
     # ---- limits -----------------------------------------------------------------------------
 
@@ -329,13 +349,15 @@ class Families:
 
         What another owner has left stays until it was scraped, see unused.py.
         """
-        if name.is_held:
+        if name.is_held or self.is_catching_up:
             return False
         for shape in name:
-            if shape.owner == owner:
-                self.remove([shape])
-            elif not self.remove_if_unused(shape, owner):
+            if shape.owner != owner and not self.remove_if_unused(shape, owner):
                 return False
+        try:
+            self.remove(list(name))
+        except StoreFull:
+            return False
         return True
 
     def _define(self, wanted: Sequence[Definition], owner: int) -> Family:
@@ -400,7 +422,7 @@ class Families:
                 for sample in sample_names(family.definition):
                     del self._claimed[sample]
         family.give_back_all()
-        self.store.shares.add(family.owner, -_size_of(family), 0)
+        self.store.shares.add(family.owner, -family.entry_bytes, 0)
 
     def _make(self, definition: Definition, id: int, owner: int) -> Family:
         """Return a new family, with exponential bounds if it has buckets and the limits
@@ -437,9 +459,8 @@ class Families:
         family, again = self._by_id[entry.id], self._restored(entry)
         if shape_of(again.definition) != shape_of(family.definition):
             raise ValueError(f"family {entry.id} has two shapes")
-        size_bytes = _size_of(family)
         family.definition = again.definition
-        self.store.shares.add(family.owner, _size_of(family) - size_bytes, 0)
+        self._count_entry(family)
 
     def _add(self, family: Family) -> None:
         """Make a family known by its name, or as the exceptions of the calls before it."""
@@ -447,7 +468,7 @@ class Families:
         self._by_id[family.id] = family
         self._next_id = family.id + 1
         self._n_shapes_of[family.owner] += 1
-        self.store.shares.add(family.owner, _size_of(family), 0)
+        self._count_entry(family)
         names = self._names
         if isinstance(before, CallFamily) and before.exceptions is None:
             before.exceptions = family  # no emitter can define these

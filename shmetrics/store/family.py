@@ -112,6 +112,7 @@ class Family:
         self._bound = array("I")  # by row: how many series of lanes count into it
         self._owners = array("I")  # by row
         self.holders = Holders()
+        self.entry_bytes = 0  # of its definition in the log
         self._series_of: Counter[int] = Counter()  # by owner
         self._free: list[int] = []  # a heap of rows that had a series and have none
         self._chunks: list[_Chunk] = []

@@ -65,9 +65,9 @@ class Name:
         return any(holder in shape.holders for shape in self.shapes)
 
     def holder(self) -> str:
-        """Return the process that has held it for longest, for people."""
+        """Return the process that holds it for longest, for people."""
         held = [shape.holders.oldest() for shape in self.shapes if shape.is_held]
-        return min(held).process if held else "no process any more"
+        return min(held).process if held else "another process"
 
     def sample_names(self) -> set[str]:
         """Return every name under which it or its samples appear on `/metrics`."""

@@ -44,14 +44,20 @@ class MergedSeries:
         """Return whether it has merged these series."""
         return len(parts) == len(self._parts) and all(map(lambda a, b: a is b, parts, self._parts))
 
-    def row(self, names: Sequence[str], values: Sequence[str]) -> int:
-        """Return the row of some labels, which is added if it is new."""
-        labels = dict(zip(names, values, strict=True))
-        found = tuple([labels.get(name, "") for name in self.series.names])
-        row = self._rows.setdefault(found, len(self._rows))
-        if row == len(self.series.values):
-            self.series.append(found)
-        return row
+    def _look(self) -> None:
+        """Take in the series that have come."""
+        for part, places in zip(self._parts, self._places, strict=True):
+            found = [
+                part.names.index(name) if name in part.names else len(part.names)
+                for name in self.series.names
+            ]
+            for values in part.values[len(places) :]:
+                filled = (*values, "")
+                labels = tuple([filled[at] for at in found])
+                row = self._rows.setdefault(labels, len(self._rows))
+                if row == len(self.series.values):
+                    self.series.append(labels)
+                places.append(row)
 
     def table(self, tables: Sequence[Table]) -> Table:
         """Return the tables of all shapes as one, the way that the newest is shown.
@@ -59,9 +65,7 @@ class MergedSeries:
         Args:
             tables: a table of each of the series, in their order.
         """
-        for part, places in zip(self._parts, self._places, strict=True):
-            for values in part.values[len(places) :]:
-                places.append(self.row(part.names, values))
+        self._look()
         newest = tables[0]
         return replace(
             newest,

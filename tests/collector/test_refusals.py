@@ -18,6 +18,8 @@ from shmetrics.rate_limited_log import MAX_KINDS, MAX_TEXT
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
+from shmetrics.store import definitions
+from shmetrics.store.families import exceptions_of
 from tests.nodes import hostile
 from tests.nodes.hostile import LaneFile
 from tests.nodes.loopback import THIS_PROCESS, Loopback
@@ -516,6 +518,46 @@ def test_what_the_collector_counts_is_not_an_emitters_to_define_or_to_move(
         assert found.sum("shmetrics_families") == 1
         assert not found.names("process_invocation")
     loopback.collector.tick()
+
+
+def test_what_a_store_has_under_the_collectors_names_goes(tmp_path: Path) -> None:
+    """An older version may have taken it, or have counted there otherwise itself."""
+    loopback = Loopback(tmp_path / "node")
+    families = loopback.collector.families
+    before = len(list(families))
+    families.remove([one for one in families.of_emitters() if one.is_limited and not one.is_held])
+    jobs = hostile.JOBS
+    for definition in (
+        jobs._replace(name="shmetrics_odd"),
+        hostile.BUSY._replace(name="process_open_fds"),
+        hostile.RPC._replace(name="python"),
+        jobs._replace(name="shmetrics_scrapes"),
+        jobs,
+    ):
+        wanted = [definition]
+        if definition.type == layout.TYPE_CALLS:
+            wanted.append(exceptions_of(definition))
+        family = families._define(wanted, 44)
+        family.row(("x",))
+    assert len(list(families)) == before + 6
+    del families, family
+    loopback.restart()
+    families = loopback.collector.families
+    assert {one.definition.name for one in families if not one.is_held} == {"hostile_jobs"}
+    found = loopback.samples()
+    assert found.value("shmetrics_scrapes_total") == 0
+    assert found.names("shmetrics_odd") | found.names("python_invocation") == set()
+    assert found.value("hostile_jobs_total", queue="x") == 0
+    del families
+    loopback.release()
+
+
+@pytest.mark.parametrize("odd", [".", "-", " ", "\N{SNOWMAN}", "_"], ids=ascii)
+@pytest.mark.parametrize("owned", ["shmetrics", "process", "python"])
+def test_what_is_shown_under_a_name_of_the_collectors_is_its_own(owned: str, odd: str) -> None:
+    """Where a format writes an underscore for what it cannot say."""
+    assert definitions.is_reserved(f"{owned}{odd}x")
+    assert not definitions.is_reserved(f"x{odd}{owned}{odd}x")
 
 
 def test_a_flood_of_long_refusals_is_a_few_short_lines(

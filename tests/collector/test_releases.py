@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -103,7 +103,7 @@ def soon(node: Node, is_so: Callable[[], bool]) -> None:
     until(is_so, lambda: node.get("/metrics").decode(), PATIENCE_SECONDS)
 
 
-def shown(found: Samples, names: dict[str, float]) -> dict[str, float]:
+def shown(found: Samples, names: Mapping[str, float]) -> dict[str, float]:
     """The samples of these names, as `name{label=value}`; empty labels are no labels."""
     samples = {
         f"{name}{{{','.join(f'{k}={v}' for k, v in labels if v)}}}": value

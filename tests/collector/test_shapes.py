@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from shmetrics import layout
-from shmetrics.collector.collector import Settings
+from shmetrics.collector.collector import Collector, Settings
+from shmetrics.collector.directory import Directory
 from shmetrics.dictionary import Definition
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
 from shmetrics.render import openmetrics, protobuf, text
 from shmetrics.sample_names import sample_names
+from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.tables.table import Table
 from tests.nodes import hostile
 from tests.nodes.hostile import LaneFile
@@ -97,6 +99,7 @@ class Process:
             at = self.lane.parts["cells"][0] + 8 * cell
             self.lane.put_double(at + 8 * layout.CELL_VALUE, value)
             self.lane.put(at + 8 * layout.CELL_STAMP, 1)
+            self.lane.put(hostile.GAUGE_WRITES_AT, 1)
             self.gauges[number, values] = value
         else:
             kind = hostile.ADD if definition.type == COUNTER else hostile.OBSERVE
@@ -211,9 +214,11 @@ class Shapes(RuleBasedStateMachine):
         is_old = shape is not newest and shape.unheld_since <= self.now - OLD_SHAPE_SECONDS
         return bool(shape.rows) and not is_old
 
+    def _now_ns(self) -> int:
+        return int(self.now * 1e9)
+
     def _tick(self) -> None:
-        now_ns = int(self.now * 1e9)
-        self.node.collector._monotonic_ns = lambda: now_ns
+        self.node.collector._monotonic_ns = self._now_ns
         self.node.collector.tick()
         self._settle()
 
@@ -283,7 +288,11 @@ class Shapes(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self._tick()
-        self.node.restart()
+        self.node.release()
+        self.node.directory = Directory(self.node.path)
+        self.node.collector = Collector(
+            self.node.directory, SETTINGS, SelfMetrics("test"), monotonic_ns=self._now_ns
+        )
         for shapes in self.names.values():
             shapes.sort(key=lambda shape: shape.id, reverse=True)
             for shape in shapes:

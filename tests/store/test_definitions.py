@@ -205,6 +205,27 @@ def test_what_is_said_otherwise_is_the_same_family(
     assert family.definition == newer
 
 
+def test_what_is_said_otherwise_again_and_again_takes_no_room(tmp_path: Path) -> None:
+    """And the last of it is known to the next collector, unless it is very long."""
+    with opened(tmp_path / "store") as families:
+        family = families.define(CALLS)
+        assert isinstance(family, Family)
+        for number in range(3000):
+            definition, holder = CALLS._replace(help=f"{number}"), NOVA._replace(lane_id=number)
+            families.hold(family, definition, holder)
+            families.settle()
+            families.release(family, definition, holder)
+        assert families.store.log.used_bytes < 100_000
+        long = CALLS._replace(help="x" * 60_000)
+        families.hold(family, long, NOVA._replace(lane_id=3000))
+        families.settle()
+        assert family.definition == long
+        assert families.store.log.used_bytes < 100_000
+        del family
+    with opened(tmp_path / "store") as families:
+        assert [one.definition.help for one in families] == ["2999", "2999: exceptions"]
+
+
 @pytest.mark.parametrize(("definition", "change"), OTHERS, ids=str)
 def test_a_name_that_somebody_has_is_refused_to_others(
     families: Families, definition: Definition, change: dict[str, object]
@@ -288,10 +309,10 @@ def test_families_get_along_if_prometheus_client_says_so(found: list[Definition]
     ):
         answers: list[str | None] = []
         for number, definition in enumerate(found):
-            answer = families.define(definition)
-            answers.append(answer.reason if isinstance(answer, Refusal) else None)
-            if isinstance(answer, Family):
-                families.hold(answer, definition, Holder(1, number, "a process"))
+            family = families.define(definition)
+            answers.append(family.reason if isinstance(family, Refusal) else None)
+            if isinstance(family, Family):
+                families.hold(family, definition, Holder(1, number, "a process"))
     registry = CollectorRegistry()
     taken: dict[str, Definition] = {}
     for definition, answer in zip(found, answers, strict=True):

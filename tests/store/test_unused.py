@@ -326,6 +326,49 @@ def test_another_users_family_is_kept_out_of_no_name_for_ever(node: Loopback) ->
         assert found.names("jobs_processing") == set()
 
 
+def test_a_new_release_comes_where_all_families_are_there(node: Loopback) -> None:
+    """And one after that, without a pause; but shapes do not come without end."""
+    with contextlib.ExitStack() as releases:
+        for labels in (("a",), ("a", "b")):
+            lane = releases.enter_context(process(node, 43))
+            define(lane, "jobs", 8, counter("", *labels))
+            for number in range(8):
+                lane.record(hostile.ADD, lane.series(1, number + 1, *labels))
+        found = node.samples()
+        assert found.of("shmetrics_refused_families_total") == {}
+        assert found.sum("jobs_7_total") == 2
+        assert found.value("shmetrics_quota_used", quota="families_per_uid") == 8
+        with process(node, 43) as lane:
+            define(lane, "jobs", 8, counter("", "c"))
+            assert (
+                node.samples().value("shmetrics_refused_families_total", reason="families_per_uid")
+                == 8
+            )
+    with process(node, 43) as lane:
+        define(lane, "jobs", 8, counter("", "c"))
+        for number in range(8):
+            lane.record(hostile.ADD, lane.series(1, number + 1, "c"))
+        found = node.samples()
+        assert found.value("shmetrics_refused_families_total", reason="families_per_uid") == 8
+        assert found.value("jobs_7_total", c="c") == 1
+
+
+def test_old_shapes_go_first_where_there_is_no_room(node: Loopback) -> None:
+    """Though nobody has seen their last totals."""
+    with process(node, 43) as new:
+        with process(node, 43) as old:
+            count(old, "jobs_0")
+            count(old, "other")
+        labelled = counter("jobs_0", "a")
+        new.record(hostile.ADD, new.series(1, new.family(labelled), "x"), 5)
+        assert node.samples().sum("jobs_0_total") == 6
+        assert node.collector.store.free_room(None)
+        found = node.samples()
+        assert found.value("jobs_0_total", a="x") == 5
+        assert found.sum("jobs_0_total") == 5
+        assert found.value("other_total") == 1
+
+
 def test_the_room_of_idle_series_is_for_other_families(tmp_path: Path) -> None:
     """Although a living process has one of them still."""
     settings = Settings(MIB, series_idle_seconds=IDLE_SECONDS)
