@@ -124,7 +124,7 @@ class Bindings:
             self_metrics: the counters of refusals and of exceeded quotas.
         """
         self.refused: dict[str, int] = {}  # definitions that are not taken, by reason
-        self.refusals: list[Refused] = []  # each family and reason once
+        self._refusals: dict[tuple[str, str], Refused] = {}  # by family and reason
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
         self.spans: dict[int, SpanLabels] = {}
@@ -136,6 +136,7 @@ class Bindings:
         self._families = families
         self._gauge_families = gauges
         self._self_metrics = self_metrics
+        self._waiting: set[int] = set()  # the numbers of families that wait
         self._waiting_calls: dict[int, tuple[_Waiting, tuple[str, ...]]] = {}
         self._entries = 0
         self._lane_families: list[_LaneFamily] = []
@@ -148,6 +149,11 @@ class Bindings:
     def n_families(self) -> int:
         """Return the number of families that the lane has defined, with those that were refused."""
         return len(self._lane_families)
+
+    @property
+    def refusals(self) -> list[Refused]:
+        """Return what is refused now, each family and reason once."""
+        return list(self._refusals.values())
 
     def define(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
         """Bind the next entry of the lane's dictionary.
@@ -192,16 +198,21 @@ class Bindings:
 
     def heal(self, freed: Collection[str]) -> None:
         """Take definitions that have waited for one of these names, if that is possible now."""
-        for number, known in enumerate(self._lane_families):
+        for number in sorted(self._waiting):
+            known = self._lane_families[number]
             waiting = known.waiting
-            if waiting is not None and (
-                waiting.refusal is None or waiting.refusal.obstacle in freed
-            ):
+            assert waiting is not None
+            if waiting.refusal is None or waiting.refusal.obstacle in freed:
                 self._is_again = True
                 try:
                     self._try_again(number, known, waiting)
                 finally:
                     self._is_again = False
+
+    def _wait(self, number: int, known: _LaneFamily, waiting: _Waiting) -> None:
+        """Let a family of the lane wait."""
+        self._lane_families[number] = known._replace(family=None, waiting=waiting)
+        self._waiting.add(number)
 
     def _try_again(self, number: int, known: _LaneFamily, waiting: _Waiting) -> None:
         """Take a definition that has waited, with its series, or let it wait on."""
@@ -210,7 +221,7 @@ class Bindings:
             self._forget_refusal(waiting.definition.name, waiting.refusal)
         if isinstance(found, Refusal):
             self._note_refusal(waiting.definition.name, found)
-            self._lane_families[number] = known._replace(waiting=waiting._replace(refusal=found))
+            self._wait(number, known, waiting._replace(refusal=found))
             return
         self._hold(number, known, waiting.definition, found)
         for id, values, exception in waiting.series:
@@ -249,12 +260,8 @@ class Bindings:
             if known.family in parts and known.definition is not None:
                 self._release(number, known)
                 assert known.family is not None
-                self._lane_families[number] = known._replace(
-                    family=None,
-                    waiting=_Waiting(
-                        known.definition, None, series.pop(known.family, []), is_ruled=True
-                    ),
-                )
+                found = series.pop(known.family, [])
+                self._wait(number, known, _Waiting(known.definition, None, found, is_ruled=True))
 
     # ---- families ---------------------------------------------------------------------------
 
@@ -284,7 +291,7 @@ class Bindings:
             return
         self._refuse(found, definition.name)
         if found.obstacle:
-            self._lane_families[number] = known._replace(waiting=_Waiting(definition, found, []))
+            self._wait(number, known, _Waiting(definition, found, []))
 
     def _find(self, definition: Definition) -> Family | Refusal:
         """Find or make the node's family for a definition, or return why it is refused."""
@@ -309,6 +316,7 @@ class Bindings:
         self._lane_families[number] = known._replace(
             family=family, definition=definition, waiting=None
         )
+        self._waiting.discard(number)
 
     def _release(self, number: int, known: _LaneFamily) -> None:
         """Release the node's family of a family of the lane, if it has one."""
@@ -322,15 +330,16 @@ class Bindings:
     def _note_refusal(self, name: str, refusal: Refusal) -> None:
         """Note a definition that is not taken, for the emitter and for people."""
         self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
-        if all((name, refusal.reason) != noted[:2] for noted in self.refusals):
-            self.refusals.append(Refused(name, refusal.reason, refusal.text))
+        self._refusals.setdefault(
+            (name, refusal.reason), Refused(name, refusal.reason, refusal.text)
+        )
 
     def _forget_refusal(self, name: str, refusal: Refusal) -> None:
         """Undo _note_refusal()."""
         self.refused[refusal.reason] -= 1
         if not self.refused[refusal.reason]:
             del self.refused[refusal.reason]
-        self.refusals = [noted for noted in self.refusals if noted[:2] != (name, refusal.reason)]
+        self._refusals.pop((name, refusal.reason), None)
 
     def _refuse(self, refusal: Refusal, name: str) -> None:
         """Count a definition that is not taken, once, and log it."""

@@ -153,18 +153,49 @@ def test_an_old_shape_leaves_with_its_last_process(node: Node) -> None:
     with_new.kill()
 
 
+OTHERS = {
+    "histogram": (
+        'shmetrics.Histogram("jobs", "Jobs", ["queue"], buckets=[1]).labels("q").observe(0.5)',
+        {"jobs_count{queue=q}": 1},
+        1,
+    ),
+    "gauge": (
+        'shmetrics.Gauge("jobs", "Jobs", multiprocess_mode="livesum").set(3)',
+        {"jobs{}": 3},
+        0,
+    ),
+    "calls": (
+        """
+call = shmetrics.Calls("jobs", "Jobs", ["method"]).labels("m")
+try:
+    with call():
+        raise KeyError
+except KeyError:
+    pass
+""",
+        {
+            "jobs_invocation_start_total{method=m}": 1,
+            "jobs_invocation_end_total{method=m}": 1,
+            "jobs_exception_total{exception=KeyError,method=m}": 1,
+        },
+        2,
+    ),
+}
+
+
 @pytest.mark.parametrize("restarts", [False, True], ids=["at once", "after a restart"])
-def test_a_type_that_somebody_has_is_refused_and_heals(node: Node, restarts: bool) -> None:
+@pytest.mark.parametrize("type", OTHERS)
+def test_a_type_that_somebody_has_is_refused_and_heals(
+    node: Node, type: str, restarts: bool
+) -> None:
     """What was recorded meanwhile is counted as unbound; what comes then is counted."""
+    code, expected, unbound = OTHERS[type]
     node.start()
     old = service(node, 'shmetrics.Counter("jobs", "Jobs").inc()')
-    new = service(
-        node,
-        'shmetrics.Histogram("jobs", "Jobs", ["queue"], buckets=[1]).labels("q").observe(0.5)',
-    )
+    new = service(node, code)
     assert node.samples().value("jobs_total") == 1
-    assert node.samples().value("shmetrics_unbound_total") == 1
-    said = f"jobs: type histogram contradicts counter, which -c (pid {old.pid}) has"
+    assert node.samples().value("shmetrics_unbound_total") == unbound
+    said = f"jobs: type {type} contradicts counter, which -c (pid {old.pid}) has"
     assert said in node.log
     assert [lane["refused"] for lane in node.lanes()] == [{}, {"conflict": 1}]
     if restarts:
@@ -174,9 +205,10 @@ def test_a_type_that_somebody_has_is_refused_and_heals(node: Node, restarts: boo
     new.go()
     new.until("recorded")
     found = node.samples()
-    assert found.value("jobs_count", queue="q") == 1
+    assert shown(found, expected) == expected
     assert found.of("jobs_total") == {}
-    assert found.value("shmetrics_unbound_total") == 1
+    assert found.value("shmetrics_unbound_total") == unbound
+    assert found.value("shmetrics_refused_families_total", reason="conflict") == 1
     new.kill()
 
 
@@ -198,12 +230,13 @@ def test_the_pages_methods_have_both_shapes(node: Node) -> None:
         call.format(labels=["method"], buckets=[1], values="'m'"),
         call.format(labels=["method", "topic"], buckets=[1, 2], values="'m', ''"),
     ]
-    processes = [
-        node.emitter(f"call = {code}\nwith call(): pass\ntoken = call.start()\npause('recorded')")
-        for code in codes
-    ]
-    for process in processes:
+    processes = []
+    for code in codes:
+        process = node.emitter(
+            f"call = {code}\nwith call(): pass\ntoken = call.start()\npause('recorded')"
+        )
         process.until("recorded")
+        processes.append(process)
     [method] = json.loads(node.get("/api/v1/methods"))
     assert (method["started"], method["ended"], method["in_flight"]) == (4, 2, 2)
     assert sum(method["buckets"]) == 2
