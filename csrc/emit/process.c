@@ -293,7 +293,8 @@ static bool enter(struct shm_process *self, struct shm_producer *producer,
         return true;
     }
     if (self->state == SHM_PROCESS_PRIVATE)
-        return shm_producer_move(producer, lane) || squeeze(self, producer, lane);
+        return shm_producer_move(producer, lane) ||
+               (self->squeezes && squeeze(self, producer, lane));
     begin(self, producer, lane);
     return true;
 }
@@ -367,6 +368,7 @@ void shm_process_settle(uint64_t retry_ns)
         producer->waiting = NULL;
         unmap(&self->waiting);
     }
+    self->squeezes = self->state == SHM_PROCESS_PRIVATE;
     producer->grow_after_ns = shm_clock_coarse_ns() + retry_ns;
     shm_be_content(producer);
     end_change(&before);

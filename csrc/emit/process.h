@@ -46,6 +46,7 @@ struct shm_process {
     struct shm_mapping waiting; /* what waits for a larger lane */
     struct shm_producer *spare; /* the producer of that, once there was any */
     struct shm_series **tables[2]; /* the series by their ids, of each side */
+    bool squeezes; /* it takes a lane that is too small for what the private one holds */
     uint32_t last_generation;
     struct shm_counts before; /* what this process has counted in the lanes before this one */
 };
@@ -75,7 +76,7 @@ void shm_process_detach(void);
 void shm_process_wanted(struct shm_wanted *wanted);
 
 /* Gives up a larger lane for now: records in this one what waits, and asks for no other before
- * retry_ns are over. */
+ * retry_ns are over. A private lane will go into the next one that is granted, whatever its size. */
 void shm_process_settle(uint64_t retry_ns);
 
 /* Adds up what this process has counted, in this lane and those before it. Returns false if it has

@@ -18,6 +18,7 @@ import time
 from shmetrics import runtime_dir
 from shmetrics.binding import layout, refusal
 from shmetrics.binding import ring as _ring
+from shmetrics.errors import LaneRefused
 from shmetrics.emitter import label_rules
 from shmetrics.registration import client, protocol
 
@@ -157,10 +158,9 @@ class Registration:
     def _ask_for_more(self) -> None:
         """Ask for a still larger lane: more has come to wait since this one was asked for."""
         self._too_small += 1
-        if self._too_small < MOST_TOO_SMALL:
-            _ring.process_attend_soon()
-        else:  # the collector gives no larger ones
+        if self._too_small > MOST_TOO_SMALL:  # the collector gives no larger ones
             _ring.process_settle(RETRY_NS)
+        _ring.process_attend_soon()
 
     def _give_up_larger(self) -> None:
         """Stay in the lane that there is, after two refusals.
@@ -195,7 +195,7 @@ class Registration:
         except Exception as error:
             grant.lane.close()
             self.last_problem = f"the lane could not be used: {error}"
-            if _ring.process_status()["wants_larger"]:
+            if isinstance(error, LaneRefused):
                 self._ask_for_more()
             return
         try:

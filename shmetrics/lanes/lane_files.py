@@ -123,8 +123,8 @@ class _Known(msgspec.Struct):
     uid: Annotated[int, Meta(ge=0, lt=2**32)]
     size_bytes: Annotated[int, Meta(ge=0, lt=2**48)]
     clock: Annotated[str, Meta(max_length=64)] = ""  # files of older versions have none
-    predecessor: Annotated[int, Meta(ge=0, lt=2**63)] = 0
-    first: Annotated[int, Meta(ge=0, lt=2**63)] = 0
+    predecessor: Annotated[int, Meta(ge=0, lt=2**48)] = 0
+    first: Annotated[int, Meta(ge=0, lt=2**48)] = 0
 
 
 class _UndrainedFile(NamedTuple):

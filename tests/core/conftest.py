@@ -49,7 +49,8 @@ struct shm_exemplar {
 struct shm_exemplars { uint32_t n; uint64_t displaced; ...; };
 struct shm_room { uint64_t bytes; uint32_t cells; };
 struct shm_producer {
-    uint32_t cells_used; uint64_t dictionary_end; struct shm_room reserved; ...;
+    uint32_t cells_used; uint64_t dictionary_end; struct shm_room reserved; bool wants_larger;
+    struct shm_producer *waiting; ...;
 };
 struct shm_span {
     uint8_t kind; uint8_t flags; uint16_t n_info; uint32_t series; uint64_t stamp_ns;
@@ -69,6 +70,10 @@ struct shim {
 struct shim *shim_new(uint32_t, uint32_t, uint32_t, uint32_t);
 bool shim_move(struct shim *, uint32_t, uint32_t, uint32_t, uint32_t);
 void shim_free(struct shim *);
+void shim_may_grow(struct shim *);
+struct shim *shim_grow(struct shim *, uint32_t, uint32_t, uint32_t, uint32_t);
+void shim_settle(struct shim *);
+uint64_t shim_moved_to(struct shim *);
 bool shim_push(struct shim *, uint64_t, int *);
 uint64_t shim_waiting(struct shim *);
 uint64_t shim_pop(struct shim *);

@@ -76,9 +76,11 @@ class LaneFile:
         return self._families
 
     def series(self, type: int, of: int, *values: str) -> int:
-        """Defines a series; its id."""
+        """Defines a series, with cells; its id."""
         self._series += 1
         self.entry(layout.ENTRY_SERIES, type, self._series, of, encode_strings(values))
+        if type in (layout.TYPE_HISTOGRAM, layout.TYPE_CALLS):
+            self.entry(layout.ENTRY_CELLS, 0, 0, self._series, b"")
         return self._series
 
     def slot(self, ahead: int = 0) -> int:

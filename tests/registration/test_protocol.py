@@ -31,7 +31,14 @@ ALLOWED = {
 
 uint16 = st.integers(0, 2**16 - 1)
 protocols = st.sampled_from(sorted(protocol.PROTOCOLS))
-hellos = st.builds(Hello, uint16, st.integers(0, 2**32 - 1), st.text(), protocols)
+uint32 = st.integers(0, 2**32 - 1)
+sizes = st.tuples(uint32, uint32, st.integers(0, 2**64 - 1))
+hellos = st.builds(Hello, uint16, uint32, st.text(), protocols) | st.builds(
+    lambda layout, records, name, more: Hello(
+        layout, records, name, protocol.PROTOCOL_VERSION, *more
+    ),
+    *(uint16, uint32, st.text(), sizes),
+)
 answers = st.builds(
     Answer, st.sampled_from(Result), uint16, st.integers(0, 2**64 - 1), st.text(max_size=200)
 )
@@ -104,7 +111,19 @@ def test_a_hello_with_a_byte_changed_is_another_one_or_refused(
         found = protocol.decode_hello(bytes(message))
     except ProtocolError:
         return
-    assert protocol.encode_hello(found) == bytes(message)
+    if found.protocol >= protocol.WITH_MORE > hello.protocol:
+        assert protocol.decode_hello(protocol.encode_hello(found)) == found
+    else:
+        assert protocol.encode_hello(found) == bytes(message)
+
+
+def test_a_hello_may_say_less_or_more_than_this_side_knows() -> None:
+    hello = Hello(2, 0, "nova", dictionary_bytes=5, cells=6, predecessor=7)
+    message = protocol.encode_hello(hello)
+    longer = message[:14] + struct.pack("=H", 20) + message[16:] + b"more"
+    assert protocol.decode_hello(longer) == hello
+    shorter = message[:14] + struct.pack("=H", 4) + message[16:-12]
+    assert protocol.decode_hello(shorter) == hello._replace(cells=0, predecessor=0)
 
 
 @given(hellos, st.integers(0, 300))
@@ -115,7 +134,7 @@ def test_a_hello_cut_short_is_refused(hello: Hello, at: int) -> None:
 
 
 def changed(at: int, new: bytes) -> bytes:
-    message = bytearray(protocol.encode_hello(Hello(1, 0, "nova")))
+    message = bytearray(protocol.encode_hello(Hello(1, 0, "nova", 2)))
     message[at : at + len(new)] = new
     return bytes(message)
 
@@ -123,10 +142,10 @@ def changed(at: int, new: bytes) -> bytes:
 REFUSED = {
     "hello of 3 bytes, 16 are needed": b"SHM",
     "hello does not begin with SHMR": changed(0, b"HTTP"),
-    "protocol 3, this side speaks up to 2": changed(4, struct.pack("=H", 3)),
+    "protocol 4, this side speaks up to 3": changed(4, struct.pack("=H", 4)),
     "hello with a field out of range": changed(14, b"\1"),
-    "text of 4 bytes where 5 were announced": changed(12, b"\5"),
-    "text of 4 bytes where 3 were announced": changed(12, b"\3"),
+    "4 bytes behind the head where 5 were announced": changed(12, b"\5"),
+    "4 bytes behind the head where 3 were announced": changed(12, b"\3"),
     "text is not UTF-8": changed(16, b"\xff"),
     "process name with unprintable characters": changed(16, b"\n"),
 }
@@ -143,7 +162,7 @@ def test_an_answer_in_an_unknown_tongue_is_refused() -> None:
     for message, why in (
         (answer[:5], "answer of 5 bytes, 20 are needed"),
         (b"HTTP" + answer[4:], "answer in another protocol"),
-        (answer[:4] + b"\3" + answer[5:], "answer in another protocol"),
+        (answer[:4] + b"\4" + answer[5:], "answer in another protocol"),
         (answer[:8] + b"\x63" + answer[9:], "unknown result 99"),
         (answer + b"!", "text of 1 bytes where 0 were announced"),
     ):
