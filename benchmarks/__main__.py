@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import os
 import signal
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import pyperf
 
 from benchmarks import floor, report, rounds, summary, targets
-from benchmarks.contender import Group
+from benchmarks.contender import QUICK, Group
 from benchmarks.groups import GROUPS
 from benchmarks.summary import Part, Summary
 
@@ -76,6 +77,8 @@ def main() -> int:
     if unknown := set(args.group) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # and clean up
+    if args.quick:
+        os.environ[QUICK] = "1"
     floor.build()
     summary.RESULTS.mkdir(exist_ok=True)
 

@@ -11,6 +11,7 @@ from typing import Literal
 # Does the thing so many times, and returns how long that took in seconds. Of a group of sizes,
 # shares or counts it is called once, with 1, and returns bytes, a part of one, or how many.
 Timer = Callable[[int], float]
+QUICK = "SHMETRICS_BENCHMARK_QUICK"  # in the environment of a quick look
 Unit = Literal["second", "byte", "share", "count"]
 
 

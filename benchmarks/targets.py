@@ -174,6 +174,15 @@ TARGETS = (
     ),
     Target("the same, to copying it", "scrape/text", "scrape/floor", most=4),
     Target("text of 100,000 label sets, to 10,000", "scrape/text-many", "scrape/text", most=11),
+    *(
+        Target(
+            f"{what} of 200,000 living series, to 10,000",
+            f"crowded-{what}/many",
+            f"crowded-{what}/few",
+            most=22,
+        )
+        for what in ("drain", "text")
+    ),
     Target(
         "the same over HTTP, compressed, to prometheus_client, not compressed",
         "http/gzip",
@@ -206,6 +215,16 @@ TARGETS = (
         "lanes/lanes-500",
         "lanes/multiprocess",
         least=50,
+    ),
+    *(
+        Target(
+            f"{what} after 10,000 processes with label sets of their own, to after 2,500",
+            f"turnover/{what}-4",
+            f"turnover/{what}-1",
+            most=1.1,
+            unit="byte",
+        )
+        for what in ("memory", "store")
     ),
     Target("a collector with 500 idle lanes", "idle/lanes-500", most=0.005, unit="share"),
     Target("`import shmetrics`, time", "import-time/shmetrics", most=0.020),

@@ -5,6 +5,7 @@ from benchmarks.groups import (
     busy,
     clocks,
     core,
+    crowded,
     hook,
     http,
     imports,
@@ -20,6 +21,7 @@ from benchmarks.groups import (
     scrape,
     spill,
     traces,
+    turnover,
     turns,
 )
 
@@ -56,6 +58,8 @@ GROUPS = {
         http.HTTP,
         http.MEMORY,
         protobuf.PROTOBUF,
+        crowded.DRAIN,
+        crowded.TEXT,
         lanes.SHARED,
         lanes.IDLE,
         labels.EMITTER,
@@ -64,5 +68,6 @@ GROUPS = {
         labels.COLLECTOR_BYTES,
         labels.SERIES,
         restart.RESTART,
+        turnover.TURNOVER,
     )
 }

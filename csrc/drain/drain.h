@@ -128,8 +128,9 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
 enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t n_bounds,
                                 const struct shm_scale *scale, uint64_t *cells);
 
-/* Binds a series anew, from now on: what came before stays where it was counted. scale and cells as
- * in shm_drain_bind. Returns false if there is no such series. */
+/* Binds a series anew, from now on: what came before stays where it was counted, or the caller has
+ * copied it. Between two passes: the undo entry names no cells then. scale and cells as in
+ * shm_drain_bind. Returns false if there is no such series. */
 bool shm_drain_rebind(struct shm_drain *drain, uint32_t series, const struct shm_scale *scale,
                       uint64_t *cells);
 

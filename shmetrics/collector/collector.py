@@ -30,7 +30,9 @@ from shmetrics.store.holders import COLLECTOR
 from shmetrics.store.idle import IdleSeries
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import StoreDamaged, StoreError, StoreFull
+from shmetrics.store.packing import Packing
 from shmetrics.store.self_metrics import SelfMetrics
+from shmetrics.store.spent import MARGIN, SpentSeries
 from shmetrics.store.store import Store
 from shmetrics.store.unused import UnusedFamilies
 from shmetrics.tables.family_tables import FamilyTables
@@ -136,16 +138,25 @@ class Collector:
                 self.families, settings.series_idle_seconds, self._living_gauges
             )
             self._unused = UnusedFamilies(
+                self.families, self._idle, self._now, settings.old_shape_seconds
+            )
+            self._spent = SpentSeries(
+                self.families, self._idle, self._living_gauges, lambda: self._lanes.are_all_read()
+            )
+            self._packing = Packing(
                 self.families,
                 self._idle,
-                lambda: self._monotonic_ns() / 1e9,
-                settings.old_shape_seconds,
+                lambda moved: self._lanes.follow(moved),
+                lambda: self._lanes.are_all_read(),
             )
+            self.store.scrapes.begin(self._now)
             self.self_metrics.store_in(self.families)
             self.families.remove_reserved()
             self.families.on_removed = self._forget_families
             self.families.remove_if_unused = self._unused.remove_if_unused
-            self.store.free_room = self._unused.free_room
+            self.families.free_family = self._unused.free_room
+            self.store.free_room = self._free_room
+            self.store.free_room_in = self._spent.free_room_in
         except StoreFull as error:
             self.store.close()
             raise StoreError(str(error)) from None
@@ -199,6 +210,28 @@ class Collector:
             self._idle.forget(family)
             self._in_flight.forget(family)
 
+    def _now(self) -> float:
+        """Return the monotonic clock in seconds."""
+        return self._monotonic_ns() / 1e9
+
+    def _free_room(self, owner: int | None) -> bool:
+        """Remove something unused of this owner, or of anybody for None; return if it did."""
+        if self._packing.free_room(owner):
+            return True
+        is_less = self._spent.free_room(owner) or self._unused.free_room(owner)
+        if is_less:
+            self._packing.look_again()
+        return is_less
+
+    def _keep_room(self) -> None:
+        """Make some room before it is needed, if little is left."""
+        self._spent.check()
+        self._packing.look_again()
+        for owner in self.store.shares.short(MARGIN):
+            self._free_room(owner)
+        if self.store.is_short(MARGIN):
+            self._free_room(None)
+
     def _living_gauges(self) -> set[tuple[Family, tuple[str, ...]]]:
         """Return the gauge series of living processes, which are never idle."""
         return {(value.family, labels_of(value)) for value in self._living_values()}
@@ -221,8 +254,9 @@ class Collector:
         self._lanes.retire_abandoned()
         self._lanes.heal()
         self.families.settle()
-        self._idle.check(self._monotonic_ns() / 1e9)
+        self._idle.check(self._now())
         self._unused.check()
+        self._keep_room()
 
     def drain(self) -> None:
         """Drain every lane once.
@@ -300,11 +334,13 @@ class Collector:
         """
         self.drain()
         self.families.settle()
-        self._idle.show_changed(self._monotonic_ns() / 1e9)
+        self._idle.show_changed(self._now())
         self._measure()
         tables = [table for source in self._table_sources for table in source.tables(native)]
         tables.sort(key=lambda table: table.name)
+        self.store.scrapes.note()
         self._unused.note_scrape()
+        self._spent.look_again()
         return tables + self._own.tables(native)
 
     def _measure(self) -> None:

@@ -186,8 +186,9 @@ class Registration(Section, frozen=True, kw_only=True):
 
 
 class Store(Section, frozen=True, kw_only=True):
-    """How much may be kept. Label sets beyond a limit count together, in one overflow series per
-    family; families beyond a limit are refused. The collector counts both."""
+    """How much may be kept. Where a limit leaves no room, label sets of dead processes that a
+    scrape has shown make room for new ones, the oldest first. Beyond it, label sets count together,
+    in one overflow series per family; families are refused. The collector counts both."""
 
     max_bytes: Annotated[
         int,

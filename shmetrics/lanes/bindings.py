@@ -32,6 +32,7 @@ from shmetrics.store.gauges import Gauges
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.holders import Holder
 from shmetrics.store.log import StoreFull
+from shmetrics.store.packing import Moved
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.event import SpanLabels
 
@@ -193,6 +194,15 @@ class Bindings:
         for number, known in enumerate(self._lane_families):
             self._release(number, known)
         self._lane_families.clear()
+
+    def follow(self, moved: Moved) -> None:
+        """Bind series that have moved in the store to the cells where they are now."""
+        for at, (family, row) in enumerate(self._bound):
+            rows = moved.get(family)
+            if rows is not None and row in rows:
+                scale = family.scale if isinstance(family, HistogramFamily) else None
+                self._drain.rebind(self._bound_ids[at], scale, family.cell(rows[row]))
+                self._bound[at] = family, rows[row]
 
     # ---- again ------------------------------------------------------------------------------
 

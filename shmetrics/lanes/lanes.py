@@ -26,6 +26,7 @@ from shmetrics.registration.protocol import WITH_EVENTFD, Hello, Result
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges
+from shmetrics.store.packing import Moved
 from shmetrics.store.self_metrics import SelfMetrics
 
 MIN_RECORDS = 64
@@ -86,6 +87,7 @@ class Lanes:
         self._on_abandoned = on_abandoned
         self._spans = spans
         self._lanes: dict[int, Lane] = {}
+        self._unread: set[int] = set()  # lanes of an earlier collector, not read to the end yet
         self._pids: Counter[str] = Counter()  # the number of lanes, by pid
         self._kick_of: dict[int, Kick] = {}
         self._moved: set[int] = set()  # lanes whose state was in another lane at the last drain
@@ -115,6 +117,10 @@ class Lanes:
     def __len__(self) -> int:
         """Return the number of lanes."""
         return len(self._lanes)
+
+    def are_all_read(self) -> bool:
+        """Return whether the series of every lane that an earlier collector left are bound."""
+        return not self._unread
 
     # ---- making and opening -----------------------------------------------------------------
 
@@ -264,7 +270,9 @@ class Lanes:
             is_again: whether the lane has been tried, and logged, before.
         """
         try:
-            self._add(self._files.read(path))
+            file = self._files.read(path)
+            self._add(file)
+            self._unread.add(int(file.path.stem))
         except (OSError, ValueError, LaneRefused) as error:
             text = str(error)  # a log may keep its arguments, and the error would keep the lane
             if isinstance(error, OSError) and error.errno in _NOT_NOW:
@@ -362,6 +370,7 @@ class Lanes:
     def _drain_lane(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
         """Drain one lane, or quarantine it; return the number of definitions that were read."""
         if lane.state is LaneState.QUARANTINED:
+            self._unread.discard(lane.lane_id)
             return 0
         n_definitions = 0
         try:
@@ -376,6 +385,8 @@ class Lanes:
         if self._spans is not None:
             self._spans.take(lane.first, lane.bindings.spans)
         lane.report()
+        if not lane.is_behind:
+            self._unread.discard(lane.lane_id)
         return n_definitions
 
     def _quarantine(self, lane: Lane, reason: str, for_good: bool = True) -> None:
@@ -420,6 +431,10 @@ class Lanes:
         for lane in self:
             if lane.state is LaneState.OPEN:
                 lane.bindings.heal(freed)
+    def follow(self, moved: Moved) -> None:
+        """Let every lane count where series are that have moved in the store."""
+        for lane in self._lanes.values():
+            lane.bindings.follow(moved)
 
     # ---- retiring ---------------------------------------------------------------------------
 
@@ -516,6 +531,7 @@ class Lanes:
 
     def _let_go(self, lane: Lane) -> None:
         """Stop watching a lane, and close it."""
+        self._unread.discard(lane.lane_id)
         self._deaths.forget(lane.lane_id)
         kick = self._kick_of.pop(lane.lane_id, None)
         if kick is not None:

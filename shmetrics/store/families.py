@@ -64,6 +64,8 @@ class Families:
         self._on_overflow = on_overflow
         self._now = now
         self._label_rules = label_rules
+        self.free_family: Callable[[int | None], bool] = lambda owner: False
+        """Removes an unused family of this owner, or of anybody for None; returns if it did."""
         self.remove_if_unused: Callable[[Family, int], bool] = lambda family, owner: False
         """Removes a family that is in the way of this owner's, if it may; returns if it did."""
         self.on_removed: Callable[[Sequence[Family]], None] = lambda parts: None
@@ -113,6 +115,10 @@ class Families:
     def __iter__(self) -> Iterator[Family]:
         """Iterate over a copy of the list, so that families may go meanwhile."""
         return iter(list(self._by_id.values()))
+
+    def of_id(self, id: int) -> Family:
+        """Return the family with this number. Raises LookupError if there is none."""
+        return self._by_id[id]
 
     def most_series(self) -> int:
         """Return the most series that one user has in one family."""
@@ -276,14 +282,14 @@ class Families:
         limits, n = self.limits, 2 if is_shape else 1
         counted = self._n_shapes_of if is_shape else self._n_names_of
         while owner != NOBODY and counted[owner] >= n * limits.families_per_uid:
-            if not self.store.free_room(owner):
+            if not self.free_family(owner):
                 return Refusal(
                     "families_per_uid",
                     f"{definition.name}: uid {uid_of(owner)} has {limits.families_per_uid} "
                     "families already; see store.max_families_per_uid",
                 )
         while (self._n_shapes() if is_shape else self.limited()) >= n * limits.families:
-            if not self.store.free_room(None):
+            if not self.free_family(None):
                 return Refusal(
                     "families",
                     f"{definition.name}: there are {limits.families} families already; "

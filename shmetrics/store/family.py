@@ -5,7 +5,7 @@ Rows come in chunks. Row 0 is reserved for the overflow series, so that there is
 count a series that has no row of its own; in a family without labels it is the only series. The row
 of a removed series is used again, the lowest first; its cells are zeroed before the log names the
 next series. A chunk without series is given back, and leaves a gap among the rows until another
-chunk takes its place.
+chunk takes its place. Where cells are short, series move to other rows, see packing.py.
 
 Everything in the store has an owner. A series counts for the user whose process brought it, and a
 row without a series for the owner for whom its chunk was made.
@@ -68,6 +68,22 @@ class _Chunk(NamedTuple):
         return range(self.first_row, self.first_row + len(self.cells))
 
 
+class Fill(NamedTuple):
+    """How full a chunk is.
+
+    Attributes:
+        run: its cells in the store.
+        owner: the owner of the rows that have no series.
+        rows: the number of its rows.
+        used: the number of them that have a series.
+    """
+
+    run: CellRun
+    owner: int
+    rows: int
+    used: int
+
+
 class Family:
     """A family: its definition, its series, and their cells."""
 
@@ -111,6 +127,7 @@ class Family:
         self._created = array("d")
         self._bound = array("I")  # by row: how many series of lanes count into it
         self._owners = array("I")  # by row
+        self._changed = array("Q")  # by row: the number of the last change, see scrapes.py
         self.holders = Holders()
         self.entry_bytes = 0  # of its definition in the log
         self._series_of: Counter[int] = Counter()  # by owner
@@ -181,13 +198,17 @@ class Family:
 
     def settle(self) -> None:
         """Prepare the family for use after the whole log was read."""
+        self._note_free()
+        self.show_all()
+
+    def _note_free(self) -> None:
+        """Note all rows that had a series and have none."""
         self._free = [
             row
             for chunk in self._chunks
             for row in chunk.rows
             if row != OVERFLOW_ROW and row < len(self._values) and self._values[row] is None
         ]  # ascending, so it is a heap
-        self.show_all()
 
     def look_up_cells(self) -> None:
         """Renew the views of cells after the store has moved them."""
@@ -258,7 +279,7 @@ class Family:
         n = len(self._values)
         while n and self._values[n - 1] is None:
             n -= 1
-        for column in (self._values, self._created, self._bound, self._owners):
+        for column in (self._values, self._created, self._bound, self._owners, self._changed):
             del column[n:]
 
     def give_back_all(self) -> None:
@@ -311,11 +332,18 @@ class Family:
         """Return whether the limits allow an owner a new series with these label values."""
         if not self.is_limited:
             return all(len(value) <= self._limits.label_bytes for value in values)
-        return not self.has_reached_limit(owner) and self._limits.allow(values)
+        return self._limits.allow(values) and (
+            not self.has_reached_limit(owner) or self._store.free_room_in(self.id, owner)
+        )
 
     def has_reached_limit(self, owner: int) -> bool:
         """Return whether an owner may have no more series here."""
         return self._series_of[owner] >= self._limits.series_per_family
+
+    def short(self, part: int) -> list[int]:
+        """Return the owners who may not have one part of so many of their limit more here."""
+        most = self._limits.series_per_family - self._limits.series_per_family // part
+        return [owner for owner, n in self._series_of.items() if n > most]
 
     def most_series(self) -> int:
         """Return the number of series of the owner that has the most."""
@@ -331,8 +359,12 @@ class Family:
         return values not in self._rows
 
     def counted_row(self, values: tuple[str, ...], owner: int = NOBODY) -> int:
-        """Return the same as row(), and report a series that is folded to `on_overflow`."""
+        """Return the same as row(), for a change without a lane.
+
+        A series that is folded is reported to `on_overflow`.
+        """
         row = self.row(values, owner)
+        self._changed[row] = self._store.scrapes.change()
         if self.folds(values):
             self._on_overflow(self)
         return row
@@ -406,6 +438,7 @@ class Family:
             self._created.append(0.0)
             self._bound.append(0)
             self._owners.append(NOBODY)
+            self._changed.append(0)
         values = tuple(map(sys.intern, values))  # most series differ in few values
         longest = max((len(value.encode()) for value in values), default=0)
         self.longest_label_bytes = max(self.longest_label_bytes, longest)
@@ -413,6 +446,7 @@ class Family:
         self._values[row] = values
         self._created[row] = created
         self._owners[row] = entry.owner
+        self._changed[row] = self._store.scrapes.change()
         self._count(row, entry.size_bytes, 1)
 
     def _count(self, row: int, log_bytes: int, sign: int) -> None:
@@ -446,6 +480,7 @@ class Family:
     def unbind(self, row: int) -> None:
         """Undo one bind()."""
         self._bound[row] -= 1
+        self._changed[row] = self._store.scrapes.change()
 
     def used(self) -> npt.NDArray[np.bool_]:
         """Return which rows have a series: (rows,), bool."""
@@ -454,6 +489,22 @@ class Family:
     def unbound(self) -> npt.NDArray[np.bool_]:
         """Return which rows no lane counts into: (rows,), bool."""
         return np.fromiter((lanes == 0 for lanes in self._bound), np.bool_)
+
+    def left(self, owner: int | None) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+        """Return the series that no lane counts into, but the overflow series.
+
+        Args:
+            owner: the owner whose series they are; None for all.
+
+        Returns:
+            Their rows, and the numbers of their last changes, (n,) each.
+        """
+        are_left = self.used() & self.unbound()
+        are_left[OVERFLOW_ROW : OVERFLOW_ROW + 1] = False  # its row is reserved anyway
+        if owner is not None:
+            are_left &= np.array(self._owners) == owner
+        rows = np.flatnonzero(are_left)
+        return rows, np.array(self._changed, np.uint64)[rows]
 
     def remove(self, rows: Iterable[int]) -> None:
         """Remove the series of these rows, and chunks that are left without series.
@@ -508,6 +559,107 @@ class Family:
         overflow = self._values[OVERFLOW_ROW] if self._values else None
         if overflow is not None and OVERFLOW_ROW not in hidden:
             self.visible.add(OVERFLOW_ROW, overflow)
+
+    # ---- moving series ----------------------------------------------------------------------
+
+    def fill(self) -> list[Fill]:
+        """Return how full each chunk is, but the first one, which stays where it is."""
+        return [
+            Fill(chunk.run, chunk.owner, len(chunk.cells), len(self._rows_used(chunk)))
+            for chunk in self._chunks[1:]
+        ]
+
+    def _rows_used(self, chunk: _Chunk) -> list[int]:
+        """Return the rows of a chunk that have a series."""
+        rows = chunk.rows[: self._n_used(chunk)]
+        return [row for row in rows if self._values[row] is not None]
+
+    def rows_in(self, run: CellRun) -> list[int]:
+        """Return the rows with a series of the chunk that has these cells."""
+        return self._rows_used(self._chunk_in(run))
+
+    def free_rows(self) -> int:
+        """Return the number of rows that another series could have."""
+        rows = sum(len(chunk.cells) for chunk in self._chunks)
+        return rows - len(self._rows) - self.folds(self.overflow_values)
+
+    def _rows_free(self, chunk: _Chunk) -> list[int]:
+        """Return the rows of a chunk that a series can have."""
+        return [
+            row
+            for row in chunk.rows
+            if row != OVERFLOW_ROW and (row >= len(self._values) or self._values[row] is None)
+        ]
+
+    def _chunk_in(self, run: CellRun) -> _Chunk:
+        """Return the chunk that has these cells. Raises StopIteration without one."""
+        return next(chunk for chunk in self._chunks if chunk.run == run)
+
+    def add_chunk_in(self, run: CellRun, owner: int) -> CellRun:
+        """Make a chunk without series in free cells.
+
+        Args:
+            run: the cells, of which as many are taken as the next gap among the rows has room for.
+            owner: the owner for whom it is made.
+
+        Returns:
+            The cells that it has.
+
+        Raises:
+            StoreFull: the log has no room.
+        """
+        first_row, rows = self._next_place()
+        run = CellRun(run.first, min(rows * self.width, run.n))
+        entry, chunk = self._place(first_row, run, owner)
+        self._store.append([entry], run, self._store.reserved_bytes)
+        self.add_chunk(chunk)
+        return run
+
+    def move_out(self, run: CellRun, most: int, into: CellRun | None = None) -> dict[int, int]:
+        """Move series out of a chunk.
+
+        Their cells are copied. Whoever counts into them has to follow before the next drain.
+
+        Args:
+            run: the cells of the chunk.
+            most: the most series to move.
+            into: the cells of the chunk to move them into; None for the lowest rows of all others.
+
+        Returns:
+            The row of each series that has moved, by the row that it had.
+
+        Raises:
+            StoreFull: the log has no room.
+        """
+        chunk = self._chunk_in(run)
+        targets = self._chunks if into is None else [self._chunk_in(into)]
+        free = [row for each in targets if each is not chunk for row in self._rows_free(each)]
+        used = self._rows_used(chunk)
+        moved = dict(zip(used[:most], free, strict=False))
+        if moved:
+            self._move(moved)
+            self._note_free()
+        return moved
+
+    def drop_chunk(self, run: CellRun) -> None:
+        """Give back a chunk without series. Raises StoreFull if the disk is full."""
+        self._give_back_chunks([self._chunk_in(run)])
+
+    def _move(self, moved: dict[int, int]) -> None:
+        """Move series to other rows: all of them or none. Raises StoreFull."""
+        entries = [Entry(EntryKind.REMOVED, True, row, self.id, b"") for row in moved]
+        for old, new in moved.items():
+            self.cells(new)[:] = self.cells(old)  # before the log names the series
+            entries.append(
+                self._series_entry(new, self.values(old), self._created[old], self._owners[old])
+            )
+        self._store.append(entries, free_bytes=self._store.reserved_bytes)
+        for (old, new), entry in zip(moved.items(), entries[len(moved) :], strict=True):
+            values = self.values(old)
+            self._forget(old)
+            self._put(new, values, self._created[old], entry)
+            self._changed[new] = self._changed[old]
+            self._bound[new], self._bound[old] = self._bound[old], 0
 
     # ---- cells ------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ counter. After a restart of the collector, all series count as changed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -58,11 +58,48 @@ class IdleSeries:
                 watched = self._watched.setdefault(family, _WatchedFamily(family))
                 watched.compare(now)
                 gone = watched.hide_idle(now - self._idle_seconds, held, rows_left)
-                self._families.exemplars.forget(family, gone)
-                watched.remove(gone)
+                self.remove(family, gone)
                 rows_left -= len(gone)
         if rows_left <= 0:
             self._next = now  # at the next tick
+
+    def remove(self, family: Family, rows: list[int]) -> int:
+        """Remove series of a family, and watch them no more.
+
+        Args:
+            family: the family.
+            rows: the rows of the series; no lane may be bound to them.
+
+        Returns:
+            The number of series that are gone: fewer if the disk is full.
+        """
+        if not rows:
+            return 0
+        n = len(family)
+        self._families.exemplars.forget(family, rows)
+        with contextlib.suppress(StoreFull):
+            family.remove(rows)
+        watched = self._watched.get(family)
+        if watched is None:
+            family.show_all()
+        else:
+            watched.hidden -= frozenset(rows)
+            family.show_all(watched.hidden)
+        return n - len(family)
+
+    def follow(self, family: Family, moved: Mapping[int, int]) -> None:
+        """Watch series of a family in the rows where they are now, and show them there.
+
+        Args:
+            family: the family.
+            moved: the row of each series that has moved, by the row that it had.
+        """
+        watched = self._watched.get(family)
+        if watched is None:
+            family.show_all()
+        else:
+            watched.follow(moved)
+            family.show_all(watched.hidden)
 
     def has_only_idle(self, family: Family) -> bool:
         """Return whether a family has no series but its overflow series, and that one is idle."""
@@ -137,12 +174,16 @@ class _WatchedFamily:
             family.show_all(hidden)
         return rows[: max(max_rows, 0)]
 
-    def remove(self, rows: list[int]) -> None:
-        """Remove these rows, as far as a full disk allows."""
-        if rows:
-            with contextlib.suppress(StoreFull):
-                self._family.remove(rows)
-            self._family.show_all(self.hidden)
+    def follow(self, moved: Mapping[int, int]) -> None:
+        """Watch series in the rows where they are now."""
+        size = 1 + max((len(self._since) - 1, *moved, *moved.values()))
+        old, new = list(moved), list(moved.values())
+        for name in ("_hashes", "_created", "_since"):
+            column = getattr(self, name)
+            column = np.concatenate([column, np.zeros(size - len(column), column.dtype)])
+            column[new] = column[old]
+            setattr(self, name, column)
+        self.hidden = frozenset(moved.get(row, row) for row in self.hidden)
 
     def show_changed(self, now: float) -> None:
         """Show the hidden rows that have changed."""

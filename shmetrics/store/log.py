@@ -15,7 +15,8 @@ Each entry names its owner: the user for whose process it was written (see share
 
 There are two halves, and the log is in one of them. One number, the log's end, says in which. Once
 half of the entries are about things that are gone, the others are written to the other half, and
-then the end moves there: a kill leaves the old log or the new one. Cells never move.
+then the end moves there: a kill leaves the old log or the new one. A series moves to another row by
+an entry that removes the old one and an entry for the new one, written together (see packing.py).
 """
 
 from __future__ import annotations
@@ -231,6 +232,17 @@ class Log:
         if self.used_bytes + size_bytes >= self.half_bytes:
             raise StoreFull(f"{self._path}: no room for more series; raise store.max_bytes")
         self._ensure(self.end + size_bytes)
+
+    def is_short(self, part: int) -> bool:
+        """Return whether one part of so many is not free, even without what is gone.
+
+        What is gone is dropped only if it is as large a part: writing all anew takes time.
+        """
+        margin_bytes = self.half_bytes // part
+        if self.used_bytes + margin_bytes > self.half_bytes and self._ended * part > self._entries:
+            with contextlib.suppress(StoreFull):  # the disk is full: try again later
+                self.rewrite()
+        return self.used_bytes + margin_bytes > self.half_bytes
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Add entries for which there is room: all of them or none."""

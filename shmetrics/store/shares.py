@@ -55,6 +55,12 @@ class Shares:
             and self._cells[owner] + cells <= self._share * self._all_cells
         )
 
+    def short(self, part: int) -> list[int]:
+        """Return the owners of whose share one part of so many is not free."""
+        rest = self._share / part
+        log_bytes, cells = int(rest * self._all_log_bytes), int(rest * self._all_cells)
+        return [owner for owner in self._log_bytes if not self.allow(owner, log_bytes, cells)]
+
     def largest(self) -> float:
         """Return the largest share of a user, from 0 to 1, of the log or of the cells."""
         owners = (self._log_bytes.keys() | self._cells.keys()) - {NOBODY}

@@ -36,6 +36,7 @@ from shmetrics.store.log import (
     StoreError,
     StoreFull,
 )
+from shmetrics.store.scrapes import Scrapes
 from shmetrics.store.shares import Shares, uid_of
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,9 @@ class Store:
         self.shares = Shares()
         self.free_room: Callable[[int | None], bool] = lambda owner: False
         """Removes something unused of this owner, or of anybody for None; returns if it did."""
+        self.free_room_in: Callable[[int, int], bool] = lambda family_id, owner: False
+        """Removes unused series of this owner in a family; returns if it did."""
+        self.scrapes = Scrapes()
         self._extents = Extents()
         self._max_bytes_per_uid = max_bytes_per_uid
         self._new_path = path.with_name(f"{path.name}.new")
@@ -343,12 +347,30 @@ class Store:
                 if not self.free_room(full.owner):
                     raise
 
+    @property
+    def n_cells(self) -> int:
+        """Return the number of all cells."""
+        return self._shape.n_cells
+
+    @property
+    def used_cells(self) -> int:
+        """Return the number of cells that are handed out."""
+        return self._extents.used
+
+    def is_short(self, part: int) -> bool:
+        """Return whether one part of so many is not free, of the log or of the cells."""
+        return (self.n_cells - self.used_cells) * part < self.n_cells or self.log.is_short(part)
+
+    def lowest(self, n: int) -> CellRun:
+        """Return the lowest n free cells in a row; they may lie beyond the last cell."""
+        return CellRun(self._extents.find(n), n)
+
     def find(self, n: int) -> CellRun:
         """Return n free cells in a row, for the next entries. Raises StoreFull."""
-        first = self._extents.find(n)
-        if first + n > self._shape.n_cells:
+        run = self.lowest(n)
+        if run.first + n > self.n_cells:
             raise StoreFull(f"{self.path}: no room for more series; raise store.max_bytes")
-        return CellRun(first, n)
+        return run
 
     def append(
         self, entries: Sequence[Entry], run: CellRun | None = None, free_bytes: int = 0
