@@ -50,6 +50,9 @@ METHODS = {
         "__pyx_f_*entered_or_left",
         "__pyx_tp_dealloc_*OpenCall",
     ),
+    "labels": ("__pyx_f_*_ring__labels", "__pyx_pw_*CounterSeries*inc"),
+    "names": ("__pyx_f_*_ring__labels", "__pyx_pw_*CounterSeries*inc"),
+    "decorated": ("__pyx_f_*_ring__run",),  # and the function
     "span": SPAN,
     "resting": SPAN,
 }

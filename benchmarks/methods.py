@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m benchmarks.methods METHOD TIMES`: does it so often, in a lane with room.
 
-METHOD: inc, observe, call; span, one that is recorded, and resting, the same where no trace is.
+METHOD: inc, observe, call; labels and names, which look up what inc has; time, a block, and
+decorated, a function that does nothing; span, one that is recorded, and resting, the same where no
+trace is.
 
 For a program that counts instructions from outside; see instructions.py.
 """
@@ -33,6 +35,10 @@ MAKES: dict[str, tuple[Make, int]] = {  # and the slots that one takes; 0: no la
     "inc": (instruments.a_counter, 1),
     "observe": (instruments.a_histogram, 1),
     "call": (instruments.shmetrics_rpc, 2),
+    "labels": (instruments.LABELLED_INCS.shmetrics, 1),
+    "names": (instruments.NAMED_INCS.shmetrics, 1),
+    "time": (instruments.TIMED.shmetrics, 1),
+    "decorated": (instruments.DECORATED.shmetrics, 1),
     "span": (span, traces.SLOTS),
     "resting": (resting, 0),
 }

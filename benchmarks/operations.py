@@ -38,6 +38,32 @@ def incs(counter: Any) -> Timer:
     return timer
 
 
+def labelled_incs(counter: Any) -> Timer:
+    """The labels are given for each of them, by position."""
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            counter.labels("fast", "mail").inc()
+        return perf_counter() - begun
+
+    return timer
+
+
+def named_incs(counter: Any) -> Timer:
+    """The same by name."""
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            counter.labels(queue="fast", kind="mail").inc()
+        return perf_counter() - begun
+
+    return timer
+
+
 def observes(histogram: Any) -> Timer:
     def timer(loops: int) -> float:
         values = (DURATIONS_S * (loops // len(DURATIONS_S) + 1))[:loops]
@@ -59,6 +85,57 @@ def blocks(call: Any) -> Timer:
             with call():
                 pass
         return perf_counter() - begun
+
+    return timer
+
+
+def timed_blocks(histogram: Any) -> Timer:
+    """A timer around nothing."""
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            with histogram.time():
+                pass
+        return perf_counter() - begun
+
+    return timer
+
+
+def labelled_timed_blocks(histogram: Any) -> Timer:
+    """The same, and the labels are looked up for each."""
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            with histogram.labels("fast", "mail").time():
+                pass
+        return perf_counter() - begun
+
+    return timer
+
+
+def decorated(block: Any) -> Timer:
+    """What a decorator adds to a function that does nothing."""
+
+    def function() -> None:
+        pass
+
+    within = block(function)
+
+    def timer(loops: int) -> float:
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            within()
+        seconds = perf_counter() - begun
+        again = repeat(None, loops)
+        begun = perf_counter()
+        for _ in again:
+            function()
+        return max(seconds - (perf_counter() - begun), 1e-9)
 
     return timer
 

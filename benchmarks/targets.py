@@ -107,6 +107,62 @@ TARGETS = (
     Target(
         "`Counter.inc()`, to an empty method of a C type", "inc/collector", "inc/floor", most=1.4
     ),
+    Target("`labels(…).inc()`", "labelled/position", most=45e-9, above="labelled/floor"),
+    Target(
+        "the same, to prometheus_client multiprocess",
+        "labelled/position",
+        "labelled/multiprocess",
+        least=30,
+        above="labelled/floor",
+    ),
+    Target("`labels(…).inc()`, by name", "labelled/name", most=60e-9, above="labelled/floor"),
+    Target(
+        "the same, to prometheus_client multiprocess",
+        "labelled/name",
+        "labelled/multiprocess-name",
+        least=25,
+        above="labelled/floor",
+    ),
+    Target(
+        "`with child.time():`, to `with call():`",
+        "timers/time",
+        "timers/call",
+        most=1.1,
+        above="timers/floor",
+    ),
+    Target(
+        "the same, to prometheus_client multiprocess",
+        "timers/time",
+        "timers/multiprocess",
+        least=20,
+        above="timers/floor",
+    ),
+    Target(
+        "`with family.labels(…).time():`, to `with call():`",
+        "timers/labels",
+        "timers/call",
+        most=1.5,
+        above="timers/floor",
+    ),
+    Target(
+        "the same, to prometheus_client multiprocess",
+        "timers/labels",
+        "timers/multiprocess-labels",
+        least=20,
+        above="timers/floor",
+    ),
+    Target(
+        "`@child.time()`, above the function, to `with call():`",
+        "timers/decorated",
+        "timers/call",
+        most=1.2,
+    ),
+    Target(
+        "`@call()`, above the function, to `with call():`",
+        "timers/decorated-call",
+        "timers/call",
+        most=1.2,
+    ),
     Target(
         "`Histogram.observe()`, to prometheus_client multiprocess",
         "observe/room",

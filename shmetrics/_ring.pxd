@@ -46,6 +46,8 @@ cdef extern from "emit/definitions.h" nogil:
         const unsigned char *text
         uint32_t text_bytes
 
+    void shm_series_remove(shm_producer *producer, shm_series *series) noexcept
+
 
 cdef extern from "lane/trace.h" nogil:
     bint shm_trace_read(shm_trace *trace, const char *id, size_t length) noexcept
@@ -68,6 +70,7 @@ cdef extern from "emit/emit.h" nogil:
 
 cdef extern from "lane/clock.h" nogil:
     uint64_t shm_clock_ns() noexcept
+    uint64_t shm_clock_unix_ns() noexcept
 
 
 cdef extern from "emit/emit_span.h" nogil:

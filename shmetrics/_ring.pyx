@@ -15,10 +15,11 @@ is one producer.
 cimport cython
 from cpython.exc cimport PyErr_Clear, PyErr_SetFromErrno
 from cpython.float cimport PyFloat_AsDouble
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from cpython.ref cimport Py_DECREF, PyObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport INT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from shmetrics.layout cimport (
     SHM_DROP_BAD_EXEMPLAR,
@@ -38,6 +39,7 @@ from shmetrics.layout cimport (
 )
 
 from os import strerror
+from sys import intern
 
 STATE_NAMES = {
     SHM_PROCESS_NONE: "none",
@@ -48,6 +50,7 @@ STATE_NAMES = {
 # The families of this process, by shape, so that making one again finds it. They live as long as
 # the producer: a process loads this module once, even if it loads all others again.
 families = {}
+newest = {}  # by name: a name may get another shape
 
 cdef object _attention = None
 cdef uint64_t _attention_errors = 0
@@ -242,7 +245,9 @@ cdef int _attend() except -1:
 
 
 include "emitter/_vectorcall.pxi"
+include "emitter/_children.pxi"
 include "emitter/_series.pxi"
 include "emitter/_calls.pxi"
+include "emitter/_blocks.pxi"
 include "emitter/_spans.pxi"
 include "emitter/_held.pxi"

@@ -15,7 +15,7 @@ from __future__ import annotations
 from functools import cache
 
 from shmetrics.binding import layout
-from shmetrics.emitter.children import CallsChild
+from shmetrics.binding import ring as _ring
 from shmetrics.emitter.instruments import calls_of
 from shmetrics.emitter.process import process_name
 from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
@@ -37,7 +37,7 @@ def client_call(
     method: object = "",
     timeout: object = "",
     **unknown: object,
-) -> CallsChild:
+) -> _ring.CallSeries:
     """Return what records the client side of calls with these labels.
 
     A keyword that is no label is an error: nothing is recorded, and `status()` counts it under
@@ -84,7 +84,7 @@ def server_call(
     method: object = "",
     process: object = _THIS,
     **unknown: object,
-) -> CallsChild:
+) -> _ring.CallSeries:
     """Return what records the server side of calls with these labels.
 
     A keyword that is no label is an error: nothing is recorded, and `status()` counts it under

@@ -6,10 +6,14 @@ It has the functions and classes of `_ring` that an emitter uses. They do nothin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Self
+
+Thing = TypeVar("Thing")
 
 # In place of the layout, where that cannot be loaded either.
 LAYOUT_VERSION = ENTRY_MAX_BYTES = 0
@@ -18,6 +22,7 @@ DROP_BAD_VALUE = DROP_BAD_LABELS = DROP_NO_MEMORY = 0
 TYPE_NONE, TYPE_COUNTER, TYPE_GAUGE, TYPE_HISTOGRAM, TYPE_CALLS, TYPE_SPANS = range(6)
 
 families: dict[object, Any] = {}
+newest: dict[object, Any] = {}
 
 
 def process_init(*_: object) -> None:
@@ -25,11 +30,14 @@ def process_init(*_: object) -> None:
 
 
 process_attach = process_detach = process_count_drop = process_settle = process_init
-ask = answer = wait_readable = process_init
+ask = answer = wait_readable = rules_changed = decorate_by = remove_series = process_init
 
 
 def process_epoch() -> int:
     return 0
+
+
+rules_number = process_epoch
 
 
 def process_attend_soon() -> None:
@@ -44,6 +52,10 @@ def process_status() -> dict[str, Any]:
     return {"state": "none", "disabled": True, "closed": False, "attention_errors": 0}
 
 
+def exceptions_of(series: Series) -> tuple[str, ...]:
+    return ()
+
+
 def texts(values: tuple[object, ...], none: str) -> tuple[str, ...]:
     return ()
 
@@ -53,6 +65,55 @@ class Family:
 
     def __init__(self, *_: object) -> None: ...
 
+    def retire(self, retired: bool) -> None: ...
+
+
+class Block:
+    """A block around what is not measured, and a decorator that changes nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def __call__(self, function: Thing) -> Thing:
+        return function
+
+
+OpenCall = Block
+no_block = Block()
+
+
+class Children:
+    """No children."""
+
+    def get(self, values: tuple[str, ...]) -> None: ...
+
+    pop = get
+
+    def setdefault(self, values: tuple[str, ...], child: Thing) -> Thing:
+        return child
+
+    def put_ruled(self, *_: object) -> None: ...
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        return iter(())
+
+
+class Labelled:
+    """The base of instruments, whose labels() goes their long way."""
+
+    def __class_getitem__(cls, child: object) -> type[Labelled]:
+        return cls
+
+    def __init__(self, *_: object) -> None: ...
+
+    def _find(self, values: tuple[object, ...], by_name: dict[str, object]) -> Any:
+        raise NotImplementedError
+
+    def labels(self, *labelvalues: object, **labelkwargs: object) -> Any:
+        return self._find(labelvalues, labelkwargs)
+
 
 class Series:
     __slots__ = ()
@@ -61,14 +122,19 @@ class Series:
 
     def inc(self, *_: object, **__: object) -> None: ...
 
+    def time(self, *_: object, **__: object) -> Block:
+        return no_block
+
 
 class CounterSeries(Series):
     __slots__ = ()
+    count_exceptions = Series.time
 
 
 class GaugeSeries(Series):
     __slots__ = ()
-    dec = set = Series.inc
+    dec = set = set_to_current_time = Series.inc
+    track_inprogress = Series.time
 
 
 class HistogramSeries(Series):
@@ -76,23 +142,10 @@ class HistogramSeries(Series):
     observe = Series.inc
 
 
-class OpenCall:
-    """A call that records nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-
 class CallSeries(Series):
     __slots__ = ()
     end = Series.inc
-
-    def start(self, *_: object, **__: object) -> OpenCall:
-        return OpenCall()
-
-    __call__ = traced = start
+    __call__ = traced = start = Series.time
 
 
 class SpanSeries(Series):

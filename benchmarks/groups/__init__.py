@@ -29,7 +29,9 @@ GROUPS = {
     group.key: group
     for group in (
         instruments.INC,
+        instruments.LABELLED,
         instruments.OBSERVE,
+        instruments.TIMERS,
         instruments.RPC,
         turns.TURNS,
         turns.ONE_CORE,

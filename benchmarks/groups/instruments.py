@@ -109,6 +109,38 @@ def a_histogram(library: Any) -> Timer:
     return operations.observes(family.labels("fast"))
 
 
+def a_family(library: Any, kind: str) -> Any:
+    from shmetrics import DEFAULT_BUCKETS
+
+    more = {"buckets": DEFAULT_BUCKETS} if kind == "Histogram" else {}
+    return getattr(library, kind)(f"{kind.lower()}_jobs", "Jobs", ["queue", "kind"], **more)
+
+
+def with_family(kind: str, use: Callable[[Any], Timer]) -> Callable[[Any], Timer]:
+    return lambda library: use(a_family(library, kind))
+
+
+def with_child(kind: str, use: Callable[[Any], Timer]) -> Callable[[Any], Timer]:
+    return lambda library: use(a_family(library, kind).labels("fast", "mail"))
+
+
+def decorated_call(library: Any) -> Timer:
+    return operations.decorated(library.Calls("jobs", "Jobs", ["queue"]).labels("fast")())
+
+
+def alike(records: int, make: Callable[[Any], Timer]) -> Operation:
+    """An operation that both libraries spell alike."""
+    return Operation(records, make, make)
+
+
+INCS = alike(0, with_child("Counter", operations.incs))
+LABELLED_INCS = alike(0, with_family("Counter", operations.labelled_incs))
+NAMED_INCS = alike(0, with_family("Counter", operations.named_incs))
+TIMED = alike(1, with_child("Histogram", operations.timed_blocks))
+LABELLED_TIMED = alike(1, with_family("Histogram", operations.labelled_timed_blocks))
+DECORATED = alike(1, with_child("Histogram", lambda child: operations.decorated(child.time())))
+DECORATED_CALL = alike(2, decorated_call)
+
 COUNTER = Operation(0, a_counter, a_counter, operations.incs)
 HISTOGRAM = Operation(1, a_histogram, a_histogram, operations.observes)
 CALL = Operation(2, shmetrics_rpc, prometheus_rpc, operations.blocks)
@@ -183,4 +215,77 @@ RPC = Group(
         ),
     ),
     floor="clocks",
+)
+
+
+@contextmanager
+def the_loop() -> Iterator[Timer]:
+    yield operations.nothings()
+
+
+LABELLED = Group(
+    "labelled",
+    "labels(...).inc()",
+    "The child is looked up for each event, with two labels. The floor is the loop alone.",
+    "position",
+    (
+        Contender("floor", "floor: the loop alone", the_loop),
+        Contender("inc", "shmetrics, a child that is kept", ours(INCS, world.collector)),
+        Contender("position", "shmetrics, by position", ours(LABELLED_INCS, world.collector)),
+        Contender("name", "shmetrics, by name", ours(NAMED_INCS, world.collector)),
+        Contender(
+            "multiprocess",
+            "prometheus_client multiprocess, by position",
+            theirs(LABELLED_INCS, multiprocess=True),
+        ),
+        Contender(
+            "multiprocess-name",
+            "prometheus_client multiprocess, by name",
+            theirs(NAMED_INCS, multiprocess=True),
+        ),
+    ),
+)
+TIMERS = Group(
+    "timers",
+    "Timers and decorators",
+    "A block around nothing, and what a decorator adds to a function that does nothing; the ring "
+    "has room. `with call():` is there to compare: it has a start, an end and a duration.",
+    "time",
+    (
+        Contender("floor", "floor: the loop alone", the_loop),
+        Contender("call", "shmetrics, `with call():`", ours(CALL, world.collector, bursts=True)),
+        Contender(
+            "time", "shmetrics, `with child.time():`", ours(TIMED, world.collector, bursts=True)
+        ),
+        Contender(
+            "labels",
+            "shmetrics, `with family.labels(...).time():`",
+            ours(LABELLED_TIMED, world.collector, bursts=True),
+        ),
+        Contender(
+            "decorated",
+            "shmetrics, `@child.time()`, above the function",
+            ours(DECORATED, world.collector, bursts=True),
+        ),
+        Contender(
+            "decorated-call",
+            "shmetrics, `@call()`, above the function",
+            ours(DECORATED_CALL, world.collector, bursts=True),
+        ),
+        Contender(
+            "multiprocess",
+            "prometheus_client multiprocess, `with child.time():`",
+            theirs(TIMED, multiprocess=True),
+        ),
+        Contender(
+            "multiprocess-labels",
+            "prometheus_client multiprocess, `with family.labels(...).time():`",
+            theirs(LABELLED_TIMED, multiprocess=True),
+        ),
+        Contender(
+            "multiprocess-decorated",
+            "prometheus_client multiprocess, `@child.time()`, above the function",
+            theirs(DECORATED, multiprocess=True),
+        ),
+    ),
 )

@@ -16,7 +16,7 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
         struct shm_open_call *open = &drain->lane.calls[slot];
         /* Pairs with its release in shm_list_call: an earlier call has left the slot. */
         uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_acquire);
-        /* Pairs with the releases in shm_list_call and shm_emit_call_end: a later call's start
+        /* Pairs with the releases in shm_list_call and shm_unlist_call: a later call's start
          * shows. */
         uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
         /* Pairs with the release in shm_list_call. */

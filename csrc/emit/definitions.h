@@ -32,6 +32,7 @@ struct shm_series {
     struct shm_series *parent; /* an exception's call series */
     const unsigned char *text; /* NULL: all its events overflow */
     uint32_t text_bytes;
+    bool removed; /* for good: what is recorded in it is recorded nowhere */
 };
 
 /* A family in one lane. */
@@ -430,10 +431,10 @@ static SHM_COLD struct shm_place shm_define(struct shm_producer *p, struct shm_s
 }
 
 /* Makes a lane if there is none, and returns where an event of s is recorded; nowhere if it cannot
- * be. */
+ * be, or if s is removed. */
 static inline struct shm_place shm_place_of(struct shm_producer *p, struct shm_series *s)
 {
-    if (p->disabled)
+    if (p->disabled || s->removed)
         return (struct shm_place){p, NULL};
     if (!shm_has_lane(p)) {
         p->homeless++;
@@ -527,6 +528,15 @@ static SHM_COLD bool shm_place_cells(struct shm_producer *p, struct shm_place *p
         return false;
     shm_count_overflow(place->producer);
     return true;
+}
+
+/* Removes a series: no later event of it is recorded, or counted as lost, in this lane or any other.
+ * A series that is removed stays removed; its label values may get another one. */
+static inline void shm_series_remove(struct shm_producer *p, struct shm_series *s)
+{
+    (void)p;
+    s->removed = true;
+    s->generation = 0; /* of no lane: each event meets shm_place_of */
 }
 
 #endif

@@ -323,9 +323,11 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
 static enum shm_emit shm_end_without_cells(struct shm_producer *p, struct shm_place place,
                                            struct shm_call *call, struct shm_series *exception);
 
-/* Lists a call no more, wherever it is listed. */
+/* Takes a call off the list of open ones, wherever it is listed. */
 static inline void shm_unlist_call(struct shm_producer *p, const struct shm_call *call)
 {
+    if (call->slot == SHM_NO_SLOT || call->origin.calls != p->origin.calls)
+        return;
     /* Pairs with the acquire in shm_drain_calls: the end came first. */
     atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
     if (SHM_UNLIKELY(p->waiting != NULL))
@@ -361,8 +363,7 @@ static inline enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_
         shm_spill_commit(&spill);
         result = shm_attend(where);
     }
-    if (call->slot != SHM_NO_SLOT && call->origin.calls == p->origin.calls)
-        shm_unlist_call(p, call);
+    shm_unlist_call(p, call);
     return result;
 }
 
@@ -383,8 +384,10 @@ static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct s
                                                 struct shm_series *exception)
 {
     struct shm_place place = shm_place_of(p, s);
-    if (!place.series)
+    if (!place.series) {
+        shm_unlist_call(p, call); /* its series may have been removed */
         return SHM_EMITTED;
+    }
     if (exception)
         exception = shm_place_thrown(p, &place, exception);
     return shm_attend_slow(p, shm_put_call_end(p, place.producer, place.series, call, exception));

@@ -34,6 +34,14 @@ cdef class OpenCall:
     def __init__(self):
         raise TypeError("a call is made by its series")
 
+    def anew(self):
+        """Return a call of the same series and trace that has not begun."""
+        return _call_like(self)
+
+    def around(self, function):
+        """Return what runs a function, each time in a call like this one."""
+        return _runs(self, function)
+
 
 cdef bint (*_current)(shm_trace *trace) noexcept
 _current = NULL
@@ -77,13 +85,12 @@ cdef int _finish_raised(OpenCall call, object exception) except -1:
 
 cdef object _entered_or_left(PyObject *call, PyObject *const *args, size_t n_args_f,
                              PyObject *names):
-    """Enter an open call if there are no arguments, and leave it if there are three."""
-    cdef Py_ssize_t n_args = PyVectorcall_NARGS(n_args_f)
-    if n_args == 0 and names == NULL:
+    """Enter an open call, leave it, or have each run of a function be a call: see _blocks.pxi."""
+    if _enters(n_args_f, names):
         _begin(<OpenCall>call)
         return <OpenCall>call
-    if n_args != 3 or names != NULL:
-        raise TypeError("an open call is entered and left, not called")
+    if not _leaves(n_args_f, names):
+        return _decorated(<object>call, args, n_args_f, names)
     if <object>args[0] is None:
         _finish(<OpenCall>call, NULL)
     else:
@@ -131,6 +138,14 @@ cdef inline OpenCall _open_call(CallSeries series):
     cdef OpenCall call = <OpenCall>made
     Py_DECREF(call)
     return call
+
+
+cdef OpenCall _call_like(OpenCall call):
+    cdef OpenCall other = _open_call(call.series)
+    if call.traced and other is not _no_call:
+        other.traced = True
+        other.call.trace = call.call.trace
+    return other
 
 
 cdef class CallSeries(Series):
@@ -201,3 +216,8 @@ cdef class CallSeries(Series):
         except Exception:
             shm_count_drop(shm_process_producer(), SHM_DROP_BAD_LABELS, 1)
         return thrown
+
+
+def exceptions_of(Series series not None):
+    """Return the names of the exceptions of a series that have entries of their own."""
+    return tuple((<CallSeries>series)._exceptions) if isinstance(series, CallSeries) else ()

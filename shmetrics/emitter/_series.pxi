@@ -132,7 +132,17 @@ cdef class Series:
         shm_process_forget_series(&self.series)
 
 
+def remove_series(Series series not None):
+    """Remove a series for good: what is recorded in it after that is recorded nowhere.
+
+    No method of it, because it is a child that its family has to forget as well.
+    """
+    shm_series_remove(shm_process_producer(), &series.series)
+
+
 cdef class CounterSeries(Series):
+    """One series of a counter."""
+
     def inc(self, amount=1.0, exemplar=None):
         """Add *amount* (>= 0). exemplar: the trace of this event, or None."""
         cdef double value
@@ -151,19 +161,39 @@ cdef class CounterSeries(Series):
             _attend()
         return 0
 
+    def count_exceptions(self, exception=Exception):
+        """Count the exceptions that leave a block; also a decorator.
+
+        Args:
+            exception: the class, or a tuple of classes, to count.
+        """
+        return _block(self, _counted, exception)
+
 
 cdef class GaugeSeries(Series):
+    """One series of a gauge."""
+
     cdef readonly bint with_stamp
 
     def __init__(self, Family family, bytes text, bint with_stamp=False):
         self.with_stamp = with_stamp
 
+    cdef inline int _put(self, double value, bint add) except -1:
+        if shm_emit_gauge(shm_process_producer(), &self.series, value, add,
+                          self.with_stamp) == SHM_ATTENTION:
+            _attend()
+        return 0
+
+    cdef int _set(self, double value) except -1:
+        return self._put(value, False)
+
+    cdef int _add(self, double value) except -1:
+        return self._put(value, True)
+
     cdef int _write(self, object amount, double sign, bint add) except -1:
         cdef double value
-        if _number(amount, &value) and shm_emit_gauge(
-                shm_process_producer(), &self.series, sign * value, add,
-                self.with_stamp) == SHM_ATTENTION:
-            _attend()
+        if _number(amount, &value):
+            self._put(sign * value, add)
         return 0
 
     def set(self, value):
@@ -178,8 +208,22 @@ cdef class GaugeSeries(Series):
         """Subtract *amount*."""
         self._write(amount, -1.0, True)
 
+    def set_to_current_time(self):
+        """Set the gauge to the Unix time, in seconds."""
+        self._set(_seconds(shm_clock_unix_ns()))
+
+    def track_inprogress(self):
+        """Add one while a block runs; also a decorator."""
+        return _block(self, _tracked, None)
+
+    def time(self):
+        """Set the gauge to the seconds that a block took; also a decorator."""
+        return _block(self, _timed_last, None)
+
 
 cdef class HistogramSeries(Series):
+    """One series of a histogram."""
+
     def observe(self, amount, exemplar=None):
         """Observe *amount*. exemplar: the trace of this event, or None."""
         cdef double value
@@ -197,3 +241,7 @@ cdef class HistogramSeries(Series):
                 shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
             _attend()
         return 0
+
+    def time(self):
+        """Observe the seconds that a block takes; also a decorator."""
+        return _block(self, _timed, None)

@@ -20,7 +20,7 @@ Function = Callable[..., Any]
 Blocks = Callable[[], AbstractContextManager[Any]]  # gives a new one per run
 
 
-def decorated(function: Any, blocks: Blocks) -> Any:
+def decorated(function: Any, block: Any) -> Any:
     """Return a callable of the same kind that runs the function within a block.
 
     The kind is the one that the function declares. A plain function that returns a coroutine made
@@ -28,16 +28,17 @@ def decorated(function: Any, blocks: Blocks) -> Any:
 
     Args:
         function: a callable, a classmethod or a staticmethod.
-        blocks: makes the block of each run.
+        block: a block of a series. Each run is in another one like it.
 
     Raises:
         TypeError: the function is not callable.
     """
     if isinstance(function, (classmethod, staticmethod)):
-        return type(function)(decorated(function.__func__, blocks))
+        return type(function)(decorated(function.__func__, block))
     if not callable(function):
         raise TypeError(f"{type(function).__name__} is not callable")
     made: Function
+    blocks: Blocks = block.anew
     if _is(inspect.isasyncgenfunction, function):
         made = _async_generator(function, blocks)
     elif _is(inspect.isgeneratorfunction, function):
@@ -47,7 +48,7 @@ def decorated(function: Any, blocks: Blocks) -> Any:
     elif _is(_is_coroutine_function, function):
         made = _coroutine(function, blocks)
     else:
-        made = _plain(function, blocks)
+        made = _plain(block.around(function))
     return functools.wraps(function)(made)
 
 
@@ -79,10 +80,10 @@ def _gives_awaitables(function: Any) -> bool:
 # ---- of each kind, the same within a block ----------------------------------------------------
 
 
-def _plain(function: Function, blocks: Blocks) -> Function:
+def _plain(runs: Function) -> Function:
+    # A function of Python, because frameworks ask whether it is one. It does as little as it can.
     def within(*args: Any, **kwargs: Any) -> Any:
-        with blocks():
-            return function(*args, **kwargs)
+        return runs(args, kwargs)
 
     return within
 

@@ -13,8 +13,9 @@ from array import array
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
-from shmetrics.dictionary import Definition, encode_definition
+from shmetrics.dictionary import Definition, encode_definition, encode_strings
 from shmetrics.emitter.definition_budget import DefinitionBudget
 from shmetrics.emitter.label_rules import CurrentRules
 
@@ -22,7 +23,10 @@ from shmetrics.emitter.label_rules import CurrentRules
 # but only their instruments hold them.
 MAX_FAMILIES = 10_000
 
-Child = TypeVar("Child")
+# Longer label values are not remembered if a rule changes them.
+MAX_RULED_CHARS = 500
+
+Child = TypeVar("Child", bound=_ring.Series)
 
 
 class Family(Generic[Child]):
@@ -33,7 +37,8 @@ class Family(Generic[Child]):
         ring: the family as the compiled binding has it.
         budget: the bound for definitions.
         rules: applies the label rules to values.
-        children: the children by label values, in the order of the labels.
+        children: the children by label values, in the order of the labels, and those of values that
+            the label rules have changed.
         overflow: the child that counts events whose labels exceed the budget.
     """
 
@@ -55,7 +60,7 @@ class Family(Generic[Child]):
         )
         self.budget = DefinitionBudget()
         self.rules = CurrentRules(definition)
-        self.children: dict[tuple[str, ...], Child] = {}
+        self.children: _ring.Children[Child] = _ring.Children()
         self._make = make
         self.overflow = make(self, None)
 
@@ -65,18 +70,31 @@ class Family(Generic[Child]):
         The label rules change the values first. The result is the child of the changed values,
         made if there is none, or the overflow child if the budget is used up.
         """
-        values = self.rules(values)
-        child = self.children.get(values)
-        if child is not None:
-            return child
-        payload = self.budget.payload(values)
-        if payload is None:
-            return self.overflow
-        made = self._make(self, payload)
-        child = self.children.setdefault(values, made)
-        if child is not made:  # another thread was faster
-            self.budget.give_back(payload)
+        number = _ring.rules_number()
+        ruled = self.rules(values)
+        child = self.children.get(ruled)
+        if child is None:
+            payload = self.budget.payload(ruled)
+            if payload is None:
+                return self.overflow
+            made = self._make(self, payload)
+            child = self.children.setdefault(ruled, made)
+            if child is not made:  # another thread was faster
+                self.budget.give_back(payload)
+        if ruled != values and sum(map(len, values)) <= MAX_RULED_CHARS:
+            self.children.put_ruled(values, child, number)
         return child
+
+    def remove(self, values: tuple[str, ...]) -> None:
+        """Remove the child of these label values, if there is one."""
+        payload = encode_strings(values)  # first: there may be no memory for it
+        child = self.children.pop(values)
+        if child is None:
+            return
+        _ring.remove_series(child)
+        self.budget.give_back(payload)
+        for name in _ring.exceptions_of(child):
+            self.budget.give_back(encode_strings((name,)))
 
 
 def family_of(
@@ -93,4 +111,17 @@ def family_of(
         if len(_ring.families) < MAX_FAMILIES:
             found = _ring.families.setdefault(shape, found)
     family: Family[Child] = found
+    _supersede(family)
     return family
+
+
+def _supersede(family: Family[Any]) -> None:
+    """Make a family the newest of its name.
+
+    The one before it is defined no more, but where an older instrument of it still records.
+    """
+    name = family.definition.name
+    if family.definition.type == layout.TYPE_SPANS:  # these have no name
+        return
+    if name in _ring.newest or len(_ring.newest) < MAX_FAMILIES:
+        _ring.newest[name] = family

@@ -9,24 +9,19 @@ collector refuses, and counts, a family that contradicts another process's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import DEFAULT_BUCKETS, Definition
-from shmetrics.emitter.blocks import Block
-from shmetrics.emitter.children import (
-    NULL_CHILD,
-    CallsChild,
-    CounterChild,
-    Exceptions,
-    GaugeChild,
-    HistogramChild,
-)
 from shmetrics.emitter.family import Family, family_of
+from shmetrics.emitter.null_child import NULL_CHILD
 
-Child = TypeVar("Child", CounterChild, GaugeChild, HistogramChild, CallsChild)
+Child = TypeVar(
+    "Child", _ring.CounterSeries, _ring.GaugeSeries, _ring.HistogramSeries, _ring.CallSeries
+)
+Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
 
 def full_name(name: str, namespace: str, subsystem: str, unit: str) -> str:
@@ -78,7 +73,10 @@ def finite_bounds(buckets: Iterable[float | str]) -> tuple[float, ...]:
     return tuple([bound for bound in bounds if bound != math.inf])
 
 
-class Instrument(Generic[Child]):
+_ANY_LABELS: dict[str, str] = {}
+
+
+class Instrument(_ring.Labelled[Child], Generic[Child]):
     """Hold a family: its name, documentation and label names.
 
     `labels()` returns the child that records. An instrument that is made again with the same name
@@ -110,6 +108,7 @@ class Instrument(Generic[Child]):
         self._family: Family[Child] = family_of(definition, self._make)
         self.definition: Definition = self._family.definition
         self._label_names = self.definition.label_names
+        super().__init__(self._family.children, self._label_names, NULL_CHILD)
         if not self._label_names:
             # The instrument is its own only child: its methods are the compiled ones.
             child = self.labels()
@@ -120,27 +119,14 @@ class Instrument(Generic[Child]):
     def _make(family: Family[Child], payload: bytes | None) -> Child:
         raise NotImplementedError
 
-    def labels(self, *labelvalues: object, **labelkwargs: object) -> Child:
-        """Return the child with these label values. It is made once and kept.
-
-        If the lane has no room for one more child, or the values are too long, the family's
-        overflow child is returned: its events count, but under the label values `__overflow__`. A
-        gauge has none: what it would show is dropped and counted.
-
-        Args:
-            *labelvalues: One value per label, in the order of the label names.
-            **labelkwargs: The same by name. Use one way or the other.
-
-        Returns:
-            The child. If the labels are wrong, a child that records nothing; `status()` counts it
-            under `dropped`.
-        """
+    def _find(self, values: tuple[object, ...], by_name: dict[str, object]) -> Child:
+        """Return the child of label values as labels() was given them, the long way."""
         try:
-            if labelkwargs:
-                if labelvalues or len(labelkwargs) != len(self._label_names):
+            if by_name:
+                if values or len(by_name) != len(self._label_names):
                     return self.wrong_labels()
-                labelvalues = tuple(map(labelkwargs.__getitem__, self._label_names))
-            return self.child(labelvalues)
+                values = tuple(map(by_name.__getitem__, self._label_names))
+            return self.child(values)
         except MemoryError:
             return self.wrong_labels(layout.DROP_NO_MEMORY)
         except Exception:  # a name that is not ours, a value whose __str__ fails
@@ -161,6 +147,59 @@ class Instrument(Generic[Child]):
             return self.wrong_labels()
         return self._family.new_child(key)
 
+    def remove(self, *labelvalues: object) -> None:
+        """Remove the child with these label values; if there is none, do nothing.
+
+        What is recorded in a removed child is recorded nowhere. `labels()` makes a new one. A child
+        in which a label rule puts several values together stays, until `clear()`.
+
+        Args:
+            *labelvalues: One value per label, in the order of the label names. Wrong ones are
+                counted; `status()` shows them under `dropped`.
+        """
+        self._remove(Instrument._keys_of, labelvalues)
+
+    def remove_by_labels(self, labels: dict[str, str]) -> None:
+        """Remove the children that have these label values, whatever their other ones are.
+
+        Args:
+            labels: Values by the names of their labels. Wrong names are counted, as are wrong
+                values in `remove()`.
+        """
+        self._remove(Instrument._keys_with, labels)
+
+    def clear(self) -> None:
+        """Remove all children of a family with labels."""
+        self._remove(Instrument._keys_with, _ANY_LABELS)
+
+    def _keys_of(self, values: tuple[object, ...]) -> list[tuple[str, ...]]:
+        key = _ring.texts(values, "None")
+        if not key or len(key) != len(self._label_names):
+            raise ValueError("another number of labels")
+        return [key]
+
+    def _keys_with(self, labels: dict[str, str]) -> list[tuple[str, ...]]:
+        texts = _ring.texts(tuple(labels.values()), "None")
+        wanted = dict(zip(map(self._label_names.index, labels), texts, strict=True))
+        return [
+            key
+            for key in self._family.children
+            if key and all(key[at] == text for at, text in wanted.items())
+        ]
+
+    def _remove(self, keys: Callable[[Any, Any], list[tuple[str, ...]]], of: object) -> None:
+        """Remove the children of these label values; count what is wrong with them.
+
+        It makes no object before the `try`: there may be no memory for one.
+        """
+        try:
+            for key in keys(self, of):
+                self._family.remove(key)
+        except MemoryError:
+            self.wrong_labels(layout.DROP_NO_MEMORY)
+        except Exception:  # a name that is not ours, a value whose __str__ fails
+            self.wrong_labels()
+
     def wrong_labels(self, cause: int = layout.DROP_BAD_LABELS) -> Child:
         """Count a drop of this cause, and return a child that records nothing."""
         _ring.process_count_drop(cause)
@@ -171,7 +210,7 @@ class Instrument(Generic[Child]):
         return self.wrong_labels() if self._label_names else self.labels()
 
 
-class Counter(Instrument[CounterChild]):
+class Counter(Instrument[_ring.CounterSeries]):
     """Count events. A counter only goes up; Prometheus sees it as `<name>_total`.
 
     Args:
@@ -202,8 +241,8 @@ class Counter(Instrument[CounterChild]):
         super().__init__(base, documentation, labelnames, unit=unit)
 
     @staticmethod
-    def _make(family: Family[CounterChild], payload: bytes | None) -> CounterChild:
-        return CounterChild(family.ring, payload)
+    def _make(family: Family[_ring.CounterSeries], payload: bytes | None) -> _ring.CounterSeries:
+        return _ring.CounterSeries(family.ring, payload)
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """Add to the counter.
@@ -216,7 +255,7 @@ class Counter(Instrument[CounterChild]):
         """
         self._only().inc(amount, exemplar)
 
-    def count_exceptions(self, exception: Exceptions = Exception) -> Block:
+    def count_exceptions(self, exception: Exceptions = Exception) -> _ring.Block:
         """Count the exceptions that leave a block; also a decorator.
 
         Args:
@@ -227,7 +266,7 @@ class Counter(Instrument[CounterChild]):
         return self._only().count_exceptions(exception)
 
 
-class Gauge(Instrument[GaugeChild]):
+class Gauge(Instrument[_ring.GaugeSeries]):
     """Show a value that goes up and down. Each process has its own.
 
     Args:
@@ -268,8 +307,9 @@ class Gauge(Instrument[GaugeChild]):
         )
 
     @staticmethod
-    def _make(family: Family[GaugeChild], payload: bytes | None) -> GaugeChild:
-        return GaugeChild(family.ring, payload, family.definition.mode.endswith("mostrecent"))
+    def _make(family: Family[_ring.GaugeSeries], payload: bytes | None) -> _ring.GaugeSeries:
+        with_stamp = family.definition.mode.endswith("mostrecent")
+        return _ring.GaugeSeries(family.ring, payload, with_stamp)
 
     def set(self, value: float) -> None:
         """Set the gauge to *value*."""
@@ -287,16 +327,16 @@ class Gauge(Instrument[GaugeChild]):
         """Set the gauge to the Unix time, in seconds."""
         self._only().set_to_current_time()
 
-    def track_inprogress(self) -> Block:
+    def track_inprogress(self) -> _ring.Block:
         """Add one while a block runs; also a decorator."""
         return self._only().track_inprogress()
 
-    def time(self) -> Block:
+    def time(self) -> _ring.Block:
         """Set the gauge to the seconds that a block took; also a decorator."""
         return self._only().time()
 
 
-class Histogram(Instrument[HistogramChild]):
+class Histogram(Instrument[_ring.HistogramSeries]):
     """Count observed values in buckets, and add them up.
 
     Args:
@@ -336,8 +376,10 @@ class Histogram(Instrument[HistogramChild]):
         )
 
     @staticmethod
-    def _make(family: Family[HistogramChild], payload: bytes | None) -> HistogramChild:
-        return HistogramChild(family.ring, payload)
+    def _make(
+        family: Family[_ring.HistogramSeries], payload: bytes | None
+    ) -> _ring.HistogramSeries:
+        return _ring.HistogramSeries(family.ring, payload)
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         """Count one value in its bucket.
@@ -348,12 +390,12 @@ class Histogram(Instrument[HistogramChild]):
         """
         self._only().observe(amount, exemplar)
 
-    def time(self) -> Block:
+    def time(self) -> _ring.Block:
         """Observe the seconds that a block takes; also a decorator."""
         return self._only().time()
 
 
-class Calls(Instrument[CallsChild]):
+class Calls(Instrument[_ring.CallSeries]):
     """Measure calls: each has a start, an end, a duration and perhaps an exception.
 
     The collector derives four families from one of these, and knows which calls are open:
@@ -364,7 +406,7 @@ class Calls(Instrument[CallsChild]):
 
     A child records with `with call(): ...`, or with `token = call.start()` and `call.end(token)`.
     A call that belongs to a trace: `with call.traced(exemplar): ...`, or `call.start(exemplar)`,
-    with an exemplar as in `Counter.inc()`.
+    with an exemplar as in `Counter.inc()`. `@call()` makes each run of a function a call.
 
     Args:
         prefix: What the names of the four families begin with.
@@ -385,8 +427,9 @@ class Calls(Instrument[CallsChild]):
         super().__init__(name_of(prefix), documentation, labelnames, buckets=buckets)
 
     @staticmethod
-    def _make(family: Family[CallsChild], payload: bytes | None) -> CallsChild:
-        return CallsChild(family.ring, payload, lambda name: family.budget.payload((name,)))
+    def _make(family: Family[_ring.CallSeries], payload: bytes | None) -> _ring.CallSeries:
+        budget = family.budget  # not the family itself: that would be a cycle
+        return _ring.CallSeries(family.ring, payload, lambda name: budget.payload((name,)))
 
     def __call__(self) -> Any:
         """Return a context manager around one call of a family without labels."""

@@ -11,13 +11,9 @@ The rules for gauges are left to the collector: two gauges in one place would ov
 from __future__ import annotations
 
 from shmetrics.binding import layout
+from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import FamilyRules, Rule, decode
-
-# Label sets per family whose results are remembered, if they are short: enough for a process that
-# talks to a few thousand servers.
-MAX_KNOWN = 4096
-MAX_KNOWN_CHARS = 500
 
 _text = ""
 _rules: tuple[Rule, ...] = ()
@@ -35,36 +31,26 @@ def take(text: str) -> None:
     global _text, _rules
     if text != _text:
         _text, _rules = "", ()
-        _rules = decode(text)
-        _text = text
+        try:
+            _rules = decode(text)
+            _text = text
+        finally:
+            _ring.rules_changed()
 
 
 class CurrentRules:
     """A function that applies the current rules to the label values of one family."""
 
-    __slots__ = ("_definition", "_family_rules", "_known", "_rules")
+    __slots__ = ("_definition", "_family_rules", "_rules")
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
         self._rules: tuple[Rule, ...] = ()
         self._family_rules = FamilyRules((), definition)
-        self._known: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def __call__(self, values: tuple[str, ...]) -> tuple[str, ...]:
         rules = _rules
         if rules is not self._rules and self._definition.type != layout.TYPE_GAUGE:
             self._family_rules = FamilyRules(rules, self._definition)
             self._rules = rules
-            self._known.clear()
-        if self._family_rules.is_idle:
-            return values
-        found = self._known.get(values)
-        return self._rule(values) if found is None else found
-
-    def _rule(self, values: tuple[str, ...]) -> tuple[str, ...]:
-        found = self._family_rules.values(values)
-        if sum(map(len, values)) <= MAX_KNOWN_CHARS:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[values] = found
-        return found
+        return values if self._family_rules.is_idle else self._family_rules.values(values)

@@ -207,9 +207,17 @@ class Registration:
 registration = Registration()
 
 
+def _decorated(function: object, block: _ring.Block | _ring.OpenCall) -> object:
+    from shmetrics.emitter.decorator import decorated  # loads much that few need
+
+    found: object = decorated(function, block)
+    return found
+
+
 def start() -> None:
     """Prepare this process to record. It asks for no lane before its first record."""
     _ring.process_init(os.environ.get("SHMETRICS_DISABLE") == "1", registration.attend)
+    _ring.decorate_by(_decorated)
     atexit.register(registration.finish)
 
 

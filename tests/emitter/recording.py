@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any
 
 import shmetrics
@@ -18,3 +19,11 @@ def made(kind: str, name: str, *labels: str) -> Any:
 def dropped() -> dict[str, int]:
     found: dict[str, int] = _ring.process_status()["dropped"]
     return {cause: n for cause, n in found.items() if n}
+
+
+def spend() -> float:
+    """Take a millisecond or more, by the clock that timers read. Returns the seconds."""
+    begun = perf_counter()
+    while (seconds := perf_counter() - begun) < 0.001:
+        pass
+    return seconds

@@ -15,6 +15,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -25,30 +26,31 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import shmetrics
-from shmetrics.emitter import blocks
-from shmetrics.emitter.blocks import Block
-from tests.emitter.recording import dropped, made
+from shmetrics.emitter.decorator import decorated
+from tests.emitter.recording import dropped, made, spend
 from tests.nodes.loopback import Loopback
 
 # From Python 3.14 on, asyncio's question is deprecated; who asks it is answered as before.
 pytestmark = pytest.mark.filterwarnings("ignore:.*iscoroutinefunction.*:DeprecationWarning")
 
-SECONDS = 3.0  # what each run takes, of a clock that nothing else moves
 
+class Block:
+    """What a block of a series is to a decorator, with a log of its own."""
 
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
+    def __init__(self, enter: Callable[[], Any], leave: Callable[[Any], Any]) -> None:
+        self.enter, self.leave = enter, leave
 
-    def __call__(self) -> float:
-        return self.seconds
+    def __enter__(self) -> None:
+        self.enter()
 
+    def __exit__(self, kind: type[BaseException] | None, value: object, trace: object) -> None:
+        self.leave(kind)
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(blocks, "perf_counter", clock)
-    return clock
+    def __call__(self, function: Any) -> Any:
+        return decorated(function, self)
+
+    def anew(self) -> Block:
+        return Block(self.enter, self.leave)
 
 
 # ---- every kind of callable, around the same work -----------------------------------------------
@@ -220,21 +222,23 @@ def ended(begun: Any) -> Any:
 
 @each
 def test_the_time_of_a_run_is_taken(
-    loopback: Loopback, name: str, clock: Clock, made_of: Callable[[Work], Any]
+    loopback: Loopback, name: str, made_of: Callable[[Work], Any]
 ) -> None:
-    def work() -> None:
-        clock.seconds += SECONDS
-
+    inside: list[float] = []
+    around: list[float] = []
     histogram, gauge = made("Histogram", name), shmetrics.Gauge(f"{name}_last", "Seconds")
-    function = made_of(work)
+    function = made_of(lambda: inside.append(spend()))
     expected = run(function)
+    inside.clear()
     timed = histogram.time()(gauge.time()(function))
     for n in (1, 2):
+        begun = perf_counter()
         assert run(timed) == expected
+        around.append(perf_counter() - begun)
         found = loopback.samples()
         assert found.value(f"{name}_count") == n
-        assert found.value(f"{name}_sum") == n * SECONDS
-        assert found.sum(f"{name}_last") == SECONDS
+        assert sum(inside) <= found.value(f"{name}_sum") <= sum(around)
+        assert inside[-1] <= found.sum(f"{name}_last") <= around[-1]
     assert dropped() == {}
 
 
@@ -272,7 +276,7 @@ def test_an_exception_that_leaves_a_run_is_counted_once(
 @pytest.mark.parametrize("of", list(OF.values())[1:], ids=list(OF)[1:])
 def test_what_is_made_and_never_begins_is_not_measured(of: Callable[[Work], Any]) -> None:
     log: list[str] = []
-    begun = Block(lambda: log.append("enter"), lambda _, kind: log.append("leave"))(of(idle))(1)
+    begun = Block(lambda: log.append("enter"), lambda kind: log.append("leave"))(of(idle))(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # never awaited: as without a decorator
         del begun
@@ -286,10 +290,10 @@ def test_methods_of_classes_and_static_ones_stay_that(
     loopback: Loopback, name: str, of: Callable[[Work], Any], order: str
 ) -> None:
     """Whether the decorator stands above the other one or below it."""
-    counter = made("Counter", name)
-    log: list[int] = []
-    block = Block(lambda: log.append(1), lambda _, kind: log.append(-1))
-    function = of(lambda: counter.inc(sum(log)))
+    log: list[float] = []
+    gauge = shmetrics.Gauge(f"{name}_busy", "Runs", multiprocess_mode="livesum")
+    block = gauge.track_inprogress()
+    function = of(lambda: log.append(loopback.samples().value(f"{name}_busy")))
 
     def within(kind: Any, function: Any) -> Any:
         return block(kind(function)) if order == "above" else kind(block(function))
@@ -299,6 +303,7 @@ def test_methods_of_classes_and_static_ones_stay_that(
         static = within(staticmethod, function)
         method = block(method_of(function))
 
+    gauge.set(0)
     expected = run(function)
     for owner in (Owner, Owner()):
         for called in (owner.of_class, owner.static):
@@ -306,40 +311,42 @@ def test_methods_of_classes_and_static_ones_stay_that(
     assert run(Owner().method) == expected
     assert isinstance(vars(Owner)["of_class"], classmethod)
     assert isinstance(vars(Owner)["static"], staticmethod)
-    assert log == [1, -1] * 5
-    assert loopback.samples().value(f"{name}_total") == 5
+    assert log == [0, 1, 1, 1, 1, 1]
+    assert loopback.samples().value(f"{name}_busy") == 0
 
 
-def test_tasks_at_the_same_time_are_measured_apart(
-    loopback: Loopback, name: str, clock: Clock
-) -> None:
-    histogram = shmetrics.Histogram(name, "Seconds", buckets=(4, 5, 6, 7))
+def test_tasks_at_the_same_time_are_measured_apart(loopback: Loopback, name: str) -> None:
+    last = shmetrics.Gauge(f"{name}_last", "Seconds", multiprocess_mode="max")
     gauge = shmetrics.Gauge(f"{name}_busy", "Runs", multiprocess_mode="livesum")
     seen = []
+    inside: list[float] = []
 
-    @histogram.time()
+    @last.time()
     @gauge.track_inprogress()
     async def wait(end: asyncio.Event) -> None:
+        begun = perf_counter()
         await end.wait()
+        inside.append(perf_counter() - begun)
 
     async def main() -> None:
         ends = [asyncio.Event() for _ in range(4)]
         tasks = []
-        for end in ends:  # one begins each second
+        begun = []
+        for end in ends:  # one begins after the other
+            begun.append(perf_counter())
             tasks.append(asyncio.create_task(wait(end)))
             await asyncio.sleep(0)
-            clock.seconds += 1
-        for end, task in zip(ends, tasks, strict=True):  # and one ends every two seconds
+            spend()
+        for begun_s, end, task in zip(begun, ends, tasks, strict=True):  # and ends in that order
             seen.append(loopback.samples().value(f"{name}_busy"))
             end.set()
             await task
-            clock.seconds += 2
+            around = perf_counter() - begun_s
+            assert inside[-1] <= loopback.samples().value(f"{name}_last") <= around
 
     asyncio.run(main())
     assert seen == [4, 3, 2, 1]
-    found = loopback.samples()
-    assert found.value(f"{name}_busy") == 0
-    assert [found.value(f"{name}_bucket", le=f"{n}.0") for n in (4, 5, 6, 7)] == [1, 2, 3, 4]
+    assert loopback.samples().value(f"{name}_busy") == 0
 
 
 def test_a_coroutine_may_call_itself(loopback: Loopback, name: str) -> None:
@@ -359,14 +366,16 @@ def test_a_coroutine_may_call_itself(loopback: Loopback, name: str) -> None:
 # ---- ends that are no failures ------------------------------------------------------------------
 
 
-def test_a_cancelled_run_has_not_failed(loopback: Loopback, name: str, clock: Clock) -> None:
+def test_a_cancelled_run_has_not_failed(loopback: Loopback, name: str) -> None:
     """It is no Exception, so only who names it counts it; and it has ended."""
     counter = made("Counter", name, "of")
     gauge = shmetrics.Gauge(f"{name}_busy", "Runs", multiprocess_mode="livesum")
     histogram = made("Histogram", f"{name}_took")
 
+    inside = []
+
     async def wait() -> None:
-        clock.seconds += SECONDS
+        inside.append(spend())
         await asyncio.Event().wait()
 
     for block in (
@@ -388,7 +397,8 @@ def test_a_cancelled_run_has_not_failed(loopback: Loopback, name: str, clock: Cl
     found = loopback.samples()
     assert found.of(f"{name}_total") == {(("of", "cancelled"),): 1}
     assert found.value(f"{name}_busy") == 0
-    assert found.value(f"{name}_took_sum") == SECONDS
+    assert found.value(f"{name}_took_sum") >= inside[0]
+    assert found.value(f"{name}_took_count") == 1
 
 
 @pytest.mark.parametrize("of", list(OF.values())[1:], ids=list(OF)[1:])
@@ -397,7 +407,7 @@ def test_a_run_that_nobody_needs_any_more_has_ended_and_not_failed(
     of: Callable[[Work], Any], how: str
 ) -> None:
     log: list[Any] = []
-    block = Block(lambda: log.append("enter"), lambda _, kind: log.append(kind))
+    block = Block(lambda: log.append("enter"), lambda kind: log.append(kind))
     begun: Any = block(of(idle))(1)
     if inspect.isasyncgen(begun):
         said(begun.__anext__)
@@ -441,10 +451,10 @@ PREDICATES: list[Callable[[Any], bool]] = [
 
 
 @pytest.mark.parametrize("of", MADE)
-def test_kind_signature_and_name_are_kept(of: str) -> None:
+def test_kind_signature_and_name_are_kept(name: str, of: str) -> None:
     function = MADE[of](idle)
-    decorated = Block(lambda: None, lambda _, kind: None)(function)
-    kinds = {predicate for predicate in PREDICATES if predicate(decorated)}
+    made_so = made("Counter", name).count_exceptions()(function)
+    kinds = {predicate for predicate in PREDICATES if predicate(made_so)}
     assert kinds >= {predicate for predicate in PREDICATES if predicate(function)}
     if "async" in of:
         assert kinds == {inspect.isasyncgenfunction}
@@ -454,11 +464,11 @@ def test_kind_signature_and_name_are_kept(of: str) -> None:
         assert kinds == {inspect.iscoroutinefunction, asyncio.iscoroutinefunction}
     else:
         assert kinds == set()
-    assert decorated.__wrapped__ is function
-    assert inspect.signature(decorated) == inspect.signature(function)
-    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
-        if hasattr(function, name):
-            assert getattr(decorated, name) == getattr(function, name)
+    assert made_so.__wrapped__ is function
+    assert inspect.signature(made_so) == inspect.signature(function)
+    for mark in ("__name__", "__qualname__", "__module__", "__doc__"):
+        if hasattr(function, mark):
+            assert getattr(made_so, mark) == getattr(function, mark)
 
 
 @pytest.mark.parametrize(
@@ -517,11 +527,13 @@ def status_of(application: Any, path: str) -> int:
     return status
 
 
-def test_a_decorated_endpoint_answers(loopback: Loopback, name: str, clock: Clock) -> None:
+def test_a_decorated_endpoint_answers(loopback: Loopback, name: str) -> None:
     histogram = made("Histogram", name, "of")
 
+    inside = []
+
     async def endpoint(request: Any) -> PlainTextResponse:
-        clock.seconds += SECONDS
+        inside.append(spend())
         return PlainTextResponse("ok")
 
     def plain(request: Any) -> PlainTextResponse:
@@ -539,8 +551,8 @@ def test_a_decorated_endpoint_answers(loopback: Loopback, name: str, clock: Cloc
     for route in routes:
         assert status_of(application, route.path) == 200
     found = loopback.samples()
-    assert found.value(f"{name}_sum", of="coroutine") == SECONDS
-    assert found.value(f"{name}_sum", of="partial") == SECONDS
+    assert found.value(f"{name}_sum", of="coroutine") >= inside[0]
+    assert found.value(f"{name}_sum", of="partial") >= inside[1]
     assert found.value(f"{name}_count", of="function") == 1
 
 
@@ -641,8 +653,8 @@ def test_a_decorated_generator_says_what_it_says_without(
     """And is entered once, at its first step, and left once, at its end."""
     log: list[Any] = []
     make = answering_async(answers) if asynchronous else answering(answers)
-    decorated = Block(lambda: log.append("enter"), lambda _, kind: log.append("leave"))(make)
-    begun = decorated()
+    made_so = Block(lambda: log.append("enter"), lambda kind: log.append("leave"))(make)
+    begun = made_so()
     assert log == []
     assert transcript(begun, done) == transcript(make(), done)
     assert log in (["enter"], ["enter", "leave"])
@@ -658,7 +670,7 @@ def test_an_event_loop_that_ends_closes_what_was_left_and_says_nothing() -> None
     problems: list[Any] = []
     kept = []
 
-    @Block(lambda: log.append("enter"), lambda _, kind: log.append("leave"))
+    @Block(lambda: log.append("enter"), lambda kind: log.append("leave"))
     async def numbers() -> Any:
         try:
             yield 1
@@ -683,7 +695,7 @@ def test_an_event_loop_that_ends_closes_what_was_left_and_says_nothing() -> None
 def test_an_asynchronous_generator_that_is_garbage_is_closed_by_its_loop() -> None:
     log: list[str] = []
 
-    @Block(lambda: log.append("enter"), lambda _, kind: log.append("leave"))
+    @Block(lambda: log.append("enter"), lambda kind: log.append("leave"))
     async def numbers() -> Any:
         try:
             yield 1

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,7 @@ import prometheus_client
 import pytest
 
 import shmetrics
-from shmetrics.emitter import blocks
-from tests.emitter.recording import KINDS, dropped, made
+from tests.emitter.recording import KINDS, dropped, made, spend
 from tests.nodes.loopback import Loopback
 from tests.nodes.samples import Samples, parse
 
@@ -149,28 +150,38 @@ def test_both_libraries_show_the_same(loopback: Loopback, use: Callable[[Any], N
     assert dropped() == {}
 
 
-def test_time_takes_the_seconds_of_a_block(
-    loopback: Loopback, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter([0, 1.5, 10, 12.25, 20, 20.5, 30, 29])  # the last one goes back
-    monkeypatch.setattr(blocks, "perf_counter", lambda: next(clock))
-    histogram = shmetrics.Histogram(name, "Seconds", buckets=(1, 2))
-    with histogram.time():
-        pass
+def test_time_takes_the_seconds_of_a_block(loopback: Loopback, name: str) -> None:
+    histogram = made("Histogram", name)
+    gauge = shmetrics.Gauge(name + "_last", "Seconds", multiprocess_mode="max")
+    inside: list[float] = []
+    around: list[float] = []
 
-    @histogram.time()
+    @histogram.time()  # type: ignore[untyped-decorator]
     def work() -> int:
+        inside.append(spend())
         return 7
 
-    assert work() == 7
-    gauge = shmetrics.Gauge(name + "_last", "Seconds", multiprocess_mode="max")
-    with gauge.time():
-        pass
-    assert loopback.samples().value(f"{name}_sum") == 1.5 + 2.25
-    assert loopback.samples().value(f"{name}_last") == 0.5
-    with pytest.raises(KeyError), gauge.time():
-        raise KeyError
-    assert loopback.samples().value(f"{name}_last") == 0
+    def block(timer: Any) -> int:
+        with timer:
+            inside.append(spend())
+        return 7
+
+    def failing_block(timer: Any) -> int:
+        with contextlib.suppress(KeyError), timer:
+            inside.append(spend())
+            raise KeyError
+        return 7
+
+    for use in (work, lambda: block(histogram.time()), lambda: failing_block(histogram.time())):
+        begun = perf_counter()
+        assert use() == 7
+        around.append(perf_counter() - begun)
+        assert sum(inside) <= loopback.samples().value(f"{name}_sum") <= sum(around)
+    assert loopback.samples().value(f"{name}_count") == 3
+    for use in (lambda: block(gauge.time()), lambda: failing_block(gauge.time())):
+        begun = perf_counter()
+        assert use() == 7
+        assert inside[-1] <= loopback.samples().value(f"{name}_last") <= perf_counter() - begun
 
 
 def test_set_to_current_time(loopback: Loopback, name: str) -> None:

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from shmetrics import layout
-from shmetrics.dictionary import Definition
+from shmetrics import _ring
 from shmetrics.emitter import label_rules
 from shmetrics.label_rules.rule import Hash, Rule, drop, keep
+from tests.emitter.recording import made
 from tests.nodes.node import Node
 
 RULE = """
@@ -73,29 +73,39 @@ print(len(jobs._family.children))
     assert found.sum("shmetrics_overflowed_total") == 0
 
 
-def test_what_is_looked_up_is_bounded_in_number_and_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_rules, "_rules", (Rule("jobs", "server", Hash(4)),))
-    monkeypatch.setattr(label_rules, "MAX_KNOWN", 10)
-    ruled = label_rules.CurrentRules(
-        Definition(layout.TYPE_COUNTER, "jobs", "", "", "", ("server",), ())
-    )
-    for n in range(35):
+def under_rules(monkeypatch: pytest.MonkeyPatch, *rules: Rule) -> None:
+    """Rules as a collector grants them."""
+    monkeypatch.setattr(label_rules, "_rules", rules)
+    _ring.rules_changed()
+
+
+def test_what_is_looked_up_is_bounded_in_number_and_length(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    under_rules(monkeypatch, Rule(name, "server", Hash(1)))
+    jobs = made("Counter", name, "server")
+    child = jobs.labels("compute")
+    before = sys.getrefcount(child)
+    for n in range(10_000):
         for _ in range(2):
-            assert ruled((f"compute-{n}",)) == (Hash(4)(f"compute-{n}"),)
-        assert len(ruled._known) <= 10
+            assert jobs.labels(f"compute-{n}") is child
+        assert sys.getrefcount(child) - before <= 4096
     long = "x" * 1_000_000
     before = sys.getrefcount(long)
-    assert ruled((long,)) == (Hash(4)(long),)
+    assert jobs.labels(long) is child
     assert sys.getrefcount(long) == before
 
 
-def test_other_rules_are_applied_to_what_was_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    ruled = label_rules.CurrentRules(
-        Definition(layout.TYPE_COUNTER, "jobs", "", "", "", ("server",), ())
-    )
-    for change, wanted in ((keep, "a"), (drop, ""), (Hash(1), "#0"), (keep, "a")):
-        monkeypatch.setattr(label_rules, "_rules", (Rule("*", "server", change),))
-        assert ruled(("a",)) == (wanted,)
+def test_other_rules_are_applied_to_what_was_looked_up(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    jobs = made("Counter", name, "server")
+    for change, wanted in ((drop, ""), (Hash(1), "#0"), (drop, "")):
+        under_rules(monkeypatch, Rule("*", "server", change))
+        for _ in range(2):
+            assert jobs.labels("a") is jobs._family.children.get((wanted,))
+    under_rules(monkeypatch, Rule("*", "server", keep))
+    assert jobs.labels("a") is jobs._family.children.get(("a",))
 
 
 def test_a_process_is_told_what_concerns_it_and_of_the_rest_to_keep(node: Node) -> None:

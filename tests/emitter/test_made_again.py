@@ -270,7 +270,7 @@ def test_a_thread_that_comes_late_takes_no_room(
         return payload(self, strings)
 
     monkeypatch.setattr(definition_budget.DefinitionBudget, "payload", slow)
-    assert counter.labels("x") is one.children["x",]
+    assert counter.labels("x") is one.children.get(("x",))
     assert (one.budget.definitions, one.budget.n_bytes) == (1, 4 + 4 + 1)
 
 
@@ -425,3 +425,39 @@ def test_what_was_garbage_is_the_same_again(loopback: Loopback, name: str) -> No
     gc.collect()
     made("Gauge", name, "one").labels("x").inc(2)
     assert loopback.samples().sum(name) == 5
+
+
+# ---- another shape under the same name ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("first", ALL_KINDS)
+def test_no_shape_of_a_name_loses_what_is_recorded_in_it(
+    loopback: Loopback, name: str, first: str
+) -> None:
+    """A lane has a shape only if it records there: what a reload left behind does not."""
+    old = made(first, name, "one").labels("a")
+    record(first, old)
+    new = made(first, name, "one", "two").labels("a", "b")
+    record(first, new)
+    record(first, old)
+    _ring.process_detach()
+    loopback.attach()
+    record(first, new)
+    before = defined(loopback)
+    record(first, old)
+    assert defined(loopback) > before
+    assert dropped() == {}
+
+
+def test_a_shape_that_comes_back_is_the_same_one(loopback: Loopback, name: str) -> None:
+    one = made("Counter", name, "one").labels("a")
+    other = made("Counter", name, "one", "two").labels("a", "b")
+    assert made("Counter", name, "one").labels("a") is one
+    _ring.process_detach()
+    loopback.attach()
+    one.inc()
+    other.inc()
+    assert dropped() == {}
+    found = loopback.samples()
+    assert found.value(name + "_total", one="a") == 1
+    assert found.value(name + "_total", one="a", two="b") == 1

@@ -78,7 +78,7 @@ def test_an_open_call_is_a_context_manager(loopback: Loopback, name: str) -> Non
     assert isinstance(made("Calls", name)(), contextlib.AbstractContextManager)
 
 
-@pytest.mark.parametrize("args", [(None,), (None, None), (None,) * 4], ids=len)
+@pytest.mark.parametrize("args", [(None, None), (None,) * 4], ids=len)
 def test_an_open_call_is_not_for_calling(
     loopback: Loopback, name: str, args: tuple[None, ...]
 ) -> None:

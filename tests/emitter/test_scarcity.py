@@ -61,6 +61,24 @@ def with_exception():
     except KeyError:
         pass
 
+def timed_block():
+    with histogram.time():
+        pass
+
+def nested_blocks():
+    block = gauge.time()
+    with block, block:
+        pass
+
+def counted_block():
+    try:
+        with job.count_exceptions():
+            raise KeyError
+    except KeyError:
+        pass
+
+decorated = histogram.time()(abs)
+
 OPERATIONS = {
     "inc": lambda: job.inc(),
     "inc a number": lambda: job.inc(number),
@@ -71,6 +89,13 @@ OPERATIONS = {
     "end with an exception": lambda: call.end(call.start(), names.pop()),
     "with": with_block,
     "with an exception": with_exception,
+    "timed": timed_block,
+    "timed twice": nested_blocks,
+    "counted": counted_block,
+    "tracked": lambda: gauge.track_inprogress().__enter__(),
+    "a known child": lambda: jobs.labels("a").inc(),
+    "a child that leaves": lambda: jobs.remove(jobs.labels(names.pop()) and "b"),
+    "all children leave": lambda: size.clear(),
     "labels": lambda: jobs.labels(names.pop()).inc(),
     "labels by name": lambda: jobs.labels(queue=names.pop()).inc(),
     "wrong labels": lambda: jobs.labels().inc(),

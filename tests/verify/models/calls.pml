@@ -141,6 +141,11 @@ inline shm_emit_call_start(call) {
     open = open | BIT(call)
 }
 
+inline shm_unlist_call() {
+    /* C: atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release) */
+    calls[slot].series = 0
+}
+
 inline shm_emit_call_end(call) {
     d_step {
         if
@@ -152,8 +157,7 @@ inline shm_emit_call_end(call) {
     calls[slot].series = 0;
 #endif
     count(END, call);
-    /* C: atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release) */
-    calls[slot].series = 0;
+    shm_unlist_call();
     open = open & ~BIT(call)
 }
 
