@@ -290,24 +290,24 @@ class Collector:
         self.drain()  # so that nothing that was recorded before is counted after
         name = self.families.shown_as(text)
         if name is None:
-            raise Unforgettable(f"{text}: there is no such metric")
+            raise Unforgettable(f"{repr(text)[1:-1]}: there is no such metric")
         families, series = list(name), sum(map(len, name))
         if not all(family.is_limited for family in families) or name.has(COLLECTOR):
-            raise Unforgettable(f"{name.text}: the collector counts in it itself")
+            raise Unforgettable(f"{name.line}: the collector counts in it itself")
         if name.is_held and not force:
             raise Unforgettable(
-                f"{name.text}: {name.holder()} has it, or others do; with --force its series begin "
+                f"{name.line}: {name.holder()} has it, or others do; with --force its series begin "
                 "again at zero"
             )
         self._lanes.detach(families)
         try:
             self.families.remove(families)
         except StoreFull as full:
-            raise Unforgettable(f"{name.text}: {full}") from None
+            raise Unforgettable(f"{name.line}: {full}") from None
         finally:
             self._lanes.reattach()
-        log.info("%s forgotten by hand, with %d series", name.text, series)
-        return f"{name.text}: forgotten, with {series} series"
+        log.info("%s forgotten by hand, with %d series", name.line, series)
+        return f"{name.line}: forgotten, with {series} series"
 
     def stop(self, reason: str) -> None:
         """Be not ready from now on, for this reason."""

@@ -342,11 +342,13 @@ class Families:
         for sample in sorted(sample_names(definition)):
             text = self._claimed.get(sample, definition.name)
             if text != definition.name:
-                found.setdefault(text, f"its sample {sample} is one of {text}")
+                line, other = repr(sample)[1:-1], self._names[text].line
+                found.setdefault(text, f"its sample {line} is one of {other}")
         names = sorted(map(self._names.__getitem__, found), key=lambda name: not name.is_held)
         for name in names:  # those that are held come first, so that nothing goes for nothing
             if not self._clear(name, owner):
-                text = f"{definition.name}: {found[name.text]}, which {name.holder()} has"
+                line = repr(definition.name)[1:-1]
+                text = f"{line}: {found[name.text]}, which {name.holder()} has"
                 return Refusal("conflict", text, name.text)
         return None
 

@@ -33,12 +33,14 @@ class Name:
 
     Attributes:
         text: the name.
+        line: the name in one line, for people.
         shapes: its families, the newest first.
     """
 
     def __init__(self, first: Family) -> None:
         """Begin with one shape."""
         self.text = first.definition.name
+        self.line = repr(self.text)[1:-1]
         self.shapes = [first]
 
     def __iter__(self) -> Iterator[Family]:

@@ -569,7 +569,7 @@ def test_a_flood_of_long_refusals_is_a_few_short_lines(
     loopback.collector.tick()
     caplog.clear()
     long = "x" * 2000
-    jobs = hostile.JOBS._replace(name="jobs")
+    jobs = hostile.SIZE._replace(name="jobs")
     with contextlib.ExitStack() as opened:
         for number in range(40):
             hello = Hello(layout.LAYOUT_VERSION, 64, "h" * 255)

@@ -116,6 +116,6 @@ def test_sums_of_opposite_infinities_are_still_a_number(node: Node) -> None:
 def test_what_a_refused_family_counts_stays_finite(loopback: Loopback) -> None:
     """It counts as unbound, by the amount."""
     for n in range(3):
-        shmetrics.Counter("refused-huge", "Two minds", [f"label_{n}"]).labels("x").inc(1.7e308)
+        shmetrics.Counter("shmetrics_huge", "Two minds", [f"label_{n}"]).labels("x").inc(1.7e308)
     found = loopback.samples()
     assert found.value("shmetrics_unbound_total") == LARGEST
