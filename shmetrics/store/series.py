@@ -58,7 +58,7 @@ class Series:
 
     def renamed(self, names: tuple[str, ...]) -> Series:
         """Return the same rows with other label names: a row added to one is added to both."""
-        other = Series(names)
+        other = Series(names, is_sparse=self.is_sparse)
         other.values = self.values
         return other
 
