@@ -18,8 +18,8 @@ import time
 from shmetrics import runtime_dir
 from shmetrics.binding import layout, refusal
 from shmetrics.binding import ring as _ring
-from shmetrics.errors import LaneRefused
 from shmetrics.emitter import label_rules
+from shmetrics.errors import LaneRefused
 from shmetrics.registration import client, protocol
 
 FIRST_WAIT_NS = 50_000_000
@@ -112,6 +112,8 @@ class Registration:
         if status["waits"] or (status["state"] == "private" and has):
             with contextlib.suppress(Exception):  # the host's last words are not ours
                 self._try(FIRST_WAIT_NS)
+                if self._too_small:  # asked for before all of it was there
+                    self._try(FIRST_WAIT_NS)
         if _ring.process_status()["waits"]:
             _ring.process_settle(RETRY_NS)
 
@@ -195,7 +197,7 @@ class Registration:
         except Exception as error:
             grant.lane.close()
             self.last_problem = f"the lane could not be used: {error}"
-            if isinstance(error, LaneRefused):
+            if isinstance(error, LaneRefused) and str(error) == "too_small":
                 self._ask_for_more()
             return
         try:

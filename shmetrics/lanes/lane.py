@@ -103,6 +103,7 @@ class Lane:
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
         self.first = file.first or self.lane_id
         self.pid = pid_label(self.owner.pid, self.first)
+        self.opened_s = time.monotonic()
         self.has_pid = False  # whether it is the lane that stands for its process's pid
         self._boot = store.boot_of(file.clock)
         self._is_of_this_boot = self._boot == store.boot

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import mmap
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ FEW_DEFINITIONS = 64
 # The most that a lane has for each series that it may have.
 DEFINITION_BYTES = 1024
 CELLS_PER_SERIES = 32
+CLEAN_UP_SECONDS = 60.0  # between two lanes of a process that has all series that it may have
 # Errors of the system, which say nothing about a lane and may be over in a moment.
 _NOT_NOW = frozenset(
     (errno.EROFS, errno.EPERM, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -137,7 +139,7 @@ class Lanes:
         sizes = self._sizes(hello)
         replaced = self._lanes.get(hello.predecessor)
         if replaced is not None:
-            refused = self._refuse_replacement(replaced, peer, sizes)
+            refused = self._refuse_replacement(replaced, peer)
             if refused is not None:
                 return refused
         takes_place = replaced is not None and self._successor(replaced) is None
@@ -164,20 +166,24 @@ class Lanes:
             return Refused(Result.NO_SPACE, f"{problem} in {directory}: {error.strerror}")
         return Granted(lane_id, lane_fd, kick_fd)
 
-    def _refuse_replacement(self, replaced: Lane, peer: Peer, sizes: Sizes) -> Refused | None:
-        """Return why a process may not replace a lane, or None if it may."""
+    def _refuse_replacement(self, replaced: Lane, peer: Peer) -> Refused | None:
+        """Return why a process may not replace a lane, or None if it may.
+
+        A lane with all series that it may have is replaced from time to time: those that are not
+        used any more stay behind.
+        """
         owner = replaced.owner
         if (owner.pid, owner.uid) != (peer.pid, peer.uid):
             return Refused(
                 Result.MALFORMED, f"lane {replaced.lane_id} is not of pid {peer.pid}, uid {peer.uid}"
             )
-        most = self._families.limits.series_per_lane
-        if replaced.size_bytes >= layout.lane_bytes(*sizes) and replaced.bindings.n_series >= most:
+        series, most = replaced.bindings.n_series, self._families.limits.series_per_lane
+        if series >= most and time.monotonic() - replaced.opened_s < CLEAN_UP_SECONDS:
             self._self_metrics.exceeded("series_per_lane").inc()
             return Refused(
                 Result.QUOTA,
-                f"{owner.process} (pid {owner.pid}) has {replaced.bindings.n_series} series, which "
-                "are more than a lane may have; see store.max_series_per_lane",
+                f"its lane has {series} series already, and more count as __overflow__; "
+                "see store.max_series_per_lane",
             )
         return None
 

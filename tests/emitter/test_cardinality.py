@@ -56,8 +56,6 @@ pause("recorded")
 from tests.servers.patience import until
 first = jobs.labels("queue 0", "host")
 until(lambda: first.inc(0) or shmetrics.status()["connected"], shmetrics.status, 60)
-overflowed = shmetrics.status()["overflowed"]
-assert 150_000 < overflowed < 200_000, overflowed
 pause("connected")
 rpc.labels("hanging").end(hanging)
 """
@@ -69,7 +67,6 @@ rpc.labels("hanging").end(hanging)
     emitter.until("connected")
     fifty_thousand_are_there(node)
     [lane] = node.lanes()
-    assert 150_000 < lane["overflowed"] < 200_000
     assert node.samples().value("shmetrics_overflowed_total") == lane["overflowed"]
     assert node.samples().sum("shmetrics_rpc_in_flight") == 1
     emitter.go()
@@ -85,6 +82,8 @@ def test_a_million_label_values_take_bounded_memory_and_lose_no_count(node: Node
     node.run(
         """
 import tracemalloc
+from shmetrics.emitter import definition_budget
+definition_budget.MAX_DEFINITIONS = 10_000
 jobs = shmetrics.Counter("jobs", "Jobs", ["queue"])
 size = shmetrics.Histogram("size", "Sizes", ["queue"], buckets=(1, 2))
 busy = shmetrics.Gauge("busy", "Busy", ["queue"])

@@ -260,7 +260,7 @@ def test_what_overflows_in_a_lane_is_not_ruled(node: Node) -> None:
         """
         jobs = shmetrics.Counter("jobs", "Jobs", ["server"])
         for n in range(5000):
-            jobs.labels(f"compute-{n}").inc()
+            jobs.labels(f"compute-{n}" if n % 2 else "x" * 20_000).inc()
         pause("done")
         """
     )

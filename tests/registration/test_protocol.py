@@ -33,7 +33,7 @@ uint16 = st.integers(0, 2**16 - 1)
 protocols = st.sampled_from(sorted(protocol.PROTOCOLS))
 uint32 = st.integers(0, 2**32 - 1)
 sizes = st.tuples(uint32, uint32, st.integers(0, 2**64 - 1))
-hellos = st.builds(Hello, uint16, uint32, st.text(), protocols) | st.builds(
+hellos = st.builds(lambda *short: Hello(*short), uint16, uint32, st.text(), protocols) | st.builds(
     lambda layout, records, name, more: Hello(
         layout, records, name, protocol.PROTOCOL_VERSION, *more
     ),
