@@ -3,7 +3,8 @@
  * csrc/emit/ is the emitting half: this header records events; definitions.h gives them ids and
  * room; producer.h is an emitter's end of a lane; ask.h, wait.h and descriptor.h get one from a
  * collector; kick.h wakes that; process.h has the one producer of a process, across forks;
- * emit_span.h and ids.h are for spans. They include csrc/lane/ and nothing of the collecting half.
+ * move.h goes on in a larger lane; emit_span.h and ids.h are for spans. They include csrc/lane/ and
+ * nothing of the collecting half.
  *
  * Recording: one event is one call of one shm_emit function. It fills a record and publishes it,
  * or, when the ring is full, folds the event into the lane's cells. Counters and gauges are no more

@@ -186,6 +186,8 @@ static inline void node_drain(struct node *node, struct shm_drain *drain, unsign
                 types[entry.id] = entry.type;
                 continue;
             }
+            if (entry.kind == SHM_ENTRY_CELLS)
+                continue;
             if (entry.kind == SHM_ENTRY_SERIES)
                 type = types[entry.of];
             for (int i = 0; i < NODE_SERIES; i++)

@@ -73,6 +73,8 @@ static void bind(uint16_t *family_type)
             *family_type = entry.type;
             continue;
         }
+        if (entry.kind == SHM_ENTRY_CELLS)
+            continue;
         for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
             if (kinds[i]->family.type == *family_type)
                 shm_drain_bind(&shim->drain, *family_type, kinds[i]->family.n_bounds, &scale,

@@ -65,6 +65,8 @@ static enum shm_drained drain(struct collector *collector, struct node *node)
                 types[entry.id] = entry.type;
                 continue;
             }
+            if (entry.kind == SHM_ENTRY_CELLS)
+                continue;
             if (entry.kind == SHM_ENTRY_SERIES)
                 type = types[entry.of];
             for (int i = 0; i < NODE_SERIES; i++)

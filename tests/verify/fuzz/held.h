@@ -163,7 +163,7 @@ static inline bool held_entry(struct held *held, enum shm_drained *found)
          "the entry that was checked is not the one that was copied");
     if (entry.kind == SHM_ENTRY_FAMILY)
         held_family(held, &entry, buffer + sizeof entry);
-    else
+    else if (entry.kind != SHM_ENTRY_CELLS)
         held_bind(held, &entry);
     return true;
 }
