@@ -167,7 +167,7 @@ def process_detach():
 
 
 def process_wanted():
-    """Return the lane to ask for: (dictionary_bytes, cells, the id of the lane that it replaces)."""
+    """Return the lane to ask for: (dictionary_bytes, cells, id of the lane that it replaces)."""
     cdef shm_wanted wanted
     shm_process_wanted(&wanted)
     return wanted.dictionary_bytes, wanted.cells, wanted.predecessor

@@ -145,7 +145,8 @@ cdef class SpanSeries(Series):
         span.stamp_ns = shm_clock_ns()
         if _held is not None and _hold(self, span, info, info_bytes):
             return 0
-        cdef int result = shm_emit_span(shm_process_producer(), &self.series, span, info, info_bytes)
+        cdef int result = shm_emit_span(
+            shm_process_producer(), &self.series, span, info, info_bytes)
         if result != SHM_EMITTED:
             _attend()
         if result == SHM_ATTENTION:

@@ -117,13 +117,19 @@ class Registration:
         if _ring.process_status()["waits"]:
             _ring.process_settle(RETRY_NS)
 
-    def _try(self, wait_ns: int) -> None:
+    @staticmethod
+    def _needs_a_lane() -> bool:
+        """Return whether there is no lane, or only a closed one, or one that is too small."""
         status = _ring.process_status()
-        if status["state"] == "registered":
-            if status["closed"]:
-                _ring.process_detach()
-            elif not status["wants_larger"]:
-                return  # another thread was faster
+        if status["state"] != "registered":
+            return True
+        if status["closed"]:
+            _ring.process_detach()
+        return status["closed"] or status["wants_larger"]
+
+    def _try(self, wait_ns: int) -> None:
+        if not self._needs_a_lane():
+            return  # another thread was faster
         attempt = self._attempt
         if attempt is not None and attempt.epoch != _ring.process_epoch():
             attempt.close()  # our parent's

@@ -160,8 +160,8 @@ class Bindings:
         """Bind the next entry of the lane's dictionary.
 
         Args:
-            kind: `layout.ENTRY_FAMILY`, `ENTRY_SERIES`, `ENTRY_EXCEPTION` or `ENTRY_CELLS`; the last
-                defines nothing.
+            kind: `layout.ENTRY_FAMILY`, `ENTRY_SERIES` or `ENTRY_EXCEPTION`; any other one defines
+                nothing.
             type: the family's type; only a family has one.
             id: the id of the series or the family, counted up from 1.
             of: the family of a series, the call series of an exception, or the number of bounds of

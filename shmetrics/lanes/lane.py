@@ -246,7 +246,12 @@ class Lane:
         Args:
             counts: all that it had counted before.
         """
-        before = [counts["recorded"], counts["spilled"], counts["gauge_writes"], counts["overflowed"]]
+        before = [
+            counts["recorded"],
+            counts["spilled"],
+            counts["gauge_writes"],
+            counts["overflowed"],
+        ]
         before += counts["dropped"].values()
         for i, n in enumerate(before):
             self._drain.report(_drain.REPORT_BEFORE + i, n)

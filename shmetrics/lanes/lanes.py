@@ -175,7 +175,8 @@ class Lanes:
         owner = replaced.owner
         if (owner.pid, owner.uid) != (peer.pid, peer.uid):
             return Refused(
-                Result.MALFORMED, f"lane {replaced.lane_id} is not of pid {peer.pid}, uid {peer.uid}"
+                Result.MALFORMED,
+                f"lane {replaced.lane_id} is not of pid {peer.pid}, uid {peer.uid}",
             )
         series, most = replaced.bindings.n_series, self._families.limits.series_per_lane
         if series >= most and time.monotonic() - replaced.opened_s < CLEAN_UP_SECONDS:
@@ -343,8 +344,10 @@ class Lanes:
         if lane.has_arrived:
             return True
         before = self._lanes.get(lane.predecessor)
-        return before is not None and lane.predecessor in self._moved and (
-            before.moved_to() == lane.lane_id
+        return (
+            before is not None
+            and lane.predecessor in self._moved
+            and (before.moved_to() == lane.lane_id)
         )
 
     def with_state(self) -> list[Lane]:
@@ -469,7 +472,7 @@ class Lanes:
         return lane_id not in self._lanes
 
     def _retire(self, lane: Lane) -> None:
-        """Take everything out of a lane whose process is gone or has moved, and remove its files."""
+        """Take everything out of a lane whose process is gone or has moved; remove its files."""
         before = self._lanes.get(lane.predecessor)
         if before is not None and before.moved_to() == lane.lane_id:
             self._retire(before)  # first, so that its process is known to have come here

@@ -18,8 +18,9 @@ The part `more` can be shorter, and then has zeroes at its end, or longer: a col
 it does not know.
 
 A collector grants in the protocol of the hello, and refuses in the oldest protocol, because the
-message that it refuses may not be a hello. In protocol 2 a hello ended with the name. In protocol 1 a grant came with a second descriptor, an
-eventfd to wake the collector with, and the process kept that and the connection.
+message that it refuses may not be a hello. In protocol 2 a hello ended with the name. In protocol 1
+a grant came with a second descriptor, an eventfd to wake the collector with, and the process kept
+that and the connection.
 
 Any other message is a protocol error of the other side, and ends the connection.
 """

@@ -11,9 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.core import test_overflow
-from tests.core.test_overflow import CALLS, COUNTER, EXCEPTION, GAUGE, HISTOGRAM, OVERFLOW, ROW
+from tests.core.test_overflow import (
+    CALLS,
+    COUNTER,
+    EXCEPTION,
+    GAUGE,
+    HISTOGRAM,
+    OVERFLOW,
+    ROW,
+    Row,
+    double,
+    read,
+)
 from tests.core.test_overflow import Node as OneLane
-from tests.core.test_overflow import Row, double, read
 
 _core: Any = None
 
@@ -50,15 +60,13 @@ class Node(OneLane):
         _core.ffi.memmove(cells, self.shim.cells, 1024 * 8)
         _core.ffi.memmove(self.shim.cells, bytes(1024 * 8), 1024 * 8)
         self.kept.append(cells)
-        rows = [
-            row._replace(cells=cells + ROW * at) for at, row in enumerate(self.rows)
-        ]
+        rows = [row._replace(cells=cells + ROW * at) for at, row in enumerate(self.rows)]
         self.left.append(Left(old, rows))
         self.rows, self.families = [], []
         return True
 
-    def totals(self) -> dict[tuple[int, int, tuple[str, ...]], list[float]]:
-        """By type, name of the family and label values: what all lanes have counted."""
+    def totals(self) -> dict[tuple[int, tuple[str, ...]], list[float]]:
+        """By type and label values: what all lanes have counted."""
         self.drain()
         found: dict[Any, list[float]] = defaultdict(lambda: [0.0] * 3)
         for row in [row for left in self.left for row in left.rows] + self.rows:
@@ -160,9 +168,9 @@ class GrowthMachine(RuleBasedStateMachine):
 
     def is_as_wanted(self) -> None:
         """What the lanes say is what was recorded, but for a label set that has never been seen."""
-        assert {
-            key: total for key, total in self.node.totals().items() if any(total)
-        } == {key: total for key, total in self.wanted.items() if any(total)}
+        assert {key: total for key, total in self.node.totals().items() if any(total)} == {
+            key: total for key, total in self.wanted.items() if any(total)
+        }
         assert self.node.gauges() == self.gauges
         assert self.node.calls() == Counter(self.labels[which] for which, _ in self.open)
         assert self.node.counts().overflowed == 0

@@ -27,8 +27,9 @@ from shmetrics.registration.server import Server
 from shmetrics.unix_socket import Access
 from tests.servers.patience import async_until
 
-GOOD = protocol.encode_hello(Hello(layout.LAYOUT_VERSION, 128, "nova-api"))
-OLD = protocol.encode_hello(Hello(layout.LAYOUT_VERSION, 128, "nova-api", protocol.WITH_EVENTFD))
+LAYOUT = layout.LAYOUT_VERSION
+GOOD = protocol.encode_hello(Hello(LAYOUT, 128, "nova-api"))
+OLD = protocol.encode_hello(Hello(LAYOUT, 128, "nova-api", protocol.WITH_EVENTFD))
 
 
 class Desk:
@@ -114,7 +115,7 @@ def test_a_hello_gets_a_lane_and_then_the_connection_has_done_its_work(path: Pat
             await desk.until(lambda: desk.results)
             message, [lane_fd], _, _ = socket.recv_fds(client, 2048, 8)
             assert os.readlink(f"/proc/self/fd/{lane_fd}") == "/dev/null"
-            assert protocol.decode_answer(message) == Answer(Result.GRANTED, layout.LAYOUT_VERSION, 1)
+            assert protocol.decode_answer(message) == Answer(Result.GRANTED, LAYOUT, 1)
             os.close(lane_fd)
             assert await desk.said(client) == b""
         assert desk.gone == []
@@ -122,7 +123,7 @@ def test_a_hello_gets_a_lane_and_then_the_connection_has_done_its_work(path: Pat
     desk = at_desk(path, test)
     [(peer, hello)] = desk.asked
     assert peer == Peer(os.getpid(), os.getuid(), os.getgid(), tuple(sorted(os.getgroups())))
-    assert hello == Hello(layout.LAYOUT_VERSION, 128, "nova-api")
+    assert hello == Hello(LAYOUT, 128, "nova-api")
     assert desk.results == ["granted"]
 
 
@@ -136,7 +137,7 @@ def test_who_asks_in_protocol_1_is_answered_in_it_and_gets_a_kick(path: Path) ->
             os.eventfd_write(kick_fd, 3)
             assert os.eventfd_read(desk.kick_fd) == 3
             assert message[4:6] == b"\1\0"
-            assert protocol.decode_answer(message) == Answer(Result.GRANTED, layout.LAYOUT_VERSION, 1)
+            assert protocol.decode_answer(message) == Answer(Result.GRANTED, LAYOUT, 1)
             for fd in (lane_fd, kick_fd, desk.kick_fd):
                 os.close(fd)
 
@@ -156,7 +157,7 @@ def test_a_refusal_reaches_the_process(path: Path) -> None:
         with await desk.connect() as client:
             client.send(GOOD)
             answer = protocol.decode_answer(await desk.said(client))
-            assert answer == Answer(Result.QUOTA, layout.LAYOUT_VERSION, 0, "there are 3 lanes already")
+            assert answer == Answer(Result.QUOTA, LAYOUT, 0, "there are 3 lanes already")
             assert await desk.said(client) == b""
         desk.answer = None
         await desk.still_serves()
@@ -172,7 +173,7 @@ def test_who_is_not_admitted_is_told_why(path: Path) -> None:
         for n in range(1, 101):
             with contextlib.closing(client.Attempt(str(path), Hello(1, 0, "nova"))) as attempt:
                 await desk.until(partial(desk.has_results, n))
-                assert attempt.answer(0) == Answer(Result.UID, layout.LAYOUT_VERSION, 0, "not you")
+                assert attempt.answer(0) == Answer(Result.UID, LAYOUT, 0, "not you")
         desk.barred = None
         await desk.still_serves()
 
@@ -183,7 +184,7 @@ def test_who_is_not_admitted_is_told_why(path: Path) -> None:
 
 def test_a_refusal_is_heard_before_a_hello_is_said(path: Path) -> None:
     """The collector closes as soon as it has answered, whatever it has read by then."""
-    refusal = protocol.encode_answer(Answer(Result.UID, layout.LAYOUT_VERSION, 0, "not you"))
+    refusal = protocol.encode_answer(Answer(Result.UID, LAYOUT, 0, "not you"))
     attempts = 300
 
     def turn_away() -> None:
@@ -199,7 +200,7 @@ def test_a_refusal_is_heard_before_a_hello_is_said(path: Path) -> None:
         porter.start()
         for _ in range(attempts):
             with contextlib.closing(client.Attempt(str(path), Hello(1, 0, "nova"))) as attempt:
-                assert attempt.answer(20 * 10**9) == Answer(Result.UID, layout.LAYOUT_VERSION, 0, "not you")
+                assert attempt.answer(20 * 10**9) == Answer(Result.UID, LAYOUT, 0, "not you")
         porter.join()
     path.unlink()
 
@@ -209,7 +210,7 @@ def test_another_layout_is_refused_before_anything_is_made(path: Path) -> None:
         with await desk.connect() as client:
             client.send(protocol.encode_hello(Hello(9, 0, "from the future")))
             answer = protocol.decode_answer(await desk.said(client))
-            assert (answer.result, answer.layout_version) == (Result.VERSION, layout.LAYOUT_VERSION)
+            assert (answer.result, answer.layout_version) == (Result.VERSION, LAYOUT)
             assert "layout 9 is unknown here, this collector has 2" in answer.text
         assert desk.asked == []
 
