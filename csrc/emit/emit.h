@@ -34,6 +34,13 @@ static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trac
     }
 }
 
+/* Reads which cells a series has, once: a signal handler may fork, and the child that returns into
+ * this record may have defined the series in a lane of its own, where it has none yet. */
+static inline uint32_t shm_cell_of(const struct shm_series *s)
+{
+    return *(const volatile uint32_t *)&s->cell;
+}
+
 /* Tells whether it is time to look for a larger lane, after an event that took the slow path. */
 static inline enum shm_emit shm_attend_slow(struct shm_producer *p, enum shm_emit result)
 {
@@ -147,10 +154,11 @@ static inline enum shm_emit shm_put_observe(struct shm_producer *p, struct shm_p
         shm_ring_publish(&where->ring);
         return SHM_EMITTED;
     }
-    if (SHM_UNLIKELY(s->cell == SHM_NO_CELLS))
+    uint32_t cell = shm_cell_of(s);
+    if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
         return shm_observe_without_cells(p, (struct shm_place){where, s}, value, trace);
     struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
-    shm_spill_observe(&spill, s->cell, s->bounds, s->n_bounds, value);
+    shm_spill_observe(&spill, cell, s->bounds, s->n_bounds, value);
     shm_spill_commit(&spill);
     return shm_attend(where);
 }
@@ -278,11 +286,12 @@ static inline enum shm_emit shm_put_call_start(struct shm_producer *p, struct sh
         slot->series = s->id;
         slot->stamp_ns = call->start_ns;
         shm_ring_publish(&where->ring);
-    } else if (SHM_UNLIKELY(s->cell == SHM_NO_CELLS)) {
-        return shm_start_without_cells(p, (struct shm_place){where, s}, call);
     } else {
+        uint32_t cell = shm_cell_of(s);
+        if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
+            return shm_start_without_cells(p, (struct shm_place){where, s}, call);
         struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
-        shm_spill_count(&spill, s->cell + SHM_CELL_STARTS, 1);
+        shm_spill_count(&spill, cell + SHM_CELL_STARTS, 1);
         shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
         shm_spill_commit(&spill);
         result = shm_attend(where);
@@ -353,11 +362,12 @@ static inline enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_
         slot->duration_ns = duration_ns;
         slot->exception = exception ? exception->id : 0;
         shm_ring_publish(&where->ring);
-    } else if (SHM_UNLIKELY(s->cell == SHM_NO_CELLS)) {
-        return shm_end_without_cells(p, (struct shm_place){where, s}, call, exception);
     } else {
+        uint32_t cell = shm_cell_of(s);
+        if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
+            return shm_end_without_cells(p, (struct shm_place){where, s}, call, exception);
         struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
-        shm_spill_call_end(&spill, s->cell, s->bounds, s->n_bounds, duration_ns);
+        shm_spill_call_end(&spill, cell, s->bounds, s->n_bounds, duration_ns);
         if (exception)
             shm_spill_count(&spill, exception->cell, 1);
         shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, call->start_ns);

@@ -100,7 +100,7 @@ static void end_child(int extra)
     if (!childs_lane)
         childs_lane = attach(shm_process_producer()->origin.epoch, &childs_bytes);
     if (shm_process.state != SHM_PROCESS_REGISTERED ||
-        shm_process.mapped_bytes != shm_mapping_bytes(childs_bytes))
+        shm_process.lane.size_bytes != shm_mapping_bytes(childs_bytes))
         node_fail("the child's lane is not the process's", steps);
     record(AFTERWARDS);
     if (shm_drain_open(&drain, childs_lane, childs_bytes, &node.ledger, &node.undo, node.cells,
