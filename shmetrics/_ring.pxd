@@ -10,12 +10,9 @@ from shmetrics.layout cimport shm_counts, shm_lane, shm_span, shm_trace
 cdef extern from "emit/producer.h" nogil:
     const int SHM_EMITTED, SHM_ATTENTION, SHM_SPAN_ATTENTION
 
-    cdef struct shm_origin:
-        uint32_t epoch
-
     cdef struct shm_producer:
         shm_lane lane
-        shm_origin origin
+        uint32_t epoch
         bint disabled
         bint wants_larger
         shm_producer *waiting

@@ -72,7 +72,7 @@ def process_init(bint disabled, attention):
 
 def process_epoch():
     """Return the number of this process. A forked child has another one."""
-    return shm_process_producer().origin.epoch
+    return shm_process_producer().epoch
 
 
 cdef class Descriptor:

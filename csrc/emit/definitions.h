@@ -58,6 +58,9 @@ struct shm_family {
 struct shm_place {
     struct shm_producer *producer;
     struct shm_series *series; /* NULL: nowhere */
+    struct shm_series *exception; /* of the end of a call; may be NULL */
+    uint32_t cell;
+    enum shm_emit result;
 };
 
 /* ---- entries ---------------------------------------------------------------------------- */
@@ -420,14 +423,14 @@ static SHM_COLD struct shm_place shm_define(struct shm_producer *p, struct shm_s
 {
     if (shm_define_here(p, s)) {
         shm_watch_room(p);
-        return (struct shm_place){p, s};
+        return (struct shm_place){.producer = p, .series = s};
     }
     if (shm_define_waiting(p, s))
-        return (struct shm_place){p->waiting, s};
+        return (struct shm_place){.producer = p->waiting, .series = s};
     struct shm_series *overflow = shm_overflow_of(p, s->family);
     if (overflow)
         shm_count_overflow(p);
-    return (struct shm_place){p, overflow};
+    return (struct shm_place){.producer = p, .series = overflow};
 }
 
 /* Makes a lane if there is none, and returns where an event of s is recorded; nowhere if it cannot
@@ -435,15 +438,15 @@ static SHM_COLD struct shm_place shm_define(struct shm_producer *p, struct shm_s
 static inline struct shm_place shm_place_of(struct shm_producer *p, struct shm_series *s)
 {
     if (p->disabled || s->removed)
-        return (struct shm_place){p, NULL};
+        return (struct shm_place){.producer = p, .series = NULL};
     if (!shm_has_lane(p)) {
         p->homeless++;
-        return (struct shm_place){p, NULL};
+        return (struct shm_place){.producer = p, .series = NULL};
     }
     if (s->generation == p->lane_generation)
-        return (struct shm_place){p, s};
+        return (struct shm_place){.producer = p, .series = s};
     if (p->waiting && s->generation == p->waiting->lane_generation)
-        return (struct shm_place){p->waiting, s};
+        return (struct shm_place){.producer = p->waiting, .series = s};
     return shm_define(p, s);
 }
 
@@ -471,7 +474,7 @@ static SHM_COLD struct shm_series *shm_place_thrown(struct shm_producer *p,
     }
     if (is_parents && place->producer == p && shm_can_wait(s) &&
         shm_define_waiting(p, place->series)) {
-        *place = (struct shm_place){p->waiting, place->series};
+        place->producer = p->waiting;
         shm_unlist_series(p, s);
         if (shm_define_thrown_here(p->waiting, s))
             return s;

@@ -47,9 +47,59 @@ static inline enum shm_emit shm_attend_slow(struct shm_producer *p, enum shm_emi
     return result == SHM_EMITTED && p->wants_larger ? shm_attend_now(p) : result;
 }
 
+/* Finds where an event of s is recorded, and looks whether the larger lane is there. */
+static SHM_COLD struct shm_place shm_find(struct shm_producer *p, struct shm_series *s)
+{
+    struct shm_place place = shm_place_of(p, s);
+    place.result = shm_attend_slow(p, SHM_EMITTED);
+    return place;
+}
+
+/* Finds cells for an event of s that the ring has no room for, in a lane: p's own, or that of what
+ * waits. */
+static SHM_COLD struct shm_place shm_find_cells(struct shm_producer *p, struct shm_producer *where,
+                                                struct shm_series *s)
+{
+    struct shm_place place = {.producer = where, .series = s};
+    if (!shm_place_cells(p, &place))
+        place.series = NULL;
+    else
+        place.cell = shm_cell_of(place.series);
+    return place;
+}
+
+/* Finds where the end of a call of s and its exception are recorded: in one lane. */
+static SHM_COLD struct shm_place shm_find_end(struct shm_producer *p, struct shm_series *s,
+                                              struct shm_series *exception)
+{
+    struct shm_place place = shm_find(p, s);
+    if (place.series && exception)
+        place.exception = shm_place_thrown(p, &place, exception);
+    return place;
+}
+
+/* Finds cells for the end of a call. The exception goes along, and is defined anew in another
+ * lane. */
+static SHM_COLD struct shm_place shm_find_end_cells(struct shm_producer *p,
+                                                    struct shm_producer *where,
+                                                    struct shm_series *s,
+                                                    struct shm_series *exception)
+{
+    struct shm_place place = shm_find_cells(p, where, s);
+    place.exception = exception;
+    if (!place.series || !exception || exception->generation == place.producer->lane_generation)
+        return place;
+    place.exception = shm_place_thrown(p, &place, exception);
+    if (!shm_take_cells(place.producer, place.series)) /* if the call had to follow its exception */
+        place.series = NULL;
+    else
+        place.cell = shm_cell_of(place.series);
+    return place;
+}
+
 /* ---- counters --------------------------------------------------------------------------- */
 
-static inline enum shm_emit shm_put_add(struct shm_producer *p, struct shm_series *s, double value)
+SHM_HOT enum shm_emit shm_put_add(struct shm_producer *p, struct shm_series *s, double value)
 {
     _Atomic uint64_t *cell = &p->lane.cells[s->cell];
     double total = shm_value(atomic_load_explicit(cell, memory_order_relaxed)) + value;
@@ -97,7 +147,7 @@ static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double
     slot->value = value;
 }
 
-static inline enum shm_emit shm_put_add_traced(struct shm_producer *p, struct shm_series *s,
+SHM_HOT enum shm_emit shm_put_add_traced(struct shm_producer *p, struct shm_series *s,
                                                double value, const struct shm_trace *trace)
 {
     struct shm_record *slot = shm_ring_slot(&p->ring);
@@ -137,14 +187,24 @@ static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct s
 
 /* ---- histograms ------------------------------------------------------------------------- */
 
-static enum shm_emit shm_observe_without_cells(struct shm_producer *p, struct shm_place place,
-                                               double value, const struct shm_trace *trace);
-
-/* Records an observation in a lane: p's own, or that of what waits. */
-static inline enum shm_emit shm_put_observe(struct shm_producer *p, struct shm_producer *where,
-                                            struct shm_series *s, double value,
-                                            const struct shm_trace *trace)
+/* Records that a histogram takes value, which must be finite. trace: NULL if it belongs to none. */
+static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, struct shm_series *s,
+                                                    double value, const struct shm_trace *trace)
 {
+    struct shm_producer *where = p;
+    enum shm_emit result = SHM_EMITTED;
+    if (!isfinite(value)) {
+        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
+        return SHM_EMITTED;
+    }
+    if (SHM_UNLIKELY(s->generation != p->generation)) {
+        struct shm_place place = shm_find(p, s);
+        if (!place.series)
+            return SHM_EMITTED;
+        where = place.producer;
+        s = place.series;
+        result = place.result;
+    }
     struct shm_record *slot = shm_ring_slot(&where->ring);
     if (slot || (slot = shm_slot(where))) {
         slot->kind = SHM_KIND_OBSERVE;
@@ -152,46 +212,21 @@ static inline enum shm_emit shm_put_observe(struct shm_producer *p, struct shm_p
         slot->series = s->id;
         slot->value = value;
         shm_ring_publish(&where->ring);
-        return SHM_EMITTED;
+        return result;
     }
     uint32_t cell = shm_cell_of(s);
-    if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
-        return shm_observe_without_cells(p, (struct shm_place){where, s}, value, trace);
+    if (SHM_UNLIKELY(cell == SHM_NO_CELLS)) {
+        struct shm_place place = shm_find_cells(p, where, s);
+        if (!place.series)
+            return SHM_EMITTED;
+        where = place.producer;
+        s = place.series;
+        cell = place.cell;
+    }
     struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
     shm_spill_observe(&spill, cell, s->bounds, s->n_bounds, value);
     shm_spill_commit(&spill);
-    return shm_attend(where);
-}
-
-static SHM_COLD enum shm_emit shm_observe_without_cells(struct shm_producer *p,
-                                                        struct shm_place place, double value,
-                                                        const struct shm_trace *trace)
-{
-    if (!shm_place_cells(p, &place))
-        return SHM_EMITTED;
-    return shm_attend_slow(p, shm_put_observe(p, place.producer, place.series, value, trace));
-}
-
-static SHM_COLD enum shm_emit shm_find_observe(struct shm_producer *p, struct shm_series *s,
-                                               double value, const struct shm_trace *trace)
-{
-    struct shm_place place = shm_place_of(p, s);
-    if (!place.series)
-        return SHM_EMITTED;
-    return shm_attend_slow(p, shm_put_observe(p, place.producer, place.series, value, trace));
-}
-
-/* Records that a histogram takes value, which must be finite. trace: NULL if it belongs to none. */
-static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, struct shm_series *s,
-                                                    double value, const struct shm_trace *trace)
-{
-    if (!isfinite(value)) {
-        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
-        return SHM_EMITTED;
-    }
-    if (SHM_UNLIKELY(s->generation != p->generation))
-        return shm_find_observe(p, s, value, trace);
-    return shm_put_observe(p, p, s, value, trace);
+    return result | shm_attend(where);
 }
 
 /* Records that a histogram takes value, which belongs to no trace. */
@@ -203,7 +238,7 @@ static inline enum shm_emit shm_emit_observe(struct shm_producer *p, struct shm_
 
 /* ---- gauges ----------------------------------------------------------------------------- */
 
-static inline enum shm_emit shm_put_gauge(struct shm_producer *p, struct shm_series *s,
+SHM_HOT enum shm_emit shm_put_gauge(struct shm_producer *p, struct shm_series *s,
                                           double value, bool add, bool with_stamp)
 {
     _Atomic uint64_t *cells = &p->lane.cells[s->cell];
@@ -245,7 +280,7 @@ static inline enum shm_emit shm_emit_gauge(struct shm_producer *p, struct shm_se
 
 /* Lists a call as open, if there is a slot. All slots are p's, also those of calls that wait: they
  * keep their numbers in the next lane. */
-static inline void shm_list_call(struct shm_producer *p, struct shm_producer *where,
+SHM_HOT void shm_list_call(struct shm_producer *p, struct shm_producer *where,
                                  const struct shm_series *s, struct shm_call *call)
 {
     if (p->n_free == 0) {
@@ -266,15 +301,13 @@ static inline void shm_list_call(struct shm_producer *p, struct shm_producer *wh
     }
 }
 
-static enum shm_emit shm_start_without_cells(struct shm_producer *p, struct shm_place place,
-                                             struct shm_call *call);
-
-/* Begins a call in a lane: p's own, or that of what waits. */
-static inline enum shm_emit shm_put_call_start(struct shm_producer *p, struct shm_producer *where,
-                                               struct shm_series *s, struct shm_call *call)
+/* Records the start of a call in a lane: p's own, or that of what waits. */
+SHM_HOT enum shm_emit shm_put_call_start(struct shm_producer *p, struct shm_producer *where,
+                                         struct shm_series *s, struct shm_call *call)
 {
     call->start_ns = shm_clock_ns();
-    call->origin = p->origin;
+    call->epoch = p->epoch;
+    call->calls_generation = p->calls_generation;
     call->slot = SHM_NO_SLOT;
     call->open = true;
     call->traced = false;
@@ -288,8 +321,16 @@ static inline enum shm_emit shm_put_call_start(struct shm_producer *p, struct sh
         shm_ring_publish(&where->ring);
     } else {
         uint32_t cell = shm_cell_of(s);
-        if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
-            return shm_start_without_cells(p, (struct shm_place){where, s}, call);
+        if (SHM_UNLIKELY(cell == SHM_NO_CELLS)) {
+            struct shm_place place = shm_find_cells(p, where, s);
+            if (!place.series) {
+                call->open = false;
+                return SHM_EMITTED;
+            }
+            where = place.producer;
+            s = place.series;
+            cell = place.cell;
+        }
         struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
         shm_spill_count(&spill, cell + SHM_CELL_STARTS, 1);
         shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
@@ -300,23 +341,22 @@ static inline enum shm_emit shm_put_call_start(struct shm_producer *p, struct sh
     return result;
 }
 
-static SHM_COLD enum shm_emit shm_start_without_cells(struct shm_producer *p,
-                                                      struct shm_place place,
-                                                      struct shm_call *call)
-{
-    call->open = false;
-    if (!shm_place_cells(p, &place))
-        return SHM_EMITTED;
-    return shm_attend_slow(p, shm_put_call_start(p, place.producer, place.series, call));
-}
+/* The start of a call that took the slow path. Neither this nor the end of one is handed a pointer to
+ * the call, so that the usual call can stay in registers. */
+struct shm_begun {
+    uint64_t start_ns;
+    uint32_t slot;
+    bool open;
+    enum shm_emit result;
+};
 
-static SHM_COLD enum shm_emit shm_find_call_start(struct shm_producer *p, struct shm_series *s,
-                                                  struct shm_call *call)
+static SHM_COLD struct shm_begun shm_find_call_start(struct shm_producer *p, struct shm_series *s)
 {
-    struct shm_place place = shm_place_of(p, s);
-    if (!place.series)
-        return SHM_EMITTED;
-    return shm_attend_slow(p, shm_put_call_start(p, place.producer, place.series, call));
+    struct shm_call call = {.open = false};
+    struct shm_place place = shm_find(p, s);
+    if (place.series)
+        place.result |= shm_put_call_start(p, place.producer, place.series, &call);
+    return (struct shm_begun){call.start_ns, call.slot, call.open, place.result};
 }
 
 /* Begins a call: counts the start, then lists the call as open. (A kill between the two is noticed
@@ -324,31 +364,34 @@ static SHM_COLD enum shm_emit shm_find_call_start(struct shm_producer *p, struct
 static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct shm_series *s,
                                                 struct shm_call *call)
 {
-    call->open = false;
-    if (SHM_UNLIKELY(s->generation != p->generation))
-        return shm_find_call_start(p, s, call);
+    if (SHM_UNLIKELY(s->generation != p->generation)) {
+        struct shm_begun begun = shm_find_call_start(p, s);
+        call->start_ns = begun.start_ns;
+        call->epoch = p->epoch;
+        call->calls_generation = p->calls_generation;
+        call->slot = begun.slot;
+        call->open = begun.open;
+        call->traced = false;
+        return begun.result;
+    }
     return shm_put_call_start(p, p, s, call);
 }
 
-static enum shm_emit shm_end_without_cells(struct shm_producer *p, struct shm_place place,
-                                           struct shm_call *call, struct shm_series *exception);
-
-/* Takes a call off the list of open ones, wherever it is listed. */
-static inline void shm_unlist_call(struct shm_producer *p, const struct shm_call *call)
+/* Takes a call off the list of the lane's open ones, if it is on that. */
+SHM_HOT void shm_unlist_call(struct shm_producer *p, const struct shm_call *call)
 {
-    if (call->slot == SHM_NO_SLOT || call->origin.calls != p->origin.calls)
-        return;
-    /* Pairs with the acquire in shm_drain_calls: the end came first. */
-    atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
-    if (SHM_UNLIKELY(p->waiting != NULL))
-        atomic_store_explicit(&p->waiting->lane.calls[call->slot].series, 0, memory_order_release);
-    p->free_calls[p->n_free++] = (uint16_t)call->slot;
+    if (call->slot != SHM_NO_SLOT && call->calls_generation == p->calls_generation) {
+        /* Pairs with the acquire in shm_drain_calls: the end came first. */
+        atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
+        p->free_calls[p->n_free++] = (uint16_t)call->slot;
+    }
 }
 
-/* Ends a call in a lane: p's own, or that of what waits. exception: defined there, or NULL. */
-static inline enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_producer *where,
-                                             struct shm_series *s, struct shm_call *call,
-                                             struct shm_series *exception)
+/* Records the end of a call in a lane: p's own, or that of what waits. exception: defined there, or
+ * NULL. */
+SHM_HOT enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_producer *where,
+                                       struct shm_series *s, const struct shm_call *call,
+                                       struct shm_series *exception)
 {
     uint64_t end_ns = shm_clock_ns();
     uint64_t duration_ns = end_ns - call->start_ns;
@@ -364,8 +407,15 @@ static inline enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_
         shm_ring_publish(&where->ring);
     } else {
         uint32_t cell = shm_cell_of(s);
-        if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
-            return shm_end_without_cells(p, (struct shm_place){where, s}, call, exception);
+        if (SHM_UNLIKELY(cell == SHM_NO_CELLS)) {
+            struct shm_place place = shm_find_end_cells(p, where, s, exception);
+            if (!place.series)
+                return SHM_EMITTED;
+            where = place.producer;
+            s = place.series;
+            cell = place.cell;
+            exception = place.exception;
+        }
         struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
         shm_spill_call_end(&spill, cell, s->bounds, s->n_bounds, duration_ns);
         if (exception)
@@ -378,30 +428,20 @@ static inline enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_
     return result;
 }
 
-/* The exception goes where the end goes, and is defined there anew if that is another lane. */
-static SHM_COLD enum shm_emit shm_end_without_cells(struct shm_producer *p, struct shm_place place,
-                                                    struct shm_call *call,
-                                                    struct shm_series *exception)
-{
-    if (!shm_place_cells(p, &place))
-        return SHM_EMITTED;
-    if (exception && exception->generation != place.producer->lane_generation)
-        exception = shm_place_thrown(p, &place, exception);
-    return shm_attend_slow(p, shm_put_call_end(p, place.producer, place.series, call, exception));
-}
-
 static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct shm_series *s,
-                                                struct shm_call *call,
+                                                struct shm_call call,
                                                 struct shm_series *exception)
 {
-    struct shm_place place = shm_place_of(p, s);
+    struct shm_place place = shm_find_end(p, s, exception);
+    /* It may be listed among what waits; then it is in no slot of the lane. Relaxed: private
+     * memory. */
+    if (p->waiting && call.slot != SHM_NO_SLOT && call.calls_generation == p->calls_generation)
+        atomic_store_explicit(&p->waiting->lane.calls[call.slot].series, 0, memory_order_relaxed);
     if (!place.series) {
-        shm_unlist_call(p, call); /* its series may have been removed */
+        shm_unlist_call(p, &call); /* its series may have been removed */
         return SHM_EMITTED;
     }
-    if (exception)
-        exception = shm_place_thrown(p, &place, exception);
-    return shm_attend_slow(p, shm_put_call_end(p, place.producer, place.series, call, exception));
+    return place.result | shm_put_call_end(p, place.producer, place.series, &call, place.exception);
 }
 
 /* Ends a call. exception: the series of the exception's class, or NULL. A second end of the same
@@ -412,14 +452,24 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
     if (!call->open)
         return SHM_EMITTED;
     call->open = false;
-    if (call->origin.epoch != p->origin.epoch) {
+    if (call->epoch != p->epoch) {
         /* The parent of a fork started it; the parent will end it. */
         shm_count_drop(p, SHM_DROP_FOREIGN_CALL, 1);
         return SHM_EMITTED;
     }
     if (SHM_UNLIKELY(s->generation != p->generation) ||
-        (exception && exception->generation != p->generation))
-        return shm_find_call_end(p, s, call, exception);
+        (exception && exception->generation != p->generation)) {
+        struct shm_call ending;
+        ending.start_ns = call->start_ns;
+        ending.slot = call->slot;
+        ending.epoch = call->epoch;
+        ending.calls_generation = call->calls_generation;
+        ending.open = false;
+        ending.traced = call->traced;
+        if (call->traced)
+            ending.trace = call->trace;
+        return shm_find_call_end(p, s, ending, exception);
+    }
     return shm_put_call_end(p, p, s, call, exception);
 }
 

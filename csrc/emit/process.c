@@ -166,7 +166,7 @@ static struct shm_producer *new_producer(struct shm_process *self, const struct 
         return NULL;
     fresh->open = old->open;
     fresh->disabled = old->disabled;
-    fresh->origin.epoch = old->origin.epoch + 1;
+    fresh->epoch = old->epoch + 1;
     fresh->lane_generation = ++self->last_generation; /* no series has it */
     fresh->generation = fresh->lane_generation;
     return fresh;
@@ -236,7 +236,7 @@ static void leave(struct shm_process *self, struct shm_producer *producer)
     self->before = (struct shm_counts){0};
     producer->kicks = NULL;
     producer->wait = NULL;
-    producer->origin.calls++;
+    producer->calls_generation++;
     if (waiting) {
         shm_adopt_waiting(producer, waiting);
         self->lane = self->waiting;
@@ -339,7 +339,7 @@ enum shm_attach shm_process_attach(uint32_t epoch, struct shm_descriptor *lane)
 {
     sigset_t before;
     begin_change(&before);
-    enum shm_attach found = epoch == shm_process_producer()->origin.epoch
+    enum shm_attach found = epoch == shm_process_producer()->epoch
                                 ? attach(&shm_process, lane)
                                 : SHM_ATTACH_FOREIGN;
     end_change(&before);

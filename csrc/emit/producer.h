@@ -32,18 +32,13 @@ struct shm_room {
     uint32_t cells;
 };
 
-/* The origin of an open call. One copy in one store: each call has it. */
-struct shm_origin {
-    uint32_t epoch; /* changes when the process does: a fork */
-    uint32_t calls; /* changes when open calls are left behind with their lane */
-};
-
 struct shm_series;
 
 struct shm_producer {
     struct shm_ring ring;
     uint32_t generation; /* of the series that need no second look; see the top */
-    struct shm_origin origin;
+    uint32_t epoch; /* changes when the process does: a fork */
+    uint32_t calls_generation; /* changes when open calls are left behind with their lane */
     uint32_t lane_generation; /* changes when ids become invalid: a new lane */
     uint32_t side; /* which of the two definitions of a family is that in this lane */
     struct shm_lane lane; /* lane.header is NULL while there is none */
@@ -75,7 +70,8 @@ struct shm_producer {
 struct shm_call {
     uint64_t start_ns;
     uint32_t slot;
-    struct shm_origin origin;
+    uint32_t epoch;
+    uint32_t calls_generation;
     bool open;
     bool traced;
     struct shm_trace trace;
@@ -223,13 +219,13 @@ static inline void shm_attend_soon(struct shm_producer *p)
 }
 
 /* Tells whether it is time to look after the registration. */
-static inline enum shm_emit shm_attend(struct shm_producer *p)
+SHM_HOT enum shm_emit shm_attend(struct shm_producer *p)
 {
     return SHM_LIKELY(shm_lane_state(p) == SHM_LANE_OPEN) ? SHM_EMITTED : shm_attend_now(p);
 }
 
 /* Returns a slot, if need be after reading how far the collector is; NULL if the ring is full. */
-static inline struct shm_record *shm_slot(struct shm_producer *p)
+SHM_HOT struct shm_record *shm_slot(struct shm_producer *p)
 {
     struct shm_record *slot = shm_ring_slot(&p->ring);
     if (!slot) {

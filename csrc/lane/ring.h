@@ -42,13 +42,13 @@ static inline uint64_t shm_ring_capacity(const struct shm_ring *ring)
 }
 
 /* Returns the slot to fill next, or NULL when the producer has to call shm_ring_refresh first. */
-static inline struct shm_record *shm_ring_slot(const struct shm_ring *ring)
+SHM_HOT struct shm_record *shm_ring_slot(const struct shm_ring *ring)
 {
     return ring->head != ring->limit ? &ring->slots[ring->head & ring->mask] : NULL;
 }
 
 /* Publishes n filled slots, all at once. */
-static inline void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
+SHM_HOT void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
 {
     ring->head += n;
     /* Pairs with the acquire in shm_ring_waiting. */
@@ -56,7 +56,7 @@ static inline void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
 }
 
 /* Publishes the filled slot. */
-static inline void shm_ring_publish(struct shm_ring *ring)
+SHM_HOT void shm_ring_publish(struct shm_ring *ring)
 {
     shm_ring_publish_run(ring, 1);
 }
@@ -68,7 +68,7 @@ enum shm_refresh {
 };
 
 /* Reads how far the consumer is, and moves the limit. */
-static inline enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
+SHM_HOT enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
 {
     uint64_t capacity = shm_ring_capacity(ring);
     if (capacity == 0)

@@ -124,7 +124,7 @@ struct shm_spill {
 };
 
 /* Begins the intent of an event, with no changes. */
-static inline struct shm_spill shm_spill_begin(struct shm_header *header, _Atomic uint64_t *cells)
+SHM_HOT struct shm_spill shm_spill_begin(struct shm_header *header, _Atomic uint64_t *cells)
 {
     struct shm_spill spill = {cells, &header->intent, &header->producer.spilled};
     /* Neither under way nor just done: what is built up now does not count yet. */
@@ -137,33 +137,33 @@ static inline struct shm_spill shm_spill_begin(struct shm_header *header, _Atomi
 }
 
 /* Adds a change to the intent: the cell will hold value. */
-static inline void shm_spill_set(const struct shm_spill *spill, uint32_t cell, uint64_t value)
+SHM_HOT void shm_spill_set(const struct shm_spill *spill, uint32_t cell, uint64_t value)
 {
     spill->intent->changes[spill->intent->n++] = (struct shm_cell_change){value, cell, 0};
 }
 
 /* Adds a change: a count of n more. */
-static inline void shm_spill_count(const struct shm_spill *spill, uint32_t cell, uint64_t n)
+SHM_HOT void shm_spill_count(const struct shm_spill *spill, uint32_t cell, uint64_t n)
 {
     shm_spill_set(spill, cell, atomic_load_explicit(&spill->cells[cell], memory_order_relaxed) + n);
 }
 
 /* Adds a change: a counter's total of value more. */
-static inline void shm_spill_add(const struct shm_spill *spill, uint32_t cell, double value)
+SHM_HOT void shm_spill_add(const struct shm_spill *spill, uint32_t cell, double value)
 {
     uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
     shm_spill_set(spill, cell, shm_plus(now, value));
 }
 
 /* Adds a change: a histogram's sum of value more. */
-static inline void shm_spill_sum(const struct shm_spill *spill, uint32_t cell, double value)
+SHM_HOT void shm_spill_sum(const struct shm_spill *spill, uint32_t cell, double value)
 {
     uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
     shm_spill_set(spill, cell, shm_sum(now, value));
 }
 
 /* Notes that the event is the start or the end of this call. */
-static inline void shm_spill_call(const struct shm_spill *spill, uint32_t kind, uint32_t series,
+SHM_HOT void shm_spill_call(const struct shm_spill *spill, uint32_t kind, uint32_t series,
                                   uint64_t start_ns)
 {
     spill->intent->kind = kind;
@@ -173,7 +173,7 @@ static inline void shm_spill_call(const struct shm_spill *spill, uint32_t kind, 
 
 /* Makes the changes. A kill before the first store here means that the event never happened; a kill
  * after it leaves an intent that shm_recover_emitter carries out. */
-static inline void shm_spill_commit(const struct shm_spill *spill)
+SHM_HOT void shm_spill_commit(const struct shm_spill *spill)
 {
     uint64_t spilled = atomic_load_explicit(spill->spilled, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
@@ -188,7 +188,7 @@ static inline void shm_spill_commit(const struct shm_spill *spill)
 }
 
 /* Adds the changes of a histogram that takes value. */
-static inline void shm_spill_observe(const struct shm_spill *spill, uint32_t cell,
+SHM_HOT void shm_spill_observe(const struct shm_spill *spill, uint32_t cell,
                                      const double *bounds, uint32_t n_bounds, double value)
 {
     shm_spill_sum(spill, cell + SHM_CELL_SUM, value);
@@ -196,7 +196,7 @@ static inline void shm_spill_observe(const struct shm_spill *spill, uint32_t cel
 }
 
 /* Adds the changes of a call that ends after duration_ns. */
-static inline void shm_spill_call_end(const struct shm_spill *spill, uint32_t cell,
+SHM_HOT void shm_spill_call_end(const struct shm_spill *spill, uint32_t cell,
                                       const double *bounds, uint32_t n_bounds,
                                       uint64_t duration_ns)
 {

@@ -19,7 +19,7 @@ cdef bint _hold(SpanSeries series, const shm_span *span, const unsigned char *in
                 uint32_t info_bytes) except -1:
     """Hold a span. Return false if too many are held, or if the parent process holds them."""
     cdef _Held held
-    if _held_epoch != shm_process_producer().origin.epoch or len(_held) >= _MOST_HELD:
+    if _held_epoch != shm_process_producer().epoch or len(_held) >= _MOST_HELD:
         return False
     held = _Held.__new__(_Held)
     held.series = series
@@ -32,7 +32,7 @@ cdef bint _hold(SpanSeries series, const shm_span *span, const unsigned char *in
 cdef bint _hold_spans() except -1:
     """Hold spans until _release_spans(). Return false if they are held already."""
     global _held, _held_epoch
-    cdef uint32_t epoch = shm_process_producer().origin.epoch
+    cdef uint32_t epoch = shm_process_producer().epoch
     if _held is not None and _held_epoch == epoch:
         return False
     _held = []
@@ -45,7 +45,7 @@ cdef int _release_spans() except -1:
     global _held
     cdef list held = _held
     cdef _Held each
-    if held is not None and _held_epoch == shm_process_producer().origin.epoch:
+    if held is not None and _held_epoch == shm_process_producer().epoch:
         _held = None
         for each in held:
             each.series._emit(&each.span, each.info, <uint32_t>len(each.info))

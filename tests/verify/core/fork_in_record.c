@@ -98,7 +98,7 @@ static void end_child(int extra)
     static struct node node;
     struct shm_drain drain;
     if (!childs_lane)
-        childs_lane = attach(shm_process_producer()->origin.epoch, &childs_bytes);
+        childs_lane = attach(shm_process_producer()->epoch, &childs_bytes);
     if (shm_process.state != SHM_PROCESS_REGISTERED ||
         shm_process.lane.size_bytes != shm_mapping_bytes(childs_bytes))
         node_fail("the child's lane is not the process's", steps);
@@ -134,7 +134,7 @@ static void stepped(int number, siginfo_t *info, void *context)
         stepping = 0;
         *flags &= ~(greg_t)TRAP_FLAG;
         if (steps % 2)
-            childs_lane = attach(shm_process_producer()->origin.epoch, &childs_bytes);
+            childs_lane = attach(shm_process_producer()->epoch, &childs_bytes);
         record(IN_HANDLER);
         return; /* into the middle of the record */
     }
@@ -193,7 +193,7 @@ int main(void)
 
     while (i < 8) /* from the very first record on, without a collector */
         step_event(i++);
-    uint32_t epoch = shm_process_producer()->origin.epoch;
+    uint32_t epoch = shm_process_producer()->epoch;
     stepping = 1;
     raise(SIGUSR1);
     unsigned char *lane = attach(epoch, &size_bytes);

@@ -206,7 +206,7 @@ int main(int n, char **words)
     record(0, EVENTS / 2); /* on its own */
     int fd = grant(&collector, &node);
     struct shm_descriptor granted = shm_descriptor_of(fd);
-    expect(shm_process_attach(shm_process_producer()->origin.epoch, &granted) == SHM_ATTACH_OK, "attach");
+    expect(shm_process_attach(shm_process_producer()->epoch, &granted) == SHM_ATTACH_OK, "attach");
     record(EVENTS / 2, EVENTS); /* more than the ring holds */
     fork_and_record();
     expect(drain(&collector, &node) == SHM_DRAINED, "drain");
