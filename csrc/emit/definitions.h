@@ -492,42 +492,55 @@ static SHM_COLD struct shm_series *shm_place_thrown(struct shm_producer *p,
 
 /* ---- late cells ------------------------------------------------------------------------- */
 
-/* Gives a series of this lane the cells that come late, if there is room. */
-static inline bool shm_take_cells(struct shm_producer *p, struct shm_series *s)
+/* Reads which cells a series has, once: a signal handler may fork, and the child that returns into
+ * this record may have defined the series in a lane of its own, where it has none yet. */
+static inline uint32_t shm_cell_of(const struct shm_series *s)
+{
+    return *(const volatile uint32_t *)&s->cell;
+}
+
+/* Gives a series of this lane the cells that come late. Returns the first, or SHM_NO_CELLS. */
+static inline uint32_t shm_take_cells(struct shm_producer *p, struct shm_series *s)
 {
     struct shm_definition *definition = shm_definition_of(p, s->family);
     struct shm_series *of = s->family->n_labels > 0 ? s : &definition->overflow;
-    if (of->cell == SHM_NO_CELLS) {
+    uint32_t cell = shm_cell_of(of);
+    if (cell == SHM_NO_CELLS) {
         struct shm_room needed = shm_late_room_of(of->type, of->n_bounds);
         if (of->text ? !shm_has_room(p, needed) : !shm_take_room(p, needed))
-            return false;
+            return SHM_NO_CELLS;
         struct shm_entry entry = {0, SHM_ENTRY_CELLS, 0, 0, of->id};
         shm_append_entry(p, entry, (const unsigned char *)"", 0, 0);
-        of->cell = shm_cells_take(&p->cells_used, p->lane.n_cells, needed.cells);
+        cell = shm_cells_take(&p->cells_used, p->lane.n_cells, needed.cells);
+        of->cell = cell;
     }
-    s->cell = of->cell;
+    s->cell = cell;
     atomic_signal_fence(memory_order_seq_cst); /* as in shm_append_series */
     s->generation = p->lane_generation;
-    return true;
+    return cell;
 }
 
-/* Finds cells for an event of *place that the ring has no room for. Returns false, and counts a
- * drop, if there are none. */
+/* Finds cells for an event of *place that the ring has no room for: place->cell. Returns false, and
+ * counts a drop, if there are none. */
 static SHM_COLD bool shm_place_cells(struct shm_producer *p, struct shm_place *place)
 {
     struct shm_series *s = place->series;
-    if (shm_take_cells(place->producer, s)) {
+    place->cell = shm_take_cells(place->producer, s);
+    if (place->cell != SHM_NO_CELLS) {
         if (place->producer == p)
             shm_watch_room(p);
         return true;
     }
     if (place->producer == p && shm_define_waiting(p, s)) {
         place->producer = p->waiting;
-        if (shm_take_cells(p->waiting, s))
+        place->cell = shm_take_cells(p->waiting, s);
+        if (place->cell != SHM_NO_CELLS)
             return true;
     }
     place->series = shm_overflow_of(place->producer, s->family);
-    if (!place->series || !shm_take_cells(place->producer, place->series))
+    if (place->series)
+        place->cell = shm_take_cells(place->producer, place->series);
+    if (place->cell == SHM_NO_CELLS)
         return false;
     shm_count_overflow(place->producer);
     return true;

@@ -34,13 +34,6 @@ static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trac
     }
 }
 
-/* Reads which cells a series has, once: a signal handler may fork, and the child that returns into
- * this record may have defined the series in a lane of its own, where it has none yet. */
-static inline uint32_t shm_cell_of(const struct shm_series *s)
-{
-    return *(const volatile uint32_t *)&s->cell;
-}
-
 /* Tells whether it is time to look for a larger lane, after an event that took the slow path. */
 static inline enum shm_emit shm_attend_slow(struct shm_producer *p, enum shm_emit result)
 {
@@ -63,8 +56,6 @@ static SHM_COLD struct shm_place shm_find_cells(struct shm_producer *p, struct s
     struct shm_place place = {.producer = where, .series = s};
     if (!shm_place_cells(p, &place))
         place.series = NULL;
-    else
-        place.cell = shm_cell_of(place.series);
     return place;
 }
 
@@ -90,10 +81,9 @@ static SHM_COLD struct shm_place shm_find_end_cells(struct shm_producer *p,
     if (!place.series || !exception || exception->generation == place.producer->lane_generation)
         return place;
     place.exception = shm_place_thrown(p, &place, exception);
-    if (!shm_take_cells(place.producer, place.series)) /* if the call had to follow its exception */
+    place.cell = shm_take_cells(place.producer, place.series); /* if it followed its exception */
+    if (place.cell == SHM_NO_CELLS)
         place.series = NULL;
-    else
-        place.cell = shm_cell_of(place.series);
     return place;
 }
 

@@ -215,7 +215,7 @@ static inline struct shm_series *shm_settle_into(struct shm_producer *p, struct 
         into = s->text && s->parent->text && shm_define_thrown_here(p, s) ? s : NULL;
     else if (!shm_is_overflow(s) && shm_define_here(p, s))
         into = s;
-    if (into && (!shm_has_late_cells(into->type) || shm_take_cells(p, into)))
+    if (into && (!shm_has_late_cells(into->type) || shm_take_cells(p, into) != SHM_NO_CELLS))
         return into;
     *overflows = true;
     into = shm_overflow_of(p, f);
@@ -223,7 +223,7 @@ static inline struct shm_series *shm_settle_into(struct shm_producer *p, struct 
         struct shm_series *thrown = &shm_definition_of(p, f)->overflow_thrown;
         into = shm_take_reserved(p, thrown, into->id, 1) ? thrown : NULL;
     }
-    if (into && shm_has_late_cells(into->type) && !shm_take_cells(p, into)) {
+    if (into && shm_has_late_cells(into->type) && shm_take_cells(p, into) == SHM_NO_CELLS) {
         shm_count_drop(p, SHM_DROP_LANE_FULL, 1);
         into = NULL;
     }
