@@ -122,7 +122,7 @@ inline shm_list_call(call) {
      * C: atomic_store_explicit(&open->series, s->id, memory_order_release) */
     calls[slot].start = call;
     calls[slot].series = 1;
-    /* C: atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
+    /* C: atomic_store_explicit(&where->lane.header->producer.calls_high, where->calls_high,
      *        memory_order_relaxed) */
     if
     :: slot >= calls_high -> calls_high = slot + 1
@@ -130,7 +130,7 @@ inline shm_list_call(call) {
     fi
 }
 
-inline shm_emit_call_start(call) {
+inline shm_put_call_start(call) {
 #ifdef LIST_FIRST
     shm_list_call(call);
     count(START, call);
@@ -141,12 +141,15 @@ inline shm_emit_call_start(call) {
     open = open | BIT(call)
 }
 
-inline shm_unlist_call() {
+inline shm_unlist_call(call) {
     /* C: atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release) */
     calls[slot].series = 0
+    /* In memory of the process alone, see move.pml: */
+    /* C: atomic_store_explicit(&p->waiting->lane.calls[call->slot].series, 0,
+     *        memory_order_release) */
 }
 
-inline shm_emit_call_end(call) {
+inline shm_put_call_end(call) {
     d_step {
         if
         :: calls[0].series && calls[0].start == call -> slot = 0
@@ -154,10 +157,11 @@ inline shm_emit_call_end(call) {
         fi
     };
 #ifdef FREE_FIRST
-    calls[slot].series = 0;
+    shm_unlist_call(call);
 #endif
     count(END, call);
-    shm_unlist_call();
+    /* C: shm_unlist_call(p, call) */
+    shm_unlist_call(call);
     open = open & ~BIT(call)
 }
 
@@ -200,11 +204,11 @@ proctype emitter() {
         shm_producer_move();
         do
         :: next < CALLS && !(calls[0].series && calls[1].series) ->
-            shm_emit_call_start(next);
+            shm_put_call_start(next);
             next++
-        :: open & BIT(0) -> shm_emit_call_end(0)
-        :: open & BIT(2) -> shm_emit_call_end(2)
-        :: open & BIT(3) -> shm_emit_call_end(3)
+        :: open & BIT(0) -> shm_put_call_end(0)
+        :: open & BIT(2) -> shm_put_call_end(2)
+        :: open & BIT(3) -> shm_put_call_end(3)
         :: break
         od
     } unless {

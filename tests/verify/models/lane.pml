@@ -107,7 +107,7 @@ inline shm_ring_publish_run() {
     }
 }
 
-inline shm_emit_add() {
+inline shm_put_add() {
 #ifdef ADDED_FIRST
     lane[l].added++;
 #endif
@@ -177,7 +177,7 @@ proctype emitter(byte l) {
         do
         :: event < EVENTS -> /* an add */
             d_step { bits = 1 << (l * EVENTS + event); event++ };
-            shm_emit_add()
+            shm_put_add()
         :: event < EVENTS ->
             d_step { bits = 1 << (l * EVENTS + event); event++; room = (head != limit) };
             if

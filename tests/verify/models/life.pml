@@ -77,15 +77,16 @@ inline attach() {
         fi;
         asked[me] = false
     };
-    /* C: shm_producer_move(producer, &lane) */
+    /* C: enter(self, producer, &lane) */
     publish()
 }
 
 inline after_fork_in_child() {
-    /* C: mmap(self->base, self->mapped_bytes, PROT_READ | PROT_WRITE,
-     *        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0)
+    /* C: keep_apart(&self->lane) && keep_apart(&self->waiting)
      * C: old->kicks = NULL
-     * C: no_lane(self)
+     * C: old->wait = NULL
+     * C: self->state = SHM_PROCESS_NONE
+     * C: self->lane = self->waiting = (struct shm_mapping){NULL, 0}
      * C: atomic_store_explicit(&self->producer, fresh, memory_order_relaxed)
      * C: old->disabled = true */
 #ifdef KEEP_LANE

@@ -27,8 +27,17 @@ RIGHT = [
     ("lane", "LANES=2 EVENTS=1 REVERSED"),
     ("calls", "CALLS=4"),
     ("life", ""),
+    ("move", "CALLS=2 LANES=2"),
+    ("move", "CALLS=1 LANES=3 SETS=0"),
+    ("move", "CALLS=1 LANES=2 LOOKS"),
+    ("move", "CALLS=1 LANES=3 SETS=0 LOOKS"),
 ]
-REACHES_EVERYTHING = {("lane", "EVENTS=3"), ("calls", "CALLS=4"), ("life", "")}
+REACHES_EVERYTHING = {
+    ("lane", "EVENTS=3"),
+    ("calls", "CALLS=4"),
+    ("life", ""),
+    ("move", "CALLS=2 LANES=2"),
+}
 
 WRONG = [
     ("lane", "EVENTS=3 HEAD_FIRST"),  # the record is published, then filled
@@ -59,6 +68,18 @@ WRONG = [
     ("life", "KEEP_MAPPING"),  # or forgets it, and leaves it mapped
     ("life", "ONLY_MAPPED"),  # what is on its way counts as nobody's
     ("life", "DEAD_BY_CONNECTION"),  # instead of by a lease
+    ("move", "CALLS=2 LANES=2 TOTALS_COPIED"),  # the old lane's, beside its state
+    ("move", "CALLS=2 LANES=2 NAMED_EARLY"),  # the new lane, before anything is in it
+    ("move", "CALLS=2 LANES=2 GAUGE_LATE"),  # after the lane is named
+    ("move", "CALLS=2 LANES=2 UNLISTED_EARLY"),  # a call whose end waits
+    ("move", "CALLS=2 LANES=2 SETTLED_LIST_FIRST"),  # a call is listed, then its start is counted
+    ("move", "CALLS=2 LANES=2 DRAINED_BEFORE_NAMED"),
+    ("move", "CALLS=2 LANES=2 WITHOUT_LAST_DRAIN"),
+    ("move", "CALLS=2 LANES=2 COUNTED_WHEN_LEFT"),  # the state in the lane that was left
+    ("move", "CALLS=2 LANES=2 ARRIVED_LATE"),  # after the lane before is gone
+    ("move", "CALLS=2 LANES=2 ARRIVED_WHEN_ALONE"),  # once the lane before is gone
+    ("move", "CALLS=1 LANES=2 LOOKS SHOWN_LANE_BY_LANE"),  # and not by one look at all lanes
+    ("move", "CALLS=1 LANES=2 LOOKS NAMED_EARLY"),
 ]
 
 
