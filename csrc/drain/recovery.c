@@ -65,6 +65,15 @@ static void relist_call(struct shm_drain *drain, uint32_t kind, uint32_t series,
     }
 }
 
+/* Frees the slots of calls whose ends are in a spill. */
+static void free_slots(struct shm_drain *drain, const struct shm_intent *intent)
+{
+    for (uint32_t i = 0; i < intent->n && i < SHM_INTENT_CHANGES; i++)
+        if (intent->changes[i].frees_slot && intent->changes[i].cell < drain->lane.n_calls)
+            atomic_store_explicit(&drain->lane.calls[intent->changes[i].cell].series, 0,
+                                  memory_order_relaxed);
+}
+
 /* Carries out the event that was being spilled. Tells whether it is, or just was, the latest. */
 static bool finish_spill(struct shm_drain *drain, const struct shm_intent *intent)
 {
@@ -73,7 +82,7 @@ static bool finish_spill(struct shm_drain *drain, const struct shm_intent *inten
     if (intent->spilled != spilled)
         return intent->spilled + 1 == spilled;
     for (uint32_t i = 0; i < intent->n && i < SHM_INTENT_CHANGES; i++)
-        if (intent->changes[i].cell < drain->lane.n_cells)
+        if (!intent->changes[i].frees_slot && intent->changes[i].cell < drain->lane.n_cells)
             atomic_store_explicit(&drain->lane.cells[intent->changes[i].cell],
                                   intent->changes[i].value, memory_order_relaxed);
     if (intent->n > 0)
@@ -87,8 +96,10 @@ static void finish_list(struct shm_drain *drain, const struct shm_intent *intent
     struct shm_header *header = drain->lane.header;
     uint64_t head = atomic_load_explicit(&header->producer.head, memory_order_relaxed);
     if (intent->head == head) {
-        if (spilling)
+        if (spilling) {
+            free_slots(drain, intent);
             relist_call(drain, intent->kind, intent->series, intent->start_ns);
+        }
     } else if (drain->lane.records > 0 && head != SHM_INDEX_START) {
         struct shm_record last = drain->lane.ring[(head - 1) & (drain->lane.records - 1)];
         uint64_t start_ns = last.stamp_ns;

@@ -14,12 +14,12 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
     uint32_t found = 0;
     for (uint32_t slot = 0; slot < high && found < n; slot++) {
         struct shm_open_call *open = &drain->lane.calls[slot];
-        /* Pairs with its release in shm_list_call: an earlier call has left the slot. */
+        /* Pairs with its release in shm_fill_slot: an earlier call has left the slot. */
         uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_acquire);
-        /* Pairs with the releases in shm_list_call and shm_unlist_call: a later call's start
+        /* Pairs with the releases in shm_fill_slot and shm_unlist_call: a later call's start
          * shows. */
         uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
-        /* Pairs with the release in shm_list_call. */
+        /* Pairs with the release in shm_fill_slot. */
         if (atomic_load_explicit(&open->start_ns, memory_order_acquire) != start_ns)
             continue; /* ended meanwhile; a later call of the same series may have the slot */
         if (series == 0 || series >= drain->n_targets ||

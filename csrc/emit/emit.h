@@ -278,17 +278,7 @@ SHM_HOT void shm_list_call(struct shm_producer *p, struct shm_producer *where,
         return;
     }
     call->slot = p->free_calls[--p->n_free];
-    struct shm_open_call *open = &where->lane.calls[call->slot];
-    /* Pairs with its acquire in shm_drain_calls: the call before this one has left the slot. */
-    atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_release);
-    /* Pairs with the acquire in shm_drain_calls: start_ns belongs to this call. */
-    atomic_store_explicit(&open->series, s->id, memory_order_release);
-    if (call->slot >= where->calls_high) {
-        where->calls_high = call->slot + 1;
-        /* Relaxed: the release of the slot's series orders all that the slot holds. */
-        atomic_store_explicit(&where->lane.header->producer.calls_high, where->calls_high,
-                              memory_order_relaxed);
-    }
+    shm_fill_slot(where, call->slot, s->id, call->start_ns);
 }
 
 /* Records the start of a call in a lane: p's own, or that of what waits. */
@@ -367,14 +357,35 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
     return shm_put_call_start(p, p, s, call);
 }
 
-/* Takes a call off the list of the lane's open ones, if it is on that. */
-SHM_HOT void shm_unlist_call(struct shm_producer *p, const struct shm_call *call)
+/* Lists a call no more whose end waits. One that began in the lane stays in its slot there until the
+ * end counts, too: a kill before that loses the end, and the call is abandoned. */
+static SHM_COLD void shm_unlist_waiting(struct shm_producer *p, const struct shm_series *s,
+                                        const struct shm_call *call)
 {
-    if (call->slot != SHM_NO_SLOT && call->calls_generation == p->calls_generation) {
-        /* Pairs with the acquire in shm_drain_calls: the end came first. */
-        atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
+    struct shm_open_call *open = &p->waiting->lane.calls[call->slot];
+    bool is_listed =
+        atomic_load_explicit(&p->lane.calls[call->slot].series, memory_order_relaxed) != 0;
+    atomic_store_explicit(&open->start_ns, s->id, memory_order_relaxed);
+    atomic_store_explicit(&open->series, is_listed ? SHM_ENDED_CALL : 0, memory_order_relaxed);
+    if (!is_listed)
         p->free_calls[p->n_free++] = (uint16_t)call->slot;
+    else if (call->slot >= p->waiting->calls_high)
+        p->waiting->calls_high = call->slot + 1;
+}
+
+/* Takes a call off the list of open ones, if it is on that. where: the lane in which it ends. */
+SHM_HOT void shm_unlist_call(struct shm_producer *p, const struct shm_producer *where,
+                             const struct shm_series *s, const struct shm_call *call)
+{
+    if (call->slot == SHM_NO_SLOT || call->calls_generation != p->calls_generation)
+        return;
+    if (SHM_UNLIKELY(where != p)) {
+        shm_unlist_waiting(p, s, call);
+        return;
     }
+    /* Pairs with the acquire in shm_drain_calls: the end came first. */
+    atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
+    p->free_calls[p->n_free++] = (uint16_t)call->slot;
 }
 
 /* Records the end of a call in a lane: p's own, or that of what waits. exception: defined there, or
@@ -414,7 +425,7 @@ SHM_HOT enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_produc
         shm_spill_commit(&spill);
         result = shm_attend(where);
     }
-    shm_unlist_call(p, call);
+    shm_unlist_call(p, where, s, call);
     return result;
 }
 
@@ -425,10 +436,11 @@ static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct s
     struct shm_place place = shm_find_end(p, s, exception);
     /* It may be listed among what waits; then it is in no slot of the lane. Relaxed: private
      * memory. */
-    if (p->waiting && call.slot != SHM_NO_SLOT && call.calls_generation == p->calls_generation)
+    if (p->waiting && place.producer == p && call.slot != SHM_NO_SLOT &&
+        call.calls_generation == p->calls_generation)
         atomic_store_explicit(&p->waiting->lane.calls[call.slot].series, 0, memory_order_relaxed);
     if (!place.series) {
-        shm_unlist_call(p, &call); /* its series may have been removed */
+        shm_unlist_call(p, p, s, &call); /* its series may have been removed */
         return SHM_EMITTED;
     }
     return place.result | shm_put_call_end(p, place.producer, place.series, &call, place.exception);

@@ -112,10 +112,22 @@ static inline bool shm_can_move(struct shm_producer *p, struct shm_producer *wai
            calls_high <= to->n_calls && to->n_calls <= SHM_MAX_OPEN_CALLS;
 }
 
+/* Tells whether a call that the lane lists has ended among what waits. */
+static inline bool shm_has_ended(const struct shm_producer *waiting, uint32_t slot)
+{
+    return slot < waiting->calls_high &&
+           atomic_load_explicit(&waiting->lane.calls[slot].series, memory_order_relaxed) ==
+               SHM_ENDED_CALL;
+}
+
 /* Takes the state of p's lane along to what waits. */
 static inline void shm_carry_state(struct shm_producer *p, struct shm_producer *waiting)
 {
     for (uint32_t slot = 0; slot < p->calls_high; slot++) {
+        if (shm_has_ended(waiting, slot)) {
+            atomic_store_explicit(&waiting->lane.calls[slot].series, 0, memory_order_relaxed);
+            continue;
+        }
         struct shm_series *s = shm_caller_of(p, slot);
         if (s && s->type == SHM_TYPE_CALLS)
             shm_carry_call(p, waiting, slot, s);
@@ -167,40 +179,115 @@ static inline bool shm_producer_replace(struct shm_producer *p, struct shm_produ
 
 /* ---- no larger lane --------------------------------------------------------------------- */
 
-/* Adds the n counts of one series to those of another. */
-static inline void shm_settle_counts(const struct shm_producer *p, uint32_t into,
-                                     const struct shm_producer *waiting, uint32_t from, uint32_t n)
+/*
+ * What waited is spilled, by series: the totals of one come wholly or not at all. Those of calls come
+ * with their exceptions, and with the slots of calls that began in the lane. What has more cells than an
+ * intent has changes comes in parts.
+ */
+struct shm_settling {
+    struct shm_producer *p;
+    struct shm_producer *waiting;
+    struct shm_spill spill;
+    uint64_t n_spills;
+    bool overflows;
+};
+
+static inline void shm_settle_begin(struct shm_settling *settling)
 {
-    for (uint32_t i = 0; i < n; i++)
-        shm_cell_count(&p->lane.cells[into + i],
-                       atomic_load_explicit(&waiting->lane.cells[from + i], memory_order_relaxed));
+    struct shm_lane *lane = &settling->p->lane;
+    settling->spill = shm_spill_begin(lane->header, lane->cells);
 }
 
-/* Adds the totals of a series of what waits to those of a series of p's lane, of the same type. */
-static inline void shm_settle_cells(const struct shm_producer *p, const struct shm_series *into,
-                                    const struct shm_producer *waiting, uint32_t from)
+/* Makes the changes, as shm_spill_commit does. */
+static inline void shm_settle_commit(struct shm_settling *settling)
 {
-    _Atomic uint64_t *cells = &p->lane.cells[into->cell];
-    uint64_t first = atomic_load_explicit(&waiting->lane.cells[from], memory_order_relaxed);
+    const struct shm_spill *spill = &settling->spill;
+    if (spill->intent->n == 0)
+        return;
+    uint64_t spilled = atomic_load_explicit(spill->spilled, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&spill->intent->spilled, spilled, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    for (uint32_t i = 0; i < spill->intent->n; i++)
+        if (!spill->intent->changes[i].frees_slot)
+            atomic_store_explicit(&spill->cells[spill->intent->changes[i].cell],
+                                  spill->intent->changes[i].value, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    /* Pairs with the acquire of spilled in shm_drain_pass: the cells are written. */
+    atomic_store_explicit(spill->spilled, spilled + 1, memory_order_release);
+    for (uint32_t i = 0; i < spill->intent->n; i++)
+        if (spill->intent->changes[i].frees_slot)
+            /* Pairs with the acquire in shm_drain_calls: the end came first. */
+            atomic_store_explicit(&settling->p->lane.calls[spill->intent->changes[i].cell].series,
+                                  0, memory_order_release);
+    settling->n_spills++;
+}
+
+/* Returns the place of the next change, after a commit if there is no room for it. */
+static inline struct shm_cell_change *shm_settle_change(struct shm_settling *settling)
+{
+    if (settling->spill.intent->n == SHM_INTENT_CHANGES) {
+        shm_settle_commit(settling);
+        shm_settle_begin(settling);
+    }
+    return &settling->spill.intent->changes[settling->spill.intent->n++];
+}
+
+/* Adds n to a count of p's lane. Two exceptions may have one cell. */
+static inline void shm_settle_count(struct shm_settling *settling, uint32_t cell, uint64_t n)
+{
+    struct shm_intent *intent = settling->spill.intent;
+    if (n == 0)
+        return;
+    for (uint32_t i = 0; i < intent->n; i++)
+        if (intent->changes[i].cell == cell && !intent->changes[i].frees_slot) {
+            intent->changes[i].value += n;
+            return;
+        }
+    struct shm_cell_change *change = shm_settle_change(settling);
+    uint64_t now = atomic_load_explicit(&settling->p->lane.cells[cell], memory_order_relaxed);
+    *change = (struct shm_cell_change){now + n, cell, 0};
+}
+
+/* Adds the n counts from a cell of what waits to those from a cell of p's lane. */
+static inline void shm_settle_counts(struct shm_settling *settling, uint32_t into, uint32_t from,
+                                     uint32_t n)
+{
+    const struct shm_lane *lane = &settling->waiting->lane;
+    for (uint32_t i = 0; i < n; i++)
+        shm_settle_count(settling, into + i,
+                         atomic_load_explicit(&lane->cells[from + i], memory_order_relaxed));
+}
+
+/* Adds the totals of a series of what waits to those of a series of p's lane, of the same type. A
+ * counter and a gauge have one cell that counts, and need no intent. */
+static inline void shm_settle_cells(struct shm_settling *settling, const struct shm_series *into,
+                                    uint32_t from)
+{
+    _Atomic uint64_t *cells = &settling->p->lane.cells[into->cell];
+    const _Atomic uint64_t *waiting = &settling->waiting->lane.cells[from];
+    uint64_t first = atomic_load_explicit(waiting, memory_order_relaxed);
     uint64_t now = atomic_load_explicit(cells, memory_order_relaxed);
     uint32_t n = shm_cells_of(into->type, into->n_bounds);
     switch (into->type) {
     case SHM_TYPE_COUNTER:
         atomic_store_explicit(cells, shm_plus(now, shm_value(first)), memory_order_relaxed);
         return;
-    case SHM_TYPE_HISTOGRAM:
-        atomic_store_explicit(cells, shm_sum(now, shm_value(first)), memory_order_relaxed);
-        shm_settle_counts(p, into->cell + 1, waiting, from + 1, n - 1);
-        return;
     case SHM_TYPE_GAUGE: /* defined in p's lane this moment */
         atomic_store_explicit(cells, first, memory_order_relaxed);
         atomic_store_explicit(
             cells + SHM_CELL_STAMP,
-            atomic_load_explicit(&waiting->lane.cells[from + SHM_CELL_STAMP], memory_order_relaxed),
+            atomic_load_explicit(&waiting[SHM_CELL_STAMP], memory_order_relaxed),
             memory_order_relaxed);
         return;
+    case SHM_TYPE_HISTOGRAM:
+        if (first != 0)
+            *shm_settle_change(settling) =
+                (struct shm_cell_change){shm_sum(now, shm_value(first)), into->cell, 0};
+        shm_settle_counts(settling, into->cell + 1, from + 1, n - 1);
+        return;
     default:
-        shm_settle_counts(p, into->cell, waiting, from, n);
+        shm_settle_counts(settling, into->cell, from, n);
     }
 }
 
@@ -230,60 +317,121 @@ static inline struct shm_series *shm_settle_into(struct shm_producer *p, struct 
     return into;
 }
 
-/* Lists the open calls of what waited in p's lane. into_of: their series there, by id, or NULL. */
-static inline void shm_settle_call(struct shm_producer *p, struct shm_producer *waiting,
-                                   uint32_t slot)
+/* Spills what waited of one series, or drops it if there is nowhere to put it. */
+static inline void shm_settle_series(struct shm_settling *settling, struct shm_series *s)
 {
-    struct shm_series *s = shm_caller_of(waiting, slot);
-    bool overflows = false;
-    if (!s || s->type != SHM_TYPE_CALLS)
+    uint32_t cell = s->cell;
+    if (cell == SHM_NO_CELLS)
         return;
-    if (s->generation != p->lane_generation)
-        s = shm_settle_into(p, s, &overflows);
-    if (!s || slot >= p->lane.n_calls)
-        return;
-    uint64_t start_ns =
-        atomic_load_explicit(&waiting->lane.calls[slot].start_ns, memory_order_relaxed);
-    /* As in shm_list_call. */
-    atomic_store_explicit(&p->lane.calls[slot].start_ns, start_ns, memory_order_release);
-    atomic_store_explicit(&p->lane.calls[slot].series, s->id, memory_order_release);
-    if (slot >= p->calls_high) {
-        p->calls_high = slot + 1;
-        atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
-                              memory_order_relaxed);
+    struct shm_series *to = shm_settle_into(settling->p, s, &settling->overflows);
+    if (to)
+        shm_settle_cells(settling, to, cell);
+    if (to != s)
+        s->cell = SHM_NO_CELLS; /* it does not wait any more */
+}
+
+/* Frees the slots of calls of a series that began in p's lane and ended among what waits. */
+static inline void shm_settle_ended(struct shm_settling *settling, uint32_t id)
+{
+    struct shm_producer *p = settling->p;
+    for (uint32_t slot = 0; slot < settling->waiting->calls_high; slot++) {
+        struct shm_open_call *open = &settling->waiting->lane.calls[slot];
+        if (!shm_has_ended(settling->waiting, slot) ||
+            atomic_load_explicit(&open->start_ns, memory_order_relaxed) != id)
+            continue;
+        *shm_settle_change(settling) = (struct shm_cell_change){0, slot, 1};
+        p->free_calls[p->n_free++] = (uint16_t)slot;
     }
 }
 
-/* Records in p's lane what waits for a larger one. A kill in the middle loses what waits; the rest
- * is there to the last event. */
+/* Begins once more, in p's lane, a call that began among what waits. */
+static inline void shm_settle_call(struct shm_settling *settling, uint32_t slot)
+{
+    struct shm_producer *p = settling->p;
+    struct shm_series *s = shm_caller_of(settling->waiting, slot);
+    if (!s || s->type != SHM_TYPE_CALLS)
+        return;
+    if (s->generation != p->lane_generation)
+        s = shm_settle_into(p, s, &settling->overflows);
+    if (!s || (s->cell == SHM_NO_CELLS && !shm_take_cells(p, s)))
+        return;
+    uint64_t start_ns = atomic_load_explicit(&settling->waiting->lane.calls[slot].start_ns,
+                                             memory_order_relaxed);
+    shm_settle_begin(settling);
+    shm_settle_count(settling, s->cell + SHM_CELL_STARTS, 1);
+    shm_spill_call(&settling->spill, SHM_KIND_CALL_START, s->id, start_ns);
+    shm_settle_commit(settling);
+    if (slot < p->lane.n_calls)
+        shm_fill_slot(p, slot, s->id, start_ns);
+}
+
+/* Takes the starts of open calls out of what waits: each of them is begun once more. */
+static inline void shm_settle_starts(struct shm_producer *waiting)
+{
+    for (uint32_t slot = 0; slot < waiting->calls_high; slot++) {
+        struct shm_series *s = shm_caller_of(waiting, slot);
+        if (s && s->type == SHM_TYPE_CALLS && s->cell != SHM_NO_CELLS)
+            shm_cell_count(&waiting->lane.cells[s->cell + SHM_CELL_STARTS], UINT64_MAX);
+    }
+}
+
+/* Chains exceptions behind their calls: `seen` at the id of either is the id of the next. Private memory
+ * has no other use of that. */
+static inline void shm_settle_chain(struct shm_producer *waiting)
+{
+    _Atomic uint64_t *next = waiting->lane.seen;
+    for (uint32_t id = waiting->series; id > 0; id--) {
+        const struct shm_series *s = shm_series_of(waiting, id);
+        if (!s || s->type != SHM_TYPE_EXCEPTION || s->generation != waiting->lane_generation ||
+            id >= waiting->lane.n_cells)
+            continue;
+        uint32_t of = s->parent->id;
+        atomic_store_explicit(&next[id], atomic_load_explicit(&next[of], memory_order_relaxed),
+                              memory_order_relaxed);
+        atomic_store_explicit(&next[of], id, memory_order_relaxed);
+    }
+}
+
+/* Records in p's lane what waits for a larger one. A kill in the middle loses what still waits. */
 static inline void shm_settle(struct shm_producer *p, struct shm_producer *waiting)
 {
     struct shm_producer_line *from = &waiting->lane.header->producer;
     struct shm_producer_line *into = &p->lane.header->producer;
-    bool overflows = false;
+    struct shm_settling settling = {.p = p, .waiting = waiting};
+    shm_settle_starts(waiting);
+    shm_settle_chain(waiting);
     for (uint32_t id = 1; id <= waiting->series; id++) {
         struct shm_series *s = shm_series_of(waiting, id);
-        if (!s || s->generation != waiting->lane_generation) {
-            if (!s)
-                shm_count_drop(p, SHM_DROP_LANE_FULL, 1); /* freed meanwhile */
+        if (!s)
+            shm_count_drop(p, SHM_DROP_LANE_FULL, 1); /* freed meanwhile */
+        if (!s || s->generation != waiting->lane_generation)
             continue;
+        shm_settle_begin(&settling);
+        bool is_calls = s->type == SHM_TYPE_CALLS;
+        shm_settle_series(&settling, s);
+        for (uint64_t at = is_calls && id < waiting->lane.n_cells ? id : 0; at;) {
+            at = atomic_load_explicit(&waiting->lane.seen[at], memory_order_relaxed);
+            struct shm_series *thrown = shm_series_of(waiting, (uint32_t)at);
+            if (thrown && thrown->generation == waiting->lane_generation)
+                shm_settle_series(&settling, thrown);
         }
-        uint32_t cell = s->cell;
-        if (cell == SHM_NO_CELLS)
-            continue;
-        struct shm_series *to = shm_settle_into(p, s, &overflows);
-        if (to)
-            shm_settle_cells(p, to, waiting, cell);
+        if (is_calls)
+            shm_settle_ended(&settling, id);
+        shm_settle_commit(&settling);
     }
     for (uint32_t slot = 0; slot < waiting->calls_high; slot++)
-        shm_settle_call(p, waiting, slot);
+        shm_settle_call(&settling, slot);
     uint64_t added = atomic_load_explicit(&from->added, memory_order_relaxed);
     uint64_t spilled = atomic_load_explicit(&from->spilled, memory_order_relaxed);
     for (int i = 0; i < SHM_DROPS; i++)
         shm_cell_count(&into->dropped[i],
                        atomic_load_explicit(&from->dropped[i], memory_order_relaxed));
-    if (overflows)
+    if (settling.overflows)
         shm_cell_count(&into->overflowed, added + spilled);
+    if (spilled > settling.n_spills)
+        spilled -= settling.n_spills; /* of many events each: those are counted here */
+    else
+        spilled = 0;
     /* Pair with the acquires in shm_drain_gauges and shm_drain_pass: the cells are written. */
     atomic_store_explicit(&into->gauge_writes,
                           atomic_load_explicit(&into->gauge_writes, memory_order_relaxed) +

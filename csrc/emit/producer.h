@@ -22,6 +22,8 @@
 #include "../lane/spill.h"
 
 #define SHM_NO_SLOT UINT32_MAX
+#define SHM_ENDED_CALL UINT32_MAX /* among what waits: for a call of the lane whose end waits, with the
+                                     id of its series among what waits for a start */
 #define SHM_NO_GENERATION UINT32_MAX
 #define SHM_ATTEND_NS UINT64_C(1000000000)
 #define SHM_ATTEND_SOON_NS UINT64_C(10000000) /* while an answer is on its way */
@@ -109,6 +111,23 @@ static inline void shm_free_slots(struct shm_producer *p, const struct shm_lane 
             atomic_load_explicit(&lane->calls[i].series, memory_order_relaxed) == 0)
             p->free_calls[n_free++] = (uint16_t)i;
     p->n_free = n_free;
+}
+
+/* Lists a call in a slot. */
+static inline void shm_fill_slot(struct shm_producer *p, uint32_t slot, uint32_t series,
+                                 uint64_t start_ns)
+{
+    struct shm_open_call *open = &p->lane.calls[slot];
+    /* Pairs with its acquire in shm_drain_calls: the call before this one has left the slot. */
+    atomic_store_explicit(&open->start_ns, start_ns, memory_order_release);
+    /* Pairs with the acquire in shm_drain_calls: start_ns belongs to this call. */
+    atomic_store_explicit(&open->series, series, memory_order_release);
+    if (slot >= p->calls_high) {
+        p->calls_high = slot + 1;
+        /* Relaxed: the release of the slot's series orders all that the slot holds. */
+        atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
+                              memory_order_relaxed);
+    }
 }
 
 /* Starts recording into a fresh lane. Ids of the previous one become invalid. */

@@ -18,7 +18,7 @@
  *        | consumer   tail, state                                       |  collector
  *    768 +--------------------------------------------------------------+
  *        | intent     the spilling event that is under way              |  emitter
- *   1024 +--------------------------------------------------------------+
+ *   3840 +--------------------------------------------------------------+
  *        | (room for later parts, zero)                                 |
  *   4096 +--------------------------------------------------------------+
  *        | calls      open-call slots: which calls hang, since when     |  emitter
@@ -333,13 +333,14 @@ struct shm_consumer_line {
 static_assert(sizeof(struct shm_consumer_line) == 256, "consumer");
 static_assert(offsetof(struct shm_consumer_line, state) == 128, "consumer.state: its own lines");
 
-#define SHM_INTENT_CHANGES 4u
+#define SHM_INTENT_CHANGES 189u /* an event has 4; what waited of one series has many */
+#define SHM_INTENT_BYTES 3072u
 #define SHM_INTENT_NONE (UINT64_MAX - 1u)
 
 struct shm_cell_change {
     uint64_t value; /* the new content of the cell */
     uint32_t cell;
-    uint32_t zero;
+    uint32_t frees_slot; /* 1: it is not a cell, but a slot of open calls, which becomes free */
 };
 
 /* The changes of a spilling event, written before it makes them: if the emitter is killed in the
@@ -354,9 +355,9 @@ struct shm_intent {
     uint32_t series;
     uint32_t zero_a;
     struct shm_cell_change changes[SHM_INTENT_CHANGES];
-    uint8_t zero[256 - 40 - SHM_INTENT_CHANGES * sizeof(struct shm_cell_change)];
+    uint8_t zero[SHM_INTENT_BYTES - 40 - SHM_INTENT_CHANGES * sizeof(struct shm_cell_change)];
 };
-static_assert(sizeof(struct shm_intent) == 256, "intent");
+static_assert(sizeof(struct shm_intent) == SHM_INTENT_BYTES, "intent");
 static_assert(offsetof(struct shm_intent, head) == 8, "intent.head");
 static_assert(offsetof(struct shm_intent, n) == 16, "intent.n");
 static_assert(offsetof(struct shm_intent, kind) == 20, "intent.kind");
@@ -369,7 +370,7 @@ struct shm_header {
     struct shm_producer_line producer;
     struct shm_consumer_line consumer;
     struct shm_intent intent;
-    uint8_t zero[SHM_HEADER_BYTES - 4u * 256u];
+    uint8_t zero[SHM_HEADER_BYTES - 3u * 256u - SHM_INTENT_BYTES];
 };
 static_assert(sizeof(struct shm_header) == SHM_HEADER_BYTES, "header");
 static_assert(offsetof(struct shm_header, producer) == 256, "header.producer");

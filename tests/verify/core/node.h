@@ -156,10 +156,12 @@ static inline void node_emit(uint32_t i)
 }
 
 /* A collector begins: what it does with every lane that it finds. */
-static inline void node_open(struct node *node, struct shm_drain *drain, unsigned long step)
+static inline void node_open_lane(struct node *node, struct shm_drain *drain, void *lane,
+                                  size_t size_bytes, struct shm_ledger *ledger,
+                                  unsigned long step)
 {
-    if (shm_drain_open(drain, node->lane, sizeof node->lane, &node->ledger, &node->undo,
-                       node->cells, NODE_CELLS) != SHM_ATTACH_OK)
+    if (shm_drain_open(drain, lane, size_bytes, ledger, &node->undo, node->cells, NODE_CELLS) !=
+        SHM_ATTACH_OK)
         node_fail("no lane", step);
     for (uint32_t kind = 0; kind < SHM_KINDS; kind++)
         drain->tally.events[kind] = node->cells + NODE_EVENTS + kind;
@@ -172,16 +174,24 @@ static inline void node_open(struct node *node, struct shm_drain *drain, unsigne
         node_fail("the undo entry is damaged", step);
 }
 
+static inline void node_open(struct node *node, struct shm_drain *drain, unsigned long step)
+{
+    node_open_lane(node, drain, node->lane, sizeof node->lane, &node->ledger, step);
+}
+
 /* One pass, with whatever binding it takes. */
 static inline void node_drain(struct node *node, struct shm_drain *drain, unsigned long step)
 {
     static unsigned char buffer[SHM_ENTRY_MAX_BYTES];
-    static uint16_t types[8];
+    static uint16_t types_of[8][8]; /* of two lanes, drained in turn */
+    uint16_t *types = types_of[drain->lane.lane_id % 8];
     struct shm_entry entry;
     enum shm_drained found;
     while ((found = shm_drain_pass(drain)) == SHM_DRAIN_ENTRIES) {
         while (shm_drain_entry(drain, &entry, buffer) == SHM_DRAINED && entry.size_bytes) {
             uint16_t type = SHM_TYPE_EXCEPTION;
+            if (entry.kind == SHM_ENTRY_CELLS)
+                continue;
             if (entry.kind == SHM_ENTRY_FAMILY) {
                 types[entry.id] = entry.type;
                 continue;
@@ -190,6 +200,8 @@ static inline void node_drain(struct node *node, struct shm_drain *drain, unsign
                 continue;
             if (entry.kind == SHM_ENTRY_SERIES)
                 type = types[entry.of];
+            if (type == SHM_TYPE_GAUGE)
+                shm_drain_bind(drain, type, 0, NULL, NULL);
             for (int i = 0; i < NODE_SERIES; i++)
                 if (node_types[i] == type)
                     shm_drain_bind(drain, type, node_bounds_of(type), &node_scale,
@@ -199,6 +211,46 @@ static inline void node_drain(struct node *node, struct shm_drain *drain, unsign
     if (found != SHM_DRAINED)
         node_fail("the lane broke", step);
     shm_drain_report_counts(drain);
+}
+
+static inline void node_expect(double found, double wanted, const char *what, unsigned long step)
+{
+    if (found != wanted) {
+        fprintf(stderr, "%g, not %g: ", found, wanted);
+        node_fail(what, step);
+    }
+}
+
+/* Returns how many events of node_emit's sequence the store holds. They have to be the first ones, each
+ * of them whole. */
+static inline uint64_t node_events(struct node *node, unsigned long step)
+{
+    const uint64_t *histogram = node_row(node, NODE_HISTOGRAM);
+    const uint64_t *calls = node_row(node, NODE_CALLS);
+    uint64_t adds = (uint64_t)(shm_value(*node_row(node, NODE_COUNTER)) * 2.0);
+    uint64_t observed = node_counted(histogram + SHM_HISTOGRAM_BUCKETS);
+    uint64_t starts = calls[SHM_CELL_STARTS];
+    uint64_t ends = calls[SHM_CELL_ENDS];
+    uint64_t events = adds + observed + starts + ends;
+
+    /* Of this many events, how many of each kind there must be. */
+    double sum = 0.0;
+    uint64_t small = 0; /* how many are not above the first bound; none is above the last */
+    for (uint64_t i = 0; i < (events + 2) / 4; i++) {
+        sum += (double)(i % 3);
+        small += i % 3 == 0;
+    }
+    const uint64_t *buckets = histogram + SHM_HISTOGRAM_BUCKETS;
+    node_expect((double)adds, (double)((events + 3) / 4), "adds", step);
+    node_expect((double)observed, (double)((events + 2) / 4), "observations", step);
+    node_expect(shm_value(histogram[SHM_CELL_SUM]), sum, "sum", step);
+    node_expect((double)node_bucket(buckets, 0), (double)small, "bucket", step);
+    node_expect((double)node_bucket(buckets, 2), 0.0, "last bucket", step);
+    node_expect((double)starts, (double)((events + 1) / 4), "starts", step);
+    node_expect((double)ends, (double)(events / 4), "ends", step);
+    node_expect((double)node_counted(calls + SHM_CALLS_BUCKETS), (double)ends, "durations", step);
+    node_expect(shm_value(*node_row(node, NODE_THROWN)), (double)(events / 8), "exceptions", step);
+    return events;
 }
 
 #endif

@@ -13,7 +13,14 @@ from tests.core.sources import DRAIN
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 SOURCES = (*DRAIN, ROOT / "csrc" / "drain" / "recovery.c")
-STORES = {"collector": 100, "emitter": 100, "retirement": 1000, "move": 10}  # at least so many
+STORES = {  # at least so many
+    "collector": 100,
+    "emitter": 100,
+    "retirement": 1000,
+    "move": 10,
+    "replace": 1000,
+    "settle": 500,
+}
 
 
 def build_and_run(
@@ -41,7 +48,7 @@ def test_killed_after_any_store_it_leaves_exact_totals(
     assert changes >= STORES[who]
 
 
-@pytest.mark.parametrize("who", ["collector", "emitter", "retirement"])
+@pytest.mark.parametrize("who", ["collector", "emitter", "retirement", "replace", "settle"])
 def test_without_the_guard_a_kill_shows(tmp_path: Path, who: str) -> None:
     done = build_and_run(tmp_path, "-O0", HERE / f"kill_{who}_unguarded.c")
     assert done.returncode == 1, done.stdout
