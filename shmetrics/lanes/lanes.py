@@ -337,6 +337,16 @@ class Lanes:
             if lane_id in self._moved or to not in self._lanes or not self._lanes[to].is_behind
         }
 
+    def _has_begun(self, lane: Lane) -> bool:
+        """Return whether the process of a lane goes on there, so that what is in it counts.
+
+        A process that dies in the middle of a move has never begun the new lane.
+        """
+        if lane.has_arrived:
+            return True
+        before = self._lanes.get(lane.predecessor)
+        return before is not None and before.moved_to() == lane.lane_id
+
     def _has_state(self, lane: Lane) -> bool:
         """Return whether the gauges and open calls in a lane count, as of the last drain."""
         if lane.state is not LaneState.OPEN or lane.lane_id in self._moved:
@@ -378,7 +388,7 @@ class Lanes:
 
     def _drain_lane(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
         """Drain one lane, or quarantine it; return the number of definitions that were read."""
-        if lane.state is LaneState.QUARANTINED:
+        if lane.state is LaneState.QUARANTINED or not self._has_begun(lane):
             self._unread.discard(lane.lane_id)
             return 0
         n_definitions = 0
