@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process moves from one lane to the next, and a collector is killed at any step of what it does."""
+"""A process moves from one lane to the next, and a collector is killed at any step of it."""
 
 from __future__ import annotations
 

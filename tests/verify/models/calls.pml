@@ -113,21 +113,25 @@ inline count(kind, call) {
     fi
 }
 
-inline shm_list_call(call) {
-    if /* whichever slot is free */
-    :: !calls[0].series -> slot = 0
-    :: !calls[1].series -> slot = 1
-    fi;
-    /* C: atomic_store_explicit(&open->start_ns, call->start_ns, memory_order_release)
-     * C: atomic_store_explicit(&open->series, s->id, memory_order_release) */
+inline shm_fill_slot(call) {
+    /* C: atomic_store_explicit(&open->start_ns, start_ns, memory_order_release)
+     * C: atomic_store_explicit(&open->series, series, memory_order_release) */
     calls[slot].start = call;
     calls[slot].series = 1;
-    /* C: atomic_store_explicit(&where->lane.header->producer.calls_high, where->calls_high,
+    /* C: atomic_store_explicit(&p->lane.header->producer.calls_high, p->calls_high,
      *        memory_order_relaxed) */
     if
     :: slot >= calls_high -> calls_high = slot + 1
     :: else
     fi
+}
+
+inline shm_list_call(call) {
+    if /* whichever slot is free */
+    :: !calls[0].series -> slot = 0
+    :: !calls[1].series -> slot = 1
+    fi;
+    shm_fill_slot(call)
 }
 
 inline shm_put_call_start(call) {
@@ -144,9 +148,6 @@ inline shm_put_call_start(call) {
 inline shm_unlist_call(call) {
     /* C: atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release) */
     calls[slot].series = 0
-    /* In memory of the process alone, see move.pml: */
-    /* C: atomic_store_explicit(&p->waiting->lane.calls[call->slot].series, 0,
-     *        memory_order_release) */
 }
 
 inline shm_put_call_end(call) {
@@ -160,7 +161,7 @@ inline shm_put_call_end(call) {
     shm_unlist_call(call);
 #endif
     count(END, call);
-    /* C: shm_unlist_call(p, call) */
+    /* C: shm_unlist_call(p, where, s, call) */
     shm_unlist_call(call);
     open = open & ~BIT(call)
 }

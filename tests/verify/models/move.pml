@@ -213,30 +213,42 @@ inline shm_producer_replace() {
     forget_waiting()
 }
 
-/* One event of what waited, or the start and the end of one call together: spilled, see lane.pml. */
-inline settle(events) {
+/* What waited of one series: one spill, which lane.pml takes apart. Then the slots of calls that have
+ * ended, see settle_call. */
+inline shm_settle_commit(events) {
     d_step {
+        /* C: atomic_signal_fence(memory_order_seq_cst)
+         * C: atomic_store_explicit(&spill->intent->spilled, spilled, memory_order_relaxed)
+         * C: atomic_signal_fence(memory_order_seq_cst)
+         * C: atomic_store_explicit(&spill->cells[spill->intent->changes[i].cell],
+         *        spill->intent->changes[i].value, memory_order_relaxed)
+         * C: atomic_signal_fence(memory_order_seq_cst)
+         * C: atomic_store_explicit(spill->spilled, spilled + 1, memory_order_release) */
         assert(!lane[l].retired && mapped[l]);
         lane[l].cells = lane[l].cells | (events);
         lane[l].spilled = true;
         lane[l].last = (ENDS(events) && STARTS(events) -> 0 : (events));
         published = published | (events)
     }
+    /* C: atomic_store_explicit(
+     *        &settling->p->lane.calls[spill->intent->changes[i].cell].series, 0,
+     *        memory_order_release) */
 }
 
 inline settle_call(call) {
     if
-    :: (waiting.events & START(call)) && (waiting.events & END(call)) -> settle(START(call) | END(call))
+    :: (waiting.events & START(call)) && (waiting.events & END(call)) ->
+        shm_settle_commit(START(call) | END(call))
     :: (waiting.events & START(call)) && !(waiting.events & END(call)) ->
 #ifdef SETTLED_LIST_FIRST
         d_step { find(START(call)); list(START(call)) };
-        settle(START(call))
+        shm_settle_commit(START(call))
 #else
-        settle(START(call));
+        shm_settle_commit(START(call));
         d_step { find(START(call)); list(START(call)) }
 #endif
     :: !(waiting.events & START(call)) && (waiting.events & END(call)) ->
-        settle(END(call));
+        shm_settle_commit(END(call));
         d_step { find(START(call)); unlist(START(call)) }
     :: else
     fi
@@ -246,6 +258,17 @@ inline settle_call(call) {
 inline shm_settle() {
     settle_call(0);
     settle_call(1);
+    /* How many events there were: */
+    /* C: atomic_store_explicit(&into->gauge_writes,
+     *        atomic_load_explicit(&into->gauge_writes, memory_order_relaxed) +
+     *            atomic_load_explicit(&from->gauge_writes, memory_order_relaxed),
+     *        memory_order_release)
+     * C: atomic_store_explicit(&into->added,
+     *        atomic_load_explicit(&into->added, memory_order_relaxed) + added,
+     *        memory_order_release)
+     * C: atomic_store_explicit(&into->spilled,
+     *        atomic_load_explicit(&into->spilled, memory_order_relaxed) + spilled,
+     *        memory_order_release) */
     forget_waiting()
 }
 
@@ -386,22 +409,35 @@ inline look() {
     }
 }
 
+/* The end that a dead process has settled last. */
+inline free_slots(x) {
+    /* C: atomic_store_explicit(&drain->lane.calls[intent->changes[i].cell].series, 0,
+     *        memory_order_relaxed) */
+    slot = 0;
+    do
+    :: slot < SLOTS ->
+        if
+        :: ENDS(lane[x].last) && lane[x].calls[slot] == ENDS(lane[x].last) ->
+            lane[x].calls[slot] = 0;
+            unlisted = unlisted | ENDS(lane[x].last)
+        :: else
+        fi;
+        slot++
+    :: else -> break
+    od
+}
+
 /* The last event of a dead process, see calls.pml. */
 inline finish(x) {
     d_step {
         if
-        :: STARTS(lane[x].last) && lane[x].calls[0] != lane[x].last && lane[x].calls[1] != lane[x].last ->
+        :: STARTS(lane[x].last) && lane[x].calls[0] != lane[x].last &&
+           lane[x].calls[1] != lane[x].last ->
             slot = (lane[x].calls[0] -> 1 : 0);
             assert(!lane[x].calls[slot]);
             lane[x].calls[slot] = lane[x].last;
-            listed = listed | lane[x].last;
-        :: ENDS(lane[x].last) && lane[x].calls[0] == ENDS(lane[x].last) ->
-            lane[x].calls[0] = 0;
-            unlisted = unlisted | ENDS(lane[x].last)
-        :: ENDS(lane[x].last) && lane[x].calls[1] == ENDS(lane[x].last) ->
-            lane[x].calls[1] = 0;
-            unlisted = unlisted | ENDS(lane[x].last)
-        :: else
+            listed = listed | lane[x].last
+        :: else -> free_slots(x)
         fi;
         if
         :: PUBLISHED(lane[x]) -> lane[x].calls_high = SLOTS
