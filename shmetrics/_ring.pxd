@@ -43,6 +43,7 @@ cdef extern from "emit/definitions.h" nogil:
         const unsigned char *text
         uint32_t text_bytes
 
+    bint shm_declare(shm_producer *producer, shm_series *series) noexcept
     void shm_series_remove(shm_producer *producer, shm_series *series) noexcept
 
 

@@ -236,6 +236,7 @@ cdef int _attend() except -1:
         try:
             holds = _hold_spans()
             _attention()
+            _declare_some()
         except Exception:
             _attention_errors += 1
         finally:

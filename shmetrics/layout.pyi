@@ -23,6 +23,7 @@ ENTRY_FAMILY: Final[int]
 ENTRY_SERIES: Final[int]
 ENTRY_EXCEPTION: Final[int]
 ENTRY_CELLS: Final[int]
+ENTRY_REMOVED: Final[int]
 
 CELL_STARTS: Final[int]
 CELL_ENDS: Final[int]

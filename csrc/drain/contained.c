@@ -52,6 +52,23 @@ enum shm_drained shm_contained_entry(struct shm_drain *drain, struct shm_entry *
     return found;
 }
 
+enum shm_drained shm_contained_remove(struct shm_drain *drain, uint32_t series)
+{
+    CONTAIN_LANE(guard, drain, SHM_BROKEN_CUT_SHORT)
+    enum shm_drained found = shm_drain_remove(drain, series);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+uint32_t shm_contained_next_removed(struct shm_drain *drain, uint32_t *at_bytes,
+                                    uint64_t *n_entries)
+{
+    CONTAIN_LANE(guard, drain, 0)
+    uint32_t found = shm_drain_next_removed(drain, at_bytes, n_entries);
+    shm_guard_leave(&guard);
+    return found;
+}
+
 uint32_t shm_contained_calls(struct shm_drain *drain, struct shm_open_call_copy *calls, uint32_t n)
 {
     CONTAIN_LANE(guard, drain, 0)

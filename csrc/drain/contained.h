@@ -15,6 +15,9 @@ bool shm_contained_recover(struct shm_drain *drain);
 enum shm_drained shm_contained_pass(struct shm_drain *drain);
 enum shm_drained shm_contained_entry(struct shm_drain *drain, struct shm_entry *entry,
                                      unsigned char *buffer);
+enum shm_drained shm_contained_remove(struct shm_drain *drain, uint32_t series);
+uint32_t shm_contained_next_removed(struct shm_drain *drain, uint32_t *at_bytes,
+                                    uint64_t *n_entries);
 uint32_t shm_contained_calls(struct shm_drain *drain, struct shm_open_call_copy *calls, uint32_t n);
 uint32_t shm_contained_gauges(struct shm_drain *drain, uint32_t from_series,
                               struct shm_gauge_copy *gauges, uint32_t n);

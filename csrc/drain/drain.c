@@ -273,6 +273,24 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     return found;
 }
 
+enum shm_drained shm_drain_remove(struct shm_drain *drain, uint32_t series)
+{
+    if (series == 0 || series >= drain->n_targets)
+        return SHM_BROKEN_SERIES;
+    uint64_t waiting = shm_ring_waiting(&drain->ring);
+    if (waiting > drain->lane.records)
+        return SHM_BROKEN_HEAD;
+    enum shm_drained found = drain_ring(drain, waiting);
+    shm_undo_done(drain->undo);
+    count_taken(drain);
+    /* A record of a series that the next entries may define is for the pass after them. */
+    if (found != SHM_DRAINED && found != SHM_BROKEN_SERIES)
+        return found;
+    found = shm_take_series(drain, &drain->targets[series]);
+    drain->targets[series].cells = NULL;
+    return found;
+}
+
 void shm_drain_give_up(struct shm_drain *drain)
 {
     atomic_store_explicit(&drain->lane.header->consumer.state, SHM_LANE_CLOSED,

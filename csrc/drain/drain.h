@@ -54,6 +54,7 @@ struct shm_target {
     uint32_t lane_cell; /* its cells in the lane, or SHM_NO_CELLS */
     uint32_t next_counter; /* id of the lane's next counter; 0: of none */
     uint16_t type;
+    bool removed; /* its lane has an entry that says so */
 };
 
 /* Cells of the store that count events by their fate: counters, that is doubles. NULL: not
@@ -118,7 +119,7 @@ enum shm_drained shm_drain_all_read(const struct shm_drain *drain);
 
 /* Copies the next unread entry into buffer (SHM_ENTRY_MAX_BYTES) and its checked header into
  * *entry. SHM_DRAINED with size_bytes 0: there is none. An entry for a series has to be answered
- * with shm_drain_bind before the next one is read. */
+ * with shm_drain_bind before the next one is read, and one for a removal with shm_drain_remove. */
 enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entry,
                                  unsigned char *buffer);
 
@@ -133,6 +134,16 @@ enum shm_drained shm_drain_bind(struct shm_drain *drain, uint16_t type, uint32_t
  * shm_drain_bind. Returns false if there is no such series. */
 bool shm_drain_rebind(struct shm_drain *drain, uint32_t series, const struct shm_scale *scale,
                       uint64_t *cells);
+
+/* Takes the last of a series whose removal was read, or of an exception of it, and binds it to
+ * nothing. The last events of it are those in the ring before the first that the dictionary, as far
+ * as it was read, does not explain. */
+enum shm_drained shm_drain_remove(struct shm_drain *drain, uint32_t series);
+
+/* Finds the next removal from *at_bytes of the dictionary on, among at most *n_entries: returns the
+ * id of the series, and moves both on; 0: there is none. */
+uint32_t shm_drain_next_removed(const struct shm_drain *drain, uint32_t *at_bytes,
+                                uint64_t *n_entries);
 
 /* Take a gauge or an open call that a dead emitter leaves into a cell of the store, once, however
  * often the collector is killed at it. take_gauge adds a gauge's value; for one that is not finite

@@ -35,11 +35,18 @@ static bool entry_is_sound(const struct shm_drain *drain, const struct shm_entry
         return entry->id == drain->n_targets && entry->of >= 1 && entry->of <= drain->families;
     case SHM_ENTRY_EXCEPTION:
         return entry->id == drain->n_targets && entry->of >= 1 && entry->of < drain->n_targets &&
-               drain->targets[entry->of].type == SHM_TYPE_CALLS;
+               drain->targets[entry->of].type == SHM_TYPE_CALLS &&
+               !drain->targets[entry->of].removed;
     case SHM_ENTRY_CELLS:
         return entry->id == 0 && entry->of >= 1 && entry->of < drain->n_targets &&
                shm_has_late_cells(drain->targets[entry->of].type) &&
-               drain->targets[entry->of].lane_cell == SHM_NO_CELLS;
+               drain->targets[entry->of].lane_cell == SHM_NO_CELLS &&
+               !drain->targets[entry->of].removed;
+    case SHM_ENTRY_REMOVED:
+        return entry->id == 0 && entry->type == SHM_TYPE_NONE && text_bytes == 0 &&
+               entry->of >= 1 && entry->of < drain->n_targets &&
+               drain->targets[entry->of].type != SHM_TYPE_EXCEPTION &&
+               !drain->targets[entry->of].removed;
     default:
         return false;
     }
@@ -79,6 +86,8 @@ enum shm_drained shm_drain_entry(struct shm_drain *drain, struct shm_entry *entr
     drain->dictionary_read += header.size_bytes;
     if (header.kind == SHM_ENTRY_FAMILY)
         drain->families++;
+    if (header.kind == SHM_ENTRY_REMOVED)
+        drain->targets[header.of].removed = true;
     *entry = header;
     return SHM_DRAINED;
 }
@@ -131,4 +140,25 @@ bool shm_drain_rebind(struct shm_drain *drain, uint32_t series, const struct shm
     target->scale = has_buckets ? scale : NULL;
     target->cells = cells;
     return true;
+}
+
+uint32_t shm_drain_next_removed(const struct shm_drain *drain, uint32_t *at_bytes,
+                                uint64_t *n_entries)
+{
+    /* Relaxed: these entries were read before, by a collector that is no more. */
+    uint64_t end = atomic_load_explicit(&drain->lane.header->producer.dictionary_end,
+                                        memory_order_relaxed);
+    struct shm_entry entry;
+    if (end > drain->lane.dictionary_bytes)
+        return 0;
+    while (*n_entries > 0 && *at_bytes + sizeof entry <= end) {
+        memcpy(&entry, drain->lane.dictionary + *at_bytes, sizeof entry);
+        if (entry.size_bytes < sizeof entry || entry.size_bytes > SHM_ENTRY_MAX_BYTES)
+            return 0; /* the reading of the entries, which comes next, says so */
+        *at_bytes += entry.size_bytes;
+        --*n_entries;
+        if (entry.kind == SHM_ENTRY_REMOVED)
+            return entry.of;
+    }
+    return 0;
 }

@@ -33,22 +33,24 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
 uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
                           struct shm_gauge_copy *gauges, uint32_t n)
 {
-    /* Pairs with the release in shm_emit_gauge. Gauges that came from another lane were not
-     * written here; who shows them has acquired moved_to. */
-    if (atomic_load_explicit(&drain->lane.header->producer.gauge_writes, memory_order_acquire) ==
-            0 && drain->lane.predecessor == 0)
-        return 0;
+    /* Pairs with the release in shm_emit_gauge. Before it every gauge is 0, and was never set, but
+     * those that came from another lane: who shows them has acquired moved_to. */
+    bool written = atomic_load_explicit(&drain->lane.header->producer.gauge_writes,
+                                        memory_order_acquire) != 0 ||
+                   drain->lane.predecessor != 0;
     uint32_t found = 0;
     for (uint32_t i = from_series; i < drain->n_targets && found < n; i++) {
         const struct shm_target *target = &drain->targets[i];
         if (i == 0 || target->type != SHM_TYPE_GAUGE || target->lane_cell == SHM_NO_CELLS)
             continue;
         const _Atomic uint64_t *cells = &drain->lane.cells[target->lane_cell];
-        gauges[found++] = (struct shm_gauge_copy){
-            .series = i,
-            .value = shm_value(atomic_load_explicit(&cells[SHM_CELL_VALUE], memory_order_relaxed)),
-            .stamp_ns = atomic_load_explicit(&cells[SHM_CELL_STAMP], memory_order_relaxed),
-        };
+        struct shm_gauge_copy *gauge = &gauges[found++];
+        *gauge = (struct shm_gauge_copy){.series = i};
+        if (!written)
+            continue;
+        gauge->value =
+            shm_value(atomic_load_explicit(&cells[SHM_CELL_VALUE], memory_order_relaxed));
+        gauge->stamp_ns = atomic_load_explicit(&cells[SHM_CELL_STAMP], memory_order_relaxed);
     }
     return found;
 }

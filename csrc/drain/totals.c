@@ -155,6 +155,11 @@ static bool fold(struct shm_drain *drain, const struct shm_target *target)
     return target->cells ? fold_cells(drain, target) : fold_unbound(drain, target);
 }
 
+enum shm_drained shm_take_series(struct shm_drain *drain, const struct shm_target *target)
+{
+    return fold(drain, target) ? SHM_DRAINED : SHM_BROKEN_CELLS;
+}
+
 enum shm_drained shm_take_totals(struct shm_drain *drain)
 {
     for (uint32_t i = 1; i < drain->n_targets; i++)

@@ -11,6 +11,9 @@
  *
  * A family without labels has one series, which is this one. Gauges with labels have none: the
  * latest value of several gauges says nothing.
+ *
+ * A series with labels can be removed. That takes an entry too, whose room is reserved with the
+ * series: a removal never fails.
  */
 #ifndef SHM_DEFINITIONS_H
 #define SHM_DEFINITIONS_H
@@ -32,7 +35,7 @@ struct shm_series {
     struct shm_series *parent; /* an exception's call series */
     const unsigned char *text; /* NULL: all its events overflow */
     uint32_t text_bytes;
-    bool removed; /* for good: what is recorded in it is recorded nowhere */
+    bool removed; /* its events are recorded nowhere, and are no loss */
 };
 
 /* A family in one lane. */
@@ -156,6 +159,16 @@ static inline void shm_unlist_series(struct shm_producer *p, const struct shm_se
         p->by_id[s->id] = NULL;
 }
 
+/* Stands for a series that was removed and whose id stays: of the type of nothing. */
+static struct shm_series shm_removed_series = {.removed = true};
+
+/* Notes that a series was removed. */
+static inline void shm_list_removed(struct shm_producer *p, const struct shm_series *s)
+{
+    if (s->id < p->n_by_id)
+        p->by_id[s->id] = &shm_removed_series;
+}
+
 /* Forgets a series. Its owner calls this before it frees the memory. */
 static inline void shm_forget_series(struct shm_producer *p, const struct shm_series *s)
 {
@@ -191,13 +204,26 @@ static inline void shm_append_series(struct shm_producer *p, struct shm_series *
     s->generation = p->lane_generation;
 }
 
+/* Returns the room that has to stay free for the removal of a series. An exception goes with its
+ * parent. */
+static inline struct shm_room shm_removal_room_of(const struct shm_series *s)
+{
+    return (struct shm_room){s->type == SHM_TYPE_EXCEPTION ? 0 : shm_entry_bytes(0), 0};
+}
+
+/* Returns the room that a series needs under its own labels. */
+static inline struct shm_room shm_own_room_of(const struct shm_series *s)
+{
+    return shm_room_sum(shm_room_of(s->type, s->n_bounds, s->text_bytes), shm_removal_room_of(s));
+}
+
 /* Defines a series, if the lane has room for it. */
 static inline bool shm_try_series(struct shm_producer *p, struct shm_series *s, uint32_t of)
 {
-    if (!s->text || shm_is_oversized(s->text_bytes) ||
-        !shm_has_room(p, shm_room_of(s->type, s->n_bounds, s->text_bytes)))
+    if (!s->text || shm_is_oversized(s->text_bytes) || !shm_has_room(p, shm_own_room_of(s)))
         return false;
     shm_append_series(p, s, of, s->text_bytes, 0);
+    p->reserved = shm_room_sum(p->reserved, shm_removal_room_of(s));
     return true;
 }
 
@@ -546,13 +572,61 @@ static SHM_COLD bool shm_place_cells(struct shm_producer *p, struct shm_place *p
     return true;
 }
 
-/* Removes a series: no later event of it is recorded, or counted as lost, in this lane or any other.
- * A series that is removed stays removed; its label values may get another one. */
+/* ---- series without an event ------------------------------------------------------------ */
+
+/* Returns the producer that has a series: of the lane, or of what waits; NULL: none has. */
+static inline struct shm_producer *shm_owner_of(struct shm_producer *p, const struct shm_series *s)
+{
+    if (p->lane.header && s->generation == p->lane_generation)
+        return p;
+    return p->waiting && s->generation == p->waiting->lane_generation ? p->waiting : NULL;
+}
+
+/* Defines a series where there is room for it, if anywhere, but never as overflow. */
+static inline struct shm_producer *shm_define_own(struct shm_producer *p, struct shm_series *s)
+{
+    if (shm_define_here(p, s)) {
+        shm_watch_room(p);
+        return p;
+    }
+    return shm_define_waiting(p, s) ? p->waiting : NULL;
+}
+
+/* Defines a series in a lane that somebody drains, so that it is shown as 0 before its first event.
+ * Returns false if there is no room for it. That is no loss, and nothing is counted: the first
+ * event comes here again. */
+static inline bool shm_declare(struct shm_producer *p, struct shm_series *s)
+{
+    if (p->disabled || s->removed || !p->lane.header || shm_owner_of(p, s) ||
+        shm_lane_state(p) == SHM_LANE_PRIVATE)
+        return true;
+    if (shm_is_overflow(s) || shm_is_oversized(s->text_bytes) ||
+        shm_family_is_oversized(s->family))
+        return true; /* in every lane */
+    return shm_define_own(p, s) != NULL;
+}
+
+/* Removes a series: it records nothing from now on, and the collector shows it no more, unless
+ * another process has it too. The same labels can be recorded again with another struct shm_series.
+ * Calls of it that are open are listed no more, and their ends record nothing. The one series of a
+ * family without labels stays.
+ *
+ * A series that only an earlier lane had is defined once more, so that its removal can be noted. */
 static inline void shm_series_remove(struct shm_producer *p, struct shm_series *s)
 {
-    (void)p;
+    if (s->removed || !s->family || shm_labels_of(s->family) == 0)
+        return;
+    struct shm_producer *owner = shm_owner_of(p, s);
+    if (!owner && s->generation != SHM_IN_NO_LANE && !p->disabled && p->lane.header)
+        owner = shm_define_own(p, s);
     s->removed = true;
-    s->generation = 0; /* of no lane: each event meets shm_place_of */
+    s->generation = SHM_IN_NO_LANE;
+    if (!owner)
+        return;
+    shm_list_removed(owner, s);
+    struct shm_entry entry = {0, SHM_ENTRY_REMOVED, 0, 0, s->id};
+    (void)shm_take_room(owner, shm_removal_room_of(s));
+    shm_append_entry(owner, entry, s->text, 0, 0);
 }
 
 #endif

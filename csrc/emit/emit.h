@@ -440,7 +440,7 @@ static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct s
         call.calls_generation == p->calls_generation)
         atomic_store_explicit(&p->waiting->lane.calls[call.slot].series, 0, memory_order_relaxed);
     if (!place.series) {
-        shm_unlist_call(p, p, s, &call); /* its series may have been removed */
+        shm_unlist_call(p, p, s, &call); /* of a series that was removed */
         return SHM_EMITTED;
     }
     return place.result | shm_put_call_end(p, place.producer, place.series, &call, place.exception);

@@ -37,6 +37,25 @@ static inline struct shm_series *shm_caller_of(const struct shm_producer *p, uin
         p, atomic_load_explicit(&p->lane.calls[slot].series, memory_order_relaxed));
 }
 
+/* Tells whether a slot of this lane is that of a call whose series was removed. */
+static inline bool shm_is_of_removed(const struct shm_producer *p, uint32_t slot)
+{
+    const struct shm_series *s = shm_caller_of(p, slot);
+    return s ? s->removed
+             : atomic_load_explicit(&p->lane.calls[slot].series, memory_order_relaxed) ==
+                   SHM_OF_NO_SERIES;
+}
+
+/* Keeps a slot in the next lane for a call whose series was removed: its end gives the slot back. */
+static inline void shm_keep_slot(struct shm_producer *to, uint32_t slot)
+{
+    if (slot >= to->lane.n_calls)
+        return;
+    atomic_store_explicit(&to->lane.calls[slot].series, SHM_OF_NO_SERIES, memory_order_relaxed);
+    if (slot >= to->calls_high)
+        to->calls_high = slot + 1;
+}
+
 /* ---- state ------------------------------------------------------------------------------ */
 
 /* Defines a series of p's lane among what waits. It is not the lane's any more: on an overflow
@@ -92,7 +111,7 @@ static inline bool shm_can_move(struct shm_producer *p, struct shm_producer *wai
             continue;
         if (!shm_try_family(waiting, s->family))
             return false;
-        needed = shm_room_sum(needed, shm_room_of(s->type, s->n_bounds, s->text_bytes));
+        needed = shm_room_sum(needed, shm_own_room_of(s));
     }
     for (uint32_t slot = 0; slot < p->calls_high; slot++) {
         struct shm_series *s = shm_caller_of(p, slot); /* several may be of one: then it is more */
@@ -100,7 +119,7 @@ static inline bool shm_can_move(struct shm_producer *p, struct shm_producer *wai
             continue;
         if (!shm_try_family(waiting, s->family))
             return false;
-        needed = shm_room_sum(needed, shm_room_of(s->type, s->n_bounds, s->text_bytes));
+        needed = shm_room_sum(needed, shm_own_room_of(s));
     }
     uint32_t calls_high =
         p->calls_high > waiting->calls_high ? p->calls_high : waiting->calls_high;
@@ -129,7 +148,9 @@ static inline void shm_carry_state(struct shm_producer *p, struct shm_producer *
             continue;
         }
         struct shm_series *s = shm_caller_of(p, slot);
-        if (s && s->type == SHM_TYPE_CALLS)
+        if (shm_is_of_removed(p, slot))
+            shm_keep_slot(waiting, slot);
+        else if (s && s->type == SHM_TYPE_CALLS)
             shm_carry_call(p, waiting, slot, s);
     }
     for (uint32_t id = 1; id <= p->series; id++) {
@@ -291,6 +312,15 @@ static inline void shm_settle_cells(struct shm_settling *settling, const struct 
     }
 }
 
+/* Tells whether a series of what waits was only declared. */
+static inline bool shm_is_untouched(const struct shm_producer *waiting, const struct shm_series *s)
+{
+    for (uint32_t i = 0; i < shm_cells_of(s->type, s->n_bounds); i++)
+        if (atomic_load_explicit(&waiting->lane.cells[s->cell + i], memory_order_relaxed) != 0)
+            return false;
+    return true;
+}
+
 /* Returns the series of p's lane that takes what waited for s: s itself or an overflow series, with
  * cells. Returns NULL, and counts a drop, if there is none. */
 static inline struct shm_series *shm_settle_into(struct shm_producer *p, struct shm_series *s,
@@ -323,6 +353,12 @@ static inline void shm_settle_series(struct shm_settling *settling, struct shm_s
     uint32_t cell = s->cell;
     if (cell == SHM_NO_CELLS)
         return;
+    if (s->type != SHM_TYPE_EXCEPTION && !shm_is_overflow(s) &&
+        shm_is_untouched(settling->waiting, s)) {
+        if (!shm_define_here(settling->p, s)) /* without room it loses nothing */
+            s->cell = SHM_NO_CELLS;
+        return;
+    }
     struct shm_series *to = shm_settle_into(settling->p, s, &settling->overflows);
     if (to)
         shm_settle_cells(settling, to, cell);
@@ -349,11 +385,13 @@ static inline void shm_settle_call(struct shm_settling *settling, uint32_t slot)
 {
     struct shm_producer *p = settling->p;
     struct shm_series *s = shm_caller_of(settling->waiting, slot);
+    if (shm_is_of_removed(settling->waiting, slot))
+        shm_keep_slot(p, slot);
     if (!s || s->type != SHM_TYPE_CALLS)
         return;
     if (s->generation != p->lane_generation)
         s = shm_settle_into(p, s, &settling->overflows);
-    if (!s || (s->cell == SHM_NO_CELLS && !shm_take_cells(p, s)))
+    if (!s || (s->cell == SHM_NO_CELLS && shm_take_cells(p, s) == SHM_NO_CELLS))
         return;
     uint64_t start_ns = atomic_load_explicit(&settling->waiting->lane.calls[slot].start_ns,
                                              memory_order_relaxed);
@@ -404,9 +442,15 @@ static inline void shm_settle(struct shm_producer *p, struct shm_producer *waiti
         struct shm_series *s = shm_series_of(waiting, id);
         if (!s)
             shm_count_drop(p, SHM_DROP_LANE_FULL, 1); /* freed meanwhile */
-        if (!s || s->generation != waiting->lane_generation)
+        if (!s || (s->parent && s->parent->removed) ||
+            (!s->removed && s->generation != waiting->lane_generation))
             continue;
         shm_settle_begin(&settling);
+        if (s->removed) {
+            shm_settle_ended(&settling, id);
+            shm_settle_commit(&settling);
+            continue;
+        }
         bool is_calls = s->type == SHM_TYPE_CALLS;
         shm_settle_series(&settling, s);
         for (uint64_t at = is_calls && id < waiting->lane.n_cells ? id : 0; at;) {

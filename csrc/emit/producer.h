@@ -25,6 +25,8 @@
 #define SHM_ENDED_CALL UINT32_MAX /* among what waits: for a call of the lane whose end waits, with the
                                      id of its series among what waits for a start */
 #define SHM_NO_GENERATION UINT32_MAX
+#define SHM_OF_NO_SERIES (UINT32_MAX - 1u) /* in the slot of an open call: nothing is shown of it */
+#define SHM_IN_NO_LANE 0u /* the generation of a series that is in none: no lane has it */
 #define SHM_ATTEND_NS UINT64_C(1000000000)
 #define SHM_ATTEND_SOON_NS UINT64_C(10000000) /* while an answer is on its way */
 

@@ -217,17 +217,19 @@ enum shm_entry_kind {
     SHM_ENTRY_SERIES = 2,    /* strings: one value per label of the family */
     SHM_ENTRY_EXCEPTION = 3, /* string: class name; of = the call series it belongs to */
     SHM_ENTRY_CELLS = 4,     /* nothing: the series of has cells from now on */
+    SHM_ENTRY_REMOVED = 5,   /* nothing: the series is removed, and its id is not used again */
 };
 
 /* Entries start at multiples of 8. Family ids and series ids each count up from 1 in the order of
- * the entries; series and exceptions share one sequence. An entry that defines nothing has id 0. Strings are a uint32 count, then for each
- * a uint32 length and as many bytes of UTF-8. */
+ * the entries; series and exceptions share one sequence. An entry that defines nothing has id 0.
+ * What was published before a removal belongs to the series still, and nothing that comes later.
+ * Strings are a uint32 count, then for each a uint32 length and as many bytes of UTF-8. */
 struct shm_entry {
     uint32_t size_bytes; /* whole entry with padding: a multiple of 8 */
     uint16_t kind;
     uint16_t type;       /* family: enum shm_type */
     uint32_t id;
-    uint32_t of;         /* series: family id; exception, cells: series id; family: bounds */
+    uint32_t of; /* series: family id; exception, cells, removed: series id; family: n bounds */
 };
 static_assert(sizeof(struct shm_entry) == 16, "entry header");
 static_assert(offsetof(struct shm_entry, kind) == 4, "entry.kind");

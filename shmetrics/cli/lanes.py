@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     lanes = collector.get_json("/api/v1/lanes")
     rows = [
         (
-            *(lane[name] for name in ("lane", "process", "pid", "uid", "state", "events")),
+            *(lane[name] for name in ("lane", "process", "pid_label", "uid", "state", "events")),
             f"{lane['fill']:.0%}",
             *(lane[name] for name in ("spilled", "dropped", "open_calls")),
         )

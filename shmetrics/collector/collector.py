@@ -59,6 +59,8 @@ class Settings(NamedTuple):
         label_rules: the rules for label values, in their order.
         store_bytes_per_uid: what one user's processes may fill of the store; 0 for all of it.
         old_shape_seconds: the time for which an old shape of a family stays that no process has.
+        dead_gauge_seconds: the time after which gauges of a dead process leave, in modes with a
+            series per process; 0 for never.
     """
 
     store_bytes: int = 256 * 1024 * 1024
@@ -68,6 +70,7 @@ class Settings(NamedTuple):
     label_rules: Sequence[Rule] = ()
     store_bytes_per_uid: int = 0
     old_shape_seconds: float = 300.0
+    dead_gauge_seconds: float = 0.0
 
 
 class Collector:
@@ -127,7 +130,7 @@ class Collector:
                 self.store, settings.limits, self._overflow, label_rules=settings.label_rules
             )
             self.families.resize(settings.store_bytes)
-            self._gauges = Gauges(self.families)
+            self._gauges = Gauges(self.families, settings.dead_gauge_seconds, self._now)
             self._in_flight = InFlight(self.families, self._open_calls, self._monotonic_ns)
             self._table_sources: Sequence[TableSource] = (
                 self._in_flight,
@@ -247,13 +250,14 @@ class Collector:
     def tick(self) -> None:
         """Drain every lane, cut back files that have grown, and retire the lanes of dead processes.
 
-        It also removes idle series and unused families.
+        It also removes idle series, gauges of processes that are long dead, and unused families.
         """
         self.drain()
         self._lanes.cut_back()
         self._lanes.retire_abandoned()
         self._lanes.heal()
         self.families.settle()
+        self._gauges.check()
         self._idle.check(self._now())
         self._unused.check()
         self._keep_room()

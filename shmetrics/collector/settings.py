@@ -62,6 +62,7 @@ def settings_of(config: Config, lanes_dir: Path) -> Settings:
         label_rules_of(config),
         config.store.max_bytes_per_uid or config.store.max_bytes // 2,
         config.store.old_shape_seconds,
+        config.store.dead_gauge_seconds,
     )
 
 

@@ -269,6 +269,15 @@ class Store(Section, frozen=True, kw_only=True):
             "all.",
         ),
     ] = 300.0
+    dead_gauge_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=366 * 86400,
+            description="Time after which a gauge of a process that has ended leaves /metrics, in "
+            "modes with a series per process. 0: never.",
+        ),
+    ] = 300.0
 
 
 class Traces(Section, frozen=True, kw_only=True):

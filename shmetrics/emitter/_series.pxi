@@ -132,8 +132,48 @@ cdef class Series:
         shm_process_forget_series(&self.series)
 
 
+cdef enum:
+    _MOST_DECLARED = 2000  # at once, in less than a millisecond
+
+cdef list _undeclared = []  # series that the process had before its lane
+
+
+def declare(Series series not None):
+    """Have a series shown as 0 before its first event, if the process has a lane."""
+    shm_declare(shm_process_producer(), &series.series)
+    _declare_some()
+
+
+def declare_all(list series not None):
+    """Have series shown as 0 before their first event, from the last to the first.
+
+    What takes too long is put off to the next time that the process looks after its registration or
+    makes a series.
+
+    Args:
+        series: all series that the process has; they leave the list.
+    """
+    global _undeclared
+    _undeclared = series
+    _declare_some()
+
+
+cdef int _declare_some() except -1:
+    """Declare some series of the process, until there is no room for one."""
+    cdef Series series
+    cdef int n = 0
+    while _undeclared and n < _MOST_DECLARED:
+        series = _undeclared.pop()
+        n += 1
+        if not shm_declare(shm_process_producer(), &series.series):
+            _undeclared.clear()
+    return 0
+
+
 def remove_series(Series series not None):
     """Remove a series for good: what is recorded in it after that is recorded nowhere.
+
+    The collector shows it no more.
 
     No method of it, because it is a child that its family has to forget as well.
     """

@@ -81,6 +81,7 @@ class Family(Generic[Child]):
             child = self.children.setdefault(ruled, made)
             if child is not made:  # another thread was faster
                 self.budget.give_back(payload)
+            _ring.declare(child)
         if ruled != values and sum(map(len, values)) <= MAX_RULED_CHARS:
             self.children.put_ruled(values, child, number)
         return child

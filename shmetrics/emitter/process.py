@@ -46,6 +46,14 @@ def process_name() -> str:
         return "python"
 
 
+def pid_namespace() -> int:
+    """Return the inode of this process's PID namespace; 0 if /proc does not tell."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
+
+
 def _why_none(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return f"no collector for this user: {error.strerror}; see allow_uids"
@@ -63,7 +71,19 @@ def _hello() -> protocol.Hello:
         dictionary_bytes=min(dictionary_bytes, layout.LANE_MAX_BYTES),
         cells=min(cells, layout.LANE_MAX_BYTES // layout.CELL_BYTES),
         predecessor=predecessor,
+        pid=os.getpid(),
+        pid_namespace=pid_namespace(),
     )
+
+
+def _all_series() -> list[_ring.Series]:
+    """Return the series of all families that this process has made, the newest first."""
+    series: list[_ring.Series] = []
+    for family in list(_ring.families.values()):
+        children = map(family.children.get, family.children)
+        series.extend(child for child in children if child is not None)
+    series.reverse()
+    return series
 
 
 class Registration:
@@ -197,7 +217,10 @@ class Registration:
 
     def _attach(self, epoch: int, grant: client.Grant) -> None:
         try:
+            is_first = not _ring.process_wanted()[2]
             _ring.process_attach(epoch, grant.lane)
+            if is_first:
+                _ring.declare_all(_all_series())
             self.last_problem = ""
             self._refusals = self._too_small = 0
         except Exception as error:

@@ -89,6 +89,9 @@ cdef extern from "drain/contained.h" nogil:
     bint shm_contained_recover(shm_drain *drain) noexcept
     int shm_contained_pass(shm_drain *drain) noexcept
     int shm_contained_entry(shm_drain *drain, shm_entry *entry, unsigned char *buffer) noexcept
+    int shm_contained_remove(shm_drain *drain, uint32_t series) noexcept
+    uint32_t shm_contained_next_removed(shm_drain *drain, uint32_t *at_bytes,
+                                        uint64_t *n_entries) noexcept
     uint32_t shm_contained_calls(shm_drain *drain, shm_open_call_copy *calls, uint32_t n) noexcept
     uint32_t shm_contained_gauges(shm_drain *drain, uint32_t from_series, shm_gauge_copy *gauges,
                                   uint32_t n) noexcept

@@ -298,6 +298,24 @@ cdef class LaneDrain:
             raise ValueError("cells outside the store")
         self._kept.add(scale)
 
+    def remove(self, uint32_t series):
+        """Take the last of a series that its lane has removed, and bind it to nothing.
+
+        The exceptions of a call series are removed before it, one by one.
+        """
+        _check_drained(shm_contained_remove(&self.drain_, series))
+
+    def removed_before(self):
+        """Return the ids of the series that an earlier collector has removed, as a set."""
+        cdef uint32_t at_bytes = 0, series
+        cdef uint64_t n_entries = shm_contained_reported(&self.drain_, SHM_REPORT_ENTRIES)
+        cdef set found = set()
+        while True:
+            series = shm_contained_next_removed(&self.drain_, &at_bytes, &n_entries)
+            if series == 0:
+                return found
+            found.add(series)
+
     def calls(self):
         """Return the open calls, each as (series id, start_ns, slot)."""
         cdef shm_open_call_copy found[SHM_MAX_OPEN_CALLS]
@@ -305,7 +323,7 @@ cdef class LaneDrain:
         return [(found[i].series, found[i].start_ns, found[i].slot) for i in range(n)]
 
     def gauges(self):
-        """Return every gauge that was set, as (series id, value, stamp_ns)."""
+        """Return every gauge, set or not, as (series id, value, stamp_ns)."""
         cdef shm_gauge_copy found[256]
         cdef list result = []
         cdef uint32_t n = shm_contained_gauges(&self.drain_, 1, found, 256)

@@ -4,6 +4,10 @@
 A lane has a dictionary of its own, with its own ids. The collector reads it entry by entry, finds
 or makes the family and the series of the node, and binds the id to their cells.
 
+A series that its process removes is bound to nothing from then on, and leaves the store if no other
+lane counts into it. A later collector, which reads all entries again, leaves it alone: the same
+labels may have come back, in another series of the lane.
+
 One lane may define only so much. A series beyond a limit is folded into the overflow series of its
 family; a family beyond a limit is refused as a whole. Each of these is counted once, by the
 collector that reads the entry first: the lane's ledger remembers it over restarts.
@@ -15,8 +19,7 @@ series are bound, and count from then on.
 from __future__ import annotations
 
 import struct
-from array import array
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from shmetrics import layout
@@ -80,13 +83,13 @@ class _Waiting(NamedTuple):
     Attributes:
         definition: the definition, as the lane has it.
         refusal: why it has to wait; None if its family is being removed by hand.
-        series: its series.
+        series: its series, by their ids.
         is_ruled: whether label rules have been applied to their values.
     """
 
     definition: Definition
     refusal: Refusal | None
-    series: list[_WaitingSeries]
+    series: dict[int, _WaitingSeries]
     is_ruled: bool = False
 
 
@@ -130,9 +133,11 @@ class Bindings:
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
         self.spans: dict[int, SpanLabels] = {}
         self.gauges_may_share_labels = False  # label rules can give two gauges the same labels
-        self.n_series = 0
+        self.n_series = 0  # those that were removed are not among them
+        # Returns the bindings of the lane that this one has replaced, as long as it is there.
+        self.earlier: Callable[[], Bindings | None] = lambda: None
         self._owner = owner
-        self._process_text = f"{owner.process} (pid {owner.pid})"
+        self._process_text = f"{owner.process} (pid {owner.pid_label})"
         self._drain = drain
         self._families = families
         self._gauge_families = gauges
@@ -141,10 +146,15 @@ class Bindings:
         self._waiting_calls: dict[int, tuple[_Waiting, tuple[str, ...]]] = {}
         self._entries = 0
         self._lane_families: list[_LaneFamily] = []
-        self._bound: list[tuple[Family, int]] = []
-        self._bound_ids = array("I")  # the series that each of them is
+        self._bound: dict[int, tuple[Family, int]] = {}
+        self._beyond: set[int] = set()  # series beyond the limit of a lane, when they were read
         self._n_pointed = 0  # series that the drain knows
         self._is_again = False  # the series at hand have been read, and counted, before
+        self._exceptions: dict[int, list[int]] = {}  # of a call series: the ids of its exceptions
+        self._removed_before = drain.removed_before()
+        self._has_removed = False  # and the ledger does not have it yet
+        # Series that were removed, and are bound still.
+        self._removed_bound: set[tuple[Family, int]] = set()
 
     @property
     def n_families(self) -> int:
@@ -160,49 +170,88 @@ class Bindings:
         """Bind the next entry of the lane's dictionary.
 
         Args:
-            kind: `layout.ENTRY_FAMILY`, `ENTRY_SERIES` or `ENTRY_EXCEPTION`; any other one defines
-                nothing.
+            kind: `layout.ENTRY_FAMILY`, `ENTRY_SERIES`, `ENTRY_EXCEPTION` or `ENTRY_REMOVED`; any
+                other one defines nothing.
             type: the family's type; only a family has one.
-            id: the id of the series or the family, counted up from 1.
-            of: the family of a series, the call series of an exception, or the number of bounds of
-                a family.
+            id: the id of the series or the family, counted up from 1; 0 for a removal.
+            of: the family of a series, the call series of an exception, the series that is removed,
+                or the number of bounds of a family.
             payload: the texts of the entry, see shmetrics/dictionary.py.
 
         Raises:
             BrokenLane: the payload cannot be decoded.
         """
+        if kind == layout.ENTRY_REMOVED:
+            self._entries += 1
+            self._remove(of)
+            return
+        self.settle()
         self._entries += 1
         try:
             if kind == layout.ENTRY_FAMILY:
                 self._define_family(type, of, payload)
             elif kind == layout.ENTRY_SERIES:
-                self.n_series = id
+                self._count(id)
                 self._define_series(id, self._lane_families[of - 1], payload)
             elif kind == layout.ENTRY_EXCEPTION:
-                self.n_series = id
+                self._count(id)
                 self._define_exception(id, of, payload)
         except (ValueError, struct.error) as error:  # UnicodeDecodeError is a ValueError
             raise BrokenLane(f"text: {error}") from None
         self._report_once()
 
+    def _count(self, id: int) -> None:
+        """Count a series of the lane, and note whether it is beyond the limit."""
+        self.n_series += 1
+        if self.n_series > self._families.limits.series_per_lane:
+            self._beyond.add(id)
+
+    def settle(self) -> None:
+        """Remove from the store what the latest entries have removed, and then note it.
+
+        A collector that is killed in between leaves it to the next one.
+        """
+        if self._has_removed:
+            self._has_removed = False
+            earlier = self.earlier()
+            if earlier is not None and self._removed_bound:
+                earlier.let_go(self._removed_bound)
+            self._removed_bound.clear()
+            self._families.leaving.remove()
+            self._report_once()
+
+    def let_go(self, removed: Collection[tuple[Family, int]]) -> None:
+        """Take the last of series that their process has removed in a later lane.
+
+        Args:
+            removed: their families and rows. With label rules a row may stand for other series of
+                the process, too; it stays.
+        """
+        ids = [id for id, bound in self._bound.items() if bound in removed]
+        for id in ids:
+            if self._bound[id][0].ruling.is_idle:
+                self._take_last(id)
+        earlier = self.earlier()
+        if earlier is not None:
+            earlier.let_go(removed)
+
     def forget(self) -> None:
         """Release every series and family that the lane was bound to."""
-        for family, row in self._bound:
+        for family, row in self._bound.values():
             family.unbind(row)
         self._bound.clear()
-        del self._bound_ids[:]
         for number, known in enumerate(self._lane_families):
             self._release(number, known)
         self._lane_families.clear()
 
     def follow(self, moved: Moved) -> None:
         """Bind series that have moved in the store to the cells where they are now."""
-        for at, (family, row) in enumerate(self._bound):
+        for id, (family, row) in self._bound.items():
             rows = moved.get(family)
             if rows is not None and row in rows:
                 scale = family.scale if isinstance(family, HistogramFamily) else None
-                self._drain.rebind(self._bound_ids[at], scale, family.cell(rows[row]))
-                self._bound[at] = family, rows[row]
+                self._drain.rebind(id, scale, family.cell(rows[row]))
+                self._bound[id] = family, rows[row]
 
     # ---- again ------------------------------------------------------------------------------
 
@@ -234,7 +283,7 @@ class Bindings:
             self._wait(number, known, waiting._replace(refusal=found))
             return
         self._hold(number, known, waiting.definition, found)
-        for id, values, exception in waiting.series:
+        for id, values, exception in waiting.series.values():
             values = values if waiting.is_ruled else found.ruling.values(values)
             if exception is None:
                 self._waiting_calls.pop(id, None)
@@ -246,31 +295,28 @@ class Bindings:
     def detach(self, families: Collection[Family]) -> None:
         """Let go of families that are about to be removed; heal() defines them again."""
         parts = {part: family for family in families for part in parts_of(family)}
-        series: dict[Family, list[_WaitingSeries]] = {}
-        bound, ids = self._bound, self._bound_ids
-        self._bound, self._bound_ids = [], array("I")
-        for id, (part, row) in zip(ids, bound, strict=True):
+        series: dict[Family, dict[int, _WaitingSeries]] = {}
+        for id, (part, row) in list(self._bound.items()):
             if part not in parts:
-                self._bound.append((part, row))
-                self._bound_ids.append(id)
                 continue
+            del self._bound[id]
             values = part.values(row)
             waits = _WaitingSeries(id, values)
             if part is not parts[part]:
                 waits = _WaitingSeries(id, values[:-1], values[-1])
-            series.setdefault(parts[part], []).append(waits)
+            series.setdefault(parts[part], {})[id] = waits
             part.unbind(row)
             self.calls.pop(id, None)
             self._drain.rebind(id)
         for id, (family, values) in list(self.gauges.items()):
             if family in parts:
-                series.setdefault(family, []).append(_WaitingSeries(id, values))
+                series.setdefault(family, {})[id] = _WaitingSeries(id, values)
                 del self.gauges[id]
         for number, known in enumerate(self._lane_families):
             if known.family in parts and known.definition is not None:
                 self._release(number, known)
                 assert known.family is not None
-                found = series.pop(known.family, [])
+                found = series.pop(known.family, {})
                 self._wait(number, known, _Waiting(known.definition, None, found, is_ruled=True))
 
     # ---- families ---------------------------------------------------------------------------
@@ -301,7 +347,7 @@ class Bindings:
             return
         self._refuse(found, definition.name)
         if found.obstacle:
-            self._wait(number, known, _Waiting(definition, found, []))
+            self._wait(number, known, _Waiting(definition, found, {}))
 
     def _find(self, definition: Definition) -> Family | Refusal:
         """Find or make the node's family for a definition, or return why it is refused."""
@@ -369,7 +415,7 @@ class Bindings:
     def _define_series(self, id: int, lane_family: _LaneFamily, payload: bytes) -> None:
         """Bind a series, read its labels as those of spans, or note it as a gauge."""
         type, family, waiting = lane_family.type, lane_family.family, lane_family.waiting
-        if family is None and waiting is None:
+        if (family is None and waiting is None) or id in self._removed_before:
             self._point(id, type, lane_family.n_bounds)
             if type == layout.TYPE_SPANS and self._is_within_quota(id):
                 self.spans[id] = self._span_labels(decode_strings(payload))
@@ -381,7 +427,7 @@ class Bindings:
             self._place(id, lane_family, family.ruling.values(values))
         elif waiting is not None:
             self._point(id, type, lane_family.n_bounds)
-            waiting.series.append(_WaitingSeries(id, values))
+            waiting.series[id] = _WaitingSeries(id, values)
             if type == layout.TYPE_CALLS:
                 self._waiting_calls[id] = waiting, values
 
@@ -433,6 +479,7 @@ class Bindings:
 
     def _define_exception(self, id: int, of: int, payload: bytes) -> None:
         """Bind the counter of one exception class to the call series that it belongs to."""
+        self._exceptions.setdefault(of, []).append(id)
         calls, waiting = self.calls.get(of), self._waiting_calls.get(of)
         if calls is not None:
             (class_name,) = decode_strings(payload)
@@ -441,7 +488,7 @@ class Bindings:
         self._point(id, layout.TYPE_EXCEPTION, 0)
         if waiting is not None:
             (class_name,) = decode_strings(payload)
-            waiting[0].series.append(_WaitingSeries(id, waiting[1], class_name))
+            waiting[0].series[id] = _WaitingSeries(id, waiting[1], class_name)
 
     def _place_exception(
         self,
@@ -467,9 +514,41 @@ class Bindings:
             name = exception if is_ruled else calls.ruling.value("exception", exception)
             self._bind(id, layout.TYPE_EXCEPTION, 0, family, (*values, name))
 
+    def _remove(self, id: int) -> None:
+        """Take the last of a series that the process has removed, with its exceptions."""
+        self._has_removed = True
+        ids = self._take_last(id)
+        self.n_series -= len(ids)
+        self._beyond.difference_update(ids)
+        self._waiting_calls.pop(id, None)
+        for number in self._waiting:
+            waiting = self._lane_families[number].waiting
+            assert waiting is not None
+            for each in ids:
+                waiting.series.pop(each, None)
+
+    def _take_last(self, id: int) -> tuple[int, ...]:
+        """Take the last of a series, and of its exceptions, and bind them to nothing.
+
+        Returns:
+            The ids of all of them.
+        """
+        ids = *self._exceptions.pop(id, ()), id
+        self.gauges.pop(id, None)
+        self.calls.pop(id, None)
+        for each in ids:
+            self._drain.remove(each)
+            if each in self._bound:
+                family, row = self._bound.pop(each)
+                family.unbind(row)
+                self._families.leaving.add(family, row)
+                if family.is_bound(row):
+                    self._removed_bound.add((family, row))
+        return ids
+
     def _is_within_quota(self, id: int) -> bool:
-        """Return whether a lane may have so many series; ids count up from 1."""
-        return id <= self._families.limits.series_per_lane
+        """Return whether the lane had no more series than it may have when this one was read."""
+        return id not in self._beyond
 
     def _bind(
         self,
@@ -490,8 +569,7 @@ class Bindings:
         scale = family.scale if isinstance(family, HistogramFamily) else None
         self._point(id, type, n_bounds, scale, family.cell(row))
         family.bind(row)
-        self._bound.append((family, row))
-        self._bound_ids.append(id)
+        self._bound[id] = family, row
         if not self._is_within_quota(id) or family.folds(values):
             self._fold(id, family, values)
 

@@ -18,7 +18,7 @@ from shmetrics.lanes.lane_files import LaneFile, cut_back
 from shmetrics.lanes.spans import Spans
 from shmetrics.store import boot
 from shmetrics.store.families import Families
-from shmetrics.store.gauges import Gauges, GaugeValue, pid_label, sum_per_process
+from shmetrics.store.gauges import Gauges, GaugeValue, sum_per_process
 from shmetrics.store.histograms import CallFamily
 from shmetrics.store.log import StoreDamaged, StoreFull
 from shmetrics.store.self_metrics import SelfMetrics
@@ -102,7 +102,6 @@ class Lane:
         if not self._drain.recover():
             raise StoreDamaged(f"{store.path}: the undo entry is damaged")
         self.first = file.first or self.lane_id
-        self.pid = pid_label(self.owner.pid, self.first)
         self.opened_s = time.monotonic()
         self.has_pid = False  # whether it is the lane that stands for its process's pid
         self._boot = store.boot_of(file.clock)
@@ -180,8 +179,23 @@ class Lane:
                 self.bindings.define(*entry)
                 n_definitions += 1
                 if self.is_behind:
+                    self.bindings.settle()
                     return n_definitions
+            self.bindings.settle()
         return n_definitions
+
+    def rebind(self) -> None:
+        """Bind what earlier collectors had bound.
+
+        Raises:
+            BrokenLane: the lane holds what no emitter writes.
+        """
+        for _ in range(self._drain.reported(_drain.REPORT_ENTRIES)):
+            entry = self._drain.next_entry()
+            if entry is None:
+                break
+            self.bindings.define(*entry)
+        self.bindings.settle()
 
     def report(self) -> None:
         """Add to the store what the emitter has counted since the last report of any collector."""
@@ -267,10 +281,9 @@ class Lane:
 
     def gauge_values(self) -> list[GaugeValue]:
         """Return the lane's gauges as they are now."""
+        pid = self.owner.pid_label
         values = [
-            GaugeValue(
-                *self.bindings.gauges[series], self.pid, value, self._moment(stamp_ns), series
-            )
+            GaugeValue(*self.bindings.gauges[series], pid, value, self._moment(stamp_ns), series)
             for series, value, stamp_ns in self._drain.gauges()
             if series in self.bindings.gauges
         ]
@@ -279,8 +292,11 @@ class Lane:
     def _moment(self, stamp_ns: int) -> int:
         """Return the moment of a stamp, see boot.moment().
 
-        An emitter can write any stamp; one in the future counts as now.
+        An emitter can write any stamp; one in the future counts as now. A gauge that was never set
+        has none, and is earlier than every other.
         """
+        if not stamp_ns:
+            return 0
         if self._is_of_this_boot:
             stamp_ns = min(stamp_ns, time.monotonic_ns())
         return boot.moment(self._boot, stamp_ns)

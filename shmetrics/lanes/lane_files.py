@@ -32,6 +32,7 @@ from msgspec import Meta
 from shmetrics import layout
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_quota import UndrainedFiles
+from shmetrics.lanes.pids import pid_label
 from shmetrics.rate_limited_log import RateLimitedLog, shown
 from shmetrics.registration.protocol import NAME_MAX_BYTES
 from shmetrics.store.shares import owner_of
@@ -69,11 +70,19 @@ class Sizes(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """The process that a lane belongs to: its name as it said, pid and uid as the kernel said."""
+    """The process that a lane belongs to.
+
+    Attributes:
+        process: its name, as it said.
+        pid: its number, as the kernel said; 0 if the collector cannot see it.
+        uid: its user, as the kernel said.
+        pid_label: the value of the label `pid` of its gauges. No two processes have the same.
+    """
 
     process: str
     pid: int
     uid: int
+    pid_label: str
 
     @property
     def store_owner(self) -> int:
@@ -122,6 +131,7 @@ class _Known(msgspec.Struct):
     pid: Annotated[int, Meta(ge=0)]
     uid: Annotated[int, Meta(ge=0, lt=2**32)]
     size_bytes: Annotated[int, Meta(ge=0, lt=2**48)]
+    pid_label: Annotated[str, Meta(max_length=64)] = ""  # files of older versions have none
     clock: Annotated[str, Meta(max_length=64)] = ""  # files of older versions have none
     predecessor: Annotated[int, Meta(ge=0, lt=2**48)] = 0
     first: Annotated[int, Meta(ge=0, lt=2**48)] = 0
@@ -308,7 +318,8 @@ class LaneFiles:
             known = msgspec.json.decode(text, type=_Known)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(str(error)) from None
-        owner = Owner(known.process, known.pid, known.uid)
+        label = known.pid_label or pid_label(known.pid, known.first or int(path.stem))
+        owner = Owner(known.process, known.pid, known.uid, label)
         clock = bytes.fromhex(known.clock) if known.clock else self._clock
         return LaneFile(path, owner, known.size_bytes, clock, known.predecessor, known.first)
 

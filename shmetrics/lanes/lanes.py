@@ -11,15 +11,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from shmetrics import layout
 from shmetrics.errors import BrokenLane, LaneRefused
+from shmetrics.lanes.bindings import Bindings
 from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.kicks import Kick, Kicks
 from shmetrics.lanes.lane import Lane, LaneState
 from shmetrics.lanes.lane_files import LaneFile, LaneFiles, Owner, Sizes
 from shmetrics.lanes.lane_quota import LaneLimits, LaneQuota
+from shmetrics.lanes.pids import pid_label
 from shmetrics.lanes.spans import Spans
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.peer import Peer
@@ -42,6 +44,8 @@ CLEAN_UP_SECONDS = 60.0  # between two lanes of a process that has all series th
 _NOT_NOW = frozenset(
     (errno.EROFS, errno.EPERM, errno.EACCES, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 )
+
+Result_ = TypeVar("Result_")
 
 
 class LaneSettings(NamedTuple):
@@ -152,7 +156,8 @@ class Lanes:
             self._exceeded[excess.quota].inc()
             return Refused(Result.QUOTA, excess.text)
         lane_id = self._families.store.next_lane_id()
-        owner = Owner(hello.process or "unknown", peer.pid, peer.uid)
+        label = self._pid_label(lane_id, peer, hello, replaced)
+        owner = Owner(hello.process or "unknown", peer.pid, peer.uid, label)
         try:
             lane_fd = self._create(lane_id, owner, sizes, replaced)
             try:
@@ -193,6 +198,18 @@ class Lanes:
         return next(
             (other for other in reversed(list(self)) if other.predecessor == lane.lane_id), None
         )
+
+    def _pid_label(self, lane_id: int, peer: Peer, hello: Hello, replaced: Lane | None) -> str:
+        """Return the `pid` label of a process; see pids.py. A larger lane has that of the first."""
+        if replaced is not None:
+            return replaced.owner.pid_label
+        label = pid_label(peer.pid, lane_id, hello.pid, hello.pid_namespace)
+        if peer.pid or label not in self._pids:
+            return label
+        for lane in self:  # the process itself may have left its lane a moment ago
+            if lane.owner.pid_label == label and lane.is_abandoned():
+                self._retire(lane)
+        return label if label not in self._pids else pid_label(0, lane_id)
 
     def _eventfd(self, lane_id: int, hello: Hello) -> int | None:
         """Return the descriptor for kicks in protocol 1; None in later protocols."""
@@ -256,10 +273,12 @@ class Lanes:
             self._kicks, file.path, lambda: self._kicked(lane_id), lambda: self._muted(lane_id)
         )
         self._deaths.watch(lane_id, lane.owner.pid)
+        if lane.predecessor:
+            lane.bindings.earlier = lambda: self._bindings_before(lane)
         if lane.has_arrived:
             lane.has_pid = True
-            self._pids[lane.pid] += 1
-            self._gauges.begin(lane.pid)
+            self._pids[lane.owner.pid_label] += 1
+            self._gauges.begin(lane.owner.pid_label)
         self._quota.add(lane.owner.uid, lane.size_bytes)
 
     def reopen(self) -> None:
@@ -267,6 +286,10 @@ class Lanes:
         self._families.store.note_lane_id(self._files.highest_id)
         for path in self._files:
             self._reopen(path)
+        # All of them, before any new entry is read: a series that one process removes stays as long
+        # as another has it.
+        for lane in self:
+            self._read(lane, lane.rebind)
         self._quota.undrained = self._files.undrained()
 
     def _reopen(self, path: Path, is_again: bool = False) -> None:
@@ -367,6 +390,11 @@ class Lanes:
         """
         return [lane for lane in self if self._has_state(lane)]
 
+    def _bindings_before(self, lane: Lane) -> Bindings | None:
+        """Return the bindings of the lane that a lane has replaced, as long as that is there."""
+        before = self._lanes.get(lane.predecessor)
+        return before.bindings if before is not None and before.moved_to() == lane.lane_id else None
+
     def _kicked(self, lane_id: int) -> bool:
         """Drain a lane whose emitter has kicked.
 
@@ -391,9 +419,21 @@ class Lanes:
         if lane.state is LaneState.QUARANTINED or not self._has_begun(lane):
             self._unread.discard(lane.lane_id)
             return 0
-        n_definitions = 0
+        n_definitions = self._read(lane, lambda: lane.drain(definitions)) or 0
+        self._families.leaving.show()
+        if self._spans is not None:
+            self._spans.take(lane.first, lane.bindings.spans)
+        lane.report()
+        if not lane.is_behind:
+            self._unread.discard(lane.lane_id)
+        return n_definitions
+
+    def _read(self, lane: Lane, read: Callable[[], Result_]) -> Result_ | None:
+        """Read something from a lane, or quarantine it and return None."""
+        if lane.state is LaneState.QUARANTINED:
+            return None
         try:
-            n_definitions = lane.drain(definitions)
+            return read()
         except BrokenLane as error:
             self._quarantine(lane, str(error))
         except Exception:
@@ -401,12 +441,7 @@ class Lanes:
             text = f"{lane.path}: drain failed"
             self._self_metrics.rate_limited.warning("internal", text, lane.owner.uid, exc_info=True)
             self._quarantine(lane, "internal", for_good=False)
-        if self._spans is not None:
-            self._spans.take(lane.first, lane.bindings.spans)
-        lane.report()
-        if not lane.is_behind:
-            self._unread.discard(lane.lane_id)
-        return n_definitions
+        return None
 
     def _quarantine(self, lane: Lane, reason: str, for_good: bool = True) -> None:
         """Quarantine a lane, and log it."""
@@ -416,7 +451,7 @@ class Lanes:
 
     def _warn(self, lane_id: int, owner: Owner, text: str) -> None:
         """Log a warning about a lane, with a limited rate."""
-        lane = f"lane {lane_id} of {owner.process} (pid {owner.pid}, uid {owner.uid})"
+        lane = f"lane {lane_id} of {owner.process} (pid {owner.pid_label}, uid {owner.uid})"
         self._self_metrics.rate_limited.warning((lane_id, text), f"{lane} {text}", owner.uid)
 
     def cut_back(self) -> None:
@@ -450,6 +485,7 @@ class Lanes:
         for lane in self:
             if lane.state is LaneState.OPEN:
                 lane.bindings.heal(freed)
+
     def follow(self, moved: Moved) -> None:
         """Let every lane count where series are that have moved in the store."""
         for lane in self._lanes.values():
@@ -501,7 +537,7 @@ class Lanes:
             self._bury(lane)
         lane_id = lane.lane_id
         if lane.has_pid:
-            self._forget_pid(lane.pid)
+            self._forget_pid(lane.owner.pid_label)
         self._quota.remove(lane.owner.uid, lane.size_bytes)
         lane.retire()
         self._let_go(lane)

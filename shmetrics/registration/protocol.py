@@ -6,13 +6,16 @@ order:
 
     hello   "SHMR" | protocol u16 | layout u16 | records u32 | name bytes u16 | more bytes u16
             | name | more
-    more    dictionary bytes u32 | cells u32 | predecessor u64
+    more    dictionary bytes u32 | cells u32 | predecessor u64 | pid u64 | pid namespace u64
     answer  "SHMR" | protocol u16 | layout u16 | result u16 | text bytes u16 | lane id u64 | text
 
 `records` is the wanted capacity of the ring; 0 leaves it to the collector, as it does for the other
-sizes. `predecessor` is the id of the process's lane that the new one replaces; 0 for none. A grant
-comes with the descriptor of the lane's file. Its text has the collector's label rules for the
-process. After the answer both sides close the connection, and the process keeps no descriptor.
+sizes. `predecessor` is the id of the process's lane that the new one replaces; 0 for none. `pid`
+and `pid namespace` are for a collector that cannot see the process, as between containers: the pid
+as the process sees itself, and the inode of its PID namespace (pid_namespaces(7)); 0 if it does not
+know them. A grant comes with the descriptor of the lane's file. Its text has the collector's label
+rules for the process. After the answer both sides close the connection, and the process keeps no
+descriptor.
 
 The part `more` can be shorter, and then has zeroes at its end, or longer: a collector ignores what
 it does not know.
@@ -42,7 +45,7 @@ NAME_MAX_BYTES = 255
 
 _MAGIC = b"SHMR"
 _HELLO = struct.Struct("=4sHHIHH")
-_MORE = struct.Struct("=IIQ")
+_MORE = struct.Struct("=IIQQQ")
 _ANSWER = struct.Struct("=4sHHHHQ")
 TEXT_MAX_BYTES = ANSWER_MAX_BYTES - _ANSWER.size
 
@@ -74,6 +77,8 @@ class Hello(NamedTuple):
         dictionary_bytes: the wanted room for definitions; 0: the collector's choice.
         cells: the wanted number of cells; 0: the collector's choice.
         predecessor: the id of the lane that the new one replaces; 0: none.
+        pid: the number of the process as it sees itself; 0: unknown.
+        pid_namespace: the inode of its PID namespace; 0: unknown.
     """
 
     layout_version: int
@@ -83,6 +88,8 @@ class Hello(NamedTuple):
     dictionary_bytes: int = 0
     cells: int = 0
     predecessor: int = 0
+    pid: int = 0
+    pid_namespace: int = 0
 
 
 class Answer(NamedTuple):
@@ -172,7 +179,10 @@ def encode_hello(hello: Hello) -> bytes:
     name = _cut(shown, NAME_MAX_BYTES)
     more = b""
     if hello.protocol >= WITH_MORE:
-        more = _MORE.pack(hello.dictionary_bytes, hello.cells, hello.predecessor)
+        more = _MORE.pack(
+            *(hello.dictionary_bytes, hello.cells, hello.predecessor),
+            *(hello.pid, hello.pid_namespace),
+        )
     head = hello.protocol, hello.layout_version, hello.records, len(name), len(more)
     return _HELLO.pack(_MAGIC, *head) + name + more
 

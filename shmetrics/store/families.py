@@ -26,6 +26,7 @@ from shmetrics.store.exponential import ExponentialBounds
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.holders import COLLECTOR, Holder, Metadata
+from shmetrics.store.leaving import LeavingSeries
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import Entry, EntryKind, StoreDamaged, StoreFull
 from shmetrics.store.name import Name, shape_of
@@ -61,6 +62,7 @@ class Families:
         self.store = store
         self.limits = limits
         self.exemplars = Exemplars(limits.exemplars)
+        self.leaving = LeavingSeries(self.exemplars)
         self._on_overflow = on_overflow
         self._now = now
         self._label_rules = label_rules

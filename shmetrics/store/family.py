@@ -118,6 +118,7 @@ class Family:
         self.is_full_for: int | None = None  # the owner whose share was full; None: the store was
         self.ruling = FamilyRules((), definition)  # for values from processes; set by Families
         self.visible = VisibleRows(definition.label_names)
+        self.hidden: frozenset[int] = frozenset()  # rows that are not shown
         self._store = store
         self._limits = limits
         self._on_overflow = on_overflow
@@ -482,6 +483,10 @@ class Family:
         self._bound[row] -= 1
         self._changed[row] = self._store.scrapes.change()
 
+    def is_bound(self, row: int) -> bool:
+        """Return whether a lane counts into a series."""
+        return self._bound[row] > 0
+
     def used(self) -> npt.NDArray[np.bool_]:
         """Return which rows have a series: (rows,), bool."""
         return np.fromiter((values is not None for values in self._values), np.bool_)
@@ -506,21 +511,25 @@ class Family:
         rows = np.flatnonzero(are_left)
         return rows, np.array(self._changed, np.uint64)[rows]
 
-    def remove(self, rows: Iterable[int]) -> None:
+    def remove(self, rows: Iterable[int], expired: bool = True) -> None:
         """Remove the series of these rows, and chunks that are left without series.
 
         No lane may be bound to them.
+
+        Args:
+            rows: the rows.
+            expired: whether they count as expired, if they are emitters'.
 
         Raises:
             StoreFull: the disk is full. Then some of the series are gone.
         """
         rest = iter(rows)
         while batch := list(itertools.islice(rest, MOST_REMOVED)):
-            self._remove(batch)
+            self._remove(batch, expired and self.is_limited)
 
-    def _remove(self, rows: list[int]) -> None:
-        """Remove at most `MOST_REMOVED` series. Raises StoreFull."""
-        uncounted = not self.is_limited  # only emitters' series are counted as expired
+    def _remove(self, rows: list[int], counted: bool) -> None:
+        """Remove at most `MOST_REMOVED` series. counted: as expired. Raises StoreFull."""
+        uncounted = not counted
         entries = [Entry(EntryKind.REMOVED, uncounted, row, self.id, b"") for row in rows]
         reserved = self._store.reserved_bytes - self.overflow_bytes
         self._store.remove(entries)
@@ -549,15 +558,17 @@ class Family:
         self._count(row, self._series_entry(row, self.values(row), 0.0).size_bytes, -1)
         del self._rows[self.values(row)]
         self._values[row] = None
+        if row in self.hidden:
+            self.hidden -= {row}  # the next series that has the row is shown
 
-    def show_all(self, hidden: frozenset[int] = frozenset()) -> None:
+    def show_all(self) -> None:
         """Show every series but those of the hidden rows; the overflow series comes last."""
         self.visible = VisibleRows(self.definition.label_names)
         for row, values in enumerate(self._values):
-            if values is not None and row != OVERFLOW_ROW and row not in hidden:
+            if values is not None and row != OVERFLOW_ROW and row not in self.hidden:
                 self.visible.add(row, values)
         overflow = self._values[OVERFLOW_ROW] if self._values else None
-        if overflow is not None and OVERFLOW_ROW not in hidden:
+        if overflow is not None and OVERFLOW_ROW not in self.hidden:
             self.visible.add(OVERFLOW_ROW, overflow)
 
     # ---- moving series ----------------------------------------------------------------------
@@ -654,6 +665,7 @@ class Family:
                 self._series_entry(new, self.values(old), self._created[old], self._owners[old])
             )
         self._store.append(entries, free_bytes=self._store.reserved_bytes)
+        self.hidden |= {new for old, new in moved.items() if old in self.hidden}
         for (old, new), entry in zip(moved.items(), entries[len(moved) :], strict=True):
             values = self.values(old)
             self._forget(old)

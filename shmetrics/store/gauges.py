@@ -5,11 +5,16 @@ A gauge's multiprocess_mode (as in prometheus_client) says how the values of sev
 the same labels are combined, and whether a dead process still counts. A value that is not finite
 counts as long as its process lives. What a dead process leaves to a sum, a minimum or a maximum has
 to be a number that later values can change; otherwise it is counted as lost.
+
+Where every process has a series of its own, that of a dead process leaves after a while. A
+restarted collector does not know when a process died, and waits that long once more.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -36,9 +41,9 @@ class GaugeValue(NamedTuple):
     Attributes:
         family: the gauge's family of the node.
         values: its label values, without `pid`.
-        pid: the value of the `pid` label, see pid_label().
+        pid: the value of the `pid` label, see lanes/pids.py.
         value: its value.
-        moment: when it was set, see boot.moment(); for modes that need it.
+        moment: when it was set, see boot.moment(); for modes that need it. 0: never.
         series: the series' id in the process's lane.
     """
 
@@ -55,13 +60,16 @@ def per_process(definition: Definition) -> bool:
     return definition.mode.endswith("all")
 
 
-def pid_label(pid: int, lane_id: int) -> str:
-    """Return the `pid` label of a process: its pid, or its lane's number without a pid.
+class _Left(NamedTuple):
+    """The series of its own that a dead process has left.
 
-    The kernel says pid 0 of every process whose PID namespace the collector cannot see into, as in
-    most containers.
+    Attributes:
+        since: when it died, in seconds.
+        series: the series.
     """
-    return str(pid) if pid else f"lane-{lane_id}"
+
+    since: float
+    series: set[tuple[Family, tuple[str, ...]]]
 
 
 class Gauges:
@@ -70,15 +78,23 @@ class Gauges:
     A row whose stamp is 0 holds nothing.
     """
 
-    def __init__(self, families: Families) -> None:
+    def __init__(
+        self,
+        families: Families,
+        dead_seconds: float = 0.0,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Restore what dead processes have left.
 
         Args:
             families: all families of the node.
+            dead_seconds: the time after which the series of a dead process leave; 0 for never.
+            now: returns seconds, of a clock that never goes back.
         """
         self._families = families
-        # What dead processes left: the series, by the pid.
-        self._left_by_pid: dict[str, set[tuple[Family, tuple[str, ...]]]] = {}
+        self._dead_seconds = dead_seconds
+        self._now = now
+        self._left: dict[str, _Left] = {}  # by pid; who died first comes first
         for family in families:
             if family.definition.type == layout.TYPE_GAUGE:
                 self._restore(family)
@@ -90,7 +106,14 @@ class Gauges:
                 cells[~np.isfinite(cells[:, layout.CELL_VALUE].view(np.float64))] = 0
         elif per_process(family.definition):
             for values in family.series.values:
-                self._left_by_pid.setdefault(values[-1], set()).add((family, values))
+                self._note(values[-1], family, values)
+
+    def _note(self, pid: str, family: Family, values: tuple[str, ...]) -> None:
+        """Note a series that a dead process has left."""
+        left = self._left.get(pid)
+        if left is None:
+            left = self._left[pid] = _Left(self._now(), set())
+        left.series.add((family, values))
 
     def define(self, definition: Definition, owner: int = NOBODY) -> Family | Refusal:
         """Return the node's family for an emitter's definition, with the label `pid` if need be.
@@ -112,9 +135,27 @@ class Gauges:
 
     def begin(self, pid: str) -> None:
         """Drop what an earlier process has left under a pid that a new process has now."""
-        for family, values in self._left_by_pid.pop(pid, ()):
+        if pid in self._left:
+            self._drop([self._left.pop(pid)])
+
+    def check(self) -> None:
+        """Let the series leave whose processes have been dead for long enough."""
+        if not self._dead_seconds:
+            return
+        before = self._now() - self._dead_seconds
+        pids = itertools.takewhile(lambda pid: self._left[pid].since <= before, self._left)
+        self._drop([self._left.pop(pid) for pid in list(pids)])
+
+    def _drop(self, left: Iterable[_Left]) -> None:
+        """Remove what dead processes have left."""
+        leaving = self._families.leaving
+        for family, values in itertools.chain.from_iterable(one.series for one in left):
             if not family.folds(values):  # else it was idle, and was removed
-                family.cells(family.row(values))[layout.CELL_STAMP] = 0
+                row = family.row(values)
+                family.cells(row)[layout.CELL_STAMP] = 0  # the overflow series has it, and stays
+                leaving.add(family, row)
+        leaving.remove()
+        leaving.show()
 
     def retire(
         self, values: Iterable[GaugeValue], add: Add, bad_values: int, owner: int = NOBODY
@@ -163,8 +204,8 @@ class Gauges:
                 kept = _merge(mode, before, kept)
             stored[layout.CELL_VALUE] = kept[0]
         cells[layout.CELL_STAMP] = max(gauge.moment, int(cells[layout.CELL_STAMP]), 1)
-        if per_process(gauge.family.definition) and not gauge.family.folds(labels):
-            self._left_by_pid.setdefault(gauge.pid, set()).add((gauge.family, labels))
+        if per_process(gauge.family.definition):
+            self._note(gauge.pid, gauge.family, gauge.family.values(row))
 
     def collect(self, family: Family, living: Iterable[GaugeValue]) -> dict[tuple[str, ...], float]:
         """Return the family's values now, by label values.

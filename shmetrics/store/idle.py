@@ -79,12 +79,7 @@ class IdleSeries:
         self._families.exemplars.forget(family, rows)
         with contextlib.suppress(StoreFull):
             family.remove(rows)
-        watched = self._watched.get(family)
-        if watched is None:
-            family.show_all()
-        else:
-            watched.hidden -= frozenset(rows)
-            family.show_all(watched.hidden)
+        family.show_all()
         return n - len(family)
 
     def follow(self, family: Family, moved: Mapping[int, int]) -> None:
@@ -95,16 +90,14 @@ class IdleSeries:
             moved: the row of each series that has moved, by the row that it had.
         """
         watched = self._watched.get(family)
-        if watched is None:
-            family.show_all()
-        else:
+        if watched is not None:
             watched.follow(moved)
-            family.show_all(watched.hidden)
+        family.show_all()
 
     def has_only_idle(self, family: Family) -> bool:
         """Return whether a family has no series but its overflow series, and that one is idle."""
         watched = self._watched.get(family)
-        return watched is not None and len(family) == 1 and OVERFLOW_ROW in watched.hidden
+        return watched is not None and len(family) == 1 and OVERFLOW_ROW in family.hidden
 
     def forget(self, family: Family) -> None:
         """Stop watching a family that is removed."""
@@ -117,8 +110,7 @@ class IdleSeries:
             now: seconds, of a clock that never goes back.
         """
         for watched in self._watched.values():
-            if watched.hidden:
-                watched.show_changed(now)
+            watched.show_changed(now)
 
 
 class _WatchedFamily:
@@ -132,7 +124,6 @@ class _WatchedFamily:
         self._hashes = np.empty(0, np.uint64)
         self._created = np.empty(0)
         self._since = np.empty(0)
-        self.hidden: frozenset[int] = frozenset()
 
     def _hash_rows(self) -> npt.NDArray[np.uint64]:
         """Return a hash of each row's cells, (rows,), uint64."""
@@ -169,9 +160,9 @@ class _WatchedFamily:
             row for row in np.flatnonzero(gone).tolist() if (family, family.values(row)) not in held
         ]
         hidden = frozenset(np.flatnonzero(idle).tolist()) - frozenset(np.flatnonzero(gone).tolist())
-        if hidden != self.hidden:
-            self.hidden = hidden
-            family.show_all(hidden)
+        if hidden != family.hidden:
+            family.hidden = hidden
+            family.show_all()
         return rows[: max(max_rows, 0)]
 
     def follow(self, moved: Mapping[int, int]) -> None:
@@ -183,14 +174,15 @@ class _WatchedFamily:
             column = np.concatenate([column, np.zeros(size - len(column), column.dtype)])
             column[new] = column[old]
             setattr(self, name, column)
-        self.hidden = frozenset(moved.get(row, row) for row in self.hidden)
 
     def show_changed(self, now: float) -> None:
         """Show the hidden rows that have changed."""
+        if not self._family.hidden:
+            return
         hashes = self._hash_rows()
-        rows = np.array(sorted(self.hidden))
+        rows = np.array(sorted(self._family.hidden))
         for row in rows[hashes[rows] != self._hashes[rows]].tolist():
             self._since[row] = now
             self._hashes[row] = hashes[row]
-            self.hidden -= {row}
+            self._family.hidden -= {row}
             self._family.visible.add(row, self._family.values(row))

@@ -101,6 +101,9 @@ enum shm_emit shm_emit_call_end(struct shm_producer *, struct shm_series *, stru
                                 struct shm_series *);
 enum shm_emit shm_emit_span(struct shm_producer *, struct shm_series *, const struct shm_span *,
                             const unsigned char *, uint32_t);
+bool shm_declare(struct shm_producer *, struct shm_series *);
+void shm_series_remove(struct shm_producer *, struct shm_series *);
+enum shm_drained shm_drain_remove(struct shm_drain *, uint32_t);
 enum shm_drained shm_drain_pass(struct shm_drain *);
 enum shm_drained shm_drain_entry(struct shm_drain *, struct shm_entry *, unsigned char *);
 enum shm_drained shm_drain_bind(struct shm_drain *, uint16_t, uint32_t, const struct shm_scale *,

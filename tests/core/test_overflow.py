@@ -53,6 +53,7 @@ class Node:
         self.kept: list[Any] = []
         self.families: list[tuple[int, str]] = []  # type and name, by id - 1
         self.rows: list[Row] = []  # by id - 1
+        self.removed: list[int] = []  # ids
 
     def _text(self, payload: bytes) -> tuple[Any, int]:
         text = _core.ffi.from_buffer(payload)
@@ -102,6 +103,10 @@ class Node:
         if entry.kind == 1:
             strings = decode_strings(payload[8 * entry.of :])
             self.families.append((entry.type, strings[0]))
+            return
+        if entry.kind == 5:
+            assert _core.lib.shm_drain_remove(self.drain_, entry.of) == _core.lib.SHM_DRAINED
+            self.removed.append(entry.of)
             return
         values = decode_strings(payload)
         if entry.kind == 3:
@@ -351,7 +356,9 @@ def test_what_is_reserved_has_to_fit_into_the_next_lane_too(core: Any) -> None:
     assert not core.lib.shim_move(node.shim, 8, 4096, cells, 4)
     emit(node, node.series(family, None), 2)  # what was reserved is in use now
     used, cells = node.producer.dictionary_end, node.producer.cells_used
-    assert core.lib.shim_move(node.shim, 8, used, cells, 4)
+    assert node.producer.reserved.bytes == 16  # for the removal of the first
+    assert not core.lib.shim_move(node.shim, 8, used + 8, cells, 4)
+    assert core.lib.shim_move(node.shim, 8, used + 16, cells, 4)
     emit(node, node.series(family, ("b",)))
     assert totals(node) == {("a",): 1.0, (OVERFLOW,): 3.0}
     assert node.counts().overflowed == 3
@@ -397,13 +404,13 @@ def test_a_gauge_without_room_is_dropped_and_the_others_stand(core: Any) -> None
 
 
 def test_an_open_call_of_the_overflow_series_is_listed_and_ends(core: Any) -> None:
-    node = Node(0, 224, 64)
+    node = Node(0, 240, 64)
     family = node.family(CALLS, "rpc", 1)
     series = [node.series(family, (f"method {n}",)) for n in range(4)]
     calls = [core.ffi.new("struct shm_call *") for _ in series]
     for one, call in zip(series, calls, strict=True):
         core.lib.shm_emit_call_start(node.producer, one, call)
-    assert core.lib.shim_move(node.shim, 8, 224, 64, 4)  # the process registers meanwhile
+    assert core.lib.shim_move(node.shim, 8, 240, 64, 4)  # the process registers meanwhile
     node.drain()
     open_ = core.ffi.new("struct shm_open_call_copy[]", 8)
     assert core.lib.shm_drain_calls(node.drain_, open_, 8) == 4

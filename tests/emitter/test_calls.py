@@ -47,7 +47,8 @@ def test_a_call_may_end_on_another_series(loopback: Loopback, name: str) -> None
     calls = shmetrics.Calls(name, "Calls", ["method"])
     calls.labels("b").end(calls.labels("a").start(), "KeyError")
     found = loopback.samples()
-    assert found.of(f"{name}_invocation_end_total") == {(("method", "a"),): 1}
+    ended = {(("method", "a"),): 1, (("method", "b"),): 0}
+    assert found.of(f"{name}_invocation_end_total") == ended
     assert found.of(f"{name}_exception_total") == {(("exception", "KeyError"), ("method", "a")): 1}
 
 

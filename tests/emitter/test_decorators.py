@@ -395,7 +395,7 @@ def test_a_cancelled_run_has_not_failed(loopback: Loopback, name: str) -> None:
 
     asyncio.run(main())
     found = loopback.samples()
-    assert found.of(f"{name}_total") == {(("of", "cancelled"),): 1}
+    assert found.of(f"{name}_total") == {(("of", "cancelled"),): 1, (("of", "errors"),): 0}
     assert found.value(f"{name}_busy") == 0
     assert found.value(f"{name}_took_sum") >= inside[0]
     assert found.value(f"{name}_took_count") == 1

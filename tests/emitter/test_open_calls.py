@@ -88,7 +88,7 @@ def test_an_open_call_is_not_for_calling(
         call(*args)
     with pytest.raises(TypeError):
         call.__enter__(self=call)
-    assert loopback.samples().of(f"{name}_invocation_end_total") == {}
+    assert loopback.samples().of(f"{name}_invocation_end_total") == {(): 0}
 
 
 def test_an_open_call_that_nobody_made_is_refused(loopback: Loopback, name: str) -> None:

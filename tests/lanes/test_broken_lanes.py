@@ -13,6 +13,7 @@ import pytest
 
 import shmetrics
 from shmetrics import _ring, layout
+from shmetrics.dictionary import encode_strings
 from shmetrics.emitter.process import registration
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
@@ -107,6 +108,11 @@ def entry(size_bytes: int) -> Callable[[LaneFile], None]:
     return write
 
 
+def removed_exception(lane: LaneFile) -> None:
+    lane.entry(layout.ENTRY_EXCEPTION, 5, 4, 3, encode_strings(("KeyError",)))
+    lane.entry(layout.ENTRY_REMOVED, 0, 0, 4, b"")
+
+
 BROKEN: dict[str, list[Callable[[LaneFile], None]]] = {
     "head": [
         lambda lane: lane.put(hostile.HEAD_AT, lane.get(hostile.HEAD_AT) + 65),
@@ -128,6 +134,12 @@ BROKEN: dict[str, list[Callable[[LaneFile], None]]] = {
         lambda lane: lane.entry(layout.ENTRY_SERIES, 1, 4, 0, b""),
         lambda lane: lane.entry(layout.ENTRY_EXCEPTION, 5, 4, 1, b""),  # of a counter
         lambda lane: lane.entry(layout.ENTRY_EXCEPTION, 5, 4, 4, b""),  # of itself
+        lambda lane: lane.entry(layout.ENTRY_REMOVED, 0, 0, 4, b""),  # of nothing
+        lambda lane: lane.entry(layout.ENTRY_REMOVED, 0, 0, 0, b""),
+        lambda lane: lane.entry(layout.ENTRY_REMOVED, 0, 1, 1, b""),  # with an id
+        lambda lane: lane.entry(layout.ENTRY_REMOVED, 1, 0, 1, b""),  # with a type
+        lambda lane: lane.entry(layout.ENTRY_REMOVED, 0, 0, 1, b"text"),
+        removed_exception,
         lambda lane: lane.entry(layout.ENTRY_FAMILY, 9, 4, 0, b""),
         lambda lane: lane.entry(layout.ENTRY_FAMILY, 3, 4, 2**31, b""),
     ],

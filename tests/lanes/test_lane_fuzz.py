@@ -67,6 +67,9 @@ def record(name: str) -> None:
     busy.labels("fast").set(7)
     call.end(call.start(), "KeyError")
     call.start()
+    gone = shmetrics.Counter(f"{name}_gone", "Gone", ["queue"])
+    gone.labels("fast").inc()
+    gone.remove("fast")
     for n in range(100):
         jobs.labels("slow" if n % 3 else "fast").inc(0.5)
         size.labels("fast").observe(n % 4)
@@ -131,6 +134,9 @@ def drain(memory: bytearray) -> None:
                     kind, type_, _, of, payload = entry
                     if kind == layout.ENTRY_FAMILY:
                         types.append((type_, struct.unpack_from(f"={of}d", payload)))
+                        continue
+                    if kind == layout.ENTRY_REMOVED:
+                        lane.remove(of)
                         continue
                     if kind == layout.ENTRY_EXCEPTION:
                         type_ = layout.TYPE_EXCEPTION

@@ -32,12 +32,13 @@ ALLOWED = {
 uint16 = st.integers(0, 2**16 - 1)
 protocols = st.sampled_from(sorted(protocol.PROTOCOLS))
 uint32 = st.integers(0, 2**32 - 1)
-sizes = st.tuples(uint32, uint32, st.integers(0, 2**64 - 1))
+uint64 = st.integers(0, 2**64 - 1)
+more = st.tuples(uint32, uint32, uint64, uint64, uint64)
 hellos = st.builds(lambda *short: Hello(*short), uint16, uint32, st.text(), protocols) | st.builds(
     lambda layout, records, name, more: Hello(
         layout, records, name, protocol.PROTOCOL_VERSION, *more
     ),
-    *(uint16, uint32, st.text(), sizes),
+    *(uint16, uint32, st.text(), more),
 )
 answers = st.builds(
     Answer, st.sampled_from(Result), uint16, st.integers(0, 2**64 - 1), st.text(max_size=200)
@@ -120,9 +121,9 @@ def test_a_hello_with_a_byte_changed_is_another_one_or_refused(
 def test_a_hello_may_say_less_or_more_than_this_side_knows() -> None:
     hello = Hello(2, 0, "nova", dictionary_bytes=5, cells=6, predecessor=7)
     message = protocol.encode_hello(hello)
-    longer = message[:14] + struct.pack("=H", 20) + message[16:] + b"more"
+    longer = message[:14] + struct.pack("=H", 36) + message[16:] + b"more"
     assert protocol.decode_hello(longer) == hello
-    shorter = message[:14] + struct.pack("=H", 4) + message[16:-12]
+    shorter = message[:14] + struct.pack("=H", 4) + message[16:-28]
     assert protocol.decode_hello(shorter) == hello._replace(cells=0, predecessor=0)
 
 
@@ -137,6 +138,24 @@ def changed(at: int, new: bytes) -> bytes:
     message = bytearray(protocol.encode_hello(Hello(1, 0, "nova", 2)))
     message[at : at + len(new)] = new
     return bytes(message)
+
+
+@given(hellos, st.binary(max_size=40), st.integers(0, 16))
+def test_what_a_hello_tells_beside_its_name_can_be_less_or_more(
+    hello: Hello, unknown: bytes, n_bytes: int
+) -> None:
+    """Of an emitter of another version: what is missing is 0, what is unknown is left out."""
+    hello = hello._replace(protocol=protocol.WITH_MORE, process="nova")
+    message = protocol.encode_hello(hello)
+    head, more = message[: 16 + len("nova")], message[16 + len("nova") :]
+
+    def said(more: bytes) -> bytes:
+        return head[:14] + struct.pack("=H", len(more)) + head[16:] + more
+
+    assert protocol.decode_hello(said(more + unknown)) == hello
+    cut = more[: min(n_bytes, len(more))]
+    found = protocol.decode_hello(said(cut))
+    assert protocol.encode_hello(found) == head + cut.ljust(len(more), b"\0")
 
 
 REFUSED = {

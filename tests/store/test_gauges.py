@@ -21,7 +21,7 @@ from shmetrics.dictionary import Definition
 from shmetrics.store.definitions import GAUGE_MODES, Refusal
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
-from shmetrics.store.gauges import Gauges, GaugeValue, pid_label
+from shmetrics.store.gauges import Gauges, GaugeValue
 from tests.nodes.node import Node
 from tests.nodes.opened import opened
 from tests.nodes.samples import Labels
@@ -207,10 +207,81 @@ def test_what_another_version_kept_and_is_not_finite_is_let_go(
         del gauges, family, taken
 
 
-def test_a_process_has_its_pid_for_a_label_or_its_lane_where_nobody_knows_that() -> None:
-    assert pid_label(7, 1) == "7"
-    assert pid_label(0, 1) == "lane-1"
-    assert pid_label(0, 2) == "lane-2"
+class Clock:
+    """Seconds, as a test says."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_series_of_a_dead_process_leaves_after_a_while(tmp_path: Path, mode: str) -> None:
+    """And with it its row; what processes share stays."""
+    clock = Clock()
+    with opened(tmp_path / "store") as families:
+        _, family = define(families, mode, "queue")
+        gauges = Gauges(families, 300.0, clock)
+        taken = Taken(families)
+        for pid in range(100):
+            taken.retire(gauges, [GaugeValue(family, ("fast",), f"{pid}", 1.0, 0)])
+            clock.seconds += 10.0
+            gauges.check()
+            per_process = {"all": min(pid + 1, 29), "liveall": 0}
+            stays = 0 if mode.startswith("live") else 1
+            assert len(gauges.collect(family, [])) == per_process.get(mode, stays)
+            assert len(family) == per_process.get(mode, stays)
+        del gauges, family, taken
+
+
+def test_a_restarted_collector_waits_once_more(tmp_path: Path) -> None:
+    clock = Clock()
+    with opened(tmp_path / "store") as families:
+        _, family = define(families, "all")
+        gauges = Gauges(families, 300.0, clock)
+        taken = Taken(families)
+        taken.retire(gauges, [GaugeValue(family, (), "7", 1.0, 0)])
+        clock.seconds += 299.0
+        gauges.check()
+        gauges = Gauges(families, 300.0, clock)
+        clock.seconds += 299.0
+        gauges.check()
+        assert gauges.collect(family, []) == {("7",): 1.0}
+        clock.seconds += 1.0
+        gauges.check()
+        assert gauges.collect(family, []) == {}
+        del gauges, family, taken
+
+
+def test_0_seconds_are_for_ever(tmp_path: Path) -> None:
+    clock = Clock()
+    with opened(tmp_path / "store") as families:
+        _, family = define(families, "all")
+        gauges = Gauges(families, 0.0, clock)
+        taken = Taken(families)
+        taken.retire(gauges, [GaugeValue(family, (), "7", 1.0, 0)])
+        clock.seconds = 1e9
+        gauges.check()
+        assert gauges.collect(family, []) == {("7",): 1.0}
+        del gauges, family, taken
+
+
+def test_a_dead_process_with_two_lanes_leaves_once(tmp_path: Path) -> None:
+    """The time is that of its first death."""
+    clock = Clock()
+    with opened(tmp_path / "store") as families:
+        _, family = define(families, "all", "queue")
+        gauges = Gauges(families, 300.0, clock)
+        taken = Taken(families)
+        for queue in ("fast", "slow"):
+            taken.retire(gauges, [GaugeValue(family, (queue,), "7", 1.0, 0)])
+            clock.seconds += 200.0
+        assert len(gauges.collect(family, [])) == 2
+        gauges.check()
+        assert gauges.collect(family, []) == {}
+        assert len(family) == 0
+        del gauges, family, taken
 
 
 def test_the_label_pid_is_the_collectors(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ def walk(store: Store, steps: list[tuple[str, str, object]]) -> None:
         if step == "come":
             family.row(what)  # type: ignore[arg-type]
         elif step == "hide":
-            family.show_all(what)  # type: ignore[arg-type]
+            family.hidden = what  # type: ignore[assignment]
+            family.show_all()
             hidden_and_open.clear()
         else:
             for values, start_ns in what:  # type: ignore[attr-defined]

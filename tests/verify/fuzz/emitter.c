@@ -186,6 +186,6 @@ void emitter_entry(struct emitter *emitter, const struct shm_entry *entry,
         memcpy(at, &entry->size_bytes, sizeof entry->size_bytes);
     if (entry->kind == SHM_ENTRY_FAMILY)
         producer->families++;
-    else if (entry->kind != SHM_ENTRY_CELLS)
+    else if (entry->kind != SHM_ENTRY_CELLS && entry->kind != SHM_ENTRY_REMOVED)
         producer->series++;
 }

@@ -12,6 +12,7 @@
 struct known {
     uint16_t type;
     uint32_t n_bounds;
+    bool removed; /* the series with the same id */
 };
 
 /* Reads to the end, or to what is refused. Returns whether all of it was taken. */
@@ -37,15 +38,27 @@ static bool read_all(struct shm_drain *drain, struct known *families)
         if (entry.kind == SHM_ENTRY_FAMILY) {
             MUST(entry.id == n_families + 1 && drain->families == entry.id, "another family");
             MUST(entry.of * sizeof(double) <= entry.size_bytes - sizeof entry, "bounds outside");
-            families[entry.id] = (struct known){entry.type, entry.of};
+            families[entry.id].type = entry.type;
+            families[entry.id].n_bounds = entry.of;
+            continue;
+        }
+        if (entry.kind == SHM_ENTRY_REMOVED) {
+            MUST(entry.id == 0 && entry.of >= 1 && entry.of < drain->n_targets,
+                 "a removal of what is not there");
+            MUST(!families[entry.of].removed, "removed twice");
+            MUST(drain->targets[entry.of].type != SHM_TYPE_EXCEPTION, "a removal of an exception");
+            families[entry.of].removed = true;
+            MUST(shm_drain_remove(drain, entry.of) == SHM_DRAINED, "it cannot be removed");
             continue;
         }
         if (entry.kind == SHM_ENTRY_CELLS)
             continue;
         MUST(entry.id == drain->n_targets, "another series");
-        struct known known = {SHM_TYPE_EXCEPTION, 0};
+        struct known known = {.type = SHM_TYPE_EXCEPTION};
         if (entry.kind == SHM_ENTRY_SERIES)
             known = families[entry.of];
+        else
+            MUST(!families[entry.of].removed, "an exception of what is removed");
         MUST(shm_drain_bind(drain, known.type, known.n_bounds, NULL, NULL) == SHM_DRAINED,
              "no memory");
     }

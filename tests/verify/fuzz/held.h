@@ -163,9 +163,11 @@ static inline bool held_entry(struct held *held, enum shm_drained *found)
          "the entry that was checked is not the one that was copied");
     if (entry.kind == SHM_ENTRY_FAMILY)
         held_family(held, &entry, buffer + sizeof entry);
+    else if (entry.kind == SHM_ENTRY_REMOVED)
+        *found = shm_contained_remove(&held->drain, entry.of);
     else if (entry.kind != SHM_ENTRY_CELLS)
         held_bind(held, &entry);
-    return true;
+    return *found == SHM_DRAINED;
 }
 
 /* Folds everything published so far; a lane that breaks the contract is quarantined. */

@@ -61,13 +61,18 @@ static void publish_entry(struct program *program, struct emitter *emitter)
     const struct shm_producer *producer = &emitter->producer;
     unsigned char payload[128];
     struct shm_entry entry = {
-        .kind = (uint16_t)take_below(program, 5),
+        .kind = (uint16_t)take_below(program, 6),
         .type = (uint16_t)take_below(program, 8),
         .of = take_below(program, 8),
     };
     uint32_t n = take_below(program, sizeof payload);
     take_bytes(program, payload, n);
     entry.id = entry.kind == SHM_ENTRY_FAMILY ? producer->families + 1 : producer->series + 1;
+    if (entry.kind == SHM_ENTRY_REMOVED) {
+        entry.id = 0;
+        entry.type = 0;
+        n = 0;
+    }
     uint8_t lies = (uint8_t)take_below(program, 8);
     if (lies & 1)
         entry.id += (uint32_t)take_value(program, 0);
