@@ -44,9 +44,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A function of the usual event, which is put into its callers. */
-#define SHM_HOT static inline __attribute__((always_inline))
-
 #define SHM_LAYOUT_VERSION 2u
 #define SHM_LANE_MAGIC UINT64_C(0x656e616c6d68732e) /* ".shmlane" in memory, little endian */
 

@@ -20,6 +20,7 @@
 /* Hints about the usual event: its instructions lie in one line, and all others apart. */
 #define SHM_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define SHM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define SHM_HOT static inline __attribute__((always_inline)) /* to be put into its callers */
 #define SHM_COLD __attribute__((cold, noinline, unused)) /* not to be put into its callers */
 
 /* The producer's end, in its private memory: the fast path touches the shared lines only to

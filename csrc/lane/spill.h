@@ -22,7 +22,7 @@
 #include <string.h>
 
 #include "buckets.h"
-#include "layout.h"
+#include "ring.h"
 
 #define SHM_NO_CELLS UINT32_MAX
 

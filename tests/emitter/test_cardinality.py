@@ -13,6 +13,7 @@ from shmetrics.emitter import definition_budget
 from tests.emitter.recording import dropped, made
 from tests.nodes.loopback import Loopback
 from tests.nodes.node import Node
+from tests.servers.processes import until
 
 OVERFLOW = "__overflow__"
 
@@ -30,6 +31,8 @@ hanging = rpc.labels("hanging").start()
 
 
 def fifty_thousand_are_there(node: Node) -> None:
+    # The collector reads so many definitions bit by bit.
+    until(lambda: node.samples().sum("rpc_exception_total") == 25_000, node.lanes, 60)
     found = node.samples()
     assert found.sum("jobs_total") == 25_000
     assert found.sum("size_sum") == 75_000
