@@ -28,6 +28,7 @@ from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue, labels_of
 from shmetrics.store.holders import COLLECTOR
 from shmetrics.store.idle import IdleSeries
+from shmetrics.store.inheritance import Inheritance
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import StoreDamaged, StoreError, StoreFull
 from shmetrics.store.packing import Packing
@@ -140,8 +141,14 @@ class Collector:
             self._idle = IdleSeries(
                 self.families, settings.series_idle_seconds, self._living_gauges
             )
+            inheritance = Inheritance(
+                self.families,
+                self._idle,
+                lambda moved: self._lanes.follow(moved),
+                lambda: self._lanes.are_all_read(),
+            )
             self._unused = UnusedFamilies(
-                self.families, self._idle, self._now, settings.old_shape_seconds
+                self.families, self._idle, inheritance, self._now, settings.old_shape_seconds
             )
             self._spent = SpentSeries(
                 self.families, self._idle, self._living_gauges, lambda: self._lanes.are_all_read()

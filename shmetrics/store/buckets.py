@@ -39,6 +39,8 @@ class Buckets:
         between = exponential.bounds() if exponential else ()
         fine = sorted({*bounds, *between})
         self.scale = Scale(array("d", (*fine, math.inf)), array("d", bounds))
+        self._fine = fine
+        self._bounds = bounds
         self._classic_ends = _ends(fine, bounds)
         self._exponential_ends = _ends(fine, between)
         self._columns = _columns(bounds, between)
@@ -77,6 +79,30 @@ class Buckets:
             _spread(coarse[:, bucket], sums[:, self._columns[bucket]])
         return sums
 
+    def projected(self, counts: CountArray, onto: Buckets) -> CountArray:
+        """Return the counts as those of a family with other bounds: (rows, its n_counts), uint64.
+
+        Each goes to the first count whose bound is not lower. So a value is counted in a bucket
+        that it belongs to, or in one above that; in the buckets up to a bound that both families
+        have, the same values are counted. What is known by its classic bucket only goes to such a
+        count, if the other family has these.
+
+        Args:
+            counts: the counts of rows.
+            onto: the buckets that they get.
+        """
+        if (self._fine, self._bounds) == (onto._fine, onto._bounds):
+            return counts
+        n_fine = onto.scale.coarse_at or onto.n_counts
+        fine, coarse = self._parted(counts) if self.scale.coarse_at else (None, counts)
+        onto_fine = np.zeros((len(counts), n_fine), np.uint64)
+        onto_coarse = np.zeros((len(counts), onto.n_counts - n_fine), np.uint64)
+        if fine is not None:
+            sum_runs(fine, _ends(self._fine, onto._fine), onto_fine)
+        takes_coarse = onto_coarse if onto.scale.coarse_at else onto_fine
+        sum_runs(coarse, _ends(self._bounds, onto._bounds), takes_coarse)
+        return np.hstack([onto_fine, onto_coarse])
+
     def _parted(self, counts: CountArray) -> tuple[CountArray, CountArray]:
         """Return the fine and the coarse counts. Without exponential bounds all counts are fine."""
         at = self.scale.coarse_at
@@ -84,8 +110,8 @@ class Buckets:
 
 
 def _ends(fine: Sequence[float], bounds: Sequence[float]) -> array[int]:
-    """Return the interval at which each bucket ends; the last end is that of all intervals."""
-    return array("I", [*(bisect_left(fine, bound) + 1 for bound in bounds), len(fine) + 1])
+    """Return the number of intervals up to each bound; the last one is that of all intervals."""
+    return array("I", [*(bisect_right(fine, bound) for bound in bounds), len(fine) + 1])
 
 
 def _columns(bounds: Sequence[float], exponential: Sequence[float]) -> list[slice]:

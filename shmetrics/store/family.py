@@ -20,7 +20,7 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +86,8 @@ class Fill(NamedTuple):
 
 class Family:
     """A family: its definition, its series, and their cells."""
+
+    total_type: type[np.float64 | np.uint64] = np.float64  # of cells that are no counts
 
     def __init__(
         self,
@@ -186,7 +188,11 @@ class Family:
             self._store.claim(run)
             if first_row is None:
                 first_row = self._capacity
-            self.add_chunk(_Chunk(first_row, run, entry.owner, self._cells_of(run)))
+            chunk = _Chunk(first_row, run, entry.owner, self._cells_of(run))
+            if first_row in self._first_rows:
+                self._replace(chunk)
+            else:
+                self.add_chunk(chunk)
         elif entry.kind == EntryKind.VACATED:
             self._vacate(self._chunk_of(entry.id))
         elif entry.kind == EntryKind.SERIES:
@@ -246,6 +252,18 @@ class Family:
         self._store.shares.add(chunk.owner, 0, chunk.run.n)
         for row in range(chunk.first_row, min(chunk.rows.stop, len(self._values))):
             heapq.heappush(self._free, row)
+
+    def _replace(self, chunk: _Chunk) -> None:
+        """Let a chunk take the place of the one with the same rows, which is given back.
+
+        Raises ValueError if there is none.
+        """
+        at = self._first_rows.index(chunk.first_row)
+        before = self._chunks[at]
+        if (before.rows, before.owner) != (chunk.rows, chunk.owner):
+            raise ValueError(f"{self.definition.name}: another chunk at row {chunk.first_row}")
+        self._chunks[at] = chunk
+        self._store.give_back(before.run)
 
     def _chunk_of(self, row: int) -> _Chunk:
         """Return the chunk of a row. Raises LookupError if there is no such row."""
@@ -531,14 +549,18 @@ class Family:
         """Remove at most `MOST_REMOVED` series. counted: as expired. Raises StoreFull."""
         uncounted = not counted
         entries = [Entry(EntryKind.REMOVED, uncounted, row, self.id, b"") for row in rows]
-        reserved = self._store.reserved_bytes - self.overflow_bytes
         self._store.remove(entries)
+        self._forget_all(rows)
+        self._give_back_chunks(self._vacant(rows))
+
+    def _forget_all(self, rows: Iterable[int]) -> None:
+        """Forget the series of rows whose removal is in the log, and use the rows again."""
+        reserved = self._store.reserved_bytes - self.overflow_bytes
         for row in rows:
             self._forget(row)
             if row != OVERFLOW_ROW:
                 heapq.heappush(self._free, row)
         self._store.reserved_bytes = reserved + self.overflow_bytes
-        self._give_back_chunks(self._vacant(rows))
 
     def _give_back_chunks(self, chunks: list[_Chunk]) -> None:
         """Remove chunks without series from the log and from the family. Raises StoreFull."""
@@ -672,6 +694,68 @@ class Family:
             self._put(new, values, self._created[old], entry)
             self._changed[new] = self._changed[old]
             self._bound[new], self._bound[old] = self._bound[old], 0
+
+    # ---- taking over totals -----------------------------------------------------------------
+
+    def rows_beside(self, row: int) -> range:
+        """Return the rows of the chunk that has this one. Raises LookupError."""
+        return self._chunk_of(row).rows
+
+    def inherit(self, old: Family, heirs: Mapping[int, int]) -> None:
+        """Let series take over the totals of an old shape's series: all of them or none.
+
+        Their whole chunk is copied to other cells. Whoever counts there has to follow before the
+        next drain.
+
+        Args:
+            old: the old shape. Nobody counts into its series, and they are gone then.
+            heirs: the rows of the series here, all of one chunk, by the rows in the old shape.
+
+        Raises:
+            StoreFull: there is no room for the copy, or in the log.
+        """
+        chunk = self._chunk_of(next(iter(heirs.values())))
+        entry, moved = self._place(chunk.first_row, self._store.find(chunk.run.n), chunk.owner)
+        places = np.array(list(heirs.values()), np.int64) - chunk.first_row
+        cells = chunk.cells.copy()
+        cells[places] = self.joined(cells[places], old, np.stack([*map(old.cells, heirs)]))
+        taken = [
+            self._series_entry(
+                row,
+                self.values(row),
+                min(self._created[row], old._created[there]),
+                self._owners[row],
+            )
+            for there, row in heirs.items()
+        ]
+        entries = [
+            entry,
+            *(Entry(EntryKind.REMOVED, True, row, self.id, b"") for row in heirs.values()),
+            *taken,
+            *(Entry(EntryKind.REMOVED, True, row, old.id, b"") for row in heirs),
+        ]
+        reserved_bytes = self._store.reserved_bytes
+        if OVERFLOW_ROW in heirs:
+            reserved_bytes += old._series_entry(OVERFLOW_ROW, old.overflow_values, 0.0).size_bytes
+        self._store.append(entries, moved.run, reserved_bytes, cells.ravel())
+        self._replace(moved)
+        for there, row, series in zip(heirs, heirs.values(), taken, strict=True):
+            values, created = self.values(row), min(self._created[row], old._created[there])
+            self._forget(row)
+            self._put(row, values, created, series)
+        old._forget_all(heirs)
+
+    def joined(
+        self, cells: npt.NDArray[np.uint64], old: Family, others: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.uint64]:
+        """Return the totals of series and of an old shape's series together: (rows, width), uint64.
+
+        Args:
+            cells: the cells of series of this family, (rows, width).
+            old: the old shape.
+            others: the cells of its series, (rows, its width).
+        """
+        return (cells.view(self.total_type) + others.view(self.total_type)).view(np.uint64)
 
     # ---- cells ------------------------------------------------------------------------------
 

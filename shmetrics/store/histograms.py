@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from shmetrics import layout
 from shmetrics.store._cells import Scale
@@ -55,6 +57,37 @@ class HistogramFamily(Family):
             return None
         return native_of(self.exponential, self._sums(self.buckets.exponential))
 
+    def counts(self, onto: HistogramFamily) -> CountArray:
+        """Return the counts of the visible rows as those of another shape: (series, its n_counts).
+
+        Args:
+            onto: the shape that they are shown as.
+        """
+        return self._sums(lambda counts: self.buckets.projected(counts, onto.buckets))
+
+    def totals(self) -> npt.NDArray[Any]:
+        """Return the cells before the counts, of the visible rows: (series, cells)."""
+        return self.rows(self.first_count).view(self.total_type)
+
+    def shown_sums(self, totals: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the sums of the values, as they are shown: (rows,).
+
+        Args:
+            totals: the cells before the counts, (rows, cells).
+        """
+        sums: npt.NDArray[np.float64] = totals[:, layout.CELL_SUM]
+        return sums
+
+    def joined(
+        self, cells: npt.NDArray[np.uint64], old: Family, others: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.uint64]:
+        """Return the totals and the counts of both together, see Family.joined()."""
+        assert isinstance(old, HistogramFamily)
+        at = self.first_count
+        totals = super().joined(cells[:, :at], old, others[:, :at])
+        counts = old.buckets.projected(others[:, at:], self.buckets)
+        return np.hstack([totals, cells[:, at:] + counts])
+
     def _sums(self, of: Callable[[CountArray], CountArray]) -> CountArray:
         """Return what `of` makes of the counts of all rows, for the visible ones."""
         parts = [of(cells[:, self.first_count :]) for cells in self.all_cells()]
@@ -81,7 +114,13 @@ class CallFamily(HistogramFamily):
     """
 
     first_count = layout.CALLS_BUCKETS
+    total_type = np.uint64
     exceptions: Family | None = None  # set by Families: it has an id of its own
+
+    def shown_sums(self, totals: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Return the durations in seconds: (rows,)."""
+        seconds: npt.NDArray[np.float64] = totals[:, layout.CELL_DURATION] / 1e9
+        return seconds
 
     def _ruled_row(self, values: tuple[str, ...]) -> int:
         """Return the row of label values after the label rules. Raises StoreFull."""

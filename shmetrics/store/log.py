@@ -7,7 +7,8 @@ chunk    more rows after a family's last one, and their first cell; written by a
 series   a row of a family: the time since when it counts, and its label values
 removed  the row has no series any more; with type 1 it is not counted as expired
 expired  the number of series that had been removed before the log was written anew
-placed   rows of a family: the first one, their number, and their first cell
+placed   rows of a family: the first one, their number, and their first cell. Once more for the same
+         rows: they are in other cells now
 vacated  these rows are gone, and their cells are free
 gone     the family is gone, with everything of it
 

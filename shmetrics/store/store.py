@@ -373,14 +373,19 @@ class Store:
         return run
 
     def append(
-        self, entries: Sequence[Entry], run: CellRun | None = None, free_bytes: int = 0
+        self,
+        entries: Sequence[Entry],
+        run: CellRun | None = None,
+        free_bytes: int = 0,
+        content: npt.NDArray[np.uint64] | None = None,
     ) -> None:
         """Add entries to the log, and take the cells that they name: all of it or nothing.
 
         Args:
             entries: the entries.
-            run: the cells, which are zeroed.
+            run: the cells.
             free_bytes: the bytes of the log that must be free after that.
+            content: what the cells have before the log names them, (cells,); None for zeros.
 
         Raises:
             StoreFull: the log or the disk has no room.
@@ -388,7 +393,8 @@ class Store:
         self.log.make_room(_size_of(entries) + max(free_bytes, 0) + REMOVAL_BYTES)
         if run is not None:
             self._make_cells(run.first + run.n)
-            self.cells[run.first : run.first + run.n] = 0  # another series may have had them
+            # Another series may have had them.
+            self.cells[run.first : run.first + run.n] = 0 if content is None else content
         self.log.append(entries)
         if run is not None:
             self._extents.take(*run)

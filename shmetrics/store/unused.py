@@ -7,7 +7,8 @@ last totals have been scraped, or nobody scrapes. An unused family also leaves i
 family of another user.
 
 An old shape, that is a family whose name a newer definition has, stays for a while, so that its
-last totals are scraped. It is the first to go if there is no room.
+last totals are scraped. It is the first to go if there is no room. Before it goes, the newest shape
+takes over the totals of the series that both have, see inheritance.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import Family
 from shmetrics.store.idle import IdleSeries
+from shmetrics.store.inheritance import Inheritance
 from shmetrics.store.log import StoreFull
 
 SCRAPE_SECONDS = 300.0  # every scraper has come within this time
@@ -30,6 +32,7 @@ class UnusedFamilies:
         self,
         families: Families,
         idle: IdleSeries,
+        inheritance: Inheritance,
         now: Callable[[], float],
         old_shape_seconds: float = SCRAPE_SECONDS,
     ) -> None:
@@ -38,11 +41,13 @@ class UnusedFamilies:
         Args:
             families: all families of the node.
             idle: tells which families have only idle series.
+            inheritance: lets the newest shape of a name take over an old one's totals.
             now: returns seconds, of a clock that never goes back.
             old_shape_seconds: the time for which an old shape stays that nobody holds.
         """
         self._families = families
         self._idle = idle
+        self._inheritance = inheritance
         self._now = now
         self._old_shape_seconds = old_shape_seconds
         self._since: dict[Family, float] = {}
@@ -61,13 +66,17 @@ class UnusedFamilies:
         self._owners_without_spent.clear()
         unused = [family for family in self._families.of_emitters() if not family.is_held]
         self._since = {family: self._since.get(family, now) for family in unused}
-        gone = [
+        gone = [family for family in unused if self._is_done(family)]
+        old = [
             family
             for family, since in self._since.items()
-            if self._is_done(family)
-            or (self._is_old(family) and since <= now - self._old_shape_seconds)
+            if since <= now - self._old_shape_seconds
+            and self._is_old(family)
+            and not self._is_done(family)
         ]
-        self._remove(gone[:MOST_AT_ONCE])
+        # The last shape of a name has left it first: sums stay the same to the last bit.
+        passed_on, _ = self._inheritance.pass_on(old[: -MOST_AT_ONCE - 1 : -1])
+        self._remove([*gone, *passed_on][:MOST_AT_ONCE])
 
     def _is_done(self, family: Family) -> bool:
         """Return whether a family has no series, or only an idle overflow series."""
@@ -103,7 +112,12 @@ class UnusedFamilies:
         ]
         # Some more at once, so that a thousand new families do not ask a thousand times.
         spent.sort(key=lambda family: (family not in old, since[family]))
-        if spent and self._remove(spent[: 1 + len(spent) // 16]):
+        spent = spent[: 1 + len(spent) // 16]
+        passed_on, n_series = self._inheritance.pass_on(family for family in spent if family in old)
+        if n_series:  # else there is no room even for that, and they go with their totals
+            stay = old.difference(passed_on)
+            spent = [family for family in spent if family not in stay]
+        if (spent and self._remove(spent)) or n_series:
             return True
         self._owners_without_spent.add(owner)
         return False

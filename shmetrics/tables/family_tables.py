@@ -50,8 +50,12 @@ class FamilyTables:
             if name.newest.definition.type == layout.TYPE_GAUGE:
                 found.append(self._gauge_table(name, living))
             else:
-                shapes = [list(family_tables(shape, exemplars, native)) for shape in name.shapes]
-                found.extend(map(self._merging.table, zip(*shapes, strict=True)))
+                # What leaves first is summed up first: numbers with a point stay the same then.
+                shapes = [name.newest, *reversed(name.shapes[1:])]
+                parts = [list(family_tables(shape, exemplars, native)) for shape in shapes]
+                found.extend(
+                    self._merging.table(tables, shapes) for tables in zip(*parts, strict=True)
+                )
         return found
 
     def _gauge_table(self, name: Name, living: Mapping[Family, list[GaugeValue]]) -> Table:
@@ -102,7 +106,6 @@ def _counter(family: Family, exemplars: Exemplars) -> Table:
 
 def _histogram(family: HistogramFamily, exemplars: Exemplars, native: bool) -> Table:
     """Return the table of a histogram."""
-    rows = family.rows(family.first_count)
     return Table(
         name=family.definition.name,
         kind="histogram",
@@ -111,7 +114,7 @@ def _histogram(family: HistogramFamily, exemplars: Exemplars, native: bool) -> T
         series=family.series,
         bounds=family.definition.bounds,
         buckets=family.classic(),
-        sums=rows[:, layout.CELL_SUM].view(np.float64),
+        sums=family.shown_sums(family.totals()),
         created=family.created(),
         exemplars=exemplars.of_family(family),
         native=family.native() if native else None,
@@ -123,7 +126,7 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
 
     The exceptions of calls are a family of their own.
     """
-    rows = family.rows(family.first_count)
+    totals = family.totals()
     created = family.created()
     name, help = family.definition.name, family.definition.help
     for suffix, cell, event in (
@@ -135,7 +138,7 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
             kind="counter",
             help=f"{help}: {event}",
             series=family.series,
-            values=rows[:, cell],
+            values=totals[:, cell],
             created=created,
         )
     yield Table(
@@ -146,7 +149,7 @@ def _calls(family: CallFamily, exemplars: Exemplars, native: bool) -> Iterator[T
         series=family.series,
         bounds=family.definition.bounds,
         buckets=family.classic(),
-        sums=rows[:, layout.CELL_DURATION] / 1e9,
+        sums=family.shown_sums(totals),
         created=created,
         exemplars=exemplars.of_family(family),
         native=family.native() if native else None,

@@ -8,7 +8,6 @@ difference between an empty label and one that is not there.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,10 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shmetrics.store.buckets import CountArray
-from shmetrics.store.exponential import ExponentialBounds
-from shmetrics.store.histograms import native_of
-from shmetrics.tables.table import EXEMPLAR, Native, Series, Table
+from shmetrics.store.family import Family
+from shmetrics.store.histograms import HistogramFamily, native_of
+from shmetrics.tables.table import EXEMPLAR, Series, Table
 
 
 def union(names: Iterable[Sequence[str]]) -> tuple[str, ...]:
@@ -59,31 +57,45 @@ class MergedSeries:
                     self.series.append(labels)
                 places.append(row)
 
-    def table(self, tables: Sequence[Table]) -> Table:
+    def table(self, tables: Sequence[Table], shapes: Sequence[Family] = ()) -> Table:
         """Return the tables of all shapes as one, the way that the newest is shown.
 
         Args:
             tables: a table of each of the series, in their order.
+            shapes: the families that they are of; needed for histograms.
         """
         self._look()
         newest = tables[0]
-        return replace(
+        merged = replace(
             newest,
             series=self.series,
-            values=self._sum([table.values for table in tables]),
-            buckets=self._sum(
-                [project(table.buckets, table.bounds, newest.bounds) for table in tables]
-            ),
-            sums=self._sum([table.sums for table in tables]),
             created=self._earliest([table.created for table in tables]),
-            native=None if newest.native is None else self._native(newest.native, tables),
             exemplars=self._exemplars(tables, newest.bounds),
+        )
+        if newest.kind == "histogram":
+            of_buckets = [shape for shape in shapes if isinstance(shape, HistogramFamily)]
+            return self._histogram(merged, of_buckets)
+        return replace(merged, values=self._sum([table.values for table in tables]))
+
+    def _histogram(self, table: Table, shapes: Sequence[HistogramFamily]) -> Table:
+        """Return the table with the buckets of all shapes.
+
+        They are summed up before they are anything that is shown: it is the same if the newest
+        shape takes over the totals of another one, see inheritance.py.
+        """
+        newest = shapes[0]
+        counts = self._sum([shape.counts(newest) for shape in shapes])
+        totals = self._sum([shape.totals() for shape in shapes])
+        native = None if table.native is None else newest.exponential
+        return replace(
+            table,
+            buckets=newest.buckets.classic(counts),
+            sums=newest.shown_sums(totals),
+            native=native and native_of(native, newest.buckets.exponential(counts)),
         )
 
     def _sum(self, columns: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         """Return the sum of what each shape has in a row: (rows, ...)."""
-        if not any(map(len, columns)):  # a counter has no buckets, and a histogram no values
-            return columns[0]
         total = np.zeros((len(self.series.values), *columns[0].shape[1:]), columns[0].dtype)
         for places, column in zip(self._places, columns, strict=True):
             total[np.array(places, np.int64)[: len(column)]] += column  # each row once
@@ -100,11 +112,6 @@ class MergedSeries:
         for places, column in zip(self._places, found, strict=True):
             np.minimum.at(first, np.array(places, np.int64)[: len(column)], column)
         return first
-
-    def _native(self, newest: Native, tables: Sequence[Table]) -> Native:
-        """Return the exponential buckets of all shapes, as the newest has them."""
-        onto = _bounds_of(newest)
-        return native_of(onto, self._sum([_native_counts(table, onto) for table in tables]))
 
     def _exemplars(
         self, tables: Sequence[Table], bounds: tuple[float, ...]
@@ -132,39 +139,6 @@ class MergedSeries:
         return every[is_last]
 
 
-def project(counts: CountArray, bounds: Sequence[float], onto: Sequence[float]) -> CountArray:
-    """Return counts in buckets as counts in other buckets.
-
-    The count of a bucket goes to the first one whose bound is not lower. So a value is counted in a
-    bucket that it belongs to, or in one above that.
-
-    Args:
-        counts: (rows, bounds + 1), each bucket alone; the last one has no bound.
-        bounds: the bounds that they have, rising.
-        onto: the bounds that they get, rising.
-    """
-    if tuple(bounds) == tuple(onto):
-        return counts
-    moved = np.zeros((len(counts), len(onto) + 1), np.uint64)
-    for column, bound in enumerate(bounds):
-        moved[:, bisect_left(onto, bound)] += counts[:, column]
-    moved[:, -1] += counts[:, -1]
-    return moved
-
-
-def _bounds_of(native: Native) -> ExponentialBounds:
-    """Return the bounds of exponential buckets."""
-    return ExponentialBounds(native.schema, native.first - 1, native.counts.shape[1])
-
-
-def _native_counts(table: Table, onto: ExponentialBounds) -> CountArray:
-    """Return a shape's counts in exponential buckets: (rows, bounds + 1), uint64."""
-    if table.native is None:
-        return project(table.buckets, table.bounds, onto.bounds())
-    counts = np.column_stack((table.native.zeros, table.native.counts))
-    return project(counts, _bounds_of(table.native).bounds(), onto.bounds())
-
-
 class Merging:
     """The merged series of every name that has several shapes, from one scrape to the next."""
 
@@ -177,8 +151,13 @@ class Merging:
         """Forget the names that were not merged since the last call."""
         self._by_name, self._used = self._used, {}
 
-    def table(self, tables: Sequence[Table]) -> Table:
-        """Return the tables of all shapes of one name, the newest first, as one."""
+    def table(self, tables: Sequence[Table], shapes: Sequence[Family] = ()) -> Table:
+        """Return the tables of all shapes of one name, the newest first, as one.
+
+        Args:
+            tables: a table of each shape.
+            shapes: the families that they are of; needed for histograms.
+        """
         if len(tables) == 1:
             return tables[0]
         name, parts = tables[0].name, [table.series for table in tables]
@@ -186,4 +165,4 @@ class Merging:
         if merged is None or not merged.is_of(parts):
             merged = MergedSeries(parts)
         self._used[name] = merged
-        return merged.table(tables)
+        return merged.table(tables, shapes)

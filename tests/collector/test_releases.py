@@ -40,7 +40,7 @@ CHANGES = {
         {
             "size_bucket{le=0.1}": 0,
             "size_bucket{le=1.0}": 0,
-            "size_bucket{le=2.0}": 1,
+            "size_bucket{le=2.0}": 2,
             "size_bucket{le=10.0}": 2,
             "size_bucket{le=+Inf}": 2,
             "size_count{}": 2,

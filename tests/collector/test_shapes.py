@@ -22,6 +22,7 @@ from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
 from shmetrics.render import openmetrics, protobuf, text
 from shmetrics.sample_names import sample_names
+from shmetrics.store.exponential import covering
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.tables.table import Table
 from tests.nodes import hostile
@@ -113,6 +114,13 @@ class Holder(NamedTuple):
     number: int
 
 
+class Recorded(NamedTuple):
+    """A value that was recorded, and the bound of the bucket that it was counted in."""
+
+    value: float
+    bound: float = 0.0
+
+
 class Shape:
     """A shape of a name."""
 
@@ -120,8 +128,21 @@ class Shape:
         self.id = id
         self.definition = definition
         self.holders: dict[Holder, Definition] = {}
-        self.rows: dict[tuple[str, ...], list[float]] = {}  # what was recorded; of gauges, left
+        self.rows: dict[tuple[str, ...], list[Recorded]] = {}  # of gauges, what was left
         self.unheld_since: float | None = None
+
+    def recorded(self, value: float, bound: float) -> Recorded:
+        """A value of which only a bound is known."""
+        bounds = (*_fine(self.definition.bounds), float("inf"))
+        return Recorded(value, bounds[bisect_left(bounds, bound)])
+
+    def inherit(self, old: Shape) -> None:
+        """Takes over what an old shape has counted in the same series."""
+        heirs = {_labels(self.definition, values): found for values, found in self.rows.items()}
+        for values, recorded in old.rows.items():
+            heir = heirs.get(_labels(old.definition, values))
+            if heir is not None:
+                heir.extend(self.recorded(*each) for each in recorded)
 
     def rank(self, definition: Definition) -> Holder:
         return min(holder for holder, has in self.holders.items() if has == definition)
@@ -212,6 +233,8 @@ class Shapes(RuleBasedStateMachine):
         if shape.unheld_since is None:
             shape.unheld_since = self.now
         is_old = shape is not newest and shape.unheld_since <= self.now - OLD_SHAPE_SECONDS
+        if is_old and newest.definition.type != GAUGE:
+            newest.inherit(shape)
         return bool(shape.rows) and not is_old
 
     def _now_ns(self) -> int:
@@ -257,7 +280,7 @@ class Shapes(RuleBasedStateMachine):
         process.record(number, values, value)
         shape = self.bound.get(Holder(process.lane_id, number))
         if shape is not None and definition.type != GAUGE:
-            shape.rows.setdefault(values, []).append(value)
+            shape.rows.setdefault(values, []).append(shape.recorded(value, value))
 
     @precondition(lambda self: self.processes)
     @rule(data=st.data())
@@ -275,7 +298,7 @@ class Shapes(RuleBasedStateMachine):
             mode = shape.definition.mode
             for (of, values), value in process.gauges.items():
                 if of == number and not mode.startswith("live"):
-                    shape.rows.setdefault(values, []).append(value)
+                    shape.rows.setdefault(values, []).append(Recorded(value))
             del shape.holders[holder]
             assert shape in shapes
         self._tick()
@@ -360,14 +383,10 @@ class Shapes(RuleBasedStateMachine):
             for shape in shapes:
                 for values, recorded in shape.rows.items():
                     labels = _labels(shape.definition, values)
-                    bounds = shape.definition.bounds
-                    merged.setdefault(labels, []).extend(
-                        _shown(value, bounds) if newest.type == HISTOGRAM else value
-                        for value in recorded
-                    )
-            for labels, recorded in merged.items():
+                    merged.setdefault(labels, []).extend(each.value for each in recorded)
+            for labels, total in merged.items():
                 if newest.type == COUNTER:
-                    found[f"{name}_total", labels] = sum(recorded)
+                    found[f"{name}_total", labels] = sum(total)
             if newest.type == HISTOGRAM:
                 found.update(self._expected_histogram(name, shapes))
         return found
@@ -380,9 +399,10 @@ class Shapes(RuleBasedStateMachine):
                 labels = _labels(shape.definition, values)
                 for bound in bounds:
                     key = f"{name}_bucket", tuple(sorted((*labels, ("le", _le(bound)))))
-                    fits = [v for v in recorded if _shown(v, shape.definition.bounds) <= bound]
+                    fits = [each for each in recorded if each.bound <= bound]
                     found[key] = found.get(key, 0) + len(fits)
-                for suffix, value in (("_count", len(recorded)), ("_sum", sum(recorded))):
+                total = sum(each.value for each in recorded)
+                for suffix, value in (("_count", len(recorded)), ("_sum", total)):
                     found[name + suffix, labels] = found.get((name + suffix, labels), 0) + value
         return found
 
@@ -393,7 +413,9 @@ class Shapes(RuleBasedStateMachine):
             for shape in shapes:
                 for values, left in shape.rows.items():
                     labels = _labels(shape.definition, values)
-                    found[name, labels] = found.get((name, labels), 0) + sum(left)
+                    found[name, labels] = found.get((name, labels), 0) + sum(
+                        each.value for each in left
+                    )
         for process in self.processes:
             for (number, values), value in process.gauges.items():
                 holder = Holder(process.lane_id, number)
@@ -410,9 +432,10 @@ def _labels(definition: Definition, values: tuple[str, ...]) -> tuple[tuple[str,
     return tuple(sorted((name, value) for name, value in named if value))
 
 
-def _shown(value: float, bounds: tuple[float, ...]) -> float:
-    """The bound of the bucket that a value was counted in."""
-    return (*bounds, float("inf"))[bisect_left(bounds, value)]
+def _fine(bounds: tuple[float, ...]) -> list[float]:
+    """All bounds of a family, the exponential ones as well."""
+    exponential = covering(bounds)
+    return sorted({*bounds, *(exponential.bounds() if exponential else ())})
 
 
 def _le(bound: float) -> str:

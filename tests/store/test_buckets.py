@@ -122,6 +122,52 @@ def test_rows_beside_each_other_do_not_mix() -> None:
     assert buckets.exponential(rows).sum(axis=1).tolist() == list(range(20))
 
 
+coarse_or_not = st.booleans()
+
+
+@given(
+    bounds_of_families, bounds_of_families, coarse_or_not, coarse_or_not,
+    st.lists(values_near, max_size=20), st.lists(values_near, max_size=20),
+)  # fmt: skip
+def test_counts_of_other_bounds_are_never_below_their_values(
+    old: tuple[float, ...], new: tuple[float, ...], is_fine: bool, onto_fine: bool,
+    seen: list[float], spilled: list[float],
+) -> None:  # fmt: skip
+    """None is lost, and up to a bound that both have the same values are counted."""
+    buckets = Buckets(old, covering(old) if is_fine else None)
+    onto = Buckets(new, covering(new) if onto_fine else None)
+    row = row_of(buckets, old, seen, spilled)
+    moved = buckets.projected(row, onto)
+    assert moved.sum() == len(seen + spilled)
+    for bound, count in zip(new, onto.classic(moved)[0].cumsum().tolist(), strict=False):
+        least = sum(value <= bound for value in seen + spilled)
+        assert count <= least
+        if bound in old:
+            assert count == least
+    if is_fine and onto_fine and covering(old) and covering(new):
+        assert onto.exponential(moved).sum() == len(seen + spilled)
+    again = buckets.projected(np.vstack([row, row]), onto)
+    assert (again == moved).all()
+    assert buckets.projected(row, buckets) is row
+
+
+@given(bounds_of_families, bounds_of_families, st.lists(values_near, max_size=30))
+def test_native_bounds_that_both_have_keep_their_counts(
+    old: tuple[float, ...], new: tuple[float, ...], seen: list[float]
+) -> None:
+    """So no native bucket falls when a new release has other bounds between."""
+    first, then = covering(old), covering(new)
+    if first is None or then is None:
+        return
+    buckets, onto = Buckets(old, first), Buckets(new, then)
+    row = row_of(buckets, old, seen, [])
+    before = buckets.exponential(row)[0].cumsum().tolist()
+    after = onto.exponential(buckets.projected(row, onto))[0].cumsum().tolist()
+    counts = dict(zip(first.bounds(), before, strict=False))
+    for bound, count in zip(then.bounds(), after, strict=False):
+        assert counts.get(bound, count) == count
+
+
 def test_no_rows_no_numbers() -> None:
     buckets = Buckets((1.0, 2.0), covering((1.0, 2.0)))
     none = np.empty((0, buckets.n_counts), np.uint64)

@@ -3,38 +3,11 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 import numpy as np
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from shmetrics.store.series import EXEMPLAR
-from shmetrics.tables.merged import MergedSeries, Merging, project
+from shmetrics.tables.merged import MergedSeries, Merging
 from shmetrics.tables.table import Series, Table
-
-bounds = st.lists(st.integers(-4, 4).map(float), unique=True, max_size=6).map(sorted)
-
-
-@given(bounds, bounds, st.lists(st.integers(-5, 5).map(float), max_size=20))
-@example([1.0], [], [0.5, 2.0])
-@example([], [1.0], [0.5])
-def test_a_count_goes_to_the_first_bound_that_is_not_lower(
-    old: list[float], new: list[float], values: list[float]
-) -> None:
-    """So no count is lost, and none is in a bucket below its value."""
-    counts = np.zeros((1, len(old) + 1), np.uint64)
-    expected = np.zeros((1, len(new) + 1), np.uint64)
-    for value in values:
-        bucket = bisect_left(old, value)
-        counts[0, bucket] += np.uint64(1)
-        bound = (*old, float("inf"))[bucket]
-        expected[0, bisect_left(new, bound)] += np.uint64(1)
-    moved = project(counts, old, new)
-    assert moved.tolist() == expected.tolist()
-    assert moved.sum() == len(values)
-    for bound, cumulated in zip(new, moved[0].cumsum().tolist(), strict=False):
-        assert cumulated <= sum(value <= bound for value in values)
 
 
 def counter(series: Series, *values: float, exemplars: list[tuple[int, int, int]] = []) -> Table:  # noqa: B006

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inheritance: what an old shape has counted goes over to the newest one, before it leaves.
+
+Where both have the same series, the sum of both is shown. If the old shape simply left, that sum
+would fall to what the new release has counted, and a reader would count that once more. So the
+newest shape's series take the totals over first, laid on their own buckets in the same way as they
+are shown, and nothing that is shown changes.
+
+The chunk of the newest shape that has the series is copied to other cells, with the totals of both.
+Then one write to the log moves it there and removes the old shape's series: a kill leaves both as
+they were, or the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+import numpy as np
+
+from shmetrics import layout
+from shmetrics.store.families import Families, parts_of
+from shmetrics.store.family import Family
+from shmetrics.store.idle import IdleSeries
+from shmetrics.store.log import StoreFull
+from shmetrics.store.packing import Moved
+
+MOST_AT_ONCE = 4096  # series that go over at one tick, in some 0.2 s
+MOST_IN_A_WRITE = 256  # series that one write to the log lets go over
+
+
+class Inheritance:
+    """Lets the series of old shapes go over to the newest shapes of their names."""
+
+    def __init__(
+        self,
+        families: Families,
+        idle: IdleSeries,
+        follow: Callable[[Moved], None],
+        are_all_bound: Callable[[], bool],
+    ) -> None:
+        """Begin without any observation.
+
+        Args:
+            families: all families of the node.
+            idle: is told which series are gone.
+            follow: called with what has moved; lets every lane count where it is now.
+            are_all_bound: returns whether each lane that was there before the collector has said
+                which series it has.
+        """
+        self._families = families
+        self._idle = idle
+        self._follow = follow
+        self._are_all_bound = are_all_bound
+        self._left = 0  # series that may still go over at this tick
+        self._moved: dict[Family, dict[int, int]] = {}
+
+    def pass_on(self, shapes: Iterable[Family]) -> tuple[list[Family], int]:
+        """Let the totals of old shapes go over that nobody holds, as far as there is room.
+
+        Args:
+            shapes: the old shapes.
+
+        Returns:
+            Those of which nothing is left to go over, and the number of series that went.
+        """
+        if not self._are_all_bound():
+            return [], 0
+        self._left = MOST_AT_ONCE
+        try:
+            done = [shape for shape in shapes if self._pass_on(shape)]
+        finally:
+            moved, self._moved = self._moved, {}
+            if moved:
+                self._follow(moved)
+        return done, MOST_AT_ONCE - self._left
+
+    def _pass_on(self, old: Family) -> bool:
+        """Let a shape's totals go over; return whether nothing is left to go over."""
+        name = self._families.named(old.definition.name)
+        if name is None or name.newest is old or old.definition.type == layout.TYPE_GAUGE:
+            return True
+        try:
+            parts = zip(parts_of(old), parts_of(name.newest), strict=False)
+            return all(self._pass_on_part(part, newest) for part, newest in parts)
+        except StoreFull:
+            return False
+
+    def _pass_on_part(self, old: Family, newest: Family) -> bool:
+        """Let the totals of a family go over; return whether that is all. Raises StoreFull."""
+        heirs = sorted(_heirs(old, newest).items(), key=lambda pair: pair[1])
+        for _, group in groupby(heirs, lambda pair: newest.rows_beside(pair[1]).start):
+            pairs = list(group)
+            while pairs:
+                if self._left <= 0:
+                    return False
+                most = min(MOST_IN_A_WRITE, self._left)
+                self._pass_on_rows(old, newest, dict(pairs[:most]))
+                del pairs[:most]
+        return True
+
+    def _pass_on_rows(self, old: Family, newest: Family, heirs: dict[int, int]) -> None:
+        """Let the totals of series go over to series of one chunk. Raises StoreFull."""
+        beside = newest.rows_beside(next(iter(heirs.values())))
+        self._families.exemplars.forget(old, heirs)
+        self._families.exemplars.forget(newest, beside)
+        newest.inherit(old, heirs)
+        old.show_all()
+        newest.show_all()  # one that was idle, and hidden, shows what the old shape has shown
+        self._moved.setdefault(newest, {}).update({row: row for row in beside})
+        self._left -= len(heirs)
+
+
+def _heirs(old: Family, newest: Family) -> dict[int, int]:
+    """Return the rows of the newest shape's series that an old shape has, too, by its rows.
+
+    An empty label is no label, and the order of labels does not count.
+    """
+    names = newest.definition.label_names
+    heirs = {}
+    for row in np.flatnonzero(old.used()).tolist():
+        given = zip(old.definition.label_names, old.values(row), strict=True)
+        labels = {name: value for name, value in given if value}
+        values = tuple([labels.get(name, "") for name in names])
+        if labels.keys() <= set(names) and not newest.folds(values):
+            heirs[row] = newest.row(values)
+    return heirs
