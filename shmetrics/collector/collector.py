@@ -147,6 +147,7 @@ class Collector:
                 lambda moved: self._lanes.follow(moved),
                 lambda: self._lanes.are_all_read(),
             )
+            self._idle.pass_on_series = inheritance.pass_on_series
             self._unused = UnusedFamilies(
                 self.families, self._idle, inheritance, self._now, settings.old_shape_seconds
             )

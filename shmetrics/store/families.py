@@ -315,6 +315,11 @@ class Families:
         """Return a name with its shapes, or None; the exceptions of calls have none."""
         return self._names.get(text)
 
+    def name_of(self, family: Family) -> Name:
+        """Return the name of a family, which may be that of calls' exceptions."""
+        text = family.definition.name
+        return (self._names if self._is_named(family) else self._exceptions)[text]
+
     def shown_as(self, text: str) -> Name | None:
         """Return the name that people mean by this text: it, or the name of one of its samples."""
         return self._names.get(self._claimed.get(text, text))

@@ -485,6 +485,10 @@ class Family:
             raise LookupError(f"{self.definition.name}: row {row} has no series")
         return values
 
+    def has(self, row: int) -> bool:
+        """Return whether a row has a series."""
+        return row < len(self._values) and self._values[row] is not None
+
     # ---- removing series --------------------------------------------------------------------
 
     @property

@@ -70,10 +70,33 @@ class Inheritance:
         try:
             done = [shape for shape in shapes if self._pass_on(shape)]
         finally:
-            moved, self._moved = self._moved, {}
-            if moved:
-                self._follow(moved)
+            self._tell()
         return done, MOST_AT_ONCE - self._left
+
+    def pass_on_series(self, family: Family, rows: Iterable[int]) -> None:
+        """Let totals go over of series that are about to be removed, as far as there is room.
+
+        Args:
+            family: a family, which may be an old shape.
+            rows: the rows of the series, into which nobody counts.
+        """
+        newest = self._families.name_of(family).newest
+        if newest is family or family.definition.type == layout.TYPE_GAUGE:
+            return
+        self._left = MOST_AT_ONCE
+        try:
+            if self._are_all_bound():
+                self._pass_on_part(family, newest, rows)
+        except StoreFull:
+            pass  # they leave with their totals: a counter reset
+        finally:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell everybody who counts into series where they are now."""
+        moved, self._moved = self._moved, {}
+        if moved:
+            self._follow(moved)
 
     def _pass_on(self, old: Family) -> bool:
         """Let a shape's totals go over; return whether nothing is left to go over."""
@@ -82,13 +105,16 @@ class Inheritance:
             return True
         try:
             parts = zip(parts_of(old), parts_of(name.newest), strict=False)
-            return all(self._pass_on_part(part, newest) for part, newest in parts)
+            return all(
+                self._pass_on_part(part, newest, np.flatnonzero(part.used()).tolist())
+                for part, newest in parts
+            )
         except StoreFull:
             return False
 
-    def _pass_on_part(self, old: Family, newest: Family) -> bool:
-        """Let the totals of a family go over; return whether that is all. Raises StoreFull."""
-        heirs = sorted(_heirs(old, newest).items(), key=lambda pair: pair[1])
+    def _pass_on_part(self, old: Family, newest: Family, rows: Iterable[int]) -> bool:
+        """Let the totals of series go over; return whether that is all. Raises StoreFull."""
+        heirs = sorted(_heirs(old, newest, rows).items(), key=lambda pair: pair[1])
         for _, group in groupby(heirs, lambda pair: newest.rows_beside(pair[1]).start):
             pairs = list(group)
             while pairs:
@@ -111,14 +137,14 @@ class Inheritance:
         self._left -= len(heirs)
 
 
-def _heirs(old: Family, newest: Family) -> dict[int, int]:
-    """Return the rows of the newest shape's series that an old shape has, too, by its rows.
+def _heirs(old: Family, newest: Family, rows: Iterable[int]) -> dict[int, int]:
+    """Return the rows of the newest shape's series that are the same as an old one's in these rows.
 
     An empty label is no label, and the order of labels does not count.
     """
     names = newest.definition.label_names
     heirs = {}
-    for row in np.flatnonzero(old.used()).tolist():
+    for row in rows:
         given = zip(old.definition.label_names, old.values(row), strict=True)
         labels = {name: value for name, value in given if value}
         values = tuple([labels.get(name, "") for name in names])

@@ -158,7 +158,8 @@ def test_nothing_shown_changes(definitions: list[Definition], seed: int) -> None
             assert node.shown() == before
             for shape in node.shapes()[1:]:
                 for part, newest in zip(parts_of(shape), parts_of(node.shapes()[0]), strict=True):
-                    assert inheritance._heirs(part, newest) == {}
+                    rows = np.flatnonzero(part.used()).tolist()
+                    assert inheritance._heirs(part, newest, rows) == {}
             node.check()
         with node_in(folder) as node:
             assert node.shown() == before
@@ -342,6 +343,32 @@ def test_an_old_process_that_comes_back_begins_at_zero_and_totals_rise_on(node: 
     pass_time(node)
     assert node.samples().value("a_bucket", q="x", le="0.5") == 3
     new.end()
+
+
+@pytest.mark.parametrize("is_idle", [True, False], ids=["idle", "spent"])
+def test_a_series_of_an_old_shape_that_is_removed_leaves_its_total(
+    tmp_path: Path, is_idle: bool
+) -> None:
+    """Though processes have the old shape still."""
+    seconds = 100.0
+    node = Loopback(tmp_path / "idle", Settings(4 * MIB, series_idle_seconds=seconds * is_idle))
+    other, old, new = Process(node, OLD, "y"), Process(node, OLD, "x"), Process(node, NEW, "x")
+    old.observe(0.25)
+    old.end()
+    for _ in range(8):
+        new.observe(0.25)
+        other.observe(0.25)
+        pass_time(node, seconds / 4)
+    if not is_idle:
+        node.samples()
+        assert node.collector._spent.free_room(None)
+    name = node.collector.families.named("a")
+    assert name is not None
+    assert [list(shape._rows) for shape in name.shapes] == [[("x",)], [("y",)]]
+    assert node.samples().value("a_count", q="x") == 9
+    other.end()
+    new.end()
+    node.release()
 
 
 def test_an_old_shape_that_goes_early_leaves_its_totals(node: Loopback) -> None:
