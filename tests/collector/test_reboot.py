@@ -45,7 +45,11 @@ class Machine:
         self._processes: dict[int, LaneFile] = {}
         self._started = 0
         patch.setattr(boot, "clock", lambda: self._boots.to_bytes(boot.CLOCK_BYTES, "big"))
-        patch.setattr(lanes, "time", SimpleNamespace(monotonic_ns=lambda: self.now_ns))
+        patch.setattr(
+            lanes,
+            "time",
+            SimpleNamespace(monotonic_ns=lambda: self.now_ns, monotonic=lambda: self.now_ns / 1e9),
+        )
         self._open()
 
     def _open(self) -> None:
