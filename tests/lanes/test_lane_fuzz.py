@@ -138,6 +138,8 @@ def drain(memory: bytearray) -> None:
                     if kind == layout.ENTRY_REMOVED:
                         lane.remove(of)
                         continue
+                    if kind == layout.ENTRY_CELLS:
+                        continue
                     if kind == layout.ENTRY_EXCEPTION:
                         type_ = layout.TYPE_EXCEPTION
                     else:
