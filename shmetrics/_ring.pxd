@@ -45,6 +45,8 @@ cdef extern from "emit/definitions.h" nogil:
 
     bint shm_declare(shm_producer *producer, shm_series *series) noexcept
     void shm_series_remove(shm_producer *producer, shm_series *series) noexcept
+    uint32_t shm_causes_of(const shm_producer *producer, const shm_family *family) noexcept
+    int shm_drop_of(shm_producer *producer, shm_family *family, int cause) noexcept
 
 
 cdef extern from "lane/trace.h" nogil:
@@ -130,6 +132,7 @@ cdef extern from "emit/process.h" nogil:
     void shm_process_wanted(shm_wanted *wanted) noexcept
     void shm_process_settle(uint64_t retry_ns) noexcept
     bint shm_process_counts(shm_counts *counts) noexcept
+    uint32_t shm_process_notices(unsigned char *to) noexcept
     void shm_process_forget_series(const shm_series *series) noexcept
     void shm_process_forget_family(const shm_family *family) noexcept
     void shm_attend_soon(shm_producer *producer) noexcept

@@ -32,6 +32,7 @@ from shmetrics.layout cimport (
     SHM_FLAG_HOST,
     SHM_KIND_SPAN_START,
     SHM_KIND_SPAN_STOP,
+    SHM_NOTICES_BYTES,
     SHM_TYPE_EXCEPTION,
     check_attach,
     counts_dict,
@@ -206,6 +207,13 @@ def process_status():
     if shm_process_counts(&counts):
         status.update(counts_dict(&counts))
     return status
+
+
+def process_notices():
+    """Return the notices of the collector that were not read yet; it may write any bytes there."""
+    cdef unsigned char buffer[SHM_NOTICES_BYTES]
+    cdef uint32_t n_bytes = shm_process_notices(buffer)
+    return (<char *>buffer)[:n_bytes]
 
 
 def process_count_drop(int cause):

@@ -19,6 +19,7 @@ Thing = TypeVar("Thing")
 LAYOUT_VERSION = ENTRY_MAX_BYTES = 0
 OVERFLOW_VALUE = ""
 DROP_BAD_VALUE = DROP_BAD_LABELS = DROP_NO_MEMORY = 0
+DROP_LANE_FULL = DROP_OVERSIZED = DROP_FOREIGN_CALL = DROP_UNTRACKED_CALL = CAUSE_OVERFLOW = 0
 TYPE_NONE, TYPE_COUNTER, TYPE_GAUGE, TYPE_HISTOGRAM, TYPE_CALLS, TYPE_SPANS = range(6)
 
 families: dict[object, Any] = {}
@@ -45,6 +46,10 @@ def process_attend_soon() -> None:
     pass
 
 
+def process_notices() -> bytes:
+    return b""
+
+
 def process_wanted() -> tuple[int, int, int]:
     return 0, 0, 0
 
@@ -65,6 +70,9 @@ class Family:
     """A family that accepts the arguments of `_ring.Family`; the other classes do likewise."""
 
     def __init__(self, *_: object) -> None: ...
+
+    def causes(self) -> int:
+        return 0
 
     def retire(self, retired: bool) -> None: ...
 

@@ -158,3 +158,27 @@ bool shm_contained_give_up(struct shm_drain *drain)
     shm_guard_leave(&guard);
     return true;
 }
+
+bool shm_contained_tell(struct shm_drain *drain, const void *notice, uint32_t n_bytes)
+{
+    CONTAIN_LANE(guard, drain, false)
+    bool found = shm_drain_tell(drain, notice, n_bytes);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+bool shm_contained_heard(struct shm_drain *drain)
+{
+    CONTAIN_LANE(guard, drain, true)
+    bool found = shm_drain_heard(drain);
+    shm_guard_leave(&guard);
+    return found;
+}
+
+uint32_t shm_contained_notices(struct shm_drain *drain, unsigned char *to)
+{
+    CONTAIN_LANE(guard, drain, 0)
+    uint32_t found = shm_notices_copy(drain->lane.header, 0, to);
+    shm_guard_leave(&guard);
+    return found;
+}

@@ -30,5 +30,8 @@ uint64_t shm_contained_reported(struct shm_drain *drain, uint32_t report);
 bool shm_contained_report_counts(struct shm_drain *drain);
 bool shm_contained_counts(struct shm_drain *drain, struct shm_counts *counts);
 bool shm_contained_give_up(struct shm_drain *drain);
+bool shm_contained_tell(struct shm_drain *drain, const void *notice, uint32_t n_bytes);
+bool shm_contained_heard(struct shm_drain *drain);
+uint32_t shm_contained_notices(struct shm_drain *drain, unsigned char *to);
 
 #endif

@@ -291,6 +291,27 @@ enum shm_drained shm_drain_remove(struct shm_drain *drain, uint32_t series)
     return found;
 }
 
+bool shm_drain_tell(struct shm_drain *drain, const void *notice, uint32_t n_bytes)
+{
+    struct shm_header *header = drain->lane.header;
+    if (!shm_notices_append(header, notice, n_bytes))
+        return false;
+    /* Relaxed: a look that comes too early finds nothing, and is repeated. */
+    atomic_store_explicit(&header->consumer.state, SHM_LANE_TOLD, memory_order_relaxed);
+    return true;
+}
+
+bool shm_drain_heard(struct shm_drain *drain)
+{
+    struct shm_header *header = drain->lane.header;
+    if (atomic_load_explicit(&header->producer.heard, memory_order_relaxed) <
+        shm_notices_end(header))
+        return false;
+    if (atomic_load_explicit(&header->consumer.state, memory_order_relaxed) == SHM_LANE_TOLD)
+        atomic_store_explicit(&header->consumer.state, SHM_LANE_OPEN, memory_order_relaxed);
+    return true;
+}
+
 void shm_drain_give_up(struct shm_drain *drain)
 {
     atomic_store_explicit(&drain->lane.header->consumer.state, SHM_LANE_CLOSED,

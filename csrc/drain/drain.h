@@ -24,6 +24,7 @@
 
 #include "exemplars.h"
 #include "../lane/lane.h"
+#include "../lane/notices.h"
 #include "ledger.h"
 #include "../lane/ring.h"
 #include "scale.h"
@@ -168,6 +169,12 @@ uint64_t shm_drain_moved_to(const struct shm_drain *drain);
 
 /* Tells the emitter to register anew: this lane is read no more. */
 void shm_drain_give_up(struct shm_drain *drain);
+
+/* Appends a notice for the emitter, who will look for it. Returns false if there is no room. */
+bool shm_drain_tell(struct shm_drain *drain, const void *notice, uint32_t n_bytes);
+
+/* Lets the emitter look no more, if it has heard all notices. Returns false if it has not. */
+bool shm_drain_heard(struct shm_drain *drain);
 
 /* Copies up to n open calls; returns how many. */
 uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,

@@ -54,8 +54,13 @@ struct shm_family {
     uint32_t text_bytes;
     /* kept here by the functions below */
     uint32_t n_labels;
+    uint32_t epoch;  /* of the process whose causes these are */
+    uint32_t causes; /* a bit for each cause for which events of it were dropped, or overflowed */
     struct shm_definition defined[2]; /* the process's lane, and the private one of what waits */
 };
+
+/* The cause of events that are recorded in an overflow series, beside those of enum shm_drop. */
+#define SHM_CAUSE_OVERFLOW SHM_DROPS
 
 /* Where an event is recorded. */
 struct shm_place {
@@ -65,6 +70,39 @@ struct shm_place {
     uint32_t cell;
     enum shm_emit result;
 };
+
+/* ---- causes ----------------------------------------------------------------------------- */
+
+/* Returns the causes for which this process has dropped events of a family, or let them overflow. */
+static inline uint32_t shm_causes_of(const struct shm_producer *p, const struct shm_family *f)
+{
+    return f->epoch == p->epoch ? f->causes : 0;
+}
+
+/* Notes a cause. Returns whether it is new, and there is somebody to tell it. */
+static inline bool shm_note_cause(struct shm_producer *p, struct shm_family *f, uint32_t cause)
+{
+    uint32_t before = shm_causes_of(p, f);
+    f->epoch = p->epoch;
+    f->causes = before | UINT32_C(1) << cause;
+    return f->causes != before && p->open && !p->disabled;
+}
+
+/* Counts an event of a family that could not be kept. The first of each cause calls attention. */
+static SHM_COLD enum shm_emit shm_drop_of(struct shm_producer *p, struct shm_family *f,
+                                          enum shm_drop cause)
+{
+    shm_count_drop(p, cause, 1);
+    return shm_note_cause(p, f, cause) ? SHM_ATTENTION : SHM_EMITTED;
+}
+
+/* Does the same where attention cannot be called: a later event does it. */
+static SHM_COLD void shm_drop_quietly(struct shm_producer *p, struct shm_family *f,
+                                      enum shm_drop cause)
+{
+    if (shm_drop_of(p, f, cause) == SHM_ATTENTION)
+        shm_be_told(p);
+}
 
 /* ---- entries ---------------------------------------------------------------------------- */
 
@@ -141,6 +179,7 @@ static inline void shm_append_entry(struct shm_producer *p, struct shm_entry ent
     /* Pairs with the acquire in unread: the entry is whole. */
     atomic_store_explicit(&p->lane.header->producer.dictionary_end, p->dictionary_end,
                           memory_order_release);
+    shm_ring_look_soon(&p->ring); /* the collector may have something to say of it */
 }
 
 /* ---- series ----------------------------------------------------------------------------- */
@@ -330,14 +369,18 @@ static inline bool shm_define_family(struct shm_producer *p, struct shm_family *
 {
     if (shm_try_family(p, f))
         return true;
-    shm_count_drop(p, shm_family_is_oversized(f) ? SHM_DROP_OVERSIZED : SHM_DROP_LANE_FULL, 1);
+    shm_drop_quietly(p, f, shm_family_is_oversized(f) ? SHM_DROP_OVERSIZED : SHM_DROP_LANE_FULL);
     return false;
 }
 
-/* Counts an event that is recorded in an overflow series. */
-static inline void shm_count_overflow(struct shm_producer *p)
+/* Counts an event of s that is recorded in an overflow series. Its owner knows that it overflows if
+ * it has no text. */
+static inline void shm_count_overflow(struct shm_producer *p, const struct shm_series *s,
+                                      struct shm_family *f)
 {
     shm_cell_count(&p->lane.header->producer.overflowed, 1);
+    if (s->text && shm_note_cause(p, f, SHM_CAUSE_OVERFLOW))
+        shm_be_told(p);
 }
 
 /* ---- a larger lane ---------------------------------------------------------------------- */
@@ -412,7 +455,7 @@ static inline struct shm_series *shm_overflow_of(struct shm_producer *p, struct 
         return NULL;
     struct shm_definition *definition = shm_definition_of(p, f);
     if (f->n_labels > 0 && f->type == SHM_TYPE_GAUGE) {
-        shm_count_drop(p, SHM_DROP_LANE_FULL, 1);
+        shm_drop_quietly(p, f, SHM_DROP_LANE_FULL);
         return NULL;
     }
     return shm_take_reserved(p, &definition->overflow, definition->id, f->n_labels)
@@ -455,7 +498,7 @@ static SHM_COLD struct shm_place shm_define(struct shm_producer *p, struct shm_s
         return (struct shm_place){.producer = p->waiting, .series = s};
     struct shm_series *overflow = shm_overflow_of(p, s->family);
     if (overflow)
-        shm_count_overflow(p);
+        shm_count_overflow(p, s, s->family);
     return (struct shm_place){.producer = p, .series = overflow};
 }
 
@@ -512,7 +555,7 @@ static SHM_COLD struct shm_series *shm_place_thrown(struct shm_producer *p,
     if (!overflow || !shm_take_reserved(where, thrown, overflow->id, 1))
         return NULL;
     if (is_parents)
-        shm_count_overflow(where);
+        shm_count_overflow(where, s, f);
     return thrown;
 }
 
@@ -568,7 +611,7 @@ static SHM_COLD bool shm_place_cells(struct shm_producer *p, struct shm_place *p
         place->cell = shm_take_cells(place->producer, place->series);
     if (place->cell == SHM_NO_CELLS)
         return false;
-    shm_count_overflow(place->producer);
+    shm_count_overflow(place->producer, s, s->family);
     return true;
 }
 

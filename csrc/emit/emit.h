@@ -34,9 +34,12 @@ static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trac
     }
 }
 
-/* Tells whether it is time to look for a larger lane, after an event that took the slow path. */
+/* Tells whether there are news, or it is time to look for a larger lane, after an event that took
+ * the slow path. */
 static inline enum shm_emit shm_attend_slow(struct shm_producer *p, enum shm_emit result)
 {
+    if (p->has_news)
+        return shm_tell(p);
     return result == SHM_EMITTED && p->wants_larger ? shm_attend_now(p) : result;
 }
 
@@ -94,8 +97,7 @@ SHM_HOT enum shm_emit shm_put_add(struct shm_producer *p, struct shm_series *s, 
     _Atomic uint64_t *cell = &p->lane.cells[s->cell];
     double total = shm_value(atomic_load_explicit(cell, memory_order_relaxed)) + value;
     if (SHM_UNLIKELY(!isfinite(total))) {
-        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
-        return SHM_EMITTED;
+        return shm_drop_of(p, s->family, SHM_DROP_BAD_VALUE);
     }
     atomic_store_explicit(cell, shm_bits(total), memory_order_relaxed);
     _Atomic uint64_t *added = &p->lane.header->producer.added;
@@ -110,7 +112,7 @@ static SHM_COLD enum shm_emit shm_find_add(struct shm_producer *p, struct shm_se
 {
     struct shm_place place = shm_place_of(p, s);
     if (!place.series)
-        return SHM_EMITTED;
+        return shm_attend_slow(p, SHM_EMITTED);
     return shm_attend_slow(p, shm_put_add(place.producer, place.series, value));
 }
 
@@ -120,8 +122,7 @@ static SHM_COLD enum shm_emit shm_find_add(struct shm_producer *p, struct shm_se
 static inline enum shm_emit shm_emit_add(struct shm_producer *p, struct shm_series *s, double value)
 {
     if (SHM_UNLIKELY(!(value >= 0.0))) {
-        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
-        return SHM_EMITTED;
+        return shm_drop_of(p, s->family, SHM_DROP_BAD_VALUE);
     }
     if (SHM_UNLIKELY(s->generation != p->generation))
         return shm_find_add(p, s, value);
@@ -158,7 +159,7 @@ static SHM_COLD enum shm_emit shm_find_add_traced(struct shm_producer *p, struct
 {
     struct shm_place place = shm_place_of(p, s);
     if (!place.series)
-        return SHM_EMITTED;
+        return shm_attend_slow(p, SHM_EMITTED);
     return shm_attend_slow(p, shm_put_add_traced(place.producer, place.series, value, trace));
 }
 
@@ -167,8 +168,7 @@ static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct s
                                                 double value, const struct shm_trace *trace)
 {
     if (!isfinite(value) || value < 0.0) {
-        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
-        return SHM_EMITTED;
+        return shm_drop_of(p, s->family, SHM_DROP_BAD_VALUE);
     }
     if (SHM_UNLIKELY(s->generation != p->generation))
         return shm_find_add_traced(p, s, value, trace);
@@ -184,13 +184,12 @@ static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, stru
     struct shm_producer *where = p;
     enum shm_emit result = SHM_EMITTED;
     if (!isfinite(value)) {
-        shm_count_drop(p, SHM_DROP_BAD_VALUE, 1);
-        return SHM_EMITTED;
+        return shm_drop_of(p, s->family, SHM_DROP_BAD_VALUE);
     }
     if (SHM_UNLIKELY(s->generation != p->generation)) {
         struct shm_place place = shm_find(p, s);
         if (!place.series)
-            return SHM_EMITTED;
+            return place.result;
         where = place.producer;
         s = place.series;
         result = place.result;
@@ -250,7 +249,7 @@ static SHM_COLD enum shm_emit shm_find_gauge(struct shm_producer *p, struct shm_
 {
     struct shm_place place = shm_place_of(p, s);
     if (!place.series)
-        return SHM_EMITTED;
+        return shm_attend_slow(p, SHM_EMITTED);
     return shm_attend_slow(p,
                            shm_put_gauge(place.producer, place.series, value, add, with_stamp));
 }
@@ -274,7 +273,7 @@ SHM_HOT void shm_list_call(struct shm_producer *p, struct shm_producer *where,
                                  const struct shm_series *s, struct shm_call *call)
 {
     if (p->n_free == 0) {
-        shm_count_drop(p, SHM_DROP_UNTRACKED_CALL, 1);
+        shm_drop_quietly(p, s->family, SHM_DROP_UNTRACKED_CALL);
         return;
     }
     call->slot = p->free_calls[--p->n_free];
@@ -441,7 +440,7 @@ static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct s
         atomic_store_explicit(&p->waiting->lane.calls[call.slot].series, 0, memory_order_relaxed);
     if (!place.series) {
         shm_unlist_call(p, p, s, &call); /* of a series that was removed */
-        return SHM_EMITTED;
+        return place.result;
     }
     return place.result | shm_put_call_end(p, place.producer, place.series, &call, place.exception);
 }
@@ -456,8 +455,7 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
     call->open = false;
     if (call->epoch != p->epoch) {
         /* The parent of a fork started it; the parent will end it. */
-        shm_count_drop(p, SHM_DROP_FOREIGN_CALL, 1);
-        return SHM_EMITTED;
+        return shm_drop_of(p, s->family, SHM_DROP_FOREIGN_CALL);
     }
     if (SHM_UNLIKELY(s->generation != p->generation) ||
         (exception && exception->generation != p->generation)) {

@@ -336,6 +336,8 @@ static inline struct shm_series *shm_settle_into(struct shm_producer *p, struct 
         return into;
     *overflows = true;
     into = shm_overflow_of(p, f);
+    if (into && s->text && shm_note_cause(p, f, SHM_CAUSE_OVERFLOW))
+        shm_be_told(p);
     if (into && s->type == SHM_TYPE_EXCEPTION) {
         struct shm_series *thrown = &shm_definition_of(p, f)->overflow_thrown;
         into = shm_take_reserved(p, thrown, into->id, 1) ? thrown : NULL;

@@ -131,6 +131,7 @@ static struct shm_producer *begin_waiting(struct shm_process *self, struct shm_p
         return NULL;
     memset(waiting, 0, sizeof *waiting);
     waiting->side = 1 - producer->side;
+    waiting->epoch = producer->epoch;
     return begin_private(self, waiting, &self->waiting, SHM_MAX_OPEN_CALLS) ? waiting : NULL;
 }
 
@@ -193,6 +194,7 @@ static void after_fork_in_child(void)
     self->state = SHM_PROCESS_NONE;
     self->lane = self->waiting = (struct shm_mapping){NULL, 0};
     self->spare = NULL;
+    self->heard = 0;
     self->tables[0] = self->tables[1] = NULL;
     self->before = (struct shm_counts){0};
     struct shm_producer *fresh = is_apart ? new_producer(self, old) : NULL;
@@ -330,6 +332,7 @@ static enum shm_attach attach(struct shm_process *self, struct shm_descriptor *g
     producer->wait = open_waiting;
     unmap(&self->lane);
     self->lane = mapping;
+    self->heard = 0;
     self->state = SHM_PROCESS_REGISTERED;
     shm_descriptor_close(granted); /* the mapping is all that is needed, and all that is kept */
     return SHM_ATTACH_OK;
@@ -413,6 +416,18 @@ bool shm_process_counts(struct shm_counts *counts)
         shm_counts_add(counts, &waiting);
     }
     return true;
+}
+
+uint32_t shm_process_notices(unsigned char *to)
+{
+    if (shm_process.state != SHM_PROCESS_REGISTERED)
+        return 0;
+    struct shm_header *header = shm_process_producer()->lane.header;
+    uint32_t n_bytes = shm_notices_copy(header, shm_process.heard, to);
+    shm_process.heard += n_bytes;
+    /* Relaxed: the collector takes nothing from it but the number. */
+    atomic_store_explicit(&header->producer.heard, shm_process.heard, memory_order_relaxed);
+    return n_bytes;
 }
 
 void shm_process_forget_series(const struct shm_series *s)

@@ -19,6 +19,7 @@
 
 #include "descriptor.h"
 #include "../lane/counts.h"
+#include "../lane/notices.h"
 #include "move.h"
 
 enum shm_process_state {
@@ -48,6 +49,7 @@ struct shm_process {
     struct shm_series **tables[2]; /* the series by their ids, of each side */
     bool squeezes; /* it takes a lane that is too small for what the private one holds */
     uint32_t last_generation;
+    uint32_t heard; /* bytes of notices in the lane that were read */
     struct shm_counts before; /* what this process has counted in the lanes before this one */
 };
 
@@ -82,6 +84,10 @@ void shm_process_settle(uint64_t retry_ns);
 /* Adds up what this process has counted, in this lane and those before it. Returns false if it has
  * no lane. */
 bool shm_process_counts(struct shm_counts *counts);
+
+/* Copies the notices that were not read yet into SHM_NOTICES_BYTES of memory, and tells the
+ * collector that they are heard. Returns their size. */
+uint32_t shm_process_notices(unsigned char *to);
 
 /* Forgets a series, or a family whose series are forgotten, that is about to be freed. */
 void shm_process_forget_series(const struct shm_series *s);

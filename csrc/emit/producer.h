@@ -54,6 +54,7 @@ struct shm_producer {
     void *kicks; /* the page that the collector watches; NULL if none */
     bool disabled;
     uint64_t attend_at_ns;
+    bool has_news; /* for the log of the process: the next slow path calls attention */
     uint64_t homeless; /* events for which not even private memory could be had */
     bool (*open)(struct shm_producer *); /* makes a lane when there is none; may be NULL */
     /* Growing. A producer without `wait` never does. */
@@ -232,6 +233,23 @@ static SHM_COLD enum shm_emit shm_attend_now(struct shm_producer *p)
     return SHM_ATTENTION;
 }
 
+/* Notes that there are news, which the next event tells: it takes the slow path. */
+static inline void shm_be_told(struct shm_producer *p)
+{
+    p->has_news = p->open != NULL;
+    if (p->has_news)
+        p->generation = SHM_NO_GENERATION;
+}
+
+/* Calls attention to the news. */
+static inline enum shm_emit shm_tell(struct shm_producer *p)
+{
+    p->has_news = false;
+    if (!p->wants_larger)
+        p->generation = p->lane_generation;
+    return SHM_ATTENTION;
+}
+
 /* Makes the next look come soon: the collector has been asked, and may answer at any moment. */
 static inline void shm_attend_soon(struct shm_producer *p)
 {
@@ -255,6 +273,8 @@ SHM_HOT struct shm_record *shm_slot(struct shm_producer *p)
             shm_kick(p->kicks);
         if (found != SHM_REFRESH_FULL)
             slot = shm_ring_slot(&p->ring);
+        if (slot && shm_lane_state(p) == SHM_LANE_TOLD)
+            shm_be_told(p);
     }
     return slot;
 }
@@ -265,6 +285,8 @@ static inline bool shm_slots(struct shm_producer *p, uint64_t n)
     enum shm_refresh found = shm_ring_reserve(&p->ring, n);
     if (found == SHM_REFRESH_KICK)
         shm_kick(p->kicks);
+    if (found != SHM_REFRESH_FULL && shm_lane_state(p) == SHM_LANE_TOLD)
+        shm_be_told(p);
     return found != SHM_REFRESH_FULL;
 }
 

@@ -2,8 +2,9 @@
 /*
  * csrc/lane/ is the memory that both halves share. Its files say what is where in a lane (layout.h,
  * lane.h), how records pass through the ring (ring.h), how totals stand in cells (spill.h,
- * buckets.h), what a dictionary entry and a span's info hold (payload.h, info.h), and what both
- * sides read of it (counts.h, trace.h, exemplar.h, clock.h). They include no other room;
+ * buckets.h), what a dictionary entry and a span's info hold (payload.h, info.h), what the
+ * collector tells the emitter (notices.h), and what both sides read of it (counts.h, trace.h,
+ * exemplar.h, clock.h). They include no other room;
  * csrc/emit/, csrc/drain/ and csrc/render/ include them.
  *
  * The lane: one emitting process's shared-memory file. This header is the only place where an
@@ -21,6 +22,8 @@
  *   3840 +--------------------------------------------------------------+
  *        | (room for later parts, zero)                                 |
  *   4096 +--------------------------------------------------------------+
+ *        | notices    what the collector refuses, for the emitter's log |  collector
+ *   8192 +--------------------------------------------------------------+
  *        | calls      open-call slots: which calls hang, since when     |  emitter
  *        +--------------------------------------------------------------+
  *        | dictionary append-only entries that give meaning to ids      |  emitter
@@ -47,7 +50,7 @@
 #define SHM_LAYOUT_VERSION 2u
 #define SHM_LANE_MAGIC UINT64_C(0x656e616c6d68732e) /* ".shmlane" in memory, little endian */
 
-#define SHM_HEADER_BYTES 4096u
+#define SHM_HEADER_BYTES 8192u
 #define SHM_RECORD_BYTES 64u
 #define SHM_CELL_BYTES 8u
 
@@ -303,7 +306,8 @@ struct shm_producer_line {
     _Atomic uint64_t added;          /* events added straight to cells; release, after the cell */
     _Atomic uint64_t moved_to;       /* id of the lane in which the emitter goes on; release, last */
     _Atomic uint64_t dropped[SHM_DROPS];
-    uint64_t zero_b[24 - SHM_DROPS];
+    uint64_t zero_b[23 - SHM_DROPS];
+    _Atomic uint64_t heard; /* bytes of notices that the emitter has read */
 };
 static_assert(sizeof(struct shm_producer_line) == 256, "producer");
 static_assert(offsetof(struct shm_producer_line, dictionary_end) == 8, "producer.dictionary_end");
@@ -314,11 +318,13 @@ static_assert(offsetof(struct shm_producer_line, overflowed) == 40, "producer.ov
 static_assert(offsetof(struct shm_producer_line, added) == 48, "producer.added");
 static_assert(offsetof(struct shm_producer_line, moved_to) == 56, "producer.moved_to");
 static_assert(offsetof(struct shm_producer_line, dropped) == 64, "producer.dropped");
+static_assert(offsetof(struct shm_producer_line, heard) == 248, "producer.heard");
 
 enum shm_lane_state {
     SHM_LANE_OPEN = 0,
     SHM_LANE_CLOSED = 1, /* nobody drains it any more: the emitter registers anew */
     SHM_LANE_PRIVATE = 2, /* nobody drains it yet: memory of its process alone */
+    SHM_LANE_TOLD = 3, /* open, with notices that the emitter has not heard */
 };
 
 struct shm_consumer_line {
@@ -364,17 +370,38 @@ static_assert(offsetof(struct shm_intent, start_ns) == 24, "intent.start_ns");
 static_assert(offsetof(struct shm_intent, series) == 32, "intent.series");
 static_assert(offsetof(struct shm_intent, changes) == 40, "intent.changes");
 
+/* ---- notices ---------------------------------------------------------------------------- */
+
+#define SHM_NOTICES_BYTES 4088u
+
+/* A notice is a size (of all of it, a multiple of 8), four zero bytes, and strings as in a
+ * dictionary entry: metric, reason, cause, mend. Without a cause, what it said before is over. */
+struct shm_notice {
+    uint32_t size_bytes;
+    uint32_t zero;
+};
+static_assert(sizeof(struct shm_notice) == 8, "notice");
+
+/* Notices are appended, and stay as long as the lane. */
+struct shm_notices {
+    _Atomic uint64_t end; /* bytes in use; release; pairs with the acquire in shm_notices_end */
+    unsigned char bytes[SHM_NOTICES_BYTES];
+};
+static_assert(offsetof(struct shm_notices, bytes) == 8, "notices.bytes");
+
 struct shm_header {
     struct shm_identity identity;
     struct shm_producer_line producer;
     struct shm_consumer_line consumer;
     struct shm_intent intent;
-    uint8_t zero[SHM_HEADER_BYTES - 3u * 256u - SHM_INTENT_BYTES];
+    uint8_t zero[4096u - 3u * 256u - SHM_INTENT_BYTES];
+    struct shm_notices notices;
 };
 static_assert(sizeof(struct shm_header) == SHM_HEADER_BYTES, "header");
 static_assert(offsetof(struct shm_header, producer) == 256, "header.producer");
 static_assert(offsetof(struct shm_header, consumer) == 512, "header.consumer");
 static_assert(offsetof(struct shm_header, intent) == 768, "header.intent");
+static_assert(offsetof(struct shm_header, notices) == 4096, "header.notices");
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
               "atomics in shared memory must not be locks");

@@ -23,9 +23,12 @@
 #define SHM_HOT static inline __attribute__((always_inline)) /* to be put into its callers */
 #define SHM_COLD __attribute__((cold, noinline, unused)) /* not to be put into its callers */
 
+#define SHM_RING_STRIDES 8u /* each of the frequent looks is so much farther than the one before */
+
 /* The producer's end, in its private memory: the fast path touches the shared lines only to
  * publish. limit is the index at which the producer has to look again: at the first half of the
- * ring to see whether the consumer should be woken, at the end of it because it is full. */
+ * ring to see whether the consumer should be woken, at the end of it because it is full. After a
+ * definition it looks sooner, because the collector may answer to that. */
 struct shm_ring {
     struct shm_record *slots;
     uint64_t mask;
@@ -34,6 +37,7 @@ struct shm_ring {
     uint64_t tail; /* as last seen */
     _Atomic uint64_t *shared_head;
     _Atomic uint64_t *shared_tail;
+    uint64_t stride; /* the records until the next look, while looks are frequent */
 };
 
 /* Returns how many records the ring holds; 0 for a lane without one. */
@@ -81,7 +85,10 @@ SHM_HOT enum shm_refresh shm_ring_refresh(struct shm_ring *ring)
         return SHM_REFRESH_FULL;
     uint64_t half = capacity / 2;
     if (used < half) {
-        ring->limit = ring->tail + half;
+        uint64_t room = half - used;
+        ring->limit = ring->head + (ring->stride < room ? ring->stride : room);
+        if (ring->stride < capacity)
+            ring->stride *= SHM_RING_STRIDES;
         return SHM_REFRESH_ROOM;
     }
     ring->limit = ring->tail + capacity;
@@ -95,8 +102,13 @@ static inline enum shm_refresh shm_ring_reserve(struct shm_ring *ring, uint64_t 
         return SHM_REFRESH_ROOM;
     enum shm_refresh found = shm_ring_refresh(ring);
     if (found == SHM_REFRESH_ROOM && ring->limit - ring->head < n) {
-        ring->limit = ring->tail + shm_ring_capacity(ring); /* they reach into the second half */
-        found = SHM_REFRESH_KICK;
+        uint64_t half = shm_ring_capacity(ring) / 2;
+        if (ring->head + n - ring->tail <= half) {
+            ring->limit = ring->head + n; /* only the next look was to come sooner */
+        } else {
+            ring->limit = ring->tail + shm_ring_capacity(ring); /* into the second half */
+            found = SHM_REFRESH_KICK;
+        }
     }
     return ring->limit - ring->head >= n ? found : SHM_REFRESH_FULL;
 }
@@ -105,6 +117,14 @@ static inline enum shm_refresh shm_ring_reserve(struct shm_ring *ring, uint64_t 
 static inline struct shm_record *shm_ring_reserved(const struct shm_ring *ring, uint64_t i)
 {
     return &ring->slots[(ring->head + i) & ring->mask];
+}
+
+/* Makes the next looks come soon: after 1 record, 8, 64 and so on. */
+static inline void shm_ring_look_soon(struct shm_ring *ring)
+{
+    ring->stride = 1;
+    if (ring->limit - ring->head > 1 && ring->head - ring->tail < shm_ring_capacity(ring) / 2)
+        ring->limit = ring->head + 1;
 }
 
 /* Starts the producer's end at the lane's current head. */
@@ -118,6 +138,7 @@ static inline void shm_ring_open(struct shm_ring *ring, struct shm_record *slots
     ring->head = atomic_load_explicit(ring->shared_head, memory_order_relaxed);
     ring->tail = ring->head;
     ring->limit = ring->head;
+    ring->stride = 1;
     (void)shm_ring_refresh(ring);
 }
 

@@ -74,6 +74,9 @@ class Settings(NamedTuple):
     dead_gauge_seconds: float = 0.0
 
 
+MOST_REFUSALS = 20  # that the description of a lane lists
+
+
 class Collector:
     """The collector of a node. All of it runs in one thread."""
 
@@ -388,6 +391,7 @@ class Collector:
             "dropped": sum(counts["dropped"].values()),
             "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
             "refused": dict(lane.bindings.refused),
+            "refusals": [each._asdict() for each in lane.bindings.refusals[:MOST_REFUSALS]],
             "open_calls": len(lane.calls()) if has_state else 0,
         }
 

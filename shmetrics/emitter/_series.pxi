@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Families, and the series of counters, gauges and histograms. Part of _ring.pyx.
 
-cdef bint _converted(object amount, double *value):
+cdef bint _converted(shm_series *series, object amount, double *value):
     """Convert an object that is not a float to a double. Return false, and count, if it fails.
 
     No function of this module returns from an except clause: the code that Cython makes for that
     crashes if there is no memory for a traceback.
     """
     cdef bint found = True
+    cdef int result = SHM_EMITTED
     try:
         value[0] = PyFloat_AsDouble(amount)
     except MemoryError:
@@ -15,16 +16,18 @@ cdef bint _converted(object amount, double *value):
         shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
     except Exception:
         found = False
-        shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
+        result = shm_drop_of(shm_process_producer(), series.family, SHM_DROP_BAD_VALUE)
+    if result == SHM_ATTENTION:
+        _attend()
     return found
 
 
-cdef inline bint _number(object amount, double *value):
+cdef inline bint _number(shm_series *series, object amount, double *value):
     """Convert any number to a double. Inlined, as nearly all numbers are floats."""
     if type(amount) is float:
         value[0] = <double>amount
         return True
-    return _converted(amount, value)
+    return _converted(series, amount, value)
 
 
 cdef bint _trace(object exemplar, shm_trace *trace):
@@ -84,6 +87,10 @@ cdef class Family:
 
     def __dealloc__(self):
         shm_process_forget_family(&self.family)
+
+    def causes(self):
+        """Return why events of the family were dropped or overflow: a bit for each DROP_ cause."""
+        return shm_causes_of(shm_process_producer(), &self.family)
 
 
 def texts(tuple values, str none):
@@ -188,7 +195,7 @@ cdef class CounterSeries(Series):
         cdef double value
         if exemplar is not None:
             self._inc_traced(amount, exemplar)
-        elif _number(amount, &value) and shm_emit_add(
+        elif _number(&self.series, amount, &value) and shm_emit_add(
                 shm_process_producer(), &self.series, value) == SHM_ATTENTION:
             _attend()
 
@@ -196,7 +203,7 @@ cdef class CounterSeries(Series):
         cdef double value
         cdef shm_trace trace
         cdef const shm_trace *given = &trace if _trace(exemplar, &trace) else NULL
-        if _number(amount, &value) and shm_emit_add_traced(
+        if _number(&self.series, amount, &value) and shm_emit_add_traced(
                 shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
             _attend()
         return 0
@@ -232,7 +239,7 @@ cdef class GaugeSeries(Series):
 
     cdef int _write(self, object amount, double sign, bint add) except -1:
         cdef double value
-        if _number(amount, &value):
+        if _number(&self.series, amount, &value):
             self._put(sign * value, add)
         return 0
 
@@ -269,7 +276,7 @@ cdef class HistogramSeries(Series):
         cdef double value
         if exemplar is not None:
             self._observe_traced(amount, exemplar)
-        elif _number(amount, &value) and shm_emit_observe(
+        elif _number(&self.series, amount, &value) and shm_emit_observe(
                 shm_process_producer(), &self.series, value) == SHM_ATTENTION:
             _attend()
 
@@ -277,7 +284,7 @@ cdef class HistogramSeries(Series):
         cdef double value
         cdef shm_trace trace
         cdef const shm_trace *given = &trace if _trace(exemplar, &trace) else NULL
-        if _number(amount, &value) and shm_emit_observe_traced(
+        if _number(&self.series, amount, &value) and shm_emit_observe_traced(
                 shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
             _attend()
         return 0

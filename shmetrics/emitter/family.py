@@ -18,6 +18,8 @@ from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition, encode_definition, encode_strings
 from shmetrics.emitter.definition_budget import DefinitionBudget
 from shmetrics.emitter.label_rules import CurrentRules
+from shmetrics.emitter.problems import problems
+from shmetrics.notices import Notice
 
 # More than any lane is meant for. A process that makes new names without end gets more families,
 # but only their instruments hold them.
@@ -25,6 +27,13 @@ MAX_FAMILIES = 10_000
 
 # Longer label values are not remembered if a rule changes them.
 MAX_RULED_CHARS = 500
+
+_BUDGET = Notice(
+    "",
+    "budget",
+    "label values that are too long or too many are counted as __overflow__",
+    "give its labels fewer and shorter values, or see [[labels]]",
+)
 
 Child = TypeVar("Child", bound=_ring.Series)
 
@@ -76,6 +85,7 @@ class Family(Generic[Child]):
         if child is None:
             payload = self.budget.payload(ruled)
             if payload is None:
+                problems.note(_BUDGET._replace(metric=self.definition.name))
                 return self.overflow
             made = self._make(self, payload)
             child = self.children.setdefault(ruled, made)

@@ -15,8 +15,11 @@ from typing import Any, Generic, TypeVar, cast
 from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import DEFAULT_BUCKETS, Definition
+from shmetrics.emitter import strict
 from shmetrics.emitter.family import Family, family_of
 from shmetrics.emitter.null_child import NULL_CHILD
+from shmetrics.emitter.problems import problems
+from shmetrics.notices import Notice
 
 Child = TypeVar(
     "Child", _ring.CounterSeries, _ring.GaugeSeries, _ring.HistogramSeries, _ring.CallSeries
@@ -105,6 +108,8 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
             names_of(labelnames),
             finite_bounds(buckets),
         )
+        if strict.IS_STRICT:
+            strict.check(definition)
         self._family: Family[Child] = family_of(definition, self._make)
         self.definition: Definition = self._family.definition
         self._label_names = self.definition.label_names
@@ -114,6 +119,8 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
             child = self.labels()
             for method in self._recording:
                 setattr(self, method, getattr(child, method))
+            if strict.IS_STRICT:
+                self.__dict__["labels"] = self._no_labels
 
     @staticmethod
     def _make(family: Family[Child], payload: bytes | None) -> Child:
@@ -129,8 +136,8 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
             return self.child(values)
         except MemoryError:
             return self.wrong_labels(layout.DROP_NO_MEMORY)
-        except Exception:  # a name that is not ours, a value whose __str__ fails
-            return self.wrong_labels()
+        except Exception as error:  # a name that is not ours, a value whose __str__ fails
+            return self.wrong_labels(error=error)
 
     def child(self, values: tuple[object, ...], none: str = "None") -> Child:
         """Return the child with these label values, as `labels()` does; raise what fails.
@@ -146,6 +153,10 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
         if len(key) != len(self._label_names):
             return self.wrong_labels()
         return self._family.new_child(key)
+
+    def _no_labels(self, *_: object, **__: object) -> Child:
+        """Raise in strict mode, in place of labels() of a family without labels."""
+        raise ValueError(f"{self.definition.name} has no labels")
 
     def remove(self, *labelvalues: object) -> None:
         """Remove the child with these label values; if there is none, do nothing.
@@ -197,12 +208,33 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
                 self._family.remove(key)
         except MemoryError:
             self.wrong_labels(layout.DROP_NO_MEMORY)
-        except Exception:  # a name that is not ours, a value whose __str__ fails
-            self.wrong_labels()
+        except Exception as error:  # a name that is not ours, a value whose __str__ fails
+            self.wrong_labels(error=error)
 
-    def wrong_labels(self, cause: int = layout.DROP_BAD_LABELS) -> Child:
-        """Count a drop of this cause, and return a child that records nothing."""
+    def wrong_labels(
+        self, cause: int = layout.DROP_BAD_LABELS, error: Exception | None = None
+    ) -> Child:
+        """Count a drop of this cause, and return a child that records nothing.
+
+        In strict mode, raise for wrong labels.
+
+        Args:
+            cause: One of the layout's causes.
+            error: What was raised, if it was something.
+        """
+        if strict.IS_STRICT and cause == layout.DROP_BAD_LABELS:
+            strict.wrong_labels(self.definition, error)
         _ring.process_count_drop(cause)
+        if cause == layout.DROP_BAD_LABELS:
+            names = ", ".join(self._label_names) or "none"
+            problems.note(
+                Notice(
+                    self.definition.name,
+                    "labels",
+                    "dropped: wrong labels, or a value that is no text",
+                    f"give one value for each of its labels: {names}",
+                )
+            )
         return cast(Child, NULL_CHILD)
 
     def _only(self) -> Child:
@@ -242,7 +274,7 @@ class Counter(Instrument[_ring.CounterSeries]):
 
     @staticmethod
     def _make(family: Family[_ring.CounterSeries], payload: bytes | None) -> _ring.CounterSeries:
-        return _ring.CounterSeries(family.ring, payload)
+        return strict.checked(_ring.CounterSeries)(family.ring, payload)
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
         """Add to the counter.
@@ -309,7 +341,7 @@ class Gauge(Instrument[_ring.GaugeSeries]):
     @staticmethod
     def _make(family: Family[_ring.GaugeSeries], payload: bytes | None) -> _ring.GaugeSeries:
         with_stamp = family.definition.mode.endswith("mostrecent")
-        return _ring.GaugeSeries(family.ring, payload, with_stamp)
+        return strict.checked(_ring.GaugeSeries)(family.ring, payload, with_stamp)
 
     def set(self, value: float) -> None:
         """Set the gauge to *value*."""
@@ -379,7 +411,7 @@ class Histogram(Instrument[_ring.HistogramSeries]):
     def _make(
         family: Family[_ring.HistogramSeries], payload: bytes | None
     ) -> _ring.HistogramSeries:
-        return _ring.HistogramSeries(family.ring, payload)
+        return strict.checked(_ring.HistogramSeries)(family.ring, payload)
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         """Count one value in its bucket.

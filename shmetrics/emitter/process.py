@@ -19,6 +19,7 @@ from shmetrics import runtime_dir
 from shmetrics.binding import layout, refusal
 from shmetrics.binding import ring as _ring
 from shmetrics.emitter import label_rules
+from shmetrics.emitter.problems import problems
 from shmetrics.errors import LaneRefused
 from shmetrics.registration import client, protocol
 
@@ -114,9 +115,13 @@ class Registration:
             if first:
                 self._waited_epoch = epoch
                 self._hopeful_since_ns = None
-            self._try(FIRST_WAIT_NS if first else self._larger_wait_ns())
+            has_news = problems.look()  # before the lane may be left
+            # Attention that was called for the news alone is no reason to ask a collector.
+            if first or not has_news or _ring.process_status()["wants_larger"]:
+                self._try(FIRST_WAIT_NS if first else self._larger_wait_ns())
         finally:
             self._busy_epoch = -1
+            problems.look()  # at what came meanwhile, and found this busy
 
     def _larger_wait_ns(self) -> int:
         """Return how long an event that has to wait for a larger lane waits for the answer."""
@@ -136,6 +141,9 @@ class Registration:
                     self._try(FIRST_WAIT_NS)
         if _ring.process_status()["waits"]:
             _ring.process_settle(RETRY_NS)
+        with contextlib.suppress(Exception):
+            problems.look()
+            problems.say_last()
 
     @staticmethod
     def _needs_a_lane() -> bool:
@@ -271,8 +279,11 @@ def status() -> dict[str, object]:
           `problem`.
         - `problem`: one line on why there is no lane, or why the collector's label rules are not
           applied here.
+        - `problems`: what is wrong with metrics of this process: a list of dictionaries with
+          `metric`, `cause` and `mend`. Each is one line in the log `shmetrics`, too.
         - `registration_errors`: unexpected failures of the registration.
     """
+    problems.look()
     found = _ring.process_status()
     connected = found["state"] == "registered"
     return {
@@ -286,4 +297,5 @@ def status() -> dict[str, object]:
         "dropped": {cause: n for cause, n in found.get("dropped", {}).items() if n},
         "registration_errors": found["attention_errors"],
         "problem": registration.last_problem,
+        "problems": [problem._asdict() for problem in problems],
     }

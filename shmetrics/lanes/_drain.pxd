@@ -100,6 +100,9 @@ cdef extern from "drain/contained.h" nogil:
     bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept
     bint shm_contained_abandon(shm_drain *drain, uint32_t slot, uint64_t cell) noexcept
     bint shm_contained_give_up(shm_drain *drain) noexcept
+    bint shm_contained_tell(shm_drain *drain, const void *notice, uint32_t n_bytes) noexcept
+    bint shm_contained_heard(shm_drain *drain) noexcept
+    uint32_t shm_contained_notices(shm_drain *drain, unsigned char *to) noexcept
     bint shm_contained_report(shm_drain *drain, uint32_t report, uint64_t now,
                               uint64_t cell) noexcept
     uint64_t shm_contained_reported(shm_drain *drain, uint32_t report) noexcept

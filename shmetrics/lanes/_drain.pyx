@@ -13,6 +13,7 @@ from libc.stdlib cimport calloc, free
 from shmetrics.layout cimport (
     SHM_ENTRY_MAX_BYTES,
     SHM_MAX_OPEN_CALLS,
+    SHM_NOTICES_BYTES,
     SHM_TYPE_CALLS,
     SHM_TYPE_HISTOGRAM,
     check_attach,
@@ -401,3 +402,17 @@ cdef class LaneDrain:
     def give_up(self):
         """Tell the emitter to register again, because this lane is read no more."""
         shm_contained_give_up(&self.drain_)
+
+    def tell(self, bytes notice not None):
+        """Append a notice for the emitter; return False if there is no room for it."""
+        return shm_contained_tell(&self.drain_, <const char *>notice, <uint32_t>len(notice))
+
+    def heard(self):
+        """Return whether the emitter has heard all notices; if so, let it look no more."""
+        return shm_contained_heard(&self.drain_)
+
+    def notices(self):
+        """Return all notices, as bytes that the emitter may have changed."""
+        cdef unsigned char buffer[SHM_NOTICES_BYTES]
+        cdef uint32_t n_bytes = shm_contained_notices(&self.drain_, buffer)
+        return (<char *>buffer)[:n_bytes]

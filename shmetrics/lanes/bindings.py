@@ -27,6 +27,8 @@ from shmetrics.dictionary import Definition, decode_definition, decode_strings
 from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_files import Owner
+from shmetrics.lanes.notices import Notices
+from shmetrics.notices import Notice
 from shmetrics.store._cells import Scale
 from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families, parts_of
@@ -93,20 +95,6 @@ class _Waiting(NamedTuple):
     is_ruled: bool = False
 
 
-class Refused(NamedTuple):
-    """A family that is refused now, for the emitter to be told.
-
-    Attributes:
-        family: its name.
-        reason: the reason, which is a label value.
-        text: one line for people.
-    """
-
-    family: str
-    reason: str
-    text: str
-
-
 class Bindings:
     """The bindings of one lane, made entry by entry in the order of its dictionary."""
 
@@ -128,7 +116,7 @@ class Bindings:
             self_metrics: the counters of refusals and of exceeded quotas.
         """
         self.refused: dict[str, int] = {}  # definitions that are not taken, by reason
-        self._refusals: dict[tuple[str, str], Refused] = {}  # by family and reason
+        self._refusals: dict[tuple[str, str], Notice] = {}  # by metric and reason
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
         self.spans: dict[int, SpanLabels] = {}
@@ -139,6 +127,7 @@ class Bindings:
         self._owner = owner
         self._process_text = f"{owner.process} (pid {owner.pid_label})"
         self._drain = drain
+        self.notices = Notices(drain)
         self._families = families
         self._gauge_families = gauges
         self._self_metrics = self_metrics
@@ -162,7 +151,7 @@ class Bindings:
         return len(self._lane_families)
 
     @property
-    def refusals(self) -> list[Refused]:
+    def refusals(self) -> list[Notice]:
         """Return what is refused now, each family and reason once."""
         return list(self._refusals.values())
 
@@ -275,12 +264,15 @@ class Bindings:
 
     def _try_again(self, number: int, known: _LaneFamily, waiting: _Waiting) -> None:
         """Take a definition that has waited, with its series, or let it wait on."""
-        found = self._find(waiting.definition)
+        name, found = waiting.definition.name, self._find(waiting.definition)
         if waiting.refusal is not None:
-            self._forget_refusal(waiting.definition.name, waiting.refusal)
+            self._forget_refusal(name, waiting.refusal)
         if isinstance(found, Refusal):
-            self._note_refusal(waiting.definition.name, found)
+            self._note_refusal(name, found)
             self._wait(number, known, waiting._replace(refusal=found))
+        if waiting.refusal is not None and (name, waiting.refusal.reason) not in self._refusals:
+            self.notices.tell(Notice(name, waiting.refusal.reason))
+        if isinstance(found, Refusal):
             return
         self._hold(number, known, waiting.definition, found)
         for id, values, exception in waiting.series.values():
@@ -329,8 +321,7 @@ class Bindings:
             self._refuse(
                 Refusal(
                     "families_per_lane",
-                    f"more than {max_families} families in one lane; "
-                    "see store.max_families_per_lane",
+                    f"more than {max_families} families in one lane",
                 ),
                 definition.name,
             )
@@ -386,9 +377,10 @@ class Bindings:
     def _note_refusal(self, name: str, refusal: Refusal) -> None:
         """Note a definition that is not taken, for the emitter and for people."""
         self.refused[refusal.reason] = self.refused.get(refusal.reason, 0) + 1
-        self._refusals.setdefault(
-            (name, refusal.reason), Refused(name, refusal.reason, refusal.text)
-        )
+        cause = refusal.text.removeprefix(f"{repr(name)[1:-1]}: ")
+        notice = Notice(name, refusal.reason, f"refused: {cause}", refusal.mend)
+        self._refusals.setdefault((name, refusal.reason), notice)
+        self.notices.tell(notice)
 
     def _forget_refusal(self, name: str, refusal: Refusal) -> None:
         """Undo _note_refusal()."""
@@ -407,7 +399,7 @@ class Bindings:
             self._self_metrics.exceeded(refusal.reason).inc()
         if self.refused[refusal.reason] == 1 or refusal.reason not in _QUOTAS:
             kind = refusal.reason, refusal.text
-            text = f"{self._process_text}: refused: {refusal.text}"
+            text = f"{self._process_text}: refused: {refusal.text}; {refusal.mend}"
             self._self_metrics.rate_limited.warning(kind, text, self._owner.uid)
 
     # ---- series -----------------------------------------------------------------------------
@@ -598,6 +590,14 @@ class Bindings:
             f"{self._process_text}: {text}; further ones of {name} are counted as __overflow__; "
             f"see store.{option} and [[labels]]",
             self._owner.uid,
+        )
+        self.notices.tell(
+            Notice(
+                name,
+                quota,
+                f"{text}; further ones are counted as __overflow__",
+                f"see store.{option} and [[labels]]",
+            )
         )
 
     def _report_once(self, cell: int = -1) -> bool:

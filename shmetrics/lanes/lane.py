@@ -200,6 +200,7 @@ class Lane:
     def report(self) -> None:
         """Add to the store what the emitter has counted since the last report of any collector."""
         self._drain.report_counts()
+        self.bindings.notices.look()
 
     def quarantine(self, reason: str, for_good: bool = True) -> None:
         """Tell the emitter to register again, and drain this lane no more.

@@ -26,6 +26,22 @@ RESERVED_PREFIXES = ("shmetrics_", "process_", "python_")
 _UNIT = re.compile(r"[a-zA-Z0-9_:]*\Z")
 
 
+# What to do about a refusal, by its reason.
+MENDS = {
+    "bad_name": "give the metric a name",
+    "reserved_name": f"choose a name that begins with none of {', '.join(RESERVED_PREFIXES)}",
+    "bad_label_name": "choose other label names",
+    "bad_unit": "let the name end with the unit",
+    "bad_mode": "choose one of all, sum, min, max and mostrecent, or one with live in front",
+    "bad_buckets": f"give at most {MAX_BOUNDS} bounds, each larger than the one before",
+    "conflict": "rename one of them; it counts as soon as the name is free",
+    "families": "see store.max_families",
+    "families_per_uid": "see store.max_families_per_uid",
+    "families_per_lane": "see store.max_families_per_lane",
+    "store_full": "see store.max_bytes",
+}
+
+
 class Refusal(NamedTuple):
     """The refusal of a definition.
 
@@ -38,6 +54,11 @@ class Refusal(NamedTuple):
     reason: str
     text: str
     obstacle: str = ""
+
+    @property
+    def mend(self) -> str:
+        """Return what to do about it, in one line."""
+        return MENDS.get(self.reason, "see the collector's log")
 
 
 def is_reserved(name: str) -> bool:

@@ -288,14 +288,13 @@ class Families:
                 return Refusal(
                     "families_per_uid",
                     f"{definition.name}: uid {uid_of(owner)} has {limits.families_per_uid} "
-                    "families already; see store.max_families_per_uid",
+                    "families already",
                 )
         while (self._n_shapes() if is_shape else self.limited()) >= n * limits.families:
             if not self.free_family(None):
                 return Refusal(
                     "families",
-                    f"{definition.name}: there are {limits.families} families already; "
-                    "see store.max_families",
+                    f"{definition.name}: there are {limits.families} families already",
                 )
         return None
 

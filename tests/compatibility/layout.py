@@ -27,7 +27,7 @@ HEADERS: Final = ("layout.h", "ledger.h")
 VERSION: Final = "SHM_LAYOUT_VERSION"
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
-_CONSTANT = re.compile(r"^#define (?P<name>SHM_\w+) (?P<value>\S.*)$", re.MULTILINE)
+_CONSTANT = re.compile(r"^#define (?P<name>SHM_\w+) (?P<value>(?!static\b)\S.*)$", re.MULTILINE)
 _ENUM = re.compile(r"^enum \w+ \{(?P<body>.*?)^\};", re.MULTILINE | re.DOTALL)
 _STRUCT = re.compile(r"^struct (?P<name>\w+) \{(?P<body>.*?)^\};", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^(?P<type>\w[\w ]*?) (?P<names>\w+(?:\[.*\])?(?:, \w+(?:\[.*\])?)*)$")

@@ -6,7 +6,7 @@
 
 #define MAX_EVENTS 7u /* ends with a call that is open */
 
-static _Alignas(4096) unsigned char private_memory[32768];
+static _Alignas(4096) unsigned char private_memory[36864];
 static struct shm_lane granted;
 static uint64_t made;
 static bool arrived;

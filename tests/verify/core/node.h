@@ -36,7 +36,7 @@ struct node {
     struct shm_undo undo;
     uint64_t cells[NODE_CELLS];
     struct shm_ledger ledger;
-    _Alignas(4096) unsigned char lane[32768];
+    _Alignas(4096) unsigned char lane[36864];
 };
 
 static const double node_bounds[NODE_BOUNDS] = {0.5, 2.0};

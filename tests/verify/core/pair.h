@@ -19,10 +19,10 @@ struct pair {
     struct node node;
     struct shm_ledger ledger;
     bool old_is_gone, new_is_gone; /* their files */
-    _Alignas(4096) unsigned char lane[12288];
+    _Alignas(4096) unsigned char lane[16384];
 };
 
-static _Alignas(4096) unsigned char pair_memory[12288];
+static _Alignas(4096) unsigned char pair_memory[16384];
 static struct shm_producer pair_waiting;
 static struct shm_series *pair_by_id[2][64];
 static struct shm_lane pair_granted;

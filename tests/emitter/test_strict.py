@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SHMETRICS_STRICT=1 raises what prometheus_client raises; without it nothing is raised."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.nodes.node import ROOT
+
+pytestmark = pytest.mark.slow
+
+# What services write, right and wrong. `m` is shmetrics or prometheus_client; names are new.
+CASES = {
+    "a counter": 'm.Counter(name, "Help").inc()',
+    "a counter by much": 'm.Counter(name, "Help").inc(2.5)',
+    "a negative counter": 'm.Counter(name, "Help").inc(-1)',
+    "a negative child": 'm.Counter(name, "Help", ["a"]).labels("x").inc(-1)',
+    "a text in a counter": 'm.Counter(name, "Help").inc("many")',
+    "nothing in a counter": 'm.Counter(name, "Help").inc(None)',
+    "a gauge": 'm.Gauge(name, "Help").set(-1)',
+    "a text in a gauge": 'm.Gauge(name, "Help").set("many")',
+    "a number as text in a gauge": 'm.Gauge(name, "Help").set("3")',
+    "nothing in a gauge": 'm.Gauge(name, "Help").set(None)',
+    "a text added to a gauge": 'm.Gauge(name, "Help").inc("many")',
+    "a text taken from a gauge": 'm.Gauge(name, "Help").dec("many")',
+    "adding to the most recent": ('m.Gauge(name, "Help", multiprocess_mode="mostrecent").inc(1)'),
+    "taking from the most recent": (
+        'm.Gauge(name, "Help", multiprocess_mode="livemostrecent").dec(1)'
+    ),
+    "the most recent": 'm.Gauge(name, "Help", multiprocess_mode="mostrecent").set(1)',
+    "a wrong mode": 'm.Gauge(name, "Help", multiprocess_mode="newest")',
+    "a histogram": 'm.Histogram(name, "Help").observe(-1)',
+    "not a number in a histogram": 'm.Histogram(name, "Help").observe(float("nan"))',
+    "infinity in a histogram": 'm.Histogram(name, "Help").observe(float("inf"))',
+    "a text in a histogram": 'm.Histogram(name, "Help").observe("many")',
+    "buckets": 'm.Histogram(name, "Help", buckets=[1, 2])',
+    "buckets that fall": 'm.Histogram(name, "Help", buckets=[2, 1])',
+    "no buckets": 'm.Histogram(name, "Help", buckets=[])',
+    "a bucket that is no number": 'm.Histogram(name, "Help", buckets=["many", 1])',
+    "label le": 'm.Histogram(name, "Help", ["le"])',
+    "label le of a counter": 'm.Counter(name, "Help", ["le"])',
+    "a reserved label": 'm.Counter(name, "Help", ["__a"])',
+    "a label in UTF-8": 'm.Counter(name, "Help", ["größe"])',
+    "no name": 'm.Counter("", "Help")',
+    "a name in UTF-8": 'm.Counter(name + "größe", "Help")',
+    "a name with spaces": 'm.Counter(name + " x", "Help")',
+    "made again otherwise": 'm.Counter(name, "Help"); m.Gauge(name, "Help")',
+    "made again with a label": 'm.Counter(name, "Help"); m.Counter(name, "Help", ["a"])',
+    "a sample of another": 'm.Counter(name, "Help"); m.Gauge(name + "_total", "Help")',
+    "labels": 'm.Counter(name, "Help", ["a", "b"]).labels("x", 1).inc()',
+    "labels by name": 'm.Counter(name, "Help", ["a", "b"]).labels(b="x", a=None).inc()',
+    "a label too few": 'm.Counter(name, "Help", ["a", "b"]).labels("x")',
+    "a label too many": 'm.Counter(name, "Help", ["a", "b"]).labels("x", "y", "z")',
+    "a name too few": 'm.Counter(name, "Help", ["a", "b"]).labels(a="x")',
+    "another name": 'm.Counter(name, "Help", ["a", "b"]).labels(a="x", c="y")',
+    "both ways": 'm.Counter(name, "Help", ["a", "b"]).labels("x", b="y")',
+    "a label that is no text": 'm.Counter(name, "Help", ["a"]).labels(Hostile())',
+    "labels of none": 'm.Counter(name, "Help").labels()',
+    "labels forgotten": 'm.Counter(name, "Help", ["a"]).inc()',
+    "labels of a gauge forgotten": 'm.Gauge(name, "Help", ["a"]).set(1)',
+    "labels of a histogram forgotten": 'm.Histogram(name, "Help", ["a"]).observe(1)',
+    "removed": 'c = m.Counter(name, "Help", ["a"]); c.labels("x"); c.remove("x")',
+    "removed twice": 'c = m.Counter(name, "Help", ["a"]); c.remove("x")',
+    "removed with a label too many": 'm.Counter(name, "Help", ["a"]).remove("x", "y")',
+    "removed without labels": 'm.Counter(name, "Help").remove("x")',
+    "removed by an unknown label": 'm.Counter(name, "Help", ["a"]).remove_by_labels({"b": "x"})',
+    "cleared": 'm.Counter(name, "Help", ["a"]).clear()',
+}
+
+RUN = """
+import json, sys
+class Hostile:
+    def __str__(self):
+        raise RuntimeError("str")
+m = __import__(sys.argv[1])
+found = {}
+for number, (what, code) in enumerate(json.load(sys.stdin).items()):
+    try:
+        exec(code, {"m": m, "name": f"m{number}", "Hostile": Hostile})
+        found[what] = None
+    except Exception as error:
+        builtin = next(each for each in type(error).__mro__ if each.__module__ == "builtins")
+        found[what] = builtin.__name__
+print(json.dumps(found))
+"""
+
+
+def raised(module: str, **env: str) -> dict[str, str | None]:
+    """Runs all cases in a process; what each raises, as the name of a built-in class."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(RUN), module],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "SHMETRICS_RUNTIME_DIR": "/nowhere"} | env,
+        input=json.dumps(CASES),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found: dict[str, str | None] = json.loads(done.stdout)
+    return found
+
+
+def test_strict_mode_raises_what_prometheus_client_raises() -> None:
+    assert raised("shmetrics", SHMETRICS_STRICT="1") == raised("prometheus_client")
+
+
+@pytest.mark.parametrize("value", ["", "0", "true"])
+def test_nothing_is_raised_otherwise(value: str) -> None:
+    assert set(raised("shmetrics", SHMETRICS_STRICT=value).values()) == {None}
