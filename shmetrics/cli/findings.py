@@ -215,8 +215,13 @@ def _lane(lane: dict[str, Any]) -> Iterator[Finding]:
     for cause, count in lane["dropped_by_cause"].items():
         mend = _MENDS.get(cause, "see the documentation")
         yield Finding(False, f"{who}: {count} events dropped ({printable(cause)}); {mend}")
+    refusals = lane.get("refusals", [])
+    for refusal in refusals:
+        what = ("metric", "cause", "mend")
+        metric, cause, mend = (printable(str(refusal.get(name, ""))) for name in what)
+        yield Finding(False, f"{who}: {metric}: {cause}; {mend}")
+    listed = {refusal.get("reason") for refusal in refusals}
     for reason, count in lane["refused"].items():
-        yield Finding(
-            False,
-            f"{who}: {count} metrics refused ({printable(reason)}); the collector's log says which",
-        )
+        if reason not in listed:
+            text = f"{count} metrics refused ({printable(reason)})"
+            yield Finding(False, f"{who}: {text}; the collector's log says which")

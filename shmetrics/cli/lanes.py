@@ -13,7 +13,7 @@ EXAMPLE = "shmetrics lanes --json | jq '.[] | select(.dropped > 0)'"
 
 _COLUMNS = (
     *(">lane", "process", ">pid", ">uid", "state", ">events"),
-    *(">fill", ">spilled", ">dropped", ">open calls"),
+    *(">fill", ">spilled", ">dropped", ">refused", ">open calls"),
 )
 
 
@@ -34,7 +34,9 @@ def run(options: argparse.Namespace) -> int:
         (
             *(lane[name] for name in ("lane", "process", "pid_label", "uid", "state", "events")),
             f"{lane['fill']:.0%}",
-            *(lane[name] for name in ("spilled", "dropped", "open_calls")),
+            *(lane[name] for name in ("spilled", "dropped")),
+            sum(lane["refused"].values()),
+            lane["open_calls"],
         )
         for lane in lanes
     ]

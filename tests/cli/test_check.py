@@ -206,7 +206,10 @@ class FakeSite:
             {
                 "lane": 7, "process": "nova\x1b", "pid": 42, "state": "quarantined",
                 "overflowed": 2, "dropped_by_cause": {"lane_full": 3, "new cause": 1},
-                "refused": {"conflict": 2},
+                "refused": {"conflict": 2, "bad_unit": 1},
+                "refusals": [
+                    {"metric": "a", "reason": "bad_unit", "cause": "odd\n", "mend": "mend it"}
+                ],
             }
         ]  # fmt: skip
 
@@ -225,6 +228,7 @@ def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> N
         f"{who}: 3 events dropped (lane_full); raise lane.dictionary_bytes and lane.spill_bytes, "
         "or use fewer label values",
         f"{who}: 1 events dropped (new cause); see the documentation",
+        f"{who}: a: odd?; mend it",
         f"{who}: 2 metrics refused (conflict); the collector's log says which",
     ]
 

@@ -51,8 +51,8 @@ def test_a_line_per_lane(
     outcome = command("lanes", "--runtime-dir", str(collector.runtime_dir))
     assert outcome.status == 0
     head, line = outcome.out.splitlines()
-    columns = ["lane", "process", "pid", "uid", "state", "events", "fill", "spilled", "dropped"]
-    assert head.split() == [*columns, "open", "calls"]
+    columns = ["lane", "process", "pid", "uid", "state", "events", "fill", "spilled"]
+    assert head.split() == [*columns, "dropped", "refused", "open", "calls"]
     lane, *rest = line.split()
     assert int(lane) > 0
     assert rest[:5] == ["nova-compute", str(emitter.pid), str(os.getuid()), "open", "5"]
