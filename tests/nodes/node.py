@@ -27,15 +27,18 @@ PATIENCE_SECONDS = 9
 
 # What every emitting program begins with. pause() says a word and waits for the test.
 PRELUDE = """
-import logging, os, sys
+import os, sys
 import shmetrics
-
-# Not on stderr: a program has to end silently, and tests look at problems where they expect them.
-logging.getLogger("shmetrics").addHandler(logging.NullHandler())
 
 def pause(word):
     print(word, flush=True)
     sys.stdin.readline()
+"""
+
+# Not on stderr: an emitter has to end silently, and tests look at problems where they expect them.
+QUIET = """
+import logging
+logging.getLogger("shmetrics").addHandler(logging.NullHandler())
 """
 
 CONFIG = """
@@ -49,7 +52,7 @@ class Emitter:
 
     def __init__(self, code: str, env: dict[str, str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code)],
+            [sys.executable, "-W", "error", "-c", PRELUDE + QUIET + textwrap.dedent(code)],
             env=os.environ | {"PYTHONPATH": str(ROOT)} | env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
