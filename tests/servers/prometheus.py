@@ -46,8 +46,14 @@ class Prometheus:
         ]
         if features:
             command.append(f"--enable-feature={','.join(features)}")
-        self._process = ServerProcess(command, folder / "prometheus.log")
+        self._log = folder / "prometheus.log"
+        self._process = ServerProcess(command, self._log)
         self._process.ready_when(self._is_ready, 30)
+
+    @property
+    def log(self) -> str:
+        """Its warnings and errors."""
+        return self._log.read_text()
 
     def get(self, path: str, **parameters: str) -> Any:
         """Return ``data`` of the HTTP API's answer to *path*, such as ``query``."""
