@@ -146,7 +146,6 @@ class Collector:
             )
             inheritance = Inheritance(
                 self.families,
-                self._idle,
                 lambda moved: self._lanes.follow(moved),
                 lambda: self._lanes.are_all_read(),
             )

@@ -555,7 +555,7 @@ class Family:
         entries = [Entry(EntryKind.REMOVED, uncounted, row, self.id, b"") for row in rows]
         self._store.remove(entries)
         self._forget_all(rows)
-        self._give_back_chunks(self._vacant(rows))
+        self.drop_vacant(rows)
 
     def _forget_all(self, rows: Iterable[int]) -> None:
         """Forget the series of rows whose removal is in the log, and use the rows again."""
@@ -565,6 +565,13 @@ class Family:
             if row != OVERFLOW_ROW:
                 heapq.heappush(self._free, row)
         self._store.reserved_bytes = reserved + self.overflow_bytes
+
+    def drop_vacant(self, rows: Iterable[int]) -> None:
+        """Give back the chunks of these rows that have no series any more.
+
+        Raises StoreFull if the disk is full.
+        """
+        self._give_back_chunks(self._vacant(rows))
 
     def _give_back_chunks(self, chunks: list[_Chunk]) -> None:
         """Remove chunks without series from the log and from the family. Raises StoreFull."""

@@ -21,7 +21,6 @@ import numpy as np
 from shmetrics import layout
 from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import Family
-from shmetrics.store.idle import IdleSeries
 from shmetrics.store.log import StoreFull
 from shmetrics.store.packing import Moved
 
@@ -35,7 +34,6 @@ class Inheritance:
     def __init__(
         self,
         families: Families,
-        idle: IdleSeries,
         follow: Callable[[Moved], None],
         are_all_bound: Callable[[], bool],
     ) -> None:
@@ -43,13 +41,11 @@ class Inheritance:
 
         Args:
             families: all families of the node.
-            idle: is told which series are gone.
             follow: called with what has moved; lets every lane count where it is now.
             are_all_bound: returns whether each lane that was there before the collector has said
                 which series it has.
         """
         self._families = families
-        self._idle = idle
         self._follow = follow
         self._are_all_bound = are_all_bound
         self._left = 0  # series that may still go over at this tick
@@ -135,6 +131,7 @@ class Inheritance:
         newest.show_all()  # one that was idle, and hidden, shows what the old shape has shown
         self._moved.setdefault(newest, {}).update({row: row for row in beside})
         self._left -= len(heirs)
+        old.drop_vacant(heirs)
 
 
 def _heirs(old: Family, newest: Family, rows: Iterable[int]) -> dict[int, int]:

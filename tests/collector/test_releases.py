@@ -36,11 +36,11 @@ CHANGES = {
     ),
     "other buckets": (
         'shmetrics.Histogram("size", "Size", buckets=[1, 5]).observe(2)',
-        'shmetrics.Histogram("size", "Size", buckets=[0.1, 1, 2, 10]).observe(2)',
+        'shmetrics.Histogram("size", "Size", buckets=[0.1, 1, 5, 10]).observe(2)',
         {
             "size_bucket{le=0.1}": 0,
             "size_bucket{le=1.0}": 0,
-            "size_bucket{le=2.0}": 2,
+            "size_bucket{le=5.0}": 2,
             "size_bucket{le=10.0}": 2,
             "size_bucket{le=+Inf}": 2,
             "size_count{}": 2,

@@ -25,7 +25,6 @@ from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges
 from shmetrics.store.histograms import HistogramFamily
-from shmetrics.store.idle import IdleSeries
 from shmetrics.store.inheritance import Inheritance
 from shmetrics.store.log import Log
 from shmetrics.store.packing import Moved
@@ -52,8 +51,7 @@ class Node:
     def __init__(self, families: Families) -> None:
         self.families = families
         self.moved: list[Moved] = []
-        idle = IdleSeries(families, 0.0, set)
-        self.inheritance = Inheritance(families, idle, self.moved.append, lambda: True)
+        self.inheritance = Inheritance(families, self.moved.append, lambda: True)
 
     def shown(self) -> Shown:
         """Everything that is shown, by name and label set."""
