@@ -177,23 +177,14 @@ static inline enum shm_emit shm_emit_add_traced(struct shm_producer *p, struct s
 
 /* ---- histograms ------------------------------------------------------------------------- */
 
-/* Records that a histogram takes value, which must be finite. trace: NULL if it belongs to none. */
-static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, struct shm_series *s,
-                                                    double value, const struct shm_trace *trace)
+static enum shm_emit shm_spill_observed(struct shm_producer *p, struct shm_producer *where,
+                                        struct shm_series *s, double value);
+
+/* Records an observation in a lane: p's own, or that of what waits. */
+SHM_HOT enum shm_emit shm_put_observe(struct shm_producer *p, struct shm_producer *where,
+                                      struct shm_series *s, double value,
+                                      const struct shm_trace *trace)
 {
-    struct shm_producer *where = p;
-    enum shm_emit result = SHM_EMITTED;
-    if (!isfinite(value)) {
-        return shm_drop_of(p, s->family, SHM_DROP_BAD_VALUE);
-    }
-    if (SHM_UNLIKELY(s->generation != p->generation)) {
-        struct shm_place place = shm_find(p, s);
-        if (!place.series)
-            return place.result;
-        where = place.producer;
-        s = place.series;
-        result = place.result;
-    }
     struct shm_record *slot = shm_ring_slot(&where->ring);
     if (slot || (slot = shm_slot(where))) {
         slot->kind = SHM_KIND_OBSERVE;
@@ -201,21 +192,51 @@ static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, stru
         slot->series = s->id;
         slot->value = value;
         shm_ring_publish(&where->ring);
-        return result;
+        return SHM_EMITTED;
     }
     uint32_t cell = shm_cell_of(s);
-    if (SHM_UNLIKELY(cell == SHM_NO_CELLS)) {
-        struct shm_place place = shm_find_cells(p, where, s);
-        if (!place.series)
-            return SHM_EMITTED;
-        where = place.producer;
-        s = place.series;
-        cell = place.cell;
-    }
+    if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
+        return shm_spill_observed(p, where, s, value);
     struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
     shm_spill_observe(&spill, cell, s->bounds, s->n_bounds, value);
     shm_spill_commit(&spill);
-    return result | shm_attend(where);
+    return shm_attend(where);
+}
+
+/* Spills an observation of a series that has no cells yet. */
+static SHM_COLD enum shm_emit shm_spill_observed(struct shm_producer *p,
+                                                 struct shm_producer *where, struct shm_series *s,
+                                                 double value)
+{
+    struct shm_place place = shm_find_cells(p, where, s);
+    if (!place.series)
+        return SHM_EMITTED;
+    where = place.producer;
+    struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
+    shm_spill_observe(&spill, place.cell, place.series->bounds, place.series->n_bounds, value);
+    shm_spill_commit(&spill);
+    return shm_attend_slow(p, shm_attend(where));
+}
+
+static SHM_COLD enum shm_emit shm_find_observe(struct shm_producer *p, struct shm_series *s,
+                                               double value, const struct shm_trace *trace)
+{
+    struct shm_place place = shm_find(p, s);
+    if (!place.series)
+        return place.result;
+    return place.result | shm_put_observe(p, place.producer, place.series, value, trace);
+}
+
+/* Records that a histogram takes value, which must be finite. trace: NULL if it belongs to none. */
+static inline enum shm_emit shm_emit_observe_traced(struct shm_producer *p, struct shm_series *s,
+                                                    double value, const struct shm_trace *trace)
+{
+    if (!isfinite(value)) {
+        return shm_drop_of(p, s->family, SHM_DROP_BAD_VALUE);
+    }
+    if (SHM_UNLIKELY(s->generation != p->generation))
+        return shm_find_observe(p, s, value, trace);
+    return shm_put_observe(p, p, s, value, trace);
 }
 
 /* Records that a histogram takes value, which belongs to no trace. */
@@ -280,6 +301,40 @@ SHM_HOT void shm_list_call(struct shm_producer *p, struct shm_producer *where,
     shm_fill_slot(where, call->slot, s->id, call->start_ns);
 }
 
+/* Folds the start of a call into a lane's cells. */
+SHM_HOT void shm_spill_start(struct shm_producer *where, uint32_t cell, uint32_t series,
+                             uint64_t start_ns)
+{
+    struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
+    shm_spill_count(&spill, cell + SHM_CELL_STARTS, 1);
+    shm_spill_call(&spill, SHM_KIND_CALL_START, series, start_ns);
+    shm_spill_commit(&spill);
+}
+
+/* The start of a call that took the slow path. Neither this nor the end of one is handed a pointer to
+ * the call, so that the usual call can stay in registers. */
+struct shm_begun {
+    uint64_t start_ns;
+    uint32_t slot;
+    bool open;
+    enum shm_emit result;
+};
+
+/* Spills the start of a call of a series that has no cells yet. */
+static SHM_COLD struct shm_begun shm_start_without_cells(struct shm_producer *p,
+                                                         struct shm_producer *where,
+                                                         struct shm_series *s, uint64_t start_ns)
+{
+    struct shm_call call = {.start_ns = start_ns, .slot = SHM_NO_SLOT};
+    struct shm_place place = shm_find_cells(p, where, s);
+    if (!place.series)
+        return (struct shm_begun){start_ns, SHM_NO_SLOT, false, SHM_EMITTED};
+    shm_spill_start(place.producer, place.cell, place.series->id, start_ns);
+    enum shm_emit result = shm_attend_slow(p, shm_attend(place.producer));
+    shm_list_call(p, place.producer, place.series, &call);
+    return (struct shm_begun){start_ns, call.slot, true, result};
+}
+
 /* Records the start of a call in a lane: p's own, or that of what waits. */
 SHM_HOT enum shm_emit shm_put_call_start(struct shm_producer *p, struct shm_producer *where,
                                          struct shm_series *s, struct shm_call *call)
@@ -301,33 +356,17 @@ SHM_HOT enum shm_emit shm_put_call_start(struct shm_producer *p, struct shm_prod
     } else {
         uint32_t cell = shm_cell_of(s);
         if (SHM_UNLIKELY(cell == SHM_NO_CELLS)) {
-            struct shm_place place = shm_find_cells(p, where, s);
-            if (!place.series) {
-                call->open = false;
-                return SHM_EMITTED;
-            }
-            where = place.producer;
-            s = place.series;
-            cell = place.cell;
+            struct shm_begun begun = shm_start_without_cells(p, where, s, call->start_ns);
+            call->slot = begun.slot;
+            call->open = begun.open;
+            return begun.result;
         }
-        struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
-        shm_spill_count(&spill, cell + SHM_CELL_STARTS, 1);
-        shm_spill_call(&spill, SHM_KIND_CALL_START, s->id, call->start_ns);
-        shm_spill_commit(&spill);
+        shm_spill_start(where, cell, s->id, call->start_ns);
         result = shm_attend(where);
     }
     shm_list_call(p, where, s, call);
     return result;
 }
-
-/* The start of a call that took the slow path. Neither this nor the end of one is handed a pointer to
- * the call, so that the usual call can stay in registers. */
-struct shm_begun {
-    uint64_t start_ns;
-    uint32_t slot;
-    bool open;
-    enum shm_emit result;
-};
 
 static SHM_COLD struct shm_begun shm_find_call_start(struct shm_producer *p, struct shm_series *s)
 {
@@ -356,35 +395,64 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
     return shm_put_call_start(p, p, s, call);
 }
 
+/* Folds the end of a call into a lane's cells. */
+SHM_HOT void shm_spill_end(struct shm_producer *where, uint32_t cell, const struct shm_series *s,
+                           uint64_t start_ns, uint64_t duration_ns,
+                           const struct shm_series *exception)
+{
+    struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
+    shm_spill_call_end(&spill, cell, s->bounds, s->n_bounds, duration_ns);
+    if (exception)
+        shm_spill_count(&spill, exception->cell, 1);
+    shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, start_ns);
+    shm_spill_commit(&spill);
+}
+
 /* Lists a call no more whose end waits. One that began in the lane stays in its slot there until the
  * end counts, too: a kill before that loses the end, and the call is abandoned. */
 static SHM_COLD void shm_unlist_waiting(struct shm_producer *p, const struct shm_series *s,
-                                        const struct shm_call *call)
+                                        uint32_t slot)
 {
-    struct shm_open_call *open = &p->waiting->lane.calls[call->slot];
-    bool is_listed =
-        atomic_load_explicit(&p->lane.calls[call->slot].series, memory_order_relaxed) != 0;
+    struct shm_open_call *open = &p->waiting->lane.calls[slot];
+    bool is_listed = atomic_load_explicit(&p->lane.calls[slot].series, memory_order_relaxed) != 0;
     atomic_store_explicit(&open->start_ns, s->id, memory_order_relaxed);
     atomic_store_explicit(&open->series, is_listed ? SHM_ENDED_CALL : 0, memory_order_relaxed);
     if (!is_listed)
-        p->free_calls[p->n_free++] = (uint16_t)call->slot;
-    else if (call->slot >= p->waiting->calls_high)
-        p->waiting->calls_high = call->slot + 1;
+        p->free_calls[p->n_free++] = (uint16_t)slot;
+    else if (slot >= p->waiting->calls_high)
+        p->waiting->calls_high = slot + 1;
 }
 
 /* Takes a call off the list of open ones, if it is on that. where: the lane in which it ends. */
 SHM_HOT void shm_unlist_call(struct shm_producer *p, const struct shm_producer *where,
-                             const struct shm_series *s, const struct shm_call *call)
+                             const struct shm_series *s, uint32_t slot, uint32_t calls_generation)
 {
-    if (call->slot == SHM_NO_SLOT || call->calls_generation != p->calls_generation)
+    if (slot == SHM_NO_SLOT || calls_generation != p->calls_generation)
         return;
     if (SHM_UNLIKELY(where != p)) {
-        shm_unlist_waiting(p, s, call);
+        shm_unlist_waiting(p, s, slot);
         return;
     }
     /* Pairs with the acquire in shm_drain_calls: the end came first. */
-    atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release);
-    p->free_calls[p->n_free++] = (uint16_t)call->slot;
+    atomic_store_explicit(&p->lane.calls[slot].series, 0, memory_order_release);
+    p->free_calls[p->n_free++] = (uint16_t)slot;
+}
+
+/* Spills the end of a call of a series that has no cells yet. */
+static SHM_COLD enum shm_emit shm_end_without_cells(struct shm_producer *p,
+                                                    struct shm_producer *where,
+                                                    struct shm_series *s, uint64_t start_ns,
+                                                    uint64_t duration_ns,
+                                                    struct shm_series *exception, uint32_t slot,
+                                                    uint32_t calls_generation)
+{
+    struct shm_place place = shm_find_end_cells(p, where, s, exception);
+    if (!place.series)
+        return SHM_EMITTED;
+    shm_spill_end(place.producer, place.cell, place.series, start_ns, duration_ns,
+                  place.exception);
+    shm_unlist_call(p, place.producer, place.series, slot, calls_generation);
+    return shm_attend_slow(p, shm_attend(place.producer));
 }
 
 /* Records the end of a call in a lane: p's own, or that of what waits. exception: defined there, or
@@ -407,31 +475,35 @@ SHM_HOT enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_produc
         shm_ring_publish(&where->ring);
     } else {
         uint32_t cell = shm_cell_of(s);
-        if (SHM_UNLIKELY(cell == SHM_NO_CELLS)) {
-            struct shm_place place = shm_find_end_cells(p, where, s, exception);
-            if (!place.series)
-                return SHM_EMITTED;
-            where = place.producer;
-            s = place.series;
-            cell = place.cell;
-            exception = place.exception;
-        }
-        struct shm_spill spill = shm_spill_begin(where->lane.header, where->lane.cells);
-        shm_spill_call_end(&spill, cell, s->bounds, s->n_bounds, duration_ns);
-        if (exception)
-            shm_spill_count(&spill, exception->cell, 1);
-        shm_spill_call(&spill, SHM_KIND_CALL_END, s->id, call->start_ns);
-        shm_spill_commit(&spill);
+        if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
+            return shm_end_without_cells(p, where, s, call->start_ns, duration_ns, exception,
+                                         call->slot, call->calls_generation);
+        shm_spill_end(where, cell, s, call->start_ns, duration_ns, exception);
         result = shm_attend(where);
     }
-    shm_unlist_call(p, where, s, call);
+    shm_unlist_call(p, where, s, call->slot, call->calls_generation);
     return result;
 }
 
+/* What the slow path has to know of a call that ends. The trace is in numbers: arrays of bytes would
+ * get the caller a guard of its stack, at every call. */
+struct shm_ending {
+    uint64_t start_ns;
+    uint64_t trace[sizeof(struct shm_trace) / sizeof(uint64_t)];
+    uint32_t slot;
+    uint32_t calls_generation;
+    bool traced;
+};
+
 static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct shm_series *s,
-                                                struct shm_call call,
+                                                struct shm_ending ending,
                                                 struct shm_series *exception)
 {
+    struct shm_call call = {.start_ns = ending.start_ns,
+                            .slot = ending.slot,
+                            .calls_generation = ending.calls_generation,
+                            .traced = ending.traced};
+    memcpy(&call.trace, ending.trace, sizeof call.trace);
     struct shm_place place = shm_find_end(p, s, exception);
     /* It may be listed among what waits; then it is in no slot of the lane. Relaxed: private
      * memory. */
@@ -439,7 +511,8 @@ static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct s
         call.calls_generation == p->calls_generation)
         atomic_store_explicit(&p->waiting->lane.calls[call.slot].series, 0, memory_order_relaxed);
     if (!place.series) {
-        shm_unlist_call(p, p, s, &call); /* of a series that was removed */
+        /* of a series that was removed */
+        shm_unlist_call(p, p, s, call.slot, call.calls_generation);
         return place.result;
     }
     return place.result | shm_put_call_end(p, place.producer, place.series, &call, place.exception);
@@ -459,15 +532,12 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
     }
     if (SHM_UNLIKELY(s->generation != p->generation) ||
         (exception && exception->generation != p->generation)) {
-        struct shm_call ending;
-        ending.start_ns = call->start_ns;
-        ending.slot = call->slot;
-        ending.epoch = call->epoch;
-        ending.calls_generation = call->calls_generation;
-        ending.open = false;
-        ending.traced = call->traced;
+        struct shm_ending ending = {.start_ns = call->start_ns,
+                                    .slot = call->slot,
+                                    .calls_generation = call->calls_generation,
+                                    .traced = call->traced};
         if (call->traced)
-            ending.trace = call->trace;
+            memcpy(ending.trace, &call->trace, sizeof ending.trace);
         return shm_find_call_end(p, s, ending, exception);
     }
     return shm_put_call_end(p, p, s, call, exception);
