@@ -48,7 +48,7 @@ struct shm_exemplar {
 };
 struct shm_exemplars { uint32_t n; uint64_t displaced; ...; };
 struct shm_room { uint64_t bytes; uint32_t cells; };
-struct shm_producer {
+struct shm_producer { uint32_t n_free;
     uint32_t cells_used; uint64_t dictionary_end; struct shm_room reserved; bool wants_larger;
     struct shm_producer *waiting; ...;
 };
