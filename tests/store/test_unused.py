@@ -37,7 +37,8 @@ def node(tmp_path: Path) -> Iterator[Loopback]:
 @contextlib.contextmanager
 def process(node: Loopback, uid: int) -> Iterator[LaneFile]:
     """A process of this user, which ends with the block."""
-    granted = node.collector.grant(Peer(1, uid, uid), Hello(layout.LAYOUT_VERSION, 64, "process"))
+    hello = Hello(layout.LAYOUT_VERSION, 64, "process", dictionary_bytes=1 << 18, cells=1 << 16)
+    granted = node.collector.grant(Peer(1, uid, uid), hello)
     assert isinstance(granted, Granted)
     with contextlib.closing(LaneFile(granted.lane_fd)) as lane:
         yield lane

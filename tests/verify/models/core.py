@@ -13,7 +13,7 @@ CSRC = ROOT / "csrc"
 
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 FUNCTION = re.compile(
-    r"^[a-z][\w *]*?\b(?P<name>\w+)\([^;{]*\)\n\{\n(?P<body>.*?)^\}", re.MULTILINE | re.DOTALL
+    r"^[a-zA-Z][\w *]*?\b(?P<name>\w+)\([^;{]*\)\n\{\n(?P<body>.*?)^\}", re.MULTILINE | re.DOTALL
 )
 ATOMIC = re.compile(r"\batomic_(?:load|store)_explicit\(")
 
