@@ -53,6 +53,8 @@ METHODS = {
     "labels": ("__pyx_f_*_ring__labels", "__pyx_pw_*CounterSeries*inc"),
     "names": ("__pyx_f_*_ring__labels", "__pyx_pw_*CounterSeries*inc"),
     "decorated": ("__pyx_f_*_ring__run",),  # and the function
+    "total": ("__pyx_pw_*ObservedSeries*set_total",),
+    "totals": ("__pyx_pw_*ObservedArray*set_totals",),
     "span": SPAN,
     "resting": SPAN,
 }

@@ -2,8 +2,8 @@
 """`python -m benchmarks.methods METHOD TIMES`: does it so often, in a lane with room.
 
 METHOD: inc, observe, call; labels and names, which look up what inc has; time, a block, and
-decorated, a function that does nothing; span, one that is recorded, and resting, the same where no
-trace is.
+decorated, a function that does nothing; total, and totals, which are set at once, per value; span,
+one that is recorded, and resting, the same where no trace is.
 
 For a program that counts instructions from outside; see instructions.py.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import operations, world
 from benchmarks.contender import Timer
-from benchmarks.groups import instruments, traces
+from benchmarks.groups import instruments, observed, traces
 
 Make = Callable[[Any], Timer]
 
@@ -31,6 +31,10 @@ def resting(_: Any) -> Timer:
     return operations.spans(traces.profiler(True, ""))
 
 
+def totals(library: Any) -> Timer:
+    return observed.an_array(library, 1024)
+
+
 MAKES: dict[str, tuple[Make, int]] = {  # and the slots that one takes; 0: no lane is needed
     "inc": (instruments.a_counter, 1),
     "observe": (instruments.a_histogram, 1),
@@ -39,6 +43,8 @@ MAKES: dict[str, tuple[Make, int]] = {  # and the slots that one takes; 0: no la
     "names": (instruments.NAMED_INCS.shmetrics, 1),
     "time": (instruments.TIMED.shmetrics, 1),
     "decorated": (instruments.DECORATED.shmetrics, 1),
+    "total": (observed.a_total, 0),
+    "totals": (totals, 0),
     "span": (span, traces.SLOTS),
     "resting": (resting, 0),
 }

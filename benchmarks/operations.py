@@ -75,6 +75,34 @@ def observes(histogram: Any) -> Timer:
     return timer
 
 
+def totals(set_total: Callable[[float], object]) -> Timer:
+    """The same total each time: it is compared and stored as one that has risen."""
+
+    def timer(loops: int) -> float:
+        values = repeat(7.5, loops)
+        begun = perf_counter()
+        for value in values:
+            set_total(value)
+        return perf_counter() - begun
+
+    return timer
+
+
+def totals_at_once(together: Any, values: Any) -> Timer:
+    """The time of one value."""
+    n = len(values)
+
+    def timer(loops: int) -> float:
+        times = -(-loops // n)
+        again = repeat(None, times)
+        begun = perf_counter()
+        for _ in again:
+            together.set_totals(values)
+        return (perf_counter() - begun) * loops / (times * n)
+
+    return timer
+
+
 def blocks(call: Any) -> Timer:
     """A start and an end around nothing."""
 

@@ -170,6 +170,8 @@ TARGETS = (
         least=45,
     ),
     Target("`Histogram.observe()`, to an empty method", "observe/room", "observe/floor", most=2),
+    Target("`ObservedCounter.set_total()`", "totals/one", most=25e-9),
+    Target("the same, 1,000 at once, per value", "totals/at-once", most=12e-9),
     Target(
         "a whole RPC, to prometheus_client multiprocess", "rpc/room", "rpc/multiprocess", least=40
     ),

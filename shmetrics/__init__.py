@@ -15,10 +15,19 @@ from shmetrics.version import __version__ as __version__
 TYPE_CHECKING = False  # what typing has under this name, without importing it
 if TYPE_CHECKING:
     from shmetrics.dictionary import DEFAULT_BUCKETS
-    from shmetrics.emitter.instruments import Calls, Counter, Gauge, Histogram
+    from shmetrics.emitter.instruments import Calls, Counter, Gauge, Histogram, ObservedCounter
     from shmetrics.emitter.process import status
 
-__all__ = ["DEFAULT_BUCKETS", "Calls", "Counter", "Gauge", "Histogram", "get_include", "status"]
+__all__ = [
+    "DEFAULT_BUCKETS",
+    "Calls",
+    "Counter",
+    "Gauge",
+    "Histogram",
+    "ObservedCounter",
+    "get_include",
+    "status",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -63,6 +63,10 @@ cdef extern from "emit/emit.h" nogil:
     int shm_emit_observe(shm_producer *producer, shm_series *series, double value) noexcept
     int shm_emit_gauge(shm_producer *producer, shm_series *series, double value, bint add,
                        bint with_stamp) noexcept
+    int shm_emit_total(shm_producer *producer, shm_series *series, double value) noexcept
+    int shm_emit_totals(shm_producer *producer, shm_series **series, const double *values,
+                        uint32_t n) noexcept
+    int shm_emit_generation(shm_producer *producer, shm_series *series, double value) noexcept
     int shm_emit_call_start(shm_producer *producer, shm_series *series, shm_call *call) noexcept
     int shm_emit_call_end(shm_producer *producer, shm_series *series, shm_call *call,
                           shm_series *exception) noexcept

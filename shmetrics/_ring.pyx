@@ -256,6 +256,7 @@ cdef int _attend() except -1:
 include "emitter/_vectorcall.pxi"
 include "emitter/_children.pxi"
 include "emitter/_series.pxi"
+include "emitter/_observed.pxi"
 include "emitter/_calls.pxi"
 include "emitter/_blocks.pxi"
 include "emitter/_spans.pxi"

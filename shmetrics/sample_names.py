@@ -18,11 +18,13 @@ TOTAL = "_total"
 _COUNTER = (TOTAL, "_created")
 _HISTOGRAM = ("_bucket", "_count", "_sum", "_created")
 
+_SHOWN_AS_COUNTERS = (layout.TYPE_COUNTER, layout.TYPE_OBSERVED)
+
 
 def family_names(definition: Definition) -> tuple[str, ...]:
     """Return the names that people know a family by: its own, and those of what it is shown as."""
     name = definition.name
-    if definition.type == layout.TYPE_COUNTER:
+    if definition.type in _SHOWN_AS_COUNTERS:
         return name, name + TOTAL
     if definition.type == layout.TYPE_CALLS:
         counters = (name + part + TOTAL for part in CALL_COUNTERS)
@@ -33,7 +35,7 @@ def family_names(definition: Definition) -> tuple[str, ...]:
 def sample_names(definition: Definition) -> set[str]:
     """Return every name under which a family or its samples appear on `/metrics`."""
     name = definition.name
-    if definition.type == layout.TYPE_COUNTER:
+    if definition.type in _SHOWN_AS_COUNTERS:
         return _with(name, _COUNTER)
     if definition.type == layout.TYPE_HISTOGRAM:
         return _with(name, _HISTOGRAM)

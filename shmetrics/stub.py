@@ -21,6 +21,7 @@ OVERFLOW_VALUE = ""
 DROP_BAD_VALUE = DROP_BAD_LABELS = DROP_NO_MEMORY = 0
 DROP_LANE_FULL = DROP_OVERSIZED = DROP_FOREIGN_CALL = DROP_UNTRACKED_CALL = CAUSE_OVERFLOW = 0
 TYPE_NONE, TYPE_COUNTER, TYPE_GAUGE, TYPE_HISTOGRAM, TYPE_CALLS, TYPE_SPANS = range(6)
+TYPE_OBSERVED = 7
 
 families: dict[object, Any] = {}
 newest: dict[object, Any] = {}
@@ -149,6 +150,19 @@ class GaugeSeries(Series):
 class HistogramSeries(Series):
     __slots__ = ()
     observe = Series.inc
+
+
+class ObservedSeries(Series):
+    __slots__ = ()
+    set_total = new_generation = Series.inc
+
+
+class ObservedArray(Series):
+    __slots__ = ()
+    set_totals = new_generation = Series.inc
+
+    def __len__(self) -> int:
+        return 0
 
 
 class CallSeries(Series):

@@ -86,6 +86,15 @@ uint32_t shm_contained_gauges(struct shm_drain *drain, uint32_t from_series,
     return found;
 }
 
+uint32_t shm_contained_observed(struct shm_drain *drain, uint32_t from_series,
+                                struct shm_observed_copy *totals, uint32_t n)
+{
+    CONTAIN_LANE(guard, drain, 0)
+    uint32_t found = shm_drain_observed(drain, from_series, totals, n);
+    shm_guard_leave(&guard);
+    return found;
+}
+
 uint64_t shm_contained_moved_to(struct shm_drain *drain)
 {
     CONTAIN_LANE(guard, drain, 0)

@@ -21,6 +21,8 @@ uint32_t shm_contained_next_removed(struct shm_drain *drain, uint32_t *at_bytes,
 uint32_t shm_contained_calls(struct shm_drain *drain, struct shm_open_call_copy *calls, uint32_t n);
 uint32_t shm_contained_gauges(struct shm_drain *drain, uint32_t from_series,
                               struct shm_gauge_copy *gauges, uint32_t n);
+uint32_t shm_contained_observed(struct shm_drain *drain, uint32_t from_series,
+                                struct shm_observed_copy *totals, uint32_t n);
 uint64_t shm_contained_moved_to(struct shm_drain *drain);
 bool shm_contained_finish(struct shm_drain *drain);
 bool shm_contained_take_gauge(struct shm_drain *drain, uint32_t series, uint64_t cell);

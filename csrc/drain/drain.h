@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * csrc/drain/ is the collecting half's end of a lane: this header moves records into cells;
- * totals.h takes what lanes add up themselves; entries.c and state.c read dictionary, open calls
- * and gauges; scale.h, exemplars.h and spans.h are where values, exemplars and spans go; undo.h,
- * ledger.h and recovery.h bring lane and store back to whole events after a kill; guard.h and
- * contained.h survive a file that is cut short; file.h and watch.h ask the kernel about it. They
- * include csrc/lane/ and nothing of the emitting half.
+ * totals.h takes what lanes add up themselves; entries.c and state.c read dictionary, open calls,
+ * gauges and observed totals; scale.h, exemplars.h and spans.h are where values, exemplars and
+ * spans go; undo.h, ledger.h and recovery.h bring lane and store back to whole events after a kill;
+ * guard.h and contained.h survive a file that is cut short; file.h and watch.h ask the kernel about
+ * it. They include csrc/lane/ and nothing of the emitting half.
  *
  * Draining: moving records out of a lane into the store's cells.
  *
@@ -105,6 +105,13 @@ struct shm_gauge_copy {
     uint64_t stamp_ns;
 };
 
+struct shm_observed_copy {
+    uint32_t series;
+    uint32_t zero;
+    double total;      /* finite, not negative */
+    uint64_t start_ns; /* of its generation; SHM_START_UNKNOWN: nobody has said */
+};
+
 /* Opens a drain at the tail that the lane's consumer line holds. ledger: the lane's. cells and undo
  * are the store's. */
 enum shm_attach shm_drain_open(struct shm_drain *drain, void *base, uint64_t size_bytes,
@@ -183,5 +190,9 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
 /* Copies the values of up to n gauges, the first with an id >= from_series; returns how many. */
 uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
                           struct shm_gauge_copy *gauges, uint32_t n);
+
+/* Copies up to n observed totals, the first with an id >= from_series; returns how many. */
+uint32_t shm_drain_observed(const struct shm_drain *drain, uint32_t from_series,
+                            struct shm_observed_copy *totals, uint32_t n);
 
 #endif

@@ -29,7 +29,8 @@ static bool entry_is_sound(const struct shm_drain *drain, const struct shm_entry
     switch (entry->kind) {
     case SHM_ENTRY_FAMILY:
         return entry->id == drain->families + 1 && entry->type >= SHM_TYPE_COUNTER &&
-               (entry->type <= SHM_TYPE_CALLS || entry->type == SHM_TYPE_SPANS) &&
+               (entry->type <= SHM_TYPE_CALLS || entry->type == SHM_TYPE_SPANS ||
+                entry->type == SHM_TYPE_OBSERVED) &&
                entry->of <= text_bytes / sizeof(double);
     case SHM_ENTRY_SERIES:
         return entry->id == drain->n_targets && entry->of >= 1 && entry->of <= drain->families;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The present state in a lane, read where it is: open calls, gauges, and whether it is elsewhere. */
+/* The present state in a lane, read where it is: open calls, gauges, observed totals, and whether it
+ * is elsewhere. */
 #include "drain.h"
+
+#define MOST_TRIES 16 /* of reading a total while its emitter begins new generations */
 
 uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
                          uint32_t n)
@@ -51,6 +54,39 @@ uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
         gauge->value =
             shm_value(atomic_load_explicit(&cells[SHM_CELL_VALUE], memory_order_relaxed));
         gauge->stamp_ns = atomic_load_explicit(&cells[SHM_CELL_STAMP], memory_order_relaxed);
+    }
+    return found;
+}
+
+/* Copies an observed total, with the start of its generation: see emit.h. Returns false if there is
+ * none now, or none that an honest emitter writes. */
+static bool read_observed(const _Atomic uint64_t *cells, struct shm_observed_copy *copy)
+{
+    for (int tries = 0; tries < MOST_TRIES; tries++) {
+        /* Pairs with the release in shm_cell_start. */
+        uint64_t start_ns = atomic_load_explicit(&cells[SHM_CELL_START], memory_order_acquire);
+        /* Pairs with the releases of the total in shm_put_total and shm_put_generation. */
+        uint64_t total = atomic_load_explicit(&cells[SHM_CELL_TOTAL], memory_order_acquire);
+        if (atomic_load_explicit(&cells[SHM_CELL_START], memory_order_relaxed) != start_ns)
+            continue;
+        copy->start_ns = start_ns;
+        copy->total = shm_value(total);
+        return start_ns != SHM_START_NONE && copy->total >= 0.0 && copy->total <= DBL_MAX;
+    }
+    return false;
+}
+
+uint32_t shm_drain_observed(const struct shm_drain *drain, uint32_t from_series,
+                            struct shm_observed_copy *totals, uint32_t n)
+{
+    uint32_t found = 0;
+    for (uint32_t i = from_series; i < drain->n_targets && found < n; i++) {
+        const struct shm_target *target = &drain->targets[i];
+        if (i == 0 || target->type != SHM_TYPE_OBSERVED || target->lane_cell == SHM_NO_CELLS)
+            continue;
+        totals[found].series = i;
+        if (read_observed(&drain->lane.cells[target->lane_cell], &totals[found]))
+            found++;
     }
     return found;
 }

@@ -9,8 +9,8 @@
  * the family. The reservation is two numbers of the producer's: in the lane the overflow series is
  * a series like any other, defined when it is first needed.
  *
- * A family without labels has one series, which is this one. Gauges with labels have none: the
- * latest value of several gauges says nothing.
+ * A family without labels has one series, which is this one. State with labels (gauges, observed
+ * totals) has none: the latest value of several series says nothing.
  *
  * A series with labels can be removed. That takes an entry too, whose room is reserved with the
  * series: a removal never fails.
@@ -318,7 +318,7 @@ static inline struct shm_definition *shm_definition_of(const struct shm_producer
 /* Returns the room that a family reserves for its overflow series. */
 static inline struct shm_room shm_reserved_of(const struct shm_family *f, uint32_t n_labels)
 {
-    if (f->type == SHM_TYPE_GAUGE && n_labels > 0)
+    if (shm_is_state(f->type) && n_labels > 0)
         return (struct shm_room){0, 0};
     struct shm_room reserved = shm_room_sum(
         shm_room_of(f->type, f->n_bounds, shm_overflow_text_bytes(n_labels)),
@@ -454,7 +454,7 @@ static inline struct shm_series *shm_overflow_of(struct shm_producer *p, struct 
     if (!shm_define_family(p, f))
         return NULL;
     struct shm_definition *definition = shm_definition_of(p, f);
-    if (f->n_labels > 0 && f->type == SHM_TYPE_GAUGE) {
+    if (f->n_labels > 0 && shm_is_state(f->type)) {
         shm_drop_quietly(p, f, SHM_DROP_LANE_FULL);
         return NULL;
     }

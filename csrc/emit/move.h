@@ -7,9 +7,9 @@
  *   new lane:                                                   all of it ◄┘   moved_to
  *
  * What waits becomes the new lane, definitions and ids as they are. Of the old lane only what is
- * state comes along: gauges, and open calls. No total does, so none can count twice. Every other
- * series is defined in the new lane at its next event, and those that have no more events stay
- * behind.
+ * state comes along: gauges, observed totals, and open calls. No sum of events does, so none can
+ * count twice. Every other series is defined in the new lane at its next event, and those that have
+ * no more events stay behind.
  *
  * One store makes the move: moved_to, in the old lane. Before it the state in the old lane is what
  * counts, after it that in the new one.
@@ -70,14 +70,14 @@ static inline struct shm_series *shm_carry_series(struct shm_producer *waiting,
     return shm_overflow_of(waiting, s->family);
 }
 
-/* Takes a gauge along, with its value and its stamp. */
-static inline void shm_carry_gauge(const struct shm_producer *p, struct shm_producer *waiting,
+/* Takes a gauge or an observed total along, with its stamp. */
+static inline void shm_carry_cells(const struct shm_producer *p, struct shm_producer *waiting,
                                    struct shm_series *s)
 {
     uint32_t from = s->cell;
     if (!shm_carry_series(waiting, s))
         return;
-    for (uint32_t i = 0; i < shm_cells_of(SHM_TYPE_GAUGE, 0); i++)
+    for (uint32_t i = 0; i < shm_cells_of(s->type, 0); i++)
         atomic_store_explicit(
             &waiting->lane.cells[s->cell + i],
             atomic_load_explicit(&p->lane.cells[from + i], memory_order_relaxed),
@@ -107,7 +107,7 @@ static inline bool shm_can_move(struct shm_producer *p, struct shm_producer *wai
     struct shm_room needed = {0, 0};
     for (uint32_t id = 1; id <= p->series; id++) {
         struct shm_series *s = shm_series_of(p, id);
-        if (!s || s->type != SHM_TYPE_GAUGE)
+        if (!s || !shm_is_state(s->type))
             continue;
         if (!shm_try_family(waiting, s->family))
             return false;
@@ -155,8 +155,8 @@ static inline void shm_carry_state(struct shm_producer *p, struct shm_producer *
     }
     for (uint32_t id = 1; id <= p->series; id++) {
         struct shm_series *s = shm_series_of(p, id);
-        if (s && s->type == SHM_TYPE_GAUGE)
-            shm_carry_gauge(p, waiting, s);
+        if (s && shm_is_state(s->type))
+            shm_carry_cells(p, waiting, s);
     }
 }
 
@@ -300,6 +300,11 @@ static inline void shm_settle_cells(struct shm_settling *settling, const struct 
             cells + SHM_CELL_STAMP,
             atomic_load_explicit(&waiting[SHM_CELL_STAMP], memory_order_relaxed),
             memory_order_relaxed);
+        return;
+    case SHM_TYPE_OBSERVED: /* likewise */
+        atomic_store_explicit(cells, first, memory_order_relaxed);
+        shm_cell_start(cells,
+                       atomic_load_explicit(&waiting[SHM_CELL_START], memory_order_relaxed));
         return;
     case SHM_TYPE_HISTOGRAM:
         if (first != 0)

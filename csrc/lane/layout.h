@@ -77,6 +77,7 @@ enum shm_type {
     SHM_TYPE_CALLS = 4,     /* cells: starts, ends, sum of durations (ns), then buckets */
     SHM_TYPE_EXCEPTION = 5, /* cells: count; a class of exception of one call series */
     SHM_TYPE_SPANS = 6,     /* no cells: service and name are labels, the rest is in records */
+    SHM_TYPE_OBSERVED = 7,  /* cells: total (f64), start (ns); a counter that is kept elsewhere */
 };
 
 /* Where a call's or histogram's buckets begin within its cells. */
@@ -88,6 +89,12 @@ enum shm_type {
 #define SHM_HISTOGRAM_BUCKETS 1u
 #define SHM_CELL_VALUE 0u
 #define SHM_CELL_STAMP 1u
+#define SHM_CELL_TOTAL 0u
+#define SHM_CELL_START 1u
+
+/* The start of an observed total's generation: CLOCK_MONOTONIC, or one of these. */
+#define SHM_START_NONE UINT64_C(0)    /* it has no total yet */
+#define SHM_START_UNKNOWN UINT64_C(1) /* it has one, and nobody has said since when it counts */
 
 /* ---- records ---------------------------------------------------------------------------- */
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Cells: running totals that live in the lane itself. A gauge is kept here and nowhere else. An
- * event that finds the ring full is spilled here: its detail is lost, its totals are not.
+ * Cells: running totals that live in the lane itself. A gauge, and a total that is observed, is
+ * kept here and nowhere else. An event that finds the ring full is spilled here: its detail is lost,
+ * its totals are not.
  *
  * Producer's cells only ever grow (gauges and sums apart), so nothing has to be cleared by two
  * hands: the consumer keeps in the seen part the totals that it has already taken, and takes the
  * difference.
  *
  * Which cells belong to which series is never written down: both sides hand them out in the order
- * of the dictionary's entries, with shm_cells_take. A counter, a gauge and an exception have theirs
+ * of the dictionary's entries, with shm_cells_take. A counter, state and an exception have theirs
  * with their own entry. Those of a histogram and of calls come late, with an entry SHM_ENTRY_CELLS,
  * when an event first needs them: most never do, because the ring takes their events.
  */
@@ -34,6 +35,7 @@ static inline uint32_t shm_cells_of(uint16_t type, uint32_t n_bounds)
     case SHM_TYPE_EXCEPTION:
         return 1;
     case SHM_TYPE_GAUGE:
+    case SHM_TYPE_OBSERVED:
         return 2;
     case SHM_TYPE_HISTOGRAM:
         return SHM_HISTOGRAM_BUCKETS + n_bounds + 1;
@@ -42,6 +44,13 @@ static inline uint32_t shm_cells_of(uint16_t type, uint32_t n_bounds)
     default:
         return 0;
     }
+}
+
+/* Tells whether a series of this type is state: its cells show what is now, and are read where they
+ * are. Nobody takes a gain out of them. */
+static inline bool shm_is_state(uint16_t type)
+{
+    return type == SHM_TYPE_GAUGE || type == SHM_TYPE_OBSERVED;
 }
 
 /* Tells whether the cells of a series of this type come late. */
@@ -112,6 +121,13 @@ static inline void shm_cell_add(_Atomic uint64_t *cell, double value)
 {
     double now = shm_value(atomic_load_explicit(cell, memory_order_relaxed));
     atomic_store_explicit(cell, shm_bits(now + value), memory_order_relaxed);
+}
+
+/* Sets the start of an observed total's generation; its total, or 0, is there before it. */
+static inline void shm_cell_start(_Atomic uint64_t *cells, uint64_t start_ns)
+{
+    /* Pairs with the acquire of the start in read_observed. */
+    atomic_store_explicit(&cells[SHM_CELL_START], start_ns, memory_order_release);
 }
 
 /* ---- one event, several cells ----------------------------------------------------------- */

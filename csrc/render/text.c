@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "put.h"
@@ -123,7 +124,7 @@ static char *put_scalar(char *out, const struct shm_text_family *family, const c
 static char *put_created(char *out, const struct shm_text_family *family,
                          struct shm_column created, size_t row)
 {
-    if (created.first == NULL)
+    if (created.first == NULL || isnan(shm_number_at(created, row)))
         return out;
     out = put_scalar(out, family, "_created", created, row);
     *out++ = '\n';

@@ -31,6 +31,7 @@ from shmetrics.store.idle import IdleSeries
 from shmetrics.store.inheritance import Inheritance
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import StoreDamaged, StoreError, StoreFull
+from shmetrics.store.observed import ObservedTotal
 from shmetrics.store.packing import Packing
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.store.spent import MARGIN, SpentSeries
@@ -138,7 +139,9 @@ class Collector:
             self._in_flight = InFlight(self.families, self._open_calls, self._monotonic_ns)
             self._table_sources: Sequence[TableSource] = (
                 self._in_flight,
-                FamilyTables(self.families, self._gauges, self._living_values),
+                FamilyTables(
+                    self.families, self._gauges, self._living_values, self._observed_totals
+                ),
             )
             self._own: TableSource = RegistryTables(self.self_metrics.registry)
             self._idle = IdleSeries(
@@ -252,6 +255,10 @@ class Collector:
     def _living_values(self) -> list[GaugeValue]:
         """Return the gauges of living processes."""
         return [value for lane in self._lanes.with_state() for value in lane.gauge_values()]
+
+    def _observed_totals(self) -> list[ObservedTotal]:
+        """Return the observed totals of living processes."""
+        return [total for lane in self._lanes.with_state() for total in lane.observed_totals()]
 
     def _open_calls(self) -> list[OpenCall]:
         """Return the open calls of all lanes."""

@@ -426,7 +426,7 @@ Return the child with these label values. It is made once and kept.
 
 If the lane has no room for one more child, or the values are too long, the family's
 overflow child is returned: its events count, but under the label values `__overflow__`. A
-gauge has none: what it would show is dropped and counted.
+gauge or an observed counter has none: what it would show is dropped and counted.
 
 Args:
     *labelvalues: One value per label, in the order of the label names.

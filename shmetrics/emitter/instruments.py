@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Define the instruments: Counter, Gauge, Histogram and Calls, with a child per label values.
+"""Define the instruments: Counter, ObservedCounter, Gauge, Histogram and Calls.
 
-The first three have the shape of prometheus_client's classes, with one difference: they raise
-nothing into the service. Wrong labels and values are counted, and `status()` shows the counts. The
-collector refuses, and counts, a family that contradicts another process's.
+Each has a child per label values. Counter, Gauge and Histogram have the shape of
+prometheus_client's classes, with one difference: they raise nothing into the service. Wrong labels
+and values are counted, and `status()` shows the counts. The collector refuses, and counts, a family
+that contradicts another process's.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from shmetrics.emitter.problems import problems
 from shmetrics.notices import Notice
 
 Child = TypeVar(
-    "Child", _ring.CounterSeries, _ring.GaugeSeries, _ring.HistogramSeries, _ring.CallSeries
+    "Child",
+    _ring.CounterSeries,
+    _ring.ObservedSeries,
+    _ring.GaugeSeries,
+    _ring.HistogramSeries,
+    _ring.CallSeries,
 )
 Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -296,6 +302,85 @@ class Counter(Instrument[_ring.CounterSeries]):
                 or `BaseException`.
         """
         return self._only().count_exceptions(exception)
+
+
+class ObservedCounter(Instrument[_ring.ObservedSeries]):
+    """Show a total that is kept elsewhere: by the kernel, or in a library's own statistics.
+
+    Prometheus sees it as a counter, `<name>_total`. The process sets the total itself. A label set
+    is shown once it has a total, and leaves with its process. Where several processes set the same
+    labels, their sum is shown.
+
+    Args:
+        name: The name, with or without `_total`.
+        documentation: What it counts or shows, for people: the `# HELP` of its family.
+        labelnames: The names of its labels. With labels, record through `labels()`.
+        namespace: Put before the name, with an underscore between.
+        subsystem: Put between the namespace and the name.
+        unit: Put behind the name, unless the name ends with it.
+        registry: Ignored; it is there as in the other instruments.
+    """
+
+    _type = layout.TYPE_OBSERVED
+    _recording = ("set_total", "new_generation")
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Sequence[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: object = None,
+    ) -> None:
+        name, unit = name_of(name).removesuffix("_total"), text_of(unit)
+        base = full_name(name, namespace, subsystem, unit)
+        super().__init__(base, documentation, labelnames, unit=unit)
+
+    @staticmethod
+    def _make(family: Family[_ring.ObservedSeries], payload: bytes | None) -> _ring.ObservedSeries:
+        return strict.checked(_ring.ObservedSeries)(family.ring, payload)
+
+    def set_total(self, value: float) -> None:
+        """Set the total.
+
+        Args:
+            value: The total, not negative, and not lower than before: a counter does not fall
+                within a generation. Any other value is dropped and counted.
+        """
+        self._only().set_total(value)
+
+    def new_generation(self, value: float = 0) -> None:
+        """Begin a new generation: the counter was reset, and counts from now on.
+
+        Without a generation, nobody knows since when the total counts, and no start is shown.
+
+        Args:
+            value: The total that it has by now, not negative.
+        """
+        self._only().new_generation(value)
+
+    def array(self, labelvalues: Iterable[str | Sequence[object]]) -> _ring.ObservedArray:
+        """Return an array of children whose totals are set with one call.
+
+        `array.set_totals(values)` takes one value per child in a contiguous buffer of doubles, as a
+        numpy array has; NaN leaves a total as it is. If the buffer has another length or type, it
+        is counted, and nothing is set. `array.new_generation(index, value=0)` is for one child.
+
+        Args:
+            labelvalues: The label values of each child, in the order of the label names; a text is
+                one value.
+        """
+        children: list[object] = []
+        try:
+            children.extend(
+                self.labels(*((values,) if isinstance(values, str) else values))
+                for values in labelvalues
+            )
+        except Exception as error:  # what cannot be iterated
+            children = [self.wrong_labels(error=error)]
+        return _ring.ObservedArray(children)
 
 
 class Gauge(Instrument[_ring.GaugeSeries]):

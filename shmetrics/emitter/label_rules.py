@@ -5,7 +5,8 @@ The process applies them when label values become a child. Children that exist k
 the collector applies the rules to those. So an endless number of values takes no space in the lane
 and no memory here: only the results of the rules are kept.
 
-The rules for gauges are left to the collector: two gauges in one place would overwrite each other.
+The rules for gauges and observed counters are left to the collector: two of them in one place would
+overwrite each other.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import FamilyRules, Rule, decode
+
+_STATE = (layout.TYPE_GAUGE, layout.TYPE_OBSERVED)
 
 _text = ""
 _rules: tuple[Rule, ...] = ()
@@ -50,7 +53,7 @@ class CurrentRules:
 
     def __call__(self, values: tuple[str, ...]) -> tuple[str, ...]:
         rules = _rules
-        if rules is not self._rules and self._definition.type != layout.TYPE_GAUGE:
+        if rules is not self._rules and self._definition.type not in _STATE:
             self._family_rules = FamilyRules(rules, self._definition)
             self._rules = rules
         return values if self._family_rules.is_idle else self._family_rules.values(values)

@@ -15,6 +15,7 @@ class NullChild:
         """Do nothing."""
 
     dec = set = observe = set_to_current_time = end = remove = inc
+    set_total = new_generation = inc
 
     def time(self, *_: object, **__: object) -> _ring.Block:
         """Return a block that measures nothing."""

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from shmetrics.binding import layout
 from shmetrics.binding import ring as _ring
+from shmetrics.dictionary import Definition
 from shmetrics.emitter import strict
 from shmetrics.notices import Notice, decode_notices
 
@@ -48,6 +49,12 @@ _CAUSES = {
     layout.CAUSE_OVERFLOW: (
         "no room for more label values: further ones are counted as __overflow__",
         _LANE,
+    ),
+}
+_TOTAL_CAUSES = _CAUSES | {  # what they mean for an observed counter
+    layout.DROP_BAD_VALUE: (
+        "dropped: a total that is lower than before, negative, infinite or no number",
+        "call new_generation() where the counter was reset, and set_totals() with one number each",
     ),
 }
 _TOO_MANY = Notice("", "more", "there are more problems than are kept", "mend these first")
@@ -133,15 +140,16 @@ class Problems:
                 causes, metric = family.ring.causes(), family.definition.name
                 if causes & ~self._causes.get(metric, 0):
                     self._causes[metric] = causes | self._causes.get(metric, 0)
-                    self._note_causes(metric, causes)
+                    self._note_causes(family.definition, causes)
                     has_news = True
         return has_news
 
-    def _note_causes(self, metric: str, causes: int) -> None:
+    def _note_causes(self, definition: Definition, causes: int) -> None:
         """Note why events of a metric were dropped or overflow: a bit for each cause."""
-        for cause, (text, mend) in _CAUSES.items():
+        texts = _TOTAL_CAUSES if definition.type == layout.TYPE_OBSERVED else _CAUSES
+        for cause, (text, mend) in texts.items():
             if causes >> cause & 1:
-                self.note(Notice(metric, str(cause), text, mend))
+                self.note(Notice(definition.name, str(cause), text, mend))
 
     def say_last(self) -> None:
         """Log at the exit what was not logged yet, after a moment for the thread that does it."""

@@ -84,6 +84,22 @@ class _Counter:
         super().inc(0.0 + amount, exemplar)  # type: ignore[misc]
 
 
+class _Observed:
+    """Checks of an observed counter."""
+
+    def set_total(self, value: Any) -> None:
+        super().set_total(_total(value))  # type: ignore[misc]
+
+    def new_generation(self, value: Any = 0) -> None:
+        super().new_generation(_total(value))  # type: ignore[misc]
+
+
+def _total(value: Any) -> float:
+    if value < 0:
+        raise ValueError("a counter has no negative total")
+    return float(value)
+
+
 class _Gauge:
     """Checks of a gauge."""
 
@@ -116,6 +132,7 @@ _CHECKED: dict[type, type] = {
     series: type(series.__name__, (checks, series), {})
     for series, checks in (
         (_ring.CounterSeries, _Counter),
+        (_ring.ObservedSeries, _Observed),
         (_ring.GaugeSeries, _Gauge),
         (_ring.HistogramSeries, _Histogram),
     )

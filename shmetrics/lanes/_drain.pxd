@@ -76,6 +76,11 @@ cdef extern from "drain/drain.h" nogil:
         double value
         uint64_t stamp_ns
 
+    cdef struct shm_observed_copy:
+        uint32_t series
+        double total
+        uint64_t start_ns
+
     void shm_drain_close(shm_drain *drain) noexcept
     bint shm_drain_rebind(shm_drain *drain, uint32_t series, const shm_scale *scale,
                           uint64_t *cells)
@@ -95,6 +100,8 @@ cdef extern from "drain/contained.h" nogil:
     uint32_t shm_contained_calls(shm_drain *drain, shm_open_call_copy *calls, uint32_t n) noexcept
     uint32_t shm_contained_gauges(shm_drain *drain, uint32_t from_series, shm_gauge_copy *gauges,
                                   uint32_t n) noexcept
+    uint32_t shm_contained_observed(shm_drain *drain, uint32_t from_series,
+                                    shm_observed_copy *totals, uint32_t n) noexcept
     uint64_t shm_contained_moved_to(shm_drain *drain) noexcept
     bint shm_contained_finish(shm_drain *drain) noexcept
     bint shm_contained_take_gauge(shm_drain *drain, uint32_t series, uint64_t cell) noexcept

@@ -333,6 +333,19 @@ cdef class LaneDrain:
             n = shm_contained_gauges(&self.drain_, found[n - 1].series + 1, found, 256)
         return result
 
+    def observed(self):
+        """Return every observed total that was set, as (series id, total, start_ns).
+
+        start_ns is the start of its generation; START_UNKNOWN if its emitter has not said.
+        """
+        cdef shm_observed_copy found[256]
+        cdef list result = []
+        cdef uint32_t n = shm_contained_observed(&self.drain_, 1, found, 256)
+        while n:
+            result.extend([(found[i].series, found[i].total, found[i].start_ns) for i in range(n)])
+            n = shm_contained_observed(&self.drain_, found[n - 1].series + 1, found, 256)
+        return result
+
     def counts(self):
         """Return the lane's own counters; an emitter can write any number there."""
         cdef shm_counts counts

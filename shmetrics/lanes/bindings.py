@@ -119,6 +119,7 @@ class Bindings:
         self._refusals: dict[tuple[str, str], Notice] = {}  # by metric and reason
         self.calls: dict[int, tuple[CallFamily, tuple[str, ...]]] = {}
         self.gauges: dict[int, tuple[Family, tuple[str, ...]]] = {}
+        self.observed: dict[int, tuple[Family, tuple[str, ...]]] = {}
         self.spans: dict[int, SpanLabels] = {}
         self.gauges_may_share_labels = False  # label rules can give two gauges the same labels
         self.n_series = 0  # those that were removed are not among them
@@ -300,10 +301,11 @@ class Bindings:
             part.unbind(row)
             self.calls.pop(id, None)
             self._drain.rebind(id)
-        for id, (family, values) in list(self.gauges.items()):
-            if family in parts:
-                series.setdefault(family, {})[id] = _WaitingSeries(id, values)
-                del self.gauges[id]
+        for state in (self.gauges, self.observed):
+            for id, (family, values) in list(state.items()):
+                if family in parts:
+                    series.setdefault(family, {})[id] = _WaitingSeries(id, values)
+                    del state[id]
         for number, known in enumerate(self._lane_families):
             if known.family in parts and known.definition is not None:
                 self._release(number, known)
@@ -405,7 +407,7 @@ class Bindings:
     # ---- series -----------------------------------------------------------------------------
 
     def _define_series(self, id: int, lane_family: _LaneFamily, payload: bytes) -> None:
-        """Bind a series, read its labels as those of spans, or note it as a gauge."""
+        """Bind a series, read its labels as those of spans, or note it as state."""
         type, family, waiting = lane_family.type, lane_family.family, lane_family.waiting
         if (family is None and waiting is None) or id in self._removed_before:
             self._point(id, type, lane_family.n_bounds)
@@ -442,16 +444,19 @@ class Bindings:
             self._n_pointed = id
 
     def _place(self, id: int, lane_family: _LaneFamily, values: tuple[str, ...]) -> None:
-        """Bind a series with label values that follow the rules, or note it as a gauge."""
+        """Bind a series with label values that follow the rules, or note it as state."""
         type, n_bounds, family = lane_family.type, lane_family.n_bounds, lane_family.family
         assert family is not None
-        if type == layout.TYPE_GAUGE:  # read in the lane's own cells, never folded
+        if type in (layout.TYPE_GAUGE, layout.TYPE_OBSERVED):
+            # Read in the lane's own cells, never folded.
             self._point(id, type, n_bounds)
-            if self._is_within_quota(id) and self._families.limits.allow(values):
+            if not self._is_within_quota(id) or not self._families.limits.allow(values):
+                self._fold(id, family, values)
+            elif type == layout.TYPE_OBSERVED:
+                self.observed[id] = family, values
+            else:
                 self.gauges[id] = family, values
                 self.gauges_may_share_labels |= not family.ruling.is_idle
-            else:
-                self._fold(id, family, values)
             return
         self._bind(id, type, n_bounds, family, values)
         if isinstance(family, CallFamily):
@@ -527,6 +532,7 @@ class Bindings:
         """
         ids = *self._exceptions.pop(id, ()), id
         self.gauges.pop(id, None)
+        self.observed.pop(id, None)
         self.calls.pop(id, None)
         for each in ids:
             self._drain.remove(each)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import mmap
 import os
 import time
@@ -21,6 +22,7 @@ from shmetrics.store.families import Families
 from shmetrics.store.gauges import Gauges, GaugeValue, sum_per_process
 from shmetrics.store.histograms import CallFamily
 from shmetrics.store.log import StoreDamaged, StoreFull
+from shmetrics.store.observed import ObservedTotal
 from shmetrics.store.self_metrics import SelfMetrics
 
 if TYPE_CHECKING:
@@ -115,6 +117,7 @@ class Lane:
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
         self.bindings = Bindings(self.owner, self._drain, families, gauges, self_metrics)
         self.is_behind = False  # there are more definitions than the last drain() read
+        self._starts: dict[int, tuple[int, float]] = {}  # of observed totals, as of the last look
 
     @property
     def lane_id(self) -> int:
@@ -289,6 +292,29 @@ class Lane:
             if series in self.bindings.gauges
         ]
         return sum_per_process(values) if self.bindings.gauges_may_share_labels else values
+
+    def observed_totals(self) -> list[ObservedTotal]:
+        """Return the lane's observed totals as they are now."""
+        return [
+            ObservedTotal(*self.bindings.observed[series], total, self._created(series, start_ns))
+            for series, total, start_ns in self._drain.observed()
+            if series in self.bindings.observed
+        ]
+
+    def _created(self, series: int, start_ns: int) -> float:
+        """Return the Unix time of the start of a total's generation, NaN if it is not known.
+
+        It is the same as long as the start is, although the wall clock may be set meanwhile. An
+        emitter can write any start; one in the future counts as now.
+        """
+        if start_ns == layout.START_UNKNOWN or not self._is_of_this_boot:
+            return math.nan
+        known_ns, created = self._starts.get(series, (0, 0.0))
+        if start_ns != known_ns:
+            age_ns = max(time.monotonic_ns() - start_ns, 0)
+            created = round((time.time_ns() - age_ns) / 1e9, 3)  # as exact as Prometheus takes it
+            self._starts[series] = start_ns, created
+        return created
 
     def _moment(self, stamp_ns: int) -> int:
         """Return the moment of a stamp, see boot.moment().

@@ -514,6 +514,7 @@ TYPE_NAMES = {
     layout.TYPE_GAUGE: "gauge",
     layout.TYPE_HISTOGRAM: "histogram",
     layout.TYPE_CALLS: "calls",
+    layout.TYPE_OBSERVED: "observed counter",
 }
 _KINDS = {layout.TYPE_CALLS: CallFamily, layout.TYPE_HISTOGRAM: HistogramFamily}
 

@@ -18,6 +18,7 @@ from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.name import Name
+from shmetrics.store.observed import ObservedTotal, sum_up
 from shmetrics.tables.merged import Merging
 from shmetrics.tables.table import Series, Table
 
@@ -30,11 +31,21 @@ class FamilyTables:
         families: Families,
         gauges: Gauges,
         living: Callable[[], Iterable[GaugeValue]],
+        observed: Callable[[], Iterable[ObservedTotal]],
     ) -> None:
-        """living: the gauges of the processes that live now."""
+        """Begin with what is read at each scrape.
+
+        Args:
+            families: all families of the node.
+            gauges: the gauge families of the node.
+            living: returns the gauges of the processes that live now.
+            observed: returns their observed totals.
+        """
         self._families = families
         self._gauges = gauges
         self._living = living
+        self._observed = observed
+        self._observed_series: dict[str, Series] = {}  # of the last scrape, by name
         self._merging = Merging()
 
     def tables(self, native: bool = False) -> list[Table]:
@@ -42,6 +53,10 @@ class FamilyTables:
         living: dict[Family, list[GaugeValue]] = {}
         for value in self._living():
             living.setdefault(value.family, []).append(value)
+        observed: dict[Family, list[ObservedTotal]] = {}
+        for total in self._observed():
+            observed.setdefault(total.family, []).append(total)
+        before, self._observed_series = self._observed_series, {}
         exemplars = self._families.exemplars
         exemplars.take_snapshot()
         self._merging.begin()
@@ -49,6 +64,8 @@ class FamilyTables:
         for name in self._families.names():
             if name.newest.definition.type == layout.TYPE_GAUGE:
                 found.append(self._gauge_table(name, living))
+            elif name.newest.definition.type == layout.TYPE_OBSERVED:
+                found.append(self._observed_table(name, observed, before.get(name.text)))
             else:
                 # What leaves first is summed up first: numbers with a point stay the same then.
                 shapes = [name.newest, *reversed(name.shapes[1:])]
@@ -73,9 +90,39 @@ class FamilyTables:
             values=np.fromiter(values.values(), np.float64, len(values)),
         )
 
+    def _observed_table(
+        self,
+        name: Name,
+        observed: Mapping[Family, list[ObservedTotal]],
+        before: Series | None,
+    ) -> Table:
+        """Return the table of an observed counter over all living processes.
+
+        Args:
+            name: the name of the counter.
+            observed: the totals of living processes, by family.
+            before: the series of the last scrape; kept if they are the same, with their text.
+        """
+        label_names, sums = sum_up(name.shapes, observed)
+        series = before
+        if series is None or series.names != label_names or series.values != list(sums):
+            series = Series(label_names, sums, is_sparse=len(name.shapes) > 1)
+        self._observed_series[name.text] = series
+        definition = name.newest.definition
+        totals = np.array(list(sums.values()), np.float64).reshape(-1, 2)
+        return Table(
+            name=definition.name,
+            kind="counter",
+            help=definition.help,
+            unit=definition.unit,
+            series=series,
+            values=totals[:, 0],
+            created=totals[:, 1],
+        )
+
 
 def family_tables(family: Family, exemplars: Exemplars, native: bool = False) -> Iterator[Table]:
-    """Yield the tables of a family that is no gauge.
+    """Yield the tables of a family that counts events.
 
     Args:
         family: the family.

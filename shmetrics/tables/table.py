@@ -59,7 +59,8 @@ class Table:
         bounds: finite upper bounds of a histogram's buckets, rising; the last bucket has none.
         buckets: (n, len(bounds) + 1), uint64, each bucket alone, not cumulated.
         sums: (n,), float64; for a histogram.
-        created: (n,), float64, Unix seconds, for a counter or a histogram; or None.
+        created: (n,), float64, Unix seconds, NaN for a row whose start is not known; for a counter
+            or a histogram; or None.
         native: a histogram's counts in exponential buckets, where they are known; or None.
         exemplars: (any,), EXEMPLAR, for a counter or a histogram; contiguous, sorted by row and
             bucket, at most one for each pair of these.

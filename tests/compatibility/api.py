@@ -30,12 +30,14 @@ def now() -> list[str]:
     """Return the API as it is, a line each, sorted."""
     found = [_said("shmetrics.get_include", shmetrics.get_include)]
     found += [f"shmetrics.status()[{key!r}]" for key in shmetrics.status()]
-    for name in ("Counter", "Gauge", "Histogram", "Calls"):
+    for name in ("Counter", "ObservedCounter", "Gauge", "Histogram", "Calls"):
         instrument = getattr(shmetrics, name)
         found.append(_said(f"shmetrics.{name}", instrument))
         found += _members(f"shmetrics.{name}", instrument)
         child = instrument(f"api_{name.lower()}", "API", ["label"]).labels("value")
         found += _members(f"shmetrics.{name}.labels()", type(child))
+    array = shmetrics.ObservedCounter("api_observed", "API", ["label"]).array(["value"])
+    found += _members("shmetrics.ObservedCounter.array()", type(array))
     for name in ("client_call", "server_call"):
         found.append(_said(f"shmetrics.rpc.{name}", getattr(rpc, name)))
     found += [

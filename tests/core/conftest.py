@@ -39,6 +39,7 @@ struct shm_call { uint64_t start_ns; uint32_t slot; bool open; ...; };
 struct shm_entry { uint32_t size_bytes; uint16_t kind; uint16_t type; uint32_t id; uint32_t of; };
 struct shm_open_call_copy { uint64_t start_ns; uint32_t series; uint32_t slot; };
 struct shm_gauge_copy { uint32_t series; double value; uint64_t stamp_ns; ...; };
+struct shm_observed_copy { uint32_t series; double total; uint64_t start_ns; ...; };
 struct shm_counts {
     uint64_t recorded; uint64_t spilled; uint64_t overflowed; uint64_t dropped[9]; ...;
 };
@@ -96,6 +97,10 @@ enum shm_emit shm_emit_add_traced(struct shm_producer *, struct shm_series *, do
                                   const struct shm_trace *);
 enum shm_emit shm_emit_observe(struct shm_producer *, struct shm_series *, double);
 enum shm_emit shm_emit_gauge(struct shm_producer *, struct shm_series *, double, bool, bool);
+enum shm_emit shm_emit_total(struct shm_producer *, struct shm_series *, double);
+enum shm_emit shm_emit_totals(struct shm_producer *, struct shm_series *const *, const double *,
+                              uint32_t);
+enum shm_emit shm_emit_generation(struct shm_producer *, struct shm_series *, double);
 enum shm_emit shm_emit_call_start(struct shm_producer *, struct shm_series *, struct shm_call *);
 enum shm_emit shm_emit_call_end(struct shm_producer *, struct shm_series *, struct shm_call *,
                                 struct shm_series *);
@@ -114,6 +119,8 @@ uint32_t shm_scale_counts(const struct shm_scale *);
 void shm_sum_runs(const uint64_t *, const uint32_t *, uint32_t, uint64_t *);
 uint32_t shm_drain_calls(const struct shm_drain *, struct shm_open_call_copy *, uint32_t);
 uint32_t shm_drain_gauges(const struct shm_drain *, uint32_t, struct shm_gauge_copy *, uint32_t);
+uint32_t shm_drain_observed(const struct shm_drain *, uint32_t, struct shm_observed_copy *,
+                            uint32_t);
 """
 
 

@@ -208,6 +208,25 @@ for n in range(10):
     assert node.samples().of("size") == {EMPTY: 55}
 
 
+def test_observed_totals_are_left_to_the_collector(node: Node) -> None:
+    """Two of them in one place would be one that rises and falls."""
+    start(node, "drop = true")
+    emitter = node.emitter(
+        CONNECTED
+        + """
+pages = shmetrics.ObservedCounter("pages", "Pages", ["server"])
+for n in range(10):
+    pages.labels(str(9 - n)).set_total(9 - n)
+assert shmetrics.status()["dropped"] == {}
+pause("set")
+        """
+    )
+    emitter.until("set")
+    assert node.samples().of("pages_total") == {EMPTY: 45}
+    emitter.go()
+    emitter.end()
+
+
 def test_after_a_restart_with_other_rules_what_was_counted_keeps_its_labels(node: Node) -> None:
     start(node, "hash = 1")
     emitter = node.emitter(

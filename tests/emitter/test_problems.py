@@ -32,7 +32,24 @@ BAD_VALUE = (
     "dropped: a value that is negative, infinite or no number; add numbers of at least 0 to a "
     "counter, and observe finite ones"
 )
+BAD_TOTAL = (
+    "dropped: a total that is lower than before, negative, infinite or no number; call "
+    "new_generation() where the counter was reset, and set_totals() with one number each"
+)
 MISTAKES = {
+    "a negative total": ('shmetrics.ObservedCounter("jobs", "Jobs").set_total(-1)', BAD_TOTAL),
+    "a total that falls": (
+        'jobs = shmetrics.ObservedCounter("jobs", "Jobs"); jobs.set_total(2); jobs.set_total(1)',
+        BAD_TOTAL,
+    ),
+    "a negative generation": (
+        'shmetrics.ObservedCounter("jobs", "Jobs").new_generation(-1)',
+        BAD_TOTAL,
+    ),
+    "totals that are no buffer": (
+        'shmetrics.ObservedCounter("jobs", "Jobs", ["queue"]).array(["fast"]).set_totals(5)',
+        BAD_TOTAL,
+    ),
     "negative": ('shmetrics.Counter("jobs", "Jobs").inc(-1)', BAD_VALUE),
     "infinite": ('shmetrics.Histogram("jobs", "Jobs").observe(math.inf)', BAD_VALUE),
     "not a number": ('shmetrics.Histogram("jobs", "Jobs").observe(math.nan)', BAD_VALUE),

@@ -12,12 +12,14 @@ from shmetrics import _ring
 from tests.emitter.recording import KINDS, dropped, made
 from tests.nodes.loopback import Loopback
 
-ALL_KINDS = [*KINDS, "Calls"]
+ALL_KINDS = [*KINDS, "Calls", "ObservedCounter"]
 
 
 def record(kind: str, child: Any) -> None:
     if kind == "Calls":
         child.end(child.start(), "KeyError")
+    elif kind == "ObservedCounter":
+        child.set_total(1)
     else:
         getattr(child, "observe" if kind == "Histogram" else "inc")(1)
 

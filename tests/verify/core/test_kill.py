@@ -20,6 +20,7 @@ STORES = {  # at least so many
     "move": 10,
     "replace": 1000,
     "settle": 500,
+    "observed": 10,
 }
 
 

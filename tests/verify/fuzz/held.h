@@ -214,6 +214,20 @@ static inline uint32_t held_look(struct held *held, struct shm_open_call_copy *c
             from = gauges[i].series + 1;
         }
     }
+    struct shm_observed_copy totals[4];
+    from = 1;
+    while ((found = shm_contained_observed(&held->drain, from, totals, 4)) > 0) {
+        MUST(found <= 4, "more totals than there is room for");
+        for (uint32_t i = 0; i < found; i++) {
+            MUST(totals[i].series >= from &&
+                     held->series[totals[i].series].type == SHM_TYPE_OBSERVED,
+                 "a total of what is not observed");
+            MUST(isfinite(totals[i].total) && totals[i].total >= 0.0 &&
+                     totals[i].start_ns != SHM_START_NONE,
+                 "a total that no counter has");
+            from = totals[i].series + 1;
+        }
+    }
     shm_contained_counts(&held->drain, &counts);
     return n_calls;
 }

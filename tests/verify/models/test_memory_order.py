@@ -18,7 +18,10 @@ import pytest
 from .core import CSRC, Operation, operations
 
 HERE = Path(__file__).parent
-SCENARIOS = ("counting", "adding", "calling", "reusing", "gauging", "moving", "moving_adds")
+SCENARIOS = (
+    *("counting", "adding", "calling", "reusing", "gauging", "moving", "moving_adds"),
+    *("observing", "observing_first", "settling_total"),
+)
 
 pytestmark = pytest.mark.skipif(
     shutil.which("g++") is None or not Path("/usr/include/relacy/relacy.hpp").exists(),

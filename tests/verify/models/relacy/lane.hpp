@@ -35,6 +35,7 @@ static inline void *model_memcpy(void *to, const void *from, size_t n)
 #define memcpy model_memcpy
 
 #include "emit/emit.h"
+#include "emit/move.h"
 
 #include "drain/drain.c"
 #include "drain/totals.c"

@@ -177,6 +177,89 @@ struct gauging : scenario<gauging> {
     void check() {}
 };
 
+/* Observed totals: 1; then a generation of 3, later 4; then one of 2. Between two generations it is
+ * 0. No total is ever seen with the start of another generation. */
+struct observing : scenario<observing> {
+    static const uint16_t type = SHM_TYPE_OBSERVED;
+    static const unsigned LOOKS = 4;
+    uint64_t starts_ns[2];
+
+    void emit()
+    {
+        starts_ns[0] = 101, starts_ns[1] = 201;
+        shm_emit_total(&here.producer, &here.series, 1.0);
+        now_ns = 100;
+        shm_emit_generation(&here.producer, &here.series, 3.0);
+        shm_emit_total(&here.producer, &here.series, 4.0);
+        now_ns = 200;
+        shm_emit_generation(&here.producer, &here.series, 2.0);
+    }
+
+    void look()
+    {
+        shm_observed_copy found;
+        here.pass();
+        if (shm_drain_observed(&here.drain, 1, &found, 1) == 0)
+            return;
+        if (found.start_ns == SHM_START_UNKNOWN)
+            RL_ASSERT(found.total == 0.0 || found.total == 1.0);
+        else if (found.start_ns == starts_ns[0])
+            RL_ASSERT(found.total == 0.0 || found.total == 3.0 || found.total == 4.0);
+        else
+            RL_ASSERT(found.start_ns == starts_ns[1] && (found.total == 0.0 || found.total == 2.0));
+    }
+
+    void check()
+    {
+        shm_observed_copy found;
+        RL_ASSERT(shm_drain_observed(&here.drain, 1, &found, 1) == 1);
+        RL_ASSERT(found.total == 2.0 && found.start_ns == starts_ns[1]);
+    }
+};
+
+/* The first total of all is never seen as 0. */
+struct observing_first : scenario<observing_first> {
+    static const uint16_t type = SHM_TYPE_OBSERVED;
+
+    void emit() { shm_emit_total(&here.producer, &here.series, 1.0); }
+
+    void look()
+    {
+        shm_observed_copy found;
+        here.pass();
+        if (shm_drain_observed(&here.drain, 1, &found, 1) == 1)
+            RL_ASSERT(found.total == 1.0);
+    }
+
+    void check() {}
+};
+
+/* A total that has waited for a larger lane goes back into this one: neither is it ever seen as 0. */
+struct settling_total : scenario<settling_total> {
+    static const uint16_t type = SHM_TYPE_OBSERVED;
+    memory apart;
+    shm_producer waiting = {};
+
+    void emit()
+    {
+        waiting.lane = apart.format(0);
+        waiting.lane.cells[SHM_CELL_TOTAL].store(shm_bits(1.0), rl::mo_relaxed, RL_INFO);
+        waiting.lane.cells[SHM_CELL_START].store(SHM_START_UNKNOWN, rl::mo_relaxed, RL_INFO);
+        shm_define_here(&here.producer, &here.series);
+        shm_settle_cells(&here.producer, &here.series, &waiting, 0);
+    }
+
+    void look()
+    {
+        shm_observed_copy found;
+        here.pass();
+        if (shm_drain_observed(&here.drain, 1, &found, 1) == 1)
+            RL_ASSERT(found.total == 1.0);
+    }
+
+    void check() {}
+};
+
 /* From the private lane into the one that the collector has made, with a call that is open. */
 struct moving : scenario<moving> {
     static const uint16_t type = SHM_TYPE_CALLS;
@@ -255,6 +338,9 @@ int main(int count, char **words)
         {"calling", rl::simulate<calling>},   {"reusing", rl::simulate<reusing>},
         {"gauging", rl::simulate<gauging>},   {"moving", rl::simulate<moving>},
         {"moving_adds", rl::simulate<moving_adds>},
+        {"observing", rl::simulate<observing>},
+        {"observing_first", rl::simulate<observing_first>},
+        {"settling_total", rl::simulate<settling_total>},
     };
     rl::test_params how;
     if (count != 3 && count != 5)
