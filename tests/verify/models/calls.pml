@@ -145,8 +145,8 @@ inline shm_put_call_start(call) {
     open = open | BIT(call)
 }
 
-inline shm_unlist_call(call) {
-    /* C: atomic_store_explicit(&p->lane.calls[call->slot].series, 0, memory_order_release) */
+inline shm_unlist_call() {
+    /* C: atomic_store_explicit(&p->lane.calls[slot].series, 0, memory_order_release) */
     calls[slot].series = 0
 }
 
@@ -158,11 +158,11 @@ inline shm_put_call_end(call) {
         fi
     };
 #ifdef FREE_FIRST
-    shm_unlist_call(call);
+    shm_unlist_call();
 #endif
     count(END, call);
-    /* C: shm_unlist_call(p, where, s, call) */
-    shm_unlist_call(call);
+    /* C: shm_unlist_call(p, where, s, call->slot, call->calls_generation) */
+    shm_unlist_call();
     open = open & ~BIT(call)
 }
 

@@ -268,7 +268,7 @@ inline shm_settle() {
      *        memory_order_release)
      * C: atomic_store_explicit(&into->spilled,
      *        atomic_load_explicit(&into->spilled, memory_order_relaxed) + spilled,
-     *        memory_order_release) */
+     *        memory_order_relaxed) */
     forget_waiting()
 }
 

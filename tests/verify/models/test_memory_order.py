@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 SCENARIOS = (
     *("counting", "adding", "calling", "reusing", "gauging", "moving", "moving_adds"),
     *("observing", "observing_first", "settling_total"),
+    *("replacing", "settling_calls", "settling_end", "settling_adds", "settling_gauge"),
 )
 
 pytestmark = pytest.mark.skipif(
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 # Orders that the scenarios cannot see, and why they are there.
 BEYOND = {
-    "shm_lane_format": "a lane is handed over by the kernel, long after it was made",
+    "shm_lane_format_after": "a lane is handed over by the kernel, long after it was made",
     "shm_lane_attach": "the same",
 }
 

@@ -47,6 +47,7 @@ LEFT_OUT = {
     "shm_put_total": "an observed total; relacy looks at it",
     "shm_put_generation": "the same",
     "shm_cell_start": "the same",
+    "shm_find_call_end": "the same",
     "shm_append_entry": "what gives meaning to ids; relacy looks at it",
     "shm_append_series": "a fence against signal handlers: tests/emitter/test_interruptions.py",
     "shm_try_family": "the same",

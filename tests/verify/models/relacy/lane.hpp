@@ -72,6 +72,7 @@ struct memory {
         zero(producer.added);
         zero(producer.gauge_writes);
         zero(producer.calls_high);
+        zero(producer.moved_to);
         for (auto &dropped : producer.dropped)
             zero(dropped);
         zero(header.intent.spilled);
@@ -137,6 +138,13 @@ struct node {
         shm_producer_begin(&producer, &lane, 1);
     }
 
+    /* With its late cells: without them an event may look at the clock twice. */
+    void define(shm_series &one)
+    {
+        RL_ASSERT(shm_define_here(&producer, &one) &&
+                  shm_take_cells(&producer, &one) != SHM_NO_CELLS);
+    }
+
     void open(const shm_lane &lane)
     {
         drain.n_targets = 1;
@@ -151,7 +159,10 @@ struct node {
         shm_ring_open_reader(&drain.ring, lane.ring, lane.records, lane.header);
     }
 
-    void pass()
+    void pass() { pass_as(series); }
+
+    /* as: the series that the lane has. */
+    void pass_as(const shm_series &as)
     {
         static unsigned char buffer[SHM_ENTRY_MAX_BYTES];
         enum shm_drained found;
@@ -159,7 +170,7 @@ struct node {
             shm_entry entry;
             while (shm_drain_entry(&drain, &entry, buffer) == SHM_DRAINED && entry.size_bytes)
                 if (entry.kind == SHM_ENTRY_SERIES)
-                    shm_drain_bind(&drain, series.type, series.n_bounds, &scale, cells);
+                    shm_drain_bind(&drain, as.type, as.n_bounds, &scale, cells);
         }
         RL_ASSERT(found == SHM_DRAINED);
     }

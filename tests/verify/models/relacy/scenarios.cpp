@@ -82,6 +82,12 @@ struct calling : scenario<calling> {
     static const uint16_t type = SHM_TYPE_CALLS;
     static const unsigned LOOKS = 5, CALLS_MADE = 2;
 
+    void before()
+    {
+        scenario::before();
+        here.define(here.series);
+    }
+
     void emit()
     {
         for (unsigned i = 0; i < CALLS_MADE; i++) {
@@ -127,8 +133,8 @@ struct reusing : scenario<reusing> {
     {
         scenario::before();
         other = here.series;
-        shm_define(&here.producer, &here.series);
-        shm_define(&here.producer, &other);
+        here.define(here.series);
+        here.define(other);
         here.pass();
     }
 
@@ -273,6 +279,7 @@ struct moving : scenario<moving> {
         to = here.shared.format(RECORDS);
         here.begin(type, apart.format(0));
         here.open(to);
+        here.define(here.series);
         shm_emit_call_start(&here.producer, &here.series, &call);
     }
 
@@ -331,16 +338,223 @@ struct moving_adds : rl::test_suite<moving_adds, 2> {
     }
 };
 
+/* From one lane into the next, of calls: who has seen that the old lane names the new one finds all that
+ * was recorded in the old one, and the state in the new one. */
+struct replacing : rl::test_suite<replacing, 2> {
+    static const unsigned LOOKS = 12;
+    node here, next;
+    memory apart;
+    shm_producer waiting;
+    shm_series *by_id[2][4];
+    shm_lane to;
+    shm_call call = {};
+
+    void before()
+    {
+        here.begin(SHM_TYPE_CALLS, here.shared.format(RECORDS));
+        here.open(here.producer.lane);
+        memset(by_id, 0, sizeof by_id);
+        here.producer.by_id = by_id[0];
+        here.producer.n_by_id = 4;
+        to = next.shared.format(RECORDS);
+        to.dictionary = next.shared.private_dictionary;
+        to.lane_id = 2;
+        next.open(to);
+        waiting = {};
+        waiting.side = 1;
+        waiting.by_id = by_id[1];
+        waiting.n_by_id = 4;
+        shm_producer_begin(&waiting, &(const shm_lane &)apart.format(0), 2);
+    }
+
+    void thread(unsigned who)
+    {
+        if (who == EMITTER)
+            emit();
+        else
+            for (unsigned i = 0; i < LOOKS; i++)
+                look();
+    }
+
+    void emit()
+    {
+        shm_emit_call_start(&here.producer, &here.series, &call);
+        RL_ASSERT(shm_producer_replace(&here.producer, &waiting, &to));
+        shm_emit_call_end(&here.producer, &here.series, &call, NULL);
+    }
+
+    void look()
+    {
+        bool has_moved = shm_drain_moved_to(&here.drain) == 2;
+        here.pass();
+        if (!has_moved)
+            return;
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] == 1);
+        next.pass_as(here.series);
+        shm_open_call_copy open[CALLS];
+        uint32_t n = shm_drain_calls(&next.drain, open, CALLS);
+        next.pass_as(here.series);
+        RL_ASSERT(n == 0 ? next.cells[SHM_CELL_ENDS] == 1 : open[0].start_ns == 1);
+    }
+
+    void after()
+    {
+        here.pass();
+        next.pass_as(here.series);
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] == 1 && here.cells[SHM_CELL_ENDS] == 0);
+        RL_ASSERT(next.cells[SHM_CELL_STARTS] == 0 && next.cells[SHM_CELL_ENDS] == 1);
+        shm_drain_close(&here.drain);
+        shm_drain_close(&next.drain);
+    }
+};
+
+/* There is no larger lane: what waited goes back into the lane. */
+template <typename derived> struct settles : rl::test_suite<derived, 2> {
+    node here;
+    memory apart;
+    shm_producer waiting;
+    shm_series *by_id[2][4];
+
+    void before()
+    {
+        derived *self = static_cast<derived *>(this);
+        here.begin(derived::type, here.shared.format(RECORDS));
+        here.open(here.producer.lane);
+        waiting = {};
+        memset(by_id, 0, sizeof by_id);
+        waiting.side = 1;
+        waiting.by_id = by_id[1];
+        waiting.n_by_id = 4;
+        shm_lane lane = apart.format(0);
+        shm_producer_begin(&waiting, &lane, 2);
+        self->begin_in_lane();
+        here.producer.waiting = &waiting;
+        RL_ASSERT(shm_define_here(&waiting, &here.series));
+        if (derived::type == SHM_TYPE_CALLS)
+            RL_ASSERT(shm_take_cells(&waiting, &here.series) != SHM_NO_CELLS);
+        self->wait();
+    }
+
+    void begin_in_lane() {}
+
+    void thread(unsigned who)
+    {
+        derived *self = static_cast<derived *>(this);
+        if (who == EMITTER)
+            shm_settle(&here.producer, &waiting);
+        else
+            for (unsigned i = 0; i < derived::LOOKS; i++)
+                self->look();
+    }
+
+    void after()
+    {
+        here.pass();
+        static_cast<derived *>(this)->check();
+        shm_drain_close(&here.drain);
+    }
+};
+
+/* A call that has ended, and one that is open. */
+struct settling_calls : settles<settling_calls> {
+    static const uint16_t type = SHM_TYPE_CALLS;
+    static const unsigned LOOKS = 3;
+    shm_call call = {};
+
+    void wait()
+    {
+        shm_call ended = {};
+        shm_put_call_start(&here.producer, &waiting, &here.series, &ended);
+        shm_put_call_end(&here.producer, &waiting, &here.series, &ended, NULL);
+        shm_put_call_start(&here.producer, &waiting, &here.series, &call);
+    }
+
+    void look()
+    {
+        shm_open_call_copy open[CALLS];
+        uint32_t n = shm_drain_calls(&here.drain, open, CALLS);
+        here.pass();
+        RL_ASSERT(n == 0 || (open[0].start_ns == call.start_ns &&
+                             here.cells[SHM_CELL_STARTS] == 2));
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] >= here.cells[SHM_CELL_ENDS]);
+    }
+
+    void check()
+    {
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] == 2 && here.cells[SHM_CELL_ENDS] == 1);
+    }
+};
+
+/* The end of a call that the lane lists. */
+struct settling_end : settles<settling_end> {
+    static const uint16_t type = SHM_TYPE_CALLS;
+    static const unsigned LOOKS = 4;
+    shm_call call = {};
+
+    void begin_in_lane()
+    {
+        here.define(here.series);
+        shm_emit_call_start(&here.producer, &here.series, &call);
+        here.pass();
+    }
+
+    void wait() { shm_put_call_end(&here.producer, &waiting, &here.series, &call, NULL); }
+
+    /* A call that is listed no more has ended. */
+    void look()
+    {
+        shm_open_call_copy open[CALLS];
+        uint32_t n = shm_drain_calls(&here.drain, open, CALLS);
+        here.pass();
+        RL_ASSERT(n == 1 || here.cells[SHM_CELL_ENDS] == 1);
+    }
+
+    void check()
+    {
+        RL_ASSERT(here.cells[SHM_CELL_STARTS] == 1 && here.cells[SHM_CELL_ENDS] == 1);
+    }
+};
+
+struct settling_adds : settles<settling_adds> {
+    static const uint16_t type = SHM_TYPE_COUNTER;
+    static const unsigned LOOKS = 3;
+
+    void wait() { shm_put_add(&waiting, &here.series, 4.0); }
+    void look() { here.pass(); }
+    void check() { RL_ASSERT(shm_value(here.cells[0]) == 4.0); }
+};
+
+struct settling_gauge : settles<settling_gauge> {
+    static const uint16_t type = SHM_TYPE_GAUGE;
+    static const unsigned LOOKS = 4;
+
+    void wait() { shm_put_gauge(&waiting, &here.series, 3.0, false, true); }
+
+    void look()
+    {
+        shm_gauge_copy gauge;
+        here.pass();
+        if (shm_drain_gauges(&here.drain, 1, &gauge, 1) == 1)
+            RL_ASSERT(gauge.value == 3.0 && gauge.stamp_ns > 0);
+    }
+
+    void check() {}
+};
+
 int main(int count, char **words)
 {
     const std::map<std::string, bool (*)(rl::test_params &)> scenarios = {
         {"counting", rl::simulate<counting>}, {"adding", rl::simulate<adding>},
         {"calling", rl::simulate<calling>},   {"reusing", rl::simulate<reusing>},
         {"gauging", rl::simulate<gauging>},   {"moving", rl::simulate<moving>},
-        {"moving_adds", rl::simulate<moving_adds>},
+        {"moving_adds", rl::simulate<moving_adds>}, {"replacing", rl::simulate<replacing>},
         {"observing", rl::simulate<observing>},
         {"observing_first", rl::simulate<observing_first>},
         {"settling_total", rl::simulate<settling_total>},
+        {"settling_calls", rl::simulate<settling_calls>},
+        {"settling_end", rl::simulate<settling_end>},
+        {"settling_adds", rl::simulate<settling_adds>},
+        {"settling_gauge", rl::simulate<settling_gauge>},
     };
     rl::test_params how;
     if (count != 3 && count != 5)
