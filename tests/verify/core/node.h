@@ -196,8 +196,6 @@ static inline void node_drain(struct node *node, struct shm_drain *drain, unsign
                 types[entry.id] = entry.type;
                 continue;
             }
-            if (entry.kind == SHM_ENTRY_CELLS)
-                continue;
             if (entry.kind == SHM_ENTRY_SERIES)
                 type = types[entry.of];
             if (type == SHM_TYPE_GAUGE)
