@@ -68,6 +68,8 @@ static void publish_entry(struct program *program, struct emitter *emitter)
     uint32_t n = take_below(program, sizeof payload);
     take_bytes(program, payload, n);
     entry.id = entry.kind == SHM_ENTRY_FAMILY ? producer->families + 1 : producer->series + 1;
+    if (entry.kind == SHM_ENTRY_CELLS)
+        entry.id = 0;
     if (entry.kind == SHM_ENTRY_REMOVED) {
         entry.id = 0;
         entry.type = 0;

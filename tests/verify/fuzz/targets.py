@@ -28,17 +28,15 @@ _TRACED = [
 _GUIDED = ["-O1", "-fsanitize=fuzzer-no-link"]
 _UNTRACED = ["-O2"]  # the target's own code is not what is explored
 
+_LANES = (
+    *("drain/drain", "drain/totals", "drain/entries", "drain/scale", "drain/state"),
+    *("drain/recovery", "drain/contained", "drain/guard"),
+)
+
 C_TARGETS = {
     # name: flags of the core, sources of the core, sources of the target by how they are compiled
-    "drain": (
-        _TRACED,
-        (
-            *("drain/drain", "drain/totals", "drain/entries", "drain/scale", "drain/state"),
-            *("drain/recovery", "drain/contained", "drain/guard"),
-        ),
-        ("emitter",),
-        ("traced",),
-    ),
+    "drain": (_TRACED, _LANES, ("emitter",), ("traced",)),
+    "moves": (_TRACED, _LANES, ("emitter",), ("traced",)),
     "entries": (_GUIDED, ("drain/drain", "drain/totals", "drain/entries", "drain/scale"), (), ()),
     "numbers": (_GUIDED, ("render/text", "render/number", "render/decimal"), (), ()),
 }
@@ -48,7 +46,7 @@ PYTHON_TARGETS = (
 )
 TARGETS = (*C_TARGETS, *PYTHON_TARGETS)
 
-_MAX_BYTES = {"drain": 300, "entries": 1024, "numbers": 64, "options": 512}
+_MAX_BYTES = {"drain": 300, "moves": 300, "entries": 1024, "numbers": 64, "options": 512}
 
 
 def compile_target(name: str, folder: Path, csrc: Path = CSRC) -> list[str]:

@@ -14,6 +14,7 @@ from tests.verify.fuzz import targets
 
 RUNS = {
     "drain": 150_000,
+    "moves": 50_000,
     "entries": 150_000,
     "numbers": 200_000,
     "accept": 20_000,
@@ -135,18 +136,30 @@ CONTROLS = {
     ),
 }
 
+# The same for the target that moves.
+MOVES = {
+    "a call whose end waits is listed no more": Mutation(
+        "emit/emit.h", "is_listed ? SHM_ENDED_CALL : 0", "0"
+    ),
+    "open calls stay behind": Mutation("emit/move.h", "shm_carry_call(p, waiting, slot, s);", ";"),
+    "open calls of a series that waits stay behind": Mutation(
+        "emit/definitions.h", "    if (s->type == SHM_TYPE_CALLS)\n", "    if (false)\n"
+    ),
+}
 
-@pytest.mark.parametrize("fault", CONTROLS)
+
+@pytest.mark.parametrize("fault", [*CONTROLS, *MOVES])
 def test_a_fault_in_the_core_is_found(fault: str, tmp_path: Path) -> None:
     """By the input that is kept because it once found this."""
-    mutation = CONTROLS[fault]
+    name = "moves" if fault in MOVES else "drain"
+    mutation = MOVES[fault] if fault in MOVES else CONTROLS[fault]
     csrc = tmp_path / "csrc"
     shutil.copytree(targets.CSRC, csrc)
     source = (csrc / mutation.file).read_text()
     assert mutation.old in source, f"{mutation.file} has changed: mend this control"
     (csrc / mutation.file).write_text(source.replace(mutation.old, mutation.new, 1))
-    command = targets.compile_target("drain", tmp_path, csrc)
-    kept = targets.HERE / "found" / "drain" / fault.replace(" ", "-").replace("'", "")
-    done = targets.run(command, "drain", [kept], tmp_path / "found")
+    command = targets.compile_target(name, tmp_path, csrc)
+    kept = targets.HERE / "found" / name / fault.replace(" ", "-").replace("'", "")
+    done = targets.run(command, name, [kept], tmp_path / "found")
     assert not done.passed
     assert "ERROR: " in done.text or "runtime error: " in done.text
