@@ -36,6 +36,7 @@ struct shm_series {
     const unsigned char *text; /* NULL: all its events overflow */
     uint32_t text_bytes;
     bool removed; /* its events are recorded nowhere, and are no loss */
+    bool has_left_calls; /* open ones, under an id that it had before it waited */
 };
 
 /* A family in one lane. */
@@ -208,10 +209,20 @@ static inline void shm_list_removed(struct shm_producer *p, const struct shm_ser
         p->by_id[s->id] = &shm_removed_series;
 }
 
+/* Forgets a series under all ids that it ever had in this lane. */
+static inline void shm_unlist_left(struct shm_producer *p, const struct shm_series *s)
+{
+    for (uint32_t id = 1; id <= p->series && id < p->n_by_id; id++)
+        if (p->by_id[id] == s)
+            p->by_id[id] = NULL;
+}
+
 /* Forgets a series. Its owner calls this before it frees the memory. */
 static inline void shm_forget_series(struct shm_producer *p, const struct shm_series *s)
 {
     shm_unlist_series(p, s);
+    if (s->has_left_calls)
+        shm_unlist_left(p, s);
     if (p->waiting)
         shm_unlist_series(p->waiting, s);
 }
@@ -483,7 +494,11 @@ static inline bool shm_define_waiting(struct shm_producer *p, struct shm_series 
         return false;
     if (p->is_awaited)
         p->attend_at_ns = 0;
-    shm_unlist_series(p, s);
+    /* Calls stay listed: those that are open in this lane are in its list under the old id. */
+    if (s->type == SHM_TYPE_CALLS)
+        s->has_left_calls = true;
+    else
+        shm_unlist_series(p, s);
     return shm_define_here(waiting, s);
 }
 

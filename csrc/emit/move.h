@@ -396,9 +396,11 @@ static inline void shm_settle_call(struct shm_settling *settling, uint32_t slot)
         shm_keep_slot(p, slot);
     if (!s || s->type != SHM_TYPE_CALLS)
         return;
-    if (s->generation != p->lane_generation)
-        s = shm_settle_into(p, s, &settling->overflows);
-    if (!s || (s->cell == SHM_NO_CELLS && shm_take_cells(p, s) == SHM_NO_CELLS))
+    if (s->generation != p->lane_generation || shm_take_cells(p, s) == SHM_NO_CELLS) {
+        settling->overflows = true;
+        s = shm_overflow_of(p, s->family);
+    }
+    if (!s || shm_take_cells(p, s) == SHM_NO_CELLS)
         return;
     uint64_t start_ns = atomic_load_explicit(&settling->waiting->lane.calls[slot].start_ns,
                                              memory_order_relaxed);
@@ -491,9 +493,10 @@ static inline void shm_settle(struct shm_producer *p, struct shm_producer *waiti
     atomic_store_explicit(&into->added,
                           atomic_load_explicit(&into->added, memory_order_relaxed) + added,
                           memory_order_release);
+    /* Relaxed: it goes on from the release of the last spill. */
     atomic_store_explicit(&into->spilled,
                           atomic_load_explicit(&into->spilled, memory_order_relaxed) + spilled,
-                          memory_order_release);
+                          memory_order_relaxed);
 }
 
 #endif
