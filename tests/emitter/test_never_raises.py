@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import shmetrics
+from shmetrics import _ring
 from tests.emitter.recording import KINDS, dropped, made
 from tests.nodes.loopback import Loopback
 
