@@ -252,7 +252,8 @@ struct settling_total : scenario<settling_total> {
         waiting.lane.cells[SHM_CELL_TOTAL].store(shm_bits(1.0), rl::mo_relaxed, RL_INFO);
         waiting.lane.cells[SHM_CELL_START].store(SHM_START_UNKNOWN, rl::mo_relaxed, RL_INFO);
         shm_define_here(&here.producer, &here.series);
-        shm_settle_cells(&here.producer, &here.series, &waiting, 0);
+        shm_settling settling = {&here.producer, &waiting};
+        shm_settle_cells(&settling, &here.series, 0);
     }
 
     void look()
