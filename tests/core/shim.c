@@ -121,6 +121,7 @@ void shim_settle(struct shim *shim)
     }
     producer->waiting = NULL;
     forget_waiting(shim);
+    producer->grow_after_ns = UINT64_MAX;
     shm_be_content(producer);
 }
 
