@@ -228,10 +228,11 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
             cause: One of the layout's causes.
             error: What was raised, if it was something.
         """
-        if strict.IS_STRICT and cause == layout.DROP_BAD_LABELS:
+        is_made = hasattr(self, "definition")  # or a class of the service forgot to
+        if is_made and strict.IS_STRICT and cause == layout.DROP_BAD_LABELS:
             strict.wrong_labels(self.definition, error)
         _ring.process_count_drop(cause)
-        if cause == layout.DROP_BAD_LABELS:
+        if is_made and cause == layout.DROP_BAD_LABELS:
             names = ", ".join(self._label_names) or "none"
             problems.note(
                 Notice(

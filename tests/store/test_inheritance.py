@@ -55,7 +55,7 @@ class Node:
 
     def shown(self) -> Shown:
         """Everything that is shown, by name and label set."""
-        source = FamilyTables(self.families, Gauges(self.families), lambda: ())
+        source = FamilyTables(self.families, Gauges(self.families), lambda: (), lambda: ())
         found: Shown = {}
         for table in source.tables(native=True):
             for row in range(len(table)):

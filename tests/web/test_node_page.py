@@ -20,7 +20,8 @@ EVIL = "<script>alert('&\"1')</script>"
 
 def lane(number: int, **other: object) -> dict[str, object]:
     return {
-        "lane": number, "process": "nova-compute", "pid": 42, "uid": 1000, "state": "open",
+        "lane": number, "process": "nova-compute", "pid": 42, "pid_label": "42", "uid": 1000,
+        "state": "open",
         "events": 1234567, "fill": 0.25, "spilled": 3, "dropped": 0, "open_calls": 1, **other,
     }  # fmt: skip
 
@@ -29,7 +30,7 @@ def call(**other: object) -> dict[str, object]:
     return {
         "family": "oslo_messaging_rpc_server", "side": "server", "topic": "compute",
         "method": "build", "labels": {}, "age_seconds": 75.0, "lane": 1, "process": "nova-compute",
-        "pid": 42, **other,
+        "pid": 42, "pid_label": "42", **other,
     }  # fmt: skip
 
 
