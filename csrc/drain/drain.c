@@ -251,9 +251,9 @@ enum shm_drained shm_drain_pass(struct shm_drain *drain)
     if (waiting > drain->lane.records)
         return SHM_BROKEN_HEAD;
     const struct shm_producer_line *producer = &drain->lane.header->producer;
-    /* Pairs with the releases in shm_emit_add and shm_producer_move. */
+    /* Pairs with the releases in shm_put_add, shm_producer_move and shm_settle. */
     uint64_t added = atomic_load_explicit(&producer->added, memory_order_acquire);
-    /* Pairs with the releases in shm_spill_commit and shm_producer_move. */
+    /* Pairs with the releases in shm_spill_commit, shm_producer_move and shm_settle_commit. */
     uint64_t spilled = atomic_load_explicit(&producer->spilled, memory_order_acquire);
     /* After head: a record may name an entry that was published a moment before it. */
     enum shm_drained found = shm_drain_all_read(drain);

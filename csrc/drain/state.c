@@ -8,7 +8,7 @@
 uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
                          uint32_t n)
 {
-    /* Pairs with the release in shm_producer_move, after which the slots of a lane that was moved
+    /* Pairs with the release in shm_producer_move: after it, the slots of a lane that was moved
      * count. */
     uint64_t high = atomic_load_explicit(&drain->lane.header->producer.calls_high,
                                          memory_order_acquire);
@@ -19,8 +19,8 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
         struct shm_open_call *open = &drain->lane.calls[slot];
         /* Pairs with its release in shm_fill_slot: an earlier call has left the slot. */
         uint64_t start_ns = atomic_load_explicit(&open->start_ns, memory_order_acquire);
-        /* Pairs with the releases in shm_fill_slot and shm_unlist_call: a later call's start
-         * shows. */
+        /* Pairs with the releases in shm_fill_slot, shm_unlist_call and shm_settle_commit: a
+         * later call's start shows. */
         uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
         /* Pairs with the release in shm_fill_slot. */
         if (atomic_load_explicit(&open->start_ns, memory_order_acquire) != start_ns)
@@ -36,7 +36,7 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
 uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
                           struct shm_gauge_copy *gauges, uint32_t n)
 {
-    /* Pairs with the release in shm_emit_gauge. Before it every gauge is 0, and was never set, but
+    /* Pairs with the releases in shm_put_gauge and shm_settle. Before them every gauge is 0, but
      * those that came from another lane: who shows them has acquired moved_to. */
     bool written = atomic_load_explicit(&drain->lane.header->producer.gauge_writes,
                                         memory_order_acquire) != 0 ||

@@ -10,8 +10,8 @@
  * or, when the ring is full, folds the event into the lane's cells. Counters, gauges and observed
  * totals are no more than a total or a latest value: they are in their cells, and need no record.
  *
- * Each has three parts: an shm_emit_ function takes the usual event of a series that the lane knows;
- * an shm_find_ one, cold, finds where any other one is recorded; and an shm_put_ one records it there.
+ * Each has three parts: shm_emit_* takes the usual event of a series that the lane knows;
+ * shm_find_*, cold, finds where any other one is recorded; and shm_put_* records it there.
  *
  * Nothing here blocks, allocates or fails: an event that cannot be kept is counted by cause in the
  * lane. The only system calls are the clock's and, once per half a ring, the wake-up of the

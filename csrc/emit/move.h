@@ -485,11 +485,12 @@ static inline void shm_settle(struct shm_producer *p, struct shm_producer *waiti
         spilled -= settling.n_spills; /* of many events each: those are counted here */
     else
         spilled = 0;
-    /* Pair with the acquires in shm_drain_gauges and shm_drain_pass: the cells are written. */
+    /* Pairs with the acquire of gauge_writes in shm_drain_gauges: the cells are written. */
     atomic_store_explicit(&into->gauge_writes,
                           atomic_load_explicit(&into->gauge_writes, memory_order_relaxed) +
                               atomic_load_explicit(&from->gauge_writes, memory_order_relaxed),
                           memory_order_release);
+    /* Pairs with the acquire of added in shm_drain_pass: the same. */
     atomic_store_explicit(&into->added,
                           atomic_load_explicit(&into->added, memory_order_relaxed) + added,
                           memory_order_release);

@@ -183,7 +183,7 @@ def test_a_family_for_which_there_is_no_room_waits_for_a_larger_lane(
     found = loopback.samples()
     assert 0 < sum(found[sample, ()] for sample in found.names(name)) < 80
     assert _ring.process_status()["waits"]
-    loopback.attach()
+    loopback.attach(dictionary_bytes=1 << 19)
     found = loopback.samples()
     assert sum(found[sample, ()] for sample in found.names(name)) == 80
 

@@ -37,7 +37,7 @@ def has(file: Path, name: str) -> bool:
             ]
         return bool(nodes)
     if file.suffix in (".c", ".h"):
-        return bool(re.search(rf"^[a-z].*\b{name}\(", text, re.MULTILINE))
+        return bool(re.search(rf"^[A-Za-z].*\b{name}\(", text, re.MULTILINE))
     owner, _, method = name.rpartition(".")
     if owner:
         start = re.search(rf"^cdef class {owner}\b.*$", text, re.MULTILINE)

@@ -13,7 +13,7 @@ OPPOSITE = {"release": "acquire", "acquire": "release"}
 ORDER = re.compile(r"memory_order_(release|acquire)")
 PAIRS = re.compile(
     r"[Pp]airs with (?:the|its) (?P<order>release|acquire)s?\b[^.;:]*?"
-    r"\bin (?P<names>\w+(?:\s+and \w+)?)"
+    r"\bin (?P<names>\w+(?:, \w+)*(?:\s+and \w+)?)"
 )
 NEAR_LINES = 8
 
@@ -42,7 +42,7 @@ def sides(text: str) -> Iterator[Side]:
                     end < access.start() and code.count("\n", end, access.start()) < NEAR_LINES
                 )
                 if found and is_near and found["order"] == OPPOSITE[access[1]]:
-                    named = tuple(re.split(r"\s+and ", found["names"]))
+                    named = tuple(re.split(r", |\s+and ", found["names"]))
             yield Side(function["name"], access[1], named)
 
 

@@ -42,9 +42,10 @@ class Loopback:
         self._settings = settings
         self.directory, self.collector = open_collector(path, settings)
 
-    def attach(self) -> int:
+    def attach(self, dictionary_bytes: int = 0) -> int:
         """Gives this process a lane. What it recorded without one comes along."""
-        granted = self.collector.grant(THIS_PROCESS, Hello(layout.LAYOUT_VERSION, 0, "loopback"))
+        hello = Hello(layout.LAYOUT_VERSION, 0, "loopback", dictionary_bytes=dictionary_bytes)
+        granted = self.collector.grant(THIS_PROCESS, hello)
         assert isinstance(granted, Granted)
         shmetrics.status()  # from now on this process can record
         _ring.process_attach(_ring.process_epoch(), _ring.Descriptor(granted.lane_fd))
