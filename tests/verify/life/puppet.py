@@ -17,6 +17,7 @@ from typing import Any
 
 import shmetrics
 import shmetrics.emitter.process
+from shmetrics import _ring
 
 PATIENCE_SECONDS = 60
 shmetrics.emitter.process.FIRST_WAIT_NS = 30_000_000_000  # a busy machine may need more than 50 ms
@@ -113,8 +114,7 @@ class Puppet:
 
     @staticmethod
     def _is_settled() -> bool:
-        status = shmetrics.status()
-        return bool(status["connected"]) and not status.get("waiting")
+        return bool(shmetrics.status()["connected"]) and not _ring.process_status()["waits"]
 
     def exit(self) -> None:
         self._connection.close()
