@@ -137,6 +137,7 @@ class Bindings:
         self._entries = 0
         self._lane_families: list[_LaneFamily] = []
         self._bound: dict[int, tuple[Family, int]] = {}
+        self._inherited: set[tuple[Family, int]] = set()  # of lanes that the process has left
         self._beyond: set[int] = set()  # series beyond the limit of a lane, when they were read
         self._n_pointed = 0  # series that the drain knows
         self._is_again = False  # the series at hand have been read, and counted, before
@@ -227,15 +228,33 @@ class Bindings:
 
     def forget(self) -> None:
         """Release every series and family that the lane was bound to."""
-        for family, row in self._bound.values():
+        for family, row in (*self._bound.values(), *self._inherited):
             family.unbind(row)
         self._bound.clear()
+        self._inherited.clear()
         for number, known in enumerate(self._lane_families):
             self._release(number, known)
         self._lane_families.clear()
 
+    def inherit(self, earlier: Bindings) -> None:
+        """Take over what only the lane is bound to that the process has left.
+
+        Series that it has not used since are a living process's: nobody else gets their room.
+        """
+        mine = {*self._bound.values(), *self._inherited}
+        for id, each in list(earlier._bound.items()):
+            if each not in mine:
+                mine.add(each)
+                self._inherited.add(each)
+                del earlier._bound[id]
+        self._inherited |= earlier._inherited - mine
+        earlier._inherited -= self._inherited
+
     def follow(self, moved: Moved) -> None:
         """Bind series that have moved in the store to the cells where they are now."""
+        self._inherited = {
+            (family, moved.get(family, {}).get(row, row)) for family, row in self._inherited
+        }
         for id, (family, row) in self._bound.items():
             rows = moved.get(family)
             if rows is not None and row in rows:
@@ -301,6 +320,9 @@ class Bindings:
             part.unbind(row)
             self.calls.pop(id, None)
             self._drain.rebind(id)
+        for each in [each for each in self._inherited if each[0] in parts]:
+            self._inherited.discard(each)
+            each[0].unbind(each[1])
         for state in (self.gauges, self.observed):
             for id, (family, values) in list(state.items()):
                 if family in parts:
@@ -539,6 +561,9 @@ class Bindings:
             if each in self._bound:
                 family, row = self._bound.pop(each)
                 family.unbind(row)
+                if (family, row) in self._inherited:
+                    self._inherited.discard((family, row))
+                    family.unbind(row)
                 self._families.leaving.add(family, row)
                 if family.is_bound(row):
                     self._removed_bound.add((family, row))

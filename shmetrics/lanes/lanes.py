@@ -556,6 +556,7 @@ class Lanes:
         if to.is_behind and to.state is LaneState.OPEN:
             return False
         to.arrive(lane.total_counts())
+        to.bindings.inherit(lane.bindings)
         to.has_pid, lane.has_pid = lane.has_pid, False
         return True
 
