@@ -57,7 +57,6 @@ def test_as_many_series_stay_as_workers_live(node: Node, server: ServerProcess) 
     living = set[str]()
 
     def only_living_ones_are_left() -> bool:
-        ask_often(http, 2 * WORKERS)
         pids = {str(lane["pid"]) for lane in node.lanes()}
         found = node.samples()
         living.clear()
