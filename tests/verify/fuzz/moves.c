@@ -361,7 +361,7 @@ static uint32_t make(struct program *program)
                                    24 + shape / 4 % 4 * 24 + 40 * i, 10};
     struct held *held = &node.lanes[i];
     if (!held->memory.base)
-        memory_make(&held->memory, 4);
+        memory_make(&held->memory, 5);
     memset(held->memory.base, 0, held->memory.size_bytes);
     node.before[i] = i == 0 ? NO_LANE : node.at;
     shm_lane_format_after(held->memory.base, i + 1, i == 0 ? 0 : node.at + 1, &sizes);
@@ -490,7 +490,7 @@ static void begin(struct program *program)
     now.actor = NOBODY;
     now.stores_left = 0;
     if (!node.private.base)
-        memory_make(&node.private, 4);
+        memory_make(&node.private, 5);
     store_begin(&node.store);
     memset(node.waits, 0, sizeof node.waits);
     memset(node.doubtful, 0, sizeof node.doubtful);
