@@ -134,16 +134,22 @@ class Registration:
         """Try once more at the exit, if the process has recorded what no collector has seen."""
         status = _ring.process_status()
         has = any(status.get(what) for what in ("recorded", "spilled", "gauge_writes"))
-        if status["waits"] or (status["state"] == "private" and has):
+        if status.get("waits") or (status["state"] == "private" and has):
             with contextlib.suppress(Exception):  # the host's last words are not ours
                 self._try(FIRST_WAIT_NS)
                 if self._too_small:  # asked for before all of it was there
                     self._try(FIRST_WAIT_NS)
-        if _ring.process_status()["waits"]:
+        if _ring.process_status().get("waits"):
             _ring.process_settle(RETRY_NS)
         with contextlib.suppress(Exception):
             problems.look()
             problems.say_last()
+
+    def withdraw(self) -> None:
+        """Take back a request that has no answer yet. A lane that answers it is retired."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.close()
 
     @staticmethod
     def _needs_a_lane() -> bool:
@@ -158,11 +164,9 @@ class Registration:
     def _try(self, wait_ns: int) -> None:
         if not self._needs_a_lane():
             return  # another thread was faster
-        attempt = self._attempt
-        if attempt is not None and attempt.epoch != _ring.process_epoch():
-            attempt.close()  # our parent's
-            attempt = None
-        self._attempt = None
+        if self._attempt is not None and self._attempt.epoch != _ring.process_epoch():
+            self.withdraw()  # our parent's
+        attempt, self._attempt = self._attempt, None
         try:
             if attempt is None:
                 attempt = client.Attempt(

@@ -13,6 +13,7 @@ from shmetrics.emitter import definition_budget
 from tests.emitter.recording import dropped, made
 from tests.nodes.loopback import Loopback
 from tests.nodes.node import Node
+from tests.nodes.samples import Samples, parse
 from tests.servers.processes import until
 
 OVERFLOW = "__overflow__"
@@ -30,22 +31,38 @@ hanging = rpc.labels("hanging").start()
 """
 
 
+def total(node: Node, name: str, label: str = "") -> float:
+    """The sum of one name, of which there may be many: not worth the time of a parser."""
+    lines = [line for line in node.get("/metrics").decode().splitlines() if label in line]
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{"))
+
+
+def without_buckets(node: Node) -> Samples:
+    """A scrape without what takes the most time to parse."""
+    lines = node.get("/metrics").decode().splitlines(keepends=True)
+    return parse("".join(line for line in lines if "_bucket{" not in line))
+
+
 def fifty_thousand_are_there(node: Node) -> None:
     # The collector reads so many definitions bit by bit.
-    until(lambda: node.samples().sum("rpc_exception_total") == 25_000, node.lanes, 60)
-    found = node.samples()
+    until(lambda: total(node, "rpc_exception_total") == 25_000, node.lanes, 60)
+    found = without_buckets(node)
     assert found.sum("jobs_total") == 25_000
     assert found.sum("size_sum") == 75_000
     assert found.sum("size_count") == 50_000
-    assert found.sum("size_bucket", le="1.0") == 25_000
+    assert total(node, "size_bucket", 'le="1.0"') == 25_000
     assert found.sum("rpc_invocation_start_total") == 50_001
     assert found.sum("rpc_invocation_end_total") == 50_000
     assert found.sum("rpc_processing_seconds_count") == 50_000
     assert found.sum("rpc_exception_total") == 25_000
     assert found.value("jobs_total", queue="queue 0", host="host") == 0.5
-    assert found.value("jobs_total", queue=OVERFLOW, host=OVERFLOW) > 20_000
-    assert found.value("rpc_exception_total", method=OVERFLOW, exception=OVERFLOW) > 20_000
+    for name in ("jobs_total", "size_count", "rpc_invocation_end_total", "rpc_exception_total"):
+        assert 1 < len(found.of(name)) <= 20_001, name
+    assert found.value("jobs_total", queue=OVERFLOW, host=OVERFLOW) >= (50_000 - 20_000) * 0.5
+    assert found.value("rpc_exception_total", method=OVERFLOW, exception=OVERFLOW) > 0
     assert found.counted("shmetrics_dropped_total") == {}
+    assert found.value("shmetrics_overflowed_total") > 0
+    assert found.sum("shmetrics_rpc_in_flight") == 1
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["", "before the collector comes"])
@@ -69,14 +86,11 @@ rpc.labels("hanging").end(hanging)
     emitter.go()
     emitter.until("connected")
     fifty_thousand_are_there(node)
-    [lane] = node.lanes()
-    assert node.samples().value("shmetrics_overflowed_total") == lane["overflowed"]
-    assert node.samples().sum("shmetrics_rpc_in_flight") == 1
     emitter.go()
     emitter.end()
     node.until_no_lane()
-    assert node.samples().sum("shmetrics_rpc_abandoned_total") == 0
-    assert node.samples().sum("rpc_invocation_end_total") == 50_001
+    assert total(node, "shmetrics_rpc_abandoned_total") == 0
+    assert total(node, "rpc_invocation_end_total") == 50_001
 
 
 def test_a_million_label_values_take_bounded_memory_and_lose_no_count(node: Node) -> None:
@@ -86,7 +100,7 @@ def test_a_million_label_values_take_bounded_memory_and_lose_no_count(node: Node
         """
 import tracemalloc
 from shmetrics.emitter import definition_budget
-definition_budget.MAX_DEFINITIONS = 10_000
+definition_budget.MAX_DEFINITIONS = 3_000
 jobs = shmetrics.Counter("jobs", "Jobs", ["queue"])
 size = shmetrics.Histogram("size", "Sizes", ["queue"], buckets=(1, 2))
 busy = shmetrics.Gauge("busy", "Busy", ["queue"])
@@ -102,14 +116,14 @@ def record(numbers):
 
 record(range(100))
 tracemalloc.start()
-record(range(100, 20_000))
+record(range(100, 5_000))
 bounded = tracemalloc.get_traced_memory()[0]
 assert bounded < 40_000_000, bounded
-record(range(20_000, 60_000))
+record(range(5_000, 30_000))
 grown = tracemalloc.get_traced_memory()[0] - bounded
 assert grown < 50_000, grown
 tracemalloc.stop()
-record(range(60_000, 250_000))
+record(range(30_000, 250_000))
 assert set(shmetrics.status()["dropped"]) == {"lane_full"}  # the gauges, which are no events
         """
     )

@@ -142,7 +142,7 @@ def test_a_frozen_collector_is_waited_for_once(node: Node) -> None:
 for n in range(100):
     attend()
 assert waits[0] == [50_000_000], waits
-assert all(wait == [0] for wait in waits[1:]), waits
+assert all(set(wait) <= {0} for wait in waits[1:]), waits
 pause("recorded")
 """
         + UNTIL_CONNECTED

@@ -177,7 +177,7 @@ def test_a_lane_that_cannot_be_mapped_is_not_used_and_the_next_one_is(node: Node
     node.run(
         LIMITS
         + """
-limit(resource.RLIMIT_AS, mapped_bytes() + 300_000)  # a private lane, and no shared one
+limit(resource.RLIMIT_AS, mapped_bytes() + 600_000)  # a private lane, and no shared one
 """
         + LOSE_NOTHING.format(problem="the lane could not be used: ", limit="RLIMIT_AS")
     )

@@ -23,7 +23,7 @@ from tests.servers.patience import PATIENT
 from tests.servers.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 9
+PATIENCE_SECONDS = 30
 
 # What every emitting program begins with. pause() says a word and waits for the test.
 PRELUDE = """
@@ -241,8 +241,10 @@ class Node:
             emitter.abandon()
         if self._collector is not None:
             self.thaw()
-            self.until_no_lane()
-            self.stop()
+            try:
+                self.until_no_lane()
+            finally:
+                self.stop()
 
 
 @pytest.fixture

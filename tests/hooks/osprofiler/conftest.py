@@ -14,6 +14,7 @@ from osprofiler import notifier, profiler
 import shmetrics
 import shmetrics.osprofiler
 from shmetrics import _ring
+from shmetrics.emitter.process import registration
 from shmetrics.hooks.osprofiler import driver
 from tests.nodes.node import Node, node
 from tests.servers.processes import until
@@ -51,6 +52,7 @@ def shm(node: Node, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     until(registered, lambda: str(shmetrics.status()), 30)
     yield node
     leave_as_found()
+    registration.withdraw()
     _ring.process_detach()
 
 
