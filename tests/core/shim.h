@@ -20,7 +20,7 @@ struct shim {
 };
 
 /* A lane in memory with a producer and a drain on it. */
-#define SHIM_CELLS 1024u
+#define SHIM_CELLS 4096u
 
 struct shim *shim_new(uint32_t records, uint32_t dictionary_bytes, uint32_t cells, uint32_t calls);
 void shim_free(struct shim *shim);

@@ -18,6 +18,7 @@ from tests.core.test_overflow import (
     GAUGE,
     HISTOGRAM,
     OVERFLOW,
+    SHIM_CELLS,
     ROW,
     Row,
     double,
@@ -56,9 +57,9 @@ class Node(OneLane):
         if not old:
             return False
         assert _core.lib.shim_moved_to(old) == 7
-        cells = _core.ffi.new("uint64_t[]", 1024)
-        _core.ffi.memmove(cells, self.shim.cells, 1024 * 8)
-        _core.ffi.memmove(self.shim.cells, bytes(1024 * 8), 1024 * 8)
+        cells = _core.ffi.new("uint64_t[]", SHIM_CELLS)
+        _core.ffi.memmove(cells, self.shim.cells, SHIM_CELLS * 8)
+        _core.ffi.memmove(self.shim.cells, bytes(SHIM_CELLS * 8), SHIM_CELLS * 8)
         self.kept.append(cells)
         rows = [row._replace(cells=cells + ROW * at) for at, row in enumerate(self.rows)]
         self.left.append(Left(old, rows))

@@ -20,6 +20,7 @@ CELLS = 4  # a kind of entry
 NO_CELLS = 2**32 - 1
 LANE_FULL, OVERSIZED = 0, 1
 ROW = 16  # cells of the store per series
+SHIM_CELLS = 4096  # see shim.h
 OVERFLOW = "__overflow__"
 
 _core: Any = None
@@ -114,6 +115,7 @@ class Node:
             type, family, values = EXCEPTION, parent.family, (*parent.values, *values)
         else:
             (type, _), family = self.families[entry.of - 1], entry.of
+        assert ROW * (len(self.rows) + 1) <= SHIM_CELLS
         cells = self.shim.cells + ROW * len(self.rows)
         n_bounds = len(BOUNDS) if type in (HISTOGRAM, CALLS) else 0
         assert _core.lib.shm_drain_bind(self.drain_, type, n_bounds, self.scale, cells) == 0

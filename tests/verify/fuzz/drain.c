@@ -171,7 +171,7 @@ static void set_trap(struct program *program)
         now.n_traps = TRAPS;
     trap->left = 1 + take_below(program, 300);
     trap->pages = (uint8_t)take_below(program, 6);
-    trap->cuts = trap->pages < 3;
+    trap->cuts = trap->pages < 4;
     trap->offset = trap->cuts ? 0 : (uint16_t)take_below(program, 65535);
     trap->value = trap->cuts ? 0 : take_value(program, trap->offset / 8);
     node.honest &= trap->cuts;
@@ -406,7 +406,7 @@ static void begin(struct program *program)
         struct held *held = &node.lanes[i];
         struct shm_lane lane;
         if (!held->memory.base) {
-            memory_make(&held->memory, i == VICTIM ? 3 : 2);
+            memory_make(&held->memory, i == VICTIM ? 4 : 3);
             held->store = &node.store;
             held->number = (uint8_t)(i + 1);
         }

@@ -7,6 +7,7 @@ socket, says its pid, and then answers one command after the other: a line of JS
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ import shmetrics.emitter.process
 from shmetrics import _ring
 
 PATIENCE_SECONDS = 60
+PR_SET_CHILD_SUBREAPER = 36
 shmetrics.emitter.process.FIRST_WAIT_NS = 30_000_000_000  # a busy machine may need more than 50 ms
 
 KINDS = {
@@ -126,5 +128,7 @@ class Puppet:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the others
+    # Nobody waits for the others: the kernel forgets them when they end, as children of this one.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     Puppet(sys.argv[1]).run()
