@@ -189,7 +189,7 @@ int main(int argc, char **argv)
     printf("%.3f %.3f", (double)emit_ns / n, (double)drain_ns / n);
     if (type == SHM_TYPE_COUNTER)
         return 0;
-    while (shm_slot(&producer)) /* fill the ring */
+    while (shm_has_slot(&producer)) /* fill the ring */
         record(0);
     uint64_t begun_ns = shm_clock_ns();
     for (uint64_t done = 0; done < events; done += BURST)

@@ -59,13 +59,11 @@ static void run_lane(struct lane *lane)
     struct shm_ring ring;
     shm_ring_open(&ring, lane->slots, RECORDS, &lane->header);
     for (uint64_t i = 0; i < events; i++) {
-        struct shm_record *slot = shm_ring_slot(&ring);
-        while (!slot) {
+        while (!shm_ring_has_slot(&ring)) {
             atomic_store_explicit(ring.shared_tail, ring.head, memory_order_release);
             (void)shm_ring_refresh(&ring);
-            slot = shm_ring_slot(&ring);
         }
-        fill(slot, i);
+        fill(shm_ring_next(&ring), i);
         shm_ring_publish(&ring);
     }
 }

@@ -28,7 +28,7 @@
 static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trace *trace)
 {
     slot->flags = 0;
-    if (trace) {
+    if (SHM_UNLIKELY(trace)) {
         slot->flags = SHM_FLAG_TRACE;
         slot->trace = *trace;
     }
@@ -141,8 +141,8 @@ static inline void shm_fill_add(struct shm_record *slot, uint32_t series, double
 SHM_HOT enum shm_emit shm_put_add_traced(struct shm_producer *p, struct shm_series *s,
                                                double value, const struct shm_trace *trace)
 {
-    struct shm_record *slot = shm_ring_slot(&p->ring);
-    if (slot || (slot = shm_slot(p))) {
+    if (shm_has_slot(p)) {
+        struct shm_record *slot = shm_ring_next(&p->ring);
         shm_fill_add(slot, s->id, value);
         shm_fill_trace(slot, trace);
         shm_ring_publish(&p->ring);
@@ -185,8 +185,8 @@ SHM_HOT enum shm_emit shm_put_observe(struct shm_producer *p, struct shm_produce
                                       struct shm_series *s, double value,
                                       const struct shm_trace *trace)
 {
-    struct shm_record *slot = shm_ring_slot(&where->ring);
-    if (slot || (slot = shm_slot(where))) {
+    if (shm_has_slot(where)) {
+        struct shm_record *slot = shm_ring_next(&where->ring);
         slot->kind = SHM_KIND_OBSERVE;
         shm_fill_trace(slot, trace);
         slot->series = s->id;
@@ -447,14 +447,13 @@ SHM_HOT enum shm_emit shm_put_call_start(struct shm_producer *p, struct shm_prod
                                          struct shm_series *s, struct shm_call *call)
 {
     call->start_ns = shm_clock_ns();
-    call->epoch = p->epoch;
     call->calls_generation = p->calls_generation;
     call->slot = SHM_NO_SLOT;
     call->open = true;
     call->traced = false;
     enum shm_emit result = SHM_EMITTED;
-    struct shm_record *slot = shm_ring_slot(&where->ring);
-    if (slot || (slot = shm_slot(where))) {
+    if (shm_has_slot(where)) {
+        struct shm_record *slot = shm_ring_next(&where->ring);
         slot->kind = SHM_KIND_CALL_START;
         slot->flags = 0;
         slot->series = s->id;
@@ -492,7 +491,6 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
     if (SHM_UNLIKELY(s->generation != p->generation)) {
         struct shm_begun begun = shm_find_call_start(p, s);
         call->start_ns = begun.start_ns;
-        call->epoch = p->epoch;
         call->calls_generation = p->calls_generation;
         call->slot = begun.slot;
         call->open = begun.open;
@@ -517,8 +515,8 @@ SHM_HOT void shm_spill_end(struct shm_producer *where, uint32_t cell, const stru
 
 /* Lists a call no more whose end waits. One that began in the lane stays in its slot there until the
  * end counts, too: a kill before that loses the end, and the call is abandoned. */
-static SHM_COLD void shm_unlist_waiting(struct shm_producer *p, const struct shm_series *s,
-                                        uint32_t slot)
+static SHM_APART void shm_unlist_waiting(struct shm_producer *p, const struct shm_series *s,
+                                         uint32_t slot)
 {
     struct shm_open_call *open = &p->waiting->lane.calls[slot];
     bool is_listed = atomic_load_explicit(&p->lane.calls[slot].series, memory_order_relaxed) != 0;
@@ -532,9 +530,9 @@ static SHM_COLD void shm_unlist_waiting(struct shm_producer *p, const struct shm
 
 /* Takes a call off the list of open ones, if it is on that. where: the lane in which it ends. */
 SHM_HOT void shm_unlist_call(struct shm_producer *p, const struct shm_producer *where,
-                             const struct shm_series *s, uint32_t slot, uint32_t calls_generation)
+                             const struct shm_series *s, uint32_t slot)
 {
-    if (slot == SHM_NO_SLOT || calls_generation != p->calls_generation)
+    if (slot == SHM_NO_SLOT)
         return;
     if (SHM_UNLIKELY(where != p)) {
         shm_unlist_waiting(p, s, slot);
@@ -550,15 +548,14 @@ static SHM_COLD enum shm_emit shm_end_without_cells(struct shm_producer *p,
                                                     struct shm_producer *where,
                                                     struct shm_series *s, uint64_t start_ns,
                                                     uint64_t duration_ns,
-                                                    struct shm_series *exception, uint32_t slot,
-                                                    uint32_t calls_generation)
+                                                    struct shm_series *exception, uint32_t slot)
 {
     struct shm_place place = shm_find_end_cells(p, where, s, exception);
     if (!place.series)
         return SHM_EMITTED;
     shm_spill_end(place.producer, place.cell, place.series, start_ns, duration_ns,
                   place.exception);
-    shm_unlist_call(p, place.producer, place.series, slot, calls_generation);
+    shm_unlist_call(p, place.producer, place.series, slot);
     return shm_attend_slow(p, shm_attend(place.producer));
 }
 
@@ -571,8 +568,8 @@ SHM_HOT enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_produc
     uint64_t end_ns = shm_clock_ns();
     uint64_t duration_ns = end_ns - call->start_ns;
     enum shm_emit result = SHM_EMITTED;
-    struct shm_record *slot = shm_ring_slot(&where->ring);
-    if (slot || (slot = shm_slot(where))) {
+    if (shm_has_slot(where)) {
+        struct shm_record *slot = shm_ring_next(&where->ring);
         slot->kind = SHM_KIND_CALL_END;
         shm_fill_trace(slot, call->traced ? &call->trace : NULL);
         slot->series = s->id;
@@ -584,11 +581,11 @@ SHM_HOT enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_produc
         uint32_t cell = shm_cell_of(s);
         if (SHM_UNLIKELY(cell == SHM_NO_CELLS))
             return shm_end_without_cells(p, where, s, call->start_ns, duration_ns, exception,
-                                         call->slot, call->calls_generation);
+                                         call->slot);
         shm_spill_end(where, cell, s, call->start_ns, duration_ns, exception);
         result = shm_attend(where);
     }
-    shm_unlist_call(p, where, s, call->slot, call->calls_generation);
+    shm_unlist_call(p, where, s, call->slot);
     return result;
 }
 
@@ -597,8 +594,8 @@ SHM_HOT enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_produc
 struct shm_ending {
     uint64_t start_ns;
     uint64_t trace[sizeof(struct shm_trace) / sizeof(uint64_t)];
+    uint64_t calls_generation;
     uint32_t slot;
-    uint32_t calls_generation;
     bool traced;
 };
 
@@ -606,20 +603,23 @@ static SHM_COLD enum shm_emit shm_find_call_end(struct shm_producer *p, struct s
                                                 struct shm_ending ending,
                                                 struct shm_series *exception)
 {
+    if (shm_epoch_of(ending.calls_generation) != p->epoch) {
+        /* The parent of a fork started it; the parent will end it. */
+        return shm_drop_of(p, s->family, SHM_DROP_FOREIGN_CALL);
+    }
+    bool is_left = ending.calls_generation != p->calls_generation; /* and listed no more */
     struct shm_call call = {.start_ns = ending.start_ns,
-                            .slot = ending.slot,
-                            .calls_generation = ending.calls_generation,
+                            .slot = is_left ? SHM_NO_SLOT : ending.slot,
                             .traced = ending.traced};
     memcpy(&call.trace, ending.trace, sizeof call.trace);
     struct shm_place place = shm_find_end(p, s, exception);
     /* It may be listed among what waits; then it is in no slot of the lane. Relaxed: private
      * memory. */
-    if (p->waiting && place.producer == p && call.slot != SHM_NO_SLOT &&
-        call.calls_generation == p->calls_generation)
+    if (p->waiting && place.producer == p && call.slot != SHM_NO_SLOT)
         atomic_store_explicit(&p->waiting->lane.calls[call.slot].series, 0, memory_order_relaxed);
     if (!place.series) {
         /* of a series that was removed */
-        shm_unlist_call(p, p, s, call.slot, call.calls_generation);
+        shm_unlist_call(p, p, s, call.slot);
         return place.result;
     }
     return place.result | shm_put_call_end(p, place.producer, place.series, &call, place.exception);
@@ -633,15 +633,12 @@ static inline enum shm_emit shm_emit_call_end(struct shm_producer *p, struct shm
     if (!call->open)
         return SHM_EMITTED;
     call->open = false;
-    if (call->epoch != p->epoch) {
-        /* The parent of a fork started it; the parent will end it. */
-        return shm_drop_of(p, s->family, SHM_DROP_FOREIGN_CALL);
-    }
-    if (SHM_UNLIKELY(s->generation != p->generation) ||
+    if (SHM_UNLIKELY(call->calls_generation != p->calls_generation) ||
+        SHM_UNLIKELY(s->generation != p->generation) ||
         (exception && exception->generation != p->generation)) {
         struct shm_ending ending = {.start_ns = call->start_ns,
-                                    .slot = call->slot,
                                     .calls_generation = call->calls_generation,
+                                    .slot = call->slot,
                                     .traced = call->traced};
         if (call->traced)
             memcpy(ending.trace, &call->trace, sizeof ending.trace);

@@ -223,20 +223,21 @@ static inline void shm_settle_begin(struct shm_settling *settling)
 static inline void shm_settle_commit(struct shm_settling *settling)
 {
     const struct shm_spill *spill = &settling->spill;
-    if (spill->intent->n == 0)
+    if (spill->n == 0)
         return;
     uint64_t spilled = atomic_load_explicit(spill->spilled, memory_order_relaxed);
+    spill->intent->n = spill->n;
     atomic_signal_fence(memory_order_seq_cst);
     atomic_store_explicit(&spill->intent->spilled, spilled, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    for (uint32_t i = 0; i < spill->intent->n; i++)
+    for (uint32_t i = 0; i < spill->n; i++)
         if (!spill->intent->changes[i].frees_slot)
             atomic_store_explicit(&spill->cells[spill->intent->changes[i].cell],
                                   spill->intent->changes[i].value, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
     /* Pairs with the acquire of spilled in shm_drain_pass: the cells are written. */
     atomic_store_explicit(spill->spilled, spilled + 1, memory_order_release);
-    for (uint32_t i = 0; i < spill->intent->n; i++)
+    for (uint32_t i = 0; i < spill->n; i++)
         if (spill->intent->changes[i].frees_slot)
             /* Pairs with the acquire in shm_drain_calls: the end came first. */
             atomic_store_explicit(&settling->p->lane.calls[spill->intent->changes[i].cell].series,
@@ -247,11 +248,11 @@ static inline void shm_settle_commit(struct shm_settling *settling)
 /* Returns the place of the next change, after a commit if there is no room for it. */
 static inline struct shm_cell_change *shm_settle_change(struct shm_settling *settling)
 {
-    if (settling->spill.intent->n == SHM_INTENT_CHANGES) {
+    if (settling->spill.n == SHM_INTENT_CHANGES) {
         shm_settle_commit(settling);
         shm_settle_begin(settling);
     }
-    return &settling->spill.intent->changes[settling->spill.intent->n++];
+    return &settling->spill.intent->changes[settling->spill.n++];
 }
 
 /* Adds n to a count of p's lane. Two exceptions may have one cell. */
@@ -260,7 +261,7 @@ static inline void shm_settle_count(struct shm_settling *settling, uint32_t cell
     struct shm_intent *intent = settling->spill.intent;
     if (n == 0)
         return;
-    for (uint32_t i = 0; i < intent->n; i++)
+    for (uint32_t i = 0; i < settling->spill.n; i++)
         if (intent->changes[i].cell == cell && !intent->changes[i].frees_slot) {
             intent->changes[i].value += n;
             return;

@@ -168,6 +168,7 @@ static struct shm_producer *new_producer(struct shm_process *self, const struct 
     fresh->open = old->open;
     fresh->disabled = old->disabled;
     fresh->epoch = old->epoch + 1;
+    fresh->calls_generation = shm_first_calls_of(fresh->epoch);
     fresh->lane_generation = ++self->last_generation; /* no series has it */
     fresh->generation = fresh->lane_generation;
     return fresh;

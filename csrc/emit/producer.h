@@ -42,7 +42,7 @@ struct shm_producer {
     struct shm_ring ring;
     uint32_t generation; /* of the series that need no second look; see the top */
     uint32_t epoch; /* changes when the process does: a fork */
-    uint32_t calls_generation; /* changes when open calls are left behind with their lane */
+    uint64_t calls_generation; /* changes when open calls are left behind; see shm_epoch_of */
     uint32_t lane_generation; /* changes when ids become invalid: a new lane */
     uint32_t side; /* which of the two definitions of a family is that in this lane */
     struct shm_lane lane; /* lane.header is NULL while there is none */
@@ -74,9 +74,8 @@ struct shm_producer {
  * traced and trace once the call has begun. */
 struct shm_call {
     uint64_t start_ns;
+    uint64_t calls_generation;
     uint32_t slot;
-    uint32_t epoch;
-    uint32_t calls_generation;
     bool open;
     bool traced;
     struct shm_trace trace;
@@ -87,6 +86,20 @@ enum shm_emit {
     SHM_ATTENTION = 1, /* emitted or counted; and it is time to look after the registration */
     SHM_SPAN_ATTENTION = 2, /* a span was emitted, and it is time; see shm_emit_span */
 };
+
+/* Returns the first generation of open calls of a process. A fork leaves open calls behind, and so
+ * does a lane that is given up: the upper half is the epoch, the lower half counts such lanes. One
+ * comparison, at the end of a call, looks at both. */
+static inline uint64_t shm_first_calls_of(uint32_t epoch)
+{
+    return (uint64_t)epoch << 32;
+}
+
+/* Returns the epoch of a generation of open calls. */
+static inline uint32_t shm_epoch_of(uint64_t calls_generation)
+{
+    return (uint32_t)(calls_generation >> 32);
+}
 
 /* Tells whether there is a lane to write to, after making one if need be. */
 static inline bool shm_has_lane(struct shm_producer *p)
@@ -263,20 +276,23 @@ SHM_HOT enum shm_emit shm_attend(struct shm_producer *p)
     return SHM_LIKELY(shm_lane_state(p) == SHM_LANE_OPEN) ? SHM_EMITTED : shm_attend_now(p);
 }
 
-/* Returns a slot, if need be after reading how far the collector is; NULL if the ring is full. */
-SHM_HOT struct shm_record *shm_slot(struct shm_producer *p)
+/* Reads how far the collector is, and tells whether there is a slot now. */
+SHM_HOT bool shm_look_for_slot(struct shm_producer *p)
 {
-    struct shm_record *slot = shm_ring_slot(&p->ring);
-    if (!slot) {
-        enum shm_refresh found = shm_ring_refresh(&p->ring);
-        if (found == SHM_REFRESH_KICK)
-            shm_kick(p->kicks);
-        if (found != SHM_REFRESH_FULL)
-            slot = shm_ring_slot(&p->ring);
-        if (slot && shm_lane_state(p) == SHM_LANE_TOLD)
-            shm_be_told(p);
-    }
-    return slot;
+    enum shm_refresh found = shm_ring_refresh(&p->ring);
+    if (found == SHM_REFRESH_FULL)
+        return false;
+    if (found == SHM_REFRESH_KICK)
+        shm_kick(p->kicks);
+    if (shm_lane_state(p) == SHM_LANE_TOLD)
+        shm_be_told(p);
+    return true;
+}
+
+/* Tells whether there is a slot, if need be after reading how far the collector is. */
+SHM_HOT bool shm_has_slot(struct shm_producer *p)
+{
+    return SHM_LIKELY(shm_ring_has_slot(&p->ring)) || shm_look_for_slot(p);
 }
 
 /* Tells whether there are n slots, if need be after reading how far the collector is. */

@@ -15,6 +15,8 @@
 #ifndef SHM_RING_H
 #define SHM_RING_H
 
+#include <stdbool.h>
+
 #include "layout.h"
 
 /* Hints about the usual event: its instructions lie in one line, and all others apart. */
@@ -22,6 +24,7 @@
 #define SHM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define SHM_HOT static inline __attribute__((always_inline)) /* to be put into its callers */
 #define SHM_COLD __attribute__((cold, noinline, unused)) /* not to be put into its callers */
+#define SHM_APART __attribute__((noinline, unused)) /* the same, and what follows is hot */
 
 #define SHM_RING_STRIDES 8u /* each of the frequent looks is so much farther than the one before */
 
@@ -46,10 +49,16 @@ static inline uint64_t shm_ring_capacity(const struct shm_ring *ring)
     return ring->slots ? ring->mask + 1 : 0;
 }
 
-/* Returns the slot to fill next, or NULL when the producer has to call shm_ring_refresh first. */
-SHM_HOT struct shm_record *shm_ring_slot(const struct shm_ring *ring)
+/* Tells whether there is a slot to fill. If not, shm_ring_refresh looks for one. */
+SHM_HOT bool shm_ring_has_slot(const struct shm_ring *ring)
 {
-    return ring->head != ring->limit ? &ring->slots[ring->head & ring->mask] : NULL;
+    return ring->head != ring->limit;
+}
+
+/* Returns the slot to fill next. There has to be one. */
+SHM_HOT struct shm_record *shm_ring_next(const struct shm_ring *ring)
+{
+    return &ring->slots[ring->head & ring->mask];
 }
 
 /* Publishes n filled slots, all at once. */

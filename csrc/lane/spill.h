@@ -132,47 +132,48 @@ static inline void shm_cell_start(_Atomic uint64_t *cells, uint64_t start_ns)
 
 /* ---- one event, several cells ----------------------------------------------------------- */
 
-/* The lane's cells and its intent. A spilling event is built up here and then done at once. */
+/* The lane's cells and its intent. A spilling event is built up here and then done at once. How many
+ * changes it has is usually known when this is compiled. */
 struct shm_spill {
     _Atomic uint64_t *cells;
     struct shm_intent *intent;
     _Atomic uint64_t *spilled;
+    uint32_t n;
 };
 
 /* Begins the intent of an event, with no changes. */
 SHM_HOT struct shm_spill shm_spill_begin(struct shm_header *header, _Atomic uint64_t *cells)
 {
-    struct shm_spill spill = {cells, &header->intent, &header->producer.spilled};
+    struct shm_spill spill = {cells, &header->intent, &header->producer.spilled, 0};
     /* Neither under way nor just done: what is built up now does not count yet. */
     atomic_store_explicit(&spill.intent->spilled, SHM_INTENT_NONE, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
     spill.intent->head = atomic_load_explicit(&header->producer.head, memory_order_relaxed);
-    spill.intent->n = 0;
     spill.intent->kind = 0;
     return spill;
 }
 
 /* Adds a change to the intent: the cell will hold value. */
-SHM_HOT void shm_spill_set(const struct shm_spill *spill, uint32_t cell, uint64_t value)
+SHM_HOT void shm_spill_set(struct shm_spill *spill, uint32_t cell, uint64_t value)
 {
-    spill->intent->changes[spill->intent->n++] = (struct shm_cell_change){value, cell, 0};
+    spill->intent->changes[spill->n++] = (struct shm_cell_change){value, cell, 0};
 }
 
 /* Adds a change: a count of n more. */
-SHM_HOT void shm_spill_count(const struct shm_spill *spill, uint32_t cell, uint64_t n)
+SHM_HOT void shm_spill_count(struct shm_spill *spill, uint32_t cell, uint64_t n)
 {
     shm_spill_set(spill, cell, atomic_load_explicit(&spill->cells[cell], memory_order_relaxed) + n);
 }
 
 /* Adds a change: a counter's total of value more. */
-SHM_HOT void shm_spill_add(const struct shm_spill *spill, uint32_t cell, double value)
+SHM_HOT void shm_spill_add(struct shm_spill *spill, uint32_t cell, double value)
 {
     uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
     shm_spill_set(spill, cell, shm_plus(now, value));
 }
 
 /* Adds a change: a histogram's sum of value more. */
-SHM_HOT void shm_spill_sum(const struct shm_spill *spill, uint32_t cell, double value)
+SHM_HOT void shm_spill_sum(struct shm_spill *spill, uint32_t cell, double value)
 {
     uint64_t now = atomic_load_explicit(&spill->cells[cell], memory_order_relaxed);
     shm_spill_set(spill, cell, shm_sum(now, value));
@@ -192,10 +193,11 @@ SHM_HOT void shm_spill_call(const struct shm_spill *spill, uint32_t kind, uint32
 SHM_HOT void shm_spill_commit(const struct shm_spill *spill)
 {
     uint64_t spilled = atomic_load_explicit(spill->spilled, memory_order_relaxed);
+    spill->intent->n = spill->n;
     atomic_signal_fence(memory_order_seq_cst);
     atomic_store_explicit(&spill->intent->spilled, spilled, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
-    for (uint32_t i = 0; i < spill->intent->n; i++)
+    for (uint32_t i = 0; i < spill->n; i++)
         atomic_store_explicit(&spill->cells[spill->intent->changes[i].cell],
                               spill->intent->changes[i].value, memory_order_relaxed);
     atomic_signal_fence(memory_order_seq_cst);
@@ -204,7 +206,7 @@ SHM_HOT void shm_spill_commit(const struct shm_spill *spill)
 }
 
 /* Adds the changes of a histogram that takes value. */
-SHM_HOT void shm_spill_observe(const struct shm_spill *spill, uint32_t cell,
+SHM_HOT void shm_spill_observe(struct shm_spill *spill, uint32_t cell,
                                      const double *bounds, uint32_t n_bounds, double value)
 {
     shm_spill_sum(spill, cell + SHM_CELL_SUM, value);
@@ -212,7 +214,7 @@ SHM_HOT void shm_spill_observe(const struct shm_spill *spill, uint32_t cell,
 }
 
 /* Adds the changes of a call that ends after duration_ns. */
-SHM_HOT void shm_spill_call_end(const struct shm_spill *spill, uint32_t cell,
+SHM_HOT void shm_spill_call_end(struct shm_spill *spill, uint32_t cell,
                                       const double *bounds, uint32_t n_bounds,
                                       uint64_t duration_ns)
 {

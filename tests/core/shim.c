@@ -147,16 +147,14 @@ void shim_counts(struct shim *shim, struct shm_counts *counts)
 bool shim_push(struct shim *shim, uint64_t value, int *kicked)
 {
     struct shm_ring *ring = &shim->producer.ring;
-    struct shm_record *slot = shm_ring_slot(ring);
     *kicked = 0;
-    if (!slot) {
+    if (!shm_ring_has_slot(ring)) {
         enum shm_refresh found = shm_ring_refresh(ring);
         *kicked = found == SHM_REFRESH_KICK;
         if (found == SHM_REFRESH_FULL)
             return false;
-        slot = shm_ring_slot(ring);
     }
-    slot->stamp_ns = value;
+    shm_ring_next(ring)->stamp_ns = value;
     shm_ring_publish(ring);
     return true;
 }

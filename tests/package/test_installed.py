@@ -38,10 +38,9 @@ int main(void)
 {
     struct shm_ring ring;
     shm_ring_open(&ring, slots, 8, &header);
-    struct shm_record *slot = shm_ring_slot(&ring);
-    if (!slot)
+    if (!shm_ring_has_slot(&ring))
         return 1;
-    shm_fill_add(slot, 1, 2.5);
+    shm_fill_add(shm_ring_next(&ring), 1, 2.5);
     shm_ring_publish(&ring);
     printf("%d %g\n", (int)atomic_load(&header.producer.head), slots[0].value);
     return 0;

@@ -167,9 +167,8 @@ void emitter_span(struct emitter *emitter)
 
 void emitter_record(struct emitter *emitter, const struct shm_record *record)
 {
-    struct shm_record *slot = shm_slot(&emitter->producer);
-    if (slot) {
-        *slot = *record;
+    if (shm_has_slot(&emitter->producer)) {
+        *shm_ring_next(&emitter->producer.ring) = *record;
         shm_ring_publish(&emitter->producer.ring);
     }
 }

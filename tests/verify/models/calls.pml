@@ -72,10 +72,8 @@ inline shm_spill_begin() {
      * C: atomic_signal_fence(memory_order_seq_cst) */
     intent_spilled = NEVER;
     /* C: spill.intent->head = atomic_load_explicit(&header->producer.head, memory_order_relaxed)
-     * C: spill.intent->n = 0
      * C: spill.intent->kind = 0 */
     intent_head = head;
-    intent_n = 0;
     intent_kind = NONE;
 }
 
@@ -90,7 +88,6 @@ inline shm_spill_call(kind, call) {
 inline spill(kind, call) {
     shm_spill_begin();
     d_step {
-        intent_n = 1;
         intent_starts = cell_starts;
         intent_ends = cell_ends;
         if
@@ -100,6 +97,7 @@ inline spill(kind, call) {
     };
     shm_spill_call(kind, call);
     /* shm_spill_commit */
+    intent_n = 1;
     d_step { intent_spilled = spilled; commit(kind, call) };
     cell_starts = intent_starts;
     cell_ends = intent_ends;
@@ -161,7 +159,7 @@ inline shm_put_call_end(call) {
     shm_unlist_call();
 #endif
     count(END, call);
-    /* C: shm_unlist_call(p, where, s, call->slot, call->calls_generation) */
+    /* C: shm_unlist_call(p, where, s, call->slot) */
     shm_unlist_call();
     open = open & ~BIT(call)
 }

@@ -133,21 +133,21 @@ inline shm_spill_begin() {
     lane[l].intent_spilled = NEVER;
 #endif
     /* C: spill.intent->head = atomic_load_explicit(&header->producer.head, memory_order_relaxed)
-     * C: spill.intent->n = 0
      * C: spill.intent->kind = 0 */
-    lane[l].intent_n = 0;
+    skip
 }
 
 inline shm_spill_set(cell, amount) {
-    /* C: spill->intent->changes[spill->intent->n++] = (struct shm_cell_change){value, cell, 0} */
-    lane[l].intent_value[cell] = lane[l].cells[cell] + amount;
-    lane[l].intent_n = cell + 1;
+    /* C: spill->intent->changes[spill->n++] = (struct shm_cell_change){value, cell, 0} */
+    lane[l].intent_value[cell] = lane[l].cells[cell] + amount
 }
 
 inline shm_spill_commit() {
 #ifdef SPILLED_FIRST
     d_step { lane[l].spilled++; committed = committed | bits; published = published | bits };
 #endif
+    /* C: spill->intent->n = spill->n */
+    lane[l].intent_n = 2;
     d_step {
         /* C: atomic_signal_fence(memory_order_seq_cst)
          * C: atomic_store_explicit(&spill->intent->spilled, spilled, memory_order_relaxed)

@@ -217,7 +217,8 @@ inline shm_producer_replace() {
  * ended, see settle_call. */
 inline shm_settle_commit(events) {
     d_step {
-        /* C: atomic_signal_fence(memory_order_seq_cst)
+        /* C: spill->intent->n = spill->n
+         * C: atomic_signal_fence(memory_order_seq_cst)
          * C: atomic_store_explicit(&spill->intent->spilled, spilled, memory_order_relaxed)
          * C: atomic_signal_fence(memory_order_seq_cst)
          * C: atomic_store_explicit(&spill->cells[spill->intent->changes[i].cell],
