@@ -41,6 +41,13 @@ SPAN = (
     "__pyx_f_*profiler*entered_or_left",
     "__pyx_tp_dealloc_*profiler*Trace",
 )
+TIME = (
+    "__pyx_pw_*HistogramSeries*time",
+    "__pyx_tp_descr_get_*Itself",
+    "__pyx_f_*_ring__timed",
+    "__pyx_tp_dealloc_*Block",
+)
+LABELS = "__pyx_f_*_ring__labels"
 METHODS = {
     "inc": ("__pyx_pw_*CounterSeries*inc",),
     "observe": ("__pyx_pw_*HistogramSeries*observe",),
@@ -50,8 +57,10 @@ METHODS = {
         "__pyx_f_*entered_or_left",
         "__pyx_tp_dealloc_*OpenCall",
     ),
-    "labels": ("__pyx_f_*_ring__labels", "__pyx_pw_*CounterSeries*inc"),
-    "names": ("__pyx_f_*_ring__labels", "__pyx_pw_*CounterSeries*inc"),
+    "labels": (LABELS, "__pyx_pw_*CounterSeries*inc"),
+    "names": (LABELS, "__pyx_pw_*CounterSeries*inc"),
+    "time": TIME,
+    "labels and time": (LABELS, *TIME),
     "decorated": ("__pyx_f_*_ring__run",),  # and the function
     "total": ("__pyx_pw_*ObservedSeries*set_total",),
     "totals": ("__pyx_pw_*ObservedArray*set_totals",),

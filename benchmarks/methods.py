@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m benchmarks.methods METHOD TIMES`: does it so often, in a lane with room.
 
-METHOD: inc, observe, call; labels and names, which look up what inc has; time, a block, and
-decorated, a function that does nothing; total, and totals, which are set at once, per value; span,
-one that is recorded, and resting, the same where no trace is.
+METHOD: inc, observe, call; labels and names, which look up what inc has; time, a block, "labels and
+time", which looks up what has it, and decorated, a function that does nothing; total, and totals,
+which are set at once, per value; span, one that is recorded, and resting, the same where no trace
+is.
 
 For a program that counts instructions from outside; see instructions.py.
 """
@@ -42,6 +43,7 @@ MAKES: dict[str, tuple[Make, int]] = {  # and the slots that one takes; 0: no la
     "labels": (instruments.LABELLED_INCS.shmetrics, 1),
     "names": (instruments.NAMED_INCS.shmetrics, 1),
     "time": (instruments.TIMED.shmetrics, 1),
+    "labels and time": (instruments.LABELLED_TIMED.shmetrics, 1),
     "decorated": (instruments.DECORATED.shmetrics, 1),
     "total": (observed.a_total, 0),
     "totals": (totals, 0),
