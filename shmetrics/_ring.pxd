@@ -46,6 +46,7 @@ cdef extern from "emit/definitions.h" nogil:
     bint shm_declare(shm_producer *producer, shm_series *series) noexcept
     void shm_series_remove(shm_producer *producer, shm_series *series) noexcept
     uint32_t shm_causes_of(const shm_producer *producer, const shm_family *family) noexcept
+    void shm_forget_cause(shm_family *family, uint32_t cause) noexcept
     int shm_drop_of(shm_producer *producer, shm_family *family, int cause) noexcept
 
 

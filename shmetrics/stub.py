@@ -75,6 +75,8 @@ class Family:
     def causes(self) -> int:
         return 0
 
+    def forget_cause(self, cause: int) -> None: ...
+
     def retire(self, retired: bool) -> None: ...
 
 

@@ -89,6 +89,12 @@ static inline bool shm_note_cause(struct shm_producer *p, struct shm_family *f, 
     return f->causes != before && p->open && !p->disabled;
 }
 
+/* Forgets a cause that is over. It is new when it comes again. */
+static inline void shm_forget_cause(struct shm_family *f, uint32_t cause)
+{
+    f->causes &= ~(UINT32_C(1) << cause);
+}
+
 /* Counts an event of a family that could not be kept. The first of each cause calls attention. */
 static SHM_COLD enum shm_emit shm_drop_of(struct shm_producer *p, struct shm_family *f,
                                           enum shm_drop cause)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shmetrics import runtime_dir
 from shmetrics.cli.columns import printable
+from shmetrics.cli.lane_text import problems_of, process_of
 from shmetrics.client import collector_client
 from shmetrics.errors import ShmetricsError
 from shmetrics.version import __version__
@@ -36,7 +37,10 @@ class Finding(NamedTuple):
     text: str
 
 
-_MORE_ROOM = "raise lane.dictionary_bytes and lane.spill_bytes, or use fewer label values"
+_MORE_ROOM = (
+    "use fewer label values, or raise what bounds its lane: registration.max_lane_bytes, "
+    "store.max_series_per_lane"
+)
 
 # How to mend events that an emitter had to drop, by cause.
 _MENDS = {
@@ -161,14 +165,17 @@ def collector(path: str, http_config: str = "") -> Iterator[Finding]:
     try:
         found = collector_client.find(path, http_config)
         health = found.get("/-/healthy").decode("utf-8", "replace").strip()
-        ready = found.get("/-/ready").decode("utf-8", "replace").strip()
         lanes = found.get_json("/api/v1/lanes")
     except collector_client.Unreachable as error:
         waiting = _waiting(path)
         also = f"; {waiting} lanes wait for it, and their events with them" if waiting else ""
         yield Finding(False, f"{error}{also}")
         return
-    yield Finding(True, f"{found.url}: {health}, {ready}, {len(lanes)} lanes")
+    try:
+        ready = found.get("/-/ready").decode("utf-8", "replace").strip()
+        yield Finding(True, f"{found.url}: {health}, {ready}, {len(lanes)} lanes")
+    except collector_client.Unreachable as error:
+        yield Finding(False, str(error))
     if found.version != __version__:
         yield Finding(
             False,
@@ -206,7 +213,7 @@ def _waiting(path: str) -> int:
 
 
 def _lane(lane: dict[str, Any]) -> Iterator[Finding]:
-    who = printable(f"lane {lane['lane']} ({lane['process']}, pid {lane['pid']})")
+    who = process_of(lane)
     if lane["state"] != "open":
         yield Finding(False, f"{who}: {lane['state']}: it broke the contract; restart that process")
     if lane["overflowed"]:
@@ -215,12 +222,9 @@ def _lane(lane: dict[str, Any]) -> Iterator[Finding]:
     for cause, count in lane["dropped_by_cause"].items():
         mend = _MENDS.get(cause, "see the documentation")
         yield Finding(False, f"{who}: {count} events dropped ({printable(cause)}); {mend}")
-    refusals = lane.get("refusals", [])
-    for refusal in refusals:
-        what = ("metric", "cause", "mend")
-        metric, cause, mend = (printable(str(refusal.get(name, ""))) for name in what)
-        yield Finding(False, f"{who}: {metric}: {cause}; {mend}")
-    listed = {refusal.get("reason") for refusal in refusals}
+    for problem in problems_of(lane):
+        yield Finding(False, problem)
+    listed = {refusal.get("reason") for refusal in lane.get("refusals", ())}
     for reason, count in lane["refused"].items():
         if reason not in listed:
             text = f"{count} metrics refused ({printable(reason)})"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 
 from shmetrics.cli.columns import table
+from shmetrics.cli.lane_text import problems_of
 from shmetrics.client import collector_client
 
 SUMMARY = "show which processes are connected, and what they have recorded"
@@ -24,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line per lane, or the collector's JSON."""
+    """Print one line per lane, and what is wrong with its metrics; or the collector's JSON."""
     collector = collector_client.find(options.runtime_dir, options.http_config)
     if options.json:
         print(collector.get("/api/v1/lanes").decode())
@@ -41,4 +42,7 @@ def run(options: argparse.Namespace) -> int:
         for lane in lanes
     ]
     print(table(_COLUMNS, rows) if rows else "no process has registered yet")
+    for lane in lanes:
+        for problem in problems_of(lane):
+            print(problem)
     return 0

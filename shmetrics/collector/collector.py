@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from shmetrics.collector.directory import Directory
@@ -75,7 +76,7 @@ class Settings(NamedTuple):
     dead_gauge_seconds: float = 0.0
 
 
-MOST_REFUSALS = 20  # that the description of a lane lists
+MOST_LISTED = 20  # refusals or overflows in the description of a lane
 
 
 class Collector:
@@ -397,7 +398,8 @@ class Collector:
             "dropped": sum(counts["dropped"].values()),
             "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
             "refused": dict(lane.bindings.refused),
-            "refusals": [each._asdict() for each in lane.bindings.refusals[:MOST_REFUSALS]],
+            "refusals": [each._asdict() for each in lane.bindings.refusals[:MOST_LISTED]],
+            "overflows": [each._asdict() for each in islice(lane.bindings.overflows, MOST_LISTED)],
             "open_calls": len(lane.calls()) if has_state else 0,
         }
 

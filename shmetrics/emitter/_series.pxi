@@ -92,6 +92,10 @@ cdef class Family:
         """Return why events of the family were dropped or overflow: a bit for each DROP_ cause."""
         return shm_causes_of(shm_process_producer(), &self.family)
 
+    def forget_cause(self, int cause):
+        """Forget one of them that is over, so that it is noted anew when it comes again."""
+        shm_forget_cause(&self.family, <uint32_t>cause)
+
 
 def texts(tuple values, str none):
     """Return label values as texts, or the same tuple if all are texts.

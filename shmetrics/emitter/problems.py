@@ -57,6 +57,7 @@ _TOTAL_CAUSES = _CAUSES | {  # what they mean for an observed counter
         "call new_generation() where the counter was reset, and set_totals() with one number each",
     ),
 }
+_OF_ROOM = (layout.DROP_LANE_FULL, layout.CAUSE_OVERFLOW)
 _TOO_MANY = Notice("", "more", "there are more problems than are kept", "mend these first")
 
 
@@ -80,12 +81,18 @@ class Problem(NamedTuple):
 
 
 class Problems:
-    """The problems of this process. A forked child starts without any."""
+    """The problems of this process. A forked child starts without any.
+
+    Attributes:
+        refusal: why the collector has refused a lane the last time, in its words; "" if it gave
+            one.
+    """
 
     def __init__(self) -> None:
         self._begin()
 
     def _begin(self) -> None:
+        self.refusal = ""
         self._epoch = _ring.process_epoch()
         self._found: dict[tuple[str, str], Problem] = {}  # by metric and reason
         self._over: dict[tuple[str, str], None] = {}  # those that are over, and were logged
@@ -149,7 +156,25 @@ class Problems:
         texts = _TOTAL_CAUSES if definition.type == layout.TYPE_OBSERVED else _CAUSES
         for cause, (text, mend) in texts.items():
             if causes >> cause & 1:
+                if cause in _OF_ROOM:
+                    mend = self._mend_of_room() or mend
                 self.note(Notice(definition.name, str(cause), text, mend))
+
+    def _mend_of_room(self) -> str:
+        """Return the mend where a larger lane was refused: the option that the refusal names."""
+        _, _, option = self.refusal.rpartition("; see ")
+        return f"see {option} and [[labels]]" if option else ""
+
+    def has_room(self) -> None:
+        """Note that there is room in the lane again for what had none."""
+        self.refusal = ""
+        for family in list(_ring.families.values()):
+            metric = family.definition.name
+            for cause in _OF_ROOM:
+                if family.ring.causes() >> cause & 1:
+                    family.ring.forget_cause(cause)
+                    self._causes[metric] = self._causes.get(metric, 0) & ~(1 << cause)
+                    self.note(Notice(metric, str(cause)))
 
     def say_last(self) -> None:
         """Log at the exit what was not logged yet, after a moment for the thread that does it."""

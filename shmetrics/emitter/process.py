@@ -193,6 +193,7 @@ class Registration:
             attempt.close()
             self.last_problem = f"refused ({answer.result.name.lower()}): {answer.text}"
             if answer.result is protocol.Result.QUOTA:
+                problems.refusal = answer.text
                 self._give_up_larger()
 
     def _ask_for_more(self) -> None:
@@ -233,6 +234,8 @@ class Registration:
             _ring.process_attach(epoch, grant.lane)
             if is_first:
                 _ring.declare_all(_all_series())
+            else:
+                problems.has_room()
             self.last_problem = ""
             self._refusals = self._too_small = 0
         except Exception as error:

@@ -28,11 +28,12 @@ from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_files import Owner
 from shmetrics.lanes.notices import Notices
+from shmetrics.lanes.overflows import Overflows
 from shmetrics.notices import Notice
 from shmetrics.store._cells import Scale
 from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families, parts_of
-from shmetrics.store.family import Family
+from shmetrics.store.family import OVERFLOW, Family
 from shmetrics.store.gauges import Gauges
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.holders import Holder
@@ -129,6 +130,7 @@ class Bindings:
         self._process_text = f"{owner.process} (pid {owner.pid_label})"
         self._drain = drain
         self.notices = Notices(drain)
+        self.overflows = Overflows()
         self._families = families
         self._gauge_families = gauges
         self._self_metrics = self_metrics
@@ -300,6 +302,7 @@ class Bindings:
             if exception is None:
                 self._waiting_calls.pop(id, None)
                 self._place(id, known._replace(family=found), values)
+                self._note_lane_overflow(found, values)
             elif isinstance(found, CallFamily):
                 values = found.overflow_values if found.folds(values) else values
                 self._place_exception(id, found, values, exception, waiting.is_ruled)
@@ -441,6 +444,7 @@ class Bindings:
             raise ValueError(f"{len(values)} label values where {lane_family.n_labels} belong")
         if family is not None:
             self._place(id, lane_family, family.ruling.values(values))
+            self._note_lane_overflow(family, values)
         elif waiting is not None:
             self._point(id, type, lane_family.n_bounds)
             waiting.series[id] = _WaitingSeries(id, values)
@@ -597,39 +601,69 @@ class Bindings:
             self._fold(id, family, values)
 
     def _fold(self, id: int, family: Family, values: tuple[str, ...]) -> None:
-        """Count a series that is folded into the overflow series, once, and log the limit."""
+        """Count a series that is folded into the overflow series, once, and name the quota."""
+        quota, text = self._quota_of(id, family, values)
+        is_state = family.definition.type in (layout.TYPE_GAUGE, layout.TYPE_OBSERVED)
+        becomes = "not shown" if is_state else "counted as __overflow__"
+        notice = Notice(
+            family.definition.name,
+            quota,
+            f"{text}; further ones are {becomes}",
+            f"see store.max_{quota.removeprefix('store_')} and [[labels]]",
+        )
+        is_new = self.overflows.note(notice)
+        if self._count_overflow(family):
+            self._self_metrics.exceeded(quota).inc()
+            if is_new:
+                self._log_overflow(notice)
+            self.notices.tell(notice)
+
+    def _note_lane_overflow(self, family: Family, values: tuple[str, ...]) -> None:
+        """Name a metric if the emitter itself has no room for its label sets, and defines this.
+
+        The emitter knows the quota by which it was refused a larger lane, and has logged it.
+        """
+        if values and set(values) == {OVERFLOW}:
+            notice = self.overflows.note_without_room(family.definition.name)
+            if self._count_overflow(family):
+                self._log_overflow(notice)
+
+    def _count_overflow(self, family: Family) -> bool:
+        """Count the series at hand as one that overflows.
+
+        Returns:
+            False if an earlier collector has counted it.
+        """
+        name = family.definition.name
         if self._is_again:
-            self._self_metrics.overflow.labels(family.definition.name).inc()
-        elif not self._report_once(self._self_metrics.overflow.cell(family.definition.name)):
-            return  # an earlier collector has logged it
-        limits, name = self._families.limits, family.definition.name
-        if not self._is_within_quota(id):
-            quota, text = "series_per_lane", f"more than {limits.series_per_lane} series"
-        elif not limits.allow(values):
-            quota, text = "label_bytes", f"a label value of more than {limits.label_bytes} bytes"
-        elif family.has_reached_limit(self._owner.store_owner):
-            quota, text = "series_per_family", f"{name} has {limits.series_per_family} series"
-        elif family.is_full_for is None:
-            quota, text = "store_bytes", "the store is full"
-        else:
-            uid = self._owner.uid
-            quota, text = "store_bytes_per_uid", f"uid {uid} has its share of the store"
-        self._self_metrics.exceeded(quota).inc()
-        option = "max_" + quota.removeprefix("store_")
+            self._self_metrics.overflow.labels(name).inc()
+            return True
+        return self._report_once(self._self_metrics.overflow.cell(name))
+
+    def _log_overflow(self, notice: Notice) -> None:
+        """Log a metric whose label sets overflow."""
         self._self_metrics.rate_limited.warning(
-            (quota, name),
-            f"{self._process_text}: {text}; further ones of {name} are counted as __overflow__; "
-            f"see store.{option} and [[labels]]",
+            (notice.reason, notice.metric),
+            f"{self._process_text}: {repr(notice.metric)[1:-1]}: {notice.cause}; {notice.mend}",
             self._owner.uid,
         )
-        self.notices.tell(
-            Notice(
-                name,
-                quota,
-                f"{text}; further ones are counted as __overflow__",
-                f"see store.{option} and [[labels]]",
-            )
-        )
+
+    def _quota_of(self, id: int, family: Family, values: tuple[str, ...]) -> tuple[str, str]:
+        """Return the quota by which a series is folded: its name, and the cause in words."""
+        limits, name = self._families.limits, family.definition.name
+        if not self._is_within_quota(id):
+            return "series_per_lane", f"more than {limits.series_per_lane} series"
+        if not limits.allow(values):
+            return "label_bytes", f"a label value of more than {limits.label_bytes} bytes"
+        if family.has_reached_limit(self._owner.store_owner):
+            return "series_per_family", f"{name} has {limits.series_per_family} series"
+        if family.is_full_for is None:
+            return "store_bytes", "the store is full"
+        return "store_bytes_per_uid", f"uid {self._owner.uid} has its share of the store"
+
+    def tell_what_is_over(self) -> None:
+        """Tell the emitter which of all that earlier collectors have told is over."""
+        self.notices.keep([*self._refusals.values(), *self.overflows])
 
     def _report_once(self, cell: int = -1) -> bool:
         """Count the entry at hand as read, and add 1 to a cell if no collector has done so before.

@@ -199,6 +199,7 @@ class Lane:
                 break
             self.bindings.define(*entry)
         self.bindings.settle()
+        self.bindings.tell_what_is_over()
 
     def report(self) -> None:
         """Add to the store what the emitter has counted since the last report of any collector."""

@@ -16,10 +16,22 @@ class LaneLimits(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """The quota that another lane would exceed, and one line about it for people."""
+    """The quota that another lane would exceed.
+
+    Attributes:
+        quota: its name.
+        cause: why there is no room, in words.
+        option: the option that sets it.
+    """
 
     quota: str
-    text: str
+    cause: str
+    option: str
+
+    @property
+    def text(self) -> str:
+        """Return one line about it for people."""
+        return f"{self.cause}; see {self.option}"
 
 
 class UndrainedFiles(NamedTuple):
@@ -89,12 +101,13 @@ class LaneQuota:
             return self._excess_bytes(size_bytes - replaced_bytes)
         if self.lanes >= limits.lanes:
             return Excess(
-                "lanes", f"there are {self.lanes} lanes already; see registration.max_lanes"
+                "lanes", f"there are {self.lanes} lanes already", "registration.max_lanes"
             )
         if uid is not None and self._of(uid) >= limits.lanes_per_uid:
             return Excess(
                 "lanes_per_uid",
-                f"uid {uid} has {self._of(uid)} lanes already; see registration.max_lanes_per_uid",
+                f"uid {uid} has {self._of(uid)} lanes already",
+                "registration.max_lanes_per_uid",
             )
         return self._excess_bytes(size_bytes)
 
@@ -104,5 +117,6 @@ class LaneQuota:
         return Excess(
             "lane_bytes",
             f"lanes have {self.lane_bytes} of {self.limits.lane_bytes} bytes already, "
-            f"and this one needs {more_bytes}; see registration.max_lane_bytes",
+            f"and this one needs {more_bytes}",
+            "registration.max_lane_bytes",
         )

@@ -20,7 +20,7 @@ from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.kicks import Kick, Kicks
 from shmetrics.lanes.lane import Lane, LaneState
 from shmetrics.lanes.lane_files import LaneFile, LaneFiles, Owner, Sizes
-from shmetrics.lanes.lane_quota import LaneLimits, LaneQuota
+from shmetrics.lanes.lane_quota import Excess, LaneLimits, LaneQuota
 from shmetrics.lanes.pids import pid_label
 from shmetrics.lanes.spans import Spans
 from shmetrics.registration.decision import Granted, Refused
@@ -154,6 +154,8 @@ class Lanes:
         )
         if excess is not None:
             self._exceeded[excess.quota].inc()
+            if replaced is not None:
+                replaced.bindings.overflows.excess = excess
             return Refused(Result.QUOTA, excess.text)
         lane_id = self._families.store.next_lane_id()
         label = self._pid_label(lane_id, peer, hello, replaced)
@@ -186,11 +188,13 @@ class Lanes:
         series, most = replaced.bindings.n_series, self._families.limits.series_per_lane
         if series >= most and time.monotonic() - replaced.opened_s < CLEAN_UP_SECONDS:
             self._self_metrics.exceeded("series_per_lane").inc()
-            return Refused(
-                Result.QUOTA,
-                f"its lane has {series} series already, and more count as __overflow__; "
-                "see store.max_series_per_lane",
+            excess = Excess(
+                "series_per_lane",
+                f"its lane has {series} series already, and more count as __overflow__",
+                "store.max_series_per_lane",
             )
+            replaced.bindings.overflows.excess = excess
+            return Refused(Result.QUOTA, excess.text)
         return None
 
     def _successor(self, lane: Lane) -> Lane | None:
@@ -557,6 +561,7 @@ class Lanes:
             return False
         to.arrive(lane.total_counts())
         to.bindings.inherit(lane.bindings)
+        to.bindings.notices.follow(lane.bindings.notices)
         to.has_pid, lane.has_pid = lane.has_pid, False
         return True
 

@@ -7,6 +7,8 @@ that: then it is told twice, or not at all.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from shmetrics import layout
 from shmetrics.lanes import _drain
 from shmetrics.notices import Notice, decode_notices, encode_notice, shortened
@@ -53,6 +55,19 @@ class Notices:
         self._room_bytes = self._room_bytes - len(raw) if has_room else -1
         if self._drain.tell(raw if has_room else _NO_ROOM):
             self._is_heard = False
+
+    def keep(self, notices: Iterable[Notice]) -> None:
+        """Tell the emitter that everything is over that it has been told, but these."""
+        kept = {(notice.metric, notice.reason) for notice in map(shortened, notices)}
+        for metric, reason in self._told - kept:
+            if metric:  # not that there is more than the lane has room for
+                self.tell(Notice(metric, reason))
+
+    def follow(self, earlier: Notices) -> None:
+        """Tell the emitter what is over with the lane that it has left."""
+        for key in earlier._told - self._told:
+            self._told.add(key)
+            self.tell(Notice(*key))
 
     def look(self) -> None:
         """See whether the emitter has heard all; then it need not look any more."""

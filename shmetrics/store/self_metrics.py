@@ -102,7 +102,9 @@ class SelfMetrics:
         self.families = gauge("families", "Families of the emitters")
         self.series = gauge("series", "Series of the emitters")
         self.overflow = counter(
-            "series_overflow", "Label sets folded into an overflow series", "family"
+            "series_overflow",
+            "Label sets folded into an overflow series; those that a lane has no room for are one",
+            "family",
         )
         self.coarse = counter(
             "coarse_observations",

@@ -46,6 +46,11 @@ def render(
         methods=sorted(methods, key=lambda method: -method.started),
         calls=calls,
         lanes=lanes,
+        problems=[
+            {**lane, **problem}
+            for lane in lanes
+            for problem in (*lane["refusals"], *lane["overflows"])
+        ],
     )
 
 

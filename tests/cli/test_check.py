@@ -210,6 +210,9 @@ class FakeSite:
                 "refusals": [
                     {"metric": "a", "reason": "bad_unit", "cause": "odd\n", "mend": "mend it"}
                 ],
+                "overflows": [
+                    {"metric": "b", "reason": "quota", "cause": "full", "mend": "see x"}
+                ],
             }
         ]  # fmt: skip
 
@@ -219,16 +222,19 @@ def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> N
     found = list(findings.collector("/run/x"))
     assert found[0] == Finding(True, "http://node: draining, ready, 1 lanes")
     who = "lane 7 (nova?, pid 42)"
+    more_room = (
+        "use fewer label values, or raise what bounds its lane: registration.max_lane_bytes, "
+        "store.max_series_per_lane"
+    )
     version, *rest = wrong(found)
     assert version.startswith("http://node: runs version 0.0.9, and this is ")
     assert rest == [
         f"{who}: quarantined: it broke the contract; restart that process",
-        f"{who}: 2 events counted without their labels; raise lane.dictionary_bytes and "
-        "lane.spill_bytes, or use fewer label values",
-        f"{who}: 3 events dropped (lane_full); raise lane.dictionary_bytes and lane.spill_bytes, "
-        "or use fewer label values",
+        f"{who}: 2 events counted without their labels; {more_room}",
+        f"{who}: 3 events dropped (lane_full); {more_room}",
         f"{who}: 1 events dropped (new cause); see the documentation",
         f"{who}: a: odd?; mend it",
+        f"{who}: b: full; see x",
         f"{who}: 2 metrics refused (conflict); the collector's log says which",
     ]
 

@@ -361,7 +361,7 @@ def test_a_full_tmpfs_lets_the_store_overflow(tmp_path: Path, leave_bytes: int) 
     )
     assert status == 0, "\n".join(lines)
     assert [line.partition("): ")[2] or line for line in lines] == [
-        "the store is full; further ones of jobs are counted as __overflow__; "
+        "jobs: the store is full; further ones are counted as __overflow__; "
         "see store.max_bytes and [[labels]]",
         "jobs: the store is full; further ones are counted as __overflow__; "  # as a service
         "see store.max_bytes and [[labels]]",

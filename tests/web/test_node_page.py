@@ -22,7 +22,8 @@ def lane(number: int, **other: object) -> dict[str, object]:
     return {
         "lane": number, "process": "nova-compute", "pid": 42, "pid_label": "42", "uid": 1000,
         "state": "open",
-        "events": 1234567, "fill": 0.25, "spilled": 3, "dropped": 0, "open_calls": 1, **other,
+        "events": 1234567, "fill": 0.25, "spilled": 3, "dropped": 0, "open_calls": 1,
+        "refusals": [], "overflows": [], **other,
     }  # fmt: skip
 
 
