@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where label sets overflow, family, process and the option to change are named wherever one looks,
-once."""
+once; and it is over when there is room again."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_an_overflow_is_named_wherever_one_looks(node: Node, name: str) -> None:
         node,
         f"""
 record(range({case.hosts}))
-until(problems)
+until(lambda: problems() and lines)
 record(range({case.hosts}, {case.hosts + 100}))
 until(lambda: lines)
 pause(json.dumps([lines, problems()]))
@@ -169,3 +169,98 @@ def is_named(node: Node, emitter: Emitter, cause: str, mend: str) -> None:
     row, _, _ = problems.partition("</table>")
     for text in ("jobs", cause, mend, "conductor", str(emitter.pid), str(lane["lane"])):
         assert f">{text}<" in row
+
+
+# ---- it is over ----------------------------------------------------------------------------------
+
+HEALING = """
+record(range(3000))
+until(lambda: problems() and lines)
+pause(json.dumps([problems(), len(lines)]))
+while problems():
+    jobs.labels("host 2999").inc(0)  # it overflows, so that the process asks
+    time.sleep(0.001)
+record(range(3000, 3500))
+until(lambda: True)
+pause(json.dumps([problems(), len(lines)]))
+"""
+TOO_FEW_BYTES = "[registration]\nmax_lane_bytes = 600_000\n"
+
+
+def overflowing(node: Node) -> Emitter:
+    """A service that has been refused a larger lane. It asks again every 0.1 s."""
+    emitter = service(node, HEALING, retry_ns=100_000_000)
+    problems, n_lines = json.loads(emitter.said())
+    assert [problem["mend"] for problem in problems] == [
+        "see registration.max_lane_bytes and [[labels]]"
+    ]
+    assert n_lines == 1
+    return emitter
+
+
+def has_healed(node: Node, emitter: Emitter) -> None:
+    """What it records from now on has its own labels; nothing is lost, and nothing is listed."""
+    emitter.go()
+    assert json.loads(emitter.said()) == [[], 1]
+    until(lambda: node.samples().sum("jobs_total") == 3500, node.lanes, 60)
+    found = node.samples()
+    for host in range(3000, 3500):
+        assert found.value("jobs_total", host=f"host {host}") == 1
+    assert 0 < found.value("jobs_total", host="__overflow__") < 3000
+    until(lambda: not any(lane["overflows"] for lane in node.lanes()), node.lanes, 60)
+    assert "Problems" not in node.get("/", "text/html").decode()
+    emitter.go()
+    emitter.end()
+
+
+def test_a_process_gets_its_larger_lane_when_the_quota_is_raised(node: Node) -> None:
+    node.start(TOO_FEW_BYTES)
+    emitter = overflowing(node)
+    node.stop()
+    node.start()
+    has_healed(node, emitter)
+
+
+def test_a_process_gets_its_larger_lane_when_another_ends(node: Node) -> None:
+    node.start("[registration]\nmax_lane_bytes = 1_600_000\n")
+    others = [
+        node.emitter('shmetrics.Counter("other", "Other").inc()\npause("there")') for _ in range(2)
+    ]
+    for other in others:
+        other.until("there")
+    emitter = overflowing(node)
+    for other in others:
+        other.go()
+        other.end()
+    has_healed(node, emitter)
+
+
+@pytest.mark.parametrize("name", ["series of a lane", "series of a family", "store"])
+def test_label_sets_count_for_themselves_once_a_quota_is_raised(node: Node, name: str) -> None:
+    """Also those that were folded before."""
+    case = CASES[name]
+    node.start(case.config)
+    emitter = service(
+        node,
+        f"""
+record(range({case.hosts}))
+until(lambda: problems() and lines)
+pause("overflows")
+until(lambda: not problems())
+record(range({case.hosts}))
+until(lambda: True)
+pause(len(lines))
+""",
+    )
+    emitter.until("overflows")
+    node.stop()
+    node.start()
+    emitter.go()
+    emitter.until("1")
+    until(lambda: node.samples().sum("jobs_total") == 2 * case.hosts, node.lanes, 60)
+    found = node.samples()
+    for host in range(case.hosts):
+        assert found.value("jobs_total", host=f"host {host}") >= 1
+    assert [lane["overflows"] for lane in node.lanes() if lane["overflows"]] == []
+    emitter.go()
+    emitter.end()
