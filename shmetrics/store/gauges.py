@@ -28,6 +28,7 @@ from shmetrics.store.family import Family
 from shmetrics.store.log import StoreFull
 from shmetrics.store.shares import NOBODY
 
+FEW_LEFT = 64  # dead processes whose series are not looked through
 _COMBINED = frozenset(("sum", "min", "max"))  # modes that compute one value of all processes
 
 Add = Callable[["GaugeValue", int], None]
@@ -95,9 +96,15 @@ class Gauges:
         self._dead_seconds = dead_seconds
         self._now = now
         self._left: dict[str, _Left] = {}  # by pid; who died first comes first
+        self._most_left = FEW_LEFT
         for family in families:
             if family.definition.type == layout.TYPE_GAUGE:
                 self._restore(family)
+
+    @property
+    def n_left(self) -> int:
+        """Return the number of dead processes that are remembered."""
+        return len(self._left)
 
     def _restore(self, family: Family) -> None:
         """Zero values that are not finite, of older versions, or note series of dead processes."""
@@ -110,10 +117,25 @@ class Gauges:
 
     def _note(self, pid: str, family: Family, values: tuple[str, ...]) -> None:
         """Note a series that a dead process has left."""
+        if values == family.overflow_values and not self._dead_seconds:
+            return  # it belongs to all of them, and stays
         left = self._left.get(pid)
         if left is None:
+            if len(self._left) >= self._most_left:
+                self._forget_gone()
             left = self._left[pid] = _Left(self._now(), set())
         left.series.add((family, values))
+
+    def _forget_gone(self) -> None:
+        """Forget series that are gone otherwise: to make room, or because they were idle.
+
+        The next look is when there are twice as many.
+        """
+        for pid, left in list(self._left.items()):
+            left.series.difference_update([each for each in left.series if each[0].folds(each[1])])
+            if not left.series:
+                del self._left[pid]
+        self._most_left = 2 * len(self._left) + FEW_LEFT
 
     def define(self, definition: Definition, owner: int = NOBODY) -> Family | Refusal:
         """Return the node's family for an emitter's definition, with the label `pid` if need be.

@@ -73,6 +73,30 @@ CASES = {
     "cleared": 'm.Counter(name, "Help", ["a"]).clear()',
 }
 
+# Of observed counters, which prometheus_client does not have: what is raised. As of a counter.
+OBSERVED = 'c = m.ObservedCounter(name, "Help", ["a"]).labels("x"); '
+TOTALS = {
+    "a total": ("c.set_total(2.5)", None),
+    "no total yet": ("c.set_total(0)", None),
+    "a negative total": ("c.set_total(-1)", "ValueError"),
+    "a text as total": ('c.set_total("many")', "TypeError"),
+    "a number as text": ('c.set_total("3")', "TypeError"),
+    "nothing as total": ("c.set_total(None)", "TypeError"),
+    "a total that is no number": ('c.set_total(float("nan"))', None),  # is dropped, and logged
+    "a total that falls": ("c.set_total(2); c.set_total(1)", None),  # likewise
+    "a generation": ("c.new_generation()", None),
+    "a generation with a total": ("c.set_total(9); c.new_generation(3)", None),
+    "a generation with a negative total": ("c.new_generation(-1)", "ValueError"),
+    "a generation with a text": ('c.new_generation("many")', "TypeError"),
+    "a generation with nothing": ("c.new_generation(None)", "TypeError"),
+    "labels forgotten": ('m.ObservedCounter(name + "2", "Help", ["a"]).set_total(1)', "ValueError"),
+    "a label too many": (
+        'm.ObservedCounter(name + "3", "Help", ["a"]).labels("x", "y")',
+        "ValueError",
+    ),
+    "made again as a counter": ('m.Counter(name, "Help", ["a"])', "ValueError"),
+}
+
 RUN = """
 import json, sys
 class Hostile:
@@ -91,12 +115,12 @@ print(json.dumps(found))
 """
 
 
-def raised(module: str, **env: str) -> dict[str, str | None]:
+def raised(module: str, cases: dict[str, str] = CASES, **env: str) -> dict[str, str | None]:
     """Runs all cases in a process; what each raises, as the name of a built-in class."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(RUN), module],
         env=os.environ | {"PYTHONPATH": str(ROOT), "SHMETRICS_RUNTIME_DIR": "/nowhere"} | env,
-        input=json.dumps(CASES),
+        input=json.dumps(cases),
         capture_output=True,
         text=True,
         timeout=60,
@@ -108,6 +132,13 @@ def raised(module: str, **env: str) -> dict[str, str | None]:
 
 def test_strict_mode_raises_what_prometheus_client_raises() -> None:
     assert raised("shmetrics", SHMETRICS_STRICT="1") == raised("prometheus_client")
+
+
+def test_strict_mode_checks_totals_as_a_counter() -> None:
+    cases = {what: OBSERVED + code for what, (code, _) in TOTALS.items()}
+    expected = {what: error for what, (_, error) in TOTALS.items()}
+    assert raised("shmetrics", cases, SHMETRICS_STRICT="1") == expected
+    assert set(raised("shmetrics", cases).values()) == {None}
 
 
 @pytest.mark.parametrize("value", ["", "0", "true"])

@@ -12,14 +12,15 @@ from shmetrics.store.limits import Limits
 from shmetrics.store.store import Store
 
 MIB = 1 << 20
+DEFAULTS = Limits()
 
 
 @contextlib.contextmanager
-def opened(path: Path, max_bytes: int = MIB) -> Iterator[Families]:
+def opened(path: Path, max_bytes: int = MIB, limits: Limits = DEFAULTS) -> Iterator[Families]:
     """The families of the store at path. Nothing of them may be kept beyond the block."""
     store = Store(path, max_bytes)
     try:
-        families = Families(store, Limits(), lambda family: None)
+        families = Families(store, limits, lambda family: None)
         yield families
         vars(families).clear()  # families and Families refer to each other
     finally:

@@ -22,6 +22,7 @@ from shmetrics.store.definitions import GAUGE_MODES, Refusal
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue
+from shmetrics.store.limits import Limits
 from tests.nodes.node import Node
 from tests.nodes.opened import opened
 from tests.nodes.samples import Labels
@@ -264,6 +265,36 @@ def test_0_seconds_are_for_ever(tmp_path: Path) -> None:
         clock.seconds = 1e9
         gauges.check()
         assert gauges.collect(family, []) == {("7",): 1.0}
+        del gauges, family, taken
+
+
+def test_what_is_gone_is_not_remembered_for_ever(tmp_path: Path) -> None:
+    """Series that stay for ever can go to make room, and what was kept about them with them."""
+    with opened(tmp_path / "store") as families:
+        _, family = define(families, "all")
+        gauges = Gauges(families)
+        taken = Taken(families)
+        most = 0
+        for pid in range(2000):
+            taken.retire(gauges, [GaugeValue(family, (), str(pid), 1.0, 0)])
+            if pid >= 10:
+                family.remove([family.row((str(pid - 10),))])
+            most = max(most, gauges.n_left)
+        assert len(family) == 10
+        assert most <= 100
+        gauges.begin("1999")  # what is there is remembered
+        assert len(family) == 9
+        del gauges, family, taken
+
+
+def test_processes_beyond_a_limit_are_not_remembered_for_ever(tmp_path: Path) -> None:
+    with opened(tmp_path / "store", limits=Limits(series_per_family=5)) as families:
+        _, family = define(families, "all")
+        gauges = Gauges(families)
+        taken = Taken(families)
+        for pid in range(200):
+            taken.retire(gauges, [GaugeValue(family, (), str(pid), 1.0, 0)])
+        assert gauges.n_left <= 5
         del gauges, family, taken
 
 
