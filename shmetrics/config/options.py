@@ -33,8 +33,11 @@ _RESERVED_LABELS = ("le", "quantile")
 
 
 class Lane(Section, frozen=True, kw_only=True):
-    """What each emitting process gets: a file in shared memory, fully allocated at registration.
-    The defaults make 500 KiB per process."""
+    """The lane that a process gets first: a file in shared memory, fully allocated at registration.
+    The defaults make 500 KiB per process. A process that has more label sets than fit moves to a
+    larger lane while it runs, and again, up to what store.max_series_per_lane label sets need; all
+    lanes together take no more than registration.max_lane_bytes. Records and open calls stay as
+    many as here."""
 
     records: Annotated[
         int,
@@ -46,8 +49,8 @@ class Lane(Section, frozen=True, kw_only=True):
             ge=layout.DEFAULT_DICTIONARY_BYTES,
             le=16 * _MIB,
             multiple_of=8,
-            description="Room for the names and label values of the process's series. Series "
-            "for which there is no room count together, under the label value __overflow__.",
+            description="Room for the names and label values of the process's series, in its "
+            "first lane. A larger one makes moves rarer.",
         ),
     ] = layout.DEFAULT_DICTIONARY_BYTES
     spill_bytes: Annotated[
@@ -56,9 +59,10 @@ class Lane(Section, frozen=True, kw_only=True):
             ge=layout.DEFAULT_CELLS * layout.CELL_BYTES,
             le=16 * _MIB,
             multiple_of=layout.CELL_BYTES,
-            description="Room for the totals of the process's series: 8 bytes per counter, 216 "
-            "per series of calls. Every series needs it; events are added to these totals while "
-            "the ring is full or the collector is away.",
+            description="Room for the totals of the process's series, in its first lane: 8 bytes "
+            "per counter, 216 per series of calls. Events are added to these totals while the ring "
+            "is full or the collector is away; a histogram or a series of calls takes its room "
+            "only then.",
         ),
     ] = layout.DEFAULT_CELLS * layout.CELL_BYTES
     open_calls: Annotated[
@@ -133,8 +137,9 @@ class Registration(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=1 << 40,
-            description="Memory that all lanes together may take. 0: half of the file system of "
-            "the runtime directory.",
+            description="Memory that all lanes together may take. Beyond it no process gets a "
+            "lane, or a larger one; what has no room then counts under __overflow__. 0: half of "
+            "the file system of the runtime directory.",
         ),
     ] = 0
     max_per_second: Annotated[
@@ -216,7 +221,13 @@ class Store(Section, frozen=True, kw_only=True):
         ),
     ] = 20_000
     max_series_per_lane: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="Label sets of one process, in all families.")
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="Label sets of one process, in all families. Its lane grows as far as "
+            "these need.",
+        ),
     ] = 20_000
     max_families: Annotated[
         int, Meta(ge=1, le=100_000, description="Metric families of all processes together.")
