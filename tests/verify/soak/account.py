@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.verify.soak import remains
+from tests.verify.soak import remains, totals
 from tests.verify.soak.book import (
     COLUMNS,
     DROPPED,
@@ -16,14 +17,16 @@ from tests.verify.soak.book import (
     GAUGES,
     LANE,
     SPILLED,
+    SURE,
+    VISITS,
     Book,
     Column,
     Counts,
     Fate,
 )
 from tests.verify.soak.remains import Remains
-from tests.verify.soak.totals import jobs
-from tests.verify.soak.work import COMMON
+from tests.verify.soak.totals import Totals, jobs
+from tests.verify.soak.work import COMMON, HOSTS
 
 
 class Wrong(Exception):
@@ -40,6 +43,8 @@ class Account:
         self.exact: Counts | None = None
         self.killed = False
         self.spilled = 0
+        self.has_moved = False  # a killed process, to a larger lane
+        self.lost: Totals = Counter()  # visits that a killed process took along
         self._book = book
 
     @property
@@ -55,7 +60,9 @@ class Account:
         """What a scrape that begins now has to show: the process has a lane, and did this."""
         if self.exact is not None:
             return self.exact
-        return self._book.done() if self.has_lane else dict.fromkeys(COLUMNS, 0)
+        if not self.has_lane:
+            return dict.fromkeys(COLUMNS, 0)
+        return self._book.done() | {VISITS: self._book.cells[SURE]}
 
     def most(self) -> Counts:
         """What a scrape that has ended may have shown."""
@@ -66,10 +73,10 @@ class Account:
         if self.exact is not None:
             return True
         self.killed = self._book.cells[FATE] == Fate.KILLED
-        files = sorted(graves.glob(f"{self.name}.*")) if self.killed else []
+        files = sorted(graves.glob(f"{self.name}.*"))
         if not all(map(remains.are_final, files)):
             return False
-        self.exact = self._exact([remains.read(path) for path in files])
+        self.exact = self._exact(remains.of_process(files) if self.killed else [])
         for path in files:
             path.unlink()
         self._book.close()
@@ -96,11 +103,13 @@ class Account:
         """Of the event under way the lane says whether it counts; of all others, that they do."""
         published = sum(one.published for one in found)
         self.spilled = sum(one.spilled for one in found)
-        all_done, all_begun = (sum(counts[c] for c in EVENTS) for counts in (done, begun))
+        visits = self._visits(found, begun, done)
+        n_lost = self.lost.total()
+        all_done, all_begun = (sum(counts[c] for c in EVENTS) - n_lost for counts in (done, begun))
         if published not in (all_done, all_begun, *(() if self.has_lane else (0,))):
             raise Wrong(
                 f"{self.name}: its lane holds {published} events; "
-                f"{all_begun} had begun, {all_done} were done"
+                f"{all_begun} had begun, {all_done} were done, beside {n_lost} lost"
             )
         if published == all_begun:
             exact = dict(begun)
@@ -109,6 +118,10 @@ class Account:
         for column in EVENTS:
             if column.kind == "job":
                 exact[column] = self._jobs(column, found, begun, done)
+        if published:
+            exact[VISITS] = visits
+        else:
+            self.lost.clear()
         for column in GAUGES:
             exact[column] = self._gauge(column, found)
             if exact[column] not in (begun[column], done[column], *(() if self.has_lane else (0,))):
@@ -124,6 +137,22 @@ class Account:
             if taken == jobs(n):
                 return n
         raise Wrong(f"{self.name}: {taken} was taken of its {column}, not {jobs(done[column])}")
+
+    def _visits(self, found: Sequence[Remains], begun: Counts, done: Counts) -> int:
+        """Which of two numbers of visits counts. Those of hosts for which the first lane has no
+        room wait in the process's memory until it has moved, and are lost with it."""
+        exact = done[VISITS]
+        self.has_moved = any(one.moved_to for one in found)
+        for host, name in enumerate(HOSTS):
+            taken = sum(one.taken.get(("soak_visits", name), 0.0) for one in found)
+            its_done, its_begun = (totals.visits(n[VISITS], host) for n in (done, begun))
+            if taken == its_begun != its_done:
+                exact = begun[VISITS]
+            elif taken != its_done:
+                if taken or (self.has_moved and self.has_lane):
+                    raise Wrong(f"{self.name}: {taken} was taken of {its_done} visits of {host}")
+                self.lost[totals.visit(host)] = its_done
+        return exact
 
     def _gauge(self, column: Column, found: Sequence[Remains]) -> int:
         label = ""

@@ -26,14 +26,16 @@ class Audit:
         self._sure: Totals = Counter()
         self._last = Samples()
         self.scrapes = self.compared = self.exact = self.spilled = 0
+        self.moved = self.waited = 0  # killed processes, after a move and before it
+        self.lost = 0  # events that waited for it
 
     def add(self, account: Account) -> None:
         self._open.append(account)
 
     @property
     def events(self) -> int:
-        """Of processes that are gone."""
-        return sum(counts[column] for counts, _ in self._exact for column in EVENTS)
+        """Of processes that are gone, without those that they took along."""
+        return sum(counts[column] for counts, _ in self._exact for column in EVENTS) - self.lost
 
     @property
     def accounts(self) -> int:
@@ -48,7 +50,11 @@ class Audit:
                 self._open.remove(account)
                 self._exact.append((account.exact, account.topic))
                 self._sure.update(totals.of_events(account.exact, account.topic))
+                self._sure.subtract(account.lost)
                 self.spilled += account.spilled
+                self.moved += account.has_moved
+                self.waited += bool(account.lost)
+                self.lost += account.lost.total()
 
     def unsettled(self) -> list[str]:
         return [account.name for account in self._open]

@@ -5,7 +5,8 @@ Around each event it counts two things: that the event has begun, and that it is
 process is killed, at whatever instruction, at most one event has begun and is not done; whether
 that one counts is for the process's lane to say.
 
-cells, 8 bytes each:  lane | fate | spilled | dropped | errors | begun, done of a column | ...
+cells, 8 bytes each:
+    lane | fate | spilled | dropped | errors | sure | begun, done of a column | ...
 """
 
 from __future__ import annotations
@@ -17,14 +18,21 @@ from typing import NamedTuple
 
 
 class Column(NamedTuple):
-    """One kind of event on one series: whose is "own" (the process's topic) or "common"."""
+    """One kind of event on one series: whose is "own" (the process's topic) or "common". Only the
+    visits are on many series."""
 
     kind: str
     whose: str
 
 
-EVENTS = tuple(
-    Column(kind, whose) for kind in ("job", "size", "start", "end") for whose in ("own", "common")
+VISITS = Column("visit", "common")
+EVENTS = (
+    *(
+        Column(kind, whose)
+        for kind in ("job", "size", "start", "end")
+        for whose in ("own", "common")
+    ),
+    VISITS,
 )
 GAUGES = (
     *(Column("level", whose) for whose in ("own", "common")),
@@ -32,7 +40,8 @@ GAUGES = (
 )
 COLUMNS = (*EVENTS, *GAUGES)
 
-LANE, FATE, SPILLED, DROPPED, ERRORS, FIRST = range(6)
+# SURE: visits of which none waits in the process's memory for a larger lane.
+LANE, FATE, SPILLED, DROPPED, ERRORS, SURE, FIRST = range(7)
 N_CELLS = FIRST + 2 * len(COLUMNS)
 
 Counts = dict[Column, int]

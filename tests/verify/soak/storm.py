@@ -37,7 +37,7 @@ def child(work: Work, book: Book, columns: list[int], doomed: bool) -> None:
         while doomed or rounds < ROUNDS or not work.note():
             rounds += 1
             work.do_all(columns)
-            if time.monotonic() > give_up_at and not doomed and not work.note():
+            if time.monotonic() > give_up_at and not doomed and not work.has_lane:
                 break
             time.sleep(0.002)
         book.cells[FATE] = Fate.ENDED if work.note() else Fate.ALONE

@@ -5,18 +5,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.nodes import hostile
 from tests.nodes.samples import Samples
-from tests.verify.soak import totals
+from tests.verify.soak import remains, totals
 from tests.verify.soak.account import Account, Wrong
 from tests.verify.soak.audit import Audit
-from tests.verify.soak.book import COLUMNS, ERRORS, FATE, FIRST, LANE, Book, Column, Fate
+from tests.verify.soak.book import (
+    COLUMNS,
+    ERRORS,
+    FATE,
+    FIRST,
+    LANE,
+    SURE,
+    VISITS,
+    Book,
+    Column,
+    Fate,
+)
 from tests.verify.soak.growth import LIMITS, Growth
+from tests.verify.soak.work import HOSTS
 
 JOB, SIZE = Column("job", "own"), Column("size", "own")
 
@@ -37,6 +49,8 @@ class Desk:
         for one in range(len(COLUMNS)) if column is None else [column]:
             self.book.cells[FIRST + 2 * one] = n
             self.book.cells[FIRST + 2 * one + 1] = n if done is None else done
+        if column in (None, COLUMNS.index(VISITS)):
+            self.book.cells[SURE] = n if done is None else done
 
     def end(self, fate: Fate) -> None:
         self.book.cells[FATE] = fate
@@ -63,7 +77,7 @@ def test_what_is_exact_passes(desk: Desk) -> None:
     desk.audit.scraped(desk.audit.least(), desk.shown())
     desk.end(Fate.ENDED)
     desk.audit.finish(desk.shown())
-    assert desk.audit.events == 56
+    assert desk.audit.events == 63
 
 
 @pytest.mark.parametrize("by", [-1, 1])
@@ -141,23 +155,75 @@ def test_an_account_that_is_not_exact_is_no_end(desk: Desk) -> None:
 # ---- the killed: what their lanes say ---------------------------------------------------------
 
 
-def lane_of(desk: Desk, published: int, jobs: float = 0.0) -> None:
-    """The lane of the killed process, as far as its counts go, and what was taken of its jobs."""
+def lane_of(
+    desk: Desk,
+    published: int,
+    jobs: float = 0.0,
+    visits: Sequence[float] = (),
+    lane_id: int = 1,
+    moved_to: int = 0,
+) -> None:
+    """A lane of the killed process, as far as its counts go, and what was taken of its jobs and of
+    its visits, by host."""
     from shmetrics import layout
     from shmetrics.lanes import _drain
 
     sizes = (64, 4096, 512, 16)
     memory = bytearray(layout.lane_bytes(*sizes))
-    _drain.lane_format(memory, 1, *sizes)
+    _drain.lane_format(memory, lane_id, *sizes, lane_id - 1)
     head = (layout.INDEX_START + published) % 2**64
     memory[256:264] = head.to_bytes(8, "little")
-    path = desk.graves / "emitter-1.1"
+    path = desk.graves / f"emitter-1.{lane_id}"
     path.write_bytes(memory)
     lane = hostile.LaneFile(os.open(path, os.O_RDWR))
     family = lane.family(hostile.JOBS._replace(name="soak_jobs"))
     lane.series(layout.TYPE_COUNTER, family, "t")
     lane.put_double(lane.parts["seen"][0], jobs)
+    family = lane.family(hostile.JOBS._replace(name="soak_visits"))
+    for host, taken in enumerate(visits):
+        lane.series(layout.TYPE_COUNTER, family, HOSTS[host])
+        lane.put_double(lane.parts["seen"][0] + 8 * (host + 1), taken)
+    lane.put(remains.MOVED_TO_AT, moved_to)
     lane.close()
+
+
+def test_visits_that_waited_are_lost_with_their_process(desk: Desk) -> None:
+    desk.write(5, column=COLUMNS.index(VISITS))
+    desk.book.cells[LANE] = 1
+    desk.book.cells[SURE] = 3
+    lane_of(desk, 3, visits=(1, 1, 1))
+    desk.end(Fate.KILLED)
+    assert desk.account.lost == {totals.visit(3): 1, totals.visit(4): 1}
+    assert (desk.audit.events, desk.audit.lost, desk.audit.waited) == (3, 2, 1)
+    desk.audit.finish(Samples({totals.visit(host): 1.0 for host in range(3)}))
+
+
+def test_visits_count_in_both_lanes_of_a_move(desk: Desk) -> None:
+    desk.write(5, column=COLUMNS.index(VISITS))
+    desk.book.cells[LANE] = 2
+    lane_of(desk, 3, visits=(1, 1, 1), moved_to=2)
+    lane_of(desk, 2, visits=(0, 0, 0, 1, 1), lane_id=2)
+    desk.end(Fate.KILLED)
+    assert (desk.audit.events, desk.audit.moved, desk.audit.waited) == (5, 1, 0)
+    desk.audit.finish(Samples({totals.visit(host): 1.0 for host in range(5)}))
+
+
+def test_a_lane_in_which_the_process_never_was_does_not_count(desk: Desk) -> None:
+    desk.write(3, column=COLUMNS.index(VISITS))
+    desk.book.cells[LANE] = 1
+    lane_of(desk, 3, visits=(1, 1, 1))
+    lane_of(desk, 2, visits=(0, 0, 0, 1, 1), lane_id=2)
+    desk.end(Fate.KILLED)
+    assert desk.audit.events == 3
+
+
+def test_a_visit_that_is_lost_after_the_move_is_found(desk: Desk) -> None:
+    desk.write(5, column=COLUMNS.index(VISITS))
+    desk.book.cells[LANE] = 2
+    lane_of(desk, 3, visits=(1, 1, 1), moved_to=2)
+    lane_of(desk, 1, visits=(0, 0, 0, 1), lane_id=2)
+    with pytest.raises(Wrong, match="0 was taken of 1 visits of 4"):
+        desk.end(Fate.KILLED)
 
 
 @pytest.mark.parametrize(("published", "counted"), [(7, 7), (8, 8)])

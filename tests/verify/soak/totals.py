@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tests.nodes.samples import Labels
-from tests.verify.soak.book import Column, Counts
-from tests.verify.soak.work import BOUNDS, COMMON
+from tests.verify.soak.book import VISITS, Column, Counts
+from tests.verify.soak.work import BOUNDS, COMMON, HOSTS
 
 Sample = tuple[str, Labels]
 Totals = Counter[Sample]
@@ -43,9 +43,21 @@ def exceptions(n: int, which: int) -> int:
     return (n + 2 - which) // 3
 
 
+def visits(n: int, host: int) -> int:
+    """How many of n visits were of the host with this number."""
+    return (n + len(HOSTS) - 1 - host) // len(HOSTS)
+
+
+def visit(host: int) -> Sample:
+    """The sample that counts them."""
+    return _key("soak_visits_total", host=HOSTS[host])
+
+
 def of_events(counts: Counts, topic: str) -> Totals:
     """What these events add to counters and histograms, and gauges that are added up."""
     found: Totals = Counter()
+    for host in range(min(counts[VISITS], len(HOSTS))):
+        found[visit(host)] = visits(counts[VISITS], host)
     for whose, label in (("own", topic), ("common", COMMON)):
         its = {column.kind: n for column, n in counts.items() if column.whose == whose}
         found.update(dict(_of_series(its, label)))

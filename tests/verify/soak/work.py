@@ -7,20 +7,42 @@ see totals.py, which is the other half of this file.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import random
 from collections.abc import Callable
 
 import shmetrics
 from shmetrics import _ring
-from tests.verify.soak.book import COLUMNS, DROPPED, ERRORS, FIRST, LANE, SPILLED, Book, Column
+from tests.verify.soak import remains
+from tests.verify.soak.book import (
+    COLUMNS,
+    DROPPED,
+    ERRORS,
+    FIRST,
+    LANE,
+    SPILLED,
+    SURE,
+    VISITS,
+    Book,
+    Column,
+)
 
 COMMON = "everybody"
 BOUNDS = (1.0, 4.0)
 EXCEPTIONS = (None, "KeyError", "ValueError")
 MOST_OPEN = 4  # calls at a time, on each series
 
+# More than a first lane has room for, and no more than the one after it has.
+HOSTS = tuple(f"{n:03}" + "x" * 400 for n in range(400))
+
+# A child ends a call of its parent's on purpose.
+logging.getLogger("shmetrics").addFilter(
+    lambda record: "in a process that did not start it" not in record.getMessage()
+)
+
 # How often each kind comes in a round; gauges are rare in a service, and expensive to mistake.
-WEIGHTS = {"job": 16, "size": 12, "start": 8, "end": 8}
+WEIGHTS = {"job": 16, "size": 12, "start": 8, "end": 8, "visit": 16}
 
 
 class Work:
@@ -35,6 +57,7 @@ class Work:
     def take(self, book: Book) -> None:
         """From now on this is the process's book: it begins, or is a child that was forked."""
         self.book = book
+        self._kept = 0  # the lane that has a second name
         for calls in self._open.values():
             calls.clear()
 
@@ -66,8 +89,13 @@ class Work:
             return bool(self._open[whose])
         return kind != "start" or len(self._open[whose]) < MOST_OPEN
 
+    @property
+    def has_lane(self) -> bool:
+        """As of the last note()."""
+        return self.book.cells[LANE] != 0
+
     def note(self) -> bool:
-        """Writes down how the process stands; whether it has a lane."""
+        """Writes down how the process stands; whether it has a lane with all its events."""
         status = _ring.process_status()
         dropped = dict(status.get("dropped", {}))
         dropped.pop("foreign_call", None)  # a child tries that on purpose
@@ -76,7 +104,19 @@ class Work:
         cells[DROPPED] = sum(dropped.values())
         cells[ERRORS] = status["attention_errors"]
         cells[LANE] = status["lane"] if status["state"] == "registered" else 0
-        return cells[LANE] != 0
+        self._keep_lane()
+        if not status["waits"]:
+            cells[SURE] = cells[FIRST + 2 * COLUMNS.index(VISITS) + 1]
+        return self.has_lane and not status["waits"]
+
+    def _keep_lane(self) -> None:
+        """Keeps the file of the lane: if the process is killed, it is read, see remains.py."""
+        lane, folder = self.book.cells[LANE], self.book.path.parent
+        if lane not in (0, self._kept):
+            self._kept = lane
+            with contextlib.suppress(FileNotFoundError):
+                path = folder / "node" / "lanes" / f"{lane}.lane"  # see scene.py
+                remains.keep(path, folder / "graves", self.book.path.name)
 
     def one_open(self) -> _ring.OpenCall | None:
         """A call that is open now."""
@@ -93,6 +133,8 @@ class Work:
         if column.kind == "job":
             inc = JOBS.labels(label).inc
             return lambda n: inc(1 + n % 3)
+        if column.kind == "visit":
+            return lambda n: VISITED.labels(HOSTS[n % len(HOSTS)]).inc()
         if column.kind == "size":
             observe = SIZES.labels(label).observe
             return lambda n: observe(n % 10)
@@ -112,6 +154,8 @@ class Work:
         return lambda n: calls.end(open_.pop(), EXCEPTIONS[n % 3])
 
 
+# First: a child declares the newest series first, and they are the ones that may have to wait.
+VISITED = shmetrics.Counter("soak_visits", "Visits", ["host"])
 JOBS = shmetrics.Counter("soak_jobs", "Jobs", ["topic"])
 SIZES = shmetrics.Histogram("soak_size", "Sizes", ["topic"], buckets=BOUNDS)
 CALLS = shmetrics.Calls("soak_rpc", "Calls", ["topic"], buckets=BOUNDS)
