@@ -27,6 +27,7 @@ from shmetrics.dictionary import Definition, decode_definition, decode_strings
 from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
 from shmetrics.lanes.lane_files import Owner
+from shmetrics.lanes.left_behind import LeftBehind
 from shmetrics.lanes.notices import Notices
 from shmetrics.lanes.overflows import Overflows
 from shmetrics.notices import Notice
@@ -139,7 +140,7 @@ class Bindings:
         self._entries = 0
         self._lane_families: list[_LaneFamily] = []
         self._bound: dict[int, tuple[Family, int]] = {}
-        self._inherited: set[tuple[Family, int]] = set()  # of lanes that the process has left
+        self.left_behind = LeftBehind(families, drain.lane_id, self._process_text)
         self._beyond: set[int] = set()  # series beyond the limit of a lane, when they were read
         self._n_pointed = 0  # series that the drain knows
         self._is_again = False  # the series at hand have been read, and counted, before
@@ -230,33 +231,29 @@ class Bindings:
 
     def forget(self) -> None:
         """Release every series and family that the lane was bound to."""
-        for family, row in (*self._bound.values(), *self._inherited):
+        for family, row in self._bound.values():
             family.unbind(row)
         self._bound.clear()
-        self._inherited.clear()
+        self.left_behind.forget()
         for number, known in enumerate(self._lane_families):
             self._release(number, known)
         self._lane_families.clear()
 
     def inherit(self, earlier: Bindings) -> None:
-        """Take over what only the lane is bound to that the process has left.
-
-        Series that it has not used since are a living process's: nobody else gets their room.
-        """
-        mine = {*self._bound.values(), *self._inherited}
+        """Take over what only the lane is bound to that the process has left."""
+        mine = {*self._bound.values(), *self.left_behind}
+        left = set()
         for id, each in list(earlier._bound.items()):
-            if each not in mine:
-                mine.add(each)
-                self._inherited.add(each)
+            if each not in mine and each not in left:
+                left.add(each)
                 del earlier._bound[id]
-        self._inherited |= earlier._inherited - mine
-        earlier._inherited -= self._inherited
+        for family, row in (before := earlier.left_behind.give()) & (mine | left):
+            family.unbind(row)
+        self.left_behind.take(left | (before - mine))
 
     def follow(self, moved: Moved) -> None:
         """Bind series that have moved in the store to the cells where they are now."""
-        self._inherited = {
-            (family, moved.get(family, {}).get(row, row)) for family, row in self._inherited
-        }
+        self.left_behind.follow(moved)
         for id, (family, row) in self._bound.items():
             rows = moved.get(family)
             if rows is not None and row in rows:
@@ -323,9 +320,7 @@ class Bindings:
             part.unbind(row)
             self.calls.pop(id, None)
             self._drain.rebind(id)
-        for each in [each for each in self._inherited if each[0] in parts]:
-            self._inherited.discard(each)
-            each[0].unbind(each[1])
+        self.left_behind.detach(parts)
         for state in (self.gauges, self.observed):
             for id, (family, values) in list(state.items()):
                 if family in parts:
@@ -565,9 +560,7 @@ class Bindings:
             if each in self._bound:
                 family, row = self._bound.pop(each)
                 family.unbind(row)
-                if (family, row) in self._inherited:
-                    self._inherited.discard((family, row))
-                    family.unbind(row)
+                self.left_behind.discard((family, row))
                 self._families.leaving.add(family, row)
                 if family.is_bound(row):
                     self._removed_bound.add((family, row))

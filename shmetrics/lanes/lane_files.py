@@ -4,6 +4,7 @@
 N.lane     the lane itself, which its emitter maps too
 N.json     the lane's owner, its size and its clock, where the emitter cannot change them
 N.ledger   how much of the lane's own counters the store has; the emitter cannot change it either
+N.kept     series of the process's earlier lanes, which it has not used since
 N.new      a lane that is not finished yet, and that no emitter has
 N.broken   a lane that could not be opened again; the newest few are kept, as they may hold totals
 
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 LANE = ".lane"
 OWNER = ".json"
 LEDGER = ".ledger"
+KEPT = ".kept"
 NEW = ".new"
 BROKEN = ".broken"
 MOST_BROKEN = 8  # kept, beside those that a process still holds
@@ -50,7 +52,7 @@ MAX_OWNER_BYTES = 4096
 SLACK_BYTES = 64 * 1024  # that a file system may take beyond the size of a file
 
 # Ids count up from 1, and 200 lanes a second would take 150,000 years to more digits.
-_OURS = re.compile(r"[1-9][0-9]{0,14}\.(lane|json|ledger|new|broken)")
+_OURS = re.compile(r"[1-9][0-9]{0,14}\.(lane|json|ledger|kept|new|broken)")
 
 
 class Sizes(NamedTuple):
@@ -177,7 +179,7 @@ class LaneFiles:
             elif path.suffix == BROKEN:
                 with contextlib.suppress(FileNotFoundError):  # removed since the scan
                     self._aside[path] = self._undrained_file(path)
-            elif path.suffix in (OWNER, LEDGER) and paths.isdisjoint(
+            elif path.suffix in (OWNER, LEDGER, KEPT) and paths.isdisjoint(
                 (path.with_suffix(LANE), path.with_suffix(BROKEN))
             ):
                 self.remove(path)
@@ -323,6 +325,37 @@ class LaneFiles:
         clock = bytes.fromhex(known.clock) if known.clock else self._clock
         return LaneFile(path, owner, known.size_bytes, clock, known.predecessor, known.first)
 
+    def keep(self, path: Path, left: dict[int, list[tuple[str, ...]]]) -> None:
+        """Write down the series that the process of a lane has left behind.
+
+        Without room for that, a later collector does not know them.
+
+        Args:
+            path: the lane's file.
+            left: their label values, by the number of their family in the store.
+        """
+        if not left and not path.with_suffix(KEPT).exists():
+            return
+        new = path.with_suffix(NEW)
+        try:
+            new.write_bytes(msgspec.json.encode(left))
+            new.rename(path.with_suffix(KEPT))
+        except OSError as error:
+            self._rate_limited.warning(KEPT, f"{new} cannot be written: {error.strerror}")
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+
+    def kept(self, path: Path) -> dict[int, list[tuple[str, ...]]]:
+        """Return what keep() has written down about a lane."""
+        kept = path.with_suffix(KEPT)
+        try:
+            return msgspec.json.decode(kept.read_bytes(), type=dict[int, list[tuple[str, ...]]])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            self._rate_limited.warning(kept.name, f"{kept} cannot be read: {error}")
+            return {}
+
     def remove(self, path: Path, size_bytes: int = 0) -> None:
         """Remove a lane's files, or one file of another kind.
 
@@ -335,7 +368,7 @@ class LaneFiles:
         """
         parts = [path]
         if path.suffix in (LANE, BROKEN):
-            parts += [path.with_suffix(LEDGER), path.with_suffix(OWNER)]
+            parts += [path.with_suffix(suffix) for suffix in (KEPT, LEDGER, OWNER)]
         try:
             for part in parts:
                 part.unlink(missing_ok=True)

@@ -278,6 +278,7 @@ class Lanes:
         )
         self._deaths.watch(lane_id, lane.owner.pid)
         if lane.predecessor:
+            lane.bindings.left_behind.restore(self._files.kept(lane.path))
             lane.bindings.earlier = lambda: self._bindings_before(lane)
         if lane.has_arrived:
             lane.has_pid = True
@@ -561,6 +562,7 @@ class Lanes:
             return False
         to.arrive(lane.total_counts())
         to.bindings.inherit(lane.bindings)
+        self._files.keep(to.path, to.bindings.left_behind.kept())
         to.bindings.notices.follow(lane.bindings.notices)
         to.has_pid, lane.has_pid = lane.has_pid, False
         return True

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from shmetrics import layout
+from shmetrics.collector.collector import Settings
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.protocol import Hello
+from shmetrics.store.limits import Limits
 from tests.nodes import hostile
 from tests.nodes.hostile import LaneFile
 from tests.nodes.killed import steps_until_the_end
-from tests.nodes.loopback import THIS_PROCESS, Loopback, open_collector
+from tests.nodes.loopback import MIB, THIS_PROCESS, Loopback, open_collector
 from tests.nodes.samples import Samples, samples_of
 
 MOVED_TO_AT = 312
@@ -99,3 +101,96 @@ def test_a_move_counts_once_wherever_the_collector_is_killed_at_it(
         collector.close()
         directory.close()
         del collector, directory
+
+
+# ---- what a process has not used since it moved --------------------------------------------------
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Loopback]:
+    """A collector that takes three label sets of each family, and two families of one user."""
+    limits = Limits(series_per_family=3, families_per_uid=2)
+    found = Loopback(tmp_path / "node", Settings(4 * MIB, limits))
+    yield found
+    found.collector.tick()
+    found.release()
+
+
+def moved(node: Loopback, times: int) -> LaneFile:
+    """A process that has counted 5 of some jobs, and moved so often since."""
+    lane_id, lane = granted(node.collector.grant(THIS_PROCESS, hello()))
+    fill(lane, 5.0, 7.0)
+    node.collector.tick()
+    for _ in range(times):
+        next_id, following = granted(node.collector.grant(THIS_PROCESS, hello(lane_id)))
+        lane.put(MOVED_TO_AT, next_id)
+        lane.close()
+        node.collector.tick()
+        assert len(node.collector.lanes()) == 1
+        lane_id, lane = next_id, following
+    return lane
+
+
+def others(node: Loopback) -> None:
+    """Processes that want all the room there is, come and go, and scrapes see them."""
+    for n in range(4):
+        _, lane = granted(node.collector.grant(THIS_PROCESS, hello()))
+        family = lane.family(hostile.JOBS)
+        for queue in range(4):
+            lane.record(hostile.ADD, lane.series(hostile.JOBS.type, family, f"{n}-{queue}"))
+        lane.family(hostile.JOBS._replace(name=f"other_{n}"))
+        node.samples()
+        lane.close()
+        node.collector.tick()
+        node.samples()
+
+
+@pytest.mark.parametrize("restarts", [0, 1, 2])
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_a_process_has_left_behind_stays_its_own(
+    small: Loopback, times: int, restarts: int
+) -> None:
+    """Until it ends, also if the collector starts anew."""
+    lane = moved(small, times)
+    for _ in range(restarts):
+        small.restart()
+    others(small)
+    assert small.samples().value("hostile_jobs_total", queue="fast") == 5
+    lane.close()
+    small.collector.tick()
+    assert sorted(path.name for path in (small.path / "lanes").iterdir()) == []
+    small.samples()
+    others(small)
+    assert ("hostile_jobs_total", (("queue", "fast"),)) not in small.samples()
+
+
+def test_a_damaged_file_of_what_is_left_behind_is_named(
+    small: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    lane = moved(small, 1)
+    [kept] = (small.path / "lanes").glob("*.kept")
+    small.release()
+    kept.write_text("[")
+    small.reopen()
+    [line] = [text for text in caplog.messages if kept.name in text]
+    assert line.startswith(f"{kept} cannot be read: ")
+    assert small.samples().value("hostile_jobs_total", queue="fast") == 5
+    lane.close()
+
+
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_the_family_of_what_is_left_behind_stays(small: Loopback, restarts: int) -> None:
+    lane = moved(small, 1)
+    for _ in range(restarts):
+        small.restart()
+    small.samples()
+    _, other = granted(small.collector.grant(THIS_PROCESS, hello()))
+    for n in range(4):
+        family = other.family(hostile.JOBS._replace(name=f"other_{n}"))
+        other.record(hostile.ADD, other.series(hostile.JOBS.type, family, "slow"))
+        small.collector.tick()
+        assert small.samples().value("hostile_jobs_total", queue="fast") == 5
+    lane.close()
+    small.collector.tick()
+    other.close()
+    assert small.samples().value("other_0_total", queue="slow") == 1
