@@ -59,10 +59,11 @@ class Exemplars:
         if not len(self._snapshot):
             return _NONE
         parts = []
-        for first_row, cells in family.chunks():
-            start, end = np.searchsorted(self._snapshot["row"], (cells.start, cells.stop))
+        for chunk in family.chunks:
+            first = chunk.run.first
+            start, end = np.searchsorted(self._snapshot["row"], (first, first + chunk.run.n))
             part = self._snapshot[start:end].copy()
-            part["row"] = first_row + (part["row"] - cells.start) // family.width
+            part["row"] = chunk.first_row + (part["row"] - first) // family.width
             parts.append(part)
         exemplars = np.concatenate(parts)
         positions = family.visible.positions(exemplars["row"])

@@ -28,7 +28,8 @@ from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.holders import COLLECTOR, Holder, Metadata
 from shmetrics.store.leaving import LeavingSeries
 from shmetrics.store.limits import Limits
-from shmetrics.store.log import Entry, EntryKind, StoreDamaged, StoreFull
+from shmetrics.store.log import StoreDamaged, StoreFull
+from shmetrics.store.log_entry import Entry, EntryKind
 from shmetrics.store.name import Name, shape_of
 from shmetrics.store.shares import NOBODY, uid_of
 from shmetrics.store.store import CellRun, Store
@@ -97,7 +98,7 @@ class Families:
         """
         if self.store.resize(max_bytes):
             for family in self:
-                family.look_up_cells()
+                family.chunks.renew_views()
 
     def _restore(self, entry: Entry) -> None:
         """Apply one entry of the store's log. Raises StoreDamaged."""
@@ -124,11 +125,13 @@ class Families:
 
     def most_series(self) -> int:
         """Return the most series that one user has in one family."""
-        return max((family.most_series() for family in self if family.is_limited), default=0)
+        return max((family.quota.most() for family in self if family.is_limited), default=0)
 
     def longest_label_bytes(self) -> int:
         """Return the length of the longest label value, in bytes."""
-        return max((family.longest_label_bytes for family in self if family.is_limited), default=0)
+        return max(
+            (family.index.longest_label_bytes for family in self if family.is_limited), default=0
+        )
 
     def define(self, definition: Definition, owner: int = NOBODY) -> Family | Refusal:
         """Return the family of a definition, and make it if it is new.
@@ -379,12 +382,12 @@ class Families:
         made = [
             self._make(definition, id, owner) for id, definition in enumerate(wanted, self._next_id)
         ]
-        run = self.store.find(sum(family.first_chunk_rows * family.width for family in made))
+        run = self.store.find(sum(family.chunks.first_chunk_rows * family.width for family in made))
         entries, chunks, first = [], [], run.first
         for family in made:
-            part = CellRun(first, family.first_chunk_rows * family.width)
+            part = CellRun(first, family.chunks.first_chunk_rows * family.width)
             first += part.n
-            placed, chunk = family.place(part)
+            placed, chunk = family.chunks.place(0, part, family.owner)
             entries += [_entry_of(family), placed]
             chunks.append(chunk)
         self.store.check_share(owner, sum(map(_size_of, made)), run.n)
@@ -407,7 +410,7 @@ class Families:
             for family in families:
                 parts = parts_of(family)
                 for part in parts:
-                    rows = np.flatnonzero(part.used()).tolist()
+                    rows = np.flatnonzero(part.index.used()).tolist()
                     self.exemplars.forget(part, rows)
                     part.remove(rows)
                 self.store.remove([Entry(EntryKind.GONE, 0, part.id, 0, b"") for part in parts])
@@ -435,7 +438,7 @@ class Families:
             if names is self._names:
                 for sample in sample_names(family.definition):
                     del self._claimed[sample]
-        family.give_back_all()
+        family.chunks.drop_all()
         self.store.shares.add(family.owner, -family.entry_bytes, 0)
 
     def _make(self, definition: Definition, id: int, owner: int) -> Family:

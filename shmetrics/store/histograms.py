@@ -33,7 +33,7 @@ class HistogramFamily(Family):
         """Set the exponential bounds of the family, or None, before it has any rows."""
         self.exponential = exponential
         self.buckets = Buckets(self.definition.bounds, exponential)
-        self.width = self.first_count + self.buckets.n_counts
+        self.chunks.width = self.first_count + self.buckets.n_counts
 
     @property
     def scale(self) -> Scale:
@@ -42,7 +42,7 @@ class HistogramFamily(Family):
 
     def count_coarse(self, cell: int) -> None:
         """Count in a cell of the store the values of which only the classic bucket is known."""
-        self.scale.count_coarse(self._store.cells, cell)
+        self.scale.count_coarse(self.store.cells, cell)
 
     def classic(self) -> CountArray:
         """Return the classic buckets of the visible rows: (series, classic bounds + 1), uint64.

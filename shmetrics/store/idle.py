@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shmetrics.store.families import Families
-from shmetrics.store.family import OVERFLOW_ROW, Family
+from shmetrics.store.family import Family
 from shmetrics.store.log import StoreFull
+from shmetrics.store.series_index import OVERFLOW_ROW
 
 MOST_AT_ONCE = 20_000  # series that one tick removes, in some 0.1 s
 
@@ -79,7 +80,7 @@ class IdleSeries:
             return 0
         n = len(family)
         self.pass_on_series(family, rows)
-        rows = [row for row in rows if family.has(row)]
+        rows = [row for row in rows if family.index.has(row)]
         self._families.exemplars.forget(family, rows)
         with contextlib.suppress(StoreFull):
             family.remove(rows)
@@ -136,7 +137,7 @@ class _WatchedFamily:
 
     def compare(self, now: float) -> None:
         """Note which rows have changed since the last comparison."""
-        hashes, created = self._hash_rows(), self._family.all_created()
+        hashes, created = self._hash_rows(), self._family.index.all_created()
         since = np.full(len(hashes), now)
         known = min(len(self._hashes), len(hashes))
         same = (hashes[:known] == self._hashes[:known]) & (created[:known] == self._created[:known])
@@ -157,8 +158,8 @@ class _WatchedFamily:
             The rows of idle series that are to be removed.
         """
         family = self._family
-        idle = family.used() & (self._since <= before)
-        gone = idle & family.unbound()
+        idle = family.index.used() & (self._since <= before)
+        gone = idle & family.index.unbound()
         gone[OVERFLOW_ROW : OVERFLOW_ROW + 1] = False  # its row is reserved anyway
         rows = [
             row for row in np.flatnonzero(gone).tolist() if (family, family.values(row)) not in held

@@ -13,7 +13,7 @@ they were, or the sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 
 import numpy as np
@@ -22,7 +22,9 @@ from shmetrics import layout
 from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import Family
 from shmetrics.store.log import StoreFull
+from shmetrics.store.log_entry import Entry
 from shmetrics.store.packing import Moved
+from shmetrics.store.series_index import OVERFLOW_ROW
 
 MOST_AT_ONCE = 4096  # series that go over at one tick, in some 0.2 s
 MOST_IN_A_WRITE = 256  # series that one write to the log lets go over
@@ -102,7 +104,7 @@ class Inheritance:
         try:
             parts = zip(parts_of(old), parts_of(name.newest), strict=False)
             return all(
-                self._pass_on_part(part, newest, np.flatnonzero(part.used()).tolist())
+                self._pass_on_part(part, newest, np.flatnonzero(part.index.used()).tolist())
                 for part, newest in parts
             )
         except StoreFull:
@@ -111,7 +113,7 @@ class Inheritance:
     def _pass_on_part(self, old: Family, newest: Family, rows: Iterable[int]) -> bool:
         """Let the totals of series go over; return whether that is all. Raises StoreFull."""
         heirs = sorted(_heirs(old, newest, rows).items(), key=lambda pair: pair[1])
-        for _, group in groupby(heirs, lambda pair: newest.rows_beside(pair[1]).start):
+        for _, group in groupby(heirs, lambda pair: newest.chunks.of(pair[1]).first_row):
             pairs = list(group)
             while pairs:
                 if self._left <= 0:
@@ -123,10 +125,10 @@ class Inheritance:
 
     def _pass_on_rows(self, old: Family, newest: Family, heirs: dict[int, int]) -> None:
         """Let the totals of series go over to series of one chunk. Raises StoreFull."""
-        beside = newest.rows_beside(next(iter(heirs.values())))
+        beside = newest.chunks.of(next(iter(heirs.values()))).rows
         self._families.exemplars.forget(old, heirs)
         self._families.exemplars.forget(newest, beside)
-        newest.inherit(old, heirs)
+        _inherit(old, newest, heirs)
         old.show_all()
         newest.show_all()  # one that was idle, and hidden, shows what the old shape has shown
         self._moved.setdefault(newest, {}).update({row: row for row in beside})
@@ -148,3 +150,49 @@ def _heirs(old: Family, newest: Family, rows: Iterable[int]) -> dict[int, int]:
         if labels.keys() <= set(names) and not newest.folds(values):
             heirs[row] = newest.row(values)
     return heirs
+
+
+def _inherit(old: Family, newest: Family, heirs: Mapping[int, int]) -> None:
+    """Let series take over the totals of an old shape's series: all of them or none.
+
+    Their whole chunk is copied to other cells. Whoever counts there has to follow before the next
+    drain.
+
+    Args:
+        old: the old shape. Nobody counts into its series, and they are gone then.
+        newest: the newest shape.
+        heirs: the rows of the series in the newest shape, all of one chunk, by the rows in the old
+            one.
+
+    Raises:
+        StoreFull: there is no room for the copy, or in the log.
+    """
+    store, index = newest.store, newest.index
+    chunk = newest.chunks.of(next(iter(heirs.values())))
+    place, moved = newest.chunks.place(chunk.first_row, store.find(chunk.run.n), chunk.owner)
+    at = np.array(list(heirs.values()), np.int64) - chunk.first_row
+    cells = chunk.cells.copy()
+    cells[at] = newest.joined(cells[at], old, np.stack([*map(old.cells, heirs)]))
+    created = {
+        row: min(index.created(row), old.index.created(there)) for there, row in heirs.items()
+    }
+    series = [
+        Entry.series(newest.id, row, newest.values(row), created[row], index.owner(row))
+        for row in heirs.values()
+    ]
+    entries = [
+        place,
+        *(Entry.removed(newest.id, row) for row in heirs.values()),
+        *series,
+        *(Entry.removed(old.id, row) for row in heirs),
+    ]
+    reserved_bytes = store.reserved_bytes
+    if OVERFLOW_ROW in heirs:  # it leaves the old shape, which may need another one
+        reserved_bytes += old.overflow_entry_bytes
+    store.append(entries, moved.run, reserved_bytes, cells.ravel())
+    newest.chunks.replace(moved)
+    for row, entry in zip(heirs.values(), series, strict=True):
+        values = newest.values(row)
+        newest.forget_series(row)
+        newest.note_series(entry, values, created[row])
+    old.free_rows(heirs)

@@ -8,9 +8,10 @@ import contextlib
 import numpy as np
 
 from shmetrics.store.exemplars import Exemplars
-from shmetrics.store.family import OVERFLOW_ROW, Family
+from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily
 from shmetrics.store.log import StoreFull
+from shmetrics.store.series_index import OVERFLOW_ROW
 
 
 class LeavingSeries:
@@ -56,7 +57,7 @@ class LeavingSeries:
             family, calls = self._changed.popitem()
             exceptions = family.exceptions if isinstance(family, CallFamily) else None
             if exceptions is not None and calls:
-                for row in np.flatnonzero(exceptions.used()).tolist():
+                for row in np.flatnonzero(exceptions.index.used()).tolist():
                     if exceptions.values(row)[:-1] in calls:
                         self.add(exceptions, row)
                 self.remove()

@@ -1,23 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store's log: it names the families, their series, and their cells. Later entries win.
 
-family   a family: its exponential bounds and its definition; numbered in the order of their coming.
-         Once more with the same number: another help text, unit or mode
-chunk    more rows after a family's last one, and their first cell; written by an older version
-series   a row of a family: the time since when it counts, and its label values
-removed  the row has no series any more; with type 1 it is not counted as expired
-expired  the number of series that had been removed before the log was written anew
-placed   rows of a family: the first one, their number, and their first cell. Once more for the same
-         rows: they are in other cells now
-vacated  these rows are gone, and their cells are free
-gone     the family is gone, with everything of it
-
-Each entry names its owner: the user for whose process it was written (see shares.py).
-
-There are two halves, and the log is in one of them. One number, the log's end, says in which. Once
-half of the entries are about things that are gone, the others are written to the other half, and
-then the end moves there: a kill leaves the old log or the new one. A series moves to another row by
-an entry that removes the old one and an entry for the new one, written together (see packing.py).
+The kinds of entries are in log_entry.py. There are two halves, and the log is in one of them. One
+number, the log's end, says in which. Once half of the entries are about things that are gone, the
+others are written to the other half, and then the end moves there: a kill leaves the old log or the
+new one. A series moves to another row by an entry that removes the old one and an entry for the new
+one, written together (see relocation.py).
 """
 
 from __future__ import annotations
@@ -25,42 +13,20 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
 
 from shmetrics.errors import ShmetricsError
+from shmetrics.store.log_entry import HEADER, PAYLOAD_AT, Entry, EntryKind
 
 GROWTH_BYTES = 64 * 1024
 WORTH_REMOVING = 256  # entries about things that are gone, before the log is written anew
 REMOVAL_BYTES = 4096  # reserved in each half, so that series can be removed from a full log
 
 _NUMBER = struct.Struct("Q")  # native, so it is one store that a kill cannot tear
-_ENTRY = struct.Struct("=IHHII")  # size, kind, type, id, of: as in a lane's dictionary
-_CHECKSUM = struct.Struct("=II")  # after the header: CRC-32 of owner, header, payload; the owner
-_PAYLOAD_AT = _ENTRY.size + _CHECKSUM.size
 
-
-class EntryKind(IntEnum):
-    """The kind of an entry, as it is written in the log."""
-
-    FAMILY = 1
-    CHUNK = 2
-    SERIES = 3
-    REMOVED = 4
-    EXPIRED = 5
-    PLACED = 6
-    VACATED = 7
-    GONE = 8
-
-
-_KINDS = frozenset(EntryKind)
 # The number of earlier entries that an entry of this kind makes void.
 _ENDS = {EntryKind.REMOVED: 1, EntryKind.VACATED: 1, EntryKind.GONE: 2}
-_FIRST_CELL = struct.Struct("=Q")
-_PLACE = struct.Struct("=QQ")  # the first cell, the number of rows
 
 
 class StoreError(ShmetricsError):
@@ -82,71 +48,6 @@ class StoreFull(Exception):
         """Begin with one line of text, and the owner whose share is full."""
         super().__init__(text)
         self.owner = owner
-
-
-class Entry(NamedTuple):
-    """An entry of the log.
-
-    Attributes:
-        kind: an EntryKind.
-        type: the type of a family; for a removed series, 1 if it is not counted as expired.
-        id: the number of a family, or the row of a series.
-        of: the family that the entry is about; for a family, the number of its bounds.
-        payload: the rest, by kind.
-        owner: the owner that it was written for, see shares.py.
-    """
-
-    kind: int
-    type: int
-    id: int
-    of: int
-    payload: bytes
-    owner: int = 0
-
-    @property
-    def size_bytes(self) -> int:
-        """Return the bytes that the entry takes in the log, a multiple of 8."""
-        size = _PAYLOAD_AT + len(self.payload)
-        return size + -size % 8
-
-    def encode(self) -> bytes:
-        """Return the entry as the log has it."""
-        size = self.size_bytes
-        head = _ENTRY.pack(size, self.kind, self.type, self.id, self.of)
-        payload = self.payload.ljust(size - _PAYLOAD_AT, b"\0")
-        checksum = _CHECKSUM.pack(_crc(self.owner, head, payload), self.owner)
-        return head + checksum + payload
-
-    @staticmethod
-    def placed(of: int, first_row: int, rows: int, first_cell: int, owner: int) -> Entry:
-        """Return the entry for rows that a family gets.
-
-        Args:
-            of: the family's number.
-            first_row: the first of the rows.
-            rows: their number.
-            first_cell: the index of their first cell in the store.
-            owner: the owner for whom they are made, see shares.py.
-        """
-        return Entry(EntryKind.PLACED, 0, first_row, of, _PLACE.pack(first_cell, rows), owner)
-
-    def place(self) -> tuple[int, int | None, int]:
-        """Return where the rows of a chunk are: first cell, first row, number of rows.
-
-        The first row is None in a chunk of an older version: it is the one after the family's last.
-
-        Raises:
-            struct.error: the payload is too short.
-        """
-        if self.kind == EntryKind.CHUNK:
-            return _FIRST_CELL.unpack_from(self.payload)[0], None, self.id
-        first_cell, rows = _PLACE.unpack_from(self.payload)
-        return first_cell, self.id, rows
-
-
-def _crc(owner: int, head: bytes, payload: bytes) -> int:
-    """Return the CRC-32 of an entry, seeded with its owner."""
-    return zlib.crc32(payload, zlib.crc32(head, owner))
 
 
 class Log:
@@ -284,20 +185,19 @@ class Log:
 
     def _entry(self, at: int, size: int) -> Entry:
         """Return the entry at an offset. Raises StoreDamaged."""
-        _, kind, type, id, of = _ENTRY.unpack_from(self._map, at)
-        head = self._map[at : at + _ENTRY.size]
-        payload = self._map[at + _PAYLOAD_AT : at + size]
-        checksum, owner = _CHECKSUM.unpack_from(self._map, at + _ENTRY.size)
-        if checksum != _crc(owner, head, payload) or kind not in _KINDS:
-            raise StoreDamaged(f"{self._path}: the store's log is damaged: checksum at {at}")
-        return Entry(kind, type, id, of, payload, owner)
+        try:
+            return Entry.decode(self._map[at : at + size])
+        except ValueError:
+            raise StoreDamaged(
+                f"{self._path}: the store's log is damaged: checksum at {at}"
+            ) from None
 
     def _headers(self) -> Iterator[tuple[int, int, int, int, int, int]]:
         """Yield the offset and the header of each entry. Raises StoreDamaged."""
         at, end = self._first, self.end
         while at < end:
-            size, kind, type, id, of = _ENTRY.unpack_from(self._map, at)
-            if size < _PAYLOAD_AT or at + size > end:
+            size, kind, type, id, of = HEADER.unpack_from(self._map, at)
+            if size < PAYLOAD_AT or at + size > end:
                 raise StoreDamaged(f"{self._path}: the store's log is damaged")
             yield at, size, kind, type, id, of
             at += size

@@ -6,19 +6,20 @@ when cells are short, the series of sparse chunks move into free rows of other c
 family, or into a smaller chunk. When free cells are left in pieces that are too short, the series
 that are farthest up in the store move down into them.
 
-A series is copied first, and then one write to the log moves it: a kill leaves it in the old place
-or in the new one, with the same total. No event is under way meanwhile, so no undo entry names its
-cells.
+Here is what moves, and when; relocation.py moves it. No event is under way meanwhile, so no undo
+entry names the cells of a series that moves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from shmetrics.store import relocation
 from shmetrics.store.families import Families
-from shmetrics.store.family import Family, Fill
+from shmetrics.store.family import Family
 from shmetrics.store.idle import IdleSeries
 from shmetrics.store.log import StoreFull
+from shmetrics.store.relocation import Occupancy
 from shmetrics.store.store import CellRun
 
 MOST_AT_ONCE = 10_000  # series that move for one new one, in some 0.2 s
@@ -98,12 +99,13 @@ class Packing:
 
     def _pack(self, family: Family, owner: int | None) -> bool:
         """Empty the sparsest chunk of a family, or make it smaller; return whether it has."""
-        chunks = family.fill()
+        chunks = relocation.occupancies(family)
         mine = [chunk for chunk in chunks if owner in (None, chunk.owner)]
         if not mine:
             return False
         sparsest = min(mine, key=lambda chunk: chunk.used / chunk.rows)
-        if sparsest.used <= family.free_rows() - (sparsest.rows - sparsest.used):
+        others_free = relocation.count_free_rows(family) - (sparsest.rows - sparsest.used)
+        if sparsest.used <= others_free:
             self._clear(family, sparsest)
             return True
         if (sparsest.rows - sparsest.used) * WORTH_SHRINKING < sparsest.rows:
@@ -112,7 +114,7 @@ class Packing:
             run = self._store.find(sparsest.used * family.width)
         except StoreFull:
             return False
-        self._clear(family, sparsest, family.add_chunk_in(run, sparsest.owner))
+        self._clear(family, sparsest, relocation.make_chunk(family, run, sparsest.owner))
         return True
 
     def _lower(self) -> bool:
@@ -123,7 +125,7 @@ class Packing:
             (chunk, family)
             for family in self._families
             if family.is_limited
-            for chunk in family.fill()
+            for chunk in relocation.occupancies(family)
         ]
         chunks.sort(key=lambda each: -each[0].run.first)
         has_moved = False
@@ -132,29 +134,29 @@ class Packing:
             while self._left > 0 and rows:
                 run = self._store.lowest(rows * family.width)
                 if run.first < chunk.run.first:
-                    self._clear(family, chunk, family.add_chunk_in(run, chunk.owner))
+                    self._clear(family, chunk, relocation.make_chunk(family, run, chunk.owner))
                     has_moved = True
                     break
                 rows //= 2
         return has_moved
 
-    def _clear(self, family: Family, chunk: Fill, into: CellRun | None = None) -> None:
+    def _clear(self, family: Family, chunk: Occupancy, into: CellRun | None = None) -> None:
         """Move the series out of a chunk, as far as there is room where they go.
 
         Raises:
             StoreFull: the log has no room. Then some have moved.
         """
-        self._families.exemplars.forget(family, family.rows_in(chunk.run))
+        self._families.exemplars.forget(family, relocation.rows_in(family, chunk.run))
         rest = chunk.used
         while rest:
-            moved = family.move_out(chunk.run, MOST_IN_A_WRITE, into)
+            moved = relocation.move_out(family, chunk.run, MOST_IN_A_WRITE, into)
             if not moved:
                 return
             origins = self._origins.setdefault(family, {})
             origins.update({new: origins.pop(old, old) for old, new in moved.items()})
             self._left -= len(moved)
             rest -= len(moved)
-        family.drop_chunk(chunk.run)
+        relocation.drop_chunk(family, chunk.run)
 
     def _tell(self) -> None:
         """Tell everybody who counts into series, or watches them, where they are now."""

@@ -63,7 +63,7 @@ class SpentSeries:
         self.look_again()
         for family in self._families:
             if family.is_limited:
-                for owner in family.short(MARGIN):
+                for owner in family.quota.short(MARGIN):
                     self.free_room_in(family.id, owner)
 
     def free_room(self, owner: int | None) -> bool:
@@ -101,7 +101,7 @@ class SpentSeries:
         self, family: Family, owner: int | None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
         """Return the rows of a family's spent series, and the numbers of their last changes."""
-        rows, changes = family.left(owner)
+        rows, changes = family.index.left(owner)
         are_spent = changes <= self._families.store.scrapes.shown()
         if family.definition.type == layout.TYPE_GAUGE and are_spent.any():
             held = self._held()

@@ -30,12 +30,12 @@ from shmetrics.store.extents import Extents
 from shmetrics.store.log import (
     GROWTH_BYTES,
     REMOVAL_BYTES,
-    Entry,
     Log,
     StoreDamaged,
     StoreError,
     StoreFull,
 )
+from shmetrics.store.log_entry import Entry
 from shmetrics.store.scrapes import Scrapes
 from shmetrics.store.shares import Shares, uid_of
 

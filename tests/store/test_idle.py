@@ -158,7 +158,7 @@ class Idling(RuleBasedStateMachine):
 
     def learn(self) -> None:
         """What is gone had to be idle, and nobody's."""
-        gone = self.twin.keys() - set(self.family._rows)
+        gone = self.twin.keys() - {values for _, values in self.family.index}
         for values in gone:
             one = self.twin.pop(values)
             assert one.lanes == 0
@@ -168,7 +168,7 @@ class Idling(RuleBasedStateMachine):
     @invariant()
     def is_as_the_twin_says(self) -> None:
         self.idle.show_changed(self.clock)
-        assert self.family._rows.keys() == self.twin.keys()
+        assert {values for _, values in self.family.index} == self.twin.keys()
         assert self.store.log.expired == self.expired
         shown = {
             values: (int(cells[0]), created)

@@ -88,7 +88,8 @@ class Node:
         """What can be known from the log alone is what is remembered."""
         store = self.families.store
         assert store.reserved_bytes == sum(family.overflow_bytes for family in self.families)
-        chunks = [chunk for family in self.families for _, chunk in family.chunks()]
+        runs = [chunk.run for family in self.families for chunk in family.chunks]
+        chunks = [range(run.first, run.first + run.n) for run in runs]
         assert sum(map(len, chunks)) == store.used_cells
         assert len({cell for chunk in chunks for cell in chunk}) == store.used_cells
 
@@ -156,7 +157,7 @@ def test_nothing_shown_changes(definitions: list[Definition], seed: int) -> None
             assert node.shown() == before
             for shape in node.shapes()[1:]:
                 for part, newest in zip(parts_of(shape), parts_of(node.shapes()[0]), strict=True):
-                    rows = np.flatnonzero(part.used()).tolist()
+                    rows = np.flatnonzero(part.index.used()).tolist()
                     assert inheritance._heirs(part, newest, rows) == {}
             node.check()
         with node_in(folder) as node:
@@ -362,7 +363,7 @@ def test_a_series_of_an_old_shape_that_is_removed_leaves_its_total(
         assert node.collector._spent.free_room(None)
     name = node.collector.families.named("a")
     assert name is not None
-    assert [list(shape._rows) for shape in name.shapes] == [[("x",)], [("y",)]]
+    assert [[values for _, values in shape.index] for shape in name.shapes] == [[("x",)], [("y",)]]
     assert node.samples().value("a_count", q="x") == 9
     other.end()
     new.end()

@@ -21,7 +21,8 @@ from shmetrics.dictionary import Definition
 from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import OVERFLOW, Family
 from shmetrics.store.limits import Limits
-from shmetrics.store.log import Entry, EntryKind, Log, StoreFull
+from shmetrics.store.log import Log, StoreFull
+from shmetrics.store.log_entry import Entry, EntryKind
 from shmetrics.store.shares import NOBODY
 from shmetrics.store.store import Store
 
@@ -99,7 +100,7 @@ class SharedStore(RuleBasedStateMachine):
             family = self.family(name)
             rows = [
                 row
-                for row in np.flatnonzero(family.used()).tolist()
+                for row in np.flatnonzero(family.index.used()).tolist()
                 if row % of != but and row and family.values(row) != family.overflow_values
             ]
             for row in rows:
@@ -177,12 +178,12 @@ class SharedStore(RuleBasedStateMachine):
         cells: Counter[int] = Counter()
         for named in self.families.of_emitters():
             for family in parts_of(named):
-                for chunk in family._chunks:
+                for chunk in family.chunks:
                     runs.append(range(chunk.run.first, sum(chunk.run)))
                     cells[chunk.owner] += chunk.run.n
-                for row in np.flatnonzero(family.used()).tolist():
-                    cells[family._owners[row]] += family.width
-                    cells[family._chunk_of(row).owner] -= family.width
+                for row in np.flatnonzero(family.index.used()).tolist():
+                    cells[family.index.owner(row)] += family.width
+                    cells[family.chunks.of(row).owner] -= family.width
         assert len({cell for run in runs for cell in run}) == sum(map(len, runs))
         assert self.store._extents.used == sum(map(len, runs))
         assert self.accounts()[1] == dict(+cells)
@@ -395,7 +396,7 @@ def test_a_store_of_before_is_read_and_goes_on(
         family = defined(families, "jobs", 1)
         found = zip(family.series.values, family.rows()[:, 0].tolist(), strict=True)
         assert dict(found) == left
-        gone = np.flatnonzero(family.used()).tolist()[20:60]
+        gone = np.flatnonzero(family.index.used()).tolist()[20:60]
         for row in gone:
             del left[family.values(row)]
         family.remove(gone)

@@ -274,10 +274,10 @@ def test_lanes_follow_what_has_moved_although_the_disk_is_full_then(
 ) -> None:
     """The chunk that is empty then cannot be given back."""
 
-    def full(self: Family, run: CellRun) -> None:
+    def full(family: Family, run: CellRun) -> None:
         raise StoreFull("no space left on device")
 
-    monkeypatch.setattr(Family, "drop_chunk", full)
+    monkeypatch.setattr("shmetrics.store.relocation.drop_chunk", full)
     with turnover_in(tmp_path, 1) as turnover:
         node = turnover.node
         crowd = Process(node, 43, [(3, f"first {at}") for at in range(200)])
@@ -312,7 +312,7 @@ def rows_of(node: Loopback) -> dict[tuple[str, ...], int]:
     """The rows of the series of one family."""
     name = node.collector.families.named(KINDS[3].name)
     assert name is not None
-    return dict(name.newest._rows)
+    return {values: row for row, values in name.newest.index}
 
 
 @pytest.mark.parametrize("is_packed", [True, False], ids=["packed", "not packed"])
