@@ -205,7 +205,7 @@ class Collector:
         quota("series_per_family", limits.series_per_family, self.families.most_series)
         quota("series_per_lane", limits.series_per_lane, self._lanes.most_series)
         quota("families", limits.families, self.families.limited)
-        quota("families_per_uid", limits.families_per_uid, self.families.most_of_a_uid)
+        quota("families_per_uid", limits.families_per_uid, self.families.names.most_of_a_uid)
         quota("families_per_lane", limits.families_per_lane, self._lanes.most_families)
         quota("label_bytes", limits.label_bytes, self.families.longest_label_bytes)
         exemplars = self.families.exemplars
@@ -221,7 +221,7 @@ class Collector:
     def _forget_families(self, parts: Sequence[Family]) -> None:
         """Forget families that were removed."""
         self.self_metrics.forget(
-            part for part in parts if not self.families.has(part.definition.name)
+            part for part in parts if not self.families.names.has(part.definition.name)
         )
         for family in parts:
             self._idle.forget(family)
@@ -310,7 +310,7 @@ class Collector:
             Unforgettable: it cannot go; a line for people.
         """
         self.drain()  # so that nothing that was recorded before is counted after
-        name = self.families.shown_as(text)
+        name = self.families.names.shown_as(text)
         if name is None:
             raise Unforgettable(f"{repr(text)[1:-1]}: there is no such metric")
         families, series = list(name), sum(map(len, name))

@@ -7,7 +7,6 @@ A name may have several families, one for each shape: see name.py.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import struct
 import time
 from collections import Counter
@@ -16,21 +15,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from shmetrics import layout
-from shmetrics.dictionary import Definition, decode_definition, encode_definition
+from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import FamilyRules, Rule
-from shmetrics.sample_names import CALL_EXCEPTIONS, sample_names
-from shmetrics.store import definitions, exponential
+from shmetrics.store import definitions, exponential, family_entry
 from shmetrics.store.definitions import Refusal
 from shmetrics.store.exemplars import Exemplars
-from shmetrics.store.exponential import ExponentialBounds
 from shmetrics.store.family import Family
-from shmetrics.store.histograms import CallFamily, HistogramFamily
+from shmetrics.store.histograms import CallFamily, HistogramFamily, exceptions_of
 from shmetrics.store.holders import COLLECTOR, Holder, Metadata
 from shmetrics.store.leaving import LeavingSeries
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import StoreDamaged, StoreFull
 from shmetrics.store.log_entry import Entry, EntryKind
 from shmetrics.store.name import Name, shape_of
+from shmetrics.store.names import Names
 from shmetrics.store.shares import NOBODY, uid_of
 from shmetrics.store.store import CellRun, Store
 
@@ -62,6 +60,7 @@ class Families:
         """
         self.store = store
         self.limits = limits
+        self.names = Names()
         self.exemplars = Exemplars(limits.exemplars)
         self.leaving = LeavingSeries(self.exemplars)
         self._on_overflow = on_overflow
@@ -74,15 +73,11 @@ class Families:
         self.on_removed: Callable[[Sequence[Family]], None] = lambda parts: None
         """Called with families that were removed, and with the exceptions that belonged to them."""
         self.is_catching_up = False
-        """Whether lanes are being read that an earlier collector left: any may hold any name."""
-        self._names: dict[str, Name] = {}
-        self._exceptions: dict[str, Name] = {}  # of calls; no emitter can define them
+        """True while lanes are read that an earlier collector left: any may hold any name."""
         self._by_id: dict[int, Family] = {}
         self._next_id = 0
-        self._n_names_of: Counter[int] = Counter()  # by owner; the exceptions of calls count, too
-        self._n_shapes_of: Counter[int] = Counter()  # the same for families
+        self._n_of: Counter[int] = Counter()  # families by owner
         self._n_unlimited = 0
-        self._claimed: dict[str, str] = {}  # sample name to family name
         self._unsettled: set[str] = set()  # names of which other definitions may count now
         self._freed: set[str] = set()  # names that lost their last holder, or went
         for entry in store.log:
@@ -146,7 +141,7 @@ class Families:
         refusal = definitions.check(definition) or self._obstacle(definition, owner)
         if refusal is not None:
             return refusal
-        name = self._names.get(definition.name)
+        name = self.names.get(definition.name)
         found = None if name is None else name.find(definition)
         if found is not None:  # not "if found": a family without series is false
             return found
@@ -176,7 +171,7 @@ class Families:
         Raises:
             StoreFull: the store has no room for it.
         """
-        name = self._names.get(definition.name)
+        name = self.names.get(definition.name)
         family = None if name is None else name.find(definition)
         if name is not None:
             self.remove([shape for shape in name if shape is not family])
@@ -197,7 +192,7 @@ class Families:
         """
         self.remove(
             family
-            for name in list(self._names.values())
+            for name in self.names.defined()
             if not name.is_held and any(map(definitions.is_reserved, name.sample_names()))
             for family in name
         )
@@ -228,7 +223,7 @@ class Families:
     def end_catching_up(self) -> None:
         """Note that all lanes were read: a name that nobody holds now is free."""
         self.is_catching_up = False
-        self._freed.update(text for text, name in self._names.items() if not name.is_held)
+        self._freed.update(name.text for name in self.names.defined() if not name.is_held)
 
     def take_freed(self) -> set[str]:
         """Return the names that lost their last holder since the last call, or nobody holds still.
@@ -237,15 +232,14 @@ class Families:
         """
         freed = self._freed
         # What another user has left may have to stay until it was scraped: ask again.
-        self._freed = {
-            text for text in freed if text in self._names and not self._names[text].is_held
-        }
+        names = filter(None, map(self.names.get, freed))
+        self._freed = {name.text for name in names if not name.is_held}
         return freed
 
     def settle(self) -> None:
         """Let the newest definition count, of each name whose holders have changed."""
         while self._unsettled:
-            name = self._names.get(self._unsettled.pop())
+            name = self.names.get(self._unsettled.pop())
             if name is not None:
                 name.arrange()
                 if name.newest.is_held:
@@ -265,13 +259,15 @@ class Families:
             family.exceptions.definition = exceptions_of(family.definition)
         if len(metadata.help) <= MAX_HELP_WRITTEN:
             with contextlib.suppress(StoreFull):
-                self.store.append(list(map(_entry_of, parts)), None, self.store.reserved_bytes)
+                self.store.append(
+                    list(map(family_entry.encode, parts)), None, self.store.reserved_bytes
+                )
                 for part in parts:
                     self._count_entry(part)
 
     def _count_entry(self, family: Family) -> None:
         """Count the entry of a family that the log has now as its owner's."""
-        size_bytes = _size_of(family)
+        size_bytes = family_entry.encode(family).size_bytes
         self.store.shares.add(family.owner, size_bytes - family.entry_bytes, 0)
         family.entry_bytes = size_bytes
 
@@ -285,8 +281,8 @@ class Families:
         there may be as many once more.
         """
         limits, n = self.limits, 2 if is_shape else 1
-        counted = self._n_shapes_of if is_shape else self._n_names_of
-        while owner != NOBODY and counted[owner] >= n * limits.families_per_uid:
+        count = self._n_of.__getitem__ if is_shape else self.names.n_of
+        while owner != NOBODY and count(owner) >= n * limits.families_per_uid:
             if not self.free_family(owner):
                 return Refusal(
                     "families_per_uid",
@@ -307,58 +303,21 @@ class Families:
 
     def limited(self) -> int:
         """Return the number of names that the emitters have defined, and of calls' exceptions."""
-        return len(self._names) + len(self._exceptions) - self._n_unlimited
-
-    def names(self) -> Iterator[Name]:
-        """Iterate over the names of all families, those of calls' exceptions last."""
-        return itertools.chain(list(self._names.values()), list(self._exceptions.values()))
-
-    def named(self, text: str) -> Name | None:
-        """Return a name with its shapes, or None; the exceptions of calls have none."""
-        return self._names.get(text)
-
-    def name_of(self, family: Family) -> Name:
-        """Return the name of a family, which may be that of calls' exceptions."""
-        text = family.definition.name
-        return (self._names if self._is_named(family) else self._exceptions)[text]
-
-    def shown_as(self, text: str) -> Name | None:
-        """Return the name that people mean by this text: it, or the name of one of its samples."""
-        return self._names.get(self._claimed.get(text, text))
-
-    def has(self, text: str) -> bool:
-        """Return whether a family has this name, or calls their exceptions."""
-        return text in self._names or text in self._exceptions
+        return len(self.names) - self._n_unlimited
 
     def of_emitters(self) -> list[Family]:
         """Return the families that emitters have defined, without the exceptions of calls."""
-        return [family for name in self._names.values() for family in name if family.is_limited]
-
-    def most_of_a_uid(self) -> int:
-        """Return the number of families of the user that has the most."""
-        return max((n for owner, n in self._n_names_of.items() if owner != NOBODY), default=0)
+        return [family for name in self.names.defined() for family in name if family.is_limited]
 
     def _obstacle(self, definition: Definition, owner: int) -> Refusal | None:
         """Return the refusal of a definition if another family has one of its names, else None.
 
         A family that nobody holds is removed for it.
         """
-        found: dict[str, str] = {}  # what each name contradicts, by the name
-        name = self._names.get(definition.name)
-        if name is not None and name.newest.definition.type != definition.type:
-            new, old = TYPE_NAMES[definition.type], TYPE_NAMES[name.newest.definition.type]
-            found[name.text] = f"type {new} contradicts {old}"
-        for sample in sorted(sample_names(definition)):
-            text = self._claimed.get(sample, definition.name)
-            if text != definition.name:
-                line, other = repr(sample)[1:-1], self._names[text].line
-                found.setdefault(text, f"its sample {line} is one of {other}")
-        names = sorted(map(self._names.__getitem__, found), key=lambda name: not name.is_held)
-        for name in names:  # those that are held come first, so that nothing goes for nothing
+        for name, wrong in self.names.conflicts(definition):
             if not self._clear(name, owner):
                 line = repr(definition.name)[1:-1]
-                text = f"{line}: {found[name.text]}, which {name.holder()} has"
-                return Refusal("conflict", text, name.text)
+                return Refusal("conflict", f"{line}: {wrong}, which {name.holder()} has", name.text)
         return None
 
     def _clear(self, name: Name, owner: int) -> bool:
@@ -388,9 +347,10 @@ class Families:
             part = CellRun(first, family.chunks.first_chunk_rows * family.width)
             first += part.n
             placed, chunk = family.chunks.place(0, part, family.owner)
-            entries += [_entry_of(family), placed]
+            entries += [family_entry.encode(family), placed]
             chunks.append(chunk)
-        self.store.check_share(owner, sum(map(_size_of, made)), run.n)
+        log_bytes = sum(family_entry.encode(family).size_bytes for family in made)
+        self.store.check_share(owner, log_bytes, run.n)
         reserved_bytes = self.store.reserved_bytes + sum(family.overflow_bytes for family in made)
         self.store.append(entries, run, reserved_bytes)
         self.store.reserved_bytes = reserved_bytes
@@ -424,20 +384,9 @@ class Families:
     def _drop(self, family: Family) -> None:
         """Forget a family whose removal is in the log, and free its names and its cells."""
         del self._by_id[family.id]
-        self._n_shapes_of[family.owner] -= 1
-        text = family.definition.name
-        names = self._names if self._is_named(family) else self._exceptions
-        name = names[text]
-        self._n_names_of[name.owner] -= 1
-        name.shapes.remove(family)
-        if name.shapes:
-            self._n_names_of[name.owner] += 1
-        else:
-            del names[text]
-            self._freed.add(text)
-            if names is self._names:
-                for sample in sample_names(family.definition):
-                    del self._claimed[sample]
+        self._n_of[family.owner] -= 1
+        if self.names.drop(family):
+            self._freed.add(family.definition.name)
         family.chunks.drop_all()
         self.store.shares.add(family.owner, -family.entry_bytes, 0)
 
@@ -460,12 +409,10 @@ class Families:
 
     def _restored(self, entry: Entry) -> Family:
         """Return the family of an entry in the log. Raises ValueError or struct.error."""
-        schema, lowest, n = _EXPONENTIAL.unpack_from(entry.payload)
-        payload = entry.payload[_EXPONENTIAL.size :]
-        definition = decode_definition(entry.type, entry.of, payload)
+        definition, exponential_bounds = family_entry.decode(entry)
         family = self._bare(definition, entry.id, entry.owner)
         if isinstance(family, HistogramFamily):
-            family.count_in(ExponentialBounds(schema, lowest, n) if n else None)
+            family.count_in(exponential_bounds)
         return family
 
     def _restore_metadata(self, entry: Entry) -> None:
@@ -484,56 +431,16 @@ class Families:
         before = self._by_id.get(family.id - 1)
         self._by_id[family.id] = family
         self._next_id = family.id + 1
-        self._n_shapes_of[family.owner] += 1
+        self._n_of[family.owner] += 1
         self._count_entry(family)
-        names = self._names
-        if isinstance(before, CallFamily) and before.exceptions is None:
-            before.exceptions = family  # no emitter can define these
-            names = self._exceptions
-        text = family.definition.name
-        name = names.get(text)
-        if name is not None:
-            self._n_names_of[name.owner] -= 1
-            name.shapes.insert(0, family)
-        else:
-            name = names[text] = Name(family)
-            if names is self._names:
-                self._claimed.update(dict.fromkeys(sample_names(family.definition), text))
-        self._n_names_of[name.owner] += 1
-        self._unsettled.add(text)
-
-    def _is_named(self, family: Family) -> bool:
-        """Return whether a family is one of its name, and not the exceptions of calls."""
-        name = self._names.get(family.definition.name)
-        return name is not None and family in name.shapes
+        calls = before if isinstance(before, CallFamily) and before.exceptions is None else None
+        if calls is not None:
+            calls.exceptions = family
+        self.names.add(family, is_exceptions=calls is not None)
+        self._unsettled.add(family.definition.name)
 
 
-# The exponential bounds that a family's rows were made for; they precede the definition in its
-# entry. _NONE stands for a family without them.
-_EXPONENTIAL = struct.Struct("=iiI")
-_NONE = ExponentialBounds(0, 0, 0)
-TYPE_NAMES = {
-    layout.TYPE_COUNTER: "counter",
-    layout.TYPE_GAUGE: "gauge",
-    layout.TYPE_HISTOGRAM: "histogram",
-    layout.TYPE_CALLS: "calls",
-    layout.TYPE_OBSERVED: "observed counter",
-}
 _KINDS = {layout.TYPE_CALLS: CallFamily, layout.TYPE_HISTOGRAM: HistogramFamily}
-
-
-def _entry_of(family: Family) -> Entry:
-    """Return the log entry of a family."""
-    definition = family.definition
-    exponential_bounds = family.exponential if isinstance(family, HistogramFamily) else None
-    return Entry(
-        EntryKind.FAMILY,
-        definition.type,
-        family.id,
-        len(definition.bounds),
-        _EXPONENTIAL.pack(*(exponential_bounds or _NONE)) + encode_definition(definition),
-        family.owner,
-    )
 
 
 def parts_of(family: Family) -> list[Family]:
@@ -541,21 +448,3 @@ def parts_of(family: Family) -> list[Family]:
     if isinstance(family, CallFamily) and family.exceptions is not None:
         return [family, family.exceptions]
     return [family]
-
-
-def _size_of(family: Family) -> int:
-    """Return the bytes of a family's entry in the log."""
-    return _entry_of(family).size_bytes
-
-
-def exceptions_of(definition: Definition) -> Definition:
-    """Return the definition of the exception counters that belong to a family of calls."""
-    return Definition(
-        layout.TYPE_COUNTER,
-        definition.name + CALL_EXCEPTIONS,
-        f"{definition.help}: exceptions",
-        "",
-        "",
-        (*definition.label_names, "exception"),
-        (),
-    )

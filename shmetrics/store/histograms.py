@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from shmetrics import layout
+from shmetrics.dictionary import Definition
+from shmetrics.sample_names import CALL_EXCEPTIONS
 from shmetrics.store._cells import Scale
 from shmetrics.store.buckets import Buckets, CountArray
 from shmetrics.store.exponential import ExponentialBounds
@@ -147,3 +149,16 @@ class CallFamily(HistogramFamily):
         ruled = *self.ruling.values(values), self.ruling.value("exception", exception)
         cells = self.exceptions.cells(self.exceptions.counted_row(ruled, _OURS))
         cells.view(np.float64)[0] += 1.0
+
+
+def exceptions_of(definition: Definition) -> Definition:
+    """Return the definition of the exception counters that belong to a family of calls."""
+    return Definition(
+        layout.TYPE_COUNTER,
+        definition.name + CALL_EXCEPTIONS,
+        f"{definition.help}: exceptions",
+        "",
+        "",
+        (*definition.label_names, "exception"),
+        (),
+    )

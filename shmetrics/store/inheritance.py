@@ -78,7 +78,7 @@ class Inheritance:
             family: a family, which may be an old shape.
             rows: the rows of the series, into which nobody counts.
         """
-        newest = self._families.name_of(family).newest
+        newest = self._families.names.of(family).newest
         if newest is family or family.definition.type == layout.TYPE_GAUGE:
             return
         self._left = MOST_AT_ONCE
@@ -98,7 +98,7 @@ class Inheritance:
 
     def _pass_on(self, old: Family) -> bool:
         """Let a shape's totals go over; return whether nothing is left to go over."""
-        name = self._families.named(old.definition.name)
+        name = self._families.names.get(old.definition.name)
         if name is None or name.newest is old or old.definition.type == layout.TYPE_GAUGE:
             return True
         try:

@@ -84,7 +84,7 @@ class UnusedFamilies:
 
     def _is_old(self, family: Family) -> bool:
         """Return whether its name has a newer definition than this family's."""
-        name = self._families.named(family.definition.name)
+        name = self._families.names.get(family.definition.name)
         return name is not None and name.newest is not family
 
     def free_room(self, owner: int | None) -> bool:

@@ -61,7 +61,7 @@ class FamilyTables:
         exemplars.take_snapshot()
         self._merging.begin()
         found: list[Table] = []
-        for name in self._families.names():
+        for name in self._families.names:
             if name.newest.definition.type == layout.TYPE_GAUGE:
                 found.append(self._gauge_table(name, living))
             elif name.newest.definition.type == layout.TYPE_OBSERVED:

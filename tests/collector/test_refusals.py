@@ -19,7 +19,7 @@ from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
 from shmetrics.store import definitions
-from shmetrics.store.families import exceptions_of
+from shmetrics.store.histograms import exceptions_of
 from tests.nodes import hostile
 from tests.nodes.hostile import LaneFile
 from tests.nodes.loopback import THIS_PROCESS, Loopback

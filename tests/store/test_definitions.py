@@ -172,7 +172,7 @@ def test_another_shape_is_another_family(
     assert isinstance(second, Family)
     assert first is not second
     assert families.define(definition) is first
-    name = families.named(definition.name)
+    name = families.names.get(definition.name)
     assert name is not None
     assert name.shapes == [second, first]
     families.hold(first, definition, NOVA)
@@ -248,7 +248,7 @@ def test_a_name_that_somebody_has_is_refused_to_others(
     families.release(family, definition, NOVA)
     assert families.take_freed() == {definition.name}
     assert isinstance(families.define(other), Family)
-    assert families.named(definition.name) is None or definition.name == other.name
+    assert families.names.get(definition.name) is None or definition.name == other.name
 
 
 # ---- as prometheus_client sees it -----------------------------------------------------------

@@ -74,7 +74,7 @@ class Node:
         return found
 
     def shapes(self) -> list[Family]:
-        name = self.families.named("a")
+        name = self.families.names.get("a")
         assert name is not None
         return list(name)
 
@@ -300,7 +300,7 @@ def test_living_processes_count_on(node: Loopback, labels: tuple[str, ...]) -> N
     for process in new:
         process.observe(1.5)
     old.end()
-    name = node.collector.families.named("a")
+    name = node.collector.families.names.get("a")
     assert name is not None
     assert node.samples().sum("a_count") == 3
     cell = name.newest.cell(name.newest.row(labels))
@@ -361,7 +361,7 @@ def test_a_series_of_an_old_shape_that_is_removed_leaves_its_total(
     if not is_idle:
         node.samples()
         assert node.collector._spent.free_room(None)
-    name = node.collector.families.named("a")
+    name = node.collector.families.names.get("a")
     assert name is not None
     assert [[values for _, values in shape.index] for shape in name.shapes] == [[("x",)], [("y",)]]
     assert node.samples().value("a_count", q="x") == 9
@@ -378,7 +378,7 @@ def test_an_old_shape_that_goes_early_leaves_its_totals(node: Loopback) -> None:
     old.end()
     assert node.samples().value("a_count", q="x") == 2
     assert node.collector._unused.free_room(None)
-    name = node.collector.families.named("a")
+    name = node.collector.families.names.get("a")
     assert name is not None
     assert len(name.shapes) == 1
     assert node.samples().value("a_count", q="x") == 2

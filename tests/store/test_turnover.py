@@ -82,7 +82,7 @@ class Process:
 def count_of(families: Families, key: Key) -> int | None:
     """What the store has counted; None if the series is not there."""
     kind, value = key
-    name = families.named(KINDS[kind].name)
+    name = families.names.get(KINDS[kind].name)
     family = None if name is None else name.newest
     if family is None or family.folds((value,)):
         return None
@@ -310,7 +310,7 @@ def test_no_series_is_bound_to_what_is_not_there(tmp_path: Path, series: int, sh
 
 def rows_of(node: Loopback) -> dict[tuple[str, ...], int]:
     """The rows of the series of one family."""
-    name = node.collector.families.named(KINDS[3].name)
+    name = node.collector.families.names.get(KINDS[3].name)
     assert name is not None
     return {values: row for row, values in name.newest.index}
 
