@@ -26,7 +26,7 @@ from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily, HistogramFamily
 from shmetrics.store.log import StoreFull
-from shmetrics.store.own_counts import CounterChild, StoredCounter
+from shmetrics.store.stored_counter import CounterChild, StoredCounter
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from shmetrics.traces import age, schema
+from shmetrics.traces import schema, store_clock
 from shmetrics.traces.assembly import (
     HOST,
     NAME,
@@ -30,8 +30,8 @@ from shmetrics.traces.assembly import (
     assemble,
 )
 from shmetrics.traces.event import SpanEvent
+from shmetrics.traces.file_budget import FileBudget, NoRoom, count_pages
 from shmetrics.traces.reader import SPANS, Row
-from shmetrics.traces.room import FileBudget, NoRoom, count_pages
 
 if TYPE_CHECKING:
     import sqlite3
@@ -125,7 +125,7 @@ class TraceStore:
         self,
         path: Path,
         limits: Limits = Limits(),  # noqa: B008
-        boot_ns: Callable[[], int] = age.boot_ns,
+        boot_ns: Callable[[], int] = store_clock.boot_ns,
         ended: Callable[[Sequence[Row]], None] | None = None,
         counts: LossCounts | None = None,
     ) -> None:
@@ -173,9 +173,9 @@ class TraceStore:
             return False
 
     def _note_age(self) -> None:
-        """Note the store's age in the database, see age.py."""
+        """Note the store's age in the database, see store_clock.py."""
         now_ns = self._boot_ns()
-        self._born_ns = now_ns - age.age_ns(self._db, now_ns)
+        self._born_ns = now_ns - store_clock.age_ns(self._db, now_ns)
 
     def _age_ns(self) -> int:
         """Return the age of the store, by a clock that nobody can set."""

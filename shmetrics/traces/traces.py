@@ -15,9 +15,9 @@ from typing import Final, TypeVar
 
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.traces.event import SpanEvent
-from shmetrics.traces.keeper import RETRY_SECONDS, Keeper
-from shmetrics.traces.pending import Pending
+from shmetrics.traces.pending_count import PendingCount
 from shmetrics.traces.reader import Query, Reader, Row, StoredSpan, Trace
+from shmetrics.traces.recovering_store import RETRY_SECONDS, RecoveringStore
 from shmetrics.traces.store import Limits
 from shmetrics.traces.writer import TraceWriter
 
@@ -57,10 +57,10 @@ class Traces:
                 counted.
         """
         self.path = path
-        self._keeper = Keeper(path, limits, ended)
+        self._keeper = RecoveringStore(path, limits, ended)
         self._monotonic = monotonic
         self._pending_path = pending
-        self._pending: Pending | None = None
+        self._pending: PendingCount | None = None
         self._writer: TraceWriter | None = None
         self._retry_at = 0.0
         self._unopened = 0
@@ -119,7 +119,7 @@ class Traces:
         """Begin a writer. Raises OSError if the file of pending events cannot be made."""
         if self._pending_path is None:
             return TraceWriter(self._keeper)
-        self._pending = Pending(self._pending_path)
+        self._pending = PendingCount(self._pending_path)
         return TraceWriter(self._keeper, note=self._pending.note)
 
     # ---- counts -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.traces.event import SpanEvent
-from shmetrics.traces.keeper import Keeper
+from shmetrics.traces.recovering_store import RecoveringStore
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ EXPIRE_SECONDS: Final = 10.0
 #: The size of a batch, which is in memory beside what waits. A commit costs as much as ten spans.
 BATCH_BYTES: Final = 1024 * 1024
 
-Work: TypeAlias = Callable[[Keeper], None]
+Work: TypeAlias = Callable[[RecoveringStore], None]
 
 
 class _WaitingEvents(NamedTuple):
@@ -55,14 +55,14 @@ class TraceWriter:
 
     def __init__(
         self,
-        keeper: Keeper,
+        store: RecoveringStore,
         max_bytes: int = MAX_WAITING_BYTES,
         note: Callable[[int], None] = lambda n: None,
     ) -> None:
         """Begin the thread.
 
         Args:
-            keeper: the trace store, which the thread takes over.
+            store: the store, which the thread takes over.
             max_bytes: the most bytes that may wait; more is lost, and counted.
             note: called with the number of events that are queued and not written, whenever it
                 changes.
@@ -70,7 +70,7 @@ class TraceWriter:
         self.lost = 0  # starts, stops and ends of lanes for which there was no room to wait
         self.failures = 0  # batches that were wrong in themselves
         self.unwritten = 0  # events in these batches
-        self.keeper = keeper  # any thread may read its counts, only this thread may call it
+        self.store = store  # any thread may read its counts, only this thread may call it
         self._max_bytes = max_bytes
         self._waiting: deque[_WaitingEvents | _EndedLanes] = deque()
         self._waiting_bytes = 0
@@ -154,7 +154,7 @@ class TraceWriter:
             self._do(work, n)
             with self._changed:
                 self._count_pending(-n)
-        self.keeper.close()
+        self.store.close()
 
     def _next(self) -> tuple[Work, int] | None:
         """Return the next work and the number of events that it writes; None at the end."""
@@ -172,16 +172,16 @@ class TraceWriter:
             self._is_busy = True
             if self._must_check:
                 self._must_check = False
-                return Keeper.check, 0
+                return RecoveringStore.check, 0
             first = self._waiting.popleft()
             return (
                 self._batch(first) if isinstance(first, _WaitingEvents) else (self._lanes(first), 0)
             )
 
-    def _expire(self, keeper: Keeper) -> None:
+    def _expire(self, store: RecoveringStore) -> None:
         """Remove what is too old or too much, and set the time of the next time."""
         try:
-            keeper.expire()
+            store.expire()
         finally:
             self._expire_at = time.monotonic() + EXPIRE_SECONDS
 
@@ -189,9 +189,9 @@ class TraceWriter:
         """Return the work of marking ended lanes."""
         self._waiting_bytes -= WAITING_BYTES + LANE_BYTES * (len(ended.lanes) - 1)
 
-        def end(keeper: Keeper) -> None:
+        def end(store: RecoveringStore) -> None:
             for lane in ended.lanes:
-                keeper.lane_ended(lane)
+                store.lane_ended(lane)
 
         return end
 
@@ -209,13 +209,13 @@ class TraceWriter:
             batch.append(following)
         self._waiting_bytes -= sum(events.n_bytes for events in batch)
         n = sum(events.n for events in batch)
-        return lambda keeper: keeper.add(chain.from_iterable(each.make() for each in batch)), n
+        return lambda store: store.add(chain.from_iterable(each.make() for each in batch)), n
 
     def _do(self, work: Work, n: int) -> None:
         """Do some work; log and count if it fails."""
         try:
-            work(self.keeper)
-        except Exception as error:  # the keeper raises nothing: the events are wrong in themselves
+            work(self.store)
+        except Exception as error:  # the store raises nothing: the events are wrong in themselves
             self.failures += 1
             self.unwritten += n
-            self._rate_limited.warning("trace store", f"{self.keeper.path}: not written: {error}")
+            self._rate_limited.warning("trace store", f"{self.store.path}: not written: {error}")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.traces.keeper import Keeper
 from shmetrics.traces.reader import Query, Reader, Trace
+from shmetrics.traces.recovering_store import RecoveringStore
 from shmetrics.traces.schema import VERSION
 from tests.compatibility import traces
 from tests.compatibility.traces import event, id_of
@@ -31,9 +31,9 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def keeper(path: Path) -> Iterator[Keeper]:
+def trace_store(path: Path) -> Iterator[RecoveringStore]:
     """What opens it as a collector does. Nothing is set aside for it, and nothing lost."""
-    found = Keeper(path, traces.LIMITS)
+    found = RecoveringStore(path, traces.LIMITS)
     yield found
     assert (found.anew, found.failures, dict(found.lost)) == (0, 0, {})
     found.close()
@@ -55,8 +55,8 @@ def test_this_version_is_kept() -> None:
     )
 
 
-def test_a_kept_store_says_what_it_said(path: Path, keeper: Keeper) -> None:
-    keeper.expire()
+def test_a_kept_store_says_what_it_said(path: Path, trace_store: RecoveringStore) -> None:
+    trace_store.expire()
     with closing(Reader(path)) as reader:
         assert reader.find() == [SECOND, FIRST]
         assert reader.find(Query(service="cinder")) == [FIRST]
@@ -72,9 +72,9 @@ def test_a_kept_store_says_what_it_said(path: Path, keeper: Keeper) -> None:
         assert {(span.has_died, span.is_cut, span.lane) for span in others} == {(False, False, 1)}
 
 
-def test_a_kept_store_goes_on(path: Path, keeper: Keeper) -> None:
-    keeper.add([event(True, 1, 13, 3_000), event(True, 3, 31, 9_000)])
-    keeper.add([event(False, 1, 13, 4_000)])
+def test_a_kept_store_goes_on(path: Path, trace_store: RecoveringStore) -> None:
+    trace_store.add([event(True, 1, 13, 3_000), event(True, 3, 31, 9_000)])
+    trace_store.add([event(False, 1, 13, 4_000)])
     with closing(Reader(path)) as reader:
         third = Trace(id_of(3), 9_000, 9_000, 1, 1, 0, 0, "wsgi", "nova")
         assert reader.find() == [third, SECOND, FIRST._replace(stop_ns=4_000, spans=3)]

@@ -158,9 +158,9 @@ ADDED = [
         "traces.times imports shmetrics.rpc",
     ),
     (
-        "traces/age.py",
+        "traces/store_clock.py",
         "from shmetrics import (\n    errors,\n    _ring,\n)\n",
-        "traces.age imports shmetrics._ring",
+        "traces.store_clock imports shmetrics._ring",
     ),
     (
         "render/_text.pyx",

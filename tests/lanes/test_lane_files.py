@@ -21,7 +21,7 @@ from shmetrics.lanes.lane_files import MOST_BROKEN
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.protocol import Hello
 from shmetrics.store.log import StoreFull
-from shmetrics.store.own_counts import StoredCounter
+from shmetrics.store.stored_counter import StoredCounter
 from tests.nodes import hostile
 from tests.nodes.hostile import LaneFile
 from tests.nodes.killed import steps_until_the_end

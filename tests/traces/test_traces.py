@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.traces import age
+from shmetrics.traces import store_clock
 from shmetrics.traces.reader import Query
 from shmetrics.traces.store import Limits, TraceStore
 from shmetrics.traces.traces import Traces
@@ -34,7 +34,7 @@ def test_what_is_too_old_goes_though_nothing_new_comes(tmp_path: Path) -> None:
     store = TraceStore(path, boot_ns=lambda: 0)
     store.add(whole(1))
     store.close()
-    traces = Traces(path, Limits(age_seconds=age.boot_ns() / 2e9))
+    traces = Traces(path, Limits(age_seconds=store_clock.boot_ns() / 2e9))
     until(lambda: traces.expired() == {"age": 1}, lambda: str(traces.expired()), 30)
     assert traces.find(Query()) == []
     traces.close()

@@ -13,8 +13,8 @@ import pytest
 
 from shmetrics.traces import writer as writer_module
 from shmetrics.traces.event import SpanEvent
-from shmetrics.traces.keeper import Keeper
 from shmetrics.traces.reader import Reader
+from shmetrics.traces.recovering_store import RecoveringStore
 from shmetrics.traces.store import Limits, LossCounts, TraceStore
 from shmetrics.traces.writer import BATCH_BYTES, LANE_BYTES, WAITING_BYTES, TraceWriter
 from tests.servers.patience import until
@@ -26,7 +26,7 @@ SECONDS = 60.0
 
 def test_what_is_given_is_there_once_it_has_settled(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
-    writer = TraceWriter(Keeper(path))
+    writer = TraceWriter(RecoveringStore(path))
     writer.add(lambda: [event(True, 1, lane=7), event(True, 2, lane=8)], 2, 100)
     writer.lane_ended(7)
     assert writer.settle(SECONDS)
@@ -38,7 +38,7 @@ def test_what_is_given_is_there_once_it_has_settled(tmp_path: Path) -> None:
 
 def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
-    writer = TraceWriter(Keeper(path))
+    writer = TraceWriter(RecoveringStore(path))
     held = threading.Event()
 
     def slow() -> list[object]:
@@ -57,7 +57,7 @@ def test_what_waits_is_written_at_the_end(tmp_path: Path) -> None:
 
 def test_what_cannot_wait_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
-    writer = TraceWriter(Keeper(path), max_bytes=2 * WAITING_BYTES + 100)
+    writer = TraceWriter(RecoveringStore(path), max_bytes=2 * WAITING_BYTES + 100)
     begun, held = threading.Event(), threading.Event()
 
     def slow() -> list[object]:
@@ -80,7 +80,7 @@ def test_what_cannot_wait_is_counted(tmp_path: Path) -> None:
 
 def test_lanes_that_end_while_nothing_can_be_written_are_bounded(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
-    writer = TraceWriter(Keeper(path), max_bytes=2 * WAITING_BYTES + 9 * LANE_BYTES)
+    writer = TraceWriter(RecoveringStore(path), max_bytes=2 * WAITING_BYTES + 9 * LANE_BYTES)
     begun, held = threading.Event(), threading.Event()
 
     def slow() -> list[SpanEvent]:
@@ -115,8 +115,8 @@ def test_a_store_that_cannot_be_written_is_said_and_tried_again(
             super().add(events)  # type: ignore[arg-type]
 
     path = tmp_path / "traces.db"
-    keeper = Keeper(path, opening=lambda path, counts: Full(path, counts=counts))
-    writer = TraceWriter(keeper)
+    trace_store = RecoveringStore(path, opening=lambda path, counts: Full(path, counts=counts))
+    writer = TraceWriter(trace_store)
     with caplog.at_level(logging.WARNING):
         for number in (1, 2, 3):
             writer.add(lambda number=number: whole(number), 2, 1)  # type: ignore[misc]
@@ -124,7 +124,7 @@ def test_a_store_that_cannot_be_written_is_said_and_tried_again(
         writer.close()
     reader = Reader(path)
     assert [span.id for span in reader.spans(id_of(1000))] == [id_of(3)]
-    assert (keeper.failures, keeper.lost) == (2, {"not_written": 4})
+    assert (trace_store.failures, trace_store.lost) == (2, {"not_written": 4})
     (line,) = caplog.messages
     assert str(path) in line
     assert "disk is full" in line
@@ -141,7 +141,7 @@ def test_what_waits_together_is_written_together(tmp_path: Path) -> None:
         store._db.set_trace_callback(lambda said: commits.append(said))
         return store
 
-    writer = TraceWriter(Keeper(path, opening=opening))
+    writer = TraceWriter(RecoveringStore(path, opening=opening))
 
     def slow() -> list[object]:
         begun.set()
@@ -172,14 +172,14 @@ def test_what_is_too_much_goes_while_more_and_more_waits(
 ) -> None:
     """It went when nothing waited, and so never where spans came faster than they are written."""
     monkeypatch.setattr(writer_module, "EXPIRE_SECONDS", 0.001)
-    keeper = Keeper(tmp_path / "traces.db", Limits(traces=1))
-    writer = TraceWriter(keeper)
+    trace_store = RecoveringStore(tmp_path / "traces.db", Limits(traces=1))
+    writer = TraceWriter(trace_store)
     has_gone = threading.Event()
     numbers = itertools.count(1)
 
     def one_more() -> list[SpanEvent]:
         number = next(numbers)
-        if keeper.counts.expired["traces"] < 10:
+        if trace_store.counts.expired["traces"] < 10:
             writer.add(one_more, 2, 1)
         else:
             has_gone.set()
@@ -194,8 +194,8 @@ def test_what_is_too_much_goes_by_itself(tmp_path: Path) -> None:
     store = TraceStore(tmp_path / "traces.db")
     store.add(whole(1, trace=1000) + whole(1, trace=1001, at=5))
     store.close()
-    keeper = Keeper(store.path, Limits(traces=1))
-    writer = TraceWriter(keeper)
-    until(lambda: keeper.counts.expired, lambda: keeper.counts, SECONDS)
+    trace_store = RecoveringStore(store.path, Limits(traces=1))
+    writer = TraceWriter(trace_store)
+    until(lambda: trace_store.counts.expired, lambda: trace_store.counts, SECONDS)
     writer.close()
-    assert keeper.counts.expired == {"traces": 1}
+    assert trace_store.counts.expired == {"traces": 1}

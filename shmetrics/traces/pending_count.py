@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pending starts and stops: how many are in memory only, noted in a file that outlives a kill.
+"""The count of pending starts and stops, which are in memory only, in a file that outlives a kill.
 
 A killed process leaves the file behind, and the next one counts the number in it as lost. Events
 that were written but not yet subtracted count as well: the number may be one batch too high, never
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _NUMBER: Final = struct.Struct("=Q")
 
 
-class Pending:
+class PendingCount:
     """The file with the number of pending events. One process at a time has it open."""
 
     def __init__(self, path: Path) -> None:

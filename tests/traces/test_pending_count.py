@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.traces.pending import Pending
+from shmetrics.traces.pending_count import PendingCount
 
 
 def test_what_was_pending_is_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "pending"
-    killed = Pending(path)
+    killed = PendingCount(path)
     killed.note(9)
     killed.note(7)
-    after = Pending(path)
+    after = PendingCount(path)
     assert (killed.left_behind, after.left_behind) == (0, 7)
     after.close()
     after.close()
@@ -30,7 +30,7 @@ def test_what_was_pending_is_left_behind(tmp_path: Path) -> None:
 def test_half_a_number_is_none(tmp_path: Path, said: bytes) -> None:
     path = tmp_path / "pending"
     path.write_bytes(said)
-    found = Pending(path)
+    found = PendingCount(path)
     assert found.left_behind == 0
     found.close()
 
@@ -41,7 +41,7 @@ def test_what_cannot_be_noted_is_said_once(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    found = Pending(tmp_path / "pending")
+    found = PendingCount(tmp_path / "pending")
     monkeypatch.setattr(os, "pwrite", full)
     with caplog.at_level(logging.WARNING):
         found.note(1)
@@ -56,5 +56,5 @@ def test_where_there_can_be_no_such_file(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for path in (tmp_path / "absent" / "pending", tmp_path / "link"):
         with pytest.raises(OSError, match=r"No such file|symbolic links"):
-            Pending(path)
+            PendingCount(path)
     assert not (tmp_path / "elsewhere").exists()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.traces import age
+from shmetrics.traces import store_clock
 from shmetrics.traces.reader import Query, Reader
 from shmetrics.traces.store import Limits, TraceStore
 
@@ -124,7 +124,7 @@ def test_it_is_never_older_than_it_is_and_as_old_as_the_machine_was_seen_on(
         for more_ns in passed:
             boot_ns += more_ns
             true_ns += more_ns
-            found_ns = age.age_ns(db, boot_ns)
+            found_ns = store_clock.age_ns(db, boot_ns)
             assert found_ns <= true_ns
             if age_before_ns is not None:  # it was seen in this start
                 assert found_ns == age_before_ns + more_ns

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shmetrics.traces.keeper import CHECK_SECONDS, RETRY_SECONDS, Keeper
 from shmetrics.traces.reader import Query, Reader
+from shmetrics.traces.recovering_store import CHECK_SECONDS, RETRY_SECONDS, RecoveringStore
 from shmetrics.traces.store import Limits, TraceStore
 from shmetrics.traces.traces import Traces
 
@@ -25,19 +25,21 @@ PAGE_BYTES = 4096
 
 
 class Kept:
-    """A keeper whose clock stands still until it is told."""
+    """A trace store whose clock stands still until a test moves it."""
 
     def __init__(self, path: Path) -> None:
         self.now = 0.0
         self.path = path
-        self.keeper = Keeper(path, Limits(bytes=16 << 20), monotonic=lambda: self.now)
+        self.trace_store = RecoveringStore(path, Limits(bytes=16 << 20), monotonic=lambda: self.now)
         self._numbers = iter(range(1, 10**9))
 
     def add(self, n: int = 1) -> list[bytes]:
         """Has so many traces kept, with an info; their ids."""
         numbers = [next(self._numbers) for _ in range(n)]
         info = {"x": "y" * 300}
-        self.keeper.add([one for number in numbers for one in whole(1, trace=number, info=info)])
+        self.trace_store.add(
+            [one for number in numbers for one in whole(1, trace=number, info=info)]
+        )
         return [id_of(number) for number in numbers]
 
     def found(self) -> list[bytes]:
@@ -53,7 +55,7 @@ class Kept:
 def kept(tmp_path: Path) -> Iterator[Kept]:
     found = Kept(tmp_path / "traces.db")
     yield found
-    found.keeper.close()
+    found.trace_store.close()
 
 
 def deleted(path: Path) -> None:
@@ -123,8 +125,8 @@ def test_what_comes_after_harm_is_kept_and_it_is_said_once(
     with caplog.at_level(logging.WARNING):
         added = [*kept.add(), *kept.add(50)]
     assert kept.found() == added
-    assert kept.keeper.anew == 1
-    assert (kept.keeper.lost, kept.keeper.failures) == ({}, 0)
+    assert kept.trace_store.anew == 1
+    assert (kept.trace_store.lost, kept.trace_store.failures) == ({}, 0)
     lines = [line for line in caplog.messages if "begin anew" in line]
     (line,) = lines
     assert str(kept.path) in line
@@ -139,7 +141,7 @@ def test_one_damaged_store_is_kept_aside_and_no_more(
         harm(kept.path)
         kept.add()
         kept.now += CHECK_SECONDS
-    assert kept.keeper.anew == 3
+    assert kept.trace_store.anew == 3
     names = {file.name for file in kept.path.parent.iterdir()}
     assert names == {"traces.db", "traces.db.damaged"}
 
@@ -170,16 +172,16 @@ def test_garbage_anywhere_ends_neither_writing_nor_reading(
             file.seek(int(place * path.stat().st_size))
             file.write(os.urandom(n))
         kept.add()
-        kept.keeper.check()
+        kept.trace_store.check()
         kept.now += CHECK_SECONDS
-        kept.keeper.check()
+        kept.trace_store.check()
         added = kept.add()
         assert kept.found()[-1:] == added
         reader = Reader(path)
         for id in kept.found():
             reader.spans(id)
         reader.close()
-    kept.keeper.close()
+    kept.trace_store.close()
 
 
 def test_a_journal_that_belongs_to_nothing_harms_no_new_store(tmp_path: Path) -> None:
@@ -196,13 +198,13 @@ def test_a_journal_that_belongs_to_nothing_harms_no_new_store(tmp_path: Path) ->
     left = journal.read_bytes()
     db.execute("ROLLBACK")
     db.close()
-    kept.keeper.close()
+    kept.trace_store.close()
     path.unlink()
     journal.write_bytes(left)
     kept = Kept(path)
     added = kept.add(3)
     assert kept.found() == added
-    kept.keeper.close()
+    kept.trace_store.close()
     assert {file.name for file in tmp_path.iterdir()} == {"traces.db"}
 
 
@@ -214,31 +216,31 @@ def test_where_no_file_can_be_it_is_tried_again(
     kept.path.mkdir()
     kept.add()
     kept.add()
-    assert kept.keeper.lost == {"no_store": 4}
-    assert not kept.keeper.is_open
+    assert kept.trace_store.lost == {"no_store": 4}
+    assert not kept.trace_store.is_open
     kept.path.rmdir()
     kept.add()
     kept.now += RETRY_SECONDS
     added = kept.add()
     assert kept.found() == added
-    assert kept.keeper.lost == {"no_store": 6}
+    assert kept.trace_store.lost == {"no_store": 6}
     assert len([line for line in caplog.messages if "no traces are kept" in line]) == 1
 
 
 def test_a_span_for_which_there_is_no_room_is_refused_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    keeper = Keeper(tmp_path / "traces.db", Limits(bytes=1 << 20))
+    trace_store = RecoveringStore(tmp_path / "traces.db", Limits(bytes=1 << 20))
     large = event(True, 2, trace=7, name="y" * (2 << 20))  # info is bounded, labels are not
-    keeper.add([*whole(1), *whole(3), large, *whole(4)])
-    assert (keeper.lost, keeper.failures) == ({"no_room": 1}, 0)
-    reader = Reader(keeper.path)
+    trace_store.add([*whole(1), *whole(3), large, *whole(4)])
+    assert (trace_store.lost, trace_store.failures) == ({"no_room": 1}, 0)
+    reader = Reader(trace_store.path)
     assert reader.spans(id_of(7)) == []
     assert [span.id for span in reader.spans(id_of(1000))] == [id_of(1), id_of(3), id_of(4)]
     reader.close()
     (line,) = caplog.messages
     assert "no room for a span" in line
-    keeper.close()
+    trace_store.close()
 
 
 def test_errors_of_a_disk_are_tried_again_once_and_looked_into_now_and_then(
@@ -260,26 +262,26 @@ def test_errors_of_a_disk_are_tried_again_once_and_looked_into_now_and_then(
         return Disk(path, counts=counts)  # type: ignore[arg-type]
 
     now = [0.0]
-    keeper = Keeper(tmp_path / "traces.db", opening=opening, monotonic=lambda: now[0])
-    keeper.add(whole(1))
-    assert (opened, keeper.lost) == (2, {})
+    trace_store = RecoveringStore(tmp_path / "traces.db", opening=opening, monotonic=lambda: now[0])
+    trace_store.add(whole(1))
+    assert (opened, trace_store.lost) == (2, {})
     fails = 10**9
     for _ in range(100):
-        keeper.add(whole(1))
-    assert (opened, keeper.lost) == (2, {"not_written": 200})
+        trace_store.add(whole(1))
+    assert (opened, trace_store.lost) == (2, {"not_written": 200})
     now[0] += CHECK_SECONDS
     fails = 1
-    keeper.add(whole(2))
-    assert (opened, keeper.lost, keeper.anew) == (3, {"not_written": 200}, 0)
-    keeper.close()
+    trace_store.add(whole(2))
+    assert (opened, trace_store.lost, trace_store.anew) == (3, {"not_written": 200}, 0)
+    trace_store.close()
 
 
 def test_a_file_that_is_gone_is_made_anew_though_nothing_comes(kept: Kept) -> None:
     kept.add()
     kept.path.unlink()
-    kept.keeper.expire()
+    kept.trace_store.expire()
     assert kept.found() == []
-    assert kept.keeper.anew == 1
+    assert kept.trace_store.anew == 1
 
 
 def test_a_file_that_is_gone_is_seen_at_once_each_time(kept: Kept) -> None:
@@ -289,7 +291,7 @@ def test_a_file_that_is_gone_is_seen_at_once_each_time(kept: Kept) -> None:
         kept.path.unlink()
         added = kept.add()
         assert kept.found() == added
-    assert (kept.keeper.lost, kept.keeper.anew) == ({}, 3)
+    assert (kept.trace_store.lost, kept.trace_store.anew) == ({}, 3)
 
 
 def test_two_who_have_it_open_agree_on_the_new_one(tmp_path: Path) -> None:
@@ -298,14 +300,14 @@ def test_two_who_have_it_open_agree_on_the_new_one(tmp_path: Path) -> None:
     first.add(100)
     second.add()
     overwritten(path)
-    first.keeper.check()
-    second.keeper.check()
-    first.keeper.add(whole(1, trace=500))
-    second.keeper.add(whole(1, trace=501))
+    first.trace_store.check()
+    second.trace_store.check()
+    first.trace_store.add(whole(1, trace=500))
+    second.trace_store.add(whole(1, trace=501))
     assert sorted(first.found()) == [id_of(500), id_of(501)]
     assert {file.name for file in tmp_path.iterdir()} == {"traces.db", "traces.db.damaged"}
-    first.keeper.close()
-    second.keeper.close()
+    first.trace_store.close()
+    second.trace_store.close()
 
 
 @pytest.mark.parametrize("harm", [overwritten, cut_short, emptied, with_another_column])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The room for a trace store's files: the database, and the journal of a transaction.
+"""The budget of a trace store's files: the bytes of the database, and of a transaction's journal.
 
 SQLite itself limits the database, in pages. The journal grows while a transaction changes what was
 there before. So a transaction checks the journal after every few statements, and ends before it is

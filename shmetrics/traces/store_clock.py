@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The age of a trace store: a clock that nobody can set.
+"""The clock of a trace store: its age, which nobody can set.
 
 It goes on while the machine runs, whether a process has the store open or not. How long the machine
 was off is known from the wall clock only, which may be wrong after that; so this time does not

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from shmetrics.traces import schema
 from shmetrics.traces import store as store_module
 from shmetrics.traces.event import SpanEvent
-from shmetrics.traces.keeper import Keeper
+from shmetrics.traces.file_budget import LEAST_JOURNAL_BYTES, NoRoom
 from shmetrics.traces.reader import Query, Reader
-from shmetrics.traces.room import LEAST_JOURNAL_BYTES, NoRoom
+from shmetrics.traces.recovering_store import RecoveringStore
 from shmetrics.traces.store import Limits, LossCounts, TraceStore
 
 from .conftest import event, id_of
@@ -51,7 +51,7 @@ class Watched:
         self._journal_bytes = 0
         self.most_bytes = 0
         limits = Limits(bytes=limit_bytes, spans_per_trace=500)
-        self.keeper = Keeper(
+        self.trace_store = RecoveringStore(
             folder / "traces.db",
             opening=lambda path, counts: self._watched(TraceStore(path, limits, counts=counts)),
         )
@@ -103,7 +103,7 @@ def test_they_are_never_larger_together_than_they_may_be(
         before_bytes = 0
         for limit_mib, acts in lives:
             watched = Watched(Path(made), limit_mib * MIB)
-            watched.keeper.expire()
+            watched.trace_store.expire()
             watched.look()
             # What is let go in the end is in the journal first.
             journal_bytes = max(watched.limit_bytes // 8, LEAST_JOURNAL_BYTES)
@@ -111,32 +111,32 @@ def test_they_are_never_larger_together_than_they_may_be(
             watched.most_bytes = 0
             for act in acts:
                 if act == "expire":
-                    watched.keeper.expire()
+                    watched.trace_store.expire()
                 elif act == "lane":
-                    watched.keeper.lane_ended(1)
+                    watched.trace_store.lane_ended(1)
                 elif isinstance(act, dict):
-                    watched.keeper.add(batch(**act))
+                    watched.trace_store.add(batch(**act))
             watched.look()
             assert watched.most_bytes <= watched.limit_bytes
-            assert not watched.keeper.lost
-            assert watched.keeper.failures == 0
-            watched.keeper.close()
+            assert not watched.trace_store.lost
+            assert watched.trace_store.failures == 0
+            watched.trace_store.close()
             before_bytes = size_bytes(Path(made))
 
 
 def test_the_newest_are_kept_and_each_is_whole(folder: Path) -> None:
-    keeper = Keeper(folder / "traces.db", Limits(bytes=2 * MIB))
+    trace_store = RecoveringStore(folder / "traces.db", Limits(bytes=2 * MIB))
     for number in range(200):
-        keeper.add(batch(20 * number, 20, 20, 2000, "a", 1))
-    with_reader = Reader(keeper.path)
+        trace_store.add(batch(20 * number, 20, 20, 2000, "a", 1))
+    with_reader = Reader(trace_store.path)
     found = with_reader.find(Query(limit=1000))
     with_reader.close()
     numbers = [int.from_bytes(trace.id, "big") - 10**6 for trace in found]
     assert numbers == list(range(199, 199 - len(found), -1))
     assert {trace.spans for trace in found} == {20}
     assert len(found) > 10
-    assert keeper.counts.expired == {"bytes": 200 - len(found)}
-    keeper.close()
+    assert trace_store.counts.expired == {"bytes": 200 - len(found)}
+    trace_store.close()
 
 
 def test_what_was_not_foreseen_makes_no_file_larger_and_has_its_room(
@@ -146,11 +146,11 @@ def test_what_was_not_foreseen_makes_no_file_larger_and_has_its_room(
     monkeypatch.setattr(store_module, "_pages_of", lambda traces: 0)
     watched = Watched(folder, 2 * MIB)
     for number in range(100):
-        watched.keeper.add(batch(20 * number, 20, 20, 3500, "a", 1))
+        watched.trace_store.add(batch(20 * number, 20, 20, 3500, "a", 1))
     watched.look()
     assert MIB < watched.most_bytes <= watched.limit_bytes
-    assert (watched.keeper.lost, watched.keeper.failures) == ({}, 0)
-    watched.keeper.close()
+    assert (watched.trace_store.lost, watched.trace_store.failures) == ({}, 0)
+    watched.trace_store.close()
 
 
 def test_sqlite_itself_ends_what_nobody_has_made_room_for(
@@ -178,34 +178,34 @@ def test_labels_of_any_length_have_their_room(folder: Path, label: str) -> None:
         return event(True, number, trace=trace, **labels)
 
     for number in range(200):
-        watched.keeper.add([said(number, number // 7)])
-    watched.keeper.add([said(number, 100) for number in range(200, 300)])
+        watched.trace_store.add([said(number, number // 7)])
+    watched.trace_store.add([said(number, 100) for number in range(200, 300)])
     watched.look()
     assert MIB < watched.most_bytes <= watched.limit_bytes
-    assert (watched.keeper.lost, watched.keeper.failures) == ({}, 0)
-    watched.keeper.close()
+    assert (watched.trace_store.lost, watched.trace_store.failures) == ({}, 0)
+    watched.trace_store.close()
 
 
 def test_who_reads_for_long_makes_no_file_larger(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "BUSY_SECONDS", 0.01)
-    keeper = Keeper(folder / "traces.db", Limits(bytes=2 * MIB))
-    keeper.add(batch(0, 100, 10, 1000, "a", 1))
-    reader = sqlite3.connect(keeper.path, isolation_level=None)
+    trace_store = RecoveringStore(folder / "traces.db", Limits(bytes=2 * MIB))
+    trace_store.add(batch(0, 100, 10, 1000, "a", 1))
+    reader = sqlite3.connect(trace_store.path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM spans").fetchall()
     for number in range(1, 30):
         events = batch(1000 * number, 100, 10, 1000, "a", 1)
-        keeper.add(events)
+        trace_store.add(events)
         assert size_bytes(folder) <= 2 * MIB
-        assert keeper.lost["not_written"] >= len(events)
+        assert trace_store.lost["not_written"] >= len(events)
     reader.execute("COMMIT")
     reader.close()
-    lost = keeper.lost.total()
-    keeper.add(batch(10**6, 100, 10, 1000, "a", 1))
-    assert keeper.lost.total() == lost
-    keeper.close()
+    lost = trace_store.lost.total()
+    trace_store.add(batch(10**6, 100, 10, 1000, "a", 1))
+    assert trace_store.lost.total() == lost
+    trace_store.close()
 
 
 def test_a_question_that_takes_too_long_is_ended(
@@ -213,9 +213,9 @@ def test_a_question_that_takes_too_long_is_ended(
 ) -> None:
     """As long as it reads, nobody can write."""
     path = folder / "traces.db"
-    keeper = Keeper(path)
-    keeper.add(batch(0, 2000, 1, 0, "a", 1))
-    keeper.close()
+    trace_store = RecoveringStore(path)
+    trace_store.add(batch(0, 2000, 1, 0, "a", 1))
+    trace_store.close()
     reader = Reader(path)
     assert len(reader.find(Query(limit=5000))) == 2000
     monkeypatch.setattr(schema, "READ_SECONDS", -1.0)
@@ -226,14 +226,14 @@ def test_a_question_that_takes_too_long_is_ended(
 
 def test_a_limit_that_is_less_makes_the_file_smaller(folder: Path) -> None:
     path = folder / "traces.db"
-    keeper = Keeper(path, Limits(bytes=16 * MIB))
-    keeper.add(batch(0, 3000, 10, 3000, "a", 1))
-    keeper.close()
+    trace_store = RecoveringStore(path, Limits(bytes=16 * MIB))
+    trace_store.add(batch(0, 3000, 10, 3000, "a", 1))
+    trace_store.close()
     assert size_bytes(folder) > 8 * MIB
-    keeper = Keeper(path, Limits(bytes=2 * MIB))
-    keeper.expire()
+    trace_store = RecoveringStore(path, Limits(bytes=2 * MIB))
+    trace_store.expire()
     assert size_bytes(folder) <= 2 * MIB
-    keeper.close()
+    trace_store.close()
 
 
 def test_what_has_gone_by_age_makes_the_file_smaller(folder: Path) -> None:
@@ -255,13 +255,13 @@ def test_a_store_that_may_hold_nothing_says_so(
     path = folder / "traces.db"
     with pytest.raises(NoRoom, match="not enough"):
         TraceStore(path, Limits(bytes=100_000))
-    keeper = Keeper(path, Limits(bytes=100_000))
-    keeper.add(batch(0, 10, 1, 0, "a", 1))
-    keeper.add(batch(0, 10, 1, 0, "a", 1))
+    trace_store = RecoveringStore(path, Limits(bytes=100_000))
+    trace_store.add(batch(0, 10, 1, 0, "a", 1))
+    trace_store.add(batch(0, 10, 1, 0, "a", 1))
     (line,) = caplog.messages
     assert f"{path}: 100000 bytes are not enough" in line
     assert not list(folder.iterdir())
-    assert keeper.lost["no_store"] == 2 * len(batch(0, 10, 1, 0, "a", 1))
+    assert trace_store.lost["no_store"] == 2 * len(batch(0, 10, 1, 0, "a", 1))
 
 
 def test_a_full_disk_costs_no_traces(folder: Path) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The keeper of a trace store: it keeps one open, whatever becomes of the file.
+"""A trace store that recovers: it is opened again, or made anew, whatever becomes of its file.
 
 A file may be deleted, replaced, cut short or overwritten while it is open. Then the file is set
 aside, if it is still there, and traces begin anew. Damage shows where it is read. So an error,
-here or in a reader, makes the keeper check the whole file.
+here or in a reader, is followed by a check of the whole file.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Final
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.set_aside import set_aside
 from shmetrics.traces.event import SpanEvent
+from shmetrics.traces.file_budget import JournalFull, NoRoom, batches
 from shmetrics.traces.reader import Row
-from shmetrics.traces.room import JournalFull, NoRoom, batches
 from shmetrics.traces.schema import ENDINGS, ForeignFile
 from shmetrics.traces.store import Limits, LossCounts, TraceStore
 
@@ -38,10 +38,10 @@ Opening = Callable[[Path, LossCounts], TraceStore]
 
 
 class Unopened(Exception):
-    """There is no trace store, and none can be made now."""
+    """An error: there is no trace store, and none can be made now."""
 
 
-class Keeper:
+class RecoveringStore:
     """A trace store that is opened when it is needed, and counts what it cannot take.
 
     All methods are for one thread; the counts may be read by any.
