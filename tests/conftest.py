@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all tests share: private servers, and the account of what a test leaves behind."""
+"""The common parts of all tests: private servers, and the account of what a test leaves behind."""
 
 pytest_plugins = [
     "pytester",

@@ -17,7 +17,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Opener:
-    """Sends requests to URLs, with credentials.
+    """An opener of URLs, with credentials.
 
     It ignores proxies of the environment, which are for other networks, while the collector is on
     this node. It does not follow redirects, as it would send its password along.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector: drains lanes into the store, and answers what is there.
+"""The collector, which drains lanes into the store, and answers from it.
 
 It starts no thread or loop.
 """
@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class Unforgettable(ShmetricsError):
-    """A family cannot be removed by hand; the message names it."""
+    """An error: a family cannot be removed by hand. The message names it."""
 
 
 class Settings(NamedTuple):
@@ -332,7 +332,7 @@ class Collector:
         return f"{name.line}: forgotten, with {series} series"
 
     def stop(self, reason: str) -> None:
-        """Be not ready from now on, for this reason."""
+        """Stop being ready, for this reason."""
         self._stopping = reason
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The socket at which this node's root, or the collector's user, tells the collector to do things.
+"""The control socket, at which root, or the collector's user, gives the collector orders.
 
 A request is one message, a JSON object; so is the answer. Nobody else may connect: the file is for
 its user alone, and the kernel says who has connected.

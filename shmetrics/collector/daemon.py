@@ -42,7 +42,7 @@ SWITCH_SECONDS = 0.0001
 
 
 class Daemon:
-    """Everything that is open while the collector runs."""
+    """The daemon: all rooms that are open while the collector runs."""
 
     def __init__(self, config: Config) -> None:
         """Open everything, or nothing.

@@ -38,7 +38,7 @@ def half_of_file_system(path: Path) -> int:
 
 
 class DirectoryError(ShmetricsError):
-    """The runtime directory cannot be used; the message names it, and what to do."""
+    """An error: the runtime directory cannot be used. The message names it, and the remedy."""
 
 
 class Directory:

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Faults:
-    """Logs exceptions that no code has caught, each kind at most once a minute.
+    """The log of exceptions that no code has caught, each kind at most once a minute.
 
     A client may be able to repeat one without end, and the event loop itself would log a traceback
     for each.

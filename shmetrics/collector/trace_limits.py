@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limits of the trace store, as options say them."""
+"""The limits of the trace store, from the options."""
 
 from __future__ import annotations
 

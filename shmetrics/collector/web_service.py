@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class WebObserver(Observer, ScrapeObserver, Protocol):
-    """Hears of the server's events and of scrapes."""
+    """The observer of the server's events and of scrapes."""
 
 
 class WebMetrics(WebObserver):
-    """Counts what the web server reports, in the collector's metrics about itself."""
+    """The counters of the web server's reports, in the collector's metrics about itself."""
 
     def __init__(self, self_metrics: SelfMetrics) -> None:
         """Count into these metrics."""
@@ -69,7 +69,7 @@ class WebService:
 
     Attributes:
         server: Bound, and to be closed by the daemon.
-        exposure: Who can reach the server, in words.
+        exposure: the clients that can reach the server, in words.
     """
 
     def __init__(

@@ -35,12 +35,12 @@ class Destination(NamedTuple):
 
     @property
     def is_http(self) -> bool:
-        """Tell whether it is an OTLP receiver over HTTP."""
+        """Return whether it is an OTLP receiver over HTTP."""
         return self.scheme in OTLP_HTTP
 
     @property
     def is_grpc(self) -> bool:
-        """Tell whether it is an OTLP receiver over gRPC."""
+        """Return whether it is an OTLP receiver over gRPC."""
         return self.scheme in OTLP_GRPC
 
 

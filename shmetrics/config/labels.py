@@ -16,7 +16,7 @@ MAX_PATTERNS = 100
 
 
 class RewriteRule(Section, frozen=True, kw_only=True):
-    """One pattern, and what a value that it matches becomes."""
+    """One pattern, and the text that replaces a value that it matches."""
 
     match: Annotated[str, Meta(description="RE2 pattern of a whole value.")]
     replace: Annotated[

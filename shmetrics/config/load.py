@@ -22,7 +22,7 @@ else:
 
 
 class Layer(NamedTuple):
-    """The options from one place. A later layer overrides an earlier one."""
+    """The options from one source. A later layer overrides an earlier one."""
 
     origin: str  # the path of a file, or a flag
     options: dict[str, Any]

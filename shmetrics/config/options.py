@@ -91,7 +91,7 @@ class Lane(Section, frozen=True, kw_only=True):
 
 
 class Registration(Section, frozen=True, kw_only=True):
-    """Who may have a lane."""
+    """The users and groups whose processes may have a lane."""
 
     allow_uids: Annotated[
         str | list[int | str],
@@ -185,13 +185,13 @@ class Registration(Section, frozen=True, kw_only=True):
         return _access(self.socket_mode, "socket_group", self.socket_group)
 
     def lets_others_in(self) -> bool:
-        """Tell whether users other than root and the collector's own may register."""
+        """Return whether users other than root and the collector's own may register."""
         uids = self.uids()
         return uids is None or bool(self.allow_gids) or not uids <= {0, os.geteuid()}
 
 
 class Store(Section, frozen=True, kw_only=True):
-    """How much may be kept. Where a limit leaves no room, label sets of dead processes that a
+    """The limits of totals. Where a limit leaves no room, label sets of dead processes that a
     scrape has shown make room for new ones, the oldest first. Beyond it, label sets count together,
     in one overflow series per family; families are refused. The collector counts both."""
 
@@ -335,7 +335,7 @@ class Traces(Section, frozen=True, kw_only=True):
 
 
 class Web(Section, frozen=True, kw_only=True):
-    """What a client of the HTTP server may cost, and what it gets. A client that takes longer, or
+    """The limits of a client of the HTTP server, and its answers. A client that takes longer, or
     sends more, is cut off, and shmetrics_http_refused_total counts it."""
 
     max_connections: Annotated[

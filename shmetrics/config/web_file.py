@@ -194,7 +194,7 @@ class WebFile(NamedTuple):
                     yield name, key
 
     def _says(self, key: tuple[str, ...]) -> bool:
-        """Tell whether the file has a key. An empty mapping has all keys: it switches them off."""
+        """Return whether the file has a key. An empty mapping has all keys: it turns them off."""
         at = self.said
         for part in key:
             if not at:

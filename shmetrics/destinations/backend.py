@@ -143,7 +143,7 @@ class Backend:
         return Outcome(failed=failed, why=why, left=tuple(left))
 
     def _is_to_blame(self, span: StoredSpan, error: Exception) -> bool:
-        """Tell whether a span is to be given up, because it would never arrive."""
+        """Return whether a span is to be given up, because it would never arrive."""
         names = {one.__name__ for one in type(error).__mro__}
         if isinstance(error, _UNSAYABLE) or names & _REFUSALS:
             return True

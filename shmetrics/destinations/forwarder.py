@@ -68,7 +68,7 @@ class Limits(NamedTuple):
 
 
 class Forwarder(Generic[Waiting, Item]):
-    """Passes on what it is given, in that order. The counts are for everybody to read."""
+    """A forwarder, which passes on items in their order. Any thread may read the counts."""
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ class Rules(NamedTuple):
     context: ssl.SSLContext | None
 
     def demands(self) -> dict[str, bool]:
-        """Tell what a client has to bring: by name in words, whether it has to."""
+        """Return the proofs that a client may bring, in words, each with whether it has to."""
         return {
             "TLS": self.context is not None,
             "client certificates": self.context is not None
@@ -53,7 +53,7 @@ class Rules(NamedTuple):
 
 
 class Change(NamedTuple):
-    """The files as they are after a change, and the outcome: new rules, or why there are none."""
+    """The files after a change, and the outcome: new rules, or the reason why there are none."""
 
     state: FilesState
     outcome: Rules | ConfigError
@@ -63,7 +63,7 @@ class AccessRules:
     """The rules of a web configuration file, kept up to date. An AccessPolicy of the server.
 
     Attributes:
-        rules: What is in force now. Without a file everybody may come in.
+        rules: the rules in force. Without a file everybody may come in.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class AccessRules:
         return self.rules.context
 
     def admits(self, transport: asyncio.Transport) -> bool:
-        """Tell whether the client's certificate, already verified, has an allowed name."""
+        """Return whether the client's certificate, already verified, has an allowed name."""
         wanted = self.rules.file.tls
         names = wanted.client_allowed_sans if wanted else []
         return not names or tls.is_for(transport.get_extra_info("peercert") or {}, names)

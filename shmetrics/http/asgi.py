@@ -24,7 +24,7 @@ _ABSOLUTE = re.compile(rb"^https?://[^/?#]*", re.IGNORECASE)
 
 
 class ClientGone(OSError):
-    """The client has left before its answer was complete."""
+    """An error: the client has left before its answer was complete."""
 
 
 def scope(request: h11.Request, transport: asyncio.BaseTransport) -> Message:

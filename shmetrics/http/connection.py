@@ -40,25 +40,25 @@ class Owner(Protocol):
     """The server, as a connection sees it."""
 
     def admits(self, connection: Connection) -> bool:
-        """Tell whether this client may ask at all; called once, when it has connected."""
+        """Return whether this client may ask at all; called once, when it has connected."""
 
     def keeps(self, connection: Connection) -> bool:
-        """Tell whether the connection may have another request."""
+        """Return whether the connection may have another request."""
 
     def sending(self, connection: Connection) -> None:
-        """Hear that a piece of an answer is about to be sent; connection.answer is that answer."""
+        """Note that a piece of an answer is about to be sent; connection.answer is that answer."""
 
     def answered(self) -> None:
-        """Hear that an answer was sent, before the next request is read."""
+        """Note that an answer was sent, before the next request is read."""
 
     def failed(self, target: bytes, error: Exception) -> None:
-        """Hear that the application raised an error for a request of this target."""
+        """Note that the application raised an error for a request of this target."""
 
     def refused(self, reason: str) -> None:
-        """Hear that a client is refused or cut off: a reason of shmetrics.http.refusals."""
+        """Note that a client is refused or cut off: a reason of shmetrics.http.refusals."""
 
     def lost(self, connection: Connection) -> None:
-        """Hear that the connection has ended."""
+        """Note that the connection has ended."""
 
 
 class Connection(asyncio.Protocol):
@@ -67,9 +67,9 @@ class Connection(asyncio.Protocol):
     The time for the first request includes the handshake of TLS.
 
     Attributes:
-        phase: What the connection is doing.
-        since: When it last made progress, on the loop's clock, in seconds.
-        answer: What its client has yet to take; other connections may share it.
+        phase: the phase of the connection.
+        since: the time of its last progress, on the loop's clock, in seconds.
+        answer: the answer that its client has yet to take; other connections may share it.
         piece: The part of the answer that this connection alone keeps in memory.
         transport: None before and after.
         opening: The task that makes the transport; set by the owner.
@@ -346,7 +346,7 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def _is_gone(self) -> bool:
-        """Tell whether the client has left."""
+        """Return whether the client has left."""
         try:
             return self.transport is None or self.transport.is_closing()
         except AttributeError:  # from TLS in CPython 3.10, without its socket

@@ -11,11 +11,11 @@ from shmetrics.http.access_rules import Rules
 
 
 def describe(address: Address, rules: Rules) -> str:
-    """Tell from where the server can be reached, and what a client has to bring.
+    """Return in words from where a client can reach the server, and the proofs that it needs.
 
     Args:
-        address: As it was bound.
-        rules: Those in force.
+        address: the address, as it was bound.
+        rules: the rules in force.
     """
     host = ipaddress.ip_address(address.host)
     if host.is_loopback:
@@ -28,7 +28,7 @@ def describe(address: Address, rules: Rules) -> str:
 
 
 def demands(rules: Rules) -> str:
-    """Tell what a client has to bring."""
+    """Return in words the proofs that a client has to bring."""
     demanded = [name for name, is_demanded in rules.demands().items() if is_demanded]
     return ", ".join(demanded) or "no TLS, no passwords"
 

@@ -24,7 +24,7 @@ _Rank = tuple[int, int, int]
 
 
 class Full(Exception):
-    """The queue has no room for another item of this client."""
+    """An error: the queue has no room for another item of this client."""
 
 
 class FairQueue(Generic[Item]):

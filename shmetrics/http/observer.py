@@ -7,17 +7,17 @@ from typing import Protocol
 
 
 class Observer(Protocol):
-    """Hears of each event when it happens, in the loop's thread."""
+    """An observer of the server, called for each event when it happens, in the loop's thread."""
 
     def refused(self, reason: str) -> None:
-        """Hear that a client got no answer or was cut off: a reason of shmetrics.http.refusals."""
+        """Note that a client got no answer or was cut off: a reason of shmetrics.http.refusals."""
 
     def reloaded(self, result: str) -> None:
-        """Hear that the web configuration file has changed: "taken" or "refused"."""
+        """Note that the web configuration file has changed: "taken" or "refused"."""
 
 
 class NullObserver:
-    """Ignores all events."""
+    """An observer that ignores all events."""
 
     def refused(self, reason: str) -> None:
         pass

@@ -28,11 +28,11 @@ _DIGEST = "".join(secrets.choice(_ALPHABET) for _ in range(31)).encode()
 
 
 class Busy(Exception):
-    """Too many passwords are being checked."""
+    """An error: too many passwords are being checked."""
 
 
 def matches(password: bytes, hash_: bytes) -> bool:
-    """Tell whether bcrypt makes this hash of this password."""
+    """Return whether bcrypt makes this hash of this password."""
     import bcrypt
 
     return bcrypt.checkpw(password[:_MAX_BCRYPT_BYTES], hash_)
@@ -49,7 +49,7 @@ class _Check:
 
 
 class Passwords:
-    """Checks passwords, and remembers those that were right."""
+    """The check of passwords, with a memory of those that were right."""
 
     def __init__(self, check: Callable[[bytes, bytes], bool] = matches) -> None:
         self._check = check
@@ -62,12 +62,12 @@ class Passwords:
     async def are_right(
         self, users: Mapping[bytes, bytes], user: bytes, password: bytes, client: str
     ) -> bool:
-        """Tell whether this user has this password.
+        """Return whether this user has this password.
 
         Args:
             users: Hashes of bcrypt, by user.
-            user: As the request gives it.
-            password: As the request gives it.
+            user: the user, as the request gives it.
+            password: the password, as the request gives it.
             client: The address that the request came from.
 
         Raises:

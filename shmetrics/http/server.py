@@ -51,11 +51,11 @@ class AccessPolicy(Protocol):
         """Return the context for the TLS of the next connection; None without TLS."""
 
     def admits(self, transport: asyncio.Transport) -> bool:
-        """Tell whether the client at the other end may ask at all."""
+        """Return whether the client at the other end may ask at all."""
 
 
 class OpenAccess:
-    """Lets everybody in, without TLS."""
+    """The access policy that lets everybody in, without TLS."""
 
     context = None
 
@@ -64,7 +64,7 @@ class OpenAccess:
 
 
 class Server:
-    """Listens from its construction on, and answers while serve() runs."""
+    """A server, which listens from its construction on, and answers while serve() runs."""
 
     def __init__(
         self,
@@ -78,9 +78,9 @@ class Server:
 
         Args:
             app: Makes the answers.
-            address: Where to listen.
+            address: the address to listen on.
             limits: Of sizes, times and numbers.
-            access: Which clients may come in.
+            access: the choice of clients that may come in.
             observer: Told of each refusal.
 
         Raises:
@@ -262,7 +262,7 @@ class Server:
         return self._access.admits(connection.transport)
 
     def keeps(self, connection: Connection) -> bool:
-        """Tell whether the TLS context is still the one with which the connection began."""
+        """Return whether the TLS context is still the one with which the connection began."""
         stopping = self._told_to_stop.is_set()
         return not stopping and self._connections.get(connection) is self._access.context
 

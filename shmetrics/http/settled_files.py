@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that somebody may be writing: their state, and since when it has not changed."""
+"""Files that somebody may be writing: their state, and the time of its last change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def changed_ns(state: FilesState) -> int:
 
 
 class SettleTimer:
-    """Measures for how long some files have not changed."""
+    """A timer of how long some files have not changed."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic

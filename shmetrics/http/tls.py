@@ -191,10 +191,10 @@ def _in_memory(contents: bytes) -> Iterator[str]:
 
 
 def is_for(certificate: dict[str, Any], names: Collection[str]) -> bool:
-    """Tell whether a certificate is for one of some names.
+    """Return whether a certificate is for one of some names.
 
     Args:
-        certificate: As getpeercert() gives it, which means verified.
+        certificate: the certificate, as getpeercert() gives it, which means verified.
         names: Subject alternative names: of hosts, addresses, mailboxes or URIs.
     """
     for kind, value in certificate.get("subjectAltName", ()):

@@ -120,7 +120,7 @@ class FamilyRules:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Tell whether a name matches a pattern, in which * is any text."""
+    """Return whether a name matches a pattern, in which * is any text."""
     first, *others = pattern.split("*")
     if not others:
         return name == first
@@ -137,7 +137,7 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text can be the label of a rule, or its pattern of families."""
+    """Return whether a text can be the label of a rule, or its pattern of families."""
     return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable() and " " not in text
 
 

@@ -30,7 +30,7 @@ class Allowed(NamedTuple):
     gids: frozenset[int] = frozenset()
 
     def has(self, peer: Peer) -> bool:
-        """Tell whether a process may register, by its user, its group or its other groups."""
+        """Return whether a process may register, by its user, its group or its other groups."""
         return (
             self.uids is None
             or peer.uid in self.uids

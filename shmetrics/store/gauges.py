@@ -62,7 +62,7 @@ def per_process(definition: Definition) -> bool:
 
 
 class _Left(NamedTuple):
-    """The series of its own that a dead process has left.
+    """The series that one dead process has left.
 
     Attributes:
         since: when it died, in seconds.

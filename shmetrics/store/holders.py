@@ -9,7 +9,7 @@ from shmetrics.dictionary import Definition
 
 
 class Metadata(NamedTuple):
-    """What a definition says about a name, and processes may say differently in one family.
+    """The part of a definition in which processes may differ although they have the same family.
 
     Attributes:
         help: the help text.

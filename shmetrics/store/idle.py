@@ -25,7 +25,7 @@ HeldSeries = Callable[[], Container[tuple[Family, tuple[str, ...]]]]
 
 
 class IdleSeries:
-    """Watches the series of all families. It compares them `CHECKS` times within the idle time."""
+    """The watch on the series of all families, with `CHECKS` comparisons within the idle time."""
 
     CHECKS = 4
 
@@ -119,7 +119,7 @@ class IdleSeries:
 
 
 class _WatchedFamily:
-    """The rows of one family: a hash of the cells of each, and since when it is the same."""
+    """The rows of one family: a hash of the cells of each, and the time of its last change."""
 
     def __init__(self, family: Family) -> None:
         """Begin without any comparison."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inheritance: what an old shape has counted goes over to the newest one, before it leaves.
+"""Inheritance: the totals of an old shape go over to the newest one, before it leaves.
 
 Where both have the same series, the sum of both is shown. If the old shape simply left, that sum
 would fall to what the new release has counted, and a reader would count that once more. So the
@@ -31,7 +31,7 @@ MOST_IN_A_WRITE = 256  # series that one write to the log lets go over
 
 
 class Inheritance:
-    """Lets the series of old shapes go over to the newest shapes of their names."""
+    """The way of totals from old shapes to the newest shapes of their names."""
 
     def __init__(
         self,

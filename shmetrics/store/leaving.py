@@ -15,7 +15,7 @@ from shmetrics.store.series_index import OVERFLOW_ROW
 
 
 class LeavingSeries:
-    """The series that leave. Each call removes many of them with few writes to the log."""
+    """The series that are about to leave. remove() takes few writes to the log for many of them."""
 
     def __init__(self, exemplars: Exemplars) -> None:
         """Begin without any.

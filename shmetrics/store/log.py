@@ -30,15 +30,15 @@ _ENDS = {EntryKind.REMOVED: 1, EntryKind.VACATED: 1, EntryKind.GONE: 2}
 
 
 class StoreError(ShmetricsError):
-    """The store's file cannot be used; the message names it."""
+    """An error: the store's file cannot be used. The message names it."""
 
 
 class StoreDamaged(StoreError):
-    """The file is no store of this version, or damaged; the message names it."""
+    """An error: the file is no store of this version, or damaged. The message names it."""
 
 
 class StoreFull(Exception):
-    """The store has no room for another entry or its cells.
+    """An error: the store has no room for another entry or its cells.
 
     Attributes:
         owner: the owner whose share is full; None if the store or the disk is.

@@ -6,8 +6,8 @@ when cells are short, the series of sparse chunks move into free rows of other c
 family, or into a smaller chunk. When free cells are left in pieces that are too short, the series
 that are farthest up in the store move down into them.
 
-Here is what moves, and when; relocation.py moves it. No event is under way meanwhile, so no undo
-entry names the cells of a series that moves.
+This module decides which series move, and when; relocation.py moves them. No event is under way
+meanwhile, so no undo entry names the cells of a series that moves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Moved = Mapping[Family, Mapping[int, int]]
 
 
 class Packing:
-    """Moves series together when an owner, or everybody, has no room for another."""
+    """The packing of all families, for an owner or for all, who have no room for another series."""
 
     def __init__(
         self,

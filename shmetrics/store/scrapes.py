@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scrapes: which changes of series a scraper has seen.
+"""Scrapes, and the changes of series that they have shown.
 
 A series that makes room for another takes its last total with it. So it stays until a scrape has
 shown that total, if there is a scraper.
@@ -13,7 +13,7 @@ SCRAPE_SECONDS = 300.0  # every scraper has come within this time
 
 
 class Scrapes:
-    """Numbers changes as they come, and remembers which of them were shown.
+    """The numbers of all changes, as they came, and the last one that a scrape has shown.
 
     It is quiet if no scraper has come within `SCRAPE_SECONDS`: then there is none, and nobody waits
     for a last total.

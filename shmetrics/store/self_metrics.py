@@ -34,8 +34,7 @@ _FAST = (0.0001, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0)
 
 
 class Tally(NamedTuple):
-    """Cells of the store that count what becomes of events: by name of their kind, by name of the
-    cause."""
+    """The cells in which drains count events, by the name of the kind or of the cause."""
 
     events: dict[str, int]
     unbound: int

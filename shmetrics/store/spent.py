@@ -28,7 +28,7 @@ HeldSeries = Callable[[], Container[tuple[Family, tuple[str, ...]]]]
 
 
 class SpentSeries:
-    """Removes series that no living process has, and whose last total was shown."""
+    """The remover of series that no living process has, and whose last total was shown."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ MOST_AT_ONCE = 1000  # families that one tick removes, in some 0.1 s
 
 
 class UnusedFamilies:
-    """Watches the families of emitters for those that no process holds."""
+    """The watch on the families of emitters, which finds those that no process holds."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ from shmetrics.tables.table import Series, Table
 
 
 class FamilyTables:
-    """A TableSource: all families of the store."""
+    """The source of the tables of all families of the store."""
 
     def __init__(
         self,

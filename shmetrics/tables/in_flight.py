@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Calls in flight: their number, the age of the oldest, and how many died with their process.
+"""Calls in flight: their number, the age of the oldest, and the number of abandoned ones.
 
 They are told apart by side, topic and method. These are few enough to watch, whatever labels the
 calls have.

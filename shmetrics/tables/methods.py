@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One row per method, summed up from the tables of calls: what an operator asks about first.
+"""The methods of the node, a row each, summed up from the tables of calls.
 
 A family of calls has a series per process, timeout, version and so on; a row has the sum of those
 with the same topic and method. A notification's method is its event_type.
@@ -24,7 +24,7 @@ class Method(msgspec.Struct):
     """Totals of one method since the store began.
 
     Attributes:
-        family: As in `oslo_messaging_rpc_client`.
+        family: the name of its family, such as `oslo_messaging_rpc_client`.
         seconds: The sum of all durations.
         bounds: Upper bounds of the buckets of durations, in seconds, but for the last bucket.
         buckets: Counts, not cumulated.

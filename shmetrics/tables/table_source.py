@@ -9,7 +9,7 @@ from shmetrics.tables.table import Table
 
 
 class TableSource(Protocol):
-    """The families, the calls in flight and the collector's own registry are three of them."""
+    """A source of tables: the families, the calls in flight, or the collector's own registry."""
 
     def tables(self, native: bool = False) -> list[Table]:
         """Return what there is at this moment. native: with native buckets, where there are."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Assembly of span events into rows: what one batch knows of each span, start and stop together.
+"""Assembly of span events into rows: the start and the stop of a span, as far as a batch has them.
 
 An event may come twice, a stop before its start, and either of them in a later batch. So a row has
 what this batch knows and NULL for the rest, and the store combines the rows of one span. Of two

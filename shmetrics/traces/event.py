@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A span event: what a process reports when a span begins, and when it ends."""
+"""A span event: the report of a process that a span has begun, or ended."""
 
 from __future__ import annotations
 

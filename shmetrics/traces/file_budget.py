@@ -28,11 +28,11 @@ MOST_STATEMENTS: Final = 64
 
 
 class NoRoom(Exception):
-    """There would be no room even if everything else were gone; the text says how much there is."""
+    """An error: there would be no room even if all else were gone. The text has the limit."""
 
 
 class JournalFull(Exception):
-    """The transaction changes more than its journal has room for."""
+    """An error: the transaction changes more than its journal has room for."""
 
 
 class FileBudget:

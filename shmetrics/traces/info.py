@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The info of a span: how much of it there may be, wherever it comes from.
+"""The info of a span, and the limits of it, for all sources.
 
 Everything behind relies on these limits: trees, pages, JSON, the messages of other engines. So info
 is limited before it is written, and again where it is read, because an earlier version may have

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading the trace store: which traces there are, and the spans of one trace."""
+"""The reader of a trace store: the list of traces, and the spans of one trace."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of the trace store: its tables, and how it is opened.
+"""The file of the trace store: its tables, and its opening.
 
 Traces are numbered as they come, and everything about them is stored by that number. So what a
 batch brings lies together, and writing it changes few pages. By the traces' own ids, which are
@@ -97,7 +97,7 @@ COMMIT;
 
 
 class ForeignFile(Exception):
-    """The file is no trace store that this version can read; the text says which and why.
+    """An error: the file is no trace store that this version can read. The text says which and why.
 
     Attributes:
         is_damaged: whether it was a trace store of this version.

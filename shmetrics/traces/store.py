@@ -106,7 +106,7 @@ class Limits(NamedTuple):
 
 
 class LossCounts:
-    """Counts of what was not kept.
+    """The counts of spans and traces that were not kept.
 
     They outlive the file: a new one goes on with the same counts.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tree of a trace, made of its spans: who called whom, and what is missing."""
+"""The tree of a trace, made of its spans: each below its caller, with gaps marked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shmetrics.traces.reader import StoredSpan
 
 
 class State(Enum):
-    """The state of a span: which of its start and stop are known, and why one is not."""
+    """The state of a span: its start and its stop are known, or the reason why one is not."""
 
     DONE = "done"
     OPEN = "open"

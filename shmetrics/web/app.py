@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ASGI application: which path answers what. Requests that come together share an answer."""
+"""The ASGI application: an endpoint for each path. Requests that come together share an answer."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class _Wanted(NamedTuple):
 
 
 class _Endpoints:
-    """One endpoint per path. Each asks the collector in the loop's thread, where that lives."""
+    """The endpoints, one for each path. Each asks the collector in the loop's thread."""
 
     def __init__(
         self,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of the node: is it working, what is slow, who is connected, what hangs."""
+"""The page of the node: its state, its methods, its lanes and its open calls."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def render(
     """Make the whole page.
 
     Args:
-        constant_labels: Those of all series; their values name the node.
-        ready: Whether the collector is, and its reason in words.
-        methods: In any order; the page shows those with the most calls.
-        lanes: As the JSON API lists them.
-        calls: The open ones, the oldest first, as the JSON API lists them.
-        has_traces: Whether there are pages of traces to link to.
+        constant_labels: the labels of all series; their values name the node.
+        ready: whether the collector is ready, and its state in words.
+        methods: the methods, in any order; the page shows those with the most calls.
+        lanes: the lanes, as the JSON API lists them.
+        calls: the open calls, the oldest first, as the JSON API lists them.
+        has_traces: whether there are pages of traces to link to.
     """
     node = ", ".join(constant_labels.values())
     is_ready, state = ready

@@ -24,7 +24,7 @@ class NodeView(Protocol):
         """Return one dictionary per open call, the oldest first."""
 
     def healthy(self) -> tuple[bool, str]:
-        """Tell whether the collector works, and its state in words."""
+        """Return whether the collector works, and its state in words."""
 
     def ready(self) -> tuple[bool, str]:
-        """Tell whether processes can register, and the state in words."""
+        """Return whether processes can register, and the state in words."""

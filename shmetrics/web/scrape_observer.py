@@ -8,20 +8,20 @@ from typing import Protocol
 
 
 class ScrapeObserver(Protocol):
-    """Hears of each event when it happens, in the loop's thread."""
+    """An observer of scrapes, called for each event when it happens, in the loop's thread."""
 
     def rendered(self) -> None:
-        """Hear that all lanes were drained and tables made, for one scrape or for many."""
+        """Note that all lanes were drained and tables made, for one scrape or for many."""
 
     def scraped(self, seconds: float, size_bytes: int) -> None:
-        """Hear that a scrape was answered: how long it took, and its size uncompressed."""
+        """Note that a scrape was answered, with its duration, and its size uncompressed."""
 
     def left_out(self, escaping: str, families: Mapping[str, str]) -> None:
-        """Hear which families a scheme of names cannot show, and the reason for each."""
+        """Note the families that a scheme of names cannot show, and the reason for each."""
 
 
 class NullScrapeObserver:
-    """Ignores all events."""
+    """An observer that ignores all events."""
 
     def rendered(self) -> None:
         pass

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The headers of a page, which tell a browser what it may do: run our style and script, no other.
+"""The headers of a page, with which a browser uses our style and our script, and no other.
 
 Labels come from strangers. They are escaped, and if that failed they could still do nothing.
 """
@@ -17,7 +17,7 @@ def headers(script: str = "", form_action: str = "'none'") -> dict[str, str]:
 
     Args:
         script: The text of its script, which may ask this server again. Empty: it has none.
-        form_action: Where its forms may be sent, as a content security policy says it.
+        form_action: the targets of its forms, as a content security policy writes them.
     """
     scripts = f"script-src {hash_of(script)}; connect-src 'self'; " if script else ""
     return {

@@ -17,7 +17,7 @@ Answer = TypeVar("Answer")
 
 
 class SharedAnswers(Generic[Kind, Answer]):
-    """Makes answers, one at a time."""
+    """A maker of answers, one at a time."""
 
     def __init__(self, make: Callable[[Kind], Awaitable[Answer]]) -> None:
         """Take the function that makes an answer of a kind."""

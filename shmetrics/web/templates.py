@@ -29,7 +29,7 @@ def render(name: str, **values: object) -> bytes:
 
     Args:
         name: The file in templates/.
-        values: What it shows, by name. A value that is missing is an error.
+        values: the values that it shows, by name. A value that is missing is an error.
 
     Returns:
         The page in UTF-8, with a question mark for each half of a surrogate pair.

@@ -76,11 +76,11 @@ class _Bar(NamedTuple):
 
     Attributes:
         indent: Of the name, in pixels.
-        notes: What is wrong with the span; empty if nothing is.
+        notes: the faults of the span; empty if it has none.
         known: Everything that is known of the span, as JSON.
         kinds: Classes of style.css for the bar.
-        x: Where the bar begins, in units of the axis.
-        width: How long the bar is, in units of the axis.
+        x: the beginning of the bar, in units of the axis.
+        width: the length of the bar, in units of the axis.
         took: The duration in words.
     """
 

@@ -14,7 +14,7 @@ DEFAULT_TRACES = 100
 
 
 class BadQuery(ValueError):
-    """A parameter that means nothing; the text names it."""
+    """An error: a parameter means nothing. The text names it."""
 
 
 def query_of(parameters: Mapping[str, str]) -> Query:

@@ -53,7 +53,7 @@ def routes(
 
 
 class _Endpoints:
-    """One endpoint per path. SQLite may wait for a disk, so a thread asks the store."""
+    """The endpoints, one for each path. SQLite may wait for a disk, so a thread asks the store."""
 
     def __init__(
         self,

@@ -134,7 +134,7 @@ def test_processes_that_disagree_make_an_interval_wide() -> None:
 
 
 def test_contenders_measured_together_take_turns() -> None:
-    """As many of each, and none always before the other."""
+    """Check that there are as many of each, and that none is always before the other."""
     taken: list[str] = []
 
     def timer(key: str) -> Timer:

@@ -21,7 +21,7 @@ Demo = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def folder(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the demo puts what it needs; it has to be empty again afterwards."""
+    """Return the folder of the demo's files, and check that it is empty afterwards."""
     monkeypatch.setenv("TMPDIR", str(runtime_dir))
     yield runtime_dir
     assert os.listdir(runtime_dir) == []

@@ -50,7 +50,7 @@ def test_what_nobody_has_is_removed_for_good(node: Node, command: Any) -> None:
 
 
 def test_what_a_process_has_begins_again_at_zero(node: Node, command: Any) -> None:
-    """If that is asked for: the process goes on, and so do its open calls and gauges."""
+    """Check that a process goes on without its totals, but with its open calls and gauges."""
     node.start()
     process = node.emitter(
         f"{RECORD}\ntoken = call.start()\npause('recorded')\n{RECORD}\ncall.end(token)\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all commands have in common: help, one line per error, quiet ends."""
+"""The common behaviour of all commands: help, one line per error, quiet ends."""
 
 import subprocess
 import sys

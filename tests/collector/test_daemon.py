@@ -95,7 +95,7 @@ def test_a_service_manager_that_is_gone_is_no_error(
 
 
 def told(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch, ticks: int) -> list[str]:
-    """What the manager hears of a daemon from its start to its end, which is its ticks-th tick."""
+    """Return a daemon's messages to the service manager, until it ends at its ticks-th tick."""
     path = str(runtime_dir / "notify")
     heard = []
 

@@ -35,7 +35,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("umask")
 def test_files_are_0600_and_directories_0700(tmp_path: Path) -> None:
-    """As long as nobody else may register."""
+    """Check the modes of files and directories where no other user may register."""
     path = tmp_path / "run"
     directory, collector = open_collector(path)
     directory.announce("http://127.0.0.1:1", "1")
@@ -208,7 +208,7 @@ def test_nothing_in_it_may_be_a_link(tmp_path: Path, name: str) -> None:
 
 @as_root
 def test_a_socket_belongs_to_its_group(node: Node) -> None:
-    """Who is a member can register; who is not cannot even ask, and is told where to look."""
+    """Check that a member can register, and that another user cannot even ask, and learns why."""
     node.runtime_dir.rmdir()
     node.start(
         f"""

@@ -130,7 +130,7 @@ def test_a_flood_of_one_user_keeps_nobody_else_out(node: Node, flood: str, resul
 
 @as_root
 def test_a_flood_of_many_users_keeps_nobody_else_out(node: Node) -> None:
-    """As somebody with a range of users of one's own can make one."""
+    """Check a flood that somebody can make who has a range of users, as in a user namespace."""
     node.runtime_dir.chmod(0o755)
     node.start('[registration]\nallow_uids = "any"')
     flooded(node, [node.emitter(FLOOD + SILENT, BE=str(NOBODY - n)) for n in range(6)])

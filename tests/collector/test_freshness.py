@@ -63,7 +63,7 @@ SHOWN = {
 
 
 class Turns:
-    """What an emitter says of itself, without the collector."""
+    """The turns of an emitter, which it counts in a file, without the collector."""
 
     def __init__(self, path: Path) -> None:
         path.write_bytes(bytes(24))
@@ -109,7 +109,7 @@ def emitters(node: Node, folder: Path) -> Iterator[dict[str, Turns]]:
 
 
 def shown(found: Samples, name: str) -> dict[str, float]:
-    """What a scrape says of an emitter, by sample; none for what it has never heard of."""
+    """Return the samples of an emitter in a scrape, by name; 0 without a sample."""
     totals = {
         sample: found.get((sample, tuple(sorted({**labels, "name": name}.items()))), 0.0)
         for sample, labels in SHOWN.items()

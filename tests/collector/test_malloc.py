@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a scrape took is given back."""
+"""The memory of a scrape, which goes back to the system."""
 
 import subprocess
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collector refuses is in the log of the service: metric, cause and mend, in one line."""
+"""Refusals of the collector in the log of the service: metric, cause and remedy, in one line."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def test_a_family_that_is_forgotten_comes_back_with_its_totals(loopback: Loopbac
 
 
 def test_the_text_of_labels_is_made_once(loopback: Loopback) -> None:
-    """As long as the label sets are the same."""
+    """Check that the text is not made again while the label sets are the same."""
     process = Process(loopback, 1)
 
     def series() -> object:

@@ -111,7 +111,7 @@ def test_a_process_that_moves_takes_its_totals_along(node: Node) -> None:
 
 
 def increase_of(points: list[tuple[float, str]]) -> float:
-    """What a Prometheus counts between samples: a lower one is a reset to 0."""
+    """Return the increase that Prometheus sees between samples: a lower one is a reset to 0."""
     values = [float(value) for _, value in points]
     return sum(now - before if now >= before else now for before, now in pairwise(values))
 

@@ -104,7 +104,7 @@ class Machine:
 
     @property
     def shown(self) -> float | None:
-        """What the gauge is by now."""
+        """Return the value of the gauge in a scrape; None without one."""
         return self.samples().get(("version", ()))
 
     def close(self) -> None:

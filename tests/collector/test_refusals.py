@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node does not take: each thing refused in one line, counted, and nobody else harmed."""
+"""Refusals of a node: each is one line, and counted, and harms nobody else."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ def test_lanes_take_only_so_much_memory(node: Node) -> None:
 
 
 def test_lanes_leave_half_of_the_file_system(node: Node) -> None:
-    """If nobody says how much they may take."""
+    """Check the room of lanes where the configuration has no limit."""
     node.start()
     room = os.statvfs(node.runtime_dir)
     limit = node.samples().value("shmetrics_quota_limit", quota="lane_bytes")
@@ -557,7 +557,7 @@ def test_what_a_store_has_under_the_collectors_names_goes(tmp_path: Path) -> Non
 @pytest.mark.parametrize("odd", [".", "-", " ", "\N{SNOWMAN}", "_"], ids=ascii)
 @pytest.mark.parametrize("owned", ["shmetrics", "process", "python"])
 def test_what_is_shown_under_a_name_of_the_collectors_is_its_own(owned: str, odd: str) -> None:
-    """Where a format writes an underscore for what it cannot say."""
+    """Check names in which a format writes an underscore for a character that it does not have."""
     assert definitions.is_reserved(f"{owned}{odd}x")
     assert not definitions.is_reserved(f"x{odd}{owned}{odd}x")
 

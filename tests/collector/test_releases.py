@@ -132,7 +132,7 @@ def test_both_releases_are_counted(node: Node, change: str) -> None:
 
 
 def test_the_help_is_the_new_releases(node: Node) -> None:
-    """As long as a process of it lives; then it is that of the one that is left."""
+    """Check that the old help comes back when the last process of the new release has ended."""
     old, new, _ = CHANGES["another help text"]
     node.start()
     with_old, with_new = service(node, old), service(node, new)
@@ -188,7 +188,7 @@ except KeyError:
 def test_a_type_that_somebody_has_is_refused_and_heals(
     node: Node, type: str, restarts: bool
 ) -> None:
-    """What was recorded meanwhile is counted as unbound; what comes then is counted."""
+    """Check that refused events count as unbound, and later ones are kept once the name is free."""
     code, expected, unbound = OTHERS[type]
     node.start()
     old = service(node, 'shmetrics.Counter("jobs", "Jobs").inc()')

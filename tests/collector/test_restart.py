@@ -138,7 +138,7 @@ def test_new_processes_come_beside_old_ones(node: Node) -> None:
 
 
 def test_a_damaged_store_is_set_aside_and_the_lanes_go_on(node: Node) -> None:
-    """Nothing is deleted, the totals begin anew, and no lane gets a number that another one has."""
+    """Check that nothing is deleted, totals begin anew, and no two lanes have one number."""
     node.start()
     service = node.emitter(SERVICE)
     service.until("before")

@@ -226,7 +226,7 @@ class Shapes(RuleBasedStateMachine):
                 del self.names[name]
 
     def _stays(self, shape: Shape, newest: Shape) -> bool:
-        """What has nothing to show and nobody who has it goes, and what is old."""
+        """Return whether a shape stays. One that nobody has goes if it is empty or old."""
         if shape.holders:
             shape.unheld_since = None
             return True
@@ -346,7 +346,7 @@ class Shapes(RuleBasedStateMachine):
         self._check_protobuf(found)
 
     def _tables(self, native: bool = False) -> list[Table]:
-        """What the twin knows of; the collector's own tables have tests of their own."""
+        """Return the tables that the twin has, without those of the collector's own metrics."""
         tables = self.node.collector.tables(native)
         return [table for table in tables if table.name in ("a", "a_count", "a_sum")]
 

@@ -85,7 +85,7 @@ def twin() -> Twin:
 
 
 def difference(found: Samples, twin: Twin) -> list[tuple[str, dict[str, str], float, float | None]]:
-    """What is not as the twin says: name, labels, expected, found."""
+    """Return the samples that differ from the twin's: name, labels, expected, found."""
     return [
         (name, labels, expected, found.get((name, tuple(sorted(labels.items())))))
         for name, labels, expected in twin.samples()

@@ -39,7 +39,7 @@ SETTINGS: Final = Settings(store_bytes=MIB, limits=Limits(series_per_family=8))
 
 
 class Shown(NamedTuple):
-    """What a scrape shows of the families of emitters.
+    """The families of emitters in a scrape.
 
     lines: samples of OpenMetrics. native: by family, for each series its native buckets that are
     not empty, as "number: count".

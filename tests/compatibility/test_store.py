@@ -28,7 +28,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
 
 
 def was_read(path: Path) -> bool:
-    """Whether a store is the one that was found: nothing was set aside for it."""
+    """Return whether a store is the one that was found: nothing was set aside for it."""
     return sorted(one.name for one in path.glob("store*")) == ["store"]
 
 
@@ -84,7 +84,7 @@ def test_what_was_let_go_stays_gone(tmp_path: Path, kept: Kept) -> None:
 
 
 def test_a_store_is_made_as_it_is_kept(tmp_path: Path) -> None:
-    """What the kept one of this version shows is what the code of today counts."""
+    """Check that the kept store of this version has the totals that the code counts today."""
     made = store.make()
     [file] = [file for file in FILES if store.read(file).version == VERSION]
     of_clocks = ("_created", "_processing_seconds_")

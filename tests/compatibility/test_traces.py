@@ -32,7 +32,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def trace_store(path: Path) -> Iterator[RecoveringStore]:
-    """What opens it as a collector does. Nothing is set aside for it, and nothing lost."""
+    """Open a kept store as a collector does, and check that none of it was lost or set aside."""
     found = RecoveringStore(path, traces.LIMITS)
     yield found
     assert (found.anew, found.failures, dict(found.lost)) == (0, 0, {})
@@ -81,7 +81,7 @@ def test_a_kept_store_goes_on(path: Path, trace_store: RecoveringStore) -> None:
 
 
 def test_a_store_is_made_as_it_is_kept(tmp_path: Path) -> None:
-    """What is kept of this version is what the code of today writes."""
+    """Check that the kept store of this version is as the code writes it today."""
     [file] = [file for file in FILES if file.stem == f"traces-{VERSION}"]
     again = tmp_path / "again.sql"
     again.write_text(traces.make())

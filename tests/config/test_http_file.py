@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client brings: read from the file, or refused in one line."""
+"""The credentials of a client: read from the file, or refused in one line."""
 
 from pathlib import Path
 

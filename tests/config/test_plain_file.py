@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a configuration names is read at once, or refused at once: nobody waits for a pipe."""
+"""Files that a configuration names: read or refused at once, so that nobody waits for a pipe."""
 
 import os
 import socket

@@ -87,7 +87,7 @@ def test_what_was_not_heard_is_not_told() -> None:
 def test_what_fails_is_tried_again_from_there(
     kept: type[Kept], failure: Exception | str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whether a driver raises, or only says so in its log, which it is spared then."""
+    """Check drivers that raise, and drivers that only log: the service's log has nothing of it."""
     backend = Backend(parse("kept://"))
     kept.fails = [None, None, None, failure, failure]  # the stop of the second, and the third
     with pytest.raises(TryAgain, match=r"gone|could not write") as raised:
@@ -134,11 +134,11 @@ def test_what_cannot_be_a_back_end_is_said(to: str, what: str) -> None:
 
 
 class DataError(Exception):
-    """As DB-API's is called, and redis's."""
+    """An error with the name that DB-API and redis use."""
 
 
 class WriteError(Exception):
-    """As MongoDB's is called."""
+    """An error with the name that MongoDB uses."""
 
 
 class TooLarge(WriteError):

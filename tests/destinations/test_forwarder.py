@@ -176,7 +176,7 @@ def test_whoever_brings_spans_never_waits_and_what_has_no_room_is_counted() -> N
 
 
 def test_a_stop_ends_in_time_whatever_hangs() -> None:
-    """What hangs is counted as lost, once, even if it arrives after all."""
+    """Check that items that hang count as lost, once, even if they arrive after all."""
     sender = Stuck()
     forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=2, **AT_ONCE))
     forwarder.put(row(number) for number in range(5))

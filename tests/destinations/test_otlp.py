@@ -29,7 +29,7 @@ def made(**more: Any) -> proto.Span:
 
 
 def requested(*spans: StoredSpan) -> ExportTraceServiceRequest:
-    """What is made of spans of which all can be said."""
+    """Return the request for spans, and check that OTLP can express all of them."""
     message, outcome = otlp.request(spans)
     assert outcome == Outcome()
     return message

@@ -177,7 +177,7 @@ def test_a_receiver_that_drips_is_given_up_and_holds_up_nobody(
 
 
 def test_one_span_costs_no_other(node: Node, http: HttpReceiver) -> None:
-    """As one with an id that OTLP calls invalid."""
+    """Check a span with an id that OTLP calls invalid."""
     node.start(forwards(http.url))
     odd = """
     zeros = str(uuid.UUID(int=1 << 64))
@@ -207,7 +207,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 
 def shown(connection_string: str) -> Any:
-    """What OSProfiler's command says of the trace."""
+    """Return the trace as OSProfiler's command shows it."""
     command = [sys.executable, "-m", "osprofiler.cmd.shell", "trace", "show", "--json", BASE]
     command += ["--connection-string", connection_string]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)

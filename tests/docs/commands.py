@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a command line in a document has to hold, by program.
+"""The checks of command lines in documents, by program.
 
 Commands that start a server or change a machine are not run. What they name, targets, options,
 extras, files, has to exist.
@@ -102,7 +102,7 @@ def _path(words: list[str]) -> None:
 
 
 def _install(words: list[str]) -> None:
-    """What is installed is there."""
+    """Check that the files that are installed exist."""
     *options, _ = words
     _path([word for word in options if word.startswith("packaging/")])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a document says of a test: that it exists. Each row of docs/failures.md names one, and a
+"""The names of tests in documents. Each row of docs/failures.md names one that exists, and a
 counter that exists."""
 
 from __future__ import annotations

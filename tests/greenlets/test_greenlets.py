@@ -71,7 +71,7 @@ for one in crowd:
 
 @pytest.mark.parametrize("loaded", ["before", "after"])
 def test_thousands_of_calls_are_open_at_once(node: Node, library: str, loaded: str) -> None:
-    """Whether shmetrics was loaded before the patching or after it."""
+    """Check processes that loaded shmetrics before the patching, and after it."""
     node.start()
     before = "shmetrics.Counter, shmetrics.status()" if loaded == "before" else ""
     service = node.emitter(program(library, CROWD, before))

@@ -94,5 +94,5 @@ def _module(name: str) -> str:
 
 
 def _is_in(module: str, prefix: str) -> bool:
-    """Whether a module is this one or inside it. The package itself is not all that is in it."""
+    """Return whether a module is this one or inside it. Nothing counts as inside the package."""
     return module == prefix or (prefix != PACKAGE and module.startswith(f"{prefix}."))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/architecture.md names is there: folders, files, classes and functions."""
+"""The names in docs/architecture.md: folders, files, classes and functions, which all exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def names(text: str) -> list[tuple[str, str]]:
 
 
 def has(file: Path, name: str) -> bool:
-    """Whether a file defines a name: Class.method, a function, a class, a macro."""
+    """Return whether a file defines a name: Class.method, a function, a class, a macro."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".py":
         nodes: list[ast.AST] = [ast.parse(text)]
@@ -49,7 +49,7 @@ def has(file: Path, name: str) -> bool:
 
 
 def missing(text: str) -> list[str]:
-    """What a text names and is not there."""
+    """Return the names in a text that do not exist."""
     found = []
     for path, name in names(text):
         file = rooms.ROOT / path

@@ -35,7 +35,7 @@ def included(path: Path) -> Iterator[Path]:
 
 
 def wrong(csrc: Path) -> list[str]:
-    """What breaks the rules, a line each."""
+    """Return the includes that break the rules, a line each."""
     found = []
     for path in sources(csrc):
         name = path.relative_to(csrc)

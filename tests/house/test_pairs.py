@@ -47,7 +47,7 @@ def sides(text: str) -> Iterator[Side]:
 
 
 def unpaired(texts: list[str]) -> list[str]:
-    """What has no partner: a line for each access, or name that leads nowhere."""
+    """Return a line for each access without a partner, and for each name that leads nowhere."""
     found = [side for text in texts for side in sides(text)]
     has = {(side.function, side.order) for side in found}
     names = {(side.function, side.order, name) for side in found for name in side.named}

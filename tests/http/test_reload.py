@@ -104,7 +104,7 @@ def protects_as_well(now: WebFile, before: WebFile) -> bool:
 
 @pytest.mark.slow
 def test_wherever_a_file_is_cut_short_it_protects_as_well(certified: Path) -> None:
-    """As if its writer had been killed there, or the disk were full."""
+    """Check files as a writer leaves them that is killed, or has a full disk."""
     watched = Watched(certified, WHOLE)
     before = watched.access.rules.file
     taken = set()
@@ -376,7 +376,7 @@ def test_a_file_that_may_no_longer_be_read_changes_nothing(
 
 
 def test_a_link_that_is_turned_to_another_folder_is_followed(tmp_path: Path) -> None:
-    """As Kubernetes does it, where all files of a secret change at once."""
+    """Check a secret of Kubernetes, of which all files change at once."""
     for name, user in (("one", "alice"), ("two", "carol")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "web.yml").write_text(USERS.replace("alice", user))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What rules make of label values, beside a slow and obvious twin."""
+"""Label values after rules, beside a slow and obvious twin."""
 
 from __future__ import annotations
 

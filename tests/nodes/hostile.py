@@ -38,7 +38,7 @@ class LaneFile:
         self._families = self._series = 0
 
     def close(self) -> None:
-        """What the kernel does when the process dies."""
+        """Close the lane, as the kernel does when the process dies."""
         self.memory.close()
         os.close(self.fd)
 
@@ -84,7 +84,7 @@ class LaneFile:
         return self._series
 
     def slot(self, ahead: int = 0) -> int:
-        """Where the next record goes."""
+        """Return the offset of the next record, or of one that comes later."""
         offset, size = self.parts["ring"]
         return offset + (self.get(HEAD_AT) + ahead) % (size // 64) * 64
 

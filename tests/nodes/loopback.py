@@ -35,7 +35,7 @@ def open_collector(path: Path, settings: Settings = SMALL) -> tuple[Directory, C
 
 
 class Loopback:
-    """What this process records, its own collector shows."""
+    """A collector in this process, which shows the events that the process itself records."""
 
     def __init__(self, path: Path, settings: Settings = SMALL) -> None:
         self.path = path

@@ -152,7 +152,7 @@ class Node:
 
     @property
     def log(self) -> str:
-        """What the newest collector has said."""
+        """Return the log of the newest collector."""
         return self.log_path.read_text()
 
     @property

@@ -53,7 +53,7 @@ def parse(exposition: str) -> Samples:
 
 
 def samples_of(tables: Iterable[Table], created: bool = False) -> Samples:
-    """What a scrape of these tables shows. created: with `_created`."""
+    """Return the samples of these tables in a scrape. created: with `_created`."""
     if created:
         return parse(newer.render(list(tables), {}, created=True).decode())
     return parse(rendering.render(list(tables), {}).decode())

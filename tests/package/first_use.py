@@ -25,7 +25,7 @@ EXPECTED = (
 
 
 def record() -> None:
-    """What a service does. Imported only now: the runtime directory is known."""
+    """Record as a service does. The import comes only now, when the runtime directory is known."""
     import shmetrics
     from shmetrics import rpc
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in the archives: all that is needed, and nothing that is not."""
+"""The contents of the archives: all files that are needed, and no other."""
 
 import re
 from email.parser import Parser

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a linker and a compiler can do against overruns is done, in every compiled module."""
+"""The protection of every compiled module against overruns, by linker and compiler."""
 
 import subprocess
 import sysconfig
@@ -46,7 +46,7 @@ class Object(NamedTuple):
         )
 
     def lacks(self) -> set[str]:
-        """What there is against overruns, and is not here."""
+        """Return the kinds of protection that are missing."""
         found = {
             "immediate binding": bool(self.flags & {"BIND_NOW", "NOW"}),
             "read-only relocations": "GNU_RELRO" in self.segments,

@@ -32,7 +32,7 @@ SERVICE = f"""
 
 
 def started(archives: Archives, folder: Path, code: str, *words: str, **env: str) -> str:
-    """What a Python says in whose site-packages the wheel is."""
+    """Run code in a Python whose site-packages have the wheel; return its output."""
     with zipfile.ZipFile(archives.wheel) as wheel:
         wheel.extractall(folder)
     ran = subprocess.run(

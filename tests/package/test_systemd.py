@@ -126,7 +126,7 @@ def calls_in(group: str, groups: dict[str, list[str]]) -> set[str]:
 
 
 def allowed_calls() -> set[str]:
-    """What the SystemCallFilter= lines leave, one after the other."""
+    """Return the system calls that the SystemCallFilter= lines leave, one after the other."""
     groups: dict[str, list[str]] = {}
     names: list[str] = []
     for line in analyze("syscall-filter").stdout.splitlines():
@@ -214,7 +214,7 @@ class Confined:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """What systemd makes: a runtime directory of the collector's user, where root put it."""
+    """Make a runtime directory as systemd does: the collector's, in a folder of root's."""
     path = Path(tempfile.mkdtemp(prefix="shm-"))
     path.chmod(0o755)
     (path / "run").mkdir()
@@ -276,7 +276,7 @@ def test_the_unit_lets_it_open_as_many_files_as_all_lanes_need(
 
 
 def check_trace(trace: str, folder: str) -> None:
-    """Nothing is written elsewhere, no memory is both written and run, no other kind of socket."""
+    """Check that there is no other write, no other socket, no memory to write and to run."""
     assert "AF_UNIX" in trace
     families = set(re.findall(r"\bsocket\((AF_\w+)", trace))
     assert families <= set(settings("RestrictAddressFamilies")[0].split())

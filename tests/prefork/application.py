@@ -25,7 +25,7 @@ ledger = os.open(os.environ["LEDGER"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0
 
 
 def until_connected() -> None:
-    """What a process has recorded before its collector answers is lost if it is killed then."""
+    """Wait for the collector: a process that is killed before it answers loses its events."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not shmetrics.status()["connected"] and time.monotonic() < deadline:
         requests.labels("/").inc(0)

@@ -37,7 +37,7 @@ def gunicorn(*options: str) -> Callable[[Path, Path], list[str]]:
 
 
 def uwsgi(server: Path, folder: Path) -> list[str]:
-    """As docs/processes.md says."""
+    """Return the command of uWSGI in docs/processes.md."""
     (snippet,) = (s for s in snippets_of(ROOT / "docs/processes.md") if s.language == "ini")
     (folder / "uwsgi.ini").write_text(snippet.text)
     return [

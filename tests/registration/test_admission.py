@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may register, and how often."""
+"""The users and groups that may register, and their rate."""
 
 from __future__ import annotations
 

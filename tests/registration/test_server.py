@@ -166,7 +166,7 @@ def test_a_refusal_reaches_the_process(path: Path) -> None:
 
 
 def test_who_is_not_admitted_is_told_why(path: Path) -> None:
-    """Whether its hello comes before the answer, while it is given, or after it."""
+    """Check hellos that come before the answer, while it is given, and after it."""
 
     async def test(desk: Desk) -> None:
         desk.barred = Refused(Result.UID, "not you")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who gives way among those who say nothing."""
+"""Connections that say nothing, and the order in which they give way."""
 
 from __future__ import annotations
 

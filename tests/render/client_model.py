@@ -102,7 +102,7 @@ def parse(body: bytes) -> list[Any]:
 
 
 def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes:
-    """What shmetrics.render.protobuf.render says, by the runtime."""
+    """Return the same as shmetrics.render.protobuf.render, made by the runtime of protobuf."""
     stream = io.BytesIO()
     for message in families(tables, constant_labels):
         serialize_length_prefixed(message, stream)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What prometheus_client renders for the same tables."""
+"""The reference for renderings: prometheus_client, with the same tables."""
 
 from __future__ import annotations
 

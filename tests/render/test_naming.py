@@ -248,7 +248,7 @@ def test_an_answer_is_valid_whatever_the_names_are(drawn: list[Table], escaping:
 
 
 def clashes(one: Table, drawn: list[Table]) -> bool:
-    """Whether the store would refuse it beside an earlier one."""
+    """Return whether the store would refuse a table beside an earlier one."""
     before = drawn[: drawn.index(one)]
     mine = {one.name, *one.sample_names()}
     return any(mine & {other.name, *other.sample_names()} for other in before)
@@ -292,7 +292,7 @@ def test_prometheus_client_reads_what_was_meant(drawn: list[Table]) -> None:
     )
 )
 def test_a_slow_reader_reads_what_was_meant(drawn: list[Table]) -> None:
-    """Whatever the characters are."""
+    """Check names of any characters."""
     constants = {"hostname": "n1"}
     for created, body in (
         (False, text.render(drawn, constants)),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a client gets for what it asks."""
+"""The formats that clients ask for, and those that they get."""
 
 from __future__ import annotations
 

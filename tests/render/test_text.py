@@ -110,7 +110,7 @@ def test_histogram_of_negative_values_has_no_sum() -> None:
 
 
 def test_counts_are_added_as_integers() -> None:
-    """As floats, 2^53 + 1 + 1 would stay at 2^53."""
+    """Check a sum that floats would lose: for them, 2^53 + 1 + 1 is 2^53."""
     buckets = np.array([[2**53, 1, 1]], np.uint64)
     table = Table(
         "h", "histogram", "", ONE, bounds=(1.0, 2.0), buckets=buckets, sums=np.array([0.0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What takes long to build is built once, for all workers that share a run of the tests."""
+"""Builds that take long, made once for all workers that share a run of the tests."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a test waits for what is to come: it looks again and again, and fails if it takes too long.
+"""The waiting of tests: they look again and again, and fail if it takes too long.
 
 The programs that tests run may import this module: it brings nothing along.
 """

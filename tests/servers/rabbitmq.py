@@ -55,7 +55,7 @@ class RabbitMQ:
 
 
 def lacking() -> str:
-    """What keeps a node from starting on this machine, or nothing."""
+    """Return the reason why no node can start on this machine; "" if it can."""
     missing = [path for path in (_SERVER, _EPMD) if not path.exists()]
     return f"RabbitMQ is not installed: no {missing[0]}" if missing else ""
 

@@ -14,7 +14,7 @@ START_SECONDS = 30
 
 
 def lacking() -> str:
-    """What keeps it from running here, "" if nothing does."""
+    """Return the reason why no server can run here; "" if it can."""
     return "" if shutil.which("redis-server") else "no redis-server; Debian has it"
 
 

@@ -30,7 +30,7 @@ class DiskFull(Exception):
 
 
 class Compute:
-    """What a compute node answers in its main interface."""
+    """The main interface of a compute node."""
 
     target = Target(version="5.2")
 
@@ -49,7 +49,7 @@ class Compute:
 
 
 class Console:
-    """What it answers in another interface."""
+    """Another interface of a compute node."""
 
     target = Target(namespace="console", version="1.1")
 
@@ -58,7 +58,7 @@ class Console:
 
 
 class Volume:
-    """What a volume service answers."""
+    """The interface of a volume service."""
 
     target = Target(namespace="admin", version="2.3")
 

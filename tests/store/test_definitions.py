@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which families are taken, and which contradict each other."""
+"""Definitions of families: those that are taken, and those that contradict others."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def test_an_id_may_be_a_uuid(loopback: Loopback) -> None:
 
 
 class Hostile(dict[str, str]):
-    """Nothing can be asked of it."""
+    """A dictionary that raises an error at each question."""
 
     def __getitem__(self, name: str) -> str:
         raise RuntimeError(name)

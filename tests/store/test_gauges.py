@@ -39,7 +39,7 @@ class Process(NamedTuple):
 
 
 def is_kept(mode: str, value: float) -> bool:
-    """Whether a dead process's value counts."""
+    """Return whether the value of a dead process counts."""
     combined = mode in ("sum", "min", "max")
     return not mode.startswith("live") and (math.isfinite(value) or not combined)
 
@@ -50,7 +50,7 @@ def numbers(values: list[float]) -> list[float]:
 
 
 def twin(mode: str, processes: list[Process]) -> dict[Labels, float]:
-    """What is shown, by the definition of the modes. A process's place is its pid and its time."""
+    """Return the values that the modes define. A process's place is its pid and its time."""
     found: dict[Labels, list[float]] = {}
     for pid, process in enumerate(processes):
         if process.is_alive or is_kept(mode, process.value):
@@ -88,8 +88,8 @@ def define(families: Families, mode: str, *labels: str) -> tuple[Gauges, Family]
 
 
 class Taken:
-    """What a lane does, for gauges that are in none: adds what it is told to. Those that are lost
-    because they are not finite have a cell of their own."""
+    """A stand-in for a lane, for gauges that are in none. Gauges that are lost because they are not
+    finite have a cell of their own."""
 
     def __init__(self, families: Families) -> None:
         self._cells = families.store.cells.view(np.float64)
@@ -120,7 +120,7 @@ def values_of(family: Family, processes: list[Process], *, are_alive: bool) -> l
 def test_a_mode_shows_what_its_definition_says(
     mode: str, processes: list[Process], random: Random
 ) -> None:
-    """Whoever dies first, and with a restart of the collector after that."""
+    """Check deaths in any order, with a restart of the collector after them."""
     with tempfile.TemporaryDirectory(prefix="shm-gauges-") as folder:
         path = Path(folder) / "store"
         with opened(path) as families:
@@ -365,7 +365,7 @@ def test_processes_that_come_and_go(node: Node) -> None:
 
 
 def test_a_dead_process_poisons_nothing_that_others_say(node: Node) -> None:
-    """Whatever each leaves, and across restarts. What could not be kept is counted, once."""
+    """Check all that a process can leave, across restarts. Values that are not kept count once."""
     node.start()
     code = """
     for mode in ("sum", "min", "max", "mostrecent", "all"):

@@ -29,11 +29,11 @@ IDLE_SECONDS = 100.0
 
 
 class Killed(BaseException):
-    """Where a kill would have been."""
+    """A stand-in for a kill."""
 
 
 class Twin:
-    """What a series is to be."""
+    """The twin of a series."""
 
     def __init__(self, created: float, now: float) -> None:
         self.created = created
@@ -104,7 +104,7 @@ class Idling(RuleBasedStateMachine):
 
     @rule()
     def pass_much_time(self) -> None:
-        """Whatever has not changed after that is idle, and was seen to be."""
+        """Let time pass, so that each series is found idle that does not change."""
         for _ in range(2):
             self.clock += 2 * IDLE_SECONDS
             self.idle.check(self.clock)
@@ -157,7 +157,7 @@ class Idling(RuleBasedStateMachine):
         assert self.store.log.used_bytes < 100_000
 
     def learn(self) -> None:
-        """What is gone had to be idle, and nobody's."""
+        """Check that each series that is gone was idle, and had no lane."""
         gone = self.twin.keys() - {values for _, values in self.family.index}
         for values in gone:
             one = self.twin.pop(values)

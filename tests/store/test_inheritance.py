@@ -42,7 +42,7 @@ Shown = dict[tuple[str, frozenset[tuple[str, str]]], tuple[object, ...]]
 
 
 class Killed(BaseException):
-    """Where a kill would have been."""
+    """A stand-in for a kill."""
 
 
 class Node:
@@ -85,7 +85,7 @@ class Node:
                 pass
 
     def check(self) -> None:
-        """What can be known from the log alone is what is remembered."""
+        """Check the reserved bytes and the cells against those of the families."""
         store = self.families.store
         assert store.reserved_bytes == sum(family.overflow_bytes for family in self.families)
         runs = [chunk.run for family in self.families for chunk in family.chunks]
@@ -190,7 +190,7 @@ def test_a_kill_changes_nothing(definitions: list[Definition], seed: int, is_bef
 def killed(
     folder: str, definitions: list[Definition], seed: int, last: int, is_before: bool
 ) -> tuple[Shown, bool]:
-    """What was shown before, and whether there was a write to be killed at."""
+    """Kill a collector at a write; return the samples before, and whether it was killed."""
     left, set_end = last, Log._set_end
 
     def dying(log: Log, end: int) -> None:
@@ -293,7 +293,7 @@ NEW = OLD._replace(bounds=(0.5, 1.0, 2.0))
 
 @pytest.mark.parametrize("labels", [(), ("q",)], ids=["without labels", "with a label"])
 def test_living_processes_count_on(node: Loopback, labels: tuple[str, ...]) -> None:
-    """Where the series are now, before and after a restart of the collector."""
+    """Check that lanes follow the series, before and after a restart of the collector."""
     old = Process(node, OLD._replace(label_names=labels), *labels)
     new = [Process(node, NEW._replace(label_names=labels), *labels) for _ in range(2)]
     old.observe(0.25)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one lane may define: beyond it totals stay exact, and nobody else waits."""
+"""The limits of one lane: beyond them totals stay exact, and nobody else waits."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def another(loopback: Loopback) -> Iterator[LaneFile]:
 
 
 def quota(loopback: Loopback, name: str) -> tuple[float, float, float]:
-    """What is used of it, its limit, and how often it was exceeded."""
+    """Return the use of a quota, its limit, and how often it was exceeded."""
     found = loopback.samples()
     return (
         found.value("shmetrics_quota_used", quota=name),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real lane brings, in classic and in native buckets, through restarts."""
+"""Observations from a real lane, in classic and in native buckets, through restarts."""
 
 from __future__ import annotations
 

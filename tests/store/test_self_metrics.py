@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collector counts about its own work: all of it, whoever ran when it happened."""
+"""The collector's counts of its own work: all of it, across restarts and kills."""
 
 from __future__ import annotations
 

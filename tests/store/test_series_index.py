@@ -70,7 +70,7 @@ class Indexed(RuleBasedStateMachine):
 
     @rule()
     def free_all(self) -> None:
-        """What a collector does that has read the log."""
+        """Free all rows, as a collector does that has read the log."""
         self.index.free_all([range(4), range(4, 99)])
 
     @invariant()

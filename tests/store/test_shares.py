@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What goes gives its place to others: series, chunks, families and stores of other sizes, against
-a dictionary. Whose everything is adds up."""
+"""The room of series, chunks and families that go, in stores of all sizes, against a dictionary.
+The shares of all owners add up."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LIMITS = Limits(series_per_family=60, native_histograms=False)
 
 
 class Killed(BaseException):
-    """Where a kill would have been."""
+    """A stand-in for a kill."""
 
 
 class SharedStore(RuleBasedStateMachine):
@@ -115,7 +115,7 @@ class SharedStore(RuleBasedStateMachine):
 
     @rule(name=names, nth=st.integers(1, 4), before=st.booleans())
     def kill_while_a_family_goes(self, name: str, nth: int, before: bool) -> None:
-        """What is left of it can be used, and can go."""
+        """Kill the collector while a family goes; the rest of it can be used, and can go."""
         if name not in self.twin:
             return
         left = nth

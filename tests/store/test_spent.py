@@ -49,7 +49,7 @@ def process(node: Loopback, *queues: str, uid: int = 43) -> Iterator[LaneFile]:
 
 
 def jobs(node: Loopback) -> dict[str, float]:
-    """What a scrape shows."""
+    """Return the totals of jobs in a scrape, by label."""
     return {labels[0][1]: value for labels, value in node.samples().of("jobs_total").items()}
 
 
@@ -89,7 +89,7 @@ def test_without_a_scraper_nobody_waits_for_it(node: Loopback) -> None:
 
 
 def test_one_that_comes_back_begins_at_zero(node: Loopback) -> None:
-    """Which is a counter reset: it has another start time."""
+    """Check that it has another start time, which is a counter reset."""
     with process(node, "a", "b", "c"):
         created = node.samples(created=True).value("jobs_created", queue="a")
     node.samples()

@@ -153,7 +153,7 @@ TestSmallStored.settings = settings(max_examples=25, stateful_step_count=120, de
 
 
 def test_a_full_store_still_counts_everything(tmp_path: Path) -> None:
-    """Whatever has no series of its own goes to the overflow series, whose place is kept."""
+    """Check that label sets without a series count in the overflow series, whose place is kept."""
     store = Store(tmp_path / "store", 384 * 1024)
     families = Families(store, Limits(), lambda family: None)
     family = families.define(DEFINITIONS["size"])
@@ -228,7 +228,7 @@ def test_rows_move_with_the_family_as_it_grows(tmp_path: Path) -> None:
 
 
 def test_a_store_is_sparse(tmp_path: Path) -> None:
-    """What is not in use costs nothing."""
+    """Check that unused parts of the file take no room on the disk."""
     store = Store(tmp_path / "store", 256 << 20)
     assert os.stat(store.path).st_blocks * 512 < 1 << 20
     store.close()

@@ -52,7 +52,7 @@ Key = tuple[int, str]  # a kind, and the label value
 
 
 class Killed(BaseException):
-    """Where a kill would have been."""
+    """A stand-in for a kill."""
 
 
 class Process:
@@ -80,7 +80,7 @@ class Process:
 
 
 def count_of(families: Families, key: Key) -> int | None:
-    """What the store has counted; None if the series is not there."""
+    """Return the total of a series in the store; None without the series."""
     kind, value = key
     name = families.names.get(KINDS[kind].name)
     family = None if name is None else name.newest
@@ -208,7 +208,7 @@ class Turnover:
     # ---- what has to hold ----------------------------------------------------------------
 
     def check(self) -> None:
-        """What lives has its total, and nothing was refused."""
+        """Check that each living series has its total, and that nothing was refused."""
         self.node.collector.drain()
         families = self.node.collector.families
         for process in self.processes:

@@ -302,8 +302,8 @@ def test_a_name_that_a_living_process_has_is_taken_from_nobody(node: Loopback) -
 
 
 def test_another_users_family_is_kept_out_of_no_name_for_ever(node: Loopback) -> None:
-    """As long as a process has it as one type, that is its type; what is left of it then is in
-    nobody's way, by whichever of its names, once it was scraped."""
+    """Check that a name has the type of the process that holds it, and that its totals are in
+    nobody's way later, once they were scraped, by any of its sample names."""
     rpc = hostile.RPC._replace(name="jobs")
     mine = counter("jobs"), counter("jobs_invocation_end"), hostile.JOBS._replace(name="jobs")
     for n, definition in enumerate(mine):

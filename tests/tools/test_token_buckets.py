@@ -28,7 +28,7 @@ def test_a_bucket_fills_with_time() -> None:
 
 @given(st.integers(1, 1000), st.floats(1e-4, 100.0), st.floats(0.0, 1e7))
 def test_a_full_bucket_has_all_its_tokens(size: int, interval: float, now: float) -> None:
-    """Whatever the sums of seconds are off by."""
+    """Check that no rounding of sums of seconds costs a token."""
     bucket = TokenBuckets[None](interval, size)
     assert all(bucket.take(None, now) for _ in range(size))
     assert not bucket.take(None, now)

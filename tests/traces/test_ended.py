@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whoever wants to know of spans that have ended hears of each once, whole, when it is written."""
+"""Reports of spans that have ended: each comes once, whole, when the span is written."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_who_reads_for_long_makes_no_file_larger(
 def test_a_question_that_takes_too_long_is_ended(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As long as it reads, nobody can write."""
+    """Check that a long question is ended, because nobody can write while it reads."""
     path = folder / "traces.db"
     trace_store = RecoveringStore(path)
     trace_store.add(batch(0, 2000, 1, 0, "a", 1))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known about a span is plain JSON, and bounded, whatever is said, and whoever wrote it."""
+"""The info of a span: plain JSON, and bounded, from any source and of any content."""
 
 from __future__ import annotations
 

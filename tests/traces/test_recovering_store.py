@@ -43,7 +43,7 @@ class Kept:
         return [id_of(number) for number in numbers]
 
     def found(self) -> list[bytes]:
-        """All that are kept, the oldest first."""
+        """Return the ids of all traces in the store, the oldest first."""
         reader = Reader(self.path)
         try:
             return [trace.id for trace in reader.find(Query(limit=10**6))][::-1]
@@ -163,7 +163,7 @@ def test_what_is_no_store_of_ours_is_kept_aside_each(kept: Kept) -> None:
 def test_garbage_anywhere_ends_neither_writing_nor_reading(
     tmp_path_factory: pytest.TempPathFactory, places: list[tuple[float, int]]
 ) -> None:
-    """What is damaged shows where it is read; the page asks once more."""
+    """Check that events after any damage are kept and read."""
     path = tmp_path_factory.mktemp("garbage") / "traces.db"
     kept = Kept(path)
     kept.add(200)
@@ -185,7 +185,7 @@ def test_garbage_anywhere_ends_neither_writing_nor_reading(
 
 
 def test_a_journal_that_belongs_to_nothing_harms_no_new_store(tmp_path: Path) -> None:
-    """Whoever was killed leaves one; if the file is deleted then, what it says is of another."""
+    """Check a journal that a killed process has left, of a database that was deleted then."""
     path = tmp_path / "traces.db"
     journal = path.with_name("traces.db-journal")
     kept = Kept(path)

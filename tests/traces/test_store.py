@@ -31,7 +31,7 @@ FAILED = {"etype": "ValueError", "message": "no"}
 
 
 class Twin:
-    """What the store should say, from all events there ever were: each asked anew, slowly."""
+    """The twin of a store: it keeps all events, and answers each question anew, slowly."""
 
     def __init__(self) -> None:
         self.events: list[SpanEvent] = []
@@ -188,7 +188,7 @@ def test_a_trace_may_have_only_so_many_spans(opened: Opened) -> None:
 
 
 def test_the_first_that_were_heard_of_go_first_and_whole(opened: Opened) -> None:
-    """Whatever they say of their times."""
+    """Check that the times in spans do not matter."""
     store, reader = opened(Limits(traces=2))
     for number in (3, 1, 2):
         at = 10**18 // number

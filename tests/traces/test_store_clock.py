@@ -67,7 +67,7 @@ def test_what_says_that_it_is_of_the_future_neither_stays_nor_hides_or_pushes_ou
 
 
 def test_the_machine_was_started_anew(tmp_path: Path) -> None:
-    """How long it was off nobody knows. From then on traces grow older as ever."""
+    """Check that traces grow older after a boot; the time without power does not count."""
     path = tmp_path / "traces.db"
     store = TraceStore(path, LIMITS, boot_ns=lambda: 100 * DAY_NS)
     store.add(whole(1))

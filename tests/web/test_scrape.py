@@ -79,7 +79,7 @@ def test_what_cannot_be_shown_is_an_error_before_the_first_byte(
 
 @pytest.mark.slow
 def test_a_slow_client_has_its_moment_and_costs_a_piece(run: Any, source: Any) -> None:
-    """Whatever is counted while it reads, and whichever other client reads."""
+    """Check that neither later events nor other clients change an answer, which costs a piece."""
     rows = 40_000
     first = large(rows, 1.0)
     running = run(source, limits=Web(answer_seconds=600))  # it is about space, not about time

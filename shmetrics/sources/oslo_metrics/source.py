@@ -18,19 +18,19 @@ from shmetrics.unix_socket import Access
 
 
 class OsloMetrics:
-    """A Source."""
+    """The source of oslo.metrics's protocol."""
 
     def __init__(self, path: str, access: Access, families: Families, count: Count) -> None:
-        """Binds the socket. Raises ShmetricsError, one line, if it cannot be had."""
+        """Bind the socket. Raises ShmetricsError, one line, if it cannot be had."""
         receiver = Receiver(_families(families), count)
         self._listener = Listener(path, access, receiver.take)
 
     def start(self) -> None:
-        """Reads in the loop that runs, whenever it has time."""
+        """Read in the loop that runs, whenever it has time."""
         self._listener.start(asyncio.get_running_loop())
 
     def close(self) -> None:
-        """Takes what has been sent already, then removes the socket and its file."""
+        """Take all that was sent already, then remove the socket and its file."""
         self._listener.close()
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the services of the broker test do, and what there is to see of it: written out by hand."""
+"""The scenario of the broker test: the steps of its services, and the results, written by hand."""
 
 import socket
 from collections.abc import Mapping

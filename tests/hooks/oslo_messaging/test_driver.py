@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the real driver can do, it can do behind ours; and it is told exactly what it would be."""
+"""The real driver behind ours: it can do the same, and gets exactly the same calls."""
 
 import importlib.metadata
 import inspect

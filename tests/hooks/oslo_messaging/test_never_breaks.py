@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""If shmetrics cannot work, the service does not notice, and somebody counts it."""
+"""Failures of shmetrics in a service, which does not notice them: they are only counted."""
 
 import gc
 import logging
@@ -114,7 +114,7 @@ def test_an_emitter_that_cannot_be_loaded(
 def test_targets_and_messages_of_another_shape(
     conf: Any, recording: Recording, counted: Counter[str]
 ) -> None:
-    """What cannot be read is not measured, but it is sent."""
+    """Check that a message that cannot be read is not measured, but sent."""
     transport = oslo_messaging.get_rpc_transport(conf, "shmetrics+fake://")
     driver = transport._driver
     odd = oslo_messaging.Target(topic="t", server="s", version=["unhashable"])
@@ -229,7 +229,7 @@ def test_messages_that_the_server_refuses_are_ended(recording: Recording) -> Non
 
 
 def test_an_interrupted_call_is_ended(conf: Any, recording: Recording) -> None:
-    """What is not an Exception passes through drivers too: a killed greenlet, a Ctrl-C."""
+    """Check a BaseException, which passes through drivers, too: a killed greenlet, a Ctrl-C."""
     transport = oslo_messaging.get_rpc_transport(conf, "shmetrics+fake://")
     driver = transport._driver
 

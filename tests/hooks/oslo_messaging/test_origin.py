@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a notification came in, if its listener has several targets."""
+"""The target of a notification, for a listener that has several."""
 
 from types import SimpleNamespace
 from typing import Any

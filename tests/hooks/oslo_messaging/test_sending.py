@@ -55,7 +55,7 @@ class Older:
 
 
 def measured(real: Any) -> tuple[Any, Recording]:
-    """What sends through *real*, and what it records."""
+    """Return a sender through `real`, and its recordings."""
     recording = Recording()
     calls = Recorder(rpc_sent_key, lambda key: recording.instrument("f")({}))
     return sender(real, calls), recording

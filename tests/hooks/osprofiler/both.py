@@ -14,7 +14,7 @@ Payloads = list[dict[str, Any]]
 
 
 class Heard(list[dict[str, Any]]):
-    """What a notifier is told."""
+    """The payloads that a notifier gets."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ def numbered(payloads: Payloads) -> Payloads:
 
 
 def both(act: Callable[[], Any]) -> tuple[Any, Any]:
-    """What this results in with OSProfiler's own profiler, and with the compiled one."""
+    """Return the results of an act with OSProfiler's own profiler, and with the compiled one."""
     profiler.clean()
     theirs = act()
     profiler.clean()

@@ -24,7 +24,7 @@ __all__ = ["driver", "node"]
 
 
 def leave_as_found() -> None:
-    """Nothing of OSProfiler's is left behind."""
+    """Reset the state of OSProfiler."""
     profiler.clean()
     shmetrics.osprofiler.uninstall()
     notifier.set(notifier._noop_notifier)

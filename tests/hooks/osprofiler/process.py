@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has to be tried in a process of its own."""
+"""Programs that need a process of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.nodes.node import ROOT
 
 
 def said_by(program: str, argument: str) -> str:
-    """What it writes. It has to end well."""
+    """Run a program to its end, which has to be a success; return its output."""
     ran = subprocess.run(
         [sys.executable, "-c", program, argument],
         env=os.environ | {"PYTHONPATH": str(ROOT)},

@@ -110,7 +110,7 @@ def test_a_span_with_nothing_to_say_is_two_records(shm: Node, host: str, is_comp
 
 
 def raw(span: dict[str, Any]) -> list[dict[str, Any]]:
-    """What was said of a span of a report."""
+    """Return the raw payloads of a span of a report."""
     return [value for key, value in span["info"].items() if key.startswith("meta.raw_payload")]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs at the same time: each has its own place in its own trace."""
+"""Contexts that run at the same time: each has its own place in its own trace."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_tasks(compiled: None) -> None:
 
 
 def parents(payloads: Payloads) -> dict[str, str]:
-    """Which span each is below, by their names."""
+    """Return the name of the parent of each span, by its name."""
     started = [payload for payload in payloads if payload["name"].endswith("-start")]
     names = {payload["trace_id"]: payload["name"][: -len("-start")] for payload in started}
     return {

@@ -23,7 +23,7 @@ KEY = "SECRET_KEY"
 
 
 class Shm(functional.RedisDriverTestCase):
-    """What OSProfiler asks of its Redis driver, of ours."""
+    """OSProfiler's own tests of its Redis driver, with our driver."""
 
     __test__ = False  # run by the test below
 

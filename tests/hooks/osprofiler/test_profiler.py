@@ -49,7 +49,7 @@ STEPS = st.one_of(
 
 
 def walk(steps: list[tuple[Any, ...]]) -> tuple[Any, list[Any]]:
-    """What is heard of these steps, and where in its trace the profiler is after each."""
+    """Return the payloads of these steps, and the profiler's place in its trace after each."""
     heard = Heard()
     places: list[dict[str, Any]] = []
     for what, *args in steps:
@@ -379,7 +379,7 @@ thread.join()
     ],
 )
 def test_a_million_open_spans_are_let_go_on_a_small_stack(way: str) -> None:
-    """Whoever held them last. A stack of that size has a quarter of a byte for each."""
+    """Check each kind of last holder, with a stack that has a quarter of a byte for each span."""
     assert said_by(LET_GO, way) == "let go\n"
 
 

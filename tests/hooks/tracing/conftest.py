@@ -73,6 +73,6 @@ def names(found: list[dict[str, Any]]) -> list[str]:
 
 
 def refused(node: Node) -> dict[tuple[str, str], float]:
-    """What was refused so far, by source and reason."""
+    """Return the number of refusals, by source and reason."""
     found = node.samples().counted("osprofiler_source_refused_total")
     return {(dict(labels)["source"], dict(labels)["reason"]): n for labels, n in found.items()}

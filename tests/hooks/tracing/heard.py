@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What OSProfiler's notifier is told, and what the collector makes of it."""
+"""The payloads for OSProfiler's notifier, and the spans that the collector makes of them."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def counted(node: Node, name: str, *labels: str) -> dict[tuple[str, ...], float]
 
 
 def bytes_of(node: Node) -> bytes:
-    """All that the collector keeps in files of traces."""
+    """Return the bytes of all files in which the collector keeps traces."""
     paths = [*node.runtime_dir.glob("traces.db*")]
     assert paths
     return b"".join(path.read_bytes() for path in paths)

@@ -86,7 +86,7 @@ def cloud(
 
 
 def shown(node: Node, base_id: str, url: str) -> Any:
-    """What OSProfiler's own command shows of a trace."""
+    """Return a trace as OSProfiler's own command shows it."""
     code = "import shmetrics.hooks.osprofiler.driver\nfrom osprofiler.cmd.shell import main\nmain()"
     command = ["trace", "show", "--json", base_id, "--connection-string", url]
     done = subprocess.run(

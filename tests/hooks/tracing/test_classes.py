@@ -66,7 +66,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def state(class_: type) -> dict[str, tuple[Any, Any]]:
-    """All that there is of a class, and what is on each of its functions."""
+    """Return all members of a class, each with its attributes."""
     return {
         name: (value, dict(getattr(value, "__dict__", {})))
         for name, value in inspect.getmembers(class_)

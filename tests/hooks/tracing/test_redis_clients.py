@@ -38,7 +38,7 @@ def disabled() -> Iterator[None]:
 
 
 class Monitor:
-    """What reaches a server from now on: the names of commands with K in them, in their order."""
+    """A monitor of a server: the names of the commands with K in them, in the order of arrival."""
 
     def __init__(self, server: Redis) -> None:
         self._port = server.port

@@ -25,7 +25,7 @@ FAKE = "shmetrics+fake://"
 
 
 class Compute:
-    """What a server answers; which threads and traces it saw."""
+    """The endpoint of a server, which notes the threads and traces of its calls."""
 
     def __init__(self) -> None:
         self.seen: list[str | None] = []
@@ -40,14 +40,14 @@ class Compute:
         raise LookupError("no host\nat all")
 
     def leave(self, ctxt: Any) -> None:
-        """As services do that never clean up."""
+        """Begin a trace and never end it, as services do that never clean up."""
         profiler.init(KEY)
 
     def relay(self, ctxt: Any) -> Any:
         return self.client.call(ctxt, "build")
 
     def again(self, ctxt: Any, trace: dict[str, str]) -> None:
-        """As nova does, whose context has the trace as well."""
+        """Begin the trace of the context again, as nova does."""
         profiler.init(KEY, **trace)
         with profiler.Trace("nova"):
             pass
@@ -348,7 +348,7 @@ def received(conf: Any, *traces: object) -> list[Any]:
 
 
 def wrapping(conf: Any) -> Callable[[Any], Any]:
-    """What the hook makes of each message."""
+    """Return the function with which the hook wraps each message."""
     from shmetrics.hooks.oslo_messaging._messages import Recorder, rpc_received_key
     from shmetrics.hooks.oslo_messaging.instruments import NoCall
 

@@ -40,7 +40,7 @@ Step: TypeAlias = Callable[[], None]
 
 @pytest.fixture
 def heard(configured: Configured) -> Iterator[Heard]:
-    """All that is said, whatever profiler says it. No trace is active."""
+    """Return the payloads of all profilers. No trace is active."""
     heard = Heard()
     notifier.set(heard.append)
     yield heard
@@ -79,7 +79,7 @@ class Database:
         their_sqlalchemy.add_tracing(sa, self.engine_, "db")
 
     def wrapped(self) -> None:
-        """As OSProfiler traces the engine of a session."""
+        """Use a session whose engine OSProfiler traces."""
         with their_sqlalchemy.wrap_session(sa, Session(self.engine_)):
             pass
 

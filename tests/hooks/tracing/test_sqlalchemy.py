@@ -327,8 +327,8 @@ def test_a_savepoint_is_a_statement_of_its_transaction(heard: Heard, engine: sa.
 def test_what_a_commit_in_two_phases_says_is_a_statement_of_its_transaction(
     heard: Heard, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As MySQL's dialect does it; XA COMMIT was shown beside its transaction. What comes after it
-    is not in it."""
+    """Check a commit as MySQL's dialect does it: XA COMMIT was shown beside its transaction.
+    No later statement is in it."""
 
     def saying(statement: str) -> Any:
         return lambda conn, *_, **__: conn.exec_driver_sql(statement)

@@ -255,7 +255,7 @@ class Broken:
 
 
 def served(application: Any, sent: dict[str, str], takes: bool) -> None:
-    """What a server does with a request."""
+    """Serve a request as a WSGI server does."""
     body: Any = ask(application, sent)
     if takes:
         list(body)

@@ -59,7 +59,7 @@ class Listening:
         self._process.ready_when(lambda: text in self.log.read_text(), SECONDS)
 
     def stop(self) -> str:
-        """What it said last."""
+        """Stop the process, and return the last line of its log."""
         assert self._process.stop() == 0
         return self.log.read_text().splitlines()[-1]
 
@@ -199,7 +199,7 @@ def test_nothing_that_is_said_ends_it(other: Node, rabbitmq: RabbitMQ, listen: L
             publish(body)
 
         def again() -> bool:
-            """What is counted shows once the process has registered, at one event or the next."""
+            """Publish once more: the count shows once the process has registered."""
             publish(said[-1])
             return heard(other, "taken") > 0
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What oslo.messaging's threads call: everything is written before it is acknowledged."""
+"""The endpoint that oslo.messaging's threads call: each event is written, then acknowledged."""
 
 from __future__ import annotations
 

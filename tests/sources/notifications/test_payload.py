@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a notification says: taken as it is, or refused with a reason, and never trusted."""
+"""The payloads of notifications: taken as they are, or refused with a reason, and never trusted."""
 
 from __future__ import annotations
 

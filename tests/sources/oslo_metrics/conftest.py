@@ -20,7 +20,7 @@ DEFINITIONS = [side._replace(bounds=BOUNDS) for side in (RPC_CLIENT, RPC_SERVER)
 
 
 class Tables:
-    """What the receiver filled: counts of datagrams, and the series of each side."""
+    """The tables of a receiver: counts of datagrams, and the series of each side."""
 
     def __init__(self, store: Store) -> None:
         self.datagrams: Counter[str] = Counter()
