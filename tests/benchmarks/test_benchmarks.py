@@ -105,7 +105,8 @@ def test_what_is_no_summary_is_refused_with_its_name(tmp_path: Path) -> None:
 
 
 def noisy(more: float, seed: int) -> pyperf.Benchmark:
-    """Six processes, each slow in its own way, and a machine that slows down and recovers."""
+    """Make the values of six processes, each slow in its own way, on a machine that slows down
+    and recovers."""
     draw = random.Random(seed)
     return result(
         *(
@@ -127,7 +128,7 @@ def test_the_interval_of_no_difference_holds_zero_nearly_always() -> None:
 
 
 def test_processes_that_disagree_make_an_interval_wide() -> None:
-    """However many values each of them has: here they say -1, 0 and 1."""
+    """Check processes that say -1, 0 and 1, with any number of values each."""
     one = result(*((5.0,) * 100 for _ in range(3)))
     other = result(*((5.0 + more,) * 100 for more in (-1.0, 0.0, 1.0)))
     assert summary.difference(one, other) == summary.Difference(0.0, -1.0, 1.0, 1.0)

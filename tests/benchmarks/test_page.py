@@ -86,7 +86,7 @@ def test_the_newest_full_run_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_pictures_are_the_same_bytes_each_time(tmp_path: Path) -> None:
-    """Drawn by processes of their own: the library keeps its fonts open."""
+    """Check pictures of processes of their own: the library keeps its fonts open."""
     spill = replace(part("spill", "1000", "10000", "tick-1000"), unit="share")
     found = replace(
         FOUND, parts=(part("inc", "shmetrics", "other"), part("series", "1", "10"), spill)

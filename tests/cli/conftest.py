@@ -20,7 +20,7 @@ class Outcome(NamedTuple):
 
 
 def shmetrics(*arguments: str, env: Mapping[str, str] | None = None) -> Outcome:
-    """Runs `python -m shmetrics ARGUMENTS` to its end."""
+    """Run `python -m shmetrics ARGUMENTS` to its end."""
     done = subprocess.run(
         [sys.executable, "-m", "shmetrics", *arguments],
         env={**os.environ, **(env or {})},
@@ -34,7 +34,7 @@ def shmetrics(*arguments: str, env: Mapping[str, str] | None = None) -> Outcome:
 
 
 def record(runtime_dir: Path, code: str, process: str = "demo") -> None:
-    """Runs code in an emitting process of that name, to its end."""
+    """Run code in an emitting process of that name, to its end."""
     subprocess.run(
         [sys.executable, "-c", code],
         env={

@@ -29,7 +29,7 @@ def folder(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Demo]:
-    """Starts demos that go on until they are interrupted."""
+    """Start demos that go on until they are interrupted."""
     started: list[subprocess.Popen[str]] = []
 
     def start_demo(*arguments: str) -> subprocess.Popen[str]:
@@ -50,7 +50,7 @@ def start(folder: Path) -> Iterator[Demo]:
 
 
 def read_until_called(process: subprocess.Popen[str], wanted: set[tuple[str, str]]) -> None:
-    """Reads figures until all of these sides and methods have been called."""
+    """Read figures until all of these sides and methods have been called."""
     assert process.stdout is not None
     missing = set(wanted)
     for _ in range(MOST_LINES):

@@ -29,7 +29,7 @@ except KeyError:
 
 
 def test_what_nobody_has_is_removed_for_good(node: Node, command: Any) -> None:
-    """By the name that people see, and nothing else is."""
+    """Check that a family is removed by the name that people see, and no other is."""
     node.start()
     node.run(RECORD)
     node.until_no_lane()
@@ -103,7 +103,7 @@ def test_without_a_collector_there_is_one_line(node: Node, command: Any) -> None
 
 @as_root
 def test_nobody_else_may_ask(node: Node) -> None:
-    """Although others may register, and the file of the socket may be seen."""
+    """Check another user, who may register, and may see the file of the socket."""
     node.runtime_dir.chmod(0o755)
     node.start('[registration]\nallow_uids = "any"\nsocket_mode = 0o666')
     node.run('shmetrics.Counter("jobs", "Jobs").inc()')

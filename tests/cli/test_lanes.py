@@ -22,7 +22,7 @@ EMITTER = (
 
 @pytest.fixture
 def emitter(collector: Collector) -> Iterator[subprocess.Popen[str]]:
-    """A process that has recorded five events, and stays."""
+    """Start a process that records five events, and stays."""
     env = {
         **os.environ,
         "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir),

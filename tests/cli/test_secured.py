@@ -20,7 +20,8 @@ TRACE = "00000000-0000-0000-0000-000000000001"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The files of both sides. The server's certificate is for its name, not for its address."""
+    """Make the files of both sides. The server's certificate is for its name, not for its
+    address."""
     authority = Authority(tmp_path)
     authority.certify("server", "node-1.example")
     authority.certify("client", "client.example")
@@ -93,7 +94,7 @@ def test_traces_are_behind_the_same_door(
 
 
 def wrong(folder: Path, part: str, **without: None) -> str:
-    """The path of a file that lacks a part of the credentials."""
+    """Return the path of a file that lacks a part of the credentials."""
     contents = credentials()
     contents[part] = {k: v for k, v in contents[part].items() if k not in without}
     return str(write(folder / "wrong.yml", contents))

@@ -38,7 +38,7 @@ while True:
 
 @pytest.fixture
 def service(collector: Collector) -> Iterator[None]:
-    """A process that calls, fails and hangs."""
+    """Start a process that calls, fails and hangs."""
     process = subprocess.Popen(
         [sys.executable, "-c", PATIENT + SERVICE],
         env={**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)},
@@ -53,7 +53,7 @@ def service(collector: Collector) -> Iterator[None]:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """Figures by method, of a table as plain text."""
+    """Return figures by method, of a table as plain text."""
     lines = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
     return {line[2]: [*line[:2], *line[3:]] for line in lines if len(line) == 9}
 

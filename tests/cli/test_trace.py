@@ -30,7 +30,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def service(collector: Collector) -> Iterator[None]:
-    """A request that is under way."""
+    """Start a request that is under way."""
     env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)}
     with subprocess.Popen(
         [sys.executable, "-c", PATIENT + REQUEST],

@@ -24,7 +24,7 @@ SOON, LATER = 0.3, 60.0
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Misbehaving]]:
-    """Starts a server that behaves like this."""
+    """Start a server that behaves like this."""
     with_all: list[Misbehaving] = []
 
     def start(does: Callable[[Conversation], None]) -> Misbehaving:
@@ -197,7 +197,7 @@ def known(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 def secured(authority: trustme.CA) -> Iterator[int]:
-    """The port of a server that speaks TLS, and answers well."""
+    """Yield the port of a server that speaks TLS, and answers well."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("node-1", "127.0.0.1").configure_cert(context)
 
@@ -249,7 +249,7 @@ def test_a_handshake_that_never_comes_is_left(
     ],
 )
 def test_who_says_continue_for_ever_is_left(serve: Callable[..., Misbehaving], said: bytes) -> None:
-    """Long before its time is over: it would keep a processor busy."""
+    """Check that this takes much less than the whole time: it would keep a processor busy."""
 
     def does(client: Conversation) -> None:
         client.listen()

@@ -133,7 +133,7 @@ def told(runtime_dir: Path, monkeypatch: pytest.MonkeyPatch, ticks: int) -> list
 def test_a_watchdog_is_fed_by_ticks_alone(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And ticks come as often as it wants to be fed, however seldom they are configured."""
+    """Check that ticks come as often as the watchdog needs them, although fewer are configured."""
     monkeypatch.setenv("WATCHDOG_USEC", "30000")
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
     assert told(runtime_dir, monkeypatch, 3) == [

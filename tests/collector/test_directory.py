@@ -21,7 +21,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebod
 
 
 def modes(path: Path) -> dict[str, str]:
-    """Of a directory, and of all that is in it."""
+    """Return the modes of a directory and of all that is in it."""
     found = {".": path, **{str(one.relative_to(path)): one for one in path.rglob("*")}}
     return {name: f"{stat.S_IMODE(one.lstat().st_mode):o}" for name, one in found.items()}
 
@@ -127,7 +127,7 @@ def test_a_link_of_somebody_else_is_refused(tmp_path: Path) -> None:
 def test_a_directory_on_whose_way_others_may_write_is_refused(
     tmp_path: Path, there: bool, up: int
 ) -> None:
-    """And before anything is made there."""
+    """Check that nothing is made there before."""
     path = tmp_path / "a" / "b" / "run"
     path.parent.mkdir(parents=True)
     if there:
@@ -146,7 +146,7 @@ def test_a_directory_on_whose_way_others_may_write_is_refused(
 @as_root
 @pytest.mark.parametrize("up", [1, 2])
 def test_a_directory_on_whose_way_another_users_is_is_refused(tmp_path: Path, up: int) -> None:
-    """Also by a collector that is root's."""
+    """Check a collector that runs as root, too."""
     path = tmp_path / "a" / "b" / "run"
     path.mkdir(parents=True, mode=0o700)
     folder = path.parents[up - 1]
@@ -236,7 +236,7 @@ assert problem == "no collector for this user: Permission denied; see allow_uids
 
 @as_root
 def test_a_group_that_one_is_not_in_cannot_have_a_socket(node: Node) -> None:
-    """In one line, and at the start."""
+    """Check that the collector ends at its start, with one line."""
     config = node.runtime_dir / "config"
     config.write_text(f"[registration]\nsocket_group = {GROUP}")
     config.chmod(0o644)

@@ -79,7 +79,7 @@ while True:
 
 
 def flooded(node: Node, floods: list[Emitter]) -> None:
-    """A neighbour that is there, and three that come while the floods run; then these end."""
+    """Run a neighbour during the floods, and three that come meanwhile; then end the floods."""
     neighbour = node.emitter(NEIGHBOUR)
     neighbour.until("ready")
     for flood in floods:
@@ -115,7 +115,7 @@ def flooded(node: Node, floods: list[Emitter]) -> None:
     ("flood", "result"), [(SILENT, "silent"), (GARBAGE, "malformed"), (HELLOS, "granted")]
 )
 def test_a_flood_of_one_user_keeps_nobody_else_out(node: Node, flood: str, result: str) -> None:
-    """Thousands of connections, as fast as two processes can make them."""
+    """Check thousands of connections, as fast as two processes can make them."""
     node.runtime_dir.chmod(0o755)
     node.start(f"[registration]\nallow_uids = [0, {NOBODY}]\nmax_per_second = 20")
     flooded(node, [node.emitter(FLOOD + flood, BE=str(NOBODY)) for _ in range(2)])

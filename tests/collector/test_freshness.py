@@ -89,7 +89,7 @@ class Turns:
 
 @contextmanager
 def emitters(node: Node, folder: Path) -> Iterator[dict[str, Turns]]:
-    """One for each pace, free to run until the block ends."""
+    """Yield one emitter for each pace, free to run until the block ends."""
     turns = {name: Turns(folder / name) for name in PACES}
     started = [
         node.emitter(
@@ -141,7 +141,7 @@ def test_every_event_before_a_scrape_is_in_it(node: Node, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("records", [1, 100])
 def test_what_was_said_to_be_recorded_is_in_the_next_scrape(node: Node, records: int) -> None:
-    """To the unit, a hundred times: nothing else is under way."""
+    """Check exact totals, a hundred times: no other event is under way."""
     node.start("tick_seconds = 60")
     emitter = node.emitter(
         f"""

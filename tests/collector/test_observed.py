@@ -60,7 +60,7 @@ class Process:
 
 
 def shown(node: Loopback) -> tuple[dict[str, float], dict[str, float]]:
-    """Totals and starts by unit; the same in all formats."""
+    """Return totals and starts by unit; they are the same in all formats."""
     tables = [table for table in node.collector.tables() if table.name == "pages"]
     newer = parse(openmetrics.render(tables, {}, created=True).decode())
     totals = newer.of("pages_total")

@@ -67,7 +67,7 @@ def test_a_collector_that_is_killed_changes_nothing(node: Node) -> None:
 
 
 def test_a_process_that_moves_takes_its_totals_along(node: Node) -> None:
-    """From a first lane that has no room for them, with their starts."""
+    """Check a move from a first lane without room for the totals, which keep their starts."""
     node.start(CREATED)
     emitter = node.emitter("""
     import time

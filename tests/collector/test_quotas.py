@@ -9,7 +9,7 @@ from tests.nodes.loopback import MIB, Loopback
 
 
 def test_quotas_show_what_is_used_of_them(loopback: Loopback) -> None:
-    """Of those that each family has, the fullest counts."""
+    """Check that a quota of each family has the use of the fullest family."""
     defaults = Settings()
     for queue in ("a", "b", "x" * 30):
         shmetrics.Counter("jobs", "Jobs", ["queue"]).labels(queue).inc()

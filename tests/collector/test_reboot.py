@@ -61,7 +61,7 @@ class Machine:
         del self._collector, self._directory
 
     def start(self, pid: int = 0) -> int:
-        """Starts a process that has such a gauge; its number."""
+        """Start a process that has such a gauge; return its number."""
         hello = Hello(layout.LAYOUT_VERSION, 64, "test")
         granted = self._collector.grant(Peer(pid, 0, 0), hello)
         assert isinstance(granted, Granted)
@@ -72,7 +72,7 @@ class Machine:
         return self._started
 
     def set(self, process: int, value: float, ahead_ns: int = 0) -> None:
-        """The process says a value. ahead_ns: by how much its stamp is one of the future."""
+        """Set a value in a process. ahead_ns: how far its stamp is in the future."""
         self.now_ns += MS
         lane = self._processes[process]
         lane.put_double(lane.parts["cells"][0], value)
@@ -86,12 +86,12 @@ class Machine:
         self._collector.tick()
 
     def restart(self) -> None:
-        """Another collector takes over."""
+        """Let another collector take over."""
         self._close()
         self._open()
 
     def reboot(self, uptime_ns: int) -> None:
-        """All processes die after the collector, and the next one begins so long after the boot."""
+        """End all processes after the collector, and begin the next one so long after the boot."""
         self._close()
         for process in list(self._processes):
             self.end(process)
@@ -124,7 +124,7 @@ steps = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(steps)
 def test_the_most_recent_value_is_the_one_that_was_set_last(steps: list[tuple[str, int]]) -> None:
-    """By whichever process, dead or alive, in whichever boot, whoever looked meanwhile.
+    """Check any process, dead or alive, in any boot, with any looks meanwhile.
 
     It is 0 as long as no process has set it; one that never does changes nothing.
     """
@@ -163,7 +163,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
 
 
 def test_a_stamp_of_the_future_counts_as_of_now(machine: Machine) -> None:
-    """Of a process with another clock, or of one that lies: once it is dead, others are heard."""
+    """Check a process with another clock, or one that lies: once it is dead, others count again."""
     ahead, other = machine.start(), machine.start()
     machine.set(ahead, 1.0, ahead_ns=10**18)
     assert machine.shown == 1.0
@@ -181,7 +181,8 @@ def test_a_stamp_of_the_future_counts_as_of_now(machine: Machine) -> None:
 def test_what_was_set_while_no_collector_ran_is_compared_with_what_was_kept(
     machine: Machine,
 ) -> None:
-    """Of the boot before: one has died and was taken over, the others end with the machine."""
+    """Check values of the boot before: one process was taken over, the others end with the
+    machine."""
     early, kept, late = machine.start(), machine.start(), machine.start()
     machine.set(early, 1.0)
     machine.set(kept, 2.0)
@@ -253,7 +254,7 @@ stamps = st.integers(0, 2**64 - 1)
 def test_moments_are_in_the_order_of_boots_and_then_of_stamps(
     boot_a: int, stamp_a: int, boot_b: int, stamp_b: int
 ) -> None:
-    """In 64 bits, to 16 us."""
+    """Check moments in 64 bits, to 16 us."""
     one, other = moment(boot_a, stamp_a), moment(boot_b, stamp_b)
     assert 0 < one < 2**64
     if (boot_a, stamp_a // 2**14) < (boot_b, stamp_b // 2**14):

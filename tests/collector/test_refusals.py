@@ -30,7 +30,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebod
 
 
 def python(code: str, *args: str, command: tuple[str, ...] = ()) -> tuple[int, list[str]]:
-    """Runs code; its exit status, and the lines it leaves on stderr."""
+    """Run code; return its exit status, and the lines that it leaves on stderr."""
     done = subprocess.run(
         [*command, sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(code), *args],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -122,7 +122,7 @@ def test_a_foreign_user_is_refused_and_told_why(node: Node) -> None:
 
 @as_root
 def test_a_user_that_may_register_does(node: Node) -> None:
-    """Its lane is a file that it could not open itself."""
+    """Check that it gets a lane whose file it could not open itself."""
     node.runtime_dir.chmod(0o755)
     node.start(f"[registration]\nallow_uids = [{NOBODY}]")
     node.run(
@@ -154,7 +154,7 @@ def test_a_socket_that_one_may_not_even_write_to(node: Node) -> None:
 
 
 def test_there_are_only_so_many_lanes(node: Node) -> None:
-    """And when one is free, the next process has it."""
+    """Check that the next process has a lane once one is free."""
     node.start("[registration]\nmax_lanes = 1")
     first = node.emitter('shmetrics.Counter("jobs", "Jobs").inc()\npause("recorded")')
     first.until("recorded")
@@ -245,7 +245,7 @@ def test_lanes_leave_half_of_the_file_system(node: Node) -> None:
 
 @as_root
 def test_a_flood_of_registrations_is_its_users_alone(node: Node) -> None:
-    """Its processes come too often; those of another user are served."""
+    """Check that processes of another user are served while those of one come too often."""
     node.runtime_dir.chmod(0o755)
     node.start(f"[registration]\nallow_uids = [0, {NOBODY}]\nmax_per_second = 0.1")
     nobody = f"shmetrics.status()\nos.setuid({NOBODY})\n"
@@ -269,7 +269,7 @@ assert "registers more than 0.1 processes a second; see registration.max_per_sec
 
 @as_root
 def test_a_member_of_a_group_may_register(node: Node) -> None:
-    """By its primary group, or by another one of its groups."""
+    """Check a member by its primary group, and by another one of its groups."""
     node.runtime_dir.chmod(0o755)
     node.start("[registration]\nallow_gids = [4242]")
     for n, groups in enumerate(("setgid(4242)", "setgroups([7, 4242])", "setgid(4243)")):
@@ -304,7 +304,7 @@ def fill(leave):
 
 
 def in_small_tmpfs(folder: Path, code: str, *args: str) -> tuple[int, list[str]]:
-    """Runs code where argv[1] is a file system of 2 MiB that nobody else sees; args follow."""
+    """Run code with a file system of 2 MiB in argv[1] that nobody else sees; args follow."""
     mount = 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"'
     inside = ("unshare", "-m", "sh", "-c", mount, str(folder))
     if subprocess.run([*inside, "true"], capture_output=True).returncode != 0:
@@ -313,7 +313,8 @@ def in_small_tmpfs(folder: Path, code: str, *args: str) -> tuple[int, list[str]]
 
 
 def test_a_full_tmpfs_is_a_refusal(tmp_path: Path) -> None:
-    """Of the lane that does not fit. The others are whole: no write to them can fail."""
+    """Check that only the lane that does not fit is refused: the others are allocated as a
+    whole."""
     status, lines = in_small_tmpfs(
         tmp_path,
         """
@@ -369,7 +370,7 @@ def test_a_full_tmpfs_lets_the_store_overflow(tmp_path: Path, leave_bytes: int) 
 
 
 def test_a_full_tmpfs_keeps_a_collector_from_starting(tmp_path: Path) -> None:
-    """In one line; and when there is room again, nothing is in its way."""
+    """Check that it ends with one line, and starts once there is room again."""
     status, lines = in_small_tmpfs(
         tmp_path,
         """
@@ -459,7 +460,7 @@ def good_is_there(node: Node, times: int) -> None:
 
 
 def test_definitions_that_are_refused(node: Node) -> None:
-    """Each is counted and logged; the process's other families are taken."""
+    """Check that each is counted and logged, and that the process's other families are taken."""
     node.start()
     first = node.emitter(f'{GOOD}\npause("recorded")')
     first.until("recorded")
@@ -490,7 +491,7 @@ def test_records_of_a_refused_family_are_counted(loopback: Loopback) -> None:
 def test_what_the_collector_counts_is_not_an_emitters_to_define_or_to_move(
     loopback: Loopback,
 ) -> None:
-    """However well it knows what is there already: by its name, as of another type, in parts."""
+    """Check an emitter that knows all that is there: by its name, as of another type, in parts."""
     before = {
         key: value
         for key, value in loopback.samples().items()
@@ -565,8 +566,8 @@ def test_what_is_shown_under_a_name_of_the_collectors_is_its_own(owned: str, odd
 def test_a_flood_of_long_refusals_is_a_few_short_lines(
     loopback: Loopback, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of many lanes, with names, labels and values as long as they can be; and what another user's
-    process is refused is said among them."""
+    """Check many lanes with the longest names, labels and values; the log has another user's
+    refusal among them."""
     shmetrics.Counter("jobs", "Jobs", ["queue"]).labels("fast").inc()
     loopback.collector.tick()
     caplog.clear()

@@ -104,7 +104,7 @@ def soon(node: Node, is_so: Callable[[], bool]) -> None:
 
 
 def shown(found: Samples, names: Mapping[str, float]) -> dict[str, float]:
-    """The samples of these names, as `name{label=value}`; empty labels are no labels."""
+    """Return the samples of these names, as `name{label=value}`; empty labels are no labels."""
     samples = {
         f"{name}{{{','.join(f'{k}={v}' for k, v in labels if v)}}}": value
         for (name, labels), value in found.items()
@@ -114,7 +114,7 @@ def shown(found: Samples, names: Mapping[str, float]) -> dict[str, float]:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_both_releases_are_counted(node: Node, change: str) -> None:
-    """Side by side, after a restart of the collector, and when the old one has gone."""
+    """Check both side by side, after a restart of the collector, and without the old one."""
     old, new, expected = CHANGES[change]
     node.start(CONFIG.format(seconds=LONG))
     with_old = service(node, old)
@@ -223,7 +223,7 @@ def test_another_type_takes_over_from_the_dead(node: Node) -> None:
 
 
 def test_the_pages_methods_have_both_shapes(node: Node) -> None:
-    """And open calls are listed with the labels that each has."""
+    """Check that open calls are listed with the labels that each has."""
     node.start()
     call = "shmetrics.Calls('rpc_client', 'Calls', {labels}, buckets={buckets}).labels({values})"
     codes = [

@@ -49,7 +49,7 @@ def work_is_there(node: Node, n: int, *, hanging: int, last: int) -> None:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_totals_and_lanes_go_on_after_a_restart(node: Node, how: str) -> None:
-    """Stopped in good order, or killed while nothing happens."""
+    """Check a collector that is stopped in good order, or killed while nothing happens."""
     node.start()
     service = node.emitter(SERVICE)
     service.until("before")
@@ -171,7 +171,7 @@ def test_a_damaged_store_is_set_aside_and_the_lanes_go_on(node: Node) -> None:
 
 
 def test_totals_are_exact_after_a_collector_killed_a_dozen_times(node: Node) -> None:
-    """Killed under load, at whatever instruction it is, and each time taken up by the next one."""
+    """Check kills under load, at any instruction, each with another collector that takes over."""
     node.start()
     emitters = [
         node.emitter(

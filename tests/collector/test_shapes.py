@@ -132,12 +132,12 @@ class Shape:
         self.unheld_since: float | None = None
 
     def recorded(self, value: float, bound: float) -> Recorded:
-        """A value of which only a bound is known."""
+        """Return a value of which only a bound is known."""
         bounds = (*_fine(self.definition.bounds), float("inf"))
         return Recorded(value, bounds[bisect_left(bounds, bound)])
 
     def inherit(self, old: Shape) -> None:
-        """Takes over what an old shape has counted in the same series."""
+        """Take over the totals of an old shape's same series."""
         heirs = {_labels(self.definition, values): found for values, found in self.rows.items()}
         for values, recorded in old.rows.items():
             heir = heirs.get(_labels(old.definition, values))
@@ -187,7 +187,7 @@ class Shapes(RuleBasedStateMachine):
         ]
 
     def _take(self, process: Process, number: int) -> None:
-        """Defines a family of a process, or refuses it."""
+        """Define a family of a process, or refuse it."""
         definition = process.defined[number]
         others = self._in_the_way(definition)
         if any(shape.holders for name in others for shape in self.names[name]):
@@ -209,7 +209,7 @@ class Shapes(RuleBasedStateMachine):
                 shape.rows.setdefault(values, [])
 
     def _settle(self) -> None:
-        """Does what a tick does."""
+        """Do the same as a tick."""
         for process in self.processes:
             for number in range(len(process.defined)):
                 if Holder(process.lane_id, number) not in self.bound:
@@ -351,7 +351,8 @@ class Shapes(RuleBasedStateMachine):
         return [table for table in tables if table.name in ("a", "a_count", "a_sum")]
 
     def _check_protobuf(self, found: Samples) -> None:
-        """No two families or series alike, and the same totals, with native buckets as well."""
+        """Check that no two families or series are alike, and totals are the same, native
+        buckets as well."""
         families = read_protobuf(protobuf.render(self._tables(native=True), {}))
         names = [family.name for family in families]
         assert len(names) == len(set(names))
@@ -433,7 +434,7 @@ def _labels(definition: Definition, values: tuple[str, ...]) -> tuple[tuple[str,
 
 
 def _fine(bounds: tuple[float, ...]) -> list[float]:
-    """All bounds of a family, the exponential ones as well."""
+    """Return all bounds of a family, the exponential ones as well."""
     exponential = covering(bounds)
     return sorted({*bounds, *(exponential.bounds() if exponential else ())})
 
@@ -443,7 +444,7 @@ def _le(bound: float) -> str:
 
 
 def _of_emitters(found: Samples) -> Samples:
-    """The samples of a, and of names that begin with it; empty labels are no labels."""
+    """Return the samples of a, and of names that begin with it; empty labels are no labels."""
     return Samples(
         {
             (name, tuple(pair for pair in labels if pair[1])): value

@@ -106,8 +106,8 @@ finally:
 
 
 def test_no_emitter_dies_of_a_full_tmpfs(tmp_path: Path) -> None:
-    """Lanes until there is room for no further one, and then not a byte is free. Those that have
-    one fill it wholly; those that were refused go on without, and get one when somebody leaves."""
+    """Make lanes until there is room for no further one, and then not a byte. Those with a lane
+    fill it wholly; the others go on without one, and get it when a process leaves."""
     mounted = tmp_path / "small"
     mounted.mkdir()
     with tempfile.TemporaryDirectory() as folder:
@@ -181,7 +181,7 @@ node.close()
 def test_a_full_file_system_after_a_kill_keeps_no_collector_from_going_on(
     tmp_path: Path, left: str
 ) -> None:
-    """With what there was; and when there is room again, the commands find it."""
+    """Check that it goes on with its totals, and that commands find it once there is room again."""
     with tempfile.TemporaryDirectory(prefix="shm-full-") as elsewhere:
         mounted = tmp_path / "small"
         mounted.mkdir()

@@ -114,7 +114,7 @@ def test_two_million_events_of_four_processes_are_exact(node: Node, twin: Twin) 
 
 
 def test_a_scrape_shows_what_was_recorded_before_it(node: Node) -> None:
-    """Not a tick later, and not twice."""
+    """Check that events are shown without a tick, and only once."""
     node.start("tick_seconds = 60")
     emitter = node.emitter(
         """
@@ -132,7 +132,7 @@ def test_a_scrape_shows_what_was_recorded_before_it(node: Node) -> None:
 
 
 def test_an_open_call_is_listed_as_soon_as_it_has_begun(node: Node) -> None:
-    """Its labels may have come a moment before the question."""
+    """Check a call whose labels may have come a moment before the question."""
     node.start("tick_seconds = 60")
     emitter = node.emitter(
         """

@@ -37,7 +37,7 @@ pause("done")
 
 
 def size_bytes(node: Node) -> int:
-    """Of all files of the trace store."""
+    """Return the size of all files of the trace store."""
     sizes = []
     for path in node.runtime_dir.glob("traces.db*"):
         with contextlib.suppress(FileNotFoundError):
@@ -46,7 +46,7 @@ def size_bytes(node: Node) -> int:
 
 
 def sizes_until(node: Node, done: Callable[[], bool], seconds: float = 60) -> int:
-    """The most that they were until it is done."""
+    """Return the largest size that the files have until it is done."""
     most = 0
 
     def is_done() -> bool:
@@ -62,8 +62,8 @@ def sizes_until(node: Node, done: Callable[[], bool], seconds: float = 60) -> in
 def test_a_flood_of_spans_makes_its_files_no_larger_than_they_may_be(
     node: Node, is_read: bool
 ) -> None:
-    """Nor while somebody reads for as long as it goes on: what then cannot be written for long is
-    lost."""
+    """Check a flood with and without a reader that goes on as long: spans that wait too long
+    are lost."""
     node.start(f"[traces]\nmax_bytes = {LIMIT_BYTES}\n")
     record(node)
     asked(node)

@@ -33,7 +33,7 @@ def now() -> Facts:
 
 
 def changed(folder: Path, old: str, new: str) -> Facts:
-    """The facts of the headers with one change in them."""
+    """Return the facts of the headers with one change in them."""
     made = []
     for header in layout.headers():
         text = ASSERTIONS.sub("", header.read_text())

@@ -19,7 +19,7 @@ FILES = store.kept()
 
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)
 def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Kept:
-    """A store of some version, which is in the runtime directory of tmp_path."""
+    """Return a store of some version, and put it into the runtime directory of tmp_path."""
     found = store.read(request.param)
     file = tmp_path / "store"
     file.write_bytes(found.content)
@@ -39,7 +39,7 @@ def test_this_version_is_kept() -> None:
 
 
 def test_a_changed_undo_entry_has_a_store_of_another_version() -> None:
-    """After a kill the next collector reads the entry, and it may be of the next version."""
+    """Check the version: after a kill, a collector of the next version may read the entry."""
     [file] = [file for file in FILES if store.read(file).version == VERSION]
     assert store.undo() == store.read(file).undo
 

@@ -24,7 +24,7 @@ SECOND = Trace(id_of(2), 5_000, 5_202, 4, 0, 0, 1, "wsgi", "nova")
 
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A trace store of some version."""
+    """Make a trace store of some version."""
     found = tmp_path / "traces.db"
     traces.load(request.param, found)
     return found
@@ -41,7 +41,7 @@ def trace_store(path: Path) -> Iterator[RecoveringStore]:
 
 
 def content(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """All rows of a database, by table."""
+    """Return all rows of a database, by table."""
     with closing(sqlite3.connect(path)) as db:
         names = [
             name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")

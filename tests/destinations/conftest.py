@@ -24,7 +24,7 @@ def id_of(number: int) -> bytes:
 
 
 def row(number: int = 1, **more: Any) -> Row:
-    """A span as the store has it: of 10 ns, whole, at the top of its trace, of nova."""
+    """Return a span as the store has it: of 10 ns, whole, at the top of its trace, of nova."""
     said: dict[str, Any] = {
         "trace": id_of(1000),
         "id": id_of(number),
@@ -54,7 +54,7 @@ def span(number: int = 1, **more: Any) -> StoredSpan:
 
 
 def wanted(to: str, **options: Any) -> Forward:
-    """A destination that is sent to at once."""
+    """Return a destination that is sent to at once."""
     return Forward(to=to, **{"batch_seconds": 0.0, **options})
 
 

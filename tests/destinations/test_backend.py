@@ -171,7 +171,7 @@ class Picky(Kept):
 
 
 def told(picky: type[Kept]) -> list[int]:
-    """The numbers of spans that it has been told the whole of."""
+    """Return the numbers of the spans whose stop the driver has got."""
     return [
         uuid.UUID(info["trace_id"]).int for *_, info in picky.told if info["name"].endswith("-stop")
     ]
@@ -283,7 +283,7 @@ def test_a_driver_that_hangs_is_left_and_so_many_at_a_time() -> None:
 def test_where_each_takes_its_time_the_rest_goes_next(
     kept: type[Kept], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So what has arrived is counted, however many there are."""
+    """Check that spans that have arrived are counted, for any number of them."""
     now = [0.0]
 
     def notified(driver: Any, span: Any) -> None:

@@ -35,7 +35,7 @@ def ended(forwarder: Forwarder[Row, StoredSpan], seconds: float = SECONDS) -> No
 
 
 def soon(forwarder: Forwarder[Row, StoredSpan], n: int) -> None:
-    """Waits until so many spans have been sent or lost."""
+    """Wait until so many spans have been sent or lost."""
     until(
         lambda: forwarder.sent + forwarder.lost.total() == n,
         lambda: f"{forwarder.sent} sent, {forwarder.lost}",
@@ -55,7 +55,7 @@ def test_all_arrive_in_their_order() -> None:
 
 
 def test_spans_go_together() -> None:
-    """No more than so many at a time, and what is short of that waits."""
+    """Check that batches have at most so many spans, and that a short one waits."""
     sender = Script()
     forwarder = Forwarder("to", sender, SPANS, Limits(batch_items=10, batch_seconds=SECONDS))
     forwarder.put(row(number) for number in range(25))

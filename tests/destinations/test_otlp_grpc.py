@@ -181,7 +181,7 @@ def says_nothing(client: Conversation) -> None:
 
 
 def drips_pings(client: Conversation) -> None:
-    """HTTP/2's settings, and what keeps a connection alive."""
+    """Send HTTP/2's settings, and pings that keep a connection alive."""
     client.listen()
     client.say(bytes(3) + b"\x04" + bytes(5))
     while client.wait(0.02):
@@ -189,7 +189,7 @@ def drips_pings(client: Conversation) -> None:
 
 
 def drips_headers(client: Conversation) -> None:
-    """The beginning of an answer, of which more is to come."""
+    """Send the beginning of an answer, of which more is to come."""
     client.listen()
     client.say(bytes(3) + b"\x04" + bytes(5))
     client.listen()

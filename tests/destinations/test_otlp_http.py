@@ -147,7 +147,7 @@ def test_what_cannot_be_said_keeps_nothing_else_back(http: HttpReceiver) -> None
 
 @pytest.mark.parametrize("scheme", ["otlp+http", "otlp+https"])
 def test_a_receiver_that_drips_is_left(http: HttpReceiver, scheme: str, tmp_path: Path) -> None:
-    """In its answer, or in its handshake."""
+    """Check a receiver that drips in its answer, or in its handshake."""
     ca_file = ""
     if scheme == "otlp+https":
         authority = trustme.CA()

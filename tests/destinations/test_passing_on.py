@@ -56,13 +56,13 @@ def counted(node: Node, family: str, **labels: str) -> float:
 
 
 def reaches(node: Node, n: int, family: str, **labels: str) -> None:
-    """Waits until so many are counted."""
+    """Wait until so many are counted."""
     until(lambda: counted(node, family, **labels) >= n, lambda: node.log, SECONDS)
     assert counted(node, family, **labels) == n
 
 
 def arrived(receiver: HttpReceiver | GrpcReceiver, n: int) -> list[Any]:
-    """The spans that it has, once there are so many, by name."""
+    """Return the spans of a receiver by name, once there are so many."""
     until(lambda: len(spans_of(receiver.requests)) >= n, lambda: "not there", SECONDS)
     return sorted(spans_of(receiver.requests), key=lambda span: span.name)
 
@@ -155,7 +155,7 @@ def test_what_a_stop_leaves_behind_is_counted(node: Node) -> None:
 def test_a_receiver_that_drips_is_given_up_and_holds_up_nobody(
     node: Node, http: HttpReceiver
 ) -> None:
-    """Nor does it hold up the end."""
+    """Check that it does not hold up the end, either."""
 
     def drips(client: Conversation) -> None:
         client.listen()

@@ -18,7 +18,7 @@ from .snippets import ROOT, Snippet
 
 
 def commands(snippet: Snippet) -> Iterator[str]:
-    """The commands of a console block (after `$ `), or of a shell script (every line)."""
+    """Yield the commands of a console block (after `$ `), or of a shell script (every line)."""
     text = snippet.text.replace("\\\n", " ")
     for line in text.splitlines():
         if snippet.language == "console":
@@ -29,7 +29,7 @@ def commands(snippet: Snippet) -> Iterator[str]:
 
 
 def check(command: str) -> None:
-    """Raises AssertionError for a command that could not work."""
+    """Raise AssertionError for a command that could not work."""
     words = shlex.split(command, comments=True)
     while words and re.fullmatch(r"\w+=.*", words[0]):  # VARIABLE=value before the program
         words = words[1:]
@@ -59,7 +59,7 @@ def _pip(words: list[str]) -> None:
 
 
 def _shmetrics(words: list[str]) -> None:
-    """The subcommand exists, and its help knows every option."""
+    """Check that the subcommand exists, and that its help knows every option."""
     words = words[: words.index(">")] if ">" in words else words
     subcommand = words[0]
     done = _run(sys.executable, "-m", "shmetrics", subcommand, "--help")
@@ -72,7 +72,7 @@ def _shmetrics(words: list[str]) -> None:
 
 
 def _osprofiler(words: list[str]) -> None:
-    """The subcommand exists, and its help knows every option."""
+    """Check that the subcommand exists, and that its help knows every option."""
     code = "from osprofiler.cmd.shell import main; main()"
     done = _run(sys.executable, "-W", "ignore", "-c", code, *words[:2], "--help")
     assert done.returncode == 0, f"osprofiler {words[:2]}: {done.stderr}"
@@ -81,7 +81,8 @@ def _osprofiler(words: list[str]) -> None:
 
 
 def _nova_manage(words: list[str]) -> None:
-    """A URL in it is a template that gives each node its own again, as Nova fills it in."""
+    """Check that a URL in it is a template that gives each node its own again, as Nova fills it
+    in."""
     if "--transport-url" not in words:
         return
     template = words[words.index("--transport-url") + 1]
@@ -108,7 +109,7 @@ def _install(words: list[str]) -> None:
 
 
 def _anything(words: list[str]) -> None:
-    """A well-known tool, with arguments that are the reader's own."""
+    """Check nothing: it is a well-known tool, with arguments that are the reader's own."""
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {

@@ -29,13 +29,13 @@ class Snippet:
 
 
 def documents() -> list[Path]:
-    """Those written by hand: not the benchmarks' results."""
+    """Return the documents that are written by hand: all but the benchmarks' results."""
     folders = (ROOT, ROOT / "benchmarks", *(ROOT / "docs").rglob("*/"), ROOT / "docs")
     return sorted(path for folder in folders for path in folder.glob("*.md"))
 
 
 def snippets_of(path: Path) -> Iterator[Snippet]:
-    """The fenced blocks of a document. Raises ValueError for one that never ends."""
+    """Yield the fenced blocks of a document. Raises ValueError for one that never ends."""
     opened: re.Match[str] | None = None
     begun, lines = 0, list[str]()
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -56,7 +56,7 @@ def snippets() -> list[Snippet]:
 
 
 def links_of(path: Path) -> list[str]:
-    """Targets of the links outside fenced blocks."""
+    """Yield the targets of the links outside fenced blocks."""
     prose = path.read_text()
     for snippet in snippets_of(path):
         prose = prose.replace(snippet.text, "")

@@ -78,7 +78,7 @@ def compile_c(snippet: Snippet, tmp_path: Path) -> None:
 
 
 def leave_alone(snippet: Snippet, tmp_path: Path) -> None:
-    """Output, drawings: for people only."""
+    """Check nothing: output and drawings are for people only."""
 
 
 READERS: dict[str, Callable[[Snippet, Path], None]] = {

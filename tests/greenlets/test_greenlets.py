@@ -35,7 +35,7 @@ CHILDREN = 4
 
 
 def program(library: str, code: str, before: str = "") -> str:
-    """The library's patching, and the code after it. before: comes first."""
+    """Return the library's patching, and the code after it. before: comes first."""
     return "".join(textwrap.dedent(part) for part in (before, LIBRARIES[library], code))
 
 
@@ -137,7 +137,7 @@ def test_a_server_and_its_clients(node: Node, library: str) -> None:
 
 
 def test_a_greenlet_that_is_killed_ends_its_call(node: Node, library: str) -> None:
-    """And one that is handed over ends in whichever greenlet has it."""
+    """Check that a call that is handed over ends in the greenlet that has it."""
     node.start()
     node.run(
         program(
@@ -210,7 +210,7 @@ while not shmetrics.status()["connected"]:
 
 
 def test_children_that_a_greenlet_forks(node: Node, library: str) -> None:
-    """Each with greenlets of its own, while its parent's go on."""
+    """Check children with greenlets of their own, while their parent's go on."""
     node.start()
     node.run(
         program(

@@ -56,7 +56,7 @@ def complete(graph: ImportGraph, package: Path) -> None:
 
 @cache
 def _read(package: Path) -> tuple[frozenset[str], tuple[Import, ...]]:
-    """The compiled modules of a package, and what all of its files import of it."""
+    """Return the compiled modules of a package, and all imports of the package in their files."""
     compiled = frozenset(
         _module(path, package) for end in ("pyx", "pxd") for path in package.rglob(f"*.{end}")
     )
@@ -71,8 +71,8 @@ def _sources(package: Path) -> list[Path]:
 
 
 def _owners(package: Path) -> dict[Path, str]:
-    """The module of each file that others include: the one that does so from its folder or above.
-    Raises ValueError for a file that has none."""
+    """Return the module of each file that others include: the one that does so from its folder
+    or above. Raises ValueError for a file that has none."""
     owners = {
         (path.parent / name).resolve(): _module(path, package)
         for path in sorted(package.rglob("*.pyx"))
@@ -91,7 +91,7 @@ def _module(path: Path, package: Path) -> str:
 
 
 def _target(name: str, known: set[str]) -> str:
-    """The module that a dotted name is in: it may end with a name inside the module."""
+    """Return the module of a dotted name, which may end with a name inside the module."""
     return name if name in known or "." not in name else _target(name.rpartition(".")[0], known)
 
 

@@ -77,7 +77,7 @@ def violations(graph: ImportGraph, house: rooms.House) -> Iterator[str]:
 
 
 def _package() -> Path:
-    """The package that is looked at: import-linter's, which comes first on sys.path."""
+    """Return the folder of the package that is checked: import-linter's, the first on sys.path."""
     spec = find_spec(rooms.PACKAGE)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(rooms.PACKAGE)

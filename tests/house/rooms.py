@@ -87,8 +87,8 @@ def _modules(cell: str) -> tuple[str, ...]:
 
 
 def _module(name: str) -> str:
-    """`lanes/` is shmetrics.lanes, `traces/event.py` shmetrics.traces.event, `__init__.py` the
-    package itself."""
+    """Return the module of a name: of `lanes/` shmetrics.lanes, of `traces/event.py`
+    shmetrics.traces.event, of `__init__.py` the package itself."""
     dotted = re.sub(r"\.pyx?$", "", name.rstrip("/")).replace("/", ".")
     return PACKAGE if dotted == "__init__" else f"{PACKAGE}.{dotted}"
 

@@ -19,7 +19,7 @@ STATION = re.compile(r"\*\*([\w/]+/)\*\*")
 
 
 def names(text: str) -> list[tuple[str, str]]:
-    """Each path of a text, with the name in that file that it is about, or nothing."""
+    """Return each path of a text, with the name in that file that it is about, or nothing."""
     return [(path, name) for path, name in NAMED.findall(text)]
 
 

@@ -26,7 +26,7 @@ FOREIGN_FILES = {"collector.json", "setup.py", "node.toml", "sitecustomize.py"}
 
 
 def split(source: str) -> tuple[str, list[str]]:
-    """C without its comments and strings, and the comments."""
+    """Return C without its comments and strings, and the comments."""
     comments: list[str] = []
 
     def take(found: re.Match[str]) -> str:
@@ -47,7 +47,7 @@ def c_files() -> list[Path]:
 
 
 def missing_names(sources: dict[str, str]) -> list[str]:
-    """Names in comments that no code has. sources: text by file name."""
+    """Return the names in comments that no code has. sources: text by file name."""
     halves = {name: split(text) for name, text in sources.items()}
     defined = {word for code, _ in halves.values() for word in re.findall(r"\w+", code)}
     found = []
@@ -59,7 +59,7 @@ def missing_names(sources: dict[str, str]) -> list[str]:
 
 
 def python_texts() -> Iterator[tuple[str, str]]:
-    """Comments and docstrings of the package, with the name of their file."""
+    """Yield the comments and docstrings of the package, with the name of their file."""
     for path in sorted((ROOT / "shmetrics").rglob("*")):
         if path.suffix not in (".py", ".pyx", ".pxi", ".pxd"):
             continue
@@ -75,7 +75,7 @@ def python_texts() -> Iterator[tuple[str, str]]:
 
 
 def missing_files(texts: list[tuple[str, str]]) -> list[str]:
-    """Files that are named and are not there: a path from the top, or the end of one."""
+    """Return the files that are named and do not exist: a path from the top, or the end of one."""
     folders = ("shmetrics", "csrc", "tests", "benchmarks", "docs", "packaging")
     there = {
         f"/{path.relative_to(ROOT)}" for folder in folders for path in (ROOT / folder).rglob("*.*")

@@ -46,7 +46,7 @@ def whole() -> grimp.ImportGraph:
 
 @pytest.fixture
 def graph(whole: grimp.ImportGraph) -> grimp.ImportGraph:
-    """A graph of one's own."""
+    """Return a graph for one test alone."""
     return deepcopy(whole)
 
 
@@ -55,7 +55,7 @@ def _imported(graph: grimp.ImportGraph, module: str) -> set[str]:
 
 
 def _member(graph: grimp.ImportGraph, prefix: str) -> str:
-    """A module of a room, deep inside it."""
+    """Return a module of a room, deep inside it."""
     inside = sorted(graph.find_descendants(prefix)) if prefix != rooms.PACKAGE else []
     return inside[-1] if inside else prefix
 
@@ -143,7 +143,7 @@ def test_each_half_finds_an_import_of_the_other(
 
 
 def test_every_room_is_in_a_layer() -> None:
-    """But for the package itself, which imports at a first use only."""
+    """Check all rooms but the package itself, which imports at a first use only."""
     layered = {name for layer in LAYERS for name in layer}
     modules = {module for row in (*HOUSE.rows, TOOLS) for module in row.modules}
     modules -= {rooms.PACKAGE, "shmetrics.registration.client"}  # the one that is inside a room

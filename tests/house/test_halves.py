@@ -53,7 +53,7 @@ print(*(name for name in sys.modules if name.startswith("shmetrics.")))
 
 
 def collector_modules(folder: Path, before: str = "") -> set[str]:
-    """Runs a collector; what it has imported of the package when it ends."""
+    """Run a collector; return the modules of the package that it has imported when it ends."""
     path = folder / "node.toml"
     path.write_text(CONFIG.format(folder=folder))
     done = subprocess.run(

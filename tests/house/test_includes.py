@@ -29,7 +29,7 @@ def sources(csrc: Path) -> list[Path]:
 
 
 def included(path: Path) -> Iterator[Path]:
-    """The files of csrc/ that it includes."""
+    """Yield the files of csrc/ that a file includes."""
     for name in INCLUDE.findall(path.read_text()):
         yield (path.parent / name).resolve()
 

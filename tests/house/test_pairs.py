@@ -27,7 +27,7 @@ class Side(NamedTuple):
 
 
 def sides(text: str) -> Iterator[Side]:
-    """The releases and acquires in the functions of a file."""
+    """Yield the releases and acquires in the functions of a file."""
     for function in FUNCTION.finditer(text):
         body = function["body"]
         comments = [(found.end(), found[0]) for found in COMMENT.finditer(body)]

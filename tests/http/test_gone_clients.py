@@ -65,7 +65,7 @@ def test_nothing_is_logged_of_who_leaves(
     run: Any, source: FakeSource, tmp_path: Path, caplog: pytest.LogCaptureFixture,
     secure: bool, request_: bytes, leave: Callable[[socket.socket], None],
 ) -> None:  # fmt: skip
-    """In the open, or in the middle of a handshake that is none."""
+    """Check clients that leave in the open, or in the middle of a broken handshake."""
     web_config = ""
     if secure:
         Authority(tmp_path).certify("server")

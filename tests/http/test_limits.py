@@ -26,7 +26,7 @@ ASKS = b"GET /-/ready HTTP/1.1\r\nhost: x\r\n"
 
 
 def big(size_bytes: int) -> list[Table]:
-    """A scrape of about that size."""
+    """Return the tables of a scrape of about that size."""
     return [Table("big", "gauge", "x" * size_bytes, Series(()))]
 
 
@@ -272,7 +272,7 @@ def hanging() -> Iterator[tuple[Hanging, Server]]:
 def test_who_is_being_answered_does_not_give_way_and_the_next_one_waits(
     hanging: tuple[Hanging, Server], requests: int
 ) -> None:
-    """Also if the clients before it ask for several answers at once."""
+    """Check clients that ask for several answers at once, too."""
     app, server = hanging
     whole = ASKS + b"\r\n"
     with many(server.url, 4, whole * requests) as clients:

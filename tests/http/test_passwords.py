@@ -163,7 +163,8 @@ def test_the_same_password_is_checked_once_for_all_who_bring_it() -> None:
 
 
 def test_a_flood_from_one_client_leaves_room_for_another() -> None:
-    """Its passwords are refused unchecked; a client elsewhere waits for a few at most."""
+    """Check that its passwords are refused unchecked; a client elsewhere waits for a few at
+    most."""
     checks = Checks()
 
     async def run() -> None:
@@ -253,13 +254,14 @@ def test_a_flood_from_everywhere_keeps_a_new_scraper_out_for_one_turn_of_each(
 
 
 def test_a_flood_from_one_network_is_one() -> None:
-    """Also if it has many addresses of IPv6."""
+    """Check a flood from many addresses of IPv6."""
     flood = [f"2001:db8::{n:x}" for n in range(100)]
     assert asyncio.run(kept_out(b"bob", flood)) <= 2
 
 
 def test_whether_there_is_a_user_does_not_say_when_it_is_checked() -> None:
-    """Of two floods that differ in user names only, the same requests are checked, in order."""
+    """Check that of two floods that differ in user names only, the same requests are checked,
+    in order."""
 
     async def order(names: list[bytes]) -> list[object]:
         checks: list[bytes] = []

@@ -443,7 +443,8 @@ def test_a_certificate_that_cannot_be_read_leaves_the_old_one(
 
 
 def cut_of(path: Path) -> Iterator[bytes]:
-    """It, cut short within its first block of PEM: in its head, its middle and its last line."""
+    """Yield the text cut short within its first block of PEM: in its head, its middle and its
+    last line."""
     text = path.read_bytes()
     block = text[: text.index(b"-----END")]
     return (text[:end] for end in (0, 5, 40, len(block) // 2, len(block), len(block) + 12))

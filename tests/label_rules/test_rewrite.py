@@ -77,6 +77,6 @@ def test_what_is_no_pattern_is_refused_in_one_line(match: str, replace: str, why
 
 
 def test_no_value_makes_a_pattern_slow() -> None:
-    """With backtracking this would not end."""
+    """Check patterns that would never end with backtracking."""
     pattern = Pattern(r"(\w*)*(\w*)*(\w*)*-", "")
     assert pattern.rewritten("a" * 100_000) is None

@@ -40,7 +40,7 @@ events = st.lists(st.tuples(texts, texts, texts), max_size=30)
 
 
 def ruled_by_hand(rules: list[Rule], values: tuple[str, ...], name: str) -> tuple[str, ...]:
-    """The same, as the documentation says it."""
+    """Return the values after the rules, as the documentation defines them."""
     found = []
     for label, value in zip(LABELS, values, strict=True):
         for one in rules:
@@ -101,7 +101,7 @@ def test_no_total_changes_whatever_the_order(
 
 
 def test_the_hash_is_the_crc_of_gzip() -> None:
-    """Written down in the documentation: any language can find out where a value counts."""
+    """Check the hash of the documentation: any language can find out where a value counts."""
     for value in ("compute-17.example.org", "Ünï", "x" * 5000):
         (crc,) = struct.unpack_from("<I", gzip.compress(value.encode()), -8)
         assert Hash(64)(value) == f"#{crc % 64}"

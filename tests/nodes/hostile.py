@@ -28,7 +28,7 @@ class LaneFile:
     """The memory of a lane, by the offsets of its layout."""
 
     def __init__(self, fd: int) -> None:
-        """Takes the descriptor over: with it goes the lock that says the emitter lives."""
+        """Take the descriptor over, and with it the lock that tells that the emitter lives."""
         self.fd = fd
         self.memory = mmap.mmap(fd, os.fstat(fd).st_size)
         numbers = struct.unpack_from("=10Q", self.memory, PARTS_AT)
@@ -55,7 +55,7 @@ class LaneFile:
         self.memory[at : at + 8] = struct.pack("=d", number)
 
     def entry(self, kind: int, type: int, id: int, of: int, payload: bytes) -> None:
-        """Appends an entry to the dictionary."""
+        """Append an entry to the dictionary."""
         payload += bytes(-len(payload) % 8)
         end = self.get(DICTIONARY_END_AT)
         raw = struct.pack("=IHHII", 16 + len(payload), kind, type, id, of) + payload
@@ -64,7 +64,7 @@ class LaneFile:
         self.put(DICTIONARY_END_AT, end + len(raw))
 
     def family(self, definition: Definition) -> int:
-        """Defines a family; its id."""
+        """Define a family; return its id."""
         self._families += 1
         self.entry(
             layout.ENTRY_FAMILY,
@@ -76,7 +76,7 @@ class LaneFile:
         return self._families
 
     def series(self, type: int, of: int, *values: str) -> int:
-        """Defines a series, with cells; its id."""
+        """Define a series, with cells; return its id."""
         self._series += 1
         self.entry(layout.ENTRY_SERIES, type, self._series, of, encode_strings(values))
         if type in (layout.TYPE_HISTOGRAM, layout.TYPE_CALLS):
@@ -91,7 +91,7 @@ class LaneFile:
     def record(
         self, kind: int, series: int, value: float = 1.0, duration_ns: int = 0, exception: int = 0
     ) -> None:
-        """Publishes a record."""
+        """Publish a record."""
         struct.pack_into(
             "=BBHIdQI", self.memory, self.slot(), kind, 0, 0, series, value, duration_ns, exception
         )

@@ -55,8 +55,8 @@ def _child(step: int, prepare: Callable[[], Work]) -> None:
 
 
 def steps_until_the_end(prepare: Callable[[], Work]) -> Iterator[int]:
-    """The steps before each of which a child was killed at the work that prepare gives, one after
-    the other; ends when a child has come to the end of the work."""
+    """Yield the steps before each of which a child was killed at the work that prepare gives,
+    until a child has come to the end of the work."""
     step = 1
     while True:
         pid = fork()

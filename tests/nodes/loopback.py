@@ -25,7 +25,7 @@ THIS_PROCESS = Peer(os.getpid(), os.getuid(), os.getgid())
 
 
 def open_collector(path: Path, settings: Settings = SMALL) -> tuple[Directory, Collector]:
-    """A collector on path that nobody ticks."""
+    """Open a collector on path that nobody ticks."""
     directory = Directory(path)
     try:
         return directory, Collector(directory, settings, SelfMetrics("test"))
@@ -43,7 +43,7 @@ class Loopback:
         self.directory, self.collector = open_collector(path, settings)
 
     def attach(self, dictionary_bytes: int = 0) -> int:
-        """Gives this process a lane. What it recorded without one comes along."""
+        """Give this process a lane. Its events without one come along."""
         hello = Hello(layout.LAYOUT_VERSION, 0, "loopback", dictionary_bytes=dictionary_bytes)
         granted = self.collector.grant(THIS_PROCESS, hello)
         assert isinstance(granted, Granted)
@@ -52,16 +52,16 @@ class Loopback:
         return granted.lane_id
 
     def restart(self) -> None:
-        """Another collector takes over; this process keeps its lane."""
+        """Let another collector take over; this process keeps its lane."""
         self.release()
         self.reopen()
 
     def reopen(self) -> None:
-        """A collector comes, where there is none."""
+        """Open a collector where there is none."""
         self.directory, self.collector = open_collector(self.path, self._settings)
 
     def release(self) -> None:
-        """Closes the collector, and forgets it: its store is mapped while its arrays are there."""
+        """Close the collector, and forget it: its store is mapped while its arrays are there."""
         self.collector.close()
         self.directory.close()
         del self.collector, self.directory
@@ -72,7 +72,7 @@ class Loopback:
 
 @pytest.fixture
 def loopback(tmp_path: Path) -> Iterator[Loopback]:
-    """A collector to which this process is attached. What it recorded before is forgotten."""
+    """Yield a collector to which this process is attached. Its earlier events are forgotten."""
     found = Loopback(tmp_path / "loopback")
     _ring.process_detach()
     found.attach()

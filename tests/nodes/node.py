@@ -66,22 +66,22 @@ class Emitter:
         return self._process.pid
 
     def until(self, word: str) -> None:
-        """Waits for the program to pause with this word."""
+        """Wait for the program to pause with this word."""
         said = self.said()
         if said != word:
             self.kill()
             raise AssertionError(f"said {said!r} instead of {word!r}: {self.errors}")
 
     def said(self) -> str:
-        """The next line that it prints."""
+        """Return the next line that it prints."""
         return _line(self._pipe(self._process.stdout))
 
     def go(self) -> None:
-        """Lets a paused program go on."""
+        """Let a paused program go on."""
         self.tell("")
 
     def tell(self, line: str) -> None:
-        """Writes a line to its standard input."""
+        """Write a line to its standard input."""
         pipe = self._pipe(self._process.stdin)
         pipe.write(line + "\n")
         pipe.flush()
@@ -90,12 +90,12 @@ class Emitter:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Ends it as nobody can foresee."""
+        """Kill it."""
         self._process.kill()
         _, self.errors = self._process.communicate()
 
     def end(self) -> str:
-        """Waits for the end of the program; what it printed."""
+        """Wait for the end of the program; return its output."""
         try:
             said, self.errors = self._process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -106,7 +106,7 @@ class Emitter:
         return said
 
     def abandon(self) -> None:
-        """For teardown: whatever state it is in."""
+        """End it at teardown, in any state."""
         if self._process.returncode is None:
             self.kill()
 
@@ -137,7 +137,8 @@ class Node:
     # ---- collectors -------------------------------------------------------------------------
 
     def start(self, config: str = "") -> None:
-        """Starts a collector. config: more of its file; it ticks fast unless that says how."""
+        """Start a collector. config: more of its file; it ticks fast unless that has
+        another time."""
         tick = "" if "tick_seconds" in config else TICK
         self._config.write_text(CONFIG + tick + textwrap.dedent(config))
         self._logs += 1
@@ -166,7 +167,7 @@ class Node:
 
     @property
     def pid(self) -> int:
-        """The collector's, as it says itself."""
+        """Return the collector's pid, as it tells it itself."""
         return int(json.loads((self.runtime_dir / "collector.json").read_text())["pid"])
 
     def freeze(self) -> None:
@@ -178,14 +179,14 @@ class Node:
         self._answers = True
 
     def kill(self) -> None:
-        """Ends the collector as nobody can foresee."""
+        """Kill the collector."""
         assert self._collector is not None
         collector, self._collector, self._answers = self._collector, None, False
         os.kill(self.pid, signal.SIGKILL)
         assert collector.stop() == -signal.SIGKILL
 
     def stop(self) -> None:
-        """Stops the collector as an operator does."""
+        """Stop the collector as an operator does."""
         assert self._collector is not None
         collector, self._collector, self._answers = self._collector, None, False
         assert collector.stop() == 0
@@ -193,14 +194,14 @@ class Node:
     # ---- emitters ---------------------------------------------------------------------------
 
     def emitter(self, code: str, **env: str) -> Emitter:
-        """Starts an emitting process on this node."""
+        """Start an emitting process on this node."""
         code = PATIENT * self._answers + textwrap.dedent(code)
         found = Emitter(code, {"SHMETRICS_RUNTIME_DIR": str(self.runtime_dir)} | env)
         self._emitters.append(found)
         return found
 
     def run(self, code: str, **env: str) -> str:
-        """Runs one to its end."""
+        """Run an emitting process to its end."""
         return self.emitter(code, **env).end()
 
     # ---- what is there ----------------------------------------------------------------------
@@ -212,12 +213,12 @@ class Node:
         return body
 
     def samples(self, accept: str = "", without: str = "\n") -> Samples:
-        """One scrape. without: lines with this are left out; a parser takes its time."""
+        """Return the samples of one scrape. without: lines with this are left out; a parser takes its time."""
         lines = self.get("/metrics", accept).decode().splitlines(keepends=True)
         return parse("".join(line for line in lines if without not in line[:-1]))
 
     def sum(self, name: str, label: str = "") -> float:
-        """The sum over one name, of which there may be too many to parse them again and again."""
+        """Return the sum over one name; there may be too many to parse them again and again."""
         lines = [line for line in self.get("/metrics").decode().splitlines() if label in line]
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{"))
 
@@ -230,19 +231,19 @@ class Node:
         return found
 
     def lane_files(self) -> list[Path]:
-        """All there is in the directory of lanes."""
+        """Return all files in the directory of lanes."""
         return sorted(self.lanes_dir.iterdir())
 
     def until_lanes(self, n: int) -> None:
-        """Waits until all but n lanes are retired."""
+        """Wait until all but n lanes are retired."""
         until(lambda: len(self.lanes()) == n, lambda: f"{self.lanes()}", PATIENCE_SECONDS)
 
     def until_no_lane(self) -> None:
-        """Waits until every lane is retired, file and all."""
+        """Wait until every lane is retired, file and all."""
         until(lambda: not self.lane_files(), lambda: f"{self.lane_files()}", PATIENCE_SECONDS)
 
     def close(self) -> None:
-        """The emitters' end, and then the collector's: it retires their lanes."""
+        """End the emitters, and then the collector, which retires their lanes."""
         for emitter in self._emitters:
             emitter.abandon()
         if self._collector is not None:
@@ -255,7 +256,7 @@ class Node:
 
 @pytest.fixture
 def node(runtime_dir: Path, tmp_path: Path) -> Iterator[Node]:
-    """A node without a collector: start() one. In the end every lane has to be retired."""
+    """Yield a node without a collector: start() one. In the end every lane has to be retired."""
     found = Node(runtime_dir, tmp_path)
     yield found
     found.close()

@@ -17,7 +17,7 @@ DEFAULTS = Limits()
 
 @contextlib.contextmanager
 def opened(path: Path, max_bytes: int = MIB, limits: Limits = DEFAULTS) -> Iterator[Families]:
-    """The families of the store at path. Nothing of them may be kept beyond the block."""
+    """Yield the families of the store at path. Nothing of them may be kept beyond the block."""
     store = Store(path, max_bytes)
     try:
         families = Families(store, limits, lambda family: None)

@@ -20,19 +20,20 @@ class Samples(dict[tuple[str, Labels], float]):
     """Values by name and sorted labels."""
 
     def value(self, name: str, **labels: str) -> float:
-        """Of exactly these labels. Raises KeyError if there is no such sample."""
+        """Return the value with exactly these labels. Raises KeyError if there is no such
+        sample."""
         return self[name, tuple(sorted(labels.items()))]
 
     def of(self, name: str) -> dict[Labels, float]:
-        """All samples of one name, by labels."""
+        """Return all samples of one name, by labels."""
         return {labels: value for (other, labels), value in self.items() if other == name}
 
     def counted(self, name: str) -> dict[Labels, float]:
-        """The same without those that are zero."""
+        """Return all samples of one name that are not zero, by labels."""
         return {labels: value for labels, value in self.of(name).items() if value}
 
     def sum(self, name: str, **labels: str) -> float:
-        """Over all samples of one name that have at least these labels."""
+        """Return the sum of all samples of one name that have at least these labels."""
         wanted = labels.items()
         return sum(value for found, value in self.of(name).items() if wanted <= dict(found).items())
 
@@ -41,7 +42,7 @@ class Samples(dict[tuple[str, Labels], float]):
 
 
 def parse(exposition: str) -> Samples:
-    """Every sample of a text or OpenMetrics exposition; none may come twice."""
+    """Return every sample of a text or OpenMetrics exposition; none may come twice."""
     read = openmetrics if exposition.endswith("# EOF\n") else text
     found = Samples()
     for family in read(exposition):

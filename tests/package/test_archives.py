@@ -18,7 +18,7 @@ SOURCES = {
 
 
 def sources(*folders: str) -> set[str]:
-    """Source files of the checkout, without what a build or a tool has made."""
+    """Return the source files of the checkout, without those that a build or a tool has made."""
     found = set()
     for folder in folders:
         for path in (ROOT / folder).rglob("*"):
@@ -60,7 +60,7 @@ def test_the_wheel_has_the_package_and_only_it(archives: Archives) -> None:
 
 
 def with_what_it_includes(header: Path) -> set[Path]:
-    """The header, and all that it includes by a path, directly or not."""
+    """Return a header and all that it includes by a path, directly or not."""
     found, left = set[Path](), [header]
     while left:
         path = left.pop().resolve()

@@ -43,7 +43,7 @@ needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="no strace 
 
 
 def settings(key: str) -> list[str]:
-    """The values of a key of the unit, in their order."""
+    """Return the values of a key of the unit, in their order."""
     found = re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
     assert found, key
     return found
@@ -57,7 +57,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit with a program that is there."""
+    """Return the unit with a program that exists."""
     program = f"ExecStart={Path(sys.executable).parent}/shmetrics "
     path = tmp_path / UNIT.name
     path.write_text(UNIT.read_text().replace("ExecStart=shmetrics ", program))
@@ -118,7 +118,7 @@ def test_totals_and_lanes_survive_a_restart_of_the_service() -> None:
 
 
 def calls_in(group: str, groups: dict[str, list[str]]) -> set[str]:
-    """The system calls of a group, and of the groups in it."""
+    """Return the system calls of a group, and of the groups in it."""
     found: set[str] = set()
     for name in groups[group]:
         found |= calls_in(name, groups) if name.startswith("@") else {name}

@@ -24,7 +24,7 @@ class _Connection(http.client.HTTPConnection):
 
 
 def ask(server: Path, path: str = "/") -> int:
-    """The pid of the process that answered, or 0 if none did."""
+    """Return the pid of the process that answered, or 0 if none did."""
     connection = _Connection(server)
     try:
         connection.request("GET", path, headers={"Connection": "close"})
@@ -37,6 +37,6 @@ def ask(server: Path, path: str = "/") -> int:
 
 
 def ask_often(server: Path, n: int) -> list[int]:
-    """Asks n times, CLIENTS at a time."""
+    """Ask n times, CLIENTS at a time; return the answers."""
     with ThreadPoolExecutor(CLIENTS) as clients:
         return list(clients.map(lambda _: ask(server), range(n)))

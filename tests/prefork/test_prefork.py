@@ -83,7 +83,7 @@ def test_totals_are_exact_whatever_happens_to_workers(
     answered = [ask(http)]
 
     def load() -> set[int]:
-        """The pids of those who answered, none of which failed to."""
+        """Return the pids of all processes that answered, and check that no question failed."""
         found = ask_often(http, REQUESTS)
         assert 0 not in found
         answered.extend(found)

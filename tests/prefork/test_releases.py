@@ -50,7 +50,7 @@ class Load:
 
 
 def increase(prometheus: Prometheus, series: str) -> float:
-    """The increase() of all samples, without its extrapolation: from 0, over every reset."""
+    """Return the increase() of all samples, without its extrapolation: from 0, over every reset."""
     total = 0.0
     for found in prometheus.get("query", query=f"{series}[10m]")["result"]:
         before = 0.0

@@ -144,7 +144,7 @@ def changed(at: int, new: bytes) -> bytes:
 def test_what_a_hello_tells_beside_its_name_can_be_less_or_more(
     hello: Hello, unknown: bytes, n_bytes: int
 ) -> None:
-    """Of an emitter of another version: what is missing is 0, what is unknown is left out."""
+    """Check hellos of other versions: a missing value is 0, an unknown one is left out."""
     hello = hello._replace(protocol=protocol.WITH_MORE, process="nova")
     message = protocol.encode_hello(hello)
     head, more = message[: 16 + len("nova")], message[16 + len("nova") :]

@@ -66,7 +66,7 @@ def test_whoever_floods_leaves_others_their_lines(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_flood_from_many_is_bounded_within_any_minute(caplog: pytest.LogCaptureFixture) -> None:
-    """Of culprits and of kinds; and when it is over, each is heard again."""
+    """Check many culprits and kinds; when the flood is over, each is logged again."""
     now = 100.0
     found = RateLimitedLog(log, lambda: now)
     for _ in range(3):

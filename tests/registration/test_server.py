@@ -66,7 +66,7 @@ class Desk:
         return client
 
     async def said(self, client: socket.socket) -> bytes:
-        """The next message, empty at the end; a connection cut off is an end."""
+        """Return the next message, empty at the end; a connection cut off is an end."""
         loop = asyncio.get_running_loop()
         with contextlib.suppress(ConnectionResetError):
             return await asyncio.wait_for(loop.sock_recv(client, 2048), 10)
@@ -88,7 +88,7 @@ class Desk:
 
 
 def at_desk(path: Path, test: Callable[[Desk], Awaitable[None]]) -> Desk:
-    """Runs test with a server at path."""
+    """Run a test with a server at path."""
     desk = Desk(path)
 
     async def run() -> None:

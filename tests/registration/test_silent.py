@@ -17,7 +17,8 @@ from shmetrics.registration.pending_connections import PendingConnections
 @example([1, 0, 0, 0, 0])
 @example([0, 0, 0, 1, 1, 1, 2, 2, 3])
 def test_the_longest_silent_gives_way(steps: list[int]) -> None:
-    """Against a list in the order of coming. A user comes; or the n-th last connection speaks."""
+    """Check against a list in the order of coming. A user comes; or the n-th last connection
+    speaks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pending_connections, "MAX_PENDING", 8)
         patch.setattr(pending_connections, "MAX_PENDING_PER_UID", 3)

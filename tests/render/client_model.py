@@ -57,7 +57,7 @@ MESSAGES = {
 
 
 def _metric_family() -> Any:
-    """The class of MetricFamily messages."""
+    """Return the class of MetricFamily messages."""
     file = descriptor_pb2.FileDescriptorProto(
         name="metrics.proto", package="io.prometheus.client", syntax="proto2"
     )
@@ -93,7 +93,7 @@ MetricFamily = _metric_family()
 
 
 def parse(body: bytes) -> list[Any]:
-    """The messages of an exposition, each read to its end."""
+    """Return the messages of an exposition, each read to its end."""
     stream = io.BytesIO(body)
     families = []
     while stream.tell() < len(body):
@@ -110,7 +110,7 @@ def render(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> bytes
 
 
 def families(tables: Iterable[Table], constant_labels: Mapping[str, str]) -> Iterator[Any]:
-    """A message per table that has series."""
+    """Yield a message per table that has series."""
     for table in tables:
         if len(table) == 0:
             continue
@@ -177,7 +177,7 @@ def _native(histogram: Any, native: Native, row: int) -> None:
 
 
 def _exemplars(table: Table, row: int) -> list[tuple[int, Any]]:
-    """Each with its bucket."""
+    """Return exemplars, each with its bucket."""
     found = table.exemplars[table.exemplars["row"] == row]
     return [(int(exemplar["bucket"]), exemplar) for exemplar in found]
 

@@ -39,7 +39,8 @@ def _registry(
 
 
 def samples(metrics: Iterable[Metric]) -> list[tuple[str, tuple[tuple[str, str], ...], str]]:
-    """Name, labels and value of every sample, sorted; the value as text, so that NaN is NaN."""
+    """Return the name, labels and value of every sample, sorted; values as text, so that NaN is
+    NaN."""
     return sorted(
         (sample.name, tuple(sorted(sample.labels.items())), repr(float(sample.value)))
         for metric in metrics

@@ -33,7 +33,7 @@ class StoreCollector:
         self._created = created
 
     def collect(self) -> Iterator[Metric]:
-        """The tables as they are now."""
+        """Yield the tables as they are now."""
         for table in self._tables():
             metric = Metric(table.name, table.help, table.kind, table.unit)
             exemplars = _exemplars(table)
@@ -47,7 +47,7 @@ class StoreCollector:
 
 
 def _exemplars(table: Table) -> dict[int, dict[int, Exemplar]]:
-    """By row and bucket."""
+    """Return exemplars by row and bucket."""
     found: dict[int, dict[int, Exemplar]] = {}
     for row, bucket, value, stamp_ns, trace, span in table.exemplars.tolist():
         labels = {"trace_id": bytes(trace).hex()}

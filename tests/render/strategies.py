@@ -39,7 +39,7 @@ created_stamps = st.floats(0, 4e9)
 
 
 def strided(array: npt.NDArray[Any], steps: tuple[int, ...]) -> npt.NDArray[Any]:
-    """The same numbers, seen through gaps or backwards."""
+    """Return the same numbers, seen through gaps or backwards."""
     wide = np.zeros([size * abs(step) for size, step in zip(array.shape, steps, strict=True)])
     view = wide.astype(array.dtype)[tuple(slice(None, None, step) for step in steps)]
     view[...] = array
@@ -53,7 +53,7 @@ def column(values: st.SearchStrategy[Any], n: int, dtype: type) -> st.SearchStra
 
 
 def exemplars(n_rows: int, n_buckets: int) -> st.SearchStrategy[npt.NDArray[np.void]]:
-    """Of some rows and buckets, sorted by both."""
+    """Return a strategy for exemplars of some rows and buckets, sorted by both."""
     ids = st.one_of(st.just(b""), st.binary(max_size=16))  # numpy fills them up with zeros
     drawn = st.dictionaries(
         st.tuples(st.integers(0, n_rows - 1), st.integers(0, n_buckets - 1)),
@@ -104,7 +104,7 @@ classic_names = st.from_regex(r"\A[a-zA-Z_][a-zA-Z0-9_]{0,8}\Z")
 
 @st.composite
 def natives(draw: st.DrawFn, n: int) -> Native:
-    """Native buckets of n rows, with gaps of every length."""
+    """Draw native buckets of n rows, with gaps of every length."""
     columns = draw(st.integers(0, 12))
     drawn = st.lists(st.just(0) | counts, min_size=columns, max_size=columns)
     rows = draw(st.lists(drawn, min_size=n, max_size=n))
@@ -126,7 +126,7 @@ def tables(
     names: st.SearchStrategy[str] = classic_names,
     label_names: st.SearchStrategy[str] = classic_labels,
 ) -> Table:
-    """One table. Its series may have rows that it has no numbers for yet."""
+    """Draw one table. Its series may have rows that it has no numbers for yet."""
     kind = draw(st.sampled_from(kinds))
     unit = draw(st.sampled_from(["", "seconds", "bytes"]))
     name = draw(names) + (f"_{unit}" if unit else "")

@@ -34,6 +34,6 @@ def test_nothing_is_held_back_for_long() -> None:
 
 
 def test_the_same_text_is_the_same_file() -> None:
-    """No time is in it."""
+    """Check that a file has no time in it."""
     assert list(gzipped([b"x"])) == list(gzipped([b"x"]))
     assert b"".join(gzipped([b"x"]))[4:8] == b"\0\0\0\0"

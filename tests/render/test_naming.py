@@ -73,7 +73,7 @@ def test_a_labels_name_has_no_colon() -> None:
 
 @given(utf8_names, st.sampled_from(SCHEMES))
 def test_names_are_those_of_prometheus_client(name: str, escaping: Escaping) -> None:
-    """But for classic names with underscores, which it changes in the scheme of dots."""
+    """Check all but classic names with underscores, which it changes in the scheme of dots."""
     scheme = escaping.value
     theirs = exposition.escape_metric_name(name, scheme), exposition.escape_label_name(name, scheme)
     ours = metric_name(name, escaping), label_name(name, escaping)
@@ -229,7 +229,7 @@ drawn_tables = st.lists(
 @given(drawn_tables, st.sampled_from(SCHEMES[1:]))
 @example([table("a.b", "counter", ("x.y",)), table("a_b", "counter", ("x.y",))], Escaping.DOTS)
 def test_an_answer_is_valid_whatever_the_names_are(drawn: list[Table], escaping: Escaping) -> None:
-    """No name has two types, and no two series are alike."""
+    """Check that no name has two types, and that no two series are alike."""
     first = [one for one in drawn if not clashes(one, drawn)]
     names = named(first, escaping)
     tables = names.tables

@@ -50,7 +50,7 @@ def histogram(rows: int) -> Table:
 
 
 def test_pieces_are_of_one_size() -> None:
-    """However many rows there are, and however long their labels."""
+    """Check any number of rows, with labels of any length."""
     counts = Table("c", "counter", "", Series(("n",)), values=np.zeros(40_000))
     for number in range(40_000):
         counts.series.append(("x" * (200 + number % 100),))

@@ -23,7 +23,7 @@ SINCE = np.array([1700000000.25])
 
 
 def said(body: bytes) -> list[bytes]:
-    """Each message, in the runtime's own words. Not the messages: NaN is not equal to itself."""
+    """Return the text of each message by the runtime: messages with NaN do not equal themselves."""
     return [message.SerializeToString(deterministic=True) for message in client_model.parse(body)]
 
 
@@ -60,7 +60,7 @@ def test_every_kind() -> None:
 
 
 def native_of(counts: list[int], zero_threshold: float = 0.001) -> Any:
-    """The Histogram message of one row."""
+    """Return the Histogram message of one row."""
     table = Table(
         "h",
         "histogram",
@@ -115,7 +115,7 @@ def test_a_time_that_none_can_be_is_left_out(time: float) -> None:
 
 
 def wide(rows: int) -> Table:
-    """About 300 bytes a row."""
+    """Return a table of about 300 bytes a row."""
     series = Series(("a", "b"), [(str(row), "x" * 280) for row in range(rows)])
     return Table("g", "gauge", "", series, values=np.arange(float(rows)))
 
@@ -178,7 +178,7 @@ def test_half_a_surrogate_pair_does_not_cost_the_scrape() -> None:
 
 
 def test_numbers_that_change_while_they_are_written() -> None:
-    """No byte out of bounds, no message that says something else than its length."""
+    """Check that no byte is out of bounds, and that each message has the length that it says."""
     buckets = np.zeros((1, 1), np.uint64)
     rows = _proto.histograms(array("d", [np.inf]), buckets, np.zeros(1))
     ends = array("Q", [0, 0])

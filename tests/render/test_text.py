@@ -24,7 +24,7 @@ PROMTOOL = shutil.which("promtool")
 
 
 def lines(*rendered: Table, **constants: str) -> list[str]:
-    """The lines of samples; the rest of the text is checked against prometheus_client."""
+    """Return the lines of samples; the rest of the text is checked against prometheus_client."""
     body = text.render(rendered, constants)
     assert body == reference.text(rendered, constants)
     return [line for line in body.decode().splitlines() if not line.startswith("#")]

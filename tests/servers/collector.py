@@ -33,7 +33,7 @@ class Collector:
         self.url = str(self._said_url())
 
     def lanes(self) -> list[str]:
-        """The files of the lanes that there are."""
+        """Return the files of the lanes that there are."""
         return sorted(path.name for path in self.runtime_dir.glob("lanes/*"))
 
     def stop(self) -> int:
@@ -47,7 +47,7 @@ class Collector:
 
 @pytest.fixture
 def collector(runtime_dir: Path, tmp_path: Path) -> Iterator[Collector]:
-    """A collector of this test's own, on the fixture ``runtime_dir``."""
+    """Yield a collector of this test's own, on the fixture `runtime_dir`."""
     collector = Collector(runtime_dir, tmp_path / "collector.log")
     yield collector
     # The emitters of the test are gone before its collector is, and it is to notice.

@@ -28,7 +28,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 @pytest.fixture(scope="session", autouse=True)
 def nobody_collects() -> Iterator[None]:
-    """No test talks to a collector of this machine, or leaves anything in its runtime directory.
+    """Keep a test from a collector of this machine, and check that it leaves no file with it.
 
     A test with a collector of its own names that one's directory itself.
     """
@@ -47,7 +47,7 @@ def nobody_collects() -> Iterator[None]:
 
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
-    """A runtime directory with a short path: that of a unix socket has room for 107 bytes.
+    """Yield a runtime directory with a short path: that of a unix socket has room for 107 bytes.
 
     The test fails if it leaves a lane there: whoever kills a collector starts another one.
     """
@@ -97,7 +97,7 @@ def no_leftovers(
 
 
 def account(folder: str) -> set[tuple[str, str, str]]:
-    """Everything there is now: kind, what it is, and its number."""
+    """Return all that there is now: the kind, the description and the number of each."""
     return {*_descriptors(), *_children(), *_sockets(folder)}
 
 

@@ -27,21 +27,21 @@ class Conversation:
         self._ends_at = time.monotonic() + SECONDS
 
     def listen(self) -> None:
-        """Hears some of the request."""
+        """Read some of the request."""
         self._sock.recv(1 << 16)
 
     def say(self, data: bytes) -> None:
         self._sock.sendall(data)
 
     def wait(self, seconds: float = SECONDS) -> bool:
-        """Says nothing for so long. False: it was the last time, or the client is gone."""
+        """Send nothing for so long. False: it was the last time, or the client is gone."""
         poll = select.poll()
         poll.register(self._sock, select.POLLRDHUP)
         left = self._ends_at - time.monotonic()
         return not poll.poll(1000 * max(min(seconds, left), 0)) and left > seconds
 
     def drip(self, data: bytes, pause_seconds: float = 0.02) -> None:
-        """Says a byte now and then; when it has done so for long enough, the rest."""
+        """Send a byte now and then, and after long enough the rest."""
         for at in range(len(data)):
             self._sock.sendall(data[at : at + 1])
             if not self.wait(pause_seconds):
@@ -49,7 +49,7 @@ class Conversation:
                 return
 
     def flood(self, data: bytes, most_bytes: int = 1 << 26) -> None:
-        """Says the same again and again."""
+        """Send the same again and again."""
         for _ in range(0, most_bytes, len(data)):
             self._sock.sendall(data)
 

@@ -46,7 +46,7 @@ class MongoDB:
         return f"mongodb://{host!s}:{port}/?directConnection=true"
 
     def stop(self) -> None:
-        """Its clients are closed by then: it waits for them."""
+        """Stop. Its clients are closed by then: it waits for them."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -70,7 +70,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
 
 def _command(opcode: int, body: bytes) -> dict[str, Any]:
-    """The command of a request; sequences of documents behind it are left out."""
+    """Return the command of a request; sequences of documents behind it are left out."""
     if opcode == _QUERY:
         at = body.index(b"\0", 4) + 1 + 8  # flags, a collection's name, two numbers
     else:
@@ -82,7 +82,7 @@ def _command(opcode: int, body: bytes) -> dict[str, Any]:
 
 
 def _answer(command: dict[str, Any]) -> dict[str, Any] | None:
-    """None: it hangs up."""
+    """Return the answer to a command; None to hang up."""
     name, of = next(iter(command.items()))
     if name.lower() in ("hello", "ismaster"):
         return _HELLO

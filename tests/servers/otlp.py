@@ -33,7 +33,7 @@ GrpcAnswer = Callable[[grpc.ServicerContext], Response]
 
 
 def spans_of(requests: list[Request]) -> list[Span]:
-    """All spans of these requests, in their order."""
+    """Return all spans of these requests, in their order."""
     return [
         span
         for request in requests
@@ -44,7 +44,7 @@ def spans_of(requests: list[Request]) -> list[Span]:
 
 
 def attributes_of(found: Any) -> dict[str, Any]:
-    """The plain attributes of a span, an event or a resource."""
+    """Return the plain attributes of a span, an event or a resource."""
     return {
         each.key: getattr(each.value, each.value.WhichOneof("value") or "string_value")
         for each in found.attributes
@@ -52,7 +52,7 @@ def attributes_of(found: Any) -> dict[str, Any]:
 
 
 def partial(rejected: int) -> Response:
-    """Taken, but for so many spans."""
+    """Return the response that all but so many spans were taken."""
     response = Response()
     response.partial_success.rejected_spans = rejected
     response.partial_success.error_message = "too old"
@@ -91,7 +91,7 @@ class HttpReceiver:
         self._thread.start()
 
     def serve_tls(self, context: ssl.SSLContext) -> None:
-        """From now on, what connects has to speak TLS."""
+        """Speak TLS with all clients from now on."""
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class HttpReceiver:
 
 
 def say(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
-    """Answers."""
+    """Send an answer."""
     handler.send_response(status)
     for name, value in headers.items():
         handler.send_header(name.replace("_", "-"), value)
@@ -111,7 +111,7 @@ def say(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **heade
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:
-    """Dies in the middle of an answer."""
+    """Close in the middle of an answer."""
     handler.wfile.write(b"HTTP/1.1 20")
     handler.wfile.flush()
     handler.connection.shutdown(socket.SHUT_RDWR)

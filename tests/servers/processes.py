@@ -77,7 +77,7 @@ class ServerProcess:
         return self._process.returncode
 
     def _session(self) -> list[int]:
-        """The pids of its session that are not zombies waiting for somebody else."""
+        """Return the pids of its session that are not zombies waiting for somebody else."""
         found = []
         for entry in os.listdir("/proc"):
             if entry.isdigit():

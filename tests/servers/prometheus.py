@@ -52,7 +52,7 @@ class Prometheus:
 
     @property
     def log(self) -> str:
-        """Its warnings and errors."""
+        """Return its warnings and errors."""
         return self._log.read_text()
 
     def get(self, path: str, **parameters: str) -> Any:
@@ -101,8 +101,9 @@ class Prometheus:
 def prometheus(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Prometheus]]:
-    """``prometheus(url, features=(), scrape={})`` starts one that scrapes *url*; *scrape* is what
-    else its scrape configuration says, such as ``basic_auth``. Skips without the binary."""
+    """Yield `prometheus(url, features=(), scrape={})`, which starts one that scrapes `url`;
+    `scrape` is the rest of its scrape configuration, such as `basic_auth`. Skip without the
+    binary."""
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.skip("Prometheus is not installed: no program named prometheus")

@@ -70,7 +70,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """A private node; its ``url`` is an oslo.messaging transport URL. Skips without the binary."""
+    """Yield a private node; its `url` is an oslo.messaging transport URL. Skip without the
+    binary."""
     if lacking():
         pytest.skip(lacking())
     node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))

@@ -28,7 +28,8 @@ class Redis:
         port: ReservedPort | None = None,
         configuration: str = "",
     ) -> None:
-        """port: taken over. configuration: the text of a file, which a sentinel writes on."""
+        """Begin on a port that is taken over. configuration: the text of a file, which a
+        sentinel writes on."""
         self._port = port or ReservedPort()
         command = ["redis-server"]
         if configuration:

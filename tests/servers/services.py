@@ -26,7 +26,7 @@ Do = Callable[..., list[Any]]
 
 @pytest.fixture
 def config_file(tmp_path: Path, rabbitmq: RabbitMQ) -> ConfigFile:
-    """``config_file(name, **options)`` writes a service's configuration."""
+    """Return `config_file(name, **options)`, which writes a service's configuration."""
 
     def write(name: str, **options: object) -> Path:
         options = {"transport_url": f"shmetrics+{rabbitmq.url}", **options}
@@ -43,7 +43,8 @@ def config_file(tmp_path: Path, rabbitmq: RabbitMQ) -> ConfigFile:
 
 
 def environment(collector: Collector, process: str) -> dict[str, str]:
-    """A service's environment; its process label is *process*, or the default if that is empty."""
+    """Return a service's environment; its process label is `process`, or the default if that is
+    empty."""
     env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)}
     env.pop("SHMETRICS_PROCESS", None)
     return env | ({"SHMETRICS_PROCESS": process} if process else {})
@@ -51,7 +52,7 @@ def environment(collector: Collector, process: str) -> dict[str, str]:
 
 @pytest.fixture
 def start(tmp_path: Path, collector: Collector) -> Iterator[Start]:
-    """``start(process, config, role, **parameters)`` starts a server or a listener."""
+    """Yield `start(process, config, role, **parameters)`, which starts a server or a listener."""
     started: list[ServerProcess] = []
 
     def start(process: str, config: Path, role: str, **parameters: Any) -> ServerProcess:
@@ -76,7 +77,8 @@ def stop(servers: Iterable[ServerProcess]) -> list[int]:
 
 @pytest.fixture
 def do(collector: Collector) -> Do:
-    """``do(process, config, target, steps)`` runs a client to its end: what came of each step."""
+    """Return `do(process, config, target, steps)`, which runs a client to its end, for each
+    step's result."""
 
     def do(process: str, config: Path, target: Any, steps: list[dict[str, Any]]) -> list[Any]:
         parameters = json.dumps({"target": target, "steps": steps})

@@ -105,7 +105,7 @@ def test_what_a_fixture_starts_its_tests_start(request: pytest.FixtureRequest) -
 
 
 def test_a_quick_test_that_starts_a_process_fails(tmp_path: Path) -> None:
-    """Even if nobody could see it in its code, and if it does not want to know."""
+    """Check a test that does not show it in its code, and one that ignores the error."""
     (tmp_path / "test_hidden.py").write_text(HIDDEN)
     command = [sys.executable, "-m", "pytest", "-rfE", "-p", "tests.quick", "-m", "quick"]
     command += ["-p", "no:cacheprovider", str(tmp_path)]

@@ -66,7 +66,7 @@ def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
 
 
 def test_a_server_is_stopped_with_what_it_started(tmp_path: Path) -> None:
-    """Even if it ignores the signal, and its helper too."""
+    """Check a server that ignores the signal, and so does its helper."""
     ignore = "import signal, subprocess, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     helper = f"{ignore}print('up', flush=True)\ntime.sleep(600)"
     server = f"{ignore}import sys\nsubprocess.run([sys.executable, '-c', {helper!r}])"
@@ -77,7 +77,7 @@ def test_a_server_is_stopped_with_what_it_started(tmp_path: Path) -> None:
 
 
 def test_a_test_that_leaves_something_fails(tmp_path: Path) -> None:
-    """But one that fails anyway is not blamed for what its traceback holds on to."""
+    """Check that a test that fails anyway is not blamed for objects that its traceback holds."""
     leaky = tmp_path / "test_leaky.py"
     leave = "    left = open(__file__)\n    kept.append(left)\n"
     fail = f"def test_failing() -> None:\n{leave}    assert not left\n"

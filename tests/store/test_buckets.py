@@ -37,7 +37,7 @@ values_near = st.one_of(
 
 def row_of(buckets: Buckets, bounds: tuple[float, ...], seen: list[float],
            spilled: list[float]) -> CountArray:  # fmt: skip
-    """A row that has counted these, as the drain does it."""
+    """Return a row that has counted these values, as the drain does it."""
     row = np.zeros((1, buckets.n_counts), np.uint64)
     for value in seen:
         row[0, buckets.place(value)] += np.uint64(1)
@@ -75,7 +75,7 @@ def test_native_buckets_are_exact_for_what_came_through_a_ring(
 
 
 def nearest(bounds: tuple[float, ...], native: list[float], value: float) -> tuple[float, float]:
-    """Between what a value may be shown that is known by its classic bucket only."""
+    """Return the bounds between which a value may be shown whose classic bucket alone is known."""
     bucket = bisect_left(bounds, value)
     low, high = (-math.inf, *bounds)[bucket], (*bounds, math.inf)[bucket]
     column = bisect_left(native, high)
@@ -133,7 +133,8 @@ def test_counts_of_other_bounds_are_never_below_their_values(
     old: tuple[float, ...], new: tuple[float, ...], is_fine: bool, onto_fine: bool,
     seen: list[float], spilled: list[float],
 ) -> None:  # fmt: skip
-    """None is lost, and up to a bound that both have the same values are counted."""
+    """Check that none is lost, and that up to a bound that both have the same values are
+    counted."""
     buckets = Buckets(old, covering(old) if is_fine else None)
     onto = Buckets(new, covering(new) if onto_fine else None)
     row = row_of(buckets, old, seen, spilled)
@@ -155,7 +156,7 @@ def test_counts_of_other_bounds_are_never_below_their_values(
 def test_native_bounds_that_both_have_keep_their_counts(
     old: tuple[float, ...], new: tuple[float, ...], seen: list[float]
 ) -> None:
-    """So no native bucket falls when a new release has other bounds between."""
+    """Check that no native bucket falls when a new release has other bounds between."""
     first, then = covering(old), covering(new)
     if first is None or then is None:
         return

@@ -165,7 +165,7 @@ NOVA = Holder(7, 0, "nova (pid 12)")
 def test_another_shape_is_another_family(
     families: Families, definition: Definition, change: dict[str, object]
 ) -> None:
-    """Of the same name: what the first one has counted stays."""
+    """Check two shapes of one name: the totals of the first one stay."""
     first = families.define(definition)
     second = families.define(definition._replace(**change))  # type: ignore[arg-type]
     assert isinstance(first, Family)
@@ -184,7 +184,7 @@ def test_another_shape_is_another_family(
 def test_what_is_said_otherwise_is_the_same_family(
     families: Families, definition: Definition, change: dict[str, object]
 ) -> None:
-    """And is shown as the newest of its holders says, also when that one is gone."""
+    """Check that the newest holder's text is shown, also when that one is gone."""
     family = families.define(definition)
     newer = definition._replace(**change)  # type: ignore[arg-type]
     assert families.define(newer) is family
@@ -206,7 +206,7 @@ def test_what_is_said_otherwise_is_the_same_family(
 
 
 def test_what_is_said_otherwise_again_and_again_takes_no_room(tmp_path: Path) -> None:
-    """And the last of it is known to the next collector, unless it is very long."""
+    """Check that the next collector knows the last text, unless it is very long."""
     with opened(tmp_path / "store") as families:
         family = families.define(CALLS)
         assert isinstance(family, Family)
@@ -230,7 +230,8 @@ def test_what_is_said_otherwise_again_and_again_takes_no_room(tmp_path: Path) ->
 def test_a_name_that_somebody_has_is_refused_to_others(
     families: Families, definition: Definition, change: dict[str, object]
 ) -> None:
-    """In one line that says who has it; and when nobody has it any more, it is taken."""
+    """Check the one line of the refusal, which names the holder; without a holder, the name is
+    taken."""
     family = families.define(definition)
     assert isinstance(family, Family)
     families.hold(family, definition, NOVA)
@@ -302,7 +303,7 @@ some = st.builds(
 @example([CALLS, HISTOGRAM._replace(name="rpc_invocation_start", unit="")])
 @example([COUNTER, GAUGE._replace(name="jobs_total")])
 def test_families_get_along_if_prometheus_client_says_so(found: list[Definition]) -> None:
-    """Or else two of them would write the same line of an exposition."""
+    """Check pairs of families, of which two could write the same line of an exposition."""
     with (
         tempfile.TemporaryDirectory(prefix="shm-definitions-") as folder,
         opened(Path(folder) / "store") as families,

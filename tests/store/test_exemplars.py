@@ -38,7 +38,7 @@ Shown = dict[tuple[str, tuple[tuple[str, str], ...]], Seen]
 
 
 def shown(text: str) -> Shown:
-    """Exemplars by the name and the labels of their samples."""
+    """Return exemplars by the name and the labels of their samples."""
     found: Shown = {}
     families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
     for sample in (sample for family in families for sample in family.samples):

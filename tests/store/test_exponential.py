@@ -19,7 +19,7 @@ bounds = st.lists(
 
 
 def power(schema: int, index: int) -> float:
-    """2**(index * 2**-schema), as near as a double can be to it."""
+    """Return 2**(index * 2**-schema), as near as a double can be to it."""
     if schema <= 0:
         return float(Fraction(2) ** (index << -schema))
     doubling, part = divmod(index, 1 << schema)

@@ -45,7 +45,7 @@ def is_kept(mode: str, value: float) -> bool:
 
 
 def numbers(values: list[float]) -> list[float]:
-    """Without what is no number, unless there is nothing else."""
+    """Return values without those that are no number, unless there is nothing else."""
     return [value for value in values if not math.isnan(value)] or values
 
 
@@ -161,7 +161,7 @@ def test_a_pid_that_comes_again_is_the_later_process(tmp_path: Path) -> None:
 def test_what_an_earlier_process_left_under_a_pid_goes_when_another_one_has_it(
     tmp_path: Path, restarts: bool
 ) -> None:
-    """All of it, and nothing that others left."""
+    """Check that all of it goes, and nothing of other processes."""
     with opened(tmp_path / "store") as families:
         gauges, family = define(families, "all", "queue")
         taken = Taken(families)
@@ -219,7 +219,7 @@ class Clock:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_series_of_a_dead_process_leaves_after_a_while(tmp_path: Path, mode: str) -> None:
-    """And with it its row; what processes share stays."""
+    """Check that its row is free then, and that the shared series stay."""
     clock = Clock()
     with opened(tmp_path / "store") as families:
         _, family = define(families, mode, "queue")

@@ -119,7 +119,7 @@ class Idling(RuleBasedStateMachine):
 
     @rule(before=st.booleans(), nth=st.integers(1, 3))
     def kill_while_series_go(self, before: bool, nth: int) -> None:
-        """Each is gone or there, and no other is harmed."""
+        """Kill the collector while series go: each is gone or there, and no other is harmed."""
         left = nth
         set_end = Log._set_end
 
@@ -146,7 +146,7 @@ class Idling(RuleBasedStateMachine):
 
     @rule(n=st.integers(1, 400))
     def churn(self, n: int) -> None:
-        """Many that come and go; the log is written anew now and then."""
+        """Let many series come and go; the log is written anew now and then."""
         for number in range(n):
             self.family.cells(self.family.row((f"short-lived {self.clock} {number}",)))[0] += 1
         for _ in range(2):
@@ -201,7 +201,7 @@ def clock() -> list[float]:
 
 @pytest.fixture
 def pass_time(loopback: Loopback, clock: list[float]) -> Callable[[], None]:
-    """Makes everything idle that does not change."""
+    """Return a function that makes each series idle that does not change."""
     idle = loopback.collector._idle
     idle._idle_seconds = IDLE_SECONDS
     loopback.collector._monotonic_ns = lambda: int(clock[0] * 1e9)
@@ -262,7 +262,7 @@ def test_an_idle_series_of_nobody_leaves_and_its_room_is_used_again(
 def test_series_that_leave_all_at_once_leave_in_parts(
     loopback: Loopback, pass_time: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No tick takes long because of them."""
+    """Check that no tick removes too many of them."""
     monkeypatch.setattr("shmetrics.store.idle.MOST_AT_ONCE", 7)
     for name in ("jobs", "more"):
         counter = shmetrics.Counter(name, "Help", ["n"])

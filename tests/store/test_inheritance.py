@@ -54,7 +54,7 @@ class Node:
         self.inheritance = Inheritance(families, self.moved.append, lambda: True)
 
     def shown(self) -> Shown:
-        """Everything that is shown, by name and label set."""
+        """Return all samples by name and label set."""
         source = FamilyTables(self.families, Gauges(self.families), lambda: (), lambda: ())
         found: Shown = {}
         for table in source.tables(native=True):
@@ -79,7 +79,7 @@ class Node:
         return list(name)
 
     def pass_on_all(self) -> None:
-        """The last shape leaves first."""
+        """Pass on the totals of all old shapes, the last one first."""
         for shape in reversed(self.shapes()[1:]):
             while self.inheritance.pass_on([shape])[0] != [shape]:
                 pass
@@ -95,7 +95,7 @@ class Node:
 
 
 def fill(families: Families, definitions: list[Definition], seed: int, most: int = 4) -> None:
-    """Shapes of one name, with series and totals."""
+    """Make shapes of one name, with series and totals."""
     chance = random.Random(seed)
     for definition in definitions:
         family = families.define(definition)
@@ -110,7 +110,7 @@ def fill(families: Families, definitions: list[Definition], seed: int, most: int
 
 
 def fill_row(family: Family, row: int, chance: random.Random) -> None:
-    """Some numbers, of which sums depend on the order, and few buckets that are not empty."""
+    """Write numbers whose sums depend on the order, and few buckets that are not empty."""
     cells = family.cells(row)
     cells.view(np.float64)[0] = chance.choice([0.1, 0.2, 0.3, 1e9])
     if isinstance(family, HistogramFamily):
@@ -148,7 +148,7 @@ def node_in(folder: str) -> Iterator[Node]:
 @given(definitions=shapes, seed=st.integers(0, 2**32))
 @settings(max_examples=100, deadline=None)
 def test_nothing_shown_changes(definitions: list[Definition], seed: int) -> None:
-    """Nor by a restart, nor if the log is written anew."""
+    """Check that the samples stay the same, after a restart and a rewritten log as well."""
     with tempfile.TemporaryDirectory(prefix="shm-inheritance-") as folder:
         with node_in(folder) as node:
             fill(node.families, definitions, seed)
@@ -173,7 +173,7 @@ def test_nothing_shown_changes(definitions: list[Definition], seed: int) -> None
 @example(definitions=TWO, seed=3, is_before=False)  # a series goes over
 @settings(max_examples=20, deadline=None)
 def test_a_kill_changes_nothing(definitions: list[Definition], seed: int, is_before: bool) -> None:
-    """Right before or after any write to the log."""
+    """Check a kill right before or after any write to the log."""
     for last in range(1, 100):
         with tempfile.TemporaryDirectory(prefix="shm-inheritance-") as folder:
             before, is_killed = killed(folder, definitions, seed, last, is_before)
@@ -348,7 +348,7 @@ def test_an_old_process_that_comes_back_begins_at_zero_and_totals_rise_on(node: 
 def test_a_series_of_an_old_shape_that_is_removed_leaves_its_total(
     tmp_path: Path, is_idle: bool
 ) -> None:
-    """Though processes have the old shape still."""
+    """Check a shape that processes still have."""
     seconds = 100.0
     node = Loopback(tmp_path / "idle", Settings(4 * MIB, series_idle_seconds=seconds * is_idle))
     other, old, new = Process(node, OLD, "y"), Process(node, OLD, "x"), Process(node, NEW, "x")
@@ -371,7 +371,7 @@ def test_a_series_of_an_old_shape_that_is_removed_leaves_its_total(
 
 
 def test_an_old_shape_that_goes_early_leaves_its_totals(node: Loopback) -> None:
-    """Because another family or series needs the room."""
+    """Check an old shape whose room another family or series needs."""
     old, new = Process(node, OLD, "x"), Process(node, NEW, "x")
     old.observe(0.25)
     new.observe(0.25)

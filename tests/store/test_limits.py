@@ -34,7 +34,7 @@ BIG = LaneSettings(Sizes(dictionary_bytes=4 * MIB, cells=400_000))
 
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[Loopback]:
-    """A collector with small limits and large lanes, to which this process is attached."""
+    """Yield a collector with small limits and large lanes, to which this process is attached."""
     found = Loopback(tmp_path / "limited", Settings(4 * MIB, LIMITS, BIG))
     _ring.process_detach()
     found.attach()

@@ -28,7 +28,7 @@ def table_of(loopback: Loopback, name: str) -> Table:
 
 
 def native_counts(values: list[float]) -> list[int]:
-    """Zeros, then each column's count, the slow way."""
+    """Return the zeros, then each column's count, the slow way."""
     exponential = covering(BOUNDS)
     assert exponential is not None
     bounds = exponential.bounds()

@@ -56,7 +56,8 @@ def test_a_sum_stays_finite() -> None:
 
 
 def test_two_shapes_are_one_counter() -> None:
-    """With the labels of both; one that a shape does not have is empty, which is none."""
+    """Check that it has the labels of both; a label that a shape does not have is empty, which
+    is none."""
     names, sums = sum_up(
         [NEW, OLD],
         {

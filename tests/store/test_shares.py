@@ -95,7 +95,8 @@ class SharedStore(RuleBasedStateMachine):
 
     @rule(name=names, of=st.integers(2, 5), but=st.integers(0, 4))
     def remove_some(self, name: str, of: int, but: int) -> None:
-        """All but one in so many, or a run of them, as their processes have ended."""
+        """Remove all series but one in so many, or a run of them, as if their processes had
+        ended."""
         if name in self.twin:
             family = self.family(name)
             rows = [
@@ -198,7 +199,7 @@ TestSharedStore.settings = settings(max_examples=60, stateful_step_count=40, dea
 
 
 def fill(family: Family, owner: int, prefix: str, length: int = 0) -> int:
-    """Adds series until there is no room for another; how many."""
+    """Add series until there is no room for another; return their number."""
     for n in range(100_000):
         values = (f"{prefix}{n:0{length}}",)
         if family.values(family.row(values, owner)) == family.overflow_values:
@@ -221,7 +222,7 @@ def defined(families: Families, name: str, owner: int) -> Family:
 
 @pytest.mark.parametrize("kept", ["none", "first", "last", "one in the middle"])
 def test_the_room_of_series_that_are_gone_is_for_other_families(tmp_path: Path, kept: str) -> None:
-    """Whichever one of them is still there."""
+    """Check each series that may be the one that stays."""
     store, families = opened(tmp_path / "store")
     first = defined(families, "first", 1)
     n = fill(first, 1, "")
@@ -239,8 +240,8 @@ def test_the_room_of_series_that_are_gone_is_for_other_families(tmp_path: Path, 
 def test_a_user_who_has_filled_its_share_leaves_room_for_others(
     tmp_path: Path, length: int
 ) -> None:
-    """With many series, whose cells are most, or with long ones, whose labels are. After a restart
-    just so."""
+    """Check many series, which fill the cells, and long ones, which fill the log, before and
+    after a restart."""
     store, families = opened(tmp_path / "store", per_uid=512 * KIB)
     fill(defined(families, "mine", 43), 43, "mine", length)
     assert families.define(NAMES["rpc"], 43)  # refused
@@ -257,7 +258,7 @@ def test_a_user_who_has_filled_its_share_leaves_room_for_others(
 
 
 def test_rows_in_anothers_chunk_are_in_the_share_of_who_uses_them(tmp_path: Path) -> None:
-    """Or else one user could fill what is counted as another's."""
+    """Check the shares: else one user could fill cells that count as another's."""
     store, families = opened(tmp_path / "store")
     family = defined(families, "shared", 1)
     cells = store.shares._cells
@@ -299,7 +300,7 @@ def test_more_room_is_there_after_a_restart_and_what_was_there_stays(tmp_path: P
 
 
 def test_what_a_kill_has_left_to_undo_is_found_in_a_store_of_another_size(tmp_path: Path) -> None:
-    """And names the same cells."""
+    """Check that it names the same cells."""
     path = tmp_path / "store"
     store, families = opened(path)
     family = defined(families, "jobs", 1)
@@ -374,7 +375,7 @@ def test_a_store_that_was_being_made_is_not_in_the_way(tmp_path: Path) -> None:
 def test_a_store_of_before_is_read_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its chunks did not say which rows they have, and its entries not whose they are."""
+    """Check a store whose chunks have no rows, and whose entries have no owners, in the log."""
     path = tmp_path / "store"
     with monkeypatch.context() as patch:
         patch.setattr(

@@ -27,7 +27,7 @@ JOBS = Definition(layout.TYPE_COUNTER, "jobs", "Jobs", "", "", ("queue",), ())
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Loopback]:
-    """A collector that takes three label sets of each family."""
+    """Yield a collector that takes three label sets of each family."""
     found = Loopback(tmp_path / "node", Settings(4 * MIB, Limits(series_per_family=3)))
     yield found
     found.collector.tick()
@@ -36,7 +36,7 @@ def node(tmp_path: Path) -> Iterator[Loopback]:
 
 @contextlib.contextmanager
 def process(node: Loopback, *queues: str, uid: int = 43) -> Iterator[LaneFile]:
-    """A process that counts 5 in each of these queues, and ends with the block."""
+    """Yield a process that counts 5 in each of these queues, and ends with the block."""
     granted = node.collector.grant(Peer(1, uid, uid), Hello(layout.LAYOUT_VERSION, 64, "process"))
     assert isinstance(granted, Granted)
     with contextlib.closing(LaneFile(granted.lane_fd)) as lane:

@@ -74,7 +74,7 @@ class Stored(RuleBasedStateMachine):
         return self.clock
 
     def expected(self, name: str, values: tuple[str, ...], family: Family) -> tuple[str, ...]:
-        """The series in which these values are to be counted."""
+        """Return the label values of the series in which these values have to count."""
         rows = self.twin[name]
         overflow = (OVERFLOW,) * len(values)
         too_long = any(len(value.encode()) > LIMITS.label_bytes for value in values)
@@ -170,7 +170,7 @@ def test_a_full_store_still_counts_everything(tmp_path: Path) -> None:
 
 
 def test_a_full_store_has_room_for_every_overflow_series(tmp_path: Path) -> None:
-    """Also for that of a family that had no series before the store was full."""
+    """Check a family that had no series before the store was full, too."""
     store = Store(tmp_path / "store", 384 * 1024)
     families = Families(store, Limits(), lambda family: None)
     size, rpc = (families.define(DEFINITIONS[name]) for name in ("size", "rpc"))
@@ -199,7 +199,7 @@ def test_a_full_store_has_room_for_every_overflow_series(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("limit", [1, 15, 16, 17, 31, 32, 33])
 def test_the_overflow_series_has_its_place_whatever_the_limit(tmp_path: Path, limit: int) -> None:
-    """At the end of a chunk, too."""
+    """Check limits at the end of a chunk, too."""
     store = Store(tmp_path / "store", 1 << 20)
     families = Families(store, Limits(limit), lambda family: None)
     family = families.define(DEFINITIONS["size"])

@@ -118,7 +118,7 @@ class Turnover:
         )
 
     def birth(self) -> None:
-        """A process with up to some hundred series, if what lives leaves room for it."""
+        """Start a process with up to some hundred series, if the living ones leave room for it."""
         kinds = self.random.sample(range(len(KINDS)), self.random.randint(1, 3))
         most = self.random.choice((1, 3, 20, 60))
         keys: list[Key] = []
@@ -138,7 +138,7 @@ class Turnover:
         self.node.collector.drain()
 
     def death(self) -> None:
-        """Most processes die young."""
+        """End a process; most die young."""
         if not self.processes:
             return
         at = max(self.random.randrange(len(self.processes)) for _ in range(3))
@@ -164,7 +164,7 @@ class Turnover:
         self.node.restart()
 
     def kill(self) -> None:
-        """The collector dies at one of the next writes to the log."""
+        """Kill the collector at one of the next writes to the log."""
         left, before = self.random.randint(1, 8), self.random.random() < 0.5
         set_end = Log._set_end
 
@@ -186,7 +186,8 @@ class Turnover:
         self.learn_folded([one for one in self.processes if one not in before_it])
 
     def learn_folded(self, born: list[Process]) -> None:
-        """Before it has read all lanes, a new collector removes nothing for new series."""
+        """Forget counts of folded series: a new collector removes none before it has read all
+        lanes."""
         families = self.node.collector.families
         for process in born:
             for kind, value in list(process.counts):
@@ -195,7 +196,7 @@ class Turnover:
                     self.may_be_folded.add(KINDS[kind].name)
 
     def reopen(self) -> None:
-        """Another collector takes over from one that was killed."""
+        """Let another collector take over from one that was killed."""
         for lane in self.node.collector._lanes:
             lane.bindings._bound.clear()  # a kill leaves nothing to release
             lane.bindings._lane_families.clear()
@@ -254,7 +255,7 @@ def test_what_lives_keeps_its_total_through_restarts_and_kills(seed: int) -> Non
 
 
 def test_no_family_starves_of_what_others_have_freed(tmp_path: Path) -> None:
-    """After a hundred times as many series as the store holds, some of which live on."""
+    """Check a hundred times as many series as the store holds, some of which live on."""
     with turnover_in(tmp_path, 1) as turnover:
         crowds(turnover, 204)
         widths = [each.width for each in turnover.node.collector.families.of_emitters()]
@@ -309,7 +310,7 @@ def test_no_series_is_bound_to_what_is_not_there(tmp_path: Path, series: int, sh
 
 
 def rows_of(node: Loopback) -> dict[tuple[str, ...], int]:
-    """The rows of the series of one family."""
+    """Return the rows of the series of one family."""
     name = node.collector.families.names.get(KINDS[3].name)
     assert name is not None
     return {values: row for row, values in name.newest.index}

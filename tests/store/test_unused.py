@@ -27,7 +27,7 @@ IDLE_SECONDS = 100.0
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Loopback]:
-    """A collector with room for few families."""
+    """Yield a collector with room for few families."""
     found = Loopback(tmp_path / "node", Settings(4 * MIB, LIMITS))
     yield found
     found.collector.tick()
@@ -36,7 +36,7 @@ def node(tmp_path: Path) -> Iterator[Loopback]:
 
 @contextlib.contextmanager
 def process(node: Loopback, uid: int) -> Iterator[LaneFile]:
-    """A process of this user, which ends with the block."""
+    """Yield a process of this user, which ends with the block."""
     hello = Hello(layout.LAYOUT_VERSION, 64, "process", dictionary_bytes=1 << 18, cells=1 << 16)
     granted = node.collector.grant(Peer(1, uid, uid), hello)
     assert isinstance(granted, Granted)
@@ -51,13 +51,13 @@ def counter(name: str, *labels: str) -> Definition:
 
 
 def define(lane: LaneFile, prefix: str, n: int, kind: Definition | None = None) -> None:
-    """Families without series."""
+    """Define families without series."""
     for number in range(n):
         lane.family((kind or counter("", "k"))._replace(name=f"{prefix}_{number}"))
 
 
 def count(lane: LaneFile, name: str, value: float = 1.0) -> None:
-    """A family without labels, and an event of it."""
+    """Define a family without labels, and record an event of it."""
     series = lane.series(layout.TYPE_COUNTER, lane.family(counter(name)))
     lane.record(hostile.ADD, series, value)
 
@@ -79,7 +79,7 @@ def pass_time(node: Loopback, seconds: float) -> None:
 
 @pytest.mark.parametrize("again", [False, True], ids=["as long as it runs", "after a restart"])
 def test_no_user_keeps_out_another_ones_family(node: Loopback, again: bool) -> None:
-    """However many processes of it define however many families, with totals or without."""
+    """Check any number of processes of it with any number of families, with totals or without."""
     with process(node, 43) as first, process(node, 43) as second:
         for number in range(6):
             count(first, f"first_{number}")
@@ -117,7 +117,7 @@ def test_each_user_has_label_sets_of_its_own_in_a_family_that_many_have(node: Lo
 
 @pytest.mark.parametrize(("length", "n"), [(1, 1500), (900, 90)])
 def test_no_user_fills_the_store_for_others(tmp_path: Path, length: int, n: int) -> None:
-    """Neither its cells with many label sets, nor its log with long ones."""
+    """Check the cells, with many label sets, and the log, with long ones."""
     settings = Settings(MIB, store_bytes_per_uid=MIB // 2)
     node = Loopback(tmp_path / "node", settings)
     for uid in (43, 44):
@@ -202,7 +202,7 @@ def test_totals_stay_until_their_place_is_needed_and_they_have_been_seen(node: L
 
 
 def test_nobody_scrapes(node: Loopback) -> None:
-    """Then they have been there for long enough."""
+    """Check families that have been there for long enough."""
     for number in range(8):
         with process(node, 43) as lane:
             count(lane, f"old_{number}")
@@ -256,7 +256,7 @@ def test_a_full_store_takes_the_room_of_families_of_nobody(tmp_path: Path) -> No
 
 
 def test_idle_families_of_nobody_leave_with_all_that_they_have(tmp_path: Path) -> None:
-    """Also those without labels, and what is counted of them."""
+    """Check families without labels, and the collector's own counts of all of them."""
     settings = Settings(4 * MIB, LIMITS, series_idle_seconds=IDLE_SECONDS)
     node = Loopback(tmp_path / "node", settings)
     with process(node, 44) as living:
@@ -290,7 +290,7 @@ def test_what_comes_again_begins_at_zero(node: Loopback) -> None:
 
 
 def test_a_name_that_a_living_process_has_is_taken_from_nobody(node: Loopback) -> None:
-    """Though there is no series of it yet."""
+    """Check a name without series."""
     with process(node, 43) as one:
         family = one.family(hostile.JOBS)
         node.collector.tick()
@@ -328,7 +328,7 @@ def test_another_users_family_is_kept_out_of_no_name_for_ever(node: Loopback) ->
 
 
 def test_a_new_release_comes_where_all_families_are_there(node: Loopback) -> None:
-    """And one after that, without a pause; but shapes do not come without end."""
+    """Check the release after that, without a pause; but the number of shapes has an end."""
     with contextlib.ExitStack() as releases:
         for labels in (("a",), ("a", "b")):
             lane = releases.enter_context(process(node, 43))
@@ -355,7 +355,7 @@ def test_a_new_release_comes_where_all_families_are_there(node: Loopback) -> Non
 
 
 def test_old_shapes_go_first_where_there_is_no_room(node: Loopback) -> None:
-    """Though nobody has seen their last totals."""
+    """Check shapes whose last totals were not scraped."""
     with process(node, 43) as new:
         with process(node, 43) as old:
             count(old, "jobs_0")
@@ -371,7 +371,7 @@ def test_old_shapes_go_first_where_there_is_no_room(node: Loopback) -> None:
 
 
 def test_the_room_of_idle_series_is_for_other_families(tmp_path: Path) -> None:
-    """Although a living process has one of them still."""
+    """Check a family of which a living process still has a series."""
     settings = Settings(MIB, series_idle_seconds=IDLE_SECONDS)
     node = Loopback(tmp_path / "node", settings)
     with process(node, 44) as living:

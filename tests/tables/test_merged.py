@@ -11,7 +11,7 @@ from shmetrics.tables.table import Series, Table
 
 
 def counter(series: Series, *values: float, exemplars: list[tuple[int, int, int]] = []) -> Table:  # noqa: B006
-    """exemplars: row, bucket, time."""
+    """Return a table of a counter. exemplars: row, bucket, time."""
     found = np.zeros(len(exemplars), EXEMPLAR)
     for exemplar, (row, bucket, stamp_ns) in zip(found, exemplars, strict=True):
         exemplar["row"], exemplar["bucket"], exemplar["stamp_ns"] = row, bucket, stamp_ns

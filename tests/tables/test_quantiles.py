@@ -70,7 +70,7 @@ for line in sys.stdin:
 
 
 def drawn() -> dict[str, list[float]]:
-    """Values of several shapes."""
+    """Return values of several shapes."""
     chance = random.Random(11)
     bounds = [bound * 2.0**power for power in range(-9, 7) for bound in (1.0, BUCKET, 1.25)]
     return {
@@ -102,7 +102,8 @@ class Emitter:
         assert self._said() == "connected\n", log.read_text()
 
     def record(self, events: list[tuple[str, float]]) -> tuple[list[float], list[float]]:
-        """Records and has it drained; of calls, how long they took at least and at most."""
+        """Record and drain; return the shortest and the longest time that each call may
+        have taken."""
         assert self._process.stdin is not None
         within, without = [], []
         for at in range(0, len(events), BATCH):
@@ -178,7 +179,7 @@ def test_quantiles_are_right_within_a_bucket(
 
 
 def exemplars(there: Prometheus) -> list[dict[str, Any]]:
-    """Those that Prometheus has of the sizes."""
+    """Return the exemplars that Prometheus has of the sizes."""
     now = time.time()
     span = {"start": str(now - 600), "end": str(now + 600)}
     found: list[dict[str, Any]] = there.get("query_exemplars", query="size", **span)

@@ -27,7 +27,7 @@ from tests.render.store_collector import StoreCollector
 
 
 def agent() -> CollectorRegistry:
-    """A registry with everything that an agent says about itself."""
+    """Return a registry with all metrics of an agent about itself."""
     registry = CollectorRegistry()
     drops = Counter("drops", 'Dropped "by" cause', ["cause"], registry=registry)
     drops.labels("full\n").inc(3)

@@ -39,7 +39,7 @@ def test_a_full_bucket_has_all_its_tokens(size: int, interval: float, now: float
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40)), max_size=200),
 )
 def test_there_is_a_bucket_for_each_user(per_second: int, comings: list[tuple[int, int]]) -> None:
-    """Against buckets that are filled by hand. Times are eighths of a second: exact."""
+    """Check against buckets that are filled by hand. Times are eighths of a second: exact."""
     size = 2**per_second * 10.0
     rate = TokenBuckets[int](2.0**-per_second, size)
     buckets: dict[int, float] = {}

@@ -28,7 +28,7 @@ def event(
     lane: int = 1,
     **more: Any,
 ) -> SpanEvent:
-    """parent None: the trace itself."""
+    """Return an event of a span. parent None: the trace itself."""
     around = trace if parent is None else parent
     rest = {"name": "rpc", "service": "nova", "project": "p", "host": "h", "cut": "", **more}
     return SpanEvent(
@@ -44,7 +44,7 @@ def event(
 
 
 def whole(id: int, **more: Any) -> list[SpanEvent]:
-    """Its start and its stop, 10 ns later."""
+    """Return the start and the stop of a span, 10 ns later."""
     at = more.pop("at", 1)
     return [event(True, id, at=at, **more), event(False, id, at=at + 10, **more)]
 
@@ -54,7 +54,7 @@ Opened = Callable[..., tuple[TraceStore, Reader]]
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
-    """A store and a reader of it."""
+    """Yield a function that opens a store and a reader of it."""
     made: list[TraceStore | Reader] = []
 
     def open(limits: Limits = Limits(), **more: Any) -> tuple[TraceStore, Reader]:  # noqa: B008

@@ -70,7 +70,7 @@ class Watched:
 def batch(
     first: int, spans: int, per_trace: int, info_bytes: int, text: str, lane: int
 ) -> list[SpanEvent]:
-    """Starts and stops with so much info, some spans to a trace."""
+    """Return starts and stops with so much info, some spans to a trace."""
     info: dict[str, Any] = {"x": text * (info_bytes // 2)} if info_bytes else {}
     return [
         event(is_start, number, trace=10**6 + number // per_trace, info=info, lane=lane)
@@ -98,7 +98,7 @@ acts = st.lists(batches | st.sampled_from(["lane", "expire"]), max_size=8)
 def test_they_are_never_larger_together_than_they_may_be(
     lives: list[tuple[int, list[dict[str, Any] | str]]],
 ) -> None:
-    """Nor while they are made smaller, where they may be less than before."""
+    """Check the files also while they are made smaller, for a limit that is less than before."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as made:
         before_bytes = 0
         for limit_mib, acts in lives:

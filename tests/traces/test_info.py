@@ -23,7 +23,7 @@ WHO = {"host": "h", "etype": "DiskFull", "message": "no space"}
 
 
 def nested(depth: int, form: str = "list", innermost: Any = None) -> dict[str, Any]:
-    """So many dictionaries and lists in each other, the outermost with them."""
+    """Return so many dictionaries and lists in each other, the outermost with them."""
     found = innermost
     for _ in range(depth - 1):
         found = [found] if form == "list" else {"x": found}
@@ -31,7 +31,7 @@ def nested(depth: int, form: str = "list", innermost: Any = None) -> dict[str, A
 
 
 def depth_of(value: Any) -> int:
-    """The slow obvious twin; of what is not too deep for it."""
+    """Return the depth, the slow and obvious way, of a value that is not too deep for it."""
     if isinstance(value, dict):
         return 1 + max(map(depth_of, value.values()), default=0)
     if isinstance(value, (list, tuple)):

@@ -34,7 +34,7 @@ class Kept:
         self._numbers = iter(range(1, 10**9))
 
     def add(self, n: int = 1) -> list[bytes]:
-        """Has so many traces kept, with an info; their ids."""
+        """Add so many traces, with an info; return their ids."""
         numbers = [next(self._numbers) for _ in range(n)]
         info = {"x": "y" * 300}
         self.trace_store.add(

@@ -27,7 +27,7 @@ def span(
 
 
 def shape(nodes: list[Node]) -> Any:
-    """Numbers of spans, each with those below it."""
+    """Return the numbers of spans, each with those below it."""
     return [(int.from_bytes(node.span.id, "big"), shape(node.children)) for node in nodes]
 
 

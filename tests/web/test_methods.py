@@ -105,7 +105,7 @@ def test_quantiles_by_hand() -> None:
     st.lists(st.integers(0, 1000), min_size=4, max_size=4).filter(any),
 )
 def test_a_quantile_lies_in_the_bucket_of_its_rank(q: float, buckets: list[int]) -> None:
-    """Against the slow, obvious way: a sorted list that holds one bucket index per value."""
+    """Check against the slow, obvious way: a sorted list that holds one bucket index per value."""
     values = [at for at, count in enumerate(buckets) for _ in range(count)]
     rank = min(max(int(np.ceil(q * len(values))) - 1, 0), len(values) - 1)
     found = quantile(q, BOUNDS, buckets)

@@ -27,7 +27,7 @@ CONSTANTS = {"hostname": "node-1"}
 
 
 def large(rows: int, value: float = 0.0, series: Series | None = None) -> Table:
-    """About 250 bytes of text per row."""
+    """Return a table of about 250 bytes of text per row."""
     if series is None:
         series = Series(("n",), [(f"{number:0200}",) for number in range(rows)])
     return Table("large", "counter", "", series, values=np.full(rows, value))

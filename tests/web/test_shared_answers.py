@@ -34,7 +34,8 @@ class World:
 
 @given(st.lists(st.sampled_from(["event", "ask", "ask other", "turn"]), max_size=60))
 def test_an_event_before_a_request_is_in_its_answer(steps: list[str]) -> None:
-    """In any order of events, requests and turns of the loop, with answers that take their time."""
+    """Check any order of events, requests and turns of the loop, with answers that take their
+    time."""
 
     async def run() -> None:
         world = World()

@@ -44,7 +44,7 @@ METHOD = {"http.method": "GET", "größe": "S"}
 
 @pytest.fixture
 def served(node: Node) -> Node:
-    """A node with a service that has recorded, and lives."""
+    """Return a node with a service that has recorded, and lives."""
     node.start()
     node.emitter(SERVICE + 'pause("recorded")\n').until("recorded")
     return node

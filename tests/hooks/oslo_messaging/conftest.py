@@ -67,7 +67,7 @@ class RecordedCall:
 
 @pytest.fixture
 def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
-    """The emitter of this test's drivers; the test fails if the hook failed at anything."""
+    """Yield the emitter of this test's drivers; the test fails if the hook failed at anything."""
     recording = Recording()
     families = ("rpc_client", "rpc_server", "notification_client", "notification_server")
     loaded = instruments.Instruments(*(recording.instrument(family) for family in families))
@@ -80,7 +80,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
 
 @pytest.fixture
 def conf() -> Iterator[Any]:
-    """oslo.config's global object, which is where oslo.messaging registers all its options."""
+    """Yield oslo.config's global object, in which oslo.messaging registers all its options."""
     cfg.CONF([], project="shmetrics", default_config_files=[])
     yield cfg.CONF
     cfg.CONF.reset()
@@ -88,7 +88,7 @@ def conf() -> Iterator[Any]:
 
 @pytest.fixture(params=["fake://", "kombu+memory://"])
 def url(request: pytest.FixtureRequest) -> str:
-    """Real drivers of oslo.messaging that need no broker, behind ours."""
+    """Return the URL of real drivers of oslo.messaging that need no broker, behind ours."""
     return f"shmetrics+{request.param}"
 
 
@@ -101,7 +101,7 @@ def transport(conf: Any, url: str, recording: Recording) -> Iterator[Any]:
 
 @pytest.fixture
 def serve(transport: Any) -> Iterator[Callable[..., Any]]:
-    """``serve(endpoints, **target)`` starts an RPC server; it is stopped after the test."""
+    """Yield `serve(endpoints, **target)`, which starts an RPC server until the end of the test."""
     servers: list[Any] = []
 
     def serve(endpoints: list[Any], **target: Any) -> Any:

@@ -8,7 +8,7 @@ Labels = frozenset[tuple[str, str]]
 
 
 def labelled(**labels: str) -> Labels:
-    """Labels as Prometheus keeps them, which is without the empty ones; and the collector's own."""
+    """Return labels as Prometheus keeps them: without empty ones, and with the collector's own."""
     labels = {"hostname": socket.gethostname(), **labels}
     return frozenset((name, value) for name, value in labels.items() if value)
 

@@ -119,7 +119,8 @@ def check(scraper: Prometheus) -> None:
 
 
 def check_buckets(scraper: Prometheus, prefix: str, calls: Mapping[Labels, int]) -> None:
-    """Each series has all bounds, never falling, and the last one counts every call."""
+    """Check that each series has all bounds, never falling, and that the last one counts every
+    call."""
     series: dict[Labels, dict[float, float]] = {}
     for labels, value in scraper.samples(f"{prefix}_processing_seconds_bucket"):
         bound = float(labels.pop("le"))
@@ -134,7 +135,7 @@ def check_buckets(scraper: Prometheus, prefix: str, calls: Mapping[Labels, int])
 
 
 def shown(samples: Samples) -> dict[Labels, float]:
-    """Samples by their labels, without the name."""
+    """Return samples by their labels, without the name."""
     return {
         frozenset((k, v) for k, v in labels.items() if k != "__name__"): value
         for labels, value in samples

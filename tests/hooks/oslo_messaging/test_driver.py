@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("recording")
 
 
 def teller(name: str) -> Callable[..., Any]:
-    """A method that remembers what it was told."""
+    """Make a method that remembers its arguments."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         self.told.append((name, args, kwargs))
@@ -71,7 +71,7 @@ def driver(conf: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def made_of(conf: Any, url: str) -> Any:
-    """The driver for *url*, or the error instead."""
+    """Return the driver for `url`, or the error instead."""
     try:
         return oslo_messaging.get_rpc_transport(conf, url)._driver
     except Exception as error:
@@ -80,7 +80,7 @@ def made_of(conf: Any, url: str) -> Any:
 
 @pytest.mark.parametrize("name", INSTALLED)
 def test_each_installed_driver_loads_as_it_does_alone(conf: Any, name: str) -> None:
-    """Same class, same public attributes, same isinstance; or the same error."""
+    """Check the class, the public attributes and isinstance; or the error."""
     url = f"{name}+memory://" if name == "kombu" else f"{name}://"
     alone, behind = (made_of(conf, prefix + url) for prefix in ("", "shmetrics+"))
     if isinstance(alone, Exception):  # a library that it wants is not installed, say

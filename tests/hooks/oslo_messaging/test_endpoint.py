@@ -34,7 +34,7 @@ class Explosive:
 
 
 def server(*endpoints: Any) -> Any:
-    """A server as far as this hook looks into one: what a bound callback belongs to."""
+    """Make a server, as far as this hook looks into one: the object of a bound callback."""
     dispatcher = oslo_messaging.RPCDispatcher(list(endpoints), None)
     handling = SimpleNamespace(dispatcher=dispatcher)
     return SimpleNamespace(__self__=handling)

@@ -48,7 +48,7 @@ class Broken:
 
 
 def serve_one_of_each(conf: Any) -> None:
-    """A call, a cast, a call that raises and a notification, through a driver of ours."""
+    """Serve a call, a cast, a call that raises and a notification, through a driver of ours."""
     transport = oslo_messaging.get_rpc_transport(conf, "shmetrics+fake://")
     target = oslo_messaging.Target(topic="t", server="s")
     server = oslo_messaging.get_rpc_server(transport, target, [Echo()])

@@ -96,7 +96,7 @@ def run(script: str, collector: Collector) -> Any:
 def shown(
     collector: Collector, family: str, labels: tuple[str, ...] = ("method", "server")
 ) -> dict[tuple[str, ...], float]:
-    """The values of a counter by *labels*, once all its processes are gone."""
+    """Return the values of a counter by `labels`, once all its processes are gone."""
     until(lambda: not collector.lanes(), lambda: f"lanes: {collector.lanes()}", 20)
     with urllib.request.urlopen(f"{collector.url}/metrics", timeout=10) as answer:
         text = answer.read().decode()

@@ -69,7 +69,8 @@ REALS = pytest.mark.parametrize(
 @REALS
 @given(st.data())
 def test_the_real_driver_is_told_what_it_would_be_alone(real: Any, data: Any) -> None:
-    """Any values, by position and by name, and some left out; or it refuses them as it would."""
+    """Check any values, by position and by name, some of them left out; or the error of the
+    real driver."""
     values = st.none() | st.booleans() | st.integers()
     args = data.draw(st.lists(values, max_size=6))
     kwargs = data.draw(st.dictionaries(st.sampled_from((*NAMES, "unknown")), values))

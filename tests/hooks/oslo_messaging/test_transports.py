@@ -16,7 +16,7 @@ __all__ = ["loopback"]
 
 
 def use_one(conf: Any) -> None:
-    """A cast and a notification through a transport of their own."""
+    """Send a cast and a notification through a transport of their own."""
     transport = oslo_messaging.get_rpc_transport(conf, "shmetrics+fake://")
     client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic="t"))
     client.cast({}, "build")

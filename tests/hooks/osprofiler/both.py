@@ -22,7 +22,7 @@ class Heard(list[dict[str, Any]]):
 
 
 def numbered(payloads: Payloads) -> Payloads:
-    """With ids as the numbers in which they came up, and no times."""
+    """Return payloads with ids as the numbers in which they came up, and without times."""
     numbers: dict[str, int] = {}
     ids = ("base_id", "parent_id", "trace_id")
     return [

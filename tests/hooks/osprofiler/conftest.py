@@ -39,7 +39,7 @@ def left_as_found() -> Iterator[None]:
 
 @pytest.fixture
 def shm(node: Node, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    """A collector that this process records for."""
+    """Yield a collector for which this process records."""
     monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(node.runtime_dir))
     node.start()
     _ring.process_detach()
@@ -67,7 +67,7 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
 
 @pytest.fixture
 def clustered(tmp_path: Path) -> Iterator[Redis]:
-    """A cluster of one server, which has all slots."""
+    """Yield a cluster of one server, which has all slots."""
     if lacking():
         pytest.fail(lacking())
     server = Redis(tmp_path, "--cluster-enabled", "yes")
@@ -83,8 +83,10 @@ def clustered(tmp_path: Path) -> Iterator[Redis]:
 
 
 def without_times(found: Any) -> Any:
-    """A report, or a part of it, with its times blotted out, and what is in the order of times in
-    that of ids: in a millisecond there is no order."""
+    """Return a report, or a part of it, without times, and with spans in the order of their ids.
+
+    Within a millisecond, their times have no order.
+    """
     if isinstance(found, dict):
         times = {"started", "finished", "timestamp", "last_trace_started", "duration"}
         return {
@@ -100,5 +102,5 @@ def without_times(found: Any) -> Any:
 
 @pytest.fixture
 def compiled(left_as_found: None) -> None:
-    """The compiled profiler in the place of OSProfiler's own."""
+    """Put the compiled profiler in the place of OSProfiler's own."""
     assert shmetrics.osprofiler.install()

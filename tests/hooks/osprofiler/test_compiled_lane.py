@@ -27,14 +27,14 @@ KEY = "SECRET_KEY"
 
 
 def ours() -> Any:
-    """Our driver, as OSProfiler's notifier."""
+    """Make our driver OSProfiler's notifier."""
     made = get_driver("shm://", project="cloud", service="nova", host="h")
     notifier.set(made.notify)
     return made
 
 
 def without_ids(found: Any, numbers: dict[str, int]) -> Any:
-    """A report with ids as the numbers in which they come up."""
+    """Return a report with ids as the numbers in which they come up."""
     if isinstance(found, dict):
         ids = {"trace_id", "parent_id", "base_id"}
         return {
@@ -226,7 +226,7 @@ show(1000)
 
 @pytest.mark.parametrize("fork", ["python", "c"])
 def test_ids_are_uuids_and_nobody_else_s(fork: str) -> None:
-    """Of a process, its child and another process: no short id of one comes twice."""
+    """Check a process, its child and another process: no short id of one comes twice."""
     said = said_by(IDS, fork) + said_by(IDS, fork)
     ids = [uuid.UUID(line) for line in said.split()]
     assert [str(id) for id in ids] == said.split()

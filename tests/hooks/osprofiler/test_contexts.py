@@ -21,8 +21,8 @@ DEPTH = 4
 
 
 def is_nested(payloads: Payloads) -> None:
-    """In each trace, whatever begins is below what is open, and what ends is the innermost; who
-    says it is who began the trace."""
+    """Check each trace: a span begins below an open one, the innermost ends first, and the
+    reporter is the one who began the trace."""
     open_spans: dict[str, list[Any]] = defaultdict(list)
     whose: dict[str, str] = {}
     for payload in payloads:
@@ -127,7 +127,7 @@ def parents(payloads: Payloads) -> dict[str, str]:
 
 
 def test_a_task_goes_on_from_where_it_was_made(compiled: None) -> None:
-    """Also if that place has been left by then, and whoever it is that begins first."""
+    """Check a task whose place was left by then, with any task that begins first."""
     heard = Heard()
 
     async def child(name: str) -> None:

@@ -53,7 +53,7 @@ OF = {"project": "cloud", "service": "nova", "host": "h"}
 
 
 def both(redis: Redis, of: dict[str, str] = OF) -> tuple[Any, Any]:
-    """Our driver and Redis's; what OSProfiler says from now on goes to both."""
+    """Return our driver and Redis's; OSProfiler reports to both from now on."""
     ours, theirs = (get_driver(url, **of) for url in ("shm://", redis.url))
 
     def notify(info: dict[str, Any]) -> None:

@@ -206,8 +206,8 @@ for replaced in (
 
 @pytest.mark.parametrize("is_crowded", [False, True])
 def test_what_is_replaced_is_heard_of_at_once(is_crowded: bool) -> None:
-    """Although it is only looked up when something has changed. is_crowded: Python has nobody left
-    who could watch for that."""
+    """Check replacements, although the profiler looks only after a change. is_crowded: Python
+    has no watcher left for it."""
     said_by(REPLACED, str(int(is_crowded)))
 
 

@@ -33,8 +33,8 @@ Configured: TypeAlias = Callable[..., Any]
 
 @pytest.fixture
 def configured(tmp_path: Path) -> Iterator[Configured]:
-    """``configured(**profiler)`` is a configuration with these options in `[profiler]`. Nothing
-    that is switched on with it is left behind."""
+    """Yield `configured(**profiler)`, which makes a configuration with these options in
+    `[profiler]`. All that is switched on with it is switched off in the end."""
 
     def configured(**profiler: object) -> Any:
         path = tmp_path / "service.conf"
@@ -54,13 +54,13 @@ def new_id() -> str:
 
 
 def signed(key: str = KEY, **said: object) -> dict[str, str]:
-    """Headers of a request, as a client of OSProfiler's signs them."""
+    """Return the headers of a request, as a client of OSProfiler's signs them."""
     info, signature = _utils.signed_pack(said, key)  # type: ignore[arg-type]
     return {"X-Trace-Info": info.decode(), "X-Trace-HMAC": str(signature)}
 
 
 def spans(node: Node, base_id: str) -> list[dict[str, Any]]:
-    """The spans of a trace that the collector has, each before those below it."""
+    """Return the spans of a trace that the collector has, each before those below it."""
     try:
         found: list[dict[str, Any]] = json.loads(node.get(f"/api/v1/traces/{base_id}"))["spans"]
     except OSError:

@@ -37,7 +37,8 @@ class Heard(list[dict[str, Any]]):
     """All notifications, in their order."""
 
     def spans(self, name: str = "") -> list[Span]:
-        """Those of this name, or all, as they began. A stop is of a start, and comes once."""
+        """Return the spans of this name, or all, as they began. A stop is of a start, and
+        comes once."""
         starts: dict[str, dict[str, Any]] = {}
         stops: dict[str, dict[str, Any]] = {}
         for each in self:
@@ -69,7 +70,7 @@ class Heard(list[dict[str, Any]]):
 
 @pytest.fixture(params=[False, True], ids=["osprofiler", "compiled"])
 def compiled(request: pytest.FixtureRequest) -> Iterator[bool]:
-    """With OSProfiler's own profiler, and with the compiled one in its place."""
+    """Install the compiled profiler, or keep OSProfiler's own; yield whether it is compiled."""
     if request.param:
         assert installation.install()
     yield request.param
@@ -79,7 +80,7 @@ def compiled(request: pytest.FixtureRequest) -> Iterator[bool]:
 
 @pytest.fixture
 def heard(compiled: bool) -> Iterator[Heard]:
-    """From now on; a trace is active in this thread."""
+    """Yield the payloads from now on; a trace is active in this thread."""
     heard = Heard()
     notifier.set(heard.append)
     profiler.init(KEY)
@@ -90,18 +91,18 @@ def heard(compiled: bool) -> Iterator[Heard]:
 
 
 def stack() -> list[str]:
-    """OSProfiler's, of this thread."""
+    """Return OSProfiler's stack of this thread."""
     return [str(id) for id in profiler.get()._trace_stack]  # type: ignore[union-attr]
 
 
 def kept(node: Node, base_id: str) -> list[dict[str, Any]]:
-    """The spans of a trace that the collector has, each before those below it."""
+    """Return the spans of a trace that the collector has, each before those below it."""
     found: list[dict[str, Any]] = json.loads(node.get(f"/api/v1/traces/{base_id}"))["spans"]
     return found
 
 
 def counted(node: Node, name: str, *labels: str) -> dict[tuple[str, ...], float]:
-    """The samples of this name that are not zero, by the values of these labels."""
+    """Return the samples of this name that are not zero, by the values of these labels."""
     found: dict[Labels, float] = node.samples().counted(name)
     return {tuple(dict(of)[label] for label in labels): value for of, value in found.items()}
 

@@ -101,7 +101,7 @@ def shown(node: Node, base_id: str, url: str) -> Any:
 
 
 def outline(found: list[dict[str, Any]]) -> list[tuple[int, str, str]]:
-    """The tree: how deep, of which service, and the name of each span."""
+    """Return the tree: the depth, the service and the name of each span."""
     depths: dict[str, int] = {}
     for span in found:
         depths[span["trace_id"]] = depths.get(span["parent_id"], -1) + 1

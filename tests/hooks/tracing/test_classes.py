@@ -52,7 +52,7 @@ CLASS = "storage_of_a_test.pooling:Driver"
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A package that can be imported, and has not been."""
+    """Yield the name of a package that can be imported, and has not been."""
     folder = tmp_path / "storage_of_a_test"
     folder.mkdir()
     (folder / "__init__.py").touch()

@@ -45,7 +45,7 @@ def disabled() -> Iterator[None]:
 
 @pytest.fixture
 def store(redis: Redis) -> Iterator[Any]:
-    """A client that was made while nothing was enabled."""
+    """Yield a client that was made while nothing was enabled."""
     with library.Redis.from_url(redis.url) as store:
         yield store
 

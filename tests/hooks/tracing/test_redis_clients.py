@@ -48,7 +48,7 @@ class Monitor:
         assert self._lines.readline() == "+OK\n"
 
     def seen(self) -> list[str]:
-        """All so far, and the end of it."""
+        """End the monitor, and return all that it has seen."""
         with socket.create_connection(("127.0.0.1", self._port), 30) as other:
             other.sendall(b"ECHO all-of-it\r\n")
             found = []
@@ -63,7 +63,7 @@ class Monitor:
 
 
 def said(heard: Heard) -> list[str]:
-    """The names of commands that spans say, of those that somebody has K in."""
+    """Return the names of commands in spans, of those with K in them."""
     names = []
     for span in heard.spans("redis"):
         of = span.start_info["redis"]

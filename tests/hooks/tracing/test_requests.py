@@ -168,7 +168,7 @@ def test_a_service_that_turns_osprofilers_own_on_gets_this_one(
 
 
 def test_nothing_stays_after_teardown(shm: Node, configured: Configured, server: Server) -> None:
-    """Nor where somebody else has put his own around it."""
+    """Check the teardown where another library has wrapped the function."""
     switches.setup(configured(**REQUESTS))
     inner = HTTPAdapter.send
     around = lambda *args, **kwargs: inner(*args, **kwargs)  # noqa: E731

@@ -56,7 +56,7 @@ class Compute:
 
 
 def here() -> str | None:
-    """The trace that is active in this thread."""
+    """Return the trace that is active in this thread."""
     active = profiler.get()
     return None if active is None else active.get_base_id()
 
@@ -66,7 +66,8 @@ Serve = Callable[..., Any]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """``serve(conf, endpoint, url, client_url)`` starts a server; the result is a client of it."""
+    """Yield `serve(conf, endpoint, url, client_url)`, which starts a server and returns a
+    client of it."""
     stop: list[Callable[[], object]] = []
 
     def serve(conf: Any, endpoint: Any, url: str = FAKE, client_url: str = "") -> Any:
@@ -342,7 +343,7 @@ class Message:
 
 
 def received(conf: Any, *traces: object) -> list[Any]:
-    """Messages with these traces, as a server gets them from the hook."""
+    """Return messages with these traces, as a server gets them from the hook."""
     wrap = wrapping(conf)
     return [wrap(Message(trace)) for trace in traces]
 

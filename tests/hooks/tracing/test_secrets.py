@@ -49,7 +49,7 @@ def heard(configured: Configured) -> Iterator[Heard]:
 
 
 def orders(steps: str, *earlier: tuple[str, str]) -> list[tuple[str, ...]]:
-    """All orders of these steps in which of each pair the first is the earlier one."""
+    """Return all orders of these steps in which of each pair the first is the earlier one."""
     return [
         order
         for order in itertools.permutations(steps.split())
@@ -189,7 +189,7 @@ class Client:
         their_requests.enable()
 
     def another(self) -> None:
-        """Somebody else puts his own around whatever there is."""
+        """Wrap a function around the present one, as another library does."""
         inner = HTTPAdapter.send
 
         def around(*args: Any, **kwargs: Any) -> Any:
@@ -369,7 +369,7 @@ def test_no_part_of_a_connection_string_is_in_the_log(
     monkeypatch: pytest.MonkeyPatch,
     url: str,
 ) -> None:
-    """Although an error may quote some of it."""
+    """Check errors that quote some of it."""
 
     def refuse(connection_string: str, **_: object) -> None:
         raise ValueError(f"no number: {connection_string[8:]!r}")

@@ -42,7 +42,7 @@ def disabled() -> Iterator[None]:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    """A database with a table `t` of one column, made while nothing is enabled."""
+    """Yield a database with a table `t` of one column, made while nothing is enabled."""
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'a.db'}")
     with engine.begin() as conn:
         conn.execute(sa.text("CREATE TABLE t (a INTEGER UNIQUE)"))
@@ -574,7 +574,7 @@ def test_tasks_that_take_turns_in_one_thread(heard: Heard, tmp_path: Path) -> No
 
 
 def first_word(statement: str) -> str:
-    """The slow twin: comments, spaces and parentheses cut off one by one."""
+    """Return the first word, the slow way: cut off comments, spaces and parentheses one by one."""
     while True:
         rest = statement.lstrip(" \t\r\n\f\v(;")
         if rest.startswith("--") and "\n" in rest:

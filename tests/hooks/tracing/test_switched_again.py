@@ -41,7 +41,7 @@ def fail() -> None:
 
 
 def span_of_a_driver() -> None:
-    """A service that makes its notifier anew."""
+    """Record a span in a service that makes its notifier anew."""
     driver = Shm("shm://", project="cloud", service="nova", host="h")
     driver.notify({"name": "rpc-start"} | dict.fromkeys(["base_id", "trace_id", "parent_id"], ID))
 

@@ -33,7 +33,7 @@ SOURCES = {
 
 @pytest.fixture
 def enabled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """The sources that were turned on and off, in place of them."""
+    """Return the sources that were turned on and off, in place of them."""
     seen: list[tuple[str, dict[str, Any]]] = []
 
     class Source:

@@ -34,7 +34,7 @@ def hello(environ: dict[str, Any], start_response: Any) -> list[bytes]:
 
 
 def ask(application: Any, sent: dict[str, str] | None = None, **environ: str) -> Iterable[bytes]:
-    """A request to the application, with these headers."""
+    """Send a request to the application, with these headers."""
     named = {f"HTTP_{name.upper().replace('-', '_')}": text for name, text in (sent or {}).items()}
     given = {
         "REQUEST_METHOD": "GET",

@@ -35,7 +35,7 @@ SENDER = Path(__file__).with_name("sender.py")
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Node]:
-    """Another node, into whose traces notifications go."""
+    """Yield another node, into whose traces notifications go."""
     folder = tmp_path / "other"
     folder.mkdir()
     with tempfile.TemporaryDirectory(prefix="shm-") as runtime_dir:
@@ -78,7 +78,7 @@ def listen(tmp_path: Path, rabbitmq: RabbitMQ, other: Node) -> Listen:
 
 
 def sent(rabbitmq: RabbitMQ, node: Node) -> str:
-    """The base id of a trace that was told to both."""
+    """Return the base id of a trace that went to both."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), "SHMETRICS_RUNTIME_DIR": str(node.runtime_dir)}
     command = [sys.executable, str(SENDER), rabbitmq.url]
     ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=SECONDS)
@@ -91,7 +91,7 @@ def report(node: Node, base_id: str) -> Any:
 
 
 def arrived(node: Node, base_id: str, n: int) -> None:
-    """Waits until so many spans have ended there."""
+    """Wait until so many spans have ended there."""
 
     def ended() -> int:
         spans = json.loads(node.get(f"/api/v1/traces/{base_id}"))["spans"]
@@ -101,7 +101,7 @@ def arrived(node: Node, base_id: str, n: int) -> None:
 
 
 def heard(node: Node, result: str) -> float:
-    """Notifications with this result, as the collector shows."""
+    """Return the number of notifications with this result, as the collector shows it."""
     return node.samples().get(("profiler_notifications_total", (("result", result),)), 0.0)
 
 
@@ -149,7 +149,7 @@ def test_the_tree_is_that_of_shared_memory(
 def test_what_another_collector_passes_on_arrives(
     node: Node, other: Node, rabbitmq: RabbitMQ, listen: Listen
 ) -> None:
-    """By OSProfiler's own messaging:// driver, after the fact."""
+    """Check a collector that passes spans on by OSProfiler's own messaging:// driver."""
     node.start(
         "[[traces.forward]]\nto = 'messaging://'\nbatch_seconds = 0.05\n"
         f"transport_url = '{rabbitmq.url}'\n"

@@ -39,7 +39,8 @@ class Tables:
         )
 
     def shown(self, prefix: str) -> list[tuple[dict[str, str], list[int]]]:
-        """Each series' labels that are not empty, with starts, ends, nanoseconds and buckets."""
+        """Return each series' labels that are not empty, with starts, ends, nanoseconds and
+        buckets."""
         family = self.families[prefix]
         rows = np.hstack([family.rows(family.first_count), family.classic()])
         return [

@@ -136,7 +136,7 @@ def test_a_long_datagram_is_marked(listen: Any, path: str) -> None:
 
 
 def test_a_flood_leaves_the_loop_its_time(listen: Any, path: str) -> None:
-    """However fast datagrams come, the loop runs others between two batches."""
+    """Check that the loop runs other tasks between two batches of datagrams."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         taken = 0
         flooding = True
