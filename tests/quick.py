@@ -131,7 +131,7 @@ def _is_one_of_ours(module: str) -> bool:
 
 
 class _Guard:
-    """Lets no process begin while a quick test runs, and remembers those that were to."""
+    """A guard that lets no process begin while a quick test runs, and remembers the attempts."""
 
     def __init__(self) -> None:
         self.test = ""

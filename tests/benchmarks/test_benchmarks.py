@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""That the benchmarks say what they measured: figures, ratios, and who failed."""
+"""The report of the benchmarks: figures, ratios, and contenders that failed."""
 
 import random
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""That a budget of instructions can be exceeded, and that what is written down can be read."""
+"""The budgets of instructions: they can be exceeded, and their file can be read."""
 
 import shutil
 import sys

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""That the documents show the figures of the reference run, and no others."""
+"""The figures in documents: those of the reference run, and no others."""
 
 import subprocess
 import sys

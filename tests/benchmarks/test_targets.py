@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""That a verdict says yes, no, or nothing, and that there is a contender behind every name."""
+"""The verdicts on targets: yes, no, or nothing. There is a contender behind every name."""
 
 import pytest
 

@@ -261,7 +261,7 @@ def test_a_family_that_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_cause_of_loss_has_a_mend() -> None:
-    """The causes as the core knows them, read from where they are defined."""
+    """Check the causes of the core, read from their definitions."""
     layout = (Path(__file__).parents[2] / "csrc" / "lane" / "layout.h").read_text()
     causes = {name.lower() for name in re.findall(r"SHM_DROP_(\w+) = \d", layout)}
     assert causes

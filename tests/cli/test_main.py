@@ -111,7 +111,7 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 
 
 def test_the_base_package_says_what_is_missing(command: Any, tmp_path: Path) -> None:
-    """A real process in which the extras cannot be imported."""
+    """Check a real process in which the extras cannot be imported."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "for name in ('msgspec', 'numpy', 'rich', 'starlette', 'h11', 'prometheus_client'):\n"

@@ -163,7 +163,7 @@ def test_who_takes_a_request_in_small_pieces_is_left(monkeypatch: pytest.MonkeyP
     waits = []
 
     class Slow(socket.socket):
-        """Takes a byte a second."""
+        """A client that takes a byte a second."""
 
         def settimeout(self, value: float | None) -> None:
             waits.append(value)
@@ -341,7 +341,7 @@ def test_what_is_no_answer_is_an_error(serve: Callable[..., Misbehaving], said: 
 
 
 class Resolver:
-    """In the place of the system's: it takes its time for each name, until it is let go on."""
+    """A resolver in the place of the system's, which waits at each name until it may go on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, addresses: list[tuple[str, int]]) -> None:
         self.asked = 0
@@ -370,7 +370,7 @@ def test_a_name_that_is_looked_up_slowly_is_left_and_looked_up_once(
     (lookup,) = module.lookups._under_way.values()
 
     class Awaited(threading.Event):
-        """Lets the resolver go on once somebody waits."""
+        """An event that lets the resolver go on once somebody waits."""
 
         def wait(self, timeout: float | None = None) -> bool:
             resolver.go.set()
@@ -386,7 +386,7 @@ def test_a_name_that_is_looked_up_slowly_is_left_and_looked_up_once(
 def test_what_a_look_up_finds_when_nobody_waits_any_more_is_told_to_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It may be hours old, and so may a failure be, when somebody asks again."""
+    """Check addresses and failures that may be hours old when somebody asks again."""
     addresses = [("127.0.0.1", 1)]
     resolver = Resolver(monkeypatch, addresses)
     lookups = Lookups()

@@ -76,7 +76,7 @@ def test_too_many_open_files_pause_registrations_and_do_not_spin(
 def test_a_service_manager_is_told(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> None:
-    """sd_notify(3): a path, or with @ a name in the abstract namespace."""
+    """Check the addresses of sd_notify(3): a path, or with @ a name in the abstract namespace."""
     path = str(runtime_dir / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind("\0" + path if prefix else path)

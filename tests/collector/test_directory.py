@@ -109,7 +109,7 @@ def test_a_directory_that_others_can_write_to_is_refused(tmp_path: Path, mode: i
 
 @as_root
 def test_a_link_of_somebody_else_is_refused(tmp_path: Path) -> None:
-    """It leads to a directory of ours, in which we are to work for him."""
+    """Check a link to a directory of ours, in which we would work for another user."""
     ours = tmp_path / "ours"
     ours.mkdir()
     link = tmp_path / "run"
@@ -190,7 +190,7 @@ def test_lanes_of_somebody_else_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["lanes", "lock"])
 def test_nothing_in_it_may_be_a_link(tmp_path: Path, name: str) -> None:
-    """It may be left over from a time when others could write here."""
+    """Check a link that is left over from a time when others could write here."""
     path = tmp_path / "run"
     path.mkdir(mode=0o700)
     target = tmp_path / "target"

@@ -109,7 +109,7 @@ def heard(emitter: Emitter) -> Any:
 
 @pytest.mark.parametrize("what", list(REFUSALS))
 def test_a_service_hears_what_is_refused(node: Node, what: str) -> None:
-    """It hears it while it only observes, and has it in its status."""
+    """Check a service that only observes, and its status."""
     code, config, line = REFUSALS[what]
     node.start(config)
     emitter = listener(

@@ -86,7 +86,7 @@ def shown(node: Loopback) -> tuple[dict[str, float], dict[str, float]]:
 
 
 class Observing(RuleBasedStateMachine):
-    """Processes come and go, and set totals."""
+    """A node, and its twin, while processes come and go, and set totals."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ def test_a_total_that_no_counter_has_is_not_shown(loopback: Loopback, total: flo
 
 
 def test_a_counter_of_the_same_name_is_a_contradiction(loopback: Loopback) -> None:
-    """It is refused while the other lives, and taken when that is gone."""
+    """Check that it is refused while the other process lives, and taken then."""
     observing, counting = Process(loopback, 1), Process(loopback, 2, COUNTED)
     observing.put(5.0, layout.START_UNKNOWN, "a")
     loopback.collector.tick()

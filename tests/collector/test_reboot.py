@@ -197,7 +197,7 @@ def test_what_was_set_while_no_collector_ran_is_compared_with_what_was_kept(
 
 
 def test_a_store_that_begins_anew_still_knows_this_boot(machine: Machine, tmp_path: Path) -> None:
-    """It numbers boots from the first again; the lanes are those that there were."""
+    """Check a store that numbers boots from the first again, with the same lanes."""
     machine.reboot(MS)
     machine.reboot(MS)
     old = machine.start()
@@ -210,7 +210,7 @@ def test_a_store_that_begins_anew_still_knows_this_boot(machine: Machine, tmp_pa
 
 
 def test_a_lane_of_another_version_is_of_this_boot(machine: Machine, tmp_path: Path) -> None:
-    """A collector is brought up to date while services run. Their lanes do not name a clock."""
+    """Check an upgrade of the collector while services run, whose lanes do not name a clock."""
     old = machine.start()
     [path] = (tmp_path / "run" / "lanes").glob("*.json")
     known = json.loads(path.read_text())
@@ -225,7 +225,7 @@ def test_a_lane_of_another_version_is_of_this_boot(machine: Machine, tmp_path: P
 def test_a_store_that_did_not_number_boots_has_values_of_an_earlier_one(
     machine: Machine, tmp_path: Path
 ) -> None:
-    """It kept stamps in nanoseconds: of an uptime of ten years, here."""
+    """Check a store with stamps in nanoseconds, of an uptime of ten years."""
     process = machine.start()
     machine.set(process, 1.0)
     machine.end(process)

@@ -71,7 +71,7 @@ def test_a_directory_that_cannot_be_written_to(runtime_dir: Path) -> None:
 
 @as_root
 def test_a_directory_of_somebody_else(runtime_dir: Path) -> None:
-    """Root would be able to; it is not to be led there."""
+    """Check a collector that runs as root, and could work there."""
     os.chown(runtime_dir, NOBODY, NOBODY)
     status, [line] = python(COLLECT.format(before=""), str(runtime_dir))
     assert status == 1
@@ -342,7 +342,7 @@ def test_a_full_tmpfs_is_a_refusal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("leave_bytes", [0, 4096, 20_000])
 def test_a_full_tmpfs_lets_the_store_overflow(tmp_path: Path, leave_bytes: int) -> None:
-    """The overflow series has its place on the disk, and not only in the plan."""
+    """Check that the overflow series has its place on the disk, and not only in the plan."""
     status, lines = in_small_tmpfs(
         tmp_path,
         """
@@ -524,7 +524,7 @@ def test_what_the_collector_counts_is_not_an_emitters_to_define_or_to_move(
 
 
 def test_what_a_store_has_under_the_collectors_names_goes(tmp_path: Path) -> None:
-    """An older version may have taken it, or have counted there otherwise itself."""
+    """Check names that an older version took from emitters, or used in another way itself."""
     loopback = Loopback(tmp_path / "node")
     families = loopback.collector.families
     before = len(list(families))

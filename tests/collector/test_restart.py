@@ -80,7 +80,7 @@ def test_totals_and_lanes_go_on_after_a_restart(node: Node, how: str) -> None:
 
 
 def test_a_process_that_dies_while_no_collector_is_there(node: Node) -> None:
-    """There is no connection whose end would tell: the lock does."""
+    """Check that the lock of its lane shows its end, without any connection."""
     node.start()
     first, second = (node.emitter(SERVICE) for _ in range(2))
     for service in (first, second):

@@ -156,7 +156,7 @@ class Shape:
 
 
 class Shapes(RuleBasedStateMachine):
-    """Processes of several releases come and go on a node."""
+    """A node, and its twin, while processes of several releases come and go."""
 
     def __init__(self) -> None:
         super().__init__()

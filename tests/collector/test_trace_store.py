@@ -145,7 +145,8 @@ TEN_DAYS_NS = 10 * 86400 * 10**9
 def test_a_clock_that_is_wrong_for_a_while_costs_no_traces(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead_ns: int
 ) -> None:
-    """While the collector runs, and at its start; and set right again."""
+    """Check a clock that is wrong while the collector runs, or at its start, and right again
+    then."""
     clock = tmp_path / "clock"
     (tmp_path / "sitecustomize.py").write_text(CLOCK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

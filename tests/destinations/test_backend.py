@@ -31,7 +31,7 @@ from .conftest import SECONDS, id_of, row, span
 
 
 class Kept(base.Driver):
-    """Keeps what it is told; `fails` are for the next notifications instead."""
+    """A driver that keeps its notifications; `fails` are for the next ones instead."""
 
     told: list[tuple[Any, ...]]
     fails: list[Exception | str | None]
@@ -157,7 +157,7 @@ PROBLEMS: dict[str, Exception] = {
 
 
 class Picky(Kept):
-    """Does not take spans that are called after a problem, and raises that."""
+    """A driver that raises the problem with whose name a span comes."""
 
     @classmethod
     def get_name(cls) -> str:
@@ -244,7 +244,7 @@ def test_every_span_that_can_be_said_arrives(kinds: list[str], batch_spans: int)
 
 
 class Hung(Kept):
-    """Hangs until it is let go on."""
+    """A driver that hangs until it may go on."""
 
     go: threading.Event
     calls: int

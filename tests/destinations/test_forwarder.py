@@ -150,7 +150,7 @@ def test_what_is_refused_is_counted_and_not_tried_again(
 
 
 class Stuck(Script):
-    """Hangs in the middle of a batch."""
+    """A sender that hangs in the middle of a batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ def test_each_span_is_sent_or_lost_once(
 
 
 def test_what_has_come_meanwhile_goes_along_where_each_is_said_alone() -> None:
-    """One that does not arrive is known by others that do."""
+    """Check that one that does not arrive is known by others that do."""
     sender = Script(deque([Part(1), Part(0)]))
     limits = Limits(batch_items=3, batch_seconds=0.0, pause_seconds=0.3)
     forwarder = Forwarder("to", sender, SPANS, limits)
@@ -284,7 +284,7 @@ def test_who_is_stopped_twice_is_waited_for_once() -> None:
 
 
 def test_bytes_that_wait_are_bytes() -> None:
-    """A receiver of gRPC takes so many of these, and not of characters."""
+    """Check bytes, not characters: a receiver of gRPC has a limit of bytes."""
     sender = Script()
     forwarder = Forwarder("to", sender, SPANS, Limits(batch_seconds=SECONDS))
     forwarder.put(row(n, start_info={"x": "\u20ac" * (module.BATCH_BYTES // 9)}) for n in range(5))

@@ -167,7 +167,7 @@ def test_a_greenlet_that_is_killed_ends_its_call(node: Node, library: str) -> No
 
 
 def test_a_frozen_collector_holds_up_no_greenlet(node: Node, library: str) -> None:
-    """The one bounded wait of a process neither hangs the hub nor is it waited for by the hub."""
+    """Check that the one bounded wait of a process does not hang the hub, nor the hub that wait."""
     node.start()
     node.freeze()
     service = node.emitter(

@@ -12,7 +12,7 @@ PASSWORD = "s3cret: with a colon"
 
 
 class Authority:
-    """Signs certificates, and writes them into a folder."""
+    """An authority that signs certificates, and writes them into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -173,7 +173,7 @@ def test_headers_are_added_to_every_answer(start: Start) -> None:
 def test_who_may_come_in_say_the_rules_in_force_when_his_password_is_known(
     source: Any, password: str, users: dict[bytes, bytes], status: int
 ) -> None:
-    """The file may change while a password is being checked."""
+    """Check a file that changes while a password is being checked."""
     access = AccessRules()
     access.rules = Rules(WebFile("", users={b"alice": b"old", b"bob": b"other"}), None)
 

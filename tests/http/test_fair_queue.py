@@ -28,7 +28,7 @@ def network_of(client: str) -> str:
 @given(st.lists(st.none() | st.sampled_from(CLIENTS), max_size=200))
 @settings(deadline=None)
 def test_nobody_has_two_turns_while_another_waits(steps: list[str | None]) -> None:
-    """A step is a turn, written None, or an item of a client."""
+    """Check steps that are a turn, written None, or an item of a client."""
     taken: FairQueue[tuple[str, int]] = FairQueue()
     waiting: dict[tuple[str, int], tuple[set[str], set[str]]] = {}  # who had a turn since it came
     for number, client in enumerate(steps):

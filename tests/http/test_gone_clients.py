@@ -106,7 +106,7 @@ def test_who_resets_before_the_last_word_is_counted(
     site: Any, source: FakeSource, request_: bytes, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Between an answer and its end there is no time that a test could meet."""
+    """Check the count: between an answer and its end there is no time that a test could meet."""
 
     def shutdown(self: socket.socket, how: int) -> None:
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
@@ -175,7 +175,7 @@ class Owner:
 
 
 def test_an_answer_that_comes_after_its_client_has_left_waits_for_nobody() -> None:
-    """No timer runs for it any more, which would count it as slow."""
+    """Check that no timer runs for it any more, which would count it as slow."""
 
     async def run() -> list[str]:
         ready, done = asyncio.Event(), asyncio.Event()

@@ -288,7 +288,7 @@ def test_who_is_being_answered_does_not_give_way_and_the_next_one_waits(
 def test_a_newcomer_gets_in_though_those_before_it_do_not_take_their_answers(
     hanging: tuple[Hanging, Server],
 ) -> None:
-    """It came while all others were being answered, and then none of them took its answer."""
+    """Check one that came while all others were being answered, who then took no answer."""
     app, server = hanging
     app.body = "x" * 20_000_000
     with many(server.url, 4, ASKS + b"\r\n"):
@@ -326,7 +326,7 @@ def test_a_reader_that_gets_on_does_not_give_way(
 def test_the_end_of_an_answer_is_not_lost_when_connections_give_way(
     hanging: tuple[Hanging, Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last of it was neither the client's nor the kernel's when its connection looked idle."""
+    """Check an end that neither client nor kernel has when the connection looks idle."""
     monkeypatch.setattr(web_server, "STALLED_SECONDS", 60.0)
     app, server = hanging
     app.body = "x" * 2_000_000

@@ -19,7 +19,7 @@ HERE = "127.0.0.1"
 
 
 class Checks:
-    """Stands in for bcrypt: keeps what it was asked, and waits at a gate."""
+    """A stand-in for bcrypt, which keeps its questions, and waits at a gate."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, bytes]] = []

@@ -157,7 +157,8 @@ def append(path: Path, piece: str) -> None:
 )  # fmt: skip
 @settings(deadline=None, max_examples=60)
 def test_nobody_comes_in_however_it_is_written(rewrites: Any) -> None:
-    """It is written in pieces of any size, with looks before, between and during any of them."""
+    """Check a file that is written in pieces of any size, with looks before, between and during
+    them."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         watched = Watched(Path(folder))
         real_read = web_file.read
@@ -194,7 +195,7 @@ def test_a_thousand_rewrites_with_the_same_contents_let_nobody_in(watched: Watch
 def test_what_changes_while_it_is_read_is_not_taken(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file was complete at both looks, and had other users between them."""
+    """Check a file that is complete at both looks, and has other users between them."""
     real_read = web_file.read
     stranger = f"basic_auth_users:\n  eve: {HASH}\n"
     watched.path.write_text(stranger)

@@ -79,7 +79,7 @@ def test_the_values_are_those_of_the_twin(
 def test_what_both_sides_apply_is_as_if_one_had(
     rules: list[Rule], events: list[tuple[str, ...]]
 ) -> None:
-    """The process, with what it is told, and then the collector, which sees UTF-8."""
+    """Check the process, with the rules that it gets, and then the collector, which sees UTF-8."""
     collector = FamilyRules(rules, family("ab"))
     process = FamilyRules(rule.decode(rule.encode(rules, 10_000)), family("ab"))
     for values in events:
@@ -207,7 +207,7 @@ def test_what_there_is_no_room_to_tell_is_left_to_the_collector(
 
 
 def test_no_rule_is_told_without_those_before_it() -> None:
-    """They may be what keeps it from a family."""
+    """Check rules that may keep the last one from a family."""
     rules = [Rule("oslo_messaging_rpc_client", "server", keep), Rule("*", "server", drop)]
     assert rule.encode(rules, len("drop server *\n")) == ""
 

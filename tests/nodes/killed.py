@@ -19,7 +19,7 @@ EVENTS = ("open", "os.rename", "os.remove", "os.truncate", "mmap.__new__")
 
 
 class _Steps:
-    """Counts lines of the code in question, and system calls; kills this process at the last."""
+    """A counter of lines of the code in question, and of system calls; it kills at the last one."""
 
     def __init__(self, last: int) -> None:
         self._left = last

@@ -122,7 +122,7 @@ def _line(pipe: IO[str]) -> str:
 
 
 class Node:
-    """Runs at most one collector at a time on its runtime directory."""
+    """A node: a runtime directory with at most one collector at a time."""
 
     def __init__(self, runtime_dir: Path, folder: Path) -> None:
         self.runtime_dir = runtime_dir

@@ -71,7 +71,7 @@ def with_what_it_includes(header: Path) -> set[Path]:
 
 
 def test_the_wheel_has_the_headers_of_a_c_program(archives: Archives) -> None:
-    """Those that it names, what these include, and nothing else of the core."""
+    """Check for the headers that it names, those that these include, and no other of the core."""
     place = "shmetrics/include/shmetrics/"
     named = {"ask.h", "emit.h", "payload.h", "wait.h"}
     needed = {path for name in named for path in with_what_it_includes(ROOT / place / name)}

@@ -63,14 +63,14 @@ def test_a_compiled_module_lacks_nothing(path: Path) -> None:
 
 
 def test_functions_are_checked_in_most_of_them() -> None:
-    """In an object that calls none of these, nothing shows that they would be."""
+    """Check most objects: one that calls none of these functions shows nothing."""
     there = {f"__{function}_chk" for function in ALWAYS_CHECKED}
     checked = [path for path in MODULES if Object.read(path).imported & there]
     assert len(checked) > len(MODULES) // 2
 
 
 def test_what_is_built_without_all_that_is_seen(tmp_path: Path) -> None:
-    """The same look at an object that has nothing of it."""
+    """Check an object without any protection."""
     source = tmp_path / "bare.c"
     source.write_text(
         "#include <stdio.h>\nint f(char *a) { char b[64]; return snprintf(b, 64, a, b); }\n"

@@ -241,7 +241,7 @@ jobs.inc(10)
 @needs_systemd
 @needs_strace
 def test_a_collector_without_privileges_needs_nothing_that_its_unit_forbids(folder: Path) -> None:
-    """It serves another user's process, across a restart."""
+    """Check a collector that serves another user's process, across a restart."""
     collector = Confined(folder, "first")
     service = Emitter(PATIENT + EMIT, {"SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)})
     try:
@@ -266,7 +266,7 @@ def test_a_collector_without_privileges_needs_nothing_that_its_unit_forbids(fold
 def test_the_unit_lets_it_open_as_many_files_as_all_lanes_need(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It may not raise that limit itself."""
+    """Check the unit's limit, which the collector may not raise itself."""
     limit = int(settings("LimitNOFILE")[0])
     monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
     monkeypatch.delattr(resource, "setrlimit")

@@ -183,7 +183,7 @@ def test_who_is_not_admitted_is_told_why(path: Path) -> None:
 
 
 def test_a_refusal_is_heard_before_a_hello_is_said(path: Path) -> None:
-    """The collector closes as soon as it has answered, whatever it has read by then."""
+    """Check a collector that answers and closes before it has read any hello."""
     refusal = protocol.encode_answer(Answer(Result.UID, LAYOUT, 0, "not you"))
     attempts = 300
 

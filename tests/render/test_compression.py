@@ -22,7 +22,7 @@ def test_what_comes_out_is_what_went_in(pieces: list[bytes]) -> None:
 
 
 def test_nothing_is_held_back_for_long() -> None:
-    """A hundred large pieces that repeat themselves come out as they go in."""
+    """Check that a hundred large pieces that repeat themselves come out as they go in."""
     line = b'oslo_messaging_rpc_client_processing_seconds_bucket{method="%d"} %d.0\n'
     pieces = (
         b"".join(line % (number, number * piece % 977) for number in range(2000))

@@ -76,7 +76,7 @@ def test_text_goes_with_its_series() -> None:
 
 
 def test_rows_that_are_added_while_others_render() -> None:
-    """Scrapes in threads, series appearing between them: every one sees whole rows."""
+    """Check scrapes in threads while series appear: each of them sees whole rows."""
     series = Series(("n",))
     bodies: list[bytes] = []
 

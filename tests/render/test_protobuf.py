@@ -97,7 +97,7 @@ def test_spans_and_deltas(
 
 
 def test_a_native_histogram_shows_that_it_is_one() -> None:
-    """Without observations and without a zero bucket, it does so by a span of no buckets."""
+    """Check one without observations and without a zero bucket: it has a span of no buckets."""
     assert [span.length for span in native_of([0], zero_threshold=0.0).positive_span] == [0]
     assert list(native_of([0], zero_threshold=0.001).positive_span) == []
 
@@ -141,7 +141,7 @@ def test_a_row_that_is_larger_than_a_piece() -> None:
 
 
 def test_labels_are_made_some_at_a_time() -> None:
-    """Others have their turn at each piece, the empty ones too."""
+    """Check that others have their turn at each piece, at the empty ones too."""
     table = wide(2 * protobuf.MOST_ROWS + 1)
     pieces = protobuf.pieces([table], {})
     assert [next(pieces), next(pieces)] == [b"", b""]
@@ -150,7 +150,7 @@ def test_labels_are_made_some_at_a_time() -> None:
 
 
 def test_series_that_come_while_it_is_written() -> None:
-    """The next scrape shows them; this one goes on with the labels that it has."""
+    """Check that the next scrape shows them; this one goes on with the labels that it has."""
     table = wide(2000)
     whole = protobuf.render([table], {})
     pieces = protobuf.pieces([table], {})

@@ -145,7 +145,7 @@ def test_label_values_are_escaped() -> None:
 
 
 def test_half_a_surrogate_pair_is_replaced() -> None:
-    """prometheus_client raises; one bad value must not cost a whole scrape."""
+    """Check that one bad value does not cost a whole scrape; prometheus_client raises an error."""
     assert b'g{a="?"} 1.0' in text.render([gauge(1.0, Series(("a",), [("\ud800",)]))], {})
 
 

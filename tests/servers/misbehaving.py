@@ -55,7 +55,7 @@ class Conversation:
 
 
 class Misbehaving:
-    """Does the same with everybody who comes, and takes its time to listen if it is told so."""
+    """A server that does the same with each client, and may take its time to listen."""
 
     def __init__(self, does: Callable[[Conversation], None]) -> None:
         self.connections = 0
@@ -107,7 +107,7 @@ class Misbehaving:
 
 
 class Dripping(Misbehaving):
-    """Stands before a good server, and passes on what it says byte by byte."""
+    """A proxy before a good server, which passes on its answers byte by byte."""
 
     def __init__(self, port: int) -> None:
         super().__init__(self._pass_on)

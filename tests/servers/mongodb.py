@@ -32,7 +32,7 @@ _HELLO: Final = {
 
 
 class MongoDB:
-    """Runs until stop()."""
+    """A stand-in for MongoDB, which runs until stop()."""
 
     def __init__(self) -> None:
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Connection)

@@ -60,7 +60,7 @@ def partial(rejected: int) -> Response:
 
 
 class HttpReceiver:
-    """Takes what is posted to /v1/traces; `answers` are for the next requests instead."""
+    """A receiver of posts to /v1/traces; `answers` are for the next requests instead."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
@@ -118,7 +118,7 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
 
 
 class GrpcReceiver(TraceServiceServicer):
-    """Takes what Export() is called with; `answers` are for the next calls instead."""
+    """A receiver of calls of Export(); `answers` are for the next calls instead."""
 
     def __init__(self) -> None:
         self.requests: list[Request] = []

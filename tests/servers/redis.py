@@ -19,7 +19,7 @@ def lacking() -> str:
 
 
 class Redis:
-    """Runs until stop(). options: more of redis-server's."""
+    """A Redis server, which runs until stop(). options: more of redis-server's."""
 
     def __init__(
         self,

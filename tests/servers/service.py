@@ -26,7 +26,7 @@ from oslo_messaging import Target  # noqa: E402
 
 
 class DiskFull(Exception):
-    """Of a module that no client may rebuild exceptions of: it arrives as RemoteError."""
+    """An exception of a module from which no client rebuilds any: it arrives as RemoteError."""
 
 
 class Compute:
@@ -70,7 +70,7 @@ class Volume:
 
 
 class Ear:
-    """Hears notifications of two priorities."""
+    """An endpoint of a listener, for notifications of two priorities."""
 
     def info(self, ctxt: Any, publisher: str, event: str, payload: Any, meta: Any) -> None: ...
 

@@ -31,7 +31,7 @@ def test_a_bound_socket_is_accounted_for(tmp_path: Path) -> None:
 
 
 def test_an_orphan_is_accounted_for(tmp_path: Path) -> None:
-    """A child of a child that is gone: it came to us."""
+    """Check the child of a child that is gone, whose parent is this process now."""
     before = account(str(tmp_path))
     spawn = (
         "import subprocess\n"

@@ -178,7 +178,7 @@ def test_what_an_earlier_process_left_under_a_pid_goes_when_another_one_has_it(
 
 
 def test_what_went_is_not_taken_for_another_series_that_has_its_row(tmp_path: Path) -> None:
-    """Idle series leave by themselves, and their rows are used again."""
+    """Check series that were idle, and left by themselves, with rows that are used again."""
     with opened(tmp_path / "store") as families:
         gauges, family = define(families, "all", "queue")
         taken = Taken(families)
@@ -209,7 +209,7 @@ def test_what_another_version_kept_and_is_not_finite_is_let_go(
 
 
 class Clock:
-    """Seconds, as a test says."""
+    """A clock with the seconds that a test sets."""
 
     seconds = 0.0
 
@@ -299,7 +299,7 @@ def test_processes_beyond_a_limit_are_not_remembered_for_ever(tmp_path: Path) ->
 
 
 def test_a_dead_process_with_two_lanes_leaves_once(tmp_path: Path) -> None:
-    """The time is that of its first death."""
+    """Check that the time runs from its first death."""
     clock = Clock()
     with opened(tmp_path / "store") as families:
         _, family = define(families, "all", "queue")
@@ -325,7 +325,7 @@ def test_the_label_pid_is_the_collectors(tmp_path: Path) -> None:
 
 
 def test_processes_that_come_and_go(node: Node) -> None:
-    """The first one dies, by itself; of the others, the one that wrote first has the higher pid."""
+    """Check that one dies first, and of two others, the first writer has the higher pid."""
     node.start()
     code = f"""
     MODES = {MODES}
@@ -391,7 +391,7 @@ def test_a_dead_process_poisons_nothing_that_others_say(node: Node) -> None:
 
 @pytest.mark.parametrize("first", ["nan", "1.0"])
 def test_a_living_process_may_say_that_it_has_no_number(node: Node, first: str) -> None:
-    """A sum with it is none; least and greatest are of those that have one."""
+    """Check that a sum with it is no number; minimum and maximum are those of the numbers."""
     node.start()
     code = """
     for mode in ("sum", "livesum", "livemin", "livemax"):

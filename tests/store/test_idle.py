@@ -283,7 +283,7 @@ def test_series_that_leave_all_at_once_leave_in_parts(
 def test_a_gauge_of_a_living_process_is_never_idle(
     loopback: Loopback, pass_time: Callable[[], None]
 ) -> None:
-    """It says how things are, however long they have been so. A dead process's leaves."""
+    """Check gauges that stay the same for long. That of a dead process leaves."""
     shmetrics.Gauge("size", "Size", multiprocess_mode="max").set(3)
     pass_time()
     assert loopback.samples().value("size") == 3

@@ -212,7 +212,7 @@ def killed(
 
 
 def test_many_series_go_over_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tick lets so many go; meanwhile, both are shown."""
+    """Check ticks that let only so many go over; meanwhile, both shapes are shown."""
     monkeypatch.setattr(inheritance, "MOST_AT_ONCE", 100)
     monkeypatch.setattr(inheritance, "MOST_IN_A_WRITE", 30)
     with node_in(str(tmp_path)) as node:

@@ -101,7 +101,7 @@ def test_a_family_with_too_many_series_keeps_its_total(
 
 
 def test_a_gauge_beyond_the_limits_is_not_shown_and_counted(limited: Loopback) -> None:
-    """It has no overflow series: what would its value be?"""
+    """Check a gauge: an overflow series of it would have no meaningful value."""
     gauge = shmetrics.Gauge("size", "Size", ["of"], multiprocess_mode="max")
     for number in range(61):
         gauge.labels(str(number)).set(number)
@@ -141,7 +141,8 @@ def test_families_beyond_the_limit_are_refused_and_counted(
 
 
 def test_a_flood_of_definitions_is_taken_bit_by_bit_and_nobody_waits(limited: Loopback) -> None:
-    """A dictionary full of them. Totals of its lane come later, those of its neighbours at once."""
+    """Check a full dictionary: the totals of its lane come later, those of its neighbours at
+    once."""
     with another(limited) as lane:
         family = lane.family(Definition(layout.TYPE_COUNTER, "flood", "", "", "", ("n",), ()))
         total = 3 * DEFINITIONS_PER_LANE

@@ -57,7 +57,7 @@ def test_what_was_dropped_and_spilled_while_no_collector_ran_is_shown(node: Node
 
 
 def test_one_pass_takes_events_of_every_kind(node: Node) -> None:
-    """Their counts change together, and there once was room for six of seven."""
+    """Check events whose counts change together; once there was room for six kinds of seven."""
     node.start("tick_seconds = 60")
     node.run(
         """
@@ -121,7 +121,7 @@ def test_what_is_dropped_and_spilled_across_a_dozen_kills_is_counted_to_the_unit
 
 
 def test_definitions_are_counted_once_however_often_they_are_read(loopback: Loopback) -> None:
-    """A collector reads a lane's dictionary anew when it starts."""
+    """Check collectors that start anew, and read a lane's dictionary again."""
     shmetrics.Counter("", "Wrong").inc()
     jobs = shmetrics.Counter("jobs", "Jobs", ["queue"])
     jobs.labels("x" * 2000).inc()
@@ -154,7 +154,7 @@ def test_a_quarantined_lane_stays_so_and_is_counted_once(loopback: Loopback) -> 
 def test_events_of_refused_families_are_counted_spilled_or_not(
     loopback: Loopback, spill: bool
 ) -> None:
-    """A counter's events cannot be told from their amounts."""
+    """Check refused families; of a counter, amounts count and not events."""
     if spill:
         _ring.process_detach()
     for _ in range(4):

@@ -110,7 +110,7 @@ def test_what_a_living_process_has_stays_however_old_it_is(node: Loopback) -> No
 
 
 def test_a_new_collector_removes_nothing_before_a_scrape(node: Loopback) -> None:
-    """It knows neither which series lanes have, nor what was shown."""
+    """Check a collector that knows neither the series of lanes, nor the totals that were shown."""
     with process(node, "a", "b"), process(node, "c"):
         node.samples()
     with process(node, "b"):

@@ -284,7 +284,7 @@ def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_a_store_without_room_leaves_nothing_in_the_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next collector finds no file that is no store."""
+    """Check that the next collector finds no file that is no store."""
 
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")

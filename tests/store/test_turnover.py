@@ -273,7 +273,7 @@ def test_without_spent_series_that_go_a_family_starves(
 def test_lanes_follow_what_has_moved_although_the_disk_is_full_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The chunk that is empty then cannot be given back."""
+    """Check a move after which the empty chunk cannot be given back."""
 
     def full(family: Family, run: CellRun) -> None:
         raise StoreFull("no space left on device")
@@ -320,7 +320,7 @@ def rows_of(node: Loopback) -> dict[tuple[str, ...], int]:
 def test_series_that_live_on_keep_no_room_for_others(
     tmp_path: Path, is_packed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of every twenty lives on, and the rest is for another family."""
+    """Check that one of every twenty lives on, and that the rest is for another family."""
     if not is_packed:
         monkeypatch.setattr("shmetrics.store.packing.Packing.free_room", lambda self, owner: False)
     with turnover_in(tmp_path, 1) as turnover:

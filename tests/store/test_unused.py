@@ -99,7 +99,8 @@ def test_no_user_keeps_out_another_ones_family(node: Loopback, again: bool) -> N
 
 
 def test_each_user_has_label_sets_of_its_own_in_a_family_that_many_have(node: Loopback) -> None:
-    """One that has as many as it may counts the rest together; the others' are told apart."""
+    """Check that a user at its limit counts the rest together, while others' series are told
+    apart."""
     jobs = counter("jobs", "queue")
     with process(node, 43) as hostile_one, process(node, 44) as other:
         family = hostile_one.family(jobs)
@@ -146,7 +147,7 @@ def test_no_user_fills_the_store_for_others(tmp_path: Path, length: int, n: int)
 def test_what_has_no_series_leaves_with_the_last_process_that_has_it(
     node: Loopback, again: bool
 ) -> None:
-    """Table and log are as if it had never been there."""
+    """Check that the table and the log have nothing of it."""
     with process(node, 43) as one:
         define(one, "first", 1)
     node.collector.store.log.rewrite()
@@ -182,7 +183,7 @@ def test_the_log_does_not_grow_with_families_that_come_and_go(node: Loopback) ->
 
 
 def test_totals_stay_until_their_place_is_needed_and_they_have_been_seen(node: Loopback) -> None:
-    """The one goes first that nobody has had for longest."""
+    """Check that the family goes first that nobody has had for longest."""
     for number in range(8):
         with process(node, 43) as lane:
             count(lane, f"old_{number}")
@@ -281,7 +282,7 @@ def test_idle_families_of_nobody_leave_with_all_that_they_have(tmp_path: Path) -
 
 
 def test_what_comes_again_begins_at_zero(node: Loopback) -> None:
-    """The cells may have been others'."""
+    """Check cells that other series may have had."""
     for number in range(30):
         with process(node, 43) as lane:
             name = f"jobs_{number % 10}"

@@ -32,7 +32,7 @@ def rows(table: Table) -> dict[tuple[str, ...], float]:
 
 
 def test_what_comes_later_is_taken_in_and_what_was_there_keeps_its_row() -> None:
-    """The text of its labels is kept with the series."""
+    """Check the rows, with which the text of the labels is kept."""
     merging = Merging()
     new, old = Series(("q", "t"), [("a", "x")]), Series(("q",), [("a",)])
     merging.begin()

@@ -57,7 +57,7 @@ def test_there_is_a_bucket_for_each_user(per_second: int, comings: list[tuple[in
 
 
 def test_users_who_are_gone_are_forgotten() -> None:
-    """One can have 65,536 users of one's own."""
+    """Check many users: one person can have 65,536."""
     rate = TokenBuckets[int](1.0, 10)
     for second in range(10_000):
         assert rate.take(second, float(second))

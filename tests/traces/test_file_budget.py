@@ -142,7 +142,7 @@ def test_the_newest_are_kept_and_each_is_whole(folder: Path) -> None:
 def test_what_was_not_foreseen_makes_no_file_larger_and_has_its_room(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SQLite itself says when there are no more pages."""
+    """Check that SQLite itself refuses more pages."""
     monkeypatch.setattr(store_module, "_pages_of", lambda traces: 0)
     watched = Watched(folder, 2 * MIB)
     for number in range(100):
@@ -265,7 +265,7 @@ def test_a_store_that_may_hold_nothing_says_so(
 
 
 def test_a_full_disk_costs_no_traces(folder: Path) -> None:
-    """They go for others where the limit says so; and not where there is no disk for anybody."""
+    """Check that traces go because of the limit only, and not because of a full disk."""
 
     class Full(TraceStore):
         is_full = False

@@ -285,7 +285,8 @@ def test_a_file_that_is_gone_is_made_anew_though_nothing_comes(kept: Kept) -> No
 
 
 def test_a_file_that_is_gone_is_seen_at_once_each_time(kept: Kept) -> None:
-    """That needs no look through a whole file, and so no time between two."""
+    """Check losses one right after the other: they need no check of a whole file, and so no
+    pause."""
     for _ in range(3):
         kept.add()
         kept.path.unlink()
@@ -327,7 +328,8 @@ def test_who_asks_of_a_damaged_store_has_an_answer(
 
 
 def test_what_damage_has_made_of_a_text_is_no_error(tmp_path: Path) -> None:
-    """It can be of the same form; then nothing says that it was another."""
+    """Check damage that leaves a text of the same form, which nobody can tell from the right
+    one."""
     path = tmp_path / "traces.db"
     store = TraceStore(path)
     store.add([*whole(1, info={"x": "y" * 100}), *whole(2, info={"x": "z"}, name="soft")])

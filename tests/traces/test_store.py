@@ -216,7 +216,7 @@ def test_a_reader_sees_what_was_committed_and_waits_for_nobody(opened: Opened) -
 def test_what_json_has_no_form_for_is_let_go_and_nothing_beside_it(
     opened: Opened, odd: object
 ) -> None:
-    """MessagePack has more, and an emitter can write anything."""
+    """Check values that MessagePack has and JSON has not: an emitter can write any bytes."""
     store, reader = opened()
     bad = event(False, 1, info={"odd": odd, "etype": "ValueError"})
     store.add([event(True, 1, info={"a": 1}), bad, *whole(2)])
@@ -346,7 +346,7 @@ def test_a_file_with_nothing_in_it_becomes_a_store(tmp_path: Path) -> None:
 
 
 def test_whoever_makes_it_first_others_find_it_whole(tmp_path: Path) -> None:
-    """There was a moment with a file and nothing in it; who read then found no table."""
+    """Check that no reader finds an empty file: there was a moment with a file and no table."""
     path = tmp_path / "traces.db"
     found: list[object] = []
     barrier = threading.Barrier(9)

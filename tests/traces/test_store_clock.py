@@ -24,7 +24,7 @@ LIMITS = Limits(age_seconds=5 * 86400)
 def test_no_wall_clock_makes_traces_old_or_keeps_them_young(
     opened: Opened, monkeypatch: pytest.MonkeyPatch, unix_ns: int
 ) -> None:
-    """It may say 1970, until it is set, or be ten days ahead, and set back later."""
+    """Check a clock that says 1970 until it is set, or is ten days ahead, and set back later."""
     now_ns = [3600 * 10**9]
     store, reader = opened(LIMITS, boot_ns=lambda: now_ns[0])
     store.add(whole(1, trace=1, at=10**18))

@@ -58,7 +58,7 @@ def test_every_span_is_there_once_and_below_its_parent_or_an_orphan(
 def test_where_there_is_no_circle_only_what_has_no_parent_here_is_at_the_top(
     picks: list[int],
 ) -> None:
-    """Each has a parent among those before it, or the trace."""
+    """Check spans with a parent among those before them, or at the top."""
     parents = [pick % (i + 1) for i, pick in enumerate(picks)]  # 0: the trace
     spans = [span(i, parent or TRACE, start=0) for i, parent in enumerate(parents, 1)]
     top = tree(spans)
@@ -109,7 +109,7 @@ def test_states() -> None:
 
 @pytest.mark.slow
 def test_a_hundred_thousand_spans_in_each_other() -> None:
-    """A line, one that ends in a circle, and a circle of them all."""
+    """Check a line, one that ends in a circle, and a circle of them all."""
     low, high = 10_000, 110_000
     line = [span(low, start=0), *(span(i, i - 1, start=i) for i in range(low + 1, high))]
     into_a_circle = [span(low, low + 1, start=0), *line[1:]]

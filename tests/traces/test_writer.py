@@ -170,7 +170,7 @@ def test_what_waits_together_is_written_together(tmp_path: Path) -> None:
 def test_what_is_too_much_goes_while_more_and_more_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It went when nothing waited, and so never where spans came faster than they are written."""
+    """Check the limit while events wait: spans may always come faster than they are written."""
     monkeypatch.setattr(writer_module, "EXPIRE_SECONDS", 0.001)
     trace_store = RecoveringStore(tmp_path / "traces.db", Limits(traces=1))
     writer = TraceWriter(trace_store)

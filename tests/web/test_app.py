@@ -256,7 +256,7 @@ def test_an_id_leads_nowhere_else(source: Any, id: str) -> None:
     ],
 )
 def test_a_whole_url_is_a_target_too(site: Any, target: str, status: int) -> None:
-    """Clients send whole URLs to proxies, and every server has to accept them."""
+    """Check whole URLs, which clients send to proxies, and every server has to accept."""
     request = f"GET {target} HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n"
     answer = tell(site.server.url, request.encode())
     assert answer.startswith(b"HTTP/1.1 %d " % status)

@@ -36,7 +36,7 @@ def call(**other: object) -> dict[str, object]:
 
 
 class Cells(HTMLParser):
-    """Collects all tags, and the text of the table cells, row by row."""
+    """A parser that collects all tags, and the text of the table cells, row by row."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

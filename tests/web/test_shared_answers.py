@@ -17,7 +17,7 @@ from shmetrics.web.shared_answers import SharedAnswers
 
 
 class World:
-    """Events are recorded, and an answer says how many there were when it was begun."""
+    """A source of events. An answer has the number of those that there were when it was begun."""
 
     def __init__(self) -> None:
         self.events = 0

@@ -42,7 +42,8 @@ def span(id: int, parent: int = 1000, **more: Any) -> StoredSpan:
 
 
 class Elements(HTMLParser):
-    """Collects the tags with their attributes, in order, and all text that is shown."""
+    """A parser that collects the tags with their attributes, in order, and all text that is
+    shown."""
 
     def __init__(self, page: bytes) -> None:
         super().__init__()

@@ -131,7 +131,7 @@ def test_names_outlive_the_collector(served: Node) -> None:
 def test_a_prometheus_stores_what_it_knows(
     served: Node, prometheus: Callable[..., Prometheus]
 ) -> None:
-    """An older one gets underscores; a newer one asks for the names as they are."""
+    """Check that an older one gets underscores, and a newer one the names as they are."""
     server = prometheus(served.url + "/metrics")
     assert server.wait_for('{__name__=~"queue.l.+ngest"}')[0][1] == 7
     (target,) = server.get("targets")["activeTargets"]

@@ -69,7 +69,7 @@ def test_a_call_that_hangs_and_a_server_that_is_killed(
     do: Do,
     config_file: ConfigFile,
 ) -> None:
-    """A call is there to see while it hangs; if its process dies inside it, that is counted."""
+    """Check that a call is shown while it hangs, and is counted if its process dies inside it."""
     nova = config_file("nova", control_exchange="nova")
     target = {"topic": "compute", "server": "host-a"}
     server = start("nova-compute", nova, "serve", target=target, endpoints="compute")

@@ -44,7 +44,8 @@ def test_any_key_makes_labels_that_are_text(key: Any) -> None:
 
 
 class Strange_Remote(Exception):  # noqa: N801
-    """Ends like one that oslo.messaging rebuilt, but its module does not."""
+    """An exception with the suffix of those that oslo.messaging rebuilds, in a module without
+    it."""
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def opened(recording: Recording) -> Any:
 
 
 def test_a_request_whose_acknowledge_fails_is_ended(recording: Recording) -> None:
-    """A server drops it then, without a reply."""
+    """Check a request that the server drops then, without a reply."""
     request = Request(Message(fails=True), opened(recording))
     with pytest.raises(ConnectionError):
         request.acknowledge()
@@ -212,7 +212,7 @@ def test_what_a_later_contract_says_to_a_message_reaches_it(kind: Any) -> None:
 
 
 def test_messages_that_the_server_refuses_are_ended(recording: Recording) -> None:
-    """A listener hands over what it has, when the server's workers are gone already."""
+    """Check messages that a listener hands over when the server's workers are gone already."""
 
     class Real:
         def start(self, on_incoming_callback: Any) -> None:
@@ -248,7 +248,7 @@ def test_an_interrupted_call_is_ended(conf: Any, recording: Recording) -> None:
 
 
 def test_a_broken_build_of_the_emitter_still_leaves_a_driver() -> None:
-    """The whole compiled part fails to load, in a process of its own."""
+    """Check a process in which the whole compiled part fails to load."""
     service = """
         import sys, warnings
         warnings.simplefilter("ignore")

@@ -81,7 +81,8 @@ def test_two_notifications_on_both_sides(transport: Any, listen: Any, recording:
 def test_one_listener_on_two_topics(
     transport: Any, listen: Any, recording: Recording, url: str
 ) -> None:
-    """Rabbit tells where a message came in. The fake driver does not: what is unknown is empty."""
+    """Check Rabbit, which knows the topic of a message, and the fake driver, whose label is
+    empty."""
     listen(oslo_messaging.Target(topic="notifications"), oslo_messaging.Target(topic="versioned"))
     notifier(transport).info({}, "instance.create", {})
     notifier(transport, "versioned").info({}, "instance.create", {})

@@ -109,7 +109,7 @@ def shown(
 
 
 def test_greenlets(collector: Collector) -> None:
-    """Calls inside of calls, all in one thread: none ends another one's."""
+    """Check calls inside of calls, all in one thread: none ends another one's."""
     assert run(EVENTLET, collector) == [2] * 5
     for moment in ("start", "end"):
         client = shown(collector, f"oslo_messaging_rpc_client_invocation_{moment}_total")

@@ -142,7 +142,8 @@ def test_a_fanout_cast_is_one_sent_and_one_received_by_each_server(
 def test_an_exception_has_one_name_on_both_sides(
     client: Any, serve: Any, recording: Recording
 ) -> None:
-    """fake:// hands the exception itself over, the others send it as RemoteError or rebuilt."""
+    """Check fake://, which hands the exception over, and others, which send a RemoteError or
+    rebuild it."""
     serve([Compute()])
     for method in ("fail", "fail_expectedly"):
         with pytest.raises((DiskFull, oslo_messaging.RemoteError)):

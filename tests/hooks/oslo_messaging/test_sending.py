@@ -101,7 +101,8 @@ def test_the_labels_of_a_call_are_found_wherever_they_are(real: Any) -> None:
 
 
 def test_a_driver_of_the_contract_is_sent_to_by_name() -> None:
-    """oslo.messaging's own are; whoever takes another set of parameters is given what there is."""
+    """Check oslo.messaging's drivers; one with other parameters gets its arguments as they
+    come."""
 
     class Rabbit(AMQPDriverBase):  # type: ignore[misc]
         def __init__(self) -> None: ...

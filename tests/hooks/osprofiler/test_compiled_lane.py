@@ -93,7 +93,7 @@ def test_the_report_is_that_of_osprofilers_own_profiler(
 @pytest.mark.parametrize("is_compiled", [False, True])
 @pytest.mark.parametrize("host", [socket.gethostname(), "another"])
 def test_a_span_with_nothing_to_say_is_two_records(shm: Node, host: str, is_compiled: bool) -> None:
-    """The host that OSProfiler says each time takes no slot if it is that of the driver."""
+    """Check that the host that OSProfiler adds each time takes no slot if it is the driver's."""
     if is_compiled:
         shmetrics.osprofiler.install()
     made = get_driver("shm://", service="nova", host=host)

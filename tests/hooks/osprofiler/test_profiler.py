@@ -80,7 +80,7 @@ def test_whatever_is_done_the_same_is_heard(steps: list[tuple[Any, ...]]) -> Non
 
 
 class Odd(Exception):
-    """Not one of the builtins: it has its module in its name."""
+    """An exception that is no builtin, so that its module is in its name."""
 
 
 def work(a: Any, *, fails: Exception | None = None) -> Any:

@@ -35,7 +35,7 @@ from shmetrics.hooks.osprofiler import driver  # noqa: E402, F401 - now OSProfil
 
 
 class Worker:
-    """Keeps a name in the database, and in Redis."""
+    """An endpoint that keeps a name in the database, and in Redis."""
 
     def __init__(self, redis_url: str, database_url: str) -> None:
         self._redis = redis.Redis.from_url(redis_url)

@@ -25,7 +25,7 @@ OSPROFILERS = theirs.send
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Answers every request, and remembers the headers of each by its path."""
+    """A server that answers every request, and remembers the headers of each by its path."""
 
     daemon_threads = False
 

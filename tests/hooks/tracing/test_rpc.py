@@ -417,7 +417,7 @@ def test_a_message_leaves_no_trace_in_its_thread_however_it_ends(
 
 
 def test_nothing_stays_after_teardown(shm: Node, configured: Configured, serve: Serve) -> None:
-    """A driver that is there still goes on without."""
+    """Check that a driver that is there still goes on without tracing."""
     endpoint = Compute()
     client = serve(configured(**RPC), endpoint)
     switches.teardown()

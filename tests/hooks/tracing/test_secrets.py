@@ -149,7 +149,8 @@ def test_osprofiler_s_listeners_say_what_they_did_once_ours_are_off(
 
 
 class Answering(BaseAdapter):
-    """In the place of a server: an answer, or an error that quotes all of the URL."""
+    """An adapter in the place of a server: it answers, or raises an error that quotes all of the
+    URL."""
 
     def __init__(self, fails: bool) -> None:
         super().__init__()

@@ -460,7 +460,7 @@ STEPS = st.lists(
 
 
 class Thread:
-    """One with a trace of its own, and what has to be on its stack."""
+    """A thread with a trace of its own, and the stack that it has to have."""
 
     def __init__(self) -> None:
         self.pool = ThreadPoolExecutor(1)

@@ -34,7 +34,7 @@ def threads(*targets: Callable[[], object]) -> list[threading.Thread]:
 
 
 def test_many_threads_bring_the_first_of_all(tmp_path: Path) -> None:
-    """There was a store for each of them, and the last one's was asked."""
+    """Check the one store of all: there was one for each thread, and the last one's was asked."""
     traces = Traces(tmp_path / "traces.db", Limits())
     endpoint = Endpoint(traces)
     barrier = threading.Barrier(32)

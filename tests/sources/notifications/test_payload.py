@@ -51,7 +51,7 @@ def test_what_osprofiler_says_is_taken() -> None:
 
 @pytest.mark.parametrize("now_ns", [0, 3600 * 10**9, module.UNSET_NS - 1])
 def test_a_clock_of_ours_that_has_not_been_set_refuses_nobody(now_ns: int) -> None:
-    """Before it has heard of the time, a machine may say 1970."""
+    """Check a machine that says 1970, because it does not know the time yet."""
     assert event_of(GOOD, "node-1", now_ns).unix_ns == 1_600_000_000_000_123_000
 
 
@@ -105,7 +105,7 @@ def test_what_is_no_payload(payload: object) -> None:
 
 
 def test_info_nested_without_end_is_not_kept() -> None:
-    """It is refused, or too much, whatever the interpreter's limit."""
+    """Check that it is refused, or cut as too much, for any limit of the interpreter."""
     deep: Any = 1
     for _ in range(100_000):
         deep = [deep]

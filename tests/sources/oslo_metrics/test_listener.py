@@ -179,7 +179,7 @@ def oslo_conf(path: str) -> cfg.ConfigOpts:
 def test_the_real_sender(
     listen: Any, tables: Any, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """oslo.messaging's own client sends; every label and every number arrives."""
+    """Check oslo.messaging's own client: every label and every number of it arrives."""
     monkeypatch.setattr(stock, "METRICS_COLLECTOR", None)
     conf = oslo_conf(path)
     build = Target(exchange="nova", topic="compute", namespace="ns", version="5.0", server="host-1")
