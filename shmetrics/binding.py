@@ -21,7 +21,7 @@ refusal = ""  # why nothing is recorded in this interpreter
 
 
 def without_gil() -> bool:
-    """Tell whether threads may run Python code at the same time."""
+    """Return whether threads may run Python code at the same time."""
     enabled = getattr(sys, "_is_gil_enabled", None)
     return enabled is not None and not enabled()
 

@@ -37,14 +37,14 @@ def endpoint_name(callback: Any, namespace: Any, version: Any, method: Any) -> s
 
 
 def _accepts(target: Any, namespace: Any, version: Any) -> bool:
-    """Tell whether an endpoint with this *target* (None: the null namespace, 1.0) takes it."""
+    """Return whether an endpoint with this *target* (None: the null namespace, 1.0) takes it."""
     if target is None:
         return namespace is None and _compatible("1.0", version)
     return namespace in target.accepted_namespaces and _compatible(target.version or "1.0", version)
 
 
 def _compatible(implemented: str, wanted: str | None) -> bool:
-    """Tell whether *implemented* has the major version that is *wanted*, and at least its minor."""
+    """Return whether *implemented* has the major version *wanted*, and at least its minor one."""
     have, want = _numbers(implemented), _numbers("1.0" if wanted is None else wanted)
     return have[0] == want[0] and have[1:] >= want[1:]
 

@@ -40,7 +40,7 @@ class Switches:
     hmac_keys: tuple[str, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> bool:
-        """Tell whether any source is on."""
+        """Return whether any source is on."""
         return any(
             (
                 self.compiled,
@@ -64,7 +64,7 @@ _is_set_up = False
 
 
 def is_set_up() -> bool:
-    """Tell whether spans are to be made: True between `setup` and `teardown`."""
+    """Return whether spans are to be made: True between `setup` and `teardown`."""
     return _is_set_up
 
 
