@@ -213,7 +213,10 @@ class Node:
         return body
 
     def samples(self, accept: str = "", without: str = "\n") -> Samples:
-        """Return the samples of one scrape. without: lines with this are left out; a parser takes its time."""
+        """Return the samples of one scrape, of lines that do not have *without* in them.
+
+        A parser takes its time.
+        """
         lines = self.get("/metrics", accept).decode().splitlines(keepends=True)
         return parse("".join(line for line in lines if without not in line[:-1]))
 
