@@ -340,19 +340,19 @@ class Family:
             created: the Unix time since when it counts, in seconds.
         """
         self.index.put(entry.id, values, created, entry.owner, self.store.scrapes.change())
-        self._count(entry.id, entry.size_bytes, 1)
+        self._count(entry.id, entry.owner, entry.size_bytes, 1)
 
     def forget_series(self, row: int) -> None:
         """Forget the series of a row whose removal is in the log. Raises LookupError."""
         entry = Entry.series(self.id, row, self.values(row), 0.0, NOBODY)
-        self._count(row, entry.size_bytes, -1)
+        self._count(row, self.index.owner(row), entry.size_bytes, -1)
         self.index.forget(row)
         if row in self.hidden:
             self.hidden -= {row}  # the next series that has the row is shown
 
-    def _count(self, row: int, log_bytes: int, sign: int) -> None:
+    def _count(self, row: int, owner: int, log_bytes: int, sign: int) -> None:
         """Count the room of a series as its owner's (sign 1), or no more (sign -1)."""
-        owner, chunk = self.index.owner(row), self.chunks.of(row)
+        chunk = self.chunks.of(row)
         self.quota.add(owner, sign)
         if owner == chunk.owner:
             self.store.shares.add(owner, sign * log_bytes, 0)

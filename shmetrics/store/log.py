@@ -186,7 +186,7 @@ class Log:
     def _entry(self, at: int, size: int) -> Entry:
         """Return the entry at an offset. Raises StoreDamaged."""
         try:
-            return Entry.decode(self._map[at : at + size])
+            return Entry.decode(self._map, at, size)
         except ValueError:
             raise StoreDamaged(
                 f"{self._path}: the store's log is damaged: checksum at {at}"

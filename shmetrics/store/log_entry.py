@@ -17,6 +17,7 @@ Each entry names its owner: the user for whose process it was written (see share
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
 from enum import IntEnum
@@ -84,19 +85,21 @@ class Entry(NamedTuple):
         return head + checksum + payload
 
     @staticmethod
-    def decode(raw: bytes) -> Entry:
-        """Return the entry of these bytes.
+    def decode(memory: bytes | mmap.mmap, at: int, size_bytes: int) -> Entry:
+        """Return the entry at an offset.
 
         Args:
-            raw: all its bytes, `PAYLOAD_AT` or more.
+            memory: the memory that has it.
+            at: the offset.
+            size_bytes: the size of the entry, `PAYLOAD_AT` or more.
 
         Raises:
             ValueError: the bytes are no entry, or damaged.
         """
-        _, kind, type, id, of = HEADER.unpack_from(raw)
-        checksum, owner = _CHECKSUM.unpack_from(raw, HEADER.size)
-        payload = raw[PAYLOAD_AT:]
-        if checksum != _crc(owner, raw[: HEADER.size], payload) or kind not in _KINDS:
+        _, kind, type, id, of = HEADER.unpack_from(memory, at)
+        checksum, owner = _CHECKSUM.unpack_from(memory, at + HEADER.size)
+        payload = memory[at + PAYLOAD_AT : at + size_bytes]
+        if checksum != _crc(owner, memory[at : at + HEADER.size], payload) or kind not in _KINDS:
             raise ValueError("checksum")
         return Entry(kind, type, id, of, payload, owner)
 

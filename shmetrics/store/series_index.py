@@ -165,7 +165,8 @@ class SeriesIndex:
         self._free = [
             row
             for rows in ranges
-            for row in self.rows_unused(range(rows.start, min(rows.stop, self.end)))
+            for row in range(rows.start, min(rows.stop, self.end))
+            if self._values[row] is None and row != OVERFLOW_ROW
         ]  # ascending, so it is a heap
 
     def withdraw(self, rows: range) -> None:
