@@ -10,7 +10,7 @@ from shmetrics.cli.columns import printable
 
 
 def process_of(lane: Mapping[str, Any]) -> str:
-    """Return whose lane it is."""
+    """Return the process of a lane, for people."""
     return printable(f"lane {lane['lane']} ({lane['process']}, pid {lane['pid']})")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where label sets overflow, family, process and the option to change are named wherever one looks,
-once; and it is over when there is room again."""
+"""The report of label sets that overflow: everywhere, once, with family, process and the option to
+change. It ends when there is room again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 class Case(NamedTuple):
-    """A quota, and how it is named: in the service, and by the collector."""
+    """A quota, and its texts: in the service, and from the collector."""
 
     config: str
     hosts: int  # label sets that the service has
@@ -159,7 +159,7 @@ pause(json.dumps([lines, problems()]))
 
 
 def is_named(node: Node, emitter: Emitter, cause: str, mend: str) -> None:
-    """The lanes, the page and the check name what overflows: process, metric, cause and mend."""
+    """Check that lanes, page and check name the process, the metric, the cause and the remedy."""
     [lane] = [lane for lane in node.lanes() if lane["overflows"]]
     line = f"lane {lane['lane']} (conductor, pid {emitter.pid}): jobs: {cause}; {mend}"
     assert shmetrics(node, "lanes")[-1] == line
@@ -188,7 +188,7 @@ TOO_FEW_BYTES = "[registration]\nmax_lane_bytes = 600_000\n"
 
 
 def overflowing(node: Node) -> Emitter:
-    """A service that has been refused a larger lane. It asks again every 0.1 s."""
+    """Start a service that is refused a larger lane. It asks again every 0.1 s."""
     emitter = service(node, HEALING, retry_ns=100_000_000)
     problems, n_lines = json.loads(emitter.said())
     assert [problem["mend"] for problem in problems] == [
@@ -199,7 +199,7 @@ def overflowing(node: Node) -> Emitter:
 
 
 def has_healed(node: Node, emitter: Emitter) -> None:
-    """What it records from now on has its own labels; nothing is lost, and nothing is listed."""
+    """Check that new events have their own labels; nothing is lost, and nothing is listed."""
     emitter.go()
     assert json.loads(emitter.said()) == [[], 1]
     until(lambda: node.samples().sum("jobs_total") == 3500, node.lanes, 60)
@@ -237,7 +237,7 @@ def test_a_process_gets_its_larger_lane_when_another_ends(node: Node) -> None:
 
 @pytest.mark.parametrize("name", ["series of a lane", "series of a family", "store"])
 def test_label_sets_count_for_themselves_once_a_quota_is_raised(node: Node, name: str) -> None:
-    """Also those that were folded before."""
+    """Check label sets that were folded before, too."""
     case = CASES[name]
     node.start(case.config)
     emitter = service(

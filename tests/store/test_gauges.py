@@ -269,7 +269,7 @@ def test_0_seconds_are_for_ever(tmp_path: Path) -> None:
 
 
 def test_what_is_gone_is_not_remembered_for_ever(tmp_path: Path) -> None:
-    """Series that stay for ever can go to make room, and what was kept about them with them."""
+    """Check series that would stay for ever, and go to make room for others."""
     with opened(tmp_path / "store") as families:
         _, family = define(families, "all")
         gauges = Gauges(families)
