@@ -16,20 +16,32 @@ static inline uint64_t shm_clock_unix_ns(void) { return 0; }
 #define SHM_KICK_H
 static inline void shm_kick(void *) {}
 
-/* The dictionary is plain bytes: a copy into it or out of it touches one word per entry. */
-static const unsigned DICTIONARY_BYTES = 256;
+/* The dictionary and the notices are plain bytes: a copy into them or out of them touches a word of
+ * the checker's for every 16 of the bytes; an entry of the dictionary is touched where it begins. */
+static const unsigned DICTIONARY_BYTES = 256, NOTICE_BYTES = 16, NOTICES = 4;
 static unsigned char dictionary[DICTIONARY_BYTES];
 static model::plain<int> *entries;
+static unsigned char *notices_bytes;
+static model::plain<int> *notices;
 
 static inline void *model_memcpy(void *to, const void *from, size_t n)
 {
     auto inside = [](const void *at) {
         return at >= dictionary && at < dictionary + DICTIONARY_BYTES;
     };
+    auto is_notice = [](const void *at) {
+        return notices_bytes && at >= notices_bytes && at < notices_bytes + NOTICES * NOTICE_BYTES;
+    };
     if (inside(to))
         entries[((unsigned char *)to - dictionary) / 16] = 1;
     if (inside(from))
         (void)(int)entries[((const unsigned char *)from - dictionary) / 16];
+    for (size_t at = 0; at < n; at += NOTICE_BYTES) {
+        if (is_notice(to))
+            notices[((unsigned char *)to - notices_bytes + at) / NOTICE_BYTES] = 1;
+        if (is_notice(from))
+            (void)(int)notices[((const unsigned char *)from - notices_bytes + at) / NOTICE_BYTES];
+    }
     return memcpy(to, from, n);
 }
 #define memcpy model_memcpy
@@ -76,6 +88,7 @@ struct memory {
         for (auto &dropped : producer.dropped)
             zero(dropped);
         zero(header.intent.spilled);
+        zero(header.notices.end);
         zero(header.consumer.state);
         producer.head.store(SHM_INDEX_START, rl::mo_relaxed, RL_INFO);
         header.consumer.tail.store(SHM_INDEX_START, rl::mo_relaxed, RL_INFO);

@@ -548,6 +548,44 @@ struct settling_gauge : settles<settling_gauge> {
     }
 };
 
+/* The collector tells the emitter something, twice, while it looks. */
+struct telling : scenario<telling> {
+    static const uint16_t type = SHM_TYPE_COUNTER;
+    static const unsigned LOOKS = 2;
+    model::plain<int> words[NOTICES];
+    unsigned told = 0;
+
+    void before()
+    {
+        scenario<telling>::before();
+        for (auto &word : words)
+            word = 0;
+        notices = words;
+        notices_bytes = here.shared.header.notices.bytes;
+    }
+
+    void emit()
+    {
+        unsigned char heard[SHM_NOTICES_BYTES];
+        uint32_t from = 0;
+        for (int i = 0; i < 3; i++) {
+            uint32_t n = shm_notices_copy(&here.shared.header, from, heard);
+            RL_ASSERT(n % NOTICE_BYTES == 0);
+            for (uint32_t at = 0; at < n; at += NOTICE_BYTES)
+                RL_ASSERT(heard[at] == (from + at) / NOTICE_BYTES + 1);
+            from += n;
+        }
+    }
+
+    void look()
+    {
+        unsigned char notice[NOTICE_BYTES] = {(unsigned char)++told};
+        RL_ASSERT(shm_notices_append(&here.shared.header, notice, NOTICE_BYTES));
+    }
+
+    void check() { RL_ASSERT(shm_notices_end(&here.shared.header) == 2 * NOTICE_BYTES); }
+};
+
 int main(int count, char **words)
 {
     const std::map<std::string, bool (*)(rl::test_params &)> scenarios = {
@@ -562,6 +600,7 @@ int main(int count, char **words)
         {"settling_end", rl::simulate<settling_end>},
         {"settling_adds", rl::simulate<settling_adds>},
         {"settling_gauge", rl::simulate<settling_gauge>},
+        {"telling", rl::simulate<telling>},
     };
     rl::test_params how;
     if (count != 3 && count != 5)
