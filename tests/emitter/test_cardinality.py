@@ -17,6 +17,12 @@ from tests.servers.processes import until
 
 OVERFLOW = "__overflow__"
 
+# Near its limit a family removes series of dead processes.
+WIDE = """
+[store]
+max_series_per_family = 100_000
+"""
+
 TOO_MANY = """
 jobs = shmetrics.Counter("jobs", "Jobs", ["queue", "host"])
 size = shmetrics.Histogram("size", "Sizes", ["queue"], buckets=(1, 2))
@@ -54,7 +60,7 @@ def all_are_there(node: Node) -> None:
 @pytest.mark.parametrize("before", [False, True], ids=["", "before the collector comes"])
 def test_more_label_sets_than_a_process_may_have_lose_no_count(node: Node, before: bool) -> None:
     if not before:
-        node.start()
+        node.start(WIDE)
     emitter = node.emitter(
         TOO_MANY
         + """
@@ -68,7 +74,7 @@ rpc.labels("hanging").end(hanging)
     )
     emitter.until("recorded")
     if before:
-        node.start()
+        node.start(WIDE)
     emitter.go()
     emitter.until("connected")
     all_are_there(node)

@@ -51,3 +51,4 @@ def application(
 
 os.write(ledger, b"l")
 loads.inc()
+until_connected()
