@@ -170,8 +170,9 @@ static void set_trap(struct program *program)
     if (now.n_traps > TRAPS)
         now.n_traps = TRAPS;
     trap->left = 1 + take_below(program, 300);
-    trap->pages = (uint8_t)take_below(program, 6);
-    trap->cuts = trap->pages < 4;
+    uint32_t pages = take_below(program, 6);
+    trap->cuts = pages < 3;
+    trap->pages = (uint8_t)(pages ? pages + 1 : 0); /* all of the header, which has two, or none */
     trap->offset = trap->cuts ? 0 : (uint16_t)take_below(program, 65535);
     trap->value = trap->cuts ? 0 : take_value(program, trap->offset / 8);
     node.honest &= trap->cuts;

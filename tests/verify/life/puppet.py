@@ -105,7 +105,7 @@ class Puppet:
         self._instruments[name].clear()
 
     def settle(self) -> dict[str, Any]:
-        """Wait until nothing that was recorded is in private memory."""
+        """Wait until nothing that was recorded is in private memory, and no lane is under way."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not self._is_settled():
             if time.monotonic() > deadline:
@@ -116,7 +116,8 @@ class Puppet:
 
     @staticmethod
     def _is_settled() -> bool:
-        return bool(shmetrics.status()["connected"]) and not _ring.process_status()["waits"]
+        status = _ring.process_status()
+        return status["state"] == "registered" and not (status["waits"] or status["wants_larger"])
 
     def exit(self) -> None:
         self._connection.close()
