@@ -420,10 +420,20 @@ class Lanes:
         self._warn(lane_id, owner, "kicks for nothing, and is drained at ticks only")
 
     def _drain_lane(self, lane: Lane, definitions: int = DEFINITIONS_PER_LANE) -> int:
-        """Drain one lane, or quarantine it; return the number of definitions that were read."""
+        """Drain one lane, or quarantine it; return the number of definitions that were read.
+
+        The lane that the process has left for it is read before, to the end: the process may have
+        removed here what it has defined there.
+        """
         if lane.state is LaneState.QUARANTINED or not self._has_begun(lane):
             self._unread.discard(lane.lane_id)
             return 0
+        before = None if lane.has_arrived else self._lanes.get(lane.predecessor)
+        if before is not None:
+            n_before = self._drain_lane(before, definitions)
+            if before.is_behind and before.state is LaneState.OPEN:
+                lane.is_behind = True
+                return n_before
         n_definitions = self._read(lane, lambda: lane.drain(definitions)) or 0
         self._families.leaving.show()
         if self._spans is not None:

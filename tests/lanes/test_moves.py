@@ -10,6 +10,7 @@ import pytest
 
 from shmetrics import layout
 from shmetrics.collector.collector import Settings
+from shmetrics.lanes.lane import Lane
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.protocol import Hello
 from shmetrics.store.limits import Limits
@@ -101,6 +102,47 @@ def test_a_move_counts_once_wherever_the_collector_is_killed_at_it(
         collector.close()
         directory.close()
         del collector, directory
+
+
+@pytest.mark.parametrize("flood", [0, 5000], ids=["few", "flood"])
+def test_what_a_process_removes_after_a_move_stays_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flood: int
+) -> None:
+    """It was defined in the lane before, after that was drained and before the next one was."""
+    node = Loopback(tmp_path / "node", Settings(32 * MIB))
+    sizes = hello()._replace(dictionary_bytes=MIB)
+    first_id, first = granted(node.collector.grant(THIS_PROCESS, sizes))
+    next_hello = sizes._replace(predecessor=first_id)
+    second_id, second = granted(node.collector.grant(THIS_PROCESS, next_hello))
+
+    def move() -> None:
+        family = first.family(hostile.JOBS)
+        for n in range(flood):
+            first.series(hostile.JOBS.type, family, str(n))
+        first.record(hostile.ADD, first.series(hostile.JOBS.type, family, "fast"), 2.0)
+        first.put(MOVED_TO_AT, second_id)
+        again = second.series(hostile.JOBS.type, second.family(hostile.JOBS), "fast")
+        second.entry(layout.ENTRY_REMOVED, 0, 0, again, b"")
+
+    drain, todo = Lane.drain, [move]
+
+    def drain_and_move(lane: Lane, definitions: int) -> int:
+        n_definitions = drain(lane, definitions)
+        if lane.lane_id == first_id and todo:
+            todo.pop()()
+        return n_definitions
+
+    monkeypatch.setattr(Lane, "drain", drain_and_move)
+    for _ in range(8):
+        node.collector.tick()
+    assert len(node.collector.lanes()) == 1
+    assert ("hostile_jobs_total", (("queue", "fast"),)) not in node.samples()
+    node.restart()
+    assert ("hostile_jobs_total", (("queue", "fast"),)) not in node.samples()
+    for lane in (first, second):
+        lane.close()
+    node.collector.tick()
+    node.release()
 
 
 # ---- what a process has not used since it moved --------------------------------------------------
