@@ -34,8 +34,8 @@ pytestmark = pytest.mark.skipif(
 BEYOND = {
     "shm_lane_format_after": "a lane is handed over by the kernel, long after it was made",
     "shm_lane_attach": "the same",
-    "shm_put_total": "in C11 the release of shm_put_generation holds for later stores of its thread,"
-    " in C++20 it does not",
+    "shm_put_total": "in C11 the release of shm_put_generation holds for later stores of its"
+    " thread, in C++20 it does not",
 }
 
 
