@@ -34,6 +34,7 @@ class WebMetrics(WebObserver):
     def __init__(self, self_metrics: SelfMetrics) -> None:
         """Count into these metrics."""
         self._self_metrics = self_metrics
+        self._left_out: dict[str, dict[str, str]] = {}  # by escaping, as of its latest scrape
 
     def scraped(self, seconds: float, size_bytes: int) -> None:
         """Count a scrape that took so many seconds, and the bytes of its text."""
@@ -46,9 +47,13 @@ class WebMetrics(WebObserver):
         self._self_metrics.renderings.inc()
 
     def left_out(self, escaping: str, families: Mapping[str, str]) -> None:
-        """Count the families that an answer could not show, and log each."""
+        """Count the families that an answer could not show, and log those that are new."""
         self._self_metrics.left_out.labels(escaping).set(len(families))
+        before = self._left_out.get(escaping, {})
+        self._left_out[escaping] = dict(families)
         for family, reason in families.items():
+            if before.get(family) == reason:
+                continue
             self._self_metrics.rate_limited.warning(
                 ("left out", escaping, family),
                 f"{family}: left out of scrapes with escaping={escaping}: {reason}; "
