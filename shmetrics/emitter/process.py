@@ -182,7 +182,11 @@ class Registration:
             return
         if answer is None:
             self._attempt = attempt
-            self.last_problem = "no collector: connected, and no answer yet"
+            self.last_problem = (
+                "no answer yet to the request for a larger lane"
+                if _ring.process_status()["state"] == "registered"
+                else "no collector: connected, and no answer yet"
+            )
             self._look_again(soon=True)
             return
         self._look_again(soon=False)

@@ -195,6 +195,30 @@ pause("refused")
     emitter.end()
 
 
+def test_a_process_that_waits_for_a_larger_lane_says_so_and_has_a_collector(node: Node) -> None:
+    node.start()
+    emitter = node.emitter(
+        ALL_KINDS
+        + """
+pause("small")
+record(range(2000))
+status = shmetrics.status()
+assert status["connected"], status
+assert status["problem"] == "no answer yet to the request for a larger lane", status
+pause("waits")
+"""
+    )
+    emitter.until("small")
+    node.freeze()
+    emitter.go()
+    emitter.until("waits")
+    node.thaw()
+    emitter.go()
+    emitter.end()
+    node.until_no_lane()
+    assert node.sum("jobs_total") == 4001
+
+
 def test_a_child_of_a_process_that_waits_counts_only_its_own(node: Node) -> None:
     node.start()
     emitter = node.emitter(
