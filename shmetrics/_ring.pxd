@@ -43,11 +43,14 @@ cdef extern from "emit/definitions.h" nogil:
         const unsigned char *text
         uint32_t text_bytes
 
-    bint shm_declare(shm_producer *producer, shm_series *series) noexcept
-    void shm_series_remove(shm_producer *producer, shm_series *series) noexcept
     uint32_t shm_causes_of(const shm_producer *producer, const shm_family *family) noexcept
     void shm_forget_cause(shm_family *family, uint32_t cause) noexcept
     int shm_drop_of(shm_producer *producer, shm_family *family, int cause) noexcept
+
+
+cdef extern from "emit/place.h" nogil:
+    bint shm_declare(shm_producer *producer, shm_series *series) noexcept
+    void shm_series_remove(shm_producer *producer, shm_series *series) noexcept
 
 
 cdef extern from "lane/trace.h" nogil:
@@ -64,10 +67,16 @@ cdef extern from "emit/emit.h" nogil:
     int shm_emit_observe(shm_producer *producer, shm_series *series, double value) noexcept
     int shm_emit_gauge(shm_producer *producer, shm_series *series, double value, bint add,
                        bint with_stamp) noexcept
+
+
+cdef extern from "emit/observed.h" nogil:
     int shm_emit_total(shm_producer *producer, shm_series *series, double value) noexcept
     int shm_emit_totals(shm_producer *producer, shm_series **series, const double *values,
                         uint32_t n) noexcept
     int shm_emit_generation(shm_producer *producer, shm_series *series, double value) noexcept
+
+
+cdef extern from "emit/calls.h" nogil:
     int shm_emit_call_start(shm_producer *producer, shm_series *series, shm_call *call) noexcept
     int shm_emit_call_end(shm_producer *producer, shm_series *series, shm_call *call,
                           shm_series *exception) noexcept

@@ -58,7 +58,7 @@ uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
     return found;
 }
 
-/* Copies an observed total, with the start of its generation: see emit.h. Returns false if there is
+/* Copies an observed total, with the start of its generation: see observed.h. Returns false if there is
  * none now, or none that an honest emitter writes. */
 static bool read_observed(const _Atomic uint64_t *cells, struct shm_observed_copy *copy)
 {

@@ -22,7 +22,7 @@
 #ifndef SHM_MOVE_H
 #define SHM_MOVE_H
 
-#include "definitions.h"
+#include "place.h"
 
 /* Returns the series with an id of this lane, if it still exists. */
 static inline struct shm_series *shm_series_of(const struct shm_producer *p, uint32_t id)

@@ -2,7 +2,8 @@
 /*
  * The producer: one emitter's end of a lane. It begins in a lane and goes on in another, finds a
  * slot for an event, and counts by cause the events that could not be kept. Families and series are
- * in definitions.h, the events themselves in emit.h, the way to a larger lane in move.h.
+ * in definitions.h, where an event is recorded in place.h, the events themselves in emit.h, the way
+ * to a larger lane in move.h.
  *
  * A process that needs a larger lane has a second producer until it gets one: the waiting producer,
  * with private memory. What the lane has no room for is recorded there. Meanwhile `generation` is

@@ -61,6 +61,16 @@ SHM_HOT struct shm_record *shm_ring_next(const struct shm_ring *ring)
     return &ring->slots[ring->head & ring->mask];
 }
 
+/* Notes the trace that the event belongs to; NULL: none. A spilled event loses it. */
+static inline void shm_fill_trace(struct shm_record *slot, const struct shm_trace *trace)
+{
+    slot->flags = 0;
+    if (SHM_UNLIKELY(trace)) {
+        slot->flags = SHM_FLAG_TRACE;
+        slot->trace = *trace;
+    }
+}
+
 /* Publishes n filled slots, all at once. */
 SHM_HOT void shm_ring_publish_run(struct shm_ring *ring, uint64_t n)
 {

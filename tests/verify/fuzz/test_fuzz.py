@@ -139,11 +139,11 @@ CONTROLS = {
 # The same for the target that moves.
 MOVES = {
     "a call whose end waits is listed no more": Mutation(
-        "emit/emit.h", "is_listed ? SHM_ENDED_CALL : 0", "0"
+        "emit/calls.h", "is_listed ? SHM_ENDED_CALL : 0", "0"
     ),
     "open calls stay behind": Mutation("emit/move.h", "shm_carry_call(p, waiting, slot, s);", ";"),
     "open calls of a series that waits stay behind": Mutation(
-        "emit/definitions.h", "    if (s->type == SHM_TYPE_CALLS)\n", "    if (false)\n"
+        "emit/place.h", "    if (s->type == SHM_TYPE_CALLS)\n", "    if (false)\n"
     ),
 }
 
