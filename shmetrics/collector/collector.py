@@ -397,8 +397,8 @@ class Collector:
             "overflowed": counts["overflowed"],
             "dropped": sum(counts["dropped"].values()),
             "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
-            "refused": dict(lane.bindings.refused),
-            "refusals": [each._asdict() for each in lane.bindings.refusals[:MOST_LISTED]],
+            "refused": dict(lane.bindings.refusals.by_reason),
+            "refusals": [each._asdict() for each in islice(lane.bindings.refusals, MOST_LISTED)],
             "overflows": [each._asdict() for each in islice(lane.bindings.overflows, MOST_LISTED)],
             "open_calls": len(lane.calls()) if has_state else 0,
         }

@@ -87,6 +87,11 @@ class Owner(NamedTuple):
     pid_label: str
 
     @property
+    def text(self) -> str:
+        """Return the process as people are told of it."""
+        return f"{self.process} (pid {self.pid_label})"
+
+    @property
     def store_owner(self) -> int:
         """Return the owner that the store counts this lane's series for, see store/shares.py."""
         return owner_of(self.uid)

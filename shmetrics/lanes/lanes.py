@@ -118,7 +118,7 @@ class Lanes:
 
     def most_families(self) -> int:
         """Return the number of families of the lane that has the most."""
-        return max((lane.bindings.n_families for lane in self), default=0)
+        return max((len(lane.bindings.lane_families) for lane in self), default=0)
 
     def __len__(self) -> int:
         """Return the number of lanes."""

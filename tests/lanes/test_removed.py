@@ -25,9 +25,9 @@ import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.dictionary import Definition, encode_strings
-from shmetrics.lanes.bindings import Bindings
 from shmetrics.lanes.lane_files import Sizes
 from shmetrics.lanes.lanes import LaneSettings
+from shmetrics.lanes.reading import Reading
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
@@ -265,7 +265,7 @@ class Removing(RuleBasedStateMachine):
     def kill(self, nth: int, before: bool, where: str) -> None:
         """At any of the writes to the log and the ledger, which say what is done."""
         left = nth
-        set_end, report_once = Log._set_end, Bindings._report_once
+        set_end, count = Log._set_end, Reading.count
 
         def killed(done: bool) -> None:
             nonlocal left
@@ -280,9 +280,9 @@ class Removing(RuleBasedStateMachine):
             set_end(log, end)
             killed(True)
 
-        def reports(bindings: Bindings, cell: int = -1) -> bool:
+        def counts(reading: Reading, cell: int = -1) -> bool:
             killed(False)
-            found = report_once(bindings, cell)
+            found = count(reading, cell)
             killed(True)
             return found
 
@@ -290,7 +290,7 @@ class Removing(RuleBasedStateMachine):
             if where == "log":
                 patch.setattr(Log, "_set_end", logs)
             else:
-                patch.setattr(Bindings, "_report_once", reports)
+                patch.setattr(Reading, "count", counts)
             with contextlib.suppress(Killed):
                 self.collector.drain()
         self.close()

@@ -199,7 +199,7 @@ class Turnover:
         """Let another collector take over from one that was killed."""
         for lane in self.node.collector._lanes:
             lane.bindings._bound.clear()  # a kill leaves nothing to release
-            lane.bindings._lane_families.clear()
+            lane.bindings.lane_families._defined.clear()
         self.node.collector._lanes.close()
         self.node.collector.store.close()
         self.node.directory.close()
