@@ -21,8 +21,8 @@ STORE_BYTES = 1 << 30
 def collector_of(directory: Any) -> Any:
     """A collector with room for all of it. It listens nowhere."""
     from shmetrics.collector.collector import Collector, Settings
+    from shmetrics.lanes.grants import LaneSettings
     from shmetrics.lanes.lane_files import Sizes
-    from shmetrics.lanes.lanes import LaneSettings
     from shmetrics.store.self_metrics import SelfMetrics
 
     sizes = Sizes(RECORDS, 8 << 20, 1 << 20, 64)

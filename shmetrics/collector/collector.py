@@ -16,9 +16,10 @@ from shmetrics.collector.directory import Directory
 from shmetrics.errors import ShmetricsError
 from shmetrics.label_rules.rule import Rule
 from shmetrics.lanes.deaths import Deaths
+from shmetrics.lanes.grants import Grants, LaneSettings
 from shmetrics.lanes.kicks import Kicks
 from shmetrics.lanes.lane import Lane, LaneState, OpenCall
-from shmetrics.lanes.lanes import Lanes, LaneSettings
+from shmetrics.lanes.lanes import Lanes
 from shmetrics.lanes.spans import Spans
 from shmetrics.registration.decision import Granted, Refused
 from shmetrics.registration.peer import Peer
@@ -112,7 +113,7 @@ class Collector:
         self._spans = spans
         self._monotonic_ns = monotonic_ns
         self._stopping = ""
-        self._obstacles: list[Callable[[], str]] = [lambda: self._lanes.obstacle()]
+        self._obstacles: list[Callable[[], str]] = [lambda: self._grants.obstacle()]
         try:
             self._open(directory, settings, kicks or Kicks(), deaths or Deaths())
         except StoreDamaged as error:
@@ -185,12 +186,13 @@ class Collector:
             self.families,
             self._gauges,
             self.self_metrics,
-            settings.lanes,
+            settings.lanes.limits,
             kicks,
             deaths,
             self._in_flight.abandon,
             self._spans,
         )
+        self._grants = Grants(self._lanes, self.families, self.self_metrics, settings.lanes)
         self._show_quotas(settings)
         try:
             self._lanes.reopen()
@@ -290,7 +292,7 @@ class Collector:
 
     def grant(self, peer: Peer, hello: Hello) -> Granted | Refused:
         """Return a lane for a process that asks for one, or the reason why there is none."""
-        return self._lanes.grant(peer, hello)
+        return self._grants.grant(peer, hello)
 
     def retire_ended(self, lane_id: int) -> bool:
         """Retire the lane of a process that has ended; return False if a process still holds it."""

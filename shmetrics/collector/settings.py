@@ -11,9 +11,9 @@ from shmetrics.collector.directory import Directory, half_of_file_system
 from shmetrics.collector.rlimits import lanes_that_fit
 from shmetrics.config import Config
 from shmetrics.label_rules.rule import Rule
+from shmetrics.lanes.grants import LaneSettings
 from shmetrics.lanes.lane_files import Sizes
 from shmetrics.lanes.lane_quota import LaneLimits
-from shmetrics.lanes.lanes import LaneSettings
 from shmetrics.registration.pending_connections import MAX_PENDING
 from shmetrics.store.limits import Limits
 

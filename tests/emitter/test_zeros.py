@@ -10,8 +10,8 @@ import pytest
 import shmetrics
 from shmetrics import _ring
 from shmetrics.collector.collector import Settings
+from shmetrics.lanes.grants import LaneSettings
 from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lanes import LaneSettings
 from tests.nodes.loopback import MIB, Loopback
 from tests.nodes.node import Node
 

@@ -18,8 +18,9 @@ import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import encode_strings
+from shmetrics.lanes.grants import LaneSettings
 from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE, LaneSettings
+from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE
 from shmetrics.rate_limited_log import PAUSE_SECONDS
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello

@@ -26,8 +26,8 @@ from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.lanes import _drain
+from shmetrics.lanes.grants import LaneSettings
 from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lanes import LaneSettings
 from shmetrics.store import exponential
 from shmetrics.store._cells import UNDO_BYTES, Scale
 from shmetrics.store.buckets import Buckets

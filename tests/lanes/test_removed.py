@@ -25,8 +25,8 @@ import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.dictionary import Definition, encode_strings
+from shmetrics.lanes.grants import LaneSettings
 from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lanes import LaneSettings
 from shmetrics.lanes.reading import Reading
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer

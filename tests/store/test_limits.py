@@ -13,8 +13,9 @@ import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Settings
 from shmetrics.dictionary import Definition
+from shmetrics.lanes.grants import LaneSettings
 from shmetrics.lanes.lane_files import Sizes
-from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE, LaneSettings
+from shmetrics.lanes.lanes import DEFINITIONS_PER_LANE
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
 from shmetrics.store.limits import Limits
