@@ -97,7 +97,7 @@ cdef class Descriptor:
         return self.descriptor.fd
 
     def is_ours(self):
-        """Tell whether the number still belongs to the file that it was made for."""
+        """Return whether the number still belongs to the file that it was made for."""
         return shm_descriptor_is_ours(&self.descriptor)
 
     def close(self):

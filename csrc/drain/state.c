@@ -58,8 +58,8 @@ uint32_t shm_drain_gauges(const struct shm_drain *drain, uint32_t from_series,
     return found;
 }
 
-/* Copies an observed total, with the start of its generation: see observed.h. Returns false if there is
- * none now, or none that an honest emitter writes. */
+/* Copies an observed total, with the start of its generation: see observed.h. Returns false if there
+ * is none now, or none that an honest emitter writes. */
 static bool read_observed(const _Atomic uint64_t *cells, struct shm_observed_copy *copy)
 {
     for (int tries = 0; tries < MOST_TRIES; tries++) {

@@ -31,8 +31,8 @@ SHM_HOT void shm_spill_start(struct shm_producer *where, uint32_t cell, uint32_t
     shm_spill_commit(&spill);
 }
 
-/* The start of a call that took the slow path. Neither this nor the end of one is handed a pointer to
- * the call, so that the usual call can stay in registers. */
+/* The start of a call that took the slow path. Neither this nor the end of one is handed a pointer
+ * to the call, so that the usual call can stay in registers. */
 struct shm_begun {
     uint64_t start_ns;
     uint32_t slot;
@@ -230,8 +230,8 @@ SHM_HOT enum shm_emit shm_put_call_end(struct shm_producer *p, struct shm_produc
     return result;
 }
 
-/* What the slow path has to know of a call that ends. The trace is in numbers: arrays of bytes would
- * get the caller a guard of its stack, at every call. */
+/* A call that ends, as the slow path gets it. The trace is in numbers: arrays of bytes would get
+ * the caller a guard of its stack, at every call. */
 struct shm_ending {
     uint64_t start_ns;
     uint64_t trace[sizeof(struct shm_trace) / sizeof(uint64_t)];

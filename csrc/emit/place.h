@@ -13,7 +13,7 @@
 
 #include "definitions.h"
 
-/* Where an event is recorded. */
+/* The series that takes an event, and the lane that it is in. */
 struct shm_place {
     struct shm_producer *producer;
     struct shm_series *series; /* NULL: nowhere */

@@ -80,7 +80,7 @@ enum shm_type {
     SHM_TYPE_OBSERVED = 7,  /* cells: total (f64), start (ns); a counter that is kept elsewhere */
 };
 
-/* Where a call's or histogram's buckets begin within its cells. */
+/* The places of totals, and of the first bucket, within the cells of a series. */
 #define SHM_CELL_STARTS 0u
 #define SHM_CELL_ENDS 1u
 #define SHM_CELL_DURATION 2u
@@ -229,7 +229,7 @@ enum shm_entry_kind {
 
 /* Entries start at multiples of 8. Family ids and series ids each count up from 1 in the order of
  * the entries; series and exceptions share one sequence. An entry that defines nothing has id 0.
- * What was published before a removal belongs to the series still, and nothing that comes later.
+ * Events that were published before a removal belong to the series still, and no later one does.
  * Strings are a uint32 count, then for each a uint32 length and as many bytes of UTF-8. */
 struct shm_entry {
     uint32_t size_bytes; /* whole entry with padding: a multiple of 8 */
@@ -289,7 +289,7 @@ static_assert(offsetof(struct shm_identity, seen) == 80, "identity.seen");
 static_assert(offsetof(struct shm_identity, ring) == 96, "identity.ring");
 static_assert(offsetof(struct shm_identity, predecessor) == 112, "identity.predecessor");
 
-/* Why something could not be kept. Names for people: shm_drop_name in counts.h. */
+/* The causes for which an event is not kept. Names for people: shm_drop_name in counts.h. */
 enum shm_drop {
     SHM_DROP_LANE_FULL = 0,      /* no room for the family; or for a gauge, which cannot overflow */
     SHM_DROP_OVERSIZED = 1,      /* definition of a family longer than an entry may be */

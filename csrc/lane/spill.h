@@ -8,7 +8,7 @@
  * hands: the consumer keeps in the seen part the totals that it has already taken, and takes the
  * difference.
  *
- * Which cells belong to which series is never written down: both sides hand them out in the order
+ * Nothing in the lane says which cells belong to which series: both sides hand them out in the order
  * of the dictionary's entries, with shm_cells_take. A counter, state and an exception have theirs
  * with their own entry. Those of a histogram and of calls come late, with an entry SHM_ENTRY_CELLS,
  * when an event first needs them: most never do, because the ring takes their events.

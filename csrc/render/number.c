@@ -87,8 +87,8 @@ static char *put_decimal(char *out, struct shm_decimal decimal, int fixed_digits
     return shm_put(out, digits + point, (size_t)(n - point));
 }
 
-/* Where exponents begin: for repr() at 10^16, for Go, whose rule prometheus_client follows where
- * the number is positive, at 10^6. */
+/* The digits of an integer part that is written without an exponent: up to 10^16 as repr() does, up
+ * to 10^6 as Go does, whose rule prometheus_client follows where the number is positive. */
 enum { FIXED_DIGITS = 16, FIXED_DIGITS_POSITIVE = 6 };
 
 static const double INTEGERS_END = 9007199254740992.0; /* 2^53: below it an integer is its digits */

@@ -9,7 +9,7 @@ cdef inline double _seconds(uint64_t ns) noexcept:
 @cython.final
 @cython.no_gc
 cdef class _Outer:
-    """When the entries of a block began that are around its latest one: a stack."""
+    """The begins of the entries of a block that are around its latest one: a stack."""
 
     cdef uint64_t *begun_ns
     cdef size_t n

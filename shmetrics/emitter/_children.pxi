@@ -82,7 +82,7 @@ cdef inline Py_hash_t _hash(PyObject *const *values, Py_ssize_t n) noexcept:
 
 
 cdef inline bint _equal(PyObject *one, PyObject *other) noexcept nogil:
-    """Tell whether two texts are equal. Both have been hashed, so both are in their final form."""
+    """Return whether two texts are equal. Both have been hashed: they are in their final form."""
     return one == other or (
         _text_chars(one) == _text_chars(other)
         and _text_kind(one) == _text_kind(other)

@@ -56,7 +56,7 @@ def decorated(function: Any, block: Any) -> Any:
 
 
 def _is(kind: Callable[[Any], bool], function: Any) -> bool:
-    """Tell whether a callable, or the __call__ of its class, is of a kind."""
+    """Return whether a callable, or the __call__ of its class, is of a kind."""
     while isinstance(function, functools.partial):
         function = function.func
     return kind(function) or kind(type(function).__call__)
@@ -72,7 +72,7 @@ def _is_coroutine_function(function: Any) -> bool:
 
 
 def _gives_awaitables(function: Any) -> bool:
-    """Tell whether types.coroutine() made this generator function."""
+    """Return whether types.coroutine() made this generator function."""
     code = getattr(function, "__code__", None)
     return bool(getattr(code, "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
 

@@ -149,7 +149,7 @@ include "_block.pxi"
 # ---- what else is asked -------------------------------------------------------------------------
 
 def is_resting():
-    """Tell whether this context has no profiler, so that no span can begin here."""
+    """Return whether this context has no profiler, so that no span can begin here."""
     _look()
     return (_n_profilers == 0 or _value(_profiler) is None) and _start_is_ours and _stop_is_ours
 
