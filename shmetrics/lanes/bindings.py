@@ -358,10 +358,13 @@ class Bindings:
     def _take_last(self, id: int) -> tuple[int, ...]:
         """Take the last of a series, and of its exceptions, and bind them to nothing.
 
+        Exceptions stay as long as another process has their calls.
+
         Returns:
             The ids of all of them.
         """
-        ids = *self._exceptions.pop(id, ()), id
+        ids = id, *self._exceptions.pop(id, ())
+        leaves = True
         self.gauges.pop(id, None)
         self.observed.pop(id, None)
         self.calls.pop(id, None)
@@ -371,7 +374,10 @@ class Bindings:
                 family, row = self._bound.pop(each)
                 family.unbind(row)
                 self.left_behind.discard((family, row))
-                self._families.leaving.add(family, row)
+                if each == id:
+                    leaves = not family.is_bound(row)
+                if leaves:
+                    self._families.leaving.add(family, row)
                 if family.is_bound(row):
                     self._removed_bound.add((family, row))
         return ids

@@ -346,6 +346,17 @@ def test_a_removed_call_has_no_further_exceptions(loopback: Loopback) -> None:
     process.lane.close()
 
 
+def test_calls_that_another_process_has_keep_their_exceptions() -> None:
+    state = Removing()
+    other, one = state.start(), state.start()
+    state.record(n=3, of=(RPC, "c"), process=one)
+    state.define(of=(RPC, "c"), process=other)
+    state.scrape()
+    state.clear(process=one)
+    state.scrape()
+    state.teardown()
+
+
 def test_records_of_a_removed_series_are_counted_as_unbound(loopback: Loopback) -> None:
     """They come from nobody who keeps the contract, and do no harm."""
     process = Process(loopback.collector, 1)
