@@ -50,6 +50,7 @@ class Process:
     gauges: dict[Key, float] = field(default_factory=dict)
     open: dict[int, Key] = field(default_factory=dict)
     has_lane: bool = False
+    attached: dict[str, Shape] = field(default_factory=dict)  # the shapes when it last was
 
 
 class Twin:
@@ -98,7 +99,10 @@ class Twin:
 
     def attach(self, pid: int) -> None:
         process = self.processes[pid]
+        if process.has_lane and process.attached == process.shapes:
+            return  # each child since then was declared when it was made
         process.has_lane = True
+        process.attached = dict(process.shapes)
         for key in process.children:
             if process.shapes[key.name] == key.shape:
                 self._declare(pid, key)
