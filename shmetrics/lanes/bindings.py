@@ -157,6 +157,11 @@ class Bindings:
         for id in ids:
             if self._bound[id][0].ruling.is_idle:
                 self._take_last(id)
+        for family, row in removed:
+            if (family, row) in self.left_behind and family.ruling.is_idle:
+                self.left_behind.discard((family, row))
+                if family.definition.type != layout.TYPE_EXCEPTION:  # these go with their calls
+                    self._families.leaving.add(family, row)
         earlier = self.earlier()
         if earlier is not None:
             earlier.let_go(removed)

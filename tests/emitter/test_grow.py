@@ -249,3 +249,40 @@ pause("large")
     assert found.sum("jobs_total", host="host 1200") == 0
     emitter.go()
     emitter.end()
+
+
+def test_what_was_left_behind_two_lanes_ago_is_removed(node: Node) -> None:
+    node.start()
+    emitter = node.emitter(
+        """
+from shmetrics import _ring
+from tests.servers.patience import until
+
+many = shmetrics.Counter("many", "Many", ["n"])
+beat = shmetrics.Counter("beat", "Looks for an answer")
+
+def settle():
+    def moves():
+        beat.inc()
+        status = _ring.process_status()
+        return status["waits"] or status["wants_larger"]
+    until(lambda: not moves(), shmetrics.status, 60)
+
+for burst in range(3):
+    for n in range((900, 4000, 9000)[burst]):
+        many.labels(f"{burst}-{n}").inc()
+    settle()
+    pause("grown")
+many.clear()
+settle()
+pause("cleared")
+"""
+    )
+    for _ in range(3):
+        emitter.until("grown")
+        node.until_lanes(1)
+        emitter.go()
+    emitter.until("cleared")
+    until(lambda: not node.samples().of("many_total"), node.lanes, 30)
+    emitter.go()
+    emitter.end()
