@@ -307,6 +307,9 @@ class Life(RuleBasedStateMachine):
         n_lanes = sum(process.has_lane for process in self.twin.processes.values())
         self.node.until_lanes(n_lanes)
         expected = self.twin.samples()
+        if self.movers:  # of so many definitions the collector reads some at a time
+            with contextlib.suppress(AssertionError):
+                until(lambda: self._shown() == expected, str, 10)
         assert self._shown() == expected
 
     def _shown(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
