@@ -33,7 +33,7 @@ KINDS = {
 
 
 class Puppet:
-    """What a process has made: instruments by name, open calls by number."""
+    """Instruments by name and open calls by number, of one process."""
 
     def __init__(self, address: str) -> None:
         self._address = address

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a node has to show, computed slowly and obviously: dictionaries, and a process in each."""
+"""A slow, obvious twin of a node: dictionaries of processes, of their series and of totals."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Twin:
         return {k for k in process.children if k[:2] == (name, process.shapes.get(name))}
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """The samples that a scrape has to have, as far as the name says; without buckets."""
+        """Return the samples that a scrape has to have, without buckets and seconds of calls."""
         found: dict[tuple[str, frozenset[tuple[str, str]]], float] = defaultdict(float)
         for key, row in self.rows.items():
             labels = frozenset(zip(key.shape.labels, key.values, strict=True))
@@ -183,4 +183,8 @@ def _counts(kind: str, row: Row) -> list[tuple[str, float]]:
         return [("_total", row.sum)]
     if kind == "histogram":
         return [("_count", row.n), ("_sum", row.sum)]
-    return [("_invocation_start_total", row.n), ("_invocation_end_total", row.ends)]
+    return [
+        ("_invocation_start_total", row.n),
+        ("_invocation_end_total", row.ends),
+        ("_processing_seconds_count", row.ends),
+    ]
