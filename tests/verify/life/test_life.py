@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 
 PATIENCE_SECONDS = 60
 MOST_PROCESSES = 4
+MOST_GROWN = 15_000  # label sets: well below the quotas, of which this test knows nothing
 CONFIG = "[store]\nold_shape_seconds = 86400.0\ndead_gauge_seconds = 0.0\n"
 
 SHAPES: dict[str, list[Shape]] = {
@@ -121,7 +122,7 @@ class Life(RuleBasedStateMachine):
         self.crew = Crew(self.folder, runtime_dir)
         self.closing.callback(self.crew.close)
         self.twin = Twin()
-        self.grown = 0
+        self.grown = self.label_sets = 0
         self.movers = set[int]()  # processes that may have moved to a larger lane
         self.changed = set[str]()  # names that a process has under two shapes
 
@@ -233,6 +234,9 @@ class Life(RuleBasedStateMachine):
         if "t_many" not in self.twin.processes[pid].shapes:
             self.crew.tell(pid, "define", shape.kind, "t_many", shape.labels, {})
             self.twin.define(pid, "t_many", shape)
+        if self.label_sets + n > MOST_GROWN:
+            return
+        self.label_sets += n
         self.grown += 1
         self.movers.add(pid)
         before = f"{self.grown}-"
