@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collector logs of scrapes."""
+"""The log lines of a collector about scrapes."""
 
 from __future__ import annotations
 

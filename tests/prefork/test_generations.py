@@ -3,46 +3,27 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docs.snippets import ROOT
 from tests.nodes.node import Node
-from tests.prefork.client import ask, ask_often
+from tests.prefork.client import ask_often
+from tests.prefork.gunicorn_server import PATIENCE_SECONDS, gunicorn
 from tests.servers.processes import ServerProcess, until
 
 WORKERS = 3
 GENERATIONS = 100
 REQUESTS_PER_WORKER = 20
-PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
 def server(node: Node, tmp_path: Path) -> Iterator[ServerProcess]:
     node.start("[store]\ndead_gauge_seconds = 1.0\n")
-    environment = os.environ | {
-        "SHMETRICS_RUNTIME_DIR": str(node.runtime_dir),
-        "LEDGER": str(tmp_path / "ledger"),
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(tmp_path),
-    }
-    http = node.runtime_dir / "http.sock"
-    command = [
-        *(sys.executable, "-W", "ignore", "-m", "gunicorn", "--bind", f"unix:{http}"),
-        *("--chdir", str(ROOT / "tests" / "prefork"), "--workers", str(WORKERS), "--preload"),
-        *("--max-requests", str(REQUESTS_PER_WORKER), "--worker-tmp-dir", str(tmp_path)),
-        *("--no-control-socket", "generations:application"),
-    ]
-    found = ServerProcess(command, tmp_path / "server.log", environment)
-    try:
-        found.ready_when(lambda: ask(http) != 0, PATIENCE_SECONDS)
+    options = ("--workers", str(WORKERS), "--preload", "--max-requests", str(REQUESTS_PER_WORKER))
+    with gunicorn(node, tmp_path, "generations", *options) as found:
         yield found
-    finally:
-        found.stop()
 
 
 def test_as_many_series_stay_as_workers_live(node: Node, server: ServerProcess) -> None:

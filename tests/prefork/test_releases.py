@@ -5,21 +5,19 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docs.snippets import ROOT
 from tests.nodes.node import Node
 from tests.prefork.client import ask
+from tests.prefork.gunicorn_server import PATIENCE_SECONDS, gunicorn
 from tests.servers.processes import ServerProcess, until
 from tests.servers.prometheus import Prometheus
 
 WORKERS = 8
-PATIENCE_SECONDS = 60
 
 StartPrometheus = Callable[..., Prometheus]
 
@@ -71,25 +69,9 @@ def release(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(node: Node, release: Path, tmp_path: Path) -> Iterator[ServerProcess]:
     node.start("[store]\nold_shape_seconds = 2.0\n")
-    environment = os.environ | {
-        "SHMETRICS_RUNTIME_DIR": str(node.runtime_dir),
-        "LEDGER": str(tmp_path / "ledger"),
-        "RELEASE": str(release),
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(tmp_path),
-    }
-    http = node.runtime_dir / "http.sock"
-    command = [
-        *(sys.executable, "-W", "ignore", "-m", "gunicorn", "--bind", f"unix:{http}"),
-        *("--chdir", str(ROOT / "tests" / "prefork"), "--workers", str(WORKERS)),
-        *("--worker-tmp-dir", str(tmp_path), "--no-control-socket", "released:application"),
-    ]
-    found = ServerProcess(command, tmp_path / "server.log", environment)
-    try:
-        found.ready_when(lambda: ask(http) != 0, PATIENCE_SECONDS)
+    workers = ("--workers", str(WORKERS))
+    with gunicorn(node, tmp_path, "released", *workers, RELEASE=str(release)) as found:
         yield found
-    finally:
-        found.stop()
 
 
 def test_a_rolling_restart_loses_nothing_and_shows_nothing_twice(

@@ -139,8 +139,11 @@ class Account:
         raise Wrong(f"{self.name}: {taken} was taken of its {column}, not {jobs(done[column])}")
 
     def _visits(self, found: Sequence[Remains], begun: Counts, done: Counts) -> int:
-        """Which of two numbers of visits counts. Those of hosts for which the first lane has no
-        room wait in the process's memory until it has moved, and are lost with it."""
+        """Return the number of visits that counts: that of those begun, or of those done.
+
+        Visits of hosts for which the first lane has no room wait in the process's memory until it
+        has moved, and are lost with it.
+        """
         exact = done[VISITS]
         self.has_moved = any(one.moved_to for one in found)
         for host, name in enumerate(HOSTS):

@@ -34,7 +34,7 @@ class Audit:
 
     @property
     def events(self) -> int:
-        """Of processes that are gone, without those that they took along."""
+        """The events of processes that are gone, without those that they took along."""
         return sum(counts[column] for counts, _ in self._exact for column in EVENTS) - self.lost
 
     @property

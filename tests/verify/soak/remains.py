@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the lanes of a killed process say that it had published: read by hand, from the files.
+"""The published totals of a killed process, read by hand from the files of its lanes.
 
 A process gives its lane a second name as soon as it has it, and so does whoever kills a process,
 when it is frozen: so the file is still there after the collector has retired the lane, and unlinked
