@@ -123,7 +123,6 @@ class Collector:
                 raise StoreError(f"{error}; it cannot be set aside: {problem.strerror}") from None
             log.error("%s; kept as %s, totals begin anew", error, aside)
             self._open(directory, settings, kicks or Kicks(), deaths or Deaths())
-        self.families.is_catching_up = True
         self._lanes.catch_up()
         self.families.end_catching_up()
         self.tick()
@@ -194,6 +193,7 @@ class Collector:
         )
         self._grants = Grants(self._lanes, self.families, self.self_metrics, settings.lanes)
         self._show_quotas(settings)
+        self.families.is_catching_up = True
         try:
             self._lanes.reopen()
         except StoreError:

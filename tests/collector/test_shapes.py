@@ -456,3 +456,19 @@ def _of_emitters(found: Samples) -> Samples:
 
 TestShapes = Shapes.TestCase
 TestShapes.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+def test_a_restart_does_not_give_a_name_to_the_lane_that_is_read_first() -> None:
+    shapes = Shapes()
+    shapes.start()
+    shapes.start()
+    first, second = shapes.processes
+    for process, definition in ((second, gauge("a", "sum", "q")), (first, counter("a", "one", "q"))):
+        process.define(definition)
+        shapes._take(process, 0)
+        shapes._tick()
+    second.record(0, ("x",), 1.5)
+    shapes.restart()
+    shapes.shows_the_twin()
+    assert shapes._expected() == {("a", (("q", "x"),)): 1.5}
+    shapes.teardown()
