@@ -463,7 +463,10 @@ def test_a_restart_does_not_give_a_name_to_the_lane_that_is_read_first() -> None
     shapes.start()
     shapes.start()
     first, second = shapes.processes
-    for process, definition in ((second, gauge("a", "sum", "q")), (first, counter("a", "one", "q"))):
+    for process, definition in (
+        (second, gauge("a", "sum", "q")),
+        (first, counter("a", "one", "q")),
+    ):
         process.define(definition)
         shapes._take(process, 0)
         shapes._tick()
