@@ -329,8 +329,7 @@ static inline bool shm_declare(struct shm_producer *p, struct shm_series *s)
     if (shm_is_overflow(s) || shm_is_oversized(s->text_bytes) ||
         shm_family_is_oversized(s->family))
         return true; /* in every lane */
-    /* The last quarter of a lane is for events: spans cannot wait for a larger one. */
-    return p->wants_larger ? shm_define_waiting(p, s) : shm_define_own(p, s) != NULL;
+    return shm_define_own(p, s) != NULL;
 }
 
 /* Removes a series: it records nothing from now on, and the collector shows it no more, unless

@@ -119,6 +119,19 @@ cdef int _set_text(shm_series *series, bytes text) except -1:
     return 0
 
 
+cdef object _refuse_labels = None
+
+
+def refuse_labels_by(refuse_labels):
+    """Set what counts label values that a child or a block cannot take.
+
+    Args:
+        refuse_labels: returns a child that records nothing.
+    """
+    global _refuse_labels
+    _refuse_labels = refuse_labels
+
+
 cdef class Series:
     """One series of a family.
 
@@ -139,6 +152,10 @@ cdef class Series:
         self.series.family = &family.family
         _set_text(&self.series, text)
 
+    def labels(self, *_, **__):
+        """Count wrong labels: a child has its labels. Returns a child that records nothing."""
+        return _refuse_labels() if _refuse_labels is not None else None
+
     def __dealloc__(self):
         shm_process_forget_series(&self.series)
 
@@ -146,35 +163,42 @@ cdef class Series:
 cdef enum:
     _MOST_DECLARED = 2000  # at once, in less than a millisecond
 
-cdef list _undeclared = []  # series that the process had before its lane
+cdef dict _undeclared = {}  # series that are not in the process's lane yet; the last comes first
 
 
 def declare(Series series not None):
-    """Have a series shown as 0 before its first event, if the process has a lane."""
-    shm_declare(shm_process_producer(), &series.series)
+    """Have a series shown as 0 before its first event, if the process has a lane.
+
+    If a larger lane is wanted, this waits for it: the room that is left is for events, and spans
+    cannot wait.
+    """
+    if not shm_process_producer().wants_larger:
+        shm_declare(shm_process_producer(), &series.series)
+    else:
+        _undeclared[series] = None
     _declare_some()
 
 
 def declare_all(list series not None):
     """Have series shown as 0 before their first event, from the last to the first.
 
-    What takes too long is put off to the next time that the process looks after its registration or
-    makes a series.
+    What takes too long, or has to wait for a larger lane, is put off to the next time that the
+    process looks after its registration or makes a series.
 
     Args:
-        series: all series that the process has; they leave the list.
+        series: all series that the process has.
     """
     global _undeclared
-    _undeclared = series
+    _undeclared = dict.fromkeys(series)
     _declare_some()
 
 
 cdef int _declare_some() except -1:
-    """Declare some series of the process, until there is no room for one."""
+    """Declare some series of the process, until a larger lane is wanted, or none can be had."""
     cdef Series series
     cdef int n = 0
-    while _undeclared and n < _MOST_DECLARED:
-        series = _undeclared.pop()
+    while _undeclared and n < _MOST_DECLARED and not shm_process_producer().wants_larger:
+        series = _undeclared.popitem()[0]
         n += 1
         if not shm_declare(shm_process_producer(), &series.series):
             _undeclared.clear()
@@ -188,6 +212,7 @@ def remove_series(Series series not None):
 
     No method of it, because it is a child that its family has to forget as well.
     """
+    _undeclared.pop(series, None)
     shm_series_remove(shm_process_producer(), &series.series)
 
 

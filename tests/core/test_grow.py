@@ -46,7 +46,8 @@ class Node(OneLane):
     """A producer, its lane, and those that it has left."""
 
     def __init__(self, records: int, dictionary_bytes: int, n_cells: int) -> None:
-        super().__init__(records, dictionary_bytes, n_cells)
+        # A call that ends among what waits keeps its slot until the move.
+        super().__init__(records, dictionary_bytes, n_cells, n_calls=64)
         _core.lib.shim_may_grow(self.shim)
         self.left: list[Left] = []
 

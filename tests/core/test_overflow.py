@@ -44,8 +44,8 @@ class Row(NamedTuple):
 class Node:
     """Producer and drain of one lane, and what the lane's dictionary says."""
 
-    def __init__(self, records: int, dictionary_bytes: int, n_cells: int) -> None:
-        self.shim = _core.lib.shim_new(records, dictionary_bytes, n_cells, 4)
+    def __init__(self, records: int, dictionary_bytes: int, n_cells: int, n_calls: int = 4) -> None:
+        self.shim = _core.lib.shim_new(records, dictionary_bytes, n_cells, n_calls)
         self.producer = _core.ffi.addressof(self.shim, "producer")
         self.drain_ = _core.ffi.addressof(self.shim, "drain")
         self.bounds = _core.ffi.new("double[]", (*BOUNDS, math.inf))
