@@ -18,8 +18,9 @@ from shmetrics.binding import ring as _ring
 from shmetrics.dictionary import DEFAULT_BUCKETS, Definition
 from shmetrics.emitter import strict
 from shmetrics.emitter.family import Family, family_of
-from shmetrics.emitter.null_child import NULL_CHILD
+from shmetrics.emitter.null_child import NULL_CHILD, NullChild
 from shmetrics.emitter.problems import problems
+from shmetrics.emitter.unlabelled_timer import UnlabelledTimer
 from shmetrics.notices import Notice
 
 Child = TypeVar(
@@ -248,6 +249,19 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
         """Return the child of a family without labels; count a drop if the family has labels."""
         return self.wrong_labels() if self._label_names else self.labels()
 
+    def _time(self, method: str) -> _ring.Block:
+        """Return a timer of a family with labels, which gets its label values in the block.
+
+        Args:
+            method: The name of the child's method that takes the seconds.
+        """
+        try:
+            timer = UnlabelledTimer(self.labels, method, self.wrong_labels)
+            return cast(_ring.Block, timer)  # it has the same methods
+        except MemoryError:
+            self.wrong_labels(layout.DROP_NO_MEMORY)
+            return _ring.no_block
+
 
 class Counter(Instrument[_ring.CounterSeries]):
     """Count events. A counter only goes up; Prometheus sees it as `<name>_total`.
@@ -450,8 +464,11 @@ class Gauge(Instrument[_ring.GaugeSeries]):
         return self._only().track_inprogress()
 
     def time(self) -> _ring.Block:
-        """Set the gauge to the seconds that a block took; also a decorator."""
-        return self._only().time()
+        """Set the gauge to the seconds that a block took; also a decorator.
+
+        In a family with labels, the block has to give their values: `timer.labels(...)`.
+        """
+        return self._time("set")
 
 
 class Histogram(Instrument[_ring.HistogramSeries]):
@@ -468,6 +485,8 @@ class Histogram(Instrument[_ring.HistogramSeries]):
         buckets: The upper bounds, rising; infinity is added. A native histogram is kept beside
             them, whatever they are.
     """
+
+    DEFAULT_BUCKETS = (*DEFAULT_BUCKETS, math.inf)
 
     _type = layout.TYPE_HISTOGRAM
     _recording = ("observe", "time")
@@ -509,8 +528,11 @@ class Histogram(Instrument[_ring.HistogramSeries]):
         self._only().observe(amount, exemplar)
 
     def time(self) -> _ring.Block:
-        """Observe the seconds that a block takes; also a decorator."""
-        return self._only().time()
+        """Observe the seconds that a block takes; also a decorator.
+
+        In a family with labels, the block has to give their values: `timer.labels(...)`.
+        """
+        return self._time("observe")
 
 
 class Calls(Instrument[_ring.CallSeries]):
@@ -557,3 +579,14 @@ class Calls(Instrument[_ring.CallSeries]):
 def calls_of(definition: Definition) -> Calls:
     """Return the instrument of a definition of calls."""
     return Calls(definition.name, definition.help, definition.label_names, definition.bounds)
+
+
+def _refuse_labels() -> NullChild:
+    """Count label values for a child or a timer that cannot take them: a drop, as wrong ones."""
+    if strict.IS_STRICT:
+        raise ValueError("it has its label values already, or its metric has no labels")
+    _ring.process_count_drop(layout.DROP_BAD_LABELS)
+    return NULL_CHILD
+
+
+_ring.refuse_labels_by(_refuse_labels)

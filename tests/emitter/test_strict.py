@@ -71,6 +71,83 @@ CASES = {
     "removed without labels": 'm.Counter(name, "Help").remove("x")',
     "removed by an unknown label": 'm.Counter(name, "Help", ["a"]).remove_by_labels({"b": "x"})',
     "cleared": 'm.Counter(name, "Help", ["a"]).clear()',
+    "labels in a timer": (
+        'h = m.Histogram(name, "Help", ["a"])\nwith h.time() as timer: timer.labels("x")'
+    ),
+    "labels of a gauge in a timer": (
+        'g = m.Gauge(name, "Help", ["a"])\nwith g.time() as timer: timer.labels(a="x")'
+    ),
+    "a timer without labels": 'h = m.Histogram(name, "Help", ["a"])\nwith h.time(): pass',
+    "a timer that never began": 'm.Histogram(name, "Help", ["a"]).time()',
+    "a timer with wrong labels": (
+        'h = m.Histogram(name, "Help", ["a"])\nwith h.time() as timer: timer.labels("x", "y")'
+    ),
+    "labels twice in a timer": (
+        'h = m.Histogram(name, "Help", ["a"])\n'
+        'with h.time() as timer: timer.labels("x"); timer.labels("y")'
+    ),
+    "labels in the timer of a child": (
+        'h = m.Histogram(name, "Help", ["a"])\n'
+        'with h.labels("x").time() as timer: timer.labels("y")'
+    ),
+    "labels in the timer of none": (
+        'h = m.Histogram(name, "Help")\nwith h.time() as timer: timer.labels("y")'
+    ),
+    "a decorator": 'm.Histogram(name, "Help", ["a"]).labels("x").time()(lambda: 1)()',
+    "an exemplar": 'm.Counter(name, "Help").inc(1, {"trace_id": "a" * 32})',
+    "an exemplar by name": 'm.Counter(name, "Help").inc(exemplar={"trace_id": "a" * 32})',
+    "bounds as texts": 'm.Histogram(name, "Help", buckets=["1", "2"])',
+    "one bound, infinite": 'm.Histogram(name, "Help", buckets=[float("inf")])',
+    "a bound twice": 'm.Histogram(name, "Help", buckets=[1, 1])',
+    "labels in one text": 'm.Counter(name, "Help", "ab").labels("x", "y")',
+    "labels by position as a tuple": 'm.Counter(name, "Help", ["a"]).labels(("x",)).inc()',
+    "a label twice": 'm.Counter(name, "Help", ["a", "a"])',
+    "a label with a space": 'm.Counter(name, "Help", ["a b"])',
+    "a name that is nothing": "m.Counter(None, 'Help')",
+    "no help": 'm.Counter(name, "").inc()',
+    "help that is nothing": "m.Counter(name, None).inc()",
+    "a unit": 'm.Counter(name, "Help", unit="bytes").inc()',
+    "a unit in another place": 'm.Counter(name, "Help", [], "space", "sub", "bytes").inc()',
+    "exceptions of a class": (
+        'c = m.Counter(name, "Help")\nwith c.count_exceptions(KeyError): pass'
+    ),
+    "in progress": 'g = m.Gauge(name, "Help")\nwith g.track_inprogress(): pass',
+    "in progress without labels": (
+        'g = m.Gauge(name, "Help", ["a"])\nwith g.track_inprogress(): pass'
+    ),
+    "exceptions without labels": (
+        'c = m.Counter(name, "Help", ["a"])\nwith c.count_exceptions(): pass'
+    ),
+    "the time now": 'm.Gauge(name, "Help").set_to_current_time()',
+    "the time now without labels": 'm.Gauge(name, "Help", ["a"]).set_to_current_time()',
+    "labels of labels": 'm.Counter(name, "Help", ["a"]).labels("x").labels("y")',
+    "twice the same": 'm.Counter(name + "again", "Help", ["a"]).labels("x").inc()',
+    "removed as a tuple": 'c = m.Counter(name, "Help", ["a"]); c.labels("x"); c.remove(("x",))',
+    "a histogram's count": 'm.Histogram(name, "Help"); m.Counter(name + "_count", "Help")',
+    "true in a counter": 'm.Counter(name, "Help").inc(True)',
+    "much in a counter": 'm.Counter(name, "Help").inc(10**400)',
+    "not a number in a counter": 'm.Counter(name, "Help").inc(float("nan"))',
+    "default buckets": "m.Histogram.DEFAULT_BUCKETS[0]",
+}
+
+# What prometheus_client takes, or refuses as another error: what is raised.
+STRICTER = {
+    "a bound that is not a number": (
+        'm.Histogram(name, "Help", buckets=[float("nan")])',
+        "ValueError",
+    ),
+    "an empty label": ('m.Counter(name, "Help", [""])', "ValueError"),
+    "a label that is a number": ('m.Counter(name, "Help", [1])', "ValueError"),
+    "a name that is a number": ('m.Counter(1, "Help")', "ValueError"),
+}
+
+# What the service raises itself comes out of every block.
+OWN = {
+    "in a timer": (
+        'h = m.Histogram(name, "Help", ["a"])\nwith h.time() as timer: timer.labels("x"); {}["key"]'
+    ),
+    "in a timer without labels": 'h = m.Histogram(name, "Help")\nwith h.time(): {}["key"]',
+    "counted": 'c = m.Counter(name, "Help")\nwith c.count_exceptions(KeyError): {}["key"]',
 }
 
 # Of observed counters, which prometheus_client does not have: what is raised. As of a counter.
@@ -139,6 +216,18 @@ def test_strict_mode_checks_totals_as_a_counter() -> None:
     expected = {what: error for what, (_, error) in TOTALS.items()}
     assert raised("shmetrics", cases, SHMETRICS_STRICT="1") == expected
     assert set(raised("shmetrics", cases).values()) == {None}
+
+
+def test_strict_mode_raises_for_what_the_collector_refuses() -> None:
+    cases = {what: code for what, (code, _) in STRICTER.items()}
+    expected = {what: error for what, (_, error) in STRICTER.items()}
+    assert raised("shmetrics", cases, SHMETRICS_STRICT="1") == expected
+    assert set(raised("shmetrics", cases).values()) == {None}
+
+
+@pytest.mark.parametrize("value", ["", "1"])
+def test_what_the_service_raises_is_its_own(value: str) -> None:
+    assert set(raised("shmetrics", OWN, SHMETRICS_STRICT=value).values()) == {"KeyError"}
 
 
 @pytest.mark.parametrize("value", ["", "0", "true"])
