@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process moves from one lane to the next, and a collector is killed at any step of it."""
+"""A process moves from one lane to the next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,8 @@ from shmetrics.registration.protocol import Hello
 from shmetrics.store.limits import Limits
 from tests.nodes import hostile
 from tests.nodes.hostile import LaneFile
-from tests.nodes.killed import steps_until_the_end
-from tests.nodes.loopback import MIB, THIS_PROCESS, Loopback, open_collector
-from tests.nodes.samples import Samples, samples_of
+from tests.nodes.loopback import MIB, THIS_PROCESS, Loopback
+from tests.nodes.samples import Samples
 
 MOVED_TO_AT = 312
 
@@ -72,36 +71,6 @@ def test_a_lane_counts_once_the_lane_before_names_it(loopback: Loopback) -> None
     for lane in (first, second):
         lane.close()
     loopback.collector.tick()
-
-
-@pytest.mark.parametrize("has_moved", [False, True], ids=["unnamed", "named"])
-def test_a_move_counts_once_wherever_the_collector_is_killed_at_it(
-    tmp_path: Path, has_moved: bool
-) -> None:
-    path = tmp_path / "run"
-
-    def prepare() -> Callable[[], object]:
-        _, collector = open_collector(path)
-        first_id, first = granted(collector.grant(THIS_PROCESS, hello()))
-        fill(first, 5.0, 7.0)
-        second_id, second = granted(collector.grant(THIS_PROCESS, hello(first_id)))
-        fill(second, 50.0, 8.0)
-        if has_moved:
-            first.put(MOVED_TO_AT, second_id)
-        first.close()
-        second.close()
-        return collector.tick
-
-    for step in steps_until_the_end(prepare):
-        directory, collector = open_collector(path)
-        assert list(directory.lanes.iterdir()) == [], step
-        found = samples_of(collector.tables())
-        assert found.value("hostile_jobs_total", queue="fast") == (55 if has_moved else 5) * step
-        assert abandoned(found) == step, step
-        assert found.of("shmetrics_quarantined_total") == {}
-        collector.close()
-        directory.close()
-        del collector, directory
 
 
 @pytest.mark.parametrize("flood", [0, 5000], ids=["few", "flood"])

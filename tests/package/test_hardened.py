@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from .conftest import ROOT
+from tests.nodes.node import ROOT
 
 # What _FORTIFY_SOURCE replaces wherever it is used, whatever is known of sizes.
 ALWAYS_CHECKED = {

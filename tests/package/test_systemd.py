@@ -25,12 +25,10 @@ from shmetrics import cli
 from shmetrics.collector.rlimits import lanes_that_fit
 from shmetrics.config import Config, load
 from shmetrics.registration.pending_connections import MAX_PENDING
-from tests.nodes.node import Emitter
+from tests.nodes.node import ROOT, Emitter
 from tests.nodes.samples import Samples, parse
 from tests.servers.patience import PATIENT
 from tests.servers.processes import ServerProcess, until
-
-from .conftest import ROOT
 
 UNIT = ROOT / "packaging/systemd/shmetrics.service"
 SYSUSERS = ROOT / "packaging/systemd/shmetrics.sysusers"

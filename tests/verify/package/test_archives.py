@@ -54,7 +54,7 @@ def test_the_wheel_has_the_package_and_only_it(archives: Archives) -> None:
     }
     assert not {name for name in names if name.endswith((".c", ".pyc"))}
     compiled = {name.partition(".")[0] for name in names if name.endswith(".so")}
-    root = Path(__file__).parents[2]
+    root = ROOT
     bindings = (root / "shmetrics").rglob("*.pyx")
     assert compiled == {str(binding.relative_to(root).with_suffix("")) for binding in bindings}
 

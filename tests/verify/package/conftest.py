@@ -15,7 +15,7 @@ import pytest
 
 from tests.servers.once import once
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
