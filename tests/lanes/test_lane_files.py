@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory of lanes: what an earlier collector left there, and emitters that let a lane grow."""
+"""The directory of lanes: what an earlier collector left, and emitters that let a lane grow."""
 
 from __future__ import annotations
 
