@@ -15,6 +15,9 @@ PYTEST = env --default-signal=INT,QUIT $(BIN)/python -m pytest -q -n $(WORKERS) 
 C_WARNINGS := -std=gnu11 -O2 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 COMPILERS := $(shell command -v gcc) $(shell command -v clang)
 
+# Tests start some thousand programs, which would each compile their modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 
 help: ## list the targets
