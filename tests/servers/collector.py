@@ -2,13 +2,12 @@
 """A collector process, as an operator starts it."""
 
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.servers.processes import ServerProcess, until
+from tests.servers.processes import Forked, until
 
 __all__ = ["Collector", "collector"]
 
@@ -25,10 +24,10 @@ class Collector:
     ) -> None:
         self.runtime_dir = runtime_dir
         self._log = log
-        command = [sys.executable, "-m", "shmetrics", "collector", *options]
+        command = ["shmetrics", "collector", *options]
         command += ["--runtime-dir", str(runtime_dir)]
         command += ["--listen", listen] if listen else []
-        self._process = ServerProcess(command, log)
+        self._process = Forked(command, log)
         self._process.ready_when(lambda: self._said_url() is not None, 30)
         self.url = str(self._said_url())
 

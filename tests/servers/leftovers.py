@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests.servers import nursery
+
 __all__ = ["account", "no_leftovers", "nobody_collects", "runtime_dir"]
 
 _PATIENCE_SECONDS = 5
@@ -58,10 +60,19 @@ def runtime_dir() -> Iterator[Path]:
     assert not lanes
 
 
-def pytest_collection_finish() -> None:
-    """Keep the modules out of all later collections of garbage, which are then about a test."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep the modules out of all later collections of garbage, which are then about a test.
+
+    What all tests use that start collectors is there before the first test.
+    """
+    if any(item.get_closest_marker("quick") is None for item in session.items):
+        nursery.begin()
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    nursery.end()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -111,9 +122,13 @@ def _descriptors() -> Iterator[tuple[str, str, str]]:
 
 
 def _children() -> Iterator[tuple[str, str, str]]:
-    for thread in os.listdir("/proc/self/task"):
+    """Yield the children of this process, and those of the nursery."""
+    parents = [os.getpid(), *nursery.pids()]
+    for task in [
+        f"/proc/{pid}/task/{n}" for pid in parents for n in os.listdir(f"/proc/{pid}/task")
+    ]:
         try:
-            pids = Path(f"/proc/self/task/{thread}/children").read_text().split()
+            pids = Path(task, "children").read_text().split()
         except FileNotFoundError:
             continue
         for pid in pids:

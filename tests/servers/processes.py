@@ -8,9 +8,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.servers import nursery
+from tests.servers.nursery import Child
 from tests.servers.patience import until
 
-__all__ = ["ServerProcess", "fork", "until"]
+__all__ = ["Forked", "ServerProcess", "fork", "until"]
 
 
 def fork() -> int:
@@ -27,8 +29,14 @@ class ServerProcess:
         self._log = log
         self._name = Path(command[0]).name
         self._told = False
+        self._process = self._started(command, log, env)
+
+    @staticmethod
+    def _started(
+        command: Sequence[str], log: Path, env: Mapping[str, str] | None
+    ) -> "subprocess.Popen[bytes] | Child":
         with log.open("wb") as output:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 command,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -67,14 +75,14 @@ class ServerProcess:
         """Stop it, and whatever it started in its session; return its exit status."""
         self.terminate()
         try:
-            self._process.wait(seconds)
+            status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            status = self._process.wait()
         for pid in self._session():  # helpers that a server should have taken with it
             os.kill(pid, signal.SIGKILL)
         until(lambda: not self._session(), lambda: f"{self._name}: {self._session()} live on", 10)
-        return self._process.returncode
+        return status
 
     def _session(self) -> list[int]:
         """Return the pids of its session that are not zombies waiting for somebody else."""
@@ -89,3 +97,13 @@ class ServerProcess:
                 if int(session) == self.pid and state not in "ZX":
                     found.append(int(entry))
         return found
+
+
+class Forked(ServerProcess):
+    """A `shmetrics` that is forked from one that has imported everything. A start without that has
+    tests of its own."""
+
+    @staticmethod
+    def _started(command: Sequence[str], log: Path, env: Mapping[str, str] | None) -> Child:
+        log.write_bytes(b"")  # it may be read before there is anything in it
+        return nursery.fork(command[1:], log, os.environ if env is None else env)

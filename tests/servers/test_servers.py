@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.collector import Collector
 from tests.servers.leftovers import account
 from tests.servers.ports import ReservedPort
 from tests.servers.processes import ServerProcess, until
@@ -46,6 +47,20 @@ def test_an_orphan_is_accounted_for(tmp_path: Path) -> None:
     os.kill(orphan, 9)
     os.waitpid(orphan, 0)
     until(lambda: account(str(tmp_path)) == before, lambda: "still there", 10)
+
+
+def test_a_collector_is_accounted_for(runtime_dir: Path, tmp_path: Path) -> None:
+    """Check a process that is a child of the nursery, and not of this one."""
+    before = account(str(tmp_path))
+    collector = Collector(runtime_dir, tmp_path / "log")
+    assert [kind for kind, _, _ in account(str(tmp_path)) - before] == ["process"]
+    assert collector.stop() == 0
+    assert account(str(tmp_path)) == before
+
+
+def test_a_collector_that_does_not_start_shows_its_log(runtime_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=r"status 2\nshmetrics: .*--no-such-option"):
+        Collector(runtime_dir, tmp_path / "log", ["--no-such-option"])
 
 
 def test_a_reserved_port_is_free_for_the_server_it_is_for() -> None:
