@@ -174,7 +174,7 @@ cdef class CallSeries(Series):
         """Return a context manager around one call of a trace, given as an exemplar or None."""
         cdef OpenCall call = _open_call(self)
         if exemplar is not None:
-            call.traced = _trace(exemplar, &call.call.trace)
+            call.traced = _trace(self, exemplar, &call.call.trace)
         return call
 
     def start(self, exemplar=None):

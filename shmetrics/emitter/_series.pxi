@@ -30,12 +30,13 @@ cdef inline bint _number(shm_series *series, object amount, double *value):
     return _converted(series, amount, value)
 
 
-cdef bint _trace(object exemplar, shm_trace *trace):
+cdef bint _trace(Series series, object exemplar, shm_trace *trace) except -1:
     """Read the trace of an exemplar, in prometheus_client's form.
 
     Labels that cannot be kept are counted as a bad exemplar.
 
     Args:
+        series: the series whose event has it.
         exemplar: {"trace_id": 32 hexadecimal digits or a UUID, "span_id": 16 digits}.
         trace: is filled in.
 
@@ -59,8 +60,9 @@ cdef bint _trace(object exemplar, shm_trace *trace):
         shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
     except Exception:
         kept = -1
-    if kept != given:
-        shm_count_drop(shm_process_producer(), SHM_DROP_BAD_EXEMPLAR, 1)
+    if kept != given and shm_drop_of(
+            shm_process_producer(), series.series.family, SHM_DROP_BAD_EXEMPLAR) == SHM_ATTENTION:
+        _attend()
     return found
 
 
@@ -231,7 +233,7 @@ cdef class CounterSeries(Series):
     cdef int _inc_traced(self, object amount, object exemplar) except -1:
         cdef double value
         cdef shm_trace trace
-        cdef const shm_trace *given = &trace if _trace(exemplar, &trace) else NULL
+        cdef const shm_trace *given = &trace if _trace(self, exemplar, &trace) else NULL
         if _number(&self.series, amount, &value) and shm_emit_add_traced(
                 shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
             _attend()
@@ -312,7 +314,7 @@ cdef class HistogramSeries(Series):
     cdef int _observe_traced(self, object amount, object exemplar) except -1:
         cdef double value
         cdef shm_trace trace
-        cdef const shm_trace *given = &trace if _trace(exemplar, &trace) else NULL
+        cdef const shm_trace *given = &trace if _trace(self, exemplar, &trace) else NULL
         if _number(&self.series, amount, &value) and shm_emit_observe_traced(
                 shm_process_producer(), &self.series, value, given) == SHM_ATTENTION:
             _attend()

@@ -46,6 +46,10 @@ _CAUSES = {
         "counted, but not among the open calls: there are too many of them",
         "see whether calls are started and never ended",
     ),
+    layout.DROP_BAD_EXEMPLAR: (
+        "an exemplar is not kept as it is, but the event counts",
+        'give {"trace_id": 32 hexadecimal digits}, with "span_id" (16 digits) or without, only',
+    ),
     layout.CAUSE_OVERFLOW: (
         "no room for more label values: further ones are counted as __overflow__",
         _LANE,

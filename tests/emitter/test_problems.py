@@ -36,7 +36,23 @@ BAD_TOTAL = (
     "dropped: a total that is lower than before, negative, infinite or no number; call "
     "new_generation() where the counter was reset, and set_totals() with one number each"
 )
+BAD_EXEMPLAR = (
+    "an exemplar is not kept as it is, but the event counts; give "
+    '{"trace_id": 32 hexadecimal digits}, with "span_id" (16 digits) or without, only'
+)
 MISTAKES = {
+    "an exemplar without a trace": (
+        'shmetrics.Counter("jobs", "Jobs").inc(1, {"user": "x"})',
+        BAD_EXEMPLAR,
+    ),
+    "an exemplar with more than a trace": (
+        'shmetrics.Histogram("jobs", "Jobs").observe(1, {"trace_id": "a" * 32, "user": "x"})',
+        BAD_EXEMPLAR,
+    ),
+    "a call's exemplar that is a text": (
+        'with shmetrics.Calls("jobs", "Jobs", ["queue"]).labels("fast").traced("x"): pass',
+        BAD_EXEMPLAR,
+    ),
     "a negative total": ('shmetrics.ObservedCounter("jobs", "Jobs").set_total(-1)', BAD_TOTAL),
     "a total that falls": (
         'jobs = shmetrics.ObservedCounter("jobs", "Jobs"); jobs.set_total(2); jobs.set_total(1)',
