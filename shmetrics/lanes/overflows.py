@@ -102,13 +102,13 @@ class Overflows:
         self, family: Family, values: tuple[str, ...], is_within_quota: bool
     ) -> tuple[str, str]:
         """Return the quota by which a series is folded: its name, and the cause in words."""
-        limits, name = self._limits, family.definition.name
+        limits = self._limits
         if not is_within_quota:
-            return "series_per_lane", f"more than {limits.series_per_lane} series"
+            return "series_per_lane", f"the process has {limits.series_per_lane} series"
         if not limits.allow(values):
             return "label_bytes", f"a label value of more than {limits.label_bytes} bytes"
         if family.has_reached_limit(self._owner.store_owner):
-            return "series_per_family", f"{name} has {limits.series_per_family} series"
+            return "series_per_family", f"one user has {limits.series_per_family} series of it"
         if family.is_full_for is None:
             return "store_bytes", "the store is full"
         return "store_bytes_per_uid", f"uid {self._owner.uid} has its share of the store"

@@ -77,7 +77,7 @@ for i in range(20):
     jobs.labels(i).inc()
 """,
         "[store]\nmax_series_per_lane = 8\n",
-        "jobs: more than 8 series; further ones are counted as __overflow__; see "
+        "jobs: the process has 8 series; further ones are counted as __overflow__; see "
         "store.max_series_per_lane and [[labels]]",
     ),
     "series of a family": (
@@ -87,7 +87,7 @@ for i in range(20):
     jobs.labels(i).inc()
 """,
         "[store]\nmax_series_per_family = 8\n",
-        "jobs: jobs has 8 series; further ones are counted as __overflow__; see "
+        "jobs: one user has 8 series of it; further ones are counted as __overflow__; see "
         "store.max_series_per_family and [[labels]]",
     ),
     "label bytes": (

@@ -32,13 +32,13 @@ CASES = {
     "series of a lane": Case(
         "[store]\nmax_series_per_lane = 100\n",
         300,
-        "more than 100 series; further ones are counted as __overflow__",
+        "the process has 100 series; further ones are counted as __overflow__",
         "store.max_series_per_lane",
     ),
     "series of a family": Case(
         "[store]\nmax_series_per_family = 100\n",
         300,
-        "jobs has 100 series; further ones are counted as __overflow__",
+        "one user has 100 series of it; further ones are counted as __overflow__",
         "store.max_series_per_family",
     ),
     "store": Case(

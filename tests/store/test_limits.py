@@ -85,7 +85,7 @@ def test_a_lane_with_too_many_series_keeps_its_totals(
         limited.restart()
     lines = [text.partition("; ")[0].partition("): ")[2] for text in caplog.messages]
     names = "jobs", "more", "rpc", "rpc_exception"
-    assert sorted(lines) == [f"{name}: more than 60 series" for name in names]
+    assert sorted(lines) == [f"{name}: the process has 60 series" for name in names]
 
 
 def test_a_family_with_too_many_series_keeps_its_total(
