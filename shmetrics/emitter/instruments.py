@@ -36,7 +36,7 @@ Exceptions = type[BaseException] | tuple[type[BaseException], ...]
 
 def full_name(name: str, namespace: str, subsystem: str, unit: str) -> str:
     """Join the parts of a name as prometheus_client does, without a counter's `_total`."""
-    joined = "_".join(part for part in (*texts_of((namespace, subsystem)), name) if part)
+    joined = "_".join(filter(None, (*texts_of((namespace, subsystem)), name)))
     if unit and not joined.endswith("_" + unit):
         joined += "_" + unit
     return joined
@@ -81,6 +81,17 @@ def finite_bounds(buckets: Iterable[float | str]) -> tuple[float, ...]:
     except Exception:
         bounds = (math.nan,)
     return tuple([bound for bound in bounds if bound != math.inf])
+
+
+def _has(key: tuple[str, ...], wanted: dict[int, str]) -> bool:
+    """Return whether label values have the wanted texts at their places.
+
+    A loop: where there is no memory for a generator, CPython 3.12 crashes.
+    """
+    for at, text in wanted.items():  # noqa: SIM110
+        if key[at] != text:
+            return False
+    return True
 
 
 _ANY_LABELS: dict[str, str] = {}
@@ -199,11 +210,7 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
     def _keys_with(self, labels: dict[str, str]) -> list[tuple[str, ...]]:
         texts = _ring.texts(tuple(labels.values()), "None")
         wanted = dict(zip(map(self._label_names.index, labels), texts, strict=True))
-        return [
-            key
-            for key in self._family.children
-            if key and all(key[at] == text for at, text in wanted.items())
-        ]
+        return [key for key in self._family.children if key and _has(key, wanted)]
 
     def _remove(self, keys: Callable[[Any, Any], list[tuple[str, ...]]], of: object) -> None:
         """Remove the children of these label values; count what is wrong with them.
@@ -389,10 +396,10 @@ class ObservedCounter(Instrument[_ring.ObservedSeries]):
         """
         children: list[object] = []
         try:
-            children.extend(
+            children += [
                 self.labels(*((values,) if isinstance(values, str) else values))
                 for values in labelvalues
-            )
+            ]
         except Exception as error:  # what cannot be iterated
             children = [self.wrong_labels(error=error)]
         return _ring.ObservedArray(children)

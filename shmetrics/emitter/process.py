@@ -82,7 +82,7 @@ def _all_series() -> list[_ring.Series]:
     series: list[_ring.Series] = []
     for family in list(_ring.families.values()):
         children = map(family.children.get, family.children)
-        series.extend(child for child in children if child is not None)
+        series.extend([child for child in children if child is not None])
     series.reverse()
     return series
 
@@ -133,7 +133,7 @@ class Registration:
     def finish(self) -> None:
         """Try once more at the exit, if the process has recorded what no collector has seen."""
         status = _ring.process_status()
-        has = any(status.get(what) for what in ("recorded", "spilled", "gauge_writes"))
+        has = any(map(status.get, ("recorded", "spilled", "gauge_writes")))
         if status.get("waits") or (status["state"] == "private" and has):
             with contextlib.suppress(Exception):  # the host's last words are not ours
                 self._try(FIRST_WAIT_NS)

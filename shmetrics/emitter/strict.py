@@ -47,7 +47,7 @@ def check(definition: Definition) -> None:
         raise ValueError(f"{name}: multiprocess_mode {definition.mode!r} is unknown")
     if definition.type == layout.TYPE_HISTOGRAM and not bounds:
         raise ValueError(f"{name}: a histogram needs at least one bucket bound")
-    if any(math.isnan(bound) for bound in bounds) or list(bounds) != sorted(bounds):
+    if any(map(math.isnan, bounds)) or list(bounds) != sorted(bounds):
         raise ValueError(f"{name}: bucket bounds are not numbers in rising order")
     _check_names(definition)
 

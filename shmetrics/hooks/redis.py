@@ -108,8 +108,8 @@ class _Instrumentation:
         queued = _found(pipeline, *_QUEUES) or ()
         if self._is_over or not (queued or _found(pipeline, "watching", "_watching")):
             return None  # nothing is sent
-        quotes = self._arguments and all(
-            command_of(sent[0]) not in CREDENTIALS for sent in _sent(queued)
+        quotes = self._arguments and CREDENTIALS.isdisjoint(
+            [command_of(sent[0]) for sent in _sent(queued)]
         )
         return Operation(self._operations, (PIPELINE,), self._pipeline_info, queued, quotes=quotes)
 

@@ -55,10 +55,10 @@ class Pattern:
         found = self._pattern.fullmatch(value.encode("utf-8", "replace"))
         if found is None:
             return None
-        parts = (
+        parts = [
             part if isinstance(part, str) else (found.group(part) or b"").decode("utf-8", "replace")
             for part in self._parts
-        )
+        ]
         return "".join(parts)
 
 

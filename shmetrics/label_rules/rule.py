@@ -91,7 +91,7 @@ class FamilyRules:
         self._by_label: dict[str, Change] = {}
         names = family_names(definition)
         for rule in rules:
-            if any(matches(rule.family, name) for name in names):
+            if [name for name in names if matches(rule.family, name)]:
                 self._by_label.setdefault(rule.label, rule.change)
         self._changes = [
             (at, self._by_label[label])

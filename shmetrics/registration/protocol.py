@@ -175,7 +175,7 @@ def _cut(text: str, limit: int) -> bytes:
 
 def encode_hello(hello: Hello) -> bytes:
     """Return the bytes of a hello. Unprintable characters of the process's name become `?`."""
-    shown = "".join(c if c.isprintable() else "?" for c in hello.process)
+    shown = "".join([c if c.isprintable() else "?" for c in hello.process])
     name = _cut(shown, NAME_MAX_BYTES)
     more = b""
     if hello.protocol >= WITH_MORE:

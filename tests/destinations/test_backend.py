@@ -262,8 +262,8 @@ def test_a_driver_that_hangs_is_left_and_so_many_at_a_time() -> None:
     Hung.go, Hung.calls = threading.Event(), 0
     backend = Backend(parse("hung://"), timeout_seconds=0.05)
     spans = [span(1), span(2)]
-    for _ in range(MOST_HANGING):
-        with pytest.raises(TryAgain, match="timed out"):
+    while Hung.calls < MOST_HANGING:  # a driver may be made too slowly
+        with pytest.raises(TryAgain, match="timed out|calls hang"):
             backend.send(spans)
     with pytest.raises(TryAgain, match="calls hang"):
         backend.send(spans)

@@ -49,6 +49,6 @@ def application(
     return [body]
 
 
+until_connected()
 os.write(ledger, b"l")
 loads.inc()
-until_connected()

@@ -47,9 +47,9 @@ class Shm(base.Driver):
         """
         name, _, what = str(info.get("name", "")).rpartition("-")
         record = self.spans.stop if what == "stop" else self.spans.start
-        id, base_id, parent_id = (
+        id, base_id, parent_id = [
             str(info.get(id, "")) for id in ("trace_id", "base_id", "parent_id")
-        )
+        ]
         record(name, id, base_id, parent_id, info.get("info"))
 
     # ---- reports ----------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def install() -> bool:
             )
         return False
     ours = {name: getattr(_profiler, name, trace) for name in NAMES}
-    _replaced.update((name, getattr(theirs, name)) for name in NAMES)
+    _replaced.update({name: getattr(theirs, name) for name in NAMES})
     _put(theirs, ours)
     _profiler.give_calls_their_trace(True)
     return True
