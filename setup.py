@@ -7,7 +7,6 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 if sys.implementation.name != "cpython" or sys.platform != "linux":
@@ -62,14 +61,9 @@ class BuildWithStart(build_py):
         self.copy_file(START, os.path.join(self.build_lib, START))
 
 
-class BuildModulesAtOnce(build_ext):
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.parallel = self.parallel or len(os.sched_getaffinity(0))
-
-
 setup(
-    cmdclass={"build_ext": BuildModulesAtOnce, "build_py": BuildWithStart},
+    cmdclass={"build_py": BuildWithStart},
+    options={"build_ext": {"parallel": len(os.sched_getaffinity(0))}},
     ext_modules=cythonize(
         [
             Extension(

@@ -6,6 +6,7 @@ program for all tests of this process, which only imports and forks: what a coll
 after the fork, in a session of its own, with the arguments and the environment of its test.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -94,6 +95,7 @@ def begin() -> None:
     """Start the program, unless it runs."""
     if not _nurseries:
         _nurseries.append(Nursery())
+        atexit.register(end)  # of a program of a test that starts collectors itself
 
 
 def end() -> None:
