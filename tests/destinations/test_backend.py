@@ -263,7 +263,7 @@ def test_a_driver_that_hangs_is_left_and_so_many_at_a_time() -> None:
     backend = Backend(parse("hung://"), timeout_seconds=0.05)
     spans = [span(1), span(2)]
     while Hung.calls < MOST_HANGING:  # a driver may be made too slowly
-        with pytest.raises(TryAgain, match="timed out|calls hang"):
+        with pytest.raises(TryAgain, match=r"timed out|calls hang"):
             backend.send(spans)
     with pytest.raises(TryAgain, match="calls hang"):
         backend.send(spans)
