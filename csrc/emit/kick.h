@@ -38,12 +38,17 @@ static inline uint64_t shm_mapping_bytes(uint64_t lane_bytes)
     return shm_kick_offset(lane_bytes) + shm_page_bytes();
 }
 
+/* The pages of a lane that is no larger are there at once. A larger one would keep an event waiting
+ * for milliseconds: its pages come when they are touched, about a microsecond each. */
+#define SHM_MOST_BYTES_AT_ONCE (UINT64_C(1) << 20)
+
 /* Maps a lane for its emitter, shm_mapping_bytes() long. Returns MAP_FAILED and errno if that
  * cannot be done. */
 static inline void *shm_map_lane(int fd, uint64_t lane_bytes)
 {
-    return mmap(NULL, shm_mapping_bytes(lane_bytes), PROT_READ | PROT_WRITE,
-                MAP_SHARED | MAP_POPULATE, fd, 0);
+    int at_once = lane_bytes <= SHM_MOST_BYTES_AT_ONCE ? MAP_POPULATE : 0;
+    return mmap(NULL, shm_mapping_bytes(lane_bytes), PROT_READ | PROT_WRITE, MAP_SHARED | at_once,
+                fd, 0);
 }
 
 /* Wakes the collector. page: where the page of kicks is mapped; NULL: nobody is woken. A kick that
