@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from shmetrics import _ring
+from shmetrics.collector.collector import Settings
+from tests.nodes.loopback import MIB, Loopback
 from tests.nodes.node import Node
 from tests.nodes.samples import Samples
 from tests.servers.processes import until
@@ -286,3 +291,33 @@ pause("cleared")
     until(lambda: not node.samples().of("many_total"), node.lanes, 30)
     emitter.go()
     emitter.end()
+
+
+def rss_bytes(path: str) -> list[int]:
+    """Return how much of each mapping of a file this process has in memory."""
+    found, is_its = [], False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if "-" in line.split(" ", 1)[0]:
+            is_its = line.endswith(path)
+        elif is_its and line.startswith("Rss:"):
+            found.append(1024 * int(line.split()[1]))
+    return found
+
+
+def test_only_a_small_lane_has_its_pages_at_once(tmp_path: Path) -> None:
+    """A move into a large one would take milliseconds, and memory that may never be used."""
+    node = Loopback(tmp_path / "node", Settings(4 * MIB))
+    _ring.process_detach()
+    for dictionary_bytes in (0, 8 * MIB):
+        lane_id = node.attach(dictionary_bytes)
+        [path] = node.path.glob(f"lanes/{lane_id}.lane")
+        size_bytes = path.stat().st_size
+        in_memory = max(rss_bytes(str(path)))
+        if dictionary_bytes:
+            assert size_bytes > dictionary_bytes
+            assert in_memory < MIB
+        else:
+            assert MIB // 4 < size_bytes <= in_memory
+        _ring.process_detach()
+    node.collector.tick()
+    node.release()
