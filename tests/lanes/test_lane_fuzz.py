@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import shmetrics
@@ -194,7 +194,11 @@ def serves(collector: Collector) -> Samples:
     return samples_of(collector.tables())
 
 
+BROKEN_AND_LEFT = [(0, 3, bytes(8)), (0, 13, bytes(8)), (256, 7, struct.pack("=Q", 1))]
+
+
 @settings(max_examples=150, deadline=None)
+@example(over=BROKEN_AND_LEFT)
 @given(over=scribbles)
 def test_a_collector_that_finds_anything_keeps_serving(
     lanes: Path, over: list[tuple[int, int, bytes]]
@@ -208,8 +212,9 @@ def test_a_collector_that_finds_anything_keeps_serving(
     expected_of_neighbour(found)
     is_open = found.value("shmetrics_lanes", state="open") == 2
     counted = found.sum("shmetrics_quarantined_total") == 1
-    has_left = found.value("shmetrics_lanes_retired_total") == 1  # for another, as it says itself
-    assert [is_open, counted, has_left].count(True) == 1
+    # For another lane, as it says itself; it may be broken as well.
+    has_left = found.value("shmetrics_lanes_retired_total") == 1
+    assert is_open != (counted or has_left)
     assert ("reason", "internal") not in {
         pair for labels in found.of("shmetrics_quarantined_total") for pair in labels
     }
