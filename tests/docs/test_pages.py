@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The form of the pages: their lines are short, and every link into a page finds its heading."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,10 @@ def test_a_wrong_page_is_noticed(tmp_path: Path) -> None:
     )
     assert long_lines_of(page, MOST_COLUMNS) == [10]
     assert anchors_of(page) == ["a-page-of-sql_alchemy-and-more", "twice", "twice-1", "twice-2"]
+
+
+def test_the_site_lists_every_page() -> None:
+    """Check the same as `make docs`, which stops at a page that it does not list."""
+    listed = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    pages = sorted(path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md"))
+    assert sorted(listed) == pages
