@@ -83,7 +83,12 @@ class UnusedFamilies:
         return all(not len(part) or self._idle.has_only_idle(part) for part in parts_of(family))
 
     def _is_old(self, family: Family) -> bool:
-        """Return whether its name has a newer definition than this family's."""
+        """Return whether its name has a newer definition than this family's.
+
+        None has while lanes are read after a start: any of them may hold it.
+        """
+        if self._families.is_catching_up:
+            return False
         name = self._families.names.get(family.definition.name)
         return name is not None and name.newest is not family
 

@@ -371,6 +371,20 @@ def test_old_shapes_go_first_where_there_is_no_room(node: Loopback) -> None:
         assert found.value("other_total") == 1
 
 
+def test_no_old_shape_goes_before_all_lanes_are_read(node: Loopback) -> None:
+    """Check one that a lane may hold which is not read yet after a start."""
+    with process(node, 43) as new:
+        with process(node, 43) as old:
+            count(old, "jobs_0")
+        labelled = counter("jobs_0", "a")
+        new.record(hostile.ADD, new.series(1, new.family(labelled), "x"), 5)
+        node.collector.tick()  # and no scrape, as after a start
+        node.collector.families.is_catching_up = True
+        assert not node.collector._unused.free_room(None)
+        node.collector.families.end_catching_up()
+        assert node.samples().sum("jobs_0_total") == 6
+
+
 def test_the_room_of_idle_series_is_for_other_families(tmp_path: Path) -> None:
     """Check a family of which a living process still has a series."""
     settings = Settings(MIB, series_idle_seconds=IDLE_SECONDS)
