@@ -180,3 +180,21 @@ def test_a_lane_without_room_counts_no_loss_before_the_first_event(
     _ring.process_detach()
     node.collector.tick()
     node.release()
+
+
+def test_zeros_that_wait_do_not_outlive_their_lane(tmp_path: Path, name: str) -> None:
+    sizes = Sizes(records=64, dictionary_bytes=4096, cells=64, calls=8)
+    node = Loopback(tmp_path / "node", Settings(4 * MIB, lanes=LaneSettings(sizes)))
+    _ring.process_detach()
+    node.attach()
+    jobs = shmetrics.Counter(name, "Jobs", ["queue"])
+    for n in range(500):
+        jobs.labels(f"{n}")
+    _ring.process_detach()
+    node.collector.tick()
+    node.attach(MIB)
+    shmetrics.Counter(f"{name}_other", "Others").inc()
+    assert node.samples().of(f"{name}_total").keys().isdisjoint({(("queue", "499"),)})
+    _ring.process_detach()
+    node.collector.tick()
+    node.release()
