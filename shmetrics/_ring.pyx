@@ -22,6 +22,7 @@ from libc.stdint cimport INT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from shmetrics.layout cimport (
+    SHM_ATTACH_LATER,
     SHM_DROP_BAD_EXEMPLAR,
     SHM_DROP_BAD_LABELS,
     SHM_DROP_BAD_VALUE,
@@ -156,10 +157,18 @@ def process_attach(uint32_t epoch, Descriptor lane not None):
         epoch: process_epoch() at the time when the lane was asked for.
         lane: the descriptor of the lane's file.
 
+    Returns:
+        True. False if pages of a large lane are still to come: then the next event calls attention,
+        which attaches the same descriptor again.
+
     Raises:
         LaneRefused: this process cannot use the lane.
     """
-    check_attach(shm_process_attach(epoch, &lane.descriptor))
+    cdef int found = shm_process_attach(epoch, &lane.descriptor)
+    if found == SHM_ATTACH_LATER:
+        return False
+    check_attach(found)
+    return True
 
 
 def process_detach():

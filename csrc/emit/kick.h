@@ -15,6 +15,7 @@
 #define SHM_KICK_H
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,8 +39,9 @@ static inline uint64_t shm_mapping_bytes(uint64_t lane_bytes)
     return shm_kick_offset(lane_bytes) + shm_page_bytes();
 }
 
-/* The pages of a lane that is no larger are there at once. A larger one would keep an event waiting
- * for milliseconds: its pages come when they are touched, about a microsecond each. */
+/* The pages of a lane that is no larger are there at once. Those of a larger one would keep an event
+ * waiting for milliseconds: what is needed comes in parts of this size, a third of a millisecond
+ * each, and the rest when it is touched. */
 #define SHM_MOST_BYTES_AT_ONCE (UINT64_C(1) << 20)
 
 /* Maps a lane for its emitter, shm_mapping_bytes() long. Returns MAP_FAILED and errno if that
@@ -49,6 +51,21 @@ static inline void *shm_map_lane(int fd, uint64_t lane_bytes)
     int at_once = lane_bytes <= SHM_MOST_BYTES_AT_ONCE ? MAP_POPULATE : 0;
     return mmap(NULL, shm_mapping_bytes(lane_bytes), PROT_READ | PROT_WRITE, MAP_SHARED | at_once,
                 fd, 0);
+}
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Has the pages of a mapping come that n_bytes from an address are in. Returns false if the kernel
+ * cannot do that. */
+static inline bool shm_bring_pages(uintptr_t from, uint64_t n_bytes)
+{
+    uintptr_t first = from / shm_page_bytes() * shm_page_bytes();
+    int before = errno; /* the service's */
+    bool done = madvise((void *)first, from - first + n_bytes, MADV_POPULATE_WRITE) == 0;
+    errno = before;
+    return done;
 }
 
 /* Wakes the collector. page: where the page of kicks is mapped; NULL: nobody is woken. A kick that

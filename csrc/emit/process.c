@@ -49,6 +49,13 @@ static void unmap(struct shm_mapping *mapping)
     *mapping = (struct shm_mapping){NULL, 0};
 }
 
+/* Forgets a granted lane that is not used yet. */
+static void forget_arriving(struct shm_process *self)
+{
+    unmap(&self->arriving.mapping);
+    self->arriving = SHM_NOTHING_ARRIVES;
+}
+
 /* Maps zeroes. Pages that nobody touches cost nothing, even if the service has all its memory
  * locked: such a mapping is filled at once, unless nothing may be read from it. */
 static void *map_zeroes(uint64_t size_bytes)
@@ -194,6 +201,7 @@ static void after_fork_in_child(void)
     old->wait = NULL;
     self->state = SHM_PROCESS_NONE;
     self->lane = self->waiting = (struct shm_mapping){NULL, 0};
+    forget_arriving(self); /* nothing is recorded there yet */
     self->spare = NULL;
     self->heard = 0;
     self->tables[0] = self->tables[1] = NULL;
@@ -236,6 +244,7 @@ static void leave(struct shm_process *self, struct shm_producer *producer)
 {
     struct shm_producer *waiting = producer->waiting;
     unmap(&self->lane);
+    forget_arriving(self);
     self->before = (struct shm_counts){0};
     producer->kicks = NULL;
     producer->wait = NULL;
@@ -302,20 +311,65 @@ static bool enter(struct shm_process *self, struct shm_producer *producer,
     return true;
 }
 
-static enum shm_attach attach(struct shm_process *self, struct shm_descriptor *granted)
+/* Maps a granted lane, unless that was done at an earlier event. */
+static enum shm_attach map_arriving(struct shm_arriving *arriving,
+                                    const struct shm_descriptor *granted)
 {
-    struct shm_producer *producer = shm_process_producer();
     struct stat file;
     if (!shm_descriptor_is_ours(granted) || fstat(granted->fd, &file) != 0 ||
         file.st_size < (off_t)SHM_HEADER_BYTES || (uint64_t)file.st_size > SHM_LANE_MAX_BYTES)
         return SHM_ATTACH_NOT_A_LANE;
+    if (arriving->mapping.base)
+        return SHM_ATTACH_OK;
     uint64_t size_bytes = (uint64_t)file.st_size;
-    struct shm_mapping mapping = {shm_map_lane(granted->fd, size_bytes),
-                                  shm_mapping_bytes(size_bytes)};
-    if (mapping.base == MAP_FAILED)
+    void *base = shm_map_lane(granted->fd, size_bytes);
+    if (base == MAP_FAILED)
         return SHM_ATTACH_NOT_A_LANE;
-    struct shm_lane lane;
-    enum shm_attach found = shm_lane_attach(mapping.base, size_bytes, &lane);
+    arriving->mapping = (struct shm_mapping){base, shm_mapping_bytes(size_bytes)};
+    arriving->size_bytes = size_bytes;
+    return shm_lane_attach(base, size_bytes, &arriving->lane);
+}
+
+/* Has the next pages come of a part of a lane, no more than an event can wait for. Returns whether
+ * some came. */
+static bool bring_some(const void *part, uint64_t n_bytes, uint64_t *brought_bytes)
+{
+    if (*brought_bytes >= n_bytes)
+        return false;
+    uint64_t left_bytes = n_bytes - *brought_bytes;
+    if (left_bytes > SHM_MOST_BYTES_AT_ONCE)
+        left_bytes = SHM_MOST_BYTES_AT_ONCE;
+    bool come = shm_bring_pages((uintptr_t)part + *brought_bytes, left_bytes);
+    *brought_bytes = come ? *brought_bytes + left_bytes : n_bytes; /* or each when it is touched */
+    return come;
+}
+
+/* Has pages come that the content of `from` needs in a large lane. Returns whether some came, and
+ * more may be needed. */
+static bool bring_pages(struct shm_arriving *arriving, const struct shm_producer *from)
+{
+    const struct shm_lane *lane = &arriving->lane;
+    if (arriving->size_bytes <= SHM_MOST_BYTES_AT_ONCE || !from->lane.header)
+        return false; /* they are there, or there is no content */
+    return bring_some(lane->dictionary, from->dictionary_end, &arriving->dictionary_bytes) ||
+           bring_some((const void *)lane->cells, (uint64_t)from->cells_used * SHM_CELL_BYTES,
+                      &arriving->cells_bytes);
+}
+
+static enum shm_attach attach(struct shm_process *self, struct shm_descriptor *granted)
+{
+    struct shm_producer *producer = shm_process_producer();
+    struct shm_arriving *arriving = &self->arriving;
+    enum shm_attach found = map_arriving(arriving, granted);
+    if (found == SHM_ATTACH_OK &&
+        bring_pages(arriving, producer->waiting ? producer->waiting : producer)) {
+        producer->attend_at_ns = 0;
+        return SHM_ATTACH_LATER;
+    }
+    struct shm_mapping mapping = arriving->mapping;
+    struct shm_lane lane = arriving->lane;
+    uint64_t size_bytes = arriving->size_bytes;
+    *arriving = SHM_NOTHING_ARRIVES;
     if (found == SHM_ATTACH_OK && self->state == SHM_PROCESS_REGISTERED &&
         lane.predecessor != producer->lane.lane_id) {
         if (lane.predecessor != 0)

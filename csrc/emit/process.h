@@ -33,6 +33,17 @@ struct shm_mapping {
     uint64_t size_bytes;
 };
 
+/* A granted lane, mapped and not used yet: its pages come, some at each event. */
+struct shm_arriving {
+    struct shm_mapping mapping;
+    uint64_t size_bytes; /* of the lane */
+    struct shm_lane lane;
+    uint64_t dictionary_bytes; /* of its dictionary and its cells, whose pages came */
+    uint64_t cells_bytes;
+};
+
+#define SHM_NOTHING_ARRIVES ((struct shm_arriving){.mapping = {NULL, 0}})
+
 /* The lane that a process needs: what its hello asks for. */
 struct shm_wanted {
     uint64_t dictionary_bytes;
@@ -44,6 +55,7 @@ struct shm_process {
     struct shm_producer *_Atomic producer; /* the one of this process, which is not its parent's */
     enum shm_process_state state;
     struct shm_mapping lane;
+    struct shm_arriving arriving;
     struct shm_mapping waiting; /* what waits for a larger lane */
     struct shm_producer *spare; /* the producer of that, once there was any */
     struct shm_series **tables[2]; /* the series by their ids, of each side */
@@ -66,8 +78,10 @@ void shm_process_init(bool disabled);
 
 /* Maps a granted lane and goes on in it, with all that the private one holds; in a lane that
  * replaces the one of this process, as move.h says. Then closes the lane's descriptor, the last one
- * of ours. Returns SHM_ATTACH_OK; on anything else nothing changed. epoch: the producer's when the
- * lane was asked for. A child that was forked since does not get it. */
+ * of ours. Returns SHM_ATTACH_OK; SHM_ATTACH_LATER if pages of a large lane are still to come, and the
+ * next event calls attention, which attaches the same descriptor again; on anything else nothing
+ * changed. epoch: the producer's when the lane was asked for. A child that was forked since does not
+ * get it. */
 enum shm_attach shm_process_attach(uint32_t epoch, struct shm_descriptor *lane);
 
 /* Leaves the lane, with what waits for a larger one. The next event starts a private one, if nothing

@@ -54,6 +54,7 @@ enum shm_attach {
     SHM_ATTACH_BAD_PARTS = 4, /* a part outside the file, misaligned, overlapping or ill-sized */
     SHM_ATTACH_FOREIGN = 5,   /* not of this process: it was forked since it asked */
     SHM_ATTACH_TOO_SMALL = 6, /* for the content of its emitter's private lane */
+    SHM_ATTACH_LATER = 7, /* no failure: once more at the next event */
 };
 
 #define SHM_LANE_MAX_BYTES (UINT64_C(1) << 30)

@@ -97,6 +97,7 @@ class Registration:
     def __init__(self) -> None:
         self.last_problem = refusal
         self._attempt: client.Attempt | None = None
+        self._arriving: tuple[int, client.Grant] | None = None  # its pages come
         self._waited_epoch = -1
         self._busy_epoch = -1
         self._hopeful_since_ns: int | None = None
@@ -137,8 +138,10 @@ class Registration:
         if status.get("waits") or (status["state"] == "private" and has):
             with contextlib.suppress(Exception):  # the host's last words are not ours
                 self._try(FIRST_WAIT_NS)
+                self._arrive()
                 if self._too_small:  # asked for before all of it was there
                     self._try(FIRST_WAIT_NS)
+                    self._arrive()
         if _ring.process_status().get("waits"):
             _ring.process_settle(RETRY_NS)
         with contextlib.suppress(Exception):
@@ -146,10 +149,18 @@ class Registration:
             problems.say_last()
 
     def withdraw(self) -> None:
-        """Take back a request that has no answer yet. A lane that answers it is retired."""
+        """Take back a request whose answer is not used yet. A lane that answers it is retired."""
         attempt, self._attempt = self._attempt, None
         if attempt is not None:
             attempt.close()
+        arriving, self._arriving = self._arriving, None
+        if arriving is not None:
+            arriving[1].lane.close()
+
+    def _arrive(self) -> None:
+        """Go on with a large lane until all its pages are there."""
+        while self._arriving is not None:
+            self._attach(*self._arriving)
 
     @staticmethod
     def _needs_a_lane() -> bool:
@@ -161,11 +172,20 @@ class Registration:
             _ring.process_detach()
         return status["closed"] or status["wants_larger"]
 
+    def _asked_epoch(self) -> int | None:
+        """Return the number of the process that asked for a lane; None: nothing is asked."""
+        if self._arriving is not None:
+            return self._arriving[0]
+        return None if self._attempt is None else self._attempt.epoch
+
     def _try(self, wait_ns: int) -> None:
         if not self._needs_a_lane():
             return  # another thread was faster
-        if self._attempt is not None and self._attempt.epoch != _ring.process_epoch():
+        if self._asked_epoch() not in (None, _ring.process_epoch()):
             self.withdraw()  # our parent's
+        if self._arriving is not None:
+            self._attach(*self._arriving)
+            return
         attempt, self._attempt = self._attempt, None
         try:
             if attempt is None:
@@ -233,9 +253,12 @@ class Registration:
             _ring.process_attend_soon()
 
     def _attach(self, epoch: int, grant: client.Grant) -> None:
+        self._arriving = None
         try:
             is_first = not _ring.process_wanted()[2]
-            _ring.process_attach(epoch, grant.lane)
+            if not _ring.process_attach(epoch, grant.lane):
+                self._arriving = epoch, grant
+                return
             if is_first:
                 _ring.declare_all(_all_series())
             else:
