@@ -65,9 +65,15 @@ def test_more_label_sets_than_a_process_may_have_lose_no_count(node: Node, befor
         TOO_MANY
         + """
 pause("recorded")
+from shmetrics import _ring
 from tests.servers.patience import until
 first = jobs.labels("queue 0", "host")
-until(lambda: first.inc(0) or shmetrics.status()["connected"], shmetrics.status, 60)
+
+def moved():
+    first.inc(0)
+    return shmetrics.status()["connected"] and not _ring.process_status()["waits"]
+
+until(moved, shmetrics.status, 60)
 pause("connected")
 rpc.labels("hanging").end(hanging)
 """
