@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--share I/N`: leave out, of tests that start processes, the modules of the other N - 1 shares.
+"""`--share I/N`: leave out the modules of the other N - 1 shares.
 
-Quick tests stay. So several runs, one per Python, have all quick tests each, and every other test
-once among them.
+Quick tests of what runs in a service stay: its Python is whatever the service has. So several runs,
+one per Python, have all of those each, and every other test once among them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import zlib
 from typing import NamedTuple
 
 import pytest
+
+#: Rooms of tests of the emitting half.
+IN_SERVICES = ("emitter", "hooks", "label_rules", "registration")
 
 
 class Share(NamedTuple):
@@ -22,6 +25,12 @@ class Share(NamedTuple):
     def has(self, module: str) -> bool:
         """Tell whether a module, by its path, is in this share: the same in every process."""
         return zlib.crc32(module.encode()) % self.n == self.number
+
+
+def is_in_services(module: str) -> bool:
+    """Tell whether a module, by its path, is of the emitting half."""
+    folders = module.split("/")[:-1]
+    return any(room in folders for room in IN_SERVICES)
 
 
 def share_of(text: str) -> Share:
@@ -44,7 +53,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out: list[pytest.Item] = []
     for item in items:
         module = item.nodeid.partition("::")[0]
-        is_in = item.get_closest_marker("quick") is not None or share.has(module)
+        is_quick = item.get_closest_marker("quick") is not None
+        is_in = (is_quick and is_in_services(module)) or share.has(module)
         (kept if is_in else left_out).append(item)
     if left_out:
         items[:] = kept

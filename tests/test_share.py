@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shares of the suite: each module is in one, and quick tests are in all."""
+"""Shares of the suite: each module is in one; quick tests of what services run are in all."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ def test_a_share_that_there_is_not_is_refused(text: str) -> None:
         share_of(text)
 
 
-def test_quick_tests_are_in_every_share(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(
-        **{
-            f"test_{n}": "import pytest\n"
-            "@pytest.mark.quick\ndef test_quick(): pass\n"
-            "def test_other(): pass\n"
-            for n in range(6)
-        }
-    )
+def test_quick_tests_of_what_runs_in_services_are_in_every_share(
+    pytester: pytest.Pytester,
+) -> None:
+    text = "import pytest\n@pytest.mark.quick\ndef test_quick(): pass\ndef test_other(): pass\n"
+    for room in ("emitter", "store"):
+        pytester.mkdir(room)
+        for n in range(6):
+            (pytester.path / room / f"test_{room}_{n}.py").write_text(text)
     others = 0
     for index in range(3):
         # faulthandler would take the collector's handler of faults in a lane along when it goes.
@@ -41,4 +40,4 @@ def test_quick_tests_are_in_every_share(pytester: pytest.Pytester) -> None:
         passed = run.parseoutcomes()["passed"]
         assert passed >= 6
         others += passed - 6
-    assert others == 6
+    assert others == 6 + 2 * 6

@@ -95,9 +95,7 @@ def test_what_is_recorded_while_pages_come_is_kept(large: Loopback, name: str) -
     assert sum(found) == total
 
 
-def test_a_child_that_is_forked_meanwhile_does_not_get_the_lane(
-    large: Loopback, name: str
-) -> None:
+def test_a_child_that_is_forked_meanwhile_does_not_get_the_lane(large: Loopback, name: str) -> None:
     recorded(name)
     arrival = Arrival(large)
     assert not arrival.comes()
