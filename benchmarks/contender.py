@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -13,6 +14,11 @@ from typing import Literal
 Timer = Callable[[int], float]
 QUICK = "SHMETRICS_BENCHMARK_QUICK"  # in the environment of a quick look
 Unit = Literal["second", "byte", "share", "count"]
+
+
+def in_full(full: float, quick: float) -> float:
+    """Return the first in a full run, and the second in a quick look."""
+    return quick if QUICK in os.environ else full
 
 
 @dataclass(frozen=True)
@@ -26,9 +32,12 @@ class Effort:
     value_s: float = 0.05
 
     def quick(self) -> Effort:
-        """Enough to see that it runs. What takes seconds each time is not warmed up."""
-        warmups = 0 if self.loops == 1 else min(1, self.warmups)
-        fewer = replace(self, rounds=1, values=min(2, self.values), warmups=warmups)
+        """Enough to see that it runs. What takes seconds each time is done once."""
+        if self.loops == 1:
+            fewer = replace(self, rounds=1, values=1, warmups=0)
+        else:
+            values, warmups = min(2, self.values), min(1, self.warmups)
+            fewer = replace(self, rounds=1, values=values, warmups=warmups)
         return replace(fewer, value_s=self.value_s / 5)
 
 

@@ -99,5 +99,5 @@ MEMORY = Group(
         ),
     ),
     unit="byte",
-    effort=Effort(rounds=1),
+    effort=Effort(rounds=3, values=1, warmups=0, loops=1),
 )

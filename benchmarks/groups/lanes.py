@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks import crowd, node, world
-from benchmarks.contender import SLOW, Contender, Effort, Group, Timer
+from benchmarks.contender import SLOW, Contender, Effort, Group, Timer, in_full
 from benchmarks.groups.instruments import prometheus_families
 from benchmarks.scraped import label_sets
 
@@ -59,7 +59,7 @@ def idle(count: int) -> Callable[[], AbstractContextManager[Timer]]:
 
             def share(loops: int) -> float:
                 begun, before = perf_counter(), processor_s(pid)
-                time.sleep(IDLE_S)
+                time.sleep(in_full(IDLE_S, 2.0))
                 return (processor_s(pid) - before) / (perf_counter() - begun)
 
             yield share
@@ -70,8 +70,8 @@ def idle(count: int) -> Callable[[], AbstractContextManager[Timer]]:
 IDLE = Group(
     "idle",
     "A collector that has nothing to do",
-    f"Share of one core over {IDLE_S:g} s, at the default tick of one second, of a whole "
-    "collector process. Each lane is held by a process that records nothing.",
+    f"Share of one core over {IDLE_S:g} s (a quick look: 2 s), at the default tick of one second, "
+    "of a whole collector process. Each lane is held by a process that records nothing.",
     "lanes-500",
     (
         Contender("lanes-0", "no lane", idle(0)),

@@ -180,7 +180,7 @@ BY_SERIES = Group(
     "series",
     "Histogram.observe() by the number of series in turn",
     "One process, one after the other, so that each series has left the caches when its turn comes "
-    "again. A default lane has room for some hundreds; what is beyond is counted together.",
+    "again. The lane grows with its series.",
     "1",
     tuple(
         Contender(f"{prefix}{n}", f"{library}, {n:,} series", make(n))

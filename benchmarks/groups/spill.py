@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import world
-from benchmarks.contender import Contender, Effort, Group, Timer
+from benchmarks.contender import Contender, Effort, Group, Timer, in_full
 from benchmarks.groups.instruments import a_histogram
 
 LOOK_S = 1.5
@@ -70,7 +70,7 @@ def shares(rate: int, kicks: bool) -> Callable[[], AbstractContextManager[Timer]
 
             def share(loops: int) -> float:
                 before = shmetrics.status()
-                paced(timer, rate, LOOK_S)
+                paced(timer, rate, in_full(LOOK_S, 0.3))
                 after = shmetrics.status()
                 events, spilled = (
                     int(str(after[kind])) - int(str(before[kind]))

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks import world
-from benchmarks.contender import QUICK, Contender, Effort, Group, Timer
+from benchmarks.contender import Contender, Effort, Group, Timer, in_full
 from benchmarks.groups.labels import anonymous_bytes, granted
 from benchmarks.operations import incs
 
@@ -114,7 +114,7 @@ def turn_over(processes: int, path: str) -> None:
 def turned_over() -> Iterator[None]:
     """The figures of one run, for all contenders."""
     with tempfile.NamedTemporaryFile(prefix="shmetrics-bench-") as file:
-        processes = PROCESSES // 10 if QUICK in os.environ else PROCESSES
+        processes = int(in_full(PROCESSES, PROCESSES // 10))
         run = multiprocessing.get_context("fork").Process(
             target=turn_over, args=(processes, file.name)
         )

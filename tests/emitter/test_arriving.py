@@ -13,7 +13,7 @@ import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Settings
 from shmetrics.errors import LaneRefused
-from shmetrics.lanes.grants import Granted
+from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
 from tests.nodes.loopback import MIB, THIS_PROCESS, Loopback
 from tests.servers.processes import until
