@@ -22,3 +22,14 @@ def seconds(value: float | None) -> str:
         if value < limit:
             return f"{value * factor:.3g}{NARROW_SPACE}{unit}"
     return f"{value:.3g}{NARROW_SPACE}s"
+
+
+def size(n_bytes: float | None) -> str:
+    """Return a number of bytes with three digits, in KiB, MiB and so on; a dash for None."""
+    if n_bytes is None:
+        return NONE
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if n_bytes < 1000 or unit == "TiB":
+            break
+        n_bytes /= 1024
+    return f"{n_bytes:.3g}{NARROW_SPACE}{unit}"

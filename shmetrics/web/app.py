@@ -18,6 +18,9 @@ from starlette.routing import Route
 from shmetrics.escaping import Escaping
 from shmetrics.render import naming, negotiation
 from shmetrics.tables.methods import Method, summarize
+from shmetrics.tables.table import Table
+from shmetrics.tables.units import UnitRow
+from shmetrics.tables.units import summarize as summarize_units
 from shmetrics.web import node_page
 from shmetrics.web.node_view import NodeView
 from shmetrics.web.scrape import Scrape
@@ -57,6 +60,7 @@ def make_app(
         "/api/v1/left_out": endpoints.left_out,
         "/api/v1/calls": endpoints.calls,
         "/api/v1/methods": endpoints.methods,
+        "/api/v1/units": endpoints.units,
     }
     if traces is not None:
         node_name = ", ".join(constant_labels.values())
@@ -169,6 +173,9 @@ class _Endpoints:
     async def methods(self, request: Request) -> Response:
         return await self._json(self._methods)
 
+    async def units(self, request: Request) -> Response:
+        return await self._json(self._units)
+
     async def page(self, request: Request) -> Response:
         body = await self._views.get(self._page)
         return Response(body, headers={**_COMMON_HEADERS, **node_page.HEADERS})
@@ -182,11 +189,15 @@ class _Endpoints:
         return made if isinstance(made, bytes) else msgspec.json.encode(made)
 
     def _page(self) -> bytes:
-        methods, calls = self._summary()
-        lanes = self._node.lanes()
-        ready = self._node.ready()
+        tables, calls = self._numbers()
         return node_page.render(
-            self._constant_labels, ready, methods, lanes, calls, self._has_traces
+            self._constant_labels,
+            self._node.ready(),
+            summarize(tables, calls),
+            self._node.lanes(),
+            calls,
+            self._has_traces,
+            summarize_units(tables),
         )
 
     def _all_left_out(self) -> list[dict[str, str]]:
@@ -197,13 +208,15 @@ class _Endpoints:
         ]
 
     def _methods(self) -> list[Method]:
-        return self._summary()[0]
+        return summarize(*self._numbers())
 
-    def _summary(self) -> tuple[list[Method], list[dict[str, object]]]:
-        """Return the methods, and the open calls that they count."""
+    def _units(self) -> list[UnitRow]:
+        return summarize_units(self._node.tables())
+
+    def _numbers(self) -> tuple[list[Table], list[dict[str, object]]]:
+        """Return all tables, and the open calls that they count."""
         tables = self._node.tables()  # first: it drains, so the calls are not older than it
-        calls = self._node.calls()
-        return summarize(tables, calls), calls
+        return tables, self._node.calls()
 
 
 def _state(good: bool, why: str) -> Response:

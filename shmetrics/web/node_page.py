@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of the node: its state, its methods, its lanes and its open calls."""
+"""The page of the node: its state, its methods, its units, its lanes and its open calls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from shmetrics.figures import number, seconds
 from shmetrics.tables.methods import Method
+from shmetrics.tables.units import UnitRow
 from shmetrics.version import __version__
 from shmetrics.web import security_policy, templates
 
@@ -21,6 +22,7 @@ def render(
     lanes: Sequence[Mapping[str, Any]],
     calls: Sequence[Mapping[str, Any]],
     has_traces: bool = False,
+    units: Sequence[UnitRow] = (),
 ) -> bytes:
     """Make the whole page.
 
@@ -31,6 +33,7 @@ def render(
         lanes: the lanes, as the JSON API lists them.
         calls: the open calls, the oldest first, as the JSON API lists them.
         has_traces: whether there are pages of traces to link to.
+        units: the units that are gathered, in any order; without one the page has no table of them.
     """
     node = ", ".join(constant_labels.values())
     is_ready, state = ready
@@ -45,6 +48,7 @@ def render(
         figures=_figures(methods, lanes, calls),
         methods=sorted(methods, key=lambda method: -method.started),
         calls=calls,
+        units=sorted(units, key=lambda unit: -(unit.cpu_seconds or 0.0)),
         lanes=lanes,
         problems=[
             {**lane, **problem}

@@ -61,6 +61,7 @@ def _compiled() -> Environment:
         percent=_percent,
         quantile=_quantile,
         side=family_title,
+        size=figures.size,
         time=_time,
         uuid=_uuid,
     )

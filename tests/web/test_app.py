@@ -148,6 +148,15 @@ def test_methods_as_json(site: Any, source: Any, rpc_tables: Any) -> None:
     assert (plug["topic"], plug["method"], plug["started"]) == ("network", "plug", 2)
 
 
+def test_units_as_json(site: Any, source: Any) -> None:
+    assert json.loads(site.ask("/api/v1/units").body) == []
+    series = Series(("id", "unit", "kind"), [("/docker/0123", "db", "container")])
+    source.the_tables = [Table("container_processes", "gauge", "", series, values=np.array([3.0]))]
+    [unit] = json.loads(site.ask("/api/v1/units").body)
+    assert (unit["kind"], unit["unit"], unit["id"]) == ("container", "db", "/docker/0123")
+    assert (unit["processes"], unit["cpu_seconds"]) == (3.0, None)
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/lanes", "/api/v1/methods"]
 )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from shmetrics import figures
+from shmetrics.tables.units import UnitRow
 from shmetrics.web.node_page import render
 from shmetrics.web.templates import MAX_ROWS
 from tests.web.conftest import call_tables
@@ -137,3 +138,36 @@ def test_a_long_list_is_cut(site: Any, source: Any) -> None:
 )
 def test_durations(value: float | None, text: str) -> None:
     assert figures.seconds(value).replace("\u202f", " ") == text
+
+
+def test_units_are_shown_where_there_are_any() -> None:
+    ready = (True, "ready")
+    nothing = render({}, ready, [], [], []).decode()
+    assert "Units" not in nothing
+    assert "/api/v1/units" not in nothing
+    units = [
+        UnitRow("systemd", "web", "/web", cpu_seconds=0.5, memory_bytes=3 * 2**20, processes=2),
+        UnitRow("container", EVIL, "/" + EVIL, cpu_seconds=7.0, oom_kills=1, read_bytes=2048),
+    ]
+    text = render({}, ready, [], [], [], units=units).decode()
+    cells = Cells(text)
+    narrow = figures.NARROW_SPACE
+    none = figures.NONE
+    first, second = [row for row in cells.rows if row[0] in ("systemd", "container")]
+    assert first == [
+        *("container", EVIL, f"7{narrow}s", none, none, none, f"2{narrow}KiB", none, "1"),
+    ]
+    assert second == [
+        *("systemd", "web", f"500{narrow}ms", f"3{narrow}MiB", none, "2", none, none, "0"),
+    ]
+    assert EVIL not in text
+    assert "/api/v1/units" in text
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "shown"),
+    [(None, "—"), (0, "0 B"), (999, "999 B"), (1000, "0.977 KiB"), (2**30, "1 GiB"),
+     (5e15, "4.55e+03 TiB")],
+)  # fmt: skip
+def test_sizes_for_people(n_bytes: float | None, shown: str) -> None:
+    assert figures.size(n_bytes).replace(figures.NARROW_SPACE, " ") == shown

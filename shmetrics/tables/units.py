@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units of the node, a row each, summed up from the families that `shmetrics gather` records.
+
+A unit may have a series per device; its row has their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+
+from shmetrics.tables.table import Table
+
+_KEY = ("kind", "unit", "id")
+_FIELDS = {
+    "container_cpu_usage_seconds": "cpu_seconds",
+    "container_memory_working_set_bytes": "memory_bytes",
+    "container_spec_memory_limit_bytes": "memory_limit_bytes",
+    "container_processes": "processes",
+    "container_fs_reads_bytes": "read_bytes",
+    "container_fs_writes_bytes": "written_bytes",
+    "container_oom_events": "oom_kills",
+}
+
+
+class UnitRow(msgspec.Struct):
+    """What one unit uses. A number is None if the kernel does not say it.
+
+    Attributes:
+        kind: what it is, such as `systemd` or `container`.
+        unit: its name.
+        id: the path of its control group.
+        cpu_seconds: processor time since the group began.
+        memory_bytes: the memory that it needs: without what the kernel may drop at once.
+        memory_limit_bytes: the limit of its memory; None: it has none.
+        processes: the number of its processes.
+        read_bytes: what it has read from devices.
+        written_bytes: what it has written to devices.
+        oom_kills: its processes that were killed for lack of memory.
+    """
+
+    kind: str
+    unit: str
+    id: str
+    cpu_seconds: float | None = None
+    memory_bytes: float | None = None
+    memory_limit_bytes: float | None = None
+    processes: float | None = None
+    read_bytes: float | None = None
+    written_bytes: float | None = None
+    oom_kills: float | None = None
+
+
+def summarize(tables: Iterable[Table]) -> list[UnitRow]:
+    """Make one row per unit, sorted by kind and name.
+
+    Args:
+        tables: all tables; those of units are found by their names.
+    """
+    rows: dict[tuple[str, str, str], UnitRow] = {}
+    for table in tables:
+        field = _FIELDS.get(table.name)
+        names = table.series.names
+        if field is None or any(name not in names for name in _KEY):
+            continue
+        kind, unit, id_ = (names.index(name) for name in _KEY)
+        for labels, value in zip(
+            table.series.values, np.asarray(table.values, np.float64).tolist(), strict=False
+        ):
+            key = labels[kind], labels[unit], labels[id_]
+            row = rows.setdefault(key, UnitRow(*key))
+            setattr(row, field, (getattr(row, field) or 0.0) + value)
+    return [rows[key] for key in sorted(rows)]
