@@ -174,7 +174,7 @@ def process_attach(uint32_t epoch, Descriptor lane not None):
 def process_detach():
     """Leave the lane. The next event starts a private one."""
     shm_process_detach()
-    _undeclared.clear()  # the next lane is told of all series
+    _forget_undeclared()  # the next lane is told of all series
 
 
 def process_wanted():

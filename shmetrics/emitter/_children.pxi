@@ -276,6 +276,16 @@ cdef class Children:
         _drop(&self.ruled)  # some of them may be the same child
         return child
 
+    def all(self):
+        """Return the children that there are now, in no order: a list."""
+        cdef size_t i
+        cdef list found = []
+        if self.own.slots != NULL:
+            for i in range(self.own.mask + 1):
+                if self.own.slots[i].key != NULL:
+                    found.append(<object>self.own.slots[i].child)
+        return found
+
     def __iter__(self):
         """Iterate over the label values of the children that there are now."""
         cdef size_t i

@@ -78,11 +78,10 @@ def _hello() -> protocol.Hello:
 
 
 def _all_series() -> list[_ring.Series]:
-    """Return the series of all families that this process has made, the newest first."""
+    """Return the series of all families that this process has made, the newest family first."""
     series: list[_ring.Series] = []
     for family in list(_ring.families.values()):
-        children = map(family.children.get, family.children)
-        series.extend([child for child in children if child is not None])
+        series.extend(family.children.all())
     series.reverse()
     return series
 

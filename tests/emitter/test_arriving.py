@@ -16,7 +16,7 @@ from shmetrics.errors import LaneRefused
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.protocol import Hello
 from tests.nodes.loopback import MIB, THIS_PROCESS, Loopback
-from tests.servers.processes import until
+from tests.servers.processes import fork, until
 
 SERIES = 6000
 LONG = "x" * 240  # so that the definitions alone are more than one part
@@ -99,7 +99,7 @@ def test_a_child_that_is_forked_meanwhile_does_not_get_the_lane(large: Loopback,
     recorded(name)
     arrival = Arrival(large)
     assert not arrival.comes()
-    child = os.fork()
+    child = fork()
     if child == 0:
         status = 3
         try:
