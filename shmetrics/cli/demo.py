@@ -11,14 +11,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from shmetrics.cli import top
 from shmetrics.cli.processes import Processes
 from shmetrics.client import collector_client
-
-if TYPE_CHECKING:
-    from shmetrics.cli.rates import Rate
 
 SUMMARY = "run a collector and an RPC client and server of oslo.messaging, and show live figures"
 EXAMPLE = "shmetrics demo --transport-url rabbit://guest:guest@127.0.0.1:5672/ --seconds 20"
@@ -77,14 +73,12 @@ def run(options: argparse.Namespace) -> int:
             if sys.stdout.isatty():
                 top.show_live(collector, looks, "Ctrl-C ends the demo")
             else:
-                for rates in looks:
-                    print(top.plain(rates), end="\n\n", flush=True)
+                for look in looks:
+                    print(top.plain(look), end="\n\n", flush=True)
     return 0
 
 
-def _until(
-    deadline: float, processes: Processes, looks: Iterator[list[Rate]]
-) -> Iterator[list[Rate]]:
+def _until(deadline: float, processes: Processes, looks: Iterator[top.Look]) -> Iterator[top.Look]:
     while time.monotonic() < deadline:
         processes.check()
         yield next(looks)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics top`: live figures of the RPC methods of this node."""
+"""`shmetrics top`: live figures of the RPC methods of this node, and of its units."""
 
 from __future__ import annotations
 
@@ -7,24 +7,35 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics.cli.columns import printable, table
 from shmetrics.client import collector_client
-from shmetrics.figures import seconds
+from shmetrics.figures import NONE, number, seconds, size
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
     from shmetrics.cli.rates import Rate
+    from shmetrics.cli.unit_usage import Usage
 
-SUMMARY = "show a live table of RPC methods: rate, in flight, oldest, p50, p99, errors"
+SUMMARY = "show live tables of RPC methods (rate, in flight, p50, p99, errors) and of units"
 EXAMPLE = "shmetrics top --interval 5"
 
 _COLUMNS = (
     *("side", "topic", "method", ">calls/s", ">in flight", ">oldest"),
     *(">p50", ">p99", ">errors/s"),
 )
+
+_UNIT_COLUMNS = ("kind", "unit", ">cores", ">memory", ">of", ">processes")
+
+
+class Look(NamedTuple):
+    """What there is to show after one interval."""
+
+    methods: list[Rate]
+    units: list[Usage]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,47 +67,57 @@ def run(options: argparse.Namespace) -> int:
     elif sys.stdout.isatty():
         show_live(collector, looks)
     else:
-        for rates in looks:
-            print(plain(rates), end="\n\n", flush=True)
+        for look in looks:
+            print(plain(look), end="\n\n", flush=True)
     return 0
 
 
-def watch(
-    collector: collector_client.CollectorClient, interval_seconds: float
-) -> Iterator[list[Rate]]:
-    """Yield the rates of one interval after the other, each *interval_seconds* long."""
+def watch(collector: collector_client.CollectorClient, interval_seconds: float) -> Iterator[Look]:
+    """Yield what there is after one interval after the other, each *interval_seconds* long."""
     import msgspec
 
     from shmetrics.cli.rates import between
+    from shmetrics.cli.unit_usage import Usages
     from shmetrics.tables.methods import Method
+    from shmetrics.tables.units import UnitRow
 
-    def look() -> tuple[float, list[Method]]:
+    usages = Usages()
+
+    def methods() -> tuple[float, list[Method]]:
         answer = collector.get("/api/v1/methods")
         return time.monotonic(), msgspec.json.decode(answer, type=list[Method])
 
-    then, before = look()
+    def units() -> list[Usage]:
+        answer = collector.get("/api/v1/units")
+        return usages.of(time.monotonic(), msgspec.json.decode(answer, type=list[UnitRow]))
+
+    then, before = methods()
+    units()
     while True:
         time.sleep(interval_seconds)
-        now, after = look()
-        yield between(before, after, now - then)
+        now, after = methods()
+        yield Look(between(before, after, now - then), units())
         then, before = now, after
 
 
-def plain(rates: list[Rate]) -> str:
-    """Return rates as plain text."""
-    if not rates:
+def plain(look: Look) -> str:
+    """Return both tables as plain text."""
+    if not look.methods and not look.units:
         return "no calls yet"
-    return table(_COLUMNS, [_cells(rate) for rate in rates])
+    tables = [table(_COLUMNS, map(_cells, look.methods))] if look.methods else []
+    if look.units:
+        tables.append(table(_UNIT_COLUMNS, map(_unit_cells, look.units)))
+    return "\n\n".join(tables)
 
 
 def show_live(
-    collector: collector_client.CollectorClient, looks: Iterator[list[Rate]], note: str = ""
+    collector: collector_client.CollectorClient, looks: Iterator[Look], note: str = ""
 ) -> None:
     """Show a table on the terminal, and renew it in place.
 
     Args:
         collector: the collector, for the title.
-        looks: the rates of one interval after the other.
+        looks: what there is after one interval after the other.
         note: added to the title; without it the table fills the screen.
     """
     from rich.console import Console
@@ -107,33 +128,45 @@ def show_live(
     title = f"{collector.url}  {note}".rstrip()
     waiting = Text(f"{title}\n\nfirst figures after one interval ...", style="dim")
     with Live(waiting, console=console, screen=not note, auto_refresh=False) as live:
-        for rates in looks:
-            live.update(_rich(title, rates, console.height - 6), refresh=True)
+        for look in looks:
+            live.update(_rich(title, look, console.height - 6), refresh=True)
 
 
-def _rich(title: str, rates: list[Rate], most_rows: int) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _rich(title: str, look: Look, most_rows: int) -> Group:
+    from rich.console import Group
     from rich.text import Text
 
-    shown = rates[: max(most_rows, 1)]
-    left_off = len(rates) - len(shown)
+    most_units = min(len(look.units), most_rows // 2)
+    tables = [_empty(title, _COLUMNS)]
+    for rate in look.methods[: max(most_rows - most_units - 5 * bool(most_units), 1)]:
+        cells = [Text(printable(cell)) for cell in _cells(rate)]
+        if rate.errors_per_second:
+            cells[-1].stylize("bold red")
+        tables[0].add_row(*cells, style="" if rate.per_second or rate.in_flight else "dim")
+    if look.units:
+        tables.append(_empty("units", _UNIT_COLUMNS))
+        for usage in look.units[: max(most_units, 1)]:
+            tables[1].add_row(*(Text(printable(cell)) for cell in _unit_cells(usage)))
+    for found, n in zip(tables, (len(look.methods), len(look.units)), strict=False):
+        left_off = n - found.row_count
+        found.caption = f"and {left_off} more" if left_off else None
+    return Group(*tables)
+
+
+def _empty(title: str, columns: tuple[str, ...]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
     found = Table(
         title=title,
         title_justify="left",
         title_style="bold",
         box=SIMPLE_HEAD,
         header_style="dim",
-        caption=f"and {left_off} more" if left_off else None,
         caption_justify="left",
     )
-    for name in _COLUMNS:
+    for name in columns:
         found.add_column(name.lstrip(">"), justify="right" if name[0] == ">" else "left")
-    for rate in shown:
-        cells = [Text(printable(cell)) for cell in _cells(rate)]
-        if rate.errors_per_second:
-            cells[-1].stylize("bold red")
-        found.add_row(*cells, style="" if rate.per_second or rate.in_flight else "dim")
     return found
 
 
@@ -144,4 +177,13 @@ def _cells(rate: Rate) -> tuple[str, ...]:
         str(rate.in_flight),
         *map(seconds, (rate.oldest_seconds, rate.p50, rate.p99)),
         f"{rate.errors_per_second:.1f}",
+    )
+
+
+def _unit_cells(usage: Usage) -> tuple[str, ...]:
+    return (
+        *(usage.kind, usage.unit),
+        NONE if usage.cores is None else f"{usage.cores:.2f}",
+        *map(size, (usage.memory_bytes, usage.memory_limit_bytes)),
+        NONE if usage.processes is None else number(usage.processes),
     )
