@@ -63,7 +63,7 @@ cdef class Block:
     def labels(self, *_, **__):
         """Count wrong labels: a block that needs them is an UnlabelledTimer."""
         if _refuse_labels is not None:
-            _refuse_labels()
+            _refuse_labels(None if self.series is None else self.series._family)
 
 
 cdef Block _no_block = Block.__new__(Block)

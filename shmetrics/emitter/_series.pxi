@@ -128,7 +128,7 @@ def refuse_labels_by(refuse_labels):
     """Set what counts label values that a child or a block cannot take.
 
     Args:
-        refuse_labels: returns a child that records nothing.
+        refuse_labels: takes the Family, or None; returns a child that records nothing.
     """
     global _refuse_labels
     _refuse_labels = refuse_labels
@@ -156,7 +156,7 @@ cdef class Series:
 
     def labels(self, *_, **__):
         """Count wrong labels: a child has its labels. Returns a child that records nothing."""
-        return _refuse_labels() if _refuse_labels is not None else None
+        return _refuse_labels(self._family) if _refuse_labels is not None else None
 
     def __dealloc__(self):
         shm_process_forget_series(&self.series)

@@ -540,11 +540,25 @@ def calls_of(definition: Definition) -> Calls:
     return Calls(definition.name, definition.help, definition.label_names, definition.bounds)
 
 
-def _refuse_labels() -> NullChild:
-    """Count label values for a child or a timer that cannot take them: a drop, as wrong ones."""
+def _refuse_labels(of: _ring.Family | None) -> NullChild:
+    """Count label values for a child or a timer that cannot take them: a drop, as wrong ones.
+
+    Args:
+        of: The family of the child or timer, if it has one.
+    """
     if strict.IS_STRICT:
         raise ValueError("it has its label values already, or its metric has no labels")
     _ring.process_count_drop(layout.DROP_BAD_LABELS)
+    for family in list(_ring.families.values()):
+        if family.ring is of:
+            problems.note(
+                Notice(
+                    family.definition.name,
+                    "child labels",
+                    "dropped: label values for a child or a timer that has its own",
+                    "call labels() of the metric, once, with all its values",
+                )
+            )
     return NULL_CHILD
 
 

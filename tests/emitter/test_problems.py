@@ -85,6 +85,16 @@ MISTAKES = {
         "dropped: wrong labels, or a value that is no text; give one value for each of its labels: "
         "queue",
     ),
+    "labels of a child": (
+        'shmetrics.Counter("jobs", "Jobs", ["queue"]).labels("fast").labels("slow").inc()',
+        "dropped: label values for a child or a timer that has its own; call labels() of the "
+        "metric, once, with all its values",
+    ),
+    "labels of a child's timer": (
+        'shmetrics.Histogram("jobs", "Jobs", ["queue"]).labels("fast").time().labels("slow")',
+        "dropped: label values for a child or a timer that has its own; call labels() of the "
+        "metric, once, with all its values",
+    ),
     "a long definition": (
         'shmetrics.Counter("jobs", "x" * 20_000).inc()',
         "dropped: its definition has more than 16384 bytes; give it a shorter help text, or fewer "
