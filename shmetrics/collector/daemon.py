@@ -18,7 +18,6 @@ from shmetrics.collector.directory import DirectoryError
 from shmetrics.collector.faults import Faults
 from shmetrics.collector.settings import label_rules_of, open_directory, settings_of
 from shmetrics.collector.sources import wanted_sources
-from shmetrics.collector.systemd import beat_seconds, notify
 from shmetrics.collector.trace_limits import trace_limits
 from shmetrics.collector.tracing import Tracing
 from shmetrics.collector.web_service import WebMetrics, WebService
@@ -30,6 +29,7 @@ from shmetrics.lanes.kicks import Kicks, LoopKicks
 from shmetrics.registration.admission import Admission, Allowed
 from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
+from shmetrics.service_manager import beat_seconds, notify
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.version import __version__
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.collector import systemd
+from shmetrics import service_manager
 from shmetrics.collector.daemon import Daemon
-from shmetrics.collector.systemd import notify
 from shmetrics.config import Config
+from shmetrics.service_manager import notify
 
 
 def test_an_error_in_a_tick_ends_the_daemon_and_is_not_swallowed(
@@ -155,4 +155,4 @@ def test_who_has_no_watchdog_feeds_none(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert systemd.beat_seconds() is None
+    assert service_manager.beat_seconds() is None
