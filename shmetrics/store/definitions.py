@@ -22,6 +22,8 @@ GAUGE_MODES = frozenset(
 MAX_BOUNDS = 512
 MAX_LABELS = 64
 RESERVED_PREFIXES = ("shmetrics_", "process_", "python_")
+# What `shmetrics gather` says of itself. It is an emitter as any other, and may be of any user.
+GIVEN_PREFIXES = ("shmetrics_units", "shmetrics_unit_", "shmetrics_gather_", "shmetrics_probe_")
 
 _UNIT = re.compile(r"[a-zA-Z0-9_:]*\Z")
 
@@ -63,7 +65,10 @@ class Refusal(NamedTuple):
 
 def is_reserved(name: str) -> bool:
     """Return whether a name of a family or a sample belongs to the collector in any format."""
-    return any(metric_name(name, each).startswith(RESERVED_PREFIXES) for each in Escaping)
+    shown = (metric_name(name, each) for each in Escaping)
+    return any(
+        one.startswith(RESERVED_PREFIXES) and not one.startswith(GIVEN_PREFIXES) for one in shown
+    )
 
 
 def check(definition: Definition) -> Refusal | None:

@@ -122,6 +122,22 @@ def test_no_sample_of_what_is_taken_looks_like_the_collectors(kind: Definition, 
     assert (refusal is not None and refusal.reason == "reserved_name") == is_ours
 
 
+@pytest.mark.parametrize(
+    ("name", "is_reserved"),
+    [
+        ("shmetrics_units", False),
+        ("shmetrics_unit_reads_failed_total", False),
+        ("shmetrics_gather_seconds_bucket", False),
+        ("shmetrics_probe_killed_total", False),
+        ("shmetrics_unit", True),
+        ("shmetrics_gatherings", True),
+        ("shmetrics_lanes", True),
+    ],
+)
+def test_the_gatherer_may_name_its_own(name: str, is_reserved: bool) -> None:
+    assert definitions.is_reserved(name) == is_reserved
+
+
 # ---- beside each other ----------------------------------------------------------------------
 
 
