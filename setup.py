@@ -35,6 +35,9 @@ MODULES = {
         *("drain/contained", "drain/drain", "drain/entries", "drain/exemplars", "drain/guard"),
         *("drain/recovery", "drain/state", "drain/totals"),
     ],
+    "units._files": [
+        *("units/devices", "units/list", "units/process", "units/read", "units/values"),
+    ],
     "render._text": ["render/decimal", "render/number", "render/text"],
     "render._proto": ["render/native", "render/proto", "render/proto_exemplar"],
     "hooks.oslo_messaging._messages": [],

@@ -6,19 +6,22 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from shmetrics import plain_file
 from shmetrics.config import oslo, problem
 from shmetrics.config.options import Config
+from shmetrics.config.section import Section
 from shmetrics.errors import ConfigError
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+Contents = TypeVar("Contents", bound=Section)
 
 
 class Layer(NamedTuple):
@@ -46,7 +49,20 @@ def load(path: str = "", oslo_path: str = "", flags: Mapping[str, str] | None = 
         layers.append(Layer(oslo_path, oslo.read(oslo_path)))
     for flag, value in (flags or {}).items():
         layers.append(Layer(flag, {flag.lstrip("-").replace("-", "_"): value}))
-    return _merge(layers)
+    return _merge(layers, Config)
+
+
+def load_file(path: str, schema: type[Contents]) -> Contents:
+    """Return the configuration of another process than a collector.
+
+    Args:
+        path: a TOML file, or "" for the defaults.
+        schema: the type of its contents.
+
+    Raises:
+        ConfigError: one line that names the file, the option, its value, and what is allowed.
+    """
+    return _merge([Layer(path, _read(path))] if path else [], schema)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -61,14 +77,14 @@ def _read(path: str) -> dict[str, Any]:
     return table
 
 
-def _merge(layers: list[Layer]) -> Config:
+def _merge(layers: list[Layer], schema: type[Contents]) -> Contents:
     raw: dict[str, Any] = {}
     for layer in layers:
         raw.update(layer.options)
     try:
-        return msgspec.convert(raw, Config)
+        return msgspec.convert(raw, schema)
     except msgspec.ValidationError as error:
-        option, what = problem.explain(error, raw, Config)
+        option, what = problem.explain(error, raw, schema)
     # The error is in the last layer that sets the option or its table.
     top = re.split(r"[.\[]", option)[0]
     origin = next((layer.origin for layer in reversed(layers) if top in layer.options), "")

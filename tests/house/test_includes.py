@@ -19,6 +19,7 @@ MAY_INCLUDE = {
     "emit": {"lane"},
     "drain": {"lane"},
     "render": {"lane"},
+    "units": set[str](),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)

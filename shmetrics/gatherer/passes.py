@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pass over the units of this node: who is there, and what has each cost by now."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from shmetrics.gatherer.instruments import Instruments
+from shmetrics.gatherer.recorder import UnitSeries
+from shmetrics.units.finder import Finder
+from shmetrics.units.unit import Unit
+
+log = logging.getLogger(__name__)
+
+# A unit is asked in one of so many passes whether it has other controllers by now; they take turns.
+_TURNS: Final = 10
+
+
+class Passes:
+    """The passes over all units, and the series of those that are there.
+
+    Attributes:
+        units: the units of the last pass, by id.
+    """
+
+    def __init__(self, finder: Finder, instruments: Instruments) -> None:
+        self._finder = finder
+        self._instruments = instruments
+        self._series: dict[str, UnitSeries] = {}
+        self._kinds: set[str] = set()
+        self._number = 0
+        self._has_warned = False
+        self.units: dict[str, Unit] = {}
+
+    def make(self) -> None:
+        """Find the units and record them; the series of one that has gone leave."""
+        start = time.perf_counter()
+        self.units = self._finder.units()
+        self._warn()
+        for gone in self._series.keys() - self.units.keys():
+            self._series.pop(gone).remove()
+        found = time.perf_counter()
+        for turn, (path, unit) in enumerate(self.units.items()):
+            series = self._series.get(path)
+            if series is None:
+                is_new = self._number > 0
+                series = self._series[path] = UnitSeries(unit, self._instruments, is_new)
+            elif series.unit is not unit:
+                series.renew(unit)
+            elif (turn + self._number) % _TURNS == 0:
+                series.look_again()
+            series.record()
+        self._count(self.units.values())
+        self._number += 1
+        self._instruments.seconds.labels("find").observe(found - start)
+        self._instruments.seconds.labels("read").observe(time.perf_counter() - found)
+
+    def close(self) -> None:
+        """Close all files. The series leave with this process."""
+        for series in self._series.values():
+            series.close()
+        self._series.clear()
+
+    def _count(self, units: Iterable[Unit]) -> None:
+        counts = Counter(unit.kind for unit in units)
+        for kind in self._kinds | counts.keys():
+            self._instruments.units.labels(kind).set(counts[kind])
+        self._kinds.update(counts)
+
+    def _warn(self) -> None:
+        if self._finder.has_left_out and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "there are more cgroups than are looked at, or deeper ones; see gather.kinds"
+            )

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The units of this node, found anew in each pass. A unit that lives on stays the same object."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeAlias
+
+from shmetrics.units import accounts
+from shmetrics.units.hierarchies import Hierarchy
+from shmetrics.units.scan import Found, Scan
+from shmetrics.units.unit import CONTAINER, GEAR, KINDS, Unit
+
+#: Returns what state files say of a unit with this kind, name and id.
+Describe: TypeAlias = Callable[[str, str, str], Mapping[str, str]]
+
+_OWN: Final = "name"  # the label under which dashboards know a container
+
+
+def _nothing(kind: str, name: str, path: str) -> Mapping[str, str]:
+    return {}
+
+
+class Finder:
+    """Finds units by the rules for cgroups, among gears, and by name.
+
+    Attributes:
+        has_left_out: whether there are more cgroups than are looked at.
+    """
+
+    def __init__(
+        self,
+        hierarchies: Sequence[Hierarchy],
+        *,
+        kinds: Iterable[str] = KINDS,
+        static: Iterable[Unit] = (),
+        gears: Callable[[], Iterable[Unit]] = lambda: (),
+        describe: Describe = _nothing,
+    ) -> None:
+        """Set what is looked for.
+
+        Args:
+            hierarchies: where cgroups are.
+            kinds: the kinds that are wanted. Static units always are.
+            static: units whose cgroups are known; their directories and generations are not.
+            gears: returns the gears that have a directory, with a cgroup or not.
+            describe: is asked once in each life of a unit.
+        """
+        self._scan = Scan(hierarchies)
+        self._hierarchies = hierarchies
+        self._kinds = frozenset(kinds)
+        self._static = tuple(static)
+        self._gears = gears
+        self._describe = describe
+        self._known: dict[str, Unit] = {}
+        self.has_left_out = False
+
+    def units(self) -> dict[str, Unit]:
+        """Return the units that there are now, by their id."""
+        units: dict[str, Unit] = {}
+        for path, found in self._scan.units().items():
+            if found.match.kind in self._kinds:
+                units[path] = self._unit(path, found)
+        if GEAR in self._kinds:
+            for gear in self._gears():
+                living = units.get(gear.id, gear)
+                same = living._replace(uid=gear.uid, home=gear.home)
+                units[gear.id] = self._same(same)
+        for unit in self._static:
+            units[unit.id] = self._same(self._placed(unit))
+        self._known = units
+        self.has_left_out = self._scan.has_left_out
+        return units
+
+    def _unit(self, path: str, found: Found) -> Unit:
+        known = self._known.get(path)
+        if (
+            known is not None
+            and known.generation == found.inode
+            and known.directories == found.directories
+        ):
+            return known
+        kind, name = found.match
+        uid, home = accounts.of_unit(kind, name)
+        labels = self._describe(kind, name, path)
+        if kind == CONTAINER:
+            labels = {_OWN: name, **labels}
+        shown = labels.get(_OWN, name) if kind == CONTAINER else name
+        return Unit(kind, shown, path, found.inode, found.directories, uid, home, labels)
+
+    def _placed(self, unit: Unit) -> Unit:
+        """Return a static unit with the directories that it has now."""
+        directories: dict[str, str] = {}
+        inode = 0
+        for hierarchy in self._hierarchies:
+            directory = hierarchy.directory + unit.id
+            try:
+                number = os.stat(directory).st_ino
+            except OSError:
+                continue  # it has no cgroup there, or none at all yet
+            inode = inode or number
+            directories.update(dict.fromkeys(hierarchy.keys, directory))
+        return unit._replace(generation=inode, directories=directories)
+
+    def _same(self, unit: Unit) -> Unit:
+        """Return the object that this unit was before, if nothing about it has changed."""
+        known = self._known.get(unit.id)
+        return known if known == unit else unit

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each unit has cost by now, read once: for people who look, not for a collector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from math import isnan
+from typing import NamedTuple
+
+from shmetrics.units.opening import controllers_of, open_files
+from shmetrics.units.plan import Slot
+from shmetrics.units.unit import Unit
+
+
+class Reading(NamedTuple):
+    """A unit, and its numbers by the families and labels that they belong to."""
+
+    unit: Unit
+    values: dict[Slot, float]
+
+    def get(self, family: str) -> float | None:
+        """Return the number of a family without labels of its own, None if there is none."""
+        return self.values.get(Slot(family))
+
+
+def read(units: Iterable[Unit]) -> Iterator[Reading]:
+    """Read each unit once. What a unit does not have is left out."""
+    for unit in units:
+        directories = unit.directories
+        opened = open_files(directories, controllers_of(directories), lambda reason: None)
+        try:
+            opened.files.read()
+            values = memoryview(opened.files).cast("d").tolist()
+        finally:
+            opened.files.close()
+        found = zip(opened.plan.slots, values, strict=True)
+        yield Reading(unit, {slot: value for slot, value in found if not isnan(value)})
