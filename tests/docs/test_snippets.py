@@ -2,6 +2,7 @@
 """Every block of every document is run, or parsed by what will read it; every link leads there."""
 
 import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import yaml
 import shmetrics
 from shmetrics import config
 from shmetrics.config import web_file, yaml_file
+from shmetrics.config.gather import GatherConfig
 from shmetrics.config.http_file import HttpFile
+from shmetrics.config.load import load_file
 
 from .commands import check, commands
 from .snippets import ROOT, Snippet, documents, links_of, snippets, snippets_of
@@ -37,7 +40,10 @@ def check_commands(snippet: Snippet, tmp_path: Path) -> None:
 def load_toml(snippet: Snippet, tmp_path: Path) -> None:
     file = tmp_path / "shmetrics.toml"
     file.write_text(snippet.text)
-    config.load(str(file))
+    if re.search(r"^\[+(gather|spawner)\b", snippet.text, re.MULTILINE):
+        load_file(str(file), GatherConfig)
+    else:
+        config.load(str(file))
 
 
 def read_ini(snippet: Snippet, tmp_path: Path) -> None:
@@ -117,6 +123,7 @@ def test_links_lead_somewhere(path: Path) -> None:
         ("console", "$ pip install 'shmetrics[no-such-extra]'\n"),
         ("console", "$ some-program-nobody-checks\n"),
         ("toml", "no_such_option = 1\n"),
+        ("toml", "[gather]\nno_such_option = 1\n"),
         ("ini", "[DEFAULT]\ntransport_url = shmetrics+nosuchbroker://host/\n"),
         ("yaml", "a: [unclosed\n"),
         ("yaml", "tls_server_config: {no_such_key: 1}\n"),
