@@ -72,7 +72,7 @@ class StateFiles:
                 text = plain_file.read(self._path(f"{_LIBVIRT}/{name}.xml"), MOST_BYTES)
                 uuid = _UUID.search(text)
                 found = {"uuid": uuid[1].decode()} if uuid else {}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             return {}  # there is none, or it has another form than the one above
         return {
             label: text[:MOST_CHARACTERS]
