@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.passes import Passes
@@ -26,6 +26,7 @@ class UnitPart:
         instruments: Instruments,
         interval_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Set what is done and when.
 
@@ -34,11 +35,13 @@ class UnitPart:
             instruments: counts passes that were skipped.
             interval_seconds: the time from one pass to the next.
             clock: returns seconds that only rise.
+            sleep: waits for so many of them.
         """
         self._passes = passes
         self._instruments = instruments
         self._interval_seconds = interval_seconds
         self._clock = clock
+        self._sleep = sleep
         self._rate_limited = RateLimitedLog(log)
         self._task: asyncio.Task[None] | None = None
 
@@ -57,7 +60,7 @@ class UnitPart:
     async def _run(self) -> None:
         schedule = Schedule(self._interval_seconds, self._clock())
         while True:
-            await asyncio.sleep(schedule.wait_seconds(self._clock()))
+            await self._sleep(schedule.wait_seconds(self._clock()))
             now = self._clock()
             if schedule.wait_seconds(now) > 0:
                 continue  # a sleep may end a little early
