@@ -92,15 +92,19 @@ void shm_unit_rest(double *values, uint32_t place, uint32_t whole)
     values[place] = rest < 0 ? 0 : rest;
 }
 
-uint32_t shm_unit_settle(double *values, double *shown, uint32_t n_counters, uint32_t n_values)
+enum shm_unit_settled shm_unit_settle(double *values, double *shown, uint32_t n_counters,
+                                      uint32_t n_values)
 {
-    uint32_t changed = 0;
+    enum shm_unit_settled settled = SHM_UNIT_SAME;
     for (uint32_t i = 0; i < n_values; i++) {
         bool is = !isnan(values[i]), was = !isnan(shown[i]);
-        changed += is != was;
         if (i < n_counters && is && was && values[i] < shown[i])
             values[i] = shown[i];
+        if (is != was)
+            settled = SHM_UNIT_CAME_OR_WENT;
+        else if (is && values[i] != shown[i] && settled == SHM_UNIT_SAME)
+            settled = SHM_UNIT_CHANGED;
         shown[i] = values[i];
     }
-    return changed;
+    return settled;
 }

@@ -48,12 +48,19 @@ int shm_unit_read(int fd, const struct shm_unit_file *file, char *buffer, double
  * files, and of two moments. NaN if one of them is. */
 void shm_unit_rest(double *values, uint32_t place, uint32_t whole);
 
+/* How what was read differs from what is shown. */
+enum shm_unit_settled {
+    SHM_UNIT_SAME,
+    SHM_UNIT_CHANGED,      /* some values */
+    SHM_UNIT_CAME_OR_WENT, /* some have become values, or NaN */
+};
+
 /* Compares what was read with what is shown, and makes it what is shown.
  *
  * The first n_counters values are those of counters, which do not fall within a generation: the
  * counters of an ancestor were seen to go back when children died. A value that is lower than the
- * one that is shown becomes that one.
- * Returns how many values have come or gone, NaN being none. */
-uint32_t shm_unit_settle(double *values, double *shown, uint32_t n_counters, uint32_t n_values);
+ * one that is shown becomes that one. */
+enum shm_unit_settled shm_unit_settle(double *values, double *shown, uint32_t n_counters,
+                                      uint32_t n_values);
 
 #endif

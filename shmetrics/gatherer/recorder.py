@@ -11,6 +11,7 @@ from typing import Any
 from shmetrics.binding import ring
 from shmetrics.gatherer.devices import DeviceSeries
 from shmetrics.gatherer.instruments import INFO, Instruments, labels_of
+from shmetrics.units._files import CAME_OR_WENT, SAME
 from shmetrics.units.families import BY_NAME, START_TIME
 from shmetrics.units.opening import Opened, controllers_of, open_files, reason_of
 from shmetrics.units.plan import Slot
@@ -71,12 +72,14 @@ class UnitSeries:
         if self._has_failed:
             for number in files.errors():
                 self._count(reason_of(number))
-        if files.settle():
+        settled = files.settle()
+        if settled == CAME_OR_WENT:
             self._rearrange()
-        self._counters.set_totals(self._totals)
-        values = self._values
-        for place, gauge in self._gauges:
-            gauge.set(values[place])
+        if settled != SAME:  # what has not changed is shown already
+            self._counters.set_totals(self._totals)
+            values = self._values
+            for place, gauge in self._gauges:
+                gauge.set(values[place])
         if rows or self._has_devices:
             self._devices.record(rows, self._begins)
             self._has_devices = bool(rows)

@@ -30,18 +30,14 @@ cdef extern from "units/devices.h" nogil:
         shm_unit_device *rows
 
 
-cdef extern from "units/list.h" nogil:
-    cdef struct shm_unit_list:
-        pass
+cdef extern from "units/walk.h" nogil:
+    cdef struct shm_unit_walk_state "shm_unit_walk":
+        char *records
+        size_t size_bytes
+        size_t used_bytes
+        bint has_left_out
 
-    cdef struct shm_unit_listed:
-        const char *name
-        uint64_t inode
-        bint is_leaf
-
-    int shm_unit_list_open(shm_unit_list *list, const char *path) noexcept
-    bint shm_unit_list_next(shm_unit_list *list, shm_unit_listed *listed) noexcept
-    void shm_unit_list_close(shm_unit_list *list) noexcept
+    int shm_unit_walk(shm_unit_walk_state *walk, const char *path) noexcept
 
 
 cdef extern from "units/process.h" nogil:
@@ -83,8 +79,13 @@ cdef extern from "units/read.h" nogil:
     int shm_unit_read(int fd, const shm_unit_file *file, char *buffer, double *values,
                       shm_unit_devices *devices) noexcept
     void shm_unit_rest(double *values, uint32_t place, uint32_t whole) noexcept
-    uint32_t shm_unit_settle(double *values, double *shown, uint32_t n_counters,
-                             uint32_t n_values) noexcept
+    cdef enum shm_unit_settled:
+        SHM_UNIT_SAME
+        SHM_UNIT_CHANGED
+        SHM_UNIT_CAME_OR_WENT
+
+    shm_unit_settled shm_unit_settle(double *values, double *shown, uint32_t n_counters,
+                                     uint32_t n_values) noexcept
 
 
 cdef class Form:
@@ -102,3 +103,8 @@ cdef class Files:
     cdef int *_errors
     cdef double *_values
     cdef double *_shown
+
+
+cdef class Walk:
+    cdef shm_unit_walk_state _walk
+    cdef bytes _path

@@ -9,12 +9,14 @@ LINES: Final[int]
 IO_STAT: Final[int]
 BLKIO_BYTES: Final[int]
 BLKIO_COUNTS: Final[int]
+SAME: Final[int]
+CHANGED: Final[int]
+CAME_OR_WENT: Final[int]
 READ_BYTES: Final[int]
 WRITTEN_BYTES: Final[int]
 READS: Final[int]
 WRITES: Final[int]
 
-def directories(path: str) -> list[tuple[str, int, bool]]: ...
 def process(
     text: bytes | bytearray | memoryview,
 ) -> tuple[bytes, str, int, int, int, int, int, int] | None: ...
@@ -45,3 +47,9 @@ class Files:
     def devices(self) -> list[tuple[int, int, float, float, float, float]]: ...
     @property
     def devices_left_out(self) -> int: ...
+
+class Walk:
+    def __init__(self, path: str, most_bytes: int) -> None: ...
+    @property
+    def has_left_out(self) -> bool: ...
+    def make(self) -> bytes: ...

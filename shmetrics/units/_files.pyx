@@ -6,7 +6,7 @@ import os
 from array import array
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.math cimport NAN
 from libc.stdint cimport uint32_t
 from posix.unistd cimport close
@@ -19,6 +19,11 @@ IO_STAT = SHM_UNIT_IO_STAT
 BLKIO_BYTES = SHM_UNIT_BLKIO_BYTES
 BLKIO_COUNTS = SHM_UNIT_BLKIO_COUNTS
 
+# What settle() returns.
+SAME = SHM_UNIT_SAME
+CHANGED = SHM_UNIT_CHANGED
+CAME_OR_WENT = SHM_UNIT_CAME_OR_WENT
+
 # The place of each number in a row of devices().
 READ_BYTES = SHM_UNIT_READ_BYTES
 WRITTEN_BYTES = SHM_UNIT_WRITTEN_BYTES
@@ -27,39 +32,6 @@ WRITES = SHM_UNIT_WRITES
 
 # How many values a form has, if that is not the number of its keys.
 _COUNTS = {LINES: 1, PRESSURE: SHM_UNIT_PRESSURES, IO_STAT: 0, BLKIO_BYTES: 0, BLKIO_COUNTS: 0}
-
-
-def directories(path not None):
-    """Return the directories in a directory, each as (name, inode, is_leaf).
-
-    A leaf has no directories; where the file system does not say so, it counts as none.
-
-    Raises:
-        OSError: it cannot be listed.
-    """
-    cdef shm_unit_list opened
-    cdef shm_unit_listed listed
-    cdef list found = []
-    cdef bytes text = os.fsencode(path)
-    cdef int error = shm_unit_list_open(&opened, text)
-    if error:
-        raise OSError(error, os.strerror(error), path)
-    try:
-        while shm_unit_list_next(&opened, &listed):
-            found.append((os.fsdecode(listed.name) if _is_foreign(listed.name) else
-                          listed.name.decode("ascii"), listed.inode, listed.is_leaf))
-    finally:
-        shm_unit_list_close(&opened)
-    return found
-
-
-cdef bint _is_foreign(const char *name) noexcept:
-    """Return whether a name has other characters than ASCII's."""
-    while name[0]:
-        if <unsigned char>name[0] > 127:
-            return True
-        name += 1
-    return False
 
 
 def process(const unsigned char[::1] text not None):
@@ -214,8 +186,10 @@ cdef class Files:
         return [self._errors[i] for i in range(self.form.n_files) if self._errors[i]]
 
     def settle(self):
-        """Let no counter fall below what it was. Returns how many values have come or gone."""
-        return shm_unit_settle(self._values, self._shown, self.form.n_counters, self.form.n_values)
+        """Let no counter fall below what it was. Returns whether values have changed, or have come
+        or gone, since the last call: SAME, CHANGED or CAME_OR_WENT."""
+        return <int>shm_unit_settle(self._values, self._shown, self.form.n_counters,
+                                    self.form.n_values)
 
     def devices(self):
         """Return the rows of the last read() of this form, those of other Files included: ask
@@ -230,3 +204,35 @@ cdef class Files:
     def devices_left_out(self):
         """Return how many rows of devices had no room in the last read() of this form."""
         return self.form._devices.left_out
+
+
+cdef class Walk:
+    """A walk over all cgroups below a directory, which can be made again and again.
+
+    Args:
+        path: the directory.
+        most_bytes: the room for records: 12 bytes for each cgroup, and its name.
+    """
+
+    def __cinit__(self, path not None, size_t most_bytes):
+        self._path = os.fsencode(path)
+        self._walk.records = <char *>PyMem_Malloc(most_bytes)
+        self._walk.size_bytes = most_bytes
+        if self._walk.records == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self._walk.records)
+
+    @property
+    def has_left_out(self):
+        """Return whether the last walk had not the room for all, or came too deep."""
+        return self._walk.has_left_out
+
+    def make(self):
+        """Return the records of csrc/units/walk.h as bytes, which are equal as long as nothing has
+        changed. Raises OSError if the directory itself cannot be listed."""
+        cdef int error = shm_unit_walk(&self._walk, self._path)
+        if error:
+            raise OSError(error, os.strerror(error), os.fsdecode(self._path))
+        return self._walk.records[:self._walk.used_bytes]

@@ -53,15 +53,22 @@ class Finder:
         self._static = tuple(static)
         self._gears = gears
         self._describe = describe
+        self._found: dict[str, Found] = {}
+        self._from_rules: dict[str, Unit] = {}
         self._known: dict[str, Unit] = {}
         self.has_left_out = False
 
     def units(self) -> dict[str, Unit]:
         """Return the units that there are now, by their id."""
-        units: dict[str, Unit] = {}
-        for path, found in self._scan.units().items():
-            if found.match.kind in self._kinds:
-                units[path] = self._unit(path, found)
+        found = self._scan.units()
+        if found is not self._found:
+            self._found = found
+            self._from_rules = {
+                path: self._unit(path, one)
+                for path, one in found.items()
+                if one.match.kind in self._kinds
+            }
+        units = dict(self._from_rules)
         if GEAR in self._kinds:
             for gear in self._gears():
                 living = units.get(gear.id, gear)
@@ -74,7 +81,7 @@ class Finder:
         return units
 
     def _unit(self, path: str, found: Found) -> Unit:
-        known = self._known.get(path)
+        known = self._from_rules.get(path)
         if (
             known is not None
             and known.generation == found.inode

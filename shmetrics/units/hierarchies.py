@@ -20,7 +20,8 @@ UNIFIED: Final = "unified"
 
 #: Controllers of v1 whose files are read. One that is mounted in v1 is not in v2.
 CONTROLLERS: Final = ("cpu", "cpuacct", "memory", "blkio", "pids")
-# A hierarchy of v1 without a controller, which has all units of a node with systemd.
+# A hierarchy of v1 without a controller, which has all units of a node with systemd. Where there is
+# v2, that has them too.
 _NAMED: Final = "name=systemd"
 
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
@@ -56,6 +57,8 @@ def find(root: str = "", mountinfo: str = MOUNTINFO) -> list[Hierarchy]:
                 found = list(_mounted(file))
     except OSError as error:
         raise ShmetricsError(f"{error.filename}: {error.strerror}") from None
+    if any(UNIFIED in each.keys for each in found):
+        found = [each for each in found if each.keys != (_NAMED,)]
     if not found:
         where = root or mountinfo
         raise ShmetricsError(f"{where}: no cgroups there; see gather.cgroup_root")

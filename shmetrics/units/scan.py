@@ -1,22 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A walk over all cgroups of a node, which finds those that are units."""
+"""The cgroups of a node that are units, as walks over all hierarchies find them.
+
+Most walks find what the one before has found: then nothing is looked at again.
+"""
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from shmetrics.units import rules
-from shmetrics.units._files import directories
+from shmetrics.units._files import Walk
 from shmetrics.units.hierarchies import Hierarchy
 
-MOST_CGROUPS: Final = 50_000  # that are looked at, in one hierarchy
-MOST_LEVELS: Final = 32
+MOST_BYTES: Final = 4 << 20  # of the names of one hierarchy's cgroups: some hundred thousand
 
-_MOST_REMEMBERED: Final = 100_000  # paths, with what the rules say of them
+_RECORD: Final = struct.Struct("=QHH")  # inode, level, length of the name: csrc/units/walk.h
 
 
-class Found:
+class Cgroup(NamedTuple):
+    """A cgroup that is a unit, in one hierarchy."""
+
+    path: str
+    inode: int
+    match: rules.Match
+
+
+class Found(NamedTuple):
     """A cgroup that is a unit.
 
     Attributes:
@@ -25,70 +37,80 @@ class Found:
         directories: its directories by what their hierarchies are called.
     """
 
-    __slots__ = ("directories", "inode", "match")
-
-    def __init__(self, match: rules.Match, inode: int) -> None:
-        self.match = match
-        self.inode = inode
-        self.directories: dict[str, str] = {}
+    match: rules.Match
+    inode: int
+    directories: dict[str, str]
 
 
 class Scan:
-    """A walk that is made again and again, and remembers what the rules say of a path.
+    """Walks over some hierarchies.
 
     Attributes:
-        has_left_out: whether the last walk had to leave cgroups out: they are too many, or in too
+        has_left_out: whether the last walks had to leave cgroups out: they are too many, or in too
             many levels.
     """
 
     def __init__(self, hierarchies: Sequence[Hierarchy]) -> None:
         self._hierarchies = hierarchies
-        self._matches: dict[str, rules.Match] = {}
+        self._walks = [Walk(hierarchy.directory, MOST_BYTES) for hierarchy in hierarchies]
+        self._before: list[bytes] = []
+        self._cgroups: list[list[Cgroup]] = [[] for _ in hierarchies]
+        self._units: dict[str, Found] = {}
         self.has_left_out = False
 
     def units(self) -> dict[str, Found]:
-        """Return the cgroups that are units now, by their path below their hierarchy's root."""
+        """Return the cgroups that are units now, by their path below their hierarchy's root.
+
+        It is the same object as before if nothing has changed.
+        """
+        walked = [_made(walk) for walk in self._walks]
+        self.has_left_out = any(walk.has_left_out for walk in self._walks)
+        if walked != self._before:
+            for at, records in enumerate(walked):
+                if not self._before or records != self._before[at]:
+                    self._cgroups[at] = list(units_in(records))
+            self._before = walked
+            self._units = self._joined()
+        return self._units
+
+    def _joined(self) -> dict[str, Found]:
         found: dict[str, Found] = {}
-        self.has_left_out = False
-        for hierarchy in self._hierarchies:
-            for path, inode, match in self._walk(hierarchy.directory):
+        for hierarchy, cgroups in zip(self._hierarchies, self._cgroups, strict=True):
+            for path, inode, match in cgroups:
                 unit = found.get(path)
                 if unit is None:
-                    unit = found[path] = Found(match, inode)
+                    unit = found[path] = Found(match, inode, {})
+                directory = hierarchy.directory + path
                 for key in hierarchy.keys:
-                    unit.directories[key] = hierarchy.directory + path
+                    unit.directories[key] = directory
         return found
 
-    def _walk(self, root: str) -> Iterator[tuple[str, int, rules.Match]]:
-        """Yield path, inode and match of each unit below a root. What goes meanwhile is left."""
-        waiting = [("", 0)]
-        n_seen = 0
-        while waiting:
-            path, level = waiting.pop()
-            try:
-                inside = directories(root + path)
-            except OSError:
-                continue  # it has just been removed, or is not ours to see
-            for name, inode, is_leaf in inside:
-                n_seen += 1
-                if n_seen > MOST_CGROUPS:
-                    self.has_left_out = True
-                    return
-                below = f"{path}/{name}"
-                match = self._match(below)
-                if match.kind:
-                    yield below, inode, match
-                if is_leaf or match.is_leaf:
-                    continue
-                if level < MOST_LEVELS:
-                    waiting.append((below, level + 1))
-                else:
-                    self.has_left_out = True
 
-    def _match(self, path: str) -> rules.Match:
-        found = self._matches.get(path)
-        if found is None:
-            if len(self._matches) >= _MOST_REMEMBERED:
-                self._matches.clear()
-            found = self._matches[path] = rules.match(path)
-        return found
+def units_in(records: bytes) -> Iterator[Cgroup]:
+    """Yield the units among the cgroups of a walk, but for those below one that has none.
+
+    Args:
+        records: what the walk has returned.
+    """
+    parents = [""]  # the paths above the one that is looked at
+    at, closed = 0, -1  # closed: the level below which nothing is a unit
+    while at < len(records):
+        inode, level, n_bytes = _RECORD.unpack_from(records, at)
+        at += _RECORD.size
+        name = os.fsdecode(records[at : at + n_bytes])
+        at += n_bytes
+        if 0 <= closed < level:
+            continue
+        path = f"{parents[level]}/{name}"
+        parents[level + 1 :] = [path]
+        match = rules.match(path)
+        closed = level if match.is_leaf else -1
+        if match.kind:
+            yield Cgroup(path, inode, match)
+
+
+def _made(walk: Walk) -> bytes:
+    try:
+        return walk.make()
+    except OSError:
+        return b""  # it was unmounted, or is not ours to see

@@ -217,12 +217,15 @@ def test_a_counter_that_is_shown_does_not_fall(totals: list[int | None]) -> None
         os.ftruncate(fd, 0)
         os.pwrite(fd, b"" if total is None else b"%d" % total, 0)
         files.read()
-        changed = files.settle()
+        settled = files.settle()
         now = memoryview(files).cast("d")[0]
         was = shown
         shown = nan if total is None else float(total) if isnan(was) else max(was, float(total))
         assert same([now], [shown])
-        assert changed == (isnan(was) != isnan(shown))
+        if isnan(was) != isnan(shown):
+            assert settled == _files.CAME_OR_WENT
+        else:
+            assert settled == (_files.SAME if same([was], [shown]) else _files.CHANGED)
     files.close()
 
 
@@ -230,10 +233,10 @@ def test_a_gauge_falls() -> None:
     fd = in_memory(b"9")
     files = Files(Form([(_files.FIELDS, [b""], [0], [1.0])], 0), [fd])
     files.read()
-    assert files.settle() == 1
+    assert files.settle() == _files.CAME_OR_WENT
     os.pwrite(fd, b"3", 0)
     files.read()
-    assert files.settle() == 0
+    assert files.settle() == _files.CHANGED
     assert list(memoryview(files).cast("d")) == [3]
     files.close()
 
@@ -255,7 +258,7 @@ def test_what_does_not_fit_is_refused(wrong: Callable[[], object]) -> None:
         wrong()
 
 
-# ---- processes and directories ------------------------------------------------------------------
+# ---- processes ------------------------------------------------------------------
 
 
 def test_a_process_is_read_as_the_kernel_writes_it() -> None:
@@ -286,24 +289,3 @@ def test_garbage_is_no_process(text: bytes) -> None:
 )
 def test_half_a_process_is_none(text: bytes) -> None:
     assert _files.process(text) is None
-
-
-def test_directories_are_listed_with_their_inodes(tmp_path: Path) -> None:
-    for name in ("leaf", "full/inner", "n\u00e4me"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to(tmp_path / "full")
-    os.mkdir(os.fsencode(tmp_path) + b"/\xff")
-    found = {name: (inode, is_leaf) for name, inode, is_leaf in _files.directories(str(tmp_path))}
-    assert found.keys() == {"leaf", "full", "n\u00e4me", os.fsdecode(b"\xff")}
-    for name, (inode, is_leaf) in found.items():
-        assert inode == os.stat(tmp_path / name).st_ino
-        assert not is_leaf or name != "full"
-
-
-@pytest.mark.parametrize("name", ["gone", "file", "link"])
-def test_what_is_no_directory_is_not_listed(tmp_path: Path, name: str) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to(tmp_path)
-    with pytest.raises(OSError, match=name):
-        _files.directories(str(tmp_path / name))

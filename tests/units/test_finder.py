@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.units import scan as scan_room
 from shmetrics.units.finder import Finder
 from shmetrics.units.gears import Gears
 from shmetrics.units.hierarchies import find
-from shmetrics.units.scan import Scan
 from shmetrics.units.unit import GEAR, STATIC, Unit
 from tests.units import trees
 from tests.units.cgroups import Cgroups
@@ -163,32 +161,6 @@ def test_a_gear_with_a_cgroup_is_one_unit(tmp_path: Path, accounts: dict[str, Ac
     assert living.directories
     [again] = finder.units().values()
     assert again is living
-
-
-# ---- bounds ---------------------------------------------------------------------------------
-
-
-def test_a_walk_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trees.root(tmp_path)
-    for n in range(20):
-        (tmp_path / f"{n}.service").mkdir()
-    scan = Scan(find(str(tmp_path)))
-    assert len(scan.units()) == 20
-    assert not scan.has_left_out
-    monkeypatch.setattr(scan_room, "MOST_CGROUPS", 5)
-    assert len(scan.units()) == 5
-    assert scan.has_left_out
-
-
-def test_a_walk_is_not_deeper_than_it_may_be(tmp_path: Path) -> None:
-    trees.root(tmp_path)
-    deep = tmp_path
-    for _ in range(scan_room.MOST_LEVELS + 5):
-        deep = deep / "a.slice"
-        deep.mkdir()
-    scan = Scan(find(str(tmp_path)))
-    assert len(scan.units()) == scan_room.MOST_LEVELS + 1
-    assert scan.has_left_out
 
 
 def test_a_name_that_is_no_utf8_is_found(tmp_path: Path) -> None:

@@ -38,10 +38,15 @@ def test_v2_alone(tmp_path: Path) -> None:
 def test_hybrid(tmp_path: Path) -> None:
     assert find(mountinfo=mountinfo(tmp_path, HYBRID)) == [
         Hierarchy(("unified",), "/sys/fs/cgroup/unified"),
-        Hierarchy(("name=systemd",), "/sys/fs/cgroup/systemd"),
         Hierarchy(("cpu", "cpuacct"), "/sys/fs/cgroup/cpu,cpuacct"),
         Hierarchy(("memory",), "/sys/fs/cgroup/with space"),
     ]
+
+
+def test_v1_alone_has_the_units_of_systemd(tmp_path: Path) -> None:
+    text = "\n".join(line for line in HYBRID.splitlines() if "cgroup2" not in line)
+    keys = [hierarchy.keys for hierarchy in find(mountinfo=mountinfo(tmp_path, text))]
+    assert keys == [("name=systemd",), ("cpu", "cpuacct"), ("memory",)]
 
 
 @pytest.mark.parametrize("text", ["", "nonsense\n", "1 2 3 - cgroup\n", "1 2 3 4 5\n - \n"])
@@ -64,7 +69,6 @@ def test_a_root_of_v1(tmp_path: Path) -> None:
     assert find(str(tmp_path)) == [
         Hierarchy(("cpu", "cpuacct"), f"{tmp_path}/cpu,cpuacct"),
         Hierarchy(("memory",), f"{tmp_path}/memory"),
-        Hierarchy(("name=systemd",), f"{tmp_path}/systemd"),
         Hierarchy(("unified",), f"{tmp_path}/unified"),
     ]
 

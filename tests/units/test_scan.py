@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: a walk finds what os.walk() finds, within its bounds, and says the same twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shmetrics.units._files import Walk
+from shmetrics.units.hierarchies import UNIFIED, Hierarchy
+from shmetrics.units.scan import Scan, units_in
+
+LEVELS = 32
+MIB = 1 << 20
+
+
+def paths_in(records: bytes) -> dict[str, int]:
+    """Return the inodes in the records of a walk by path, as the drawing in walk.h says."""
+    found: dict[str, int] = {}
+    parents = [""]
+    while records:
+        inode, level, n = struct.unpack("=QHH", records[:12])
+        path = f"{parents[level]}/{os.fsdecode(records[12 : 12 + n])}"
+        parents[level + 1 :] = [path]
+        found[path] = inode
+        records = records[12 + n :]
+    return found
+
+
+def paths_below(root: Path) -> Iterator[tuple[str, int]]:
+    """Yield the same, slowly."""
+    for directory, names, _ in os.walk(root):
+        for name in names:
+            path = os.path.join(directory, name)
+            if not os.path.islink(path):
+                yield path.removeprefix(str(root)), os.stat(path).st_ino
+
+
+names = st.sampled_from(["a", "b.service", "n\u00e4me", "long" * 60, os.fsdecode(b"\xff")])
+
+
+@given(st.lists(st.lists(names, min_size=1, max_size=5), max_size=12))
+def test_a_walk_finds_all_directories(
+    tmp_path_factory: pytest.TempPathFactory, paths: list[list[str]]
+) -> None:
+    root = tmp_path_factory.mktemp("root")
+    for path in paths:
+        root.joinpath(*path).mkdir(parents=True, exist_ok=True)
+    (root / "file").touch()
+    (root / "link").symlink_to(root)
+    walk = Walk(str(root), MIB)
+    records = walk.make()
+    assert paths_in(records) == dict(paths_below(root))
+    assert walk.make() == records
+    assert not walk.has_left_out
+    shutil.rmtree(root)
+
+
+@pytest.mark.parametrize("size", [0, 1, 12, 13, 26, 100])
+def test_what_has_no_room_is_left_out(tmp_path: Path, size: int) -> None:
+    for n in range(10):
+        (tmp_path / str(n)).mkdir()
+    walk = Walk(str(tmp_path), size)
+    assert len(paths_in(walk.make())) == size // 13
+    assert walk.has_left_out
+
+
+def test_a_walk_is_not_deeper_than_it_may_be(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(LEVELS + 3):
+        deep = deep / "a.slice"
+        deep.mkdir()
+    scan = Scan([Hierarchy((UNIFIED,), str(tmp_path))])
+    assert len(scan.units()) == LEVELS
+    assert scan.has_left_out
+
+
+@pytest.mark.parametrize("name", ["gone", "file"])
+def test_a_root_that_is_no_directory_is_an_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=name):
+        Walk(str(tmp_path / name), MIB).make()
+    assert Scan([Hierarchy((UNIFIED,), str(tmp_path / name))]).units() == {}
+
+
+def test_a_hierarchy_that_is_unmounted_has_no_units(tmp_path: Path) -> None:
+    (tmp_path / "root/a.service").mkdir(parents=True)
+    scan = Scan([Hierarchy((UNIFIED,), str(tmp_path / "root"))])
+    assert scan.units().keys() == {"/a.service"}
+    shutil.rmtree(tmp_path / "root")
+    assert scan.units() == {}
+
+
+def test_nothing_is_looked_at_again_while_nothing_changes(tmp_path: Path) -> None:
+    (tmp_path / "a.service").mkdir()
+    scan = Scan([Hierarchy((UNIFIED,), str(tmp_path))])
+    first = scan.units()
+    assert scan.units() is first
+    (tmp_path / "b.service").mkdir()
+    assert scan.units().keys() == {"/a.service", "/b.service"}
+
+
+def test_what_is_below_a_leaf_is_no_unit_and_what_is_beside_it_is(tmp_path: Path) -> None:
+    container = f"docker-{'ab' * 32}.scope"
+    (tmp_path / f"a.slice/{container}/x.service/y.service").mkdir(parents=True)
+    (tmp_path / "a.slice/z.service").mkdir()
+    (tmp_path / "b.service").mkdir()
+    found = {each.path for each in units_in(Walk(str(tmp_path), MIB).make())}
+    assert found == {"/a.slice", f"/a.slice/{container}", "/a.slice/z.service", "/b.service"}
