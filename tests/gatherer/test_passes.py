@@ -53,8 +53,8 @@ class Watched:
         for (name, labels), value in self._loopback.samples(created=True).items():
             by_name = dict(labels)
             if by_name.get("id") == self._within + path and name != "shmetrics_unit_info":
-                rest = [text for label, text in labels if label not in LABELS]
-                found[(name, *rest)] = value
+                key = (name, *(text for label, text in labels if label not in LABELS))
+                found[key] = value
         return found
 
     def value(self, path: str, name: str, *labels: str) -> float | None:
