@@ -4,22 +4,15 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from shmetrics import plain_file
-from shmetrics.config import oslo, problem
+from shmetrics.config import oslo, problem, toml_file
 from shmetrics.config.options import Config
 from shmetrics.config.section import Section
 from shmetrics.errors import ConfigError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 Contents = TypeVar("Contents", bound=Section)
 
@@ -44,7 +37,7 @@ def load(path: str = "", oslo_path: str = "", flags: Mapping[str, str] | None = 
     """
     layers = []
     if path:
-        layers.append(Layer(path, _read(path)))
+        layers.append(Layer(path, toml_file.read(path)))
     if oslo_path:
         layers.append(Layer(oslo_path, oslo.read(oslo_path)))
     for flag, value in (flags or {}).items():
@@ -62,19 +55,7 @@ def load_file(path: str, schema: type[Contents]) -> Contents:
     Raises:
         ConfigError: one line that names the file, the option, its value, and what is allowed.
     """
-    return _merge([Layer(path, _read(path))] if path else [], schema)
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        table: dict[str, Any] = tomllib.loads(plain_file.read(path).decode())
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: this is not TOML: {error}") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: this is nested too deeply") from None
-    return table
+    return _merge([Layer(path, toml_file.read(path))] if path else [], schema)
 
 
 def _merge(layers: list[Layer], schema: type[Contents]) -> Contents:

@@ -41,7 +41,7 @@ def decode(text: bytes, path: str, schema: type[Contents]) -> tuple[Contents, di
     Raises:
         ConfigError: one line with the file, the key, and what is wrong.
     """
-    raw = _parse(text, path)
+    raw = parse(text, path)
     try:
         return msgspec.convert(raw, schema), raw
     except msgspec.ValidationError as error:
@@ -51,7 +51,8 @@ def decode(text: bytes, path: str, schema: type[Contents]) -> tuple[Contents, di
     raise ConfigError(f"{path}: {option}: {what}")
 
 
-def _parse(text: bytes, path: str) -> dict[str, Any]:
+def parse(text: bytes, path: str) -> dict[str, Any]:
+    """Return the keys and values of a YAML file, which has no aliases. Raises ConfigError."""
     try:
         import yaml
     except ImportError:
