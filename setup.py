@@ -40,6 +40,7 @@ MODULES = {
     ],
     "render._text": ["render/decimal", "render/number", "render/text"],
     "render._proto": ["render/native", "render/proto", "render/proto_exemplar"],
+    "probes.spawner._start": ["spawn/start"],
     "hooks.oslo_messaging._messages": [],
     "hooks.osprofiler._profiler": ["emit/ids"],
 }

@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "drain": {"lane"},
     "render": {"lane"},
     "units": set[str](),
+    "spawn": set[str](),
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)

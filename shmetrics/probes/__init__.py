@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes: commands of units, or of the configuration, that print metrics.
+
+probe.py says what a probe is, discovery.py and manifest.py find those of a gear, schedule.py says
+when each runs, runner.py has one run by the spawner and bounds what it prints with output.py, and
+probes.py joins them in the gatherer's loop. textfile.py reads what others have written to files.
+"""

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of a spawner's process: its socket, its guardian, its end."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable
+
+from shmetrics.config.spawner import SpawnerFile
+from shmetrics.errors import ConfigError, ShmetricsError
+from shmetrics.probes.spawner.guardian import guard
+from shmetrics.probes.spawner.spawner import Spawner
+from shmetrics.unix_socket import Access, bind
+
+_FIRST_PASSED = 3  # of sd_listen_fds(3)
+_BACKLOG = 8
+
+
+def serve(file: SpawnerFile, fd: int | None, ready: Callable[[str], None]) -> int:
+    """Run a spawner until it is told to stop.
+
+    Args:
+        file: its configuration.
+        fd: the connection of the gatherer that started it; None: it listens, at a socket that
+            systemd has passed, or at that of the configuration.
+        ready: called with the place at which it can be asked.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ShmetricsError: one line, if there is no such descriptor, or no such socket can be made.
+    """
+    _open_standard_descriptors()
+    if fd is not None:
+        own = _adopted(fd)
+
+        def spawn_own() -> int:
+            Spawner(file, own=own).run()
+            return 0
+
+        return guard(spawn_own, own.close)
+    path, passed = file.spawner.socket, _passed_by_systemd()
+    listener = passed or _listening(path, file.spawner.uid(os.geteuid()))
+
+    def spawn() -> int:
+        ready(path)
+        Spawner(file, listener=listener).run()
+        return 0
+
+    guardian = os.getpid()
+    try:
+        return guard(spawn, listener.close)
+    finally:
+        if passed is None and os.getpid() == guardian:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _open_standard_descriptors() -> None:
+    """Open what is closed of STDIN, STDOUT and STDERR, so that nothing else gets their numbers."""
+    while (fd := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= 2:
+        pass
+    os.close(fd)
+
+
+def _adopted(fd: int) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=fd)
+        if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_SEQPACKET:
+            sock.detach()
+            raise OSError(errno.EPROTOTYPE, "this is no packet socket")
+    except OSError as error:
+        raise ConfigError(f"--fd {fd}: {error.strerror}") from None
+    os.set_inheritable(fd, False)
+    return sock
+
+
+def _passed_by_systemd() -> socket.socket | None:
+    """Return the socket that systemd has made for this process (sd_listen_fds(3))."""
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    return _adopted(_FIRST_PASSED) if pid == str(os.getpid()) and count == "1" else None
+
+
+def _listening(path: str, gatherer: int) -> socket.socket:
+    """Return a new socket that only the gatherer's user, and root, may connect to."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        _make_way(path)
+        bind(listener, path, Access(0o600))
+        os.chown(path, gatherer, -1)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ShmetricsError(f"spawner.socket: {path}: {error.strerror or error}") from None
+    except ShmetricsError:
+        listener.close()
+        raise
+    return listener
+
+
+def _make_way(path: str) -> None:
+    """Remove the socket of a spawner that has ended. Raises ShmetricsError for anything else."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise ShmetricsError(f"{path}: this exists and is not a socket; move it away")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as trial:
+        trial.setblocking(False)
+        result = trial.connect_ex(path)
+    if result in (errno.ECONNREFUSED, errno.ENOENT):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+    else:
+        raise ShmetricsError(f"{path}: another spawner listens there; stop it, or use another path")
