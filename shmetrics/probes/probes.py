@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All probes of a gatherer: started in their turn, bounded, and what they print handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from shmetrics.probes import prometheus_text
+from shmetrics.probes.output import Bounds
+from shmetrics.probes.probe import Key, Probe, Result
+from shmetrics.probes.prometheus_text import BadText, Metric
+from shmetrics.probes.runner import Outcome, Runner
+from shmetrics.probes.schedule import Schedule
+from shmetrics.probes.spawner import protocol
+from shmetrics.probes.spawner_client import SpawnerClient, Unavailable
+from shmetrics.probes.unit_time import UnitTime
+from shmetrics.rate_limited_log import RateLimitedLog
+
+log = logging.getLogger(__name__)
+
+
+class Takers(NamedTuple):
+    """Who takes what comes of probes. Each is called in the loop, and is quick.
+
+    Attributes:
+        line: takes a probe and a complete line, without newline, that is UTF-8 and has no control
+            characters but tabs.
+        families: takes a probe of format "prometheus" and all that one run of it has printed.
+        result: takes how each run went; also one that could not be started.
+    """
+
+    line: Callable[[Probe, bytes], None]
+    families: Callable[[Probe, list[Metric]], None]
+    result: Callable[[Result], None]
+
+
+class Rules(NamedTuple):
+    """The limits of all probes.
+
+    Attributes:
+        most_at_once: the most that run at a time; no more than spawner.most_at_once.
+        unit_seconds: what all probes of one unit together may take in an interval.
+        interval_seconds: that interval.
+        bounds: how much each run may print.
+    """
+
+    most_at_once: int = 8
+    unit_seconds: float = 3.0
+    interval_seconds: float = 60.0
+    bounds: Bounds = Bounds()
+
+
+class Counts(NamedTuple):
+    """What did not go as it should, by reason, since the start.
+
+    Attributes:
+        killed: runs that were ended: timeout, unit_timeout, output, spawner_gone.
+        skipped: turns that were not taken: late, running, no_room, backing_off (schedule.py),
+            unit_timeout, no_spawner; and what the spawner refuses: busy, command, environment,
+            not_started, root, untrusted, user.
+        lines_rejected: lines: long, control, not_utf8, incomplete, beyond (output.py), bad_text.
+    """
+
+    killed: Counter[str]
+    skipped: Counter[str]
+    lines_rejected: Counter[str]
+
+
+class Probes:
+    """The probes of one gatherer, in its asyncio loop."""
+
+    def __init__(
+        self,
+        client: SpawnerClient,
+        takers: Takers,
+        rules: Rules,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._client = client
+        self._takers = takers
+        self._rules = rules
+        self._monotonic_ns = monotonic_ns
+        self._probes: dict[Key, Probe] = {}
+        self._schedule = Schedule(rules.most_at_once)
+        self._unit_time = UnitTime(rules.unit_seconds, rules.interval_seconds)
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_started = False
+        self._is_closed = False
+        self._finished = asyncio.Event()
+        self._rate_limited = RateLimitedLog(log)
+        self.counts = Counts(Counter(), self._schedule.skipped, Counter())
+
+    def set(self, probes: Iterable[Probe]) -> None:
+        """Set which probes there are. Those that stay keep their turns; runs go on."""
+        self._probes = {probe.key: probe for probe in probes}
+        self._schedule.set(
+            {key: int(probe.interval_seconds * 1e9) for key, probe in self._probes.items()},
+            self._monotonic_ns(),
+        )
+        self._unit_time.keep({unit for unit, _ in self._probes})
+        if self._is_started:
+            self._look_later()
+
+    def start(self) -> None:
+        """Run them in the running loop, each in its turn, from now on."""
+        self._is_started = True
+        self._look_later()
+
+    async def once(self) -> None:
+        """Run each of them once, now, as many at a time as may, and wait for all results."""
+        self._schedule.call_all()
+        self._fill()
+        while self._schedule.is_busy and not self._is_closed:
+            self._finished.clear()
+            await self._finished.wait()
+
+    def close(self) -> None:
+        """End all runs, and run nothing any more. Their results come before this returns."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._client.close()
+        self._finished.set()
+
+    @property
+    def running(self) -> int:
+        """Return how many run now."""
+        return self._schedule.running
+
+    def _look_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        at_ns = self._schedule.next_ns()
+        if at_ns is not None:
+            wait = max(at_ns - self._monotonic_ns(), 0) / 1e9
+            self._timer = asyncio.get_running_loop().call_later(wait, self._look)
+
+    def _look(self) -> None:
+        self._schedule.take_turns(self._monotonic_ns())
+        self._fill()
+        self._look_later()
+
+    def _fill(self) -> None:
+        """Start what waits and has room. One that cannot be started leaves its room to the next."""
+        while not self._is_closed and (found := self._schedule.fill()):
+            for key in found:
+                self._begin(self._probes[key])
+
+    def _begin(self, probe: Probe) -> None:
+        left = self._unit_time.left_seconds(probe.owner.unit, self._monotonic_ns())
+        if left <= 0:
+            self._not_run(probe, "unit_timeout", "the unit's probes have had their time")
+            return
+        pieces: list[bytes] = []
+        try:
+            Runner(
+                self._client,
+                probe,
+                min(probe.timeout_seconds, left),
+                self._rules.bounds,
+                functools.partial(self._take_lines, probe, pieces),
+                functools.partial(self._done, probe, pieces, left < probe.timeout_seconds),
+            )
+        except Unavailable as error:
+            self._not_run(probe, "no_spawner", str(error))
+        except OSError as error:
+            self._not_run(probe, "no_pipe", f"there is no pipe for it: {error.strerror}")
+
+    def _take_lines(self, probe: Probe, pieces: list[bytes], lines: list[bytes]) -> None:
+        if probe.format == "prometheus":
+            pieces += lines
+            return
+        for line in lines:
+            self._takers.line(probe, line)
+
+    def _done(self, probe: Probe, pieces: list[bytes], is_short: bool, outcome: Outcome) -> None:
+        self.counts.lines_rejected.update(outcome.rejected)
+        answer = outcome.answer
+        if isinstance(answer, protocol.Refused):
+            self._not_run(probe, answer.reason, answer.text)
+        elif answer is None:
+            self.counts.killed["spawner_gone"] += 1
+            self._finish(probe, Result(probe, False, 0.0, -1, "the spawner has gone"))
+        else:
+            self._ended(probe, pieces, is_short, outcome, answer)
+        self._fill()
+
+    def _ended(
+        self,
+        probe: Probe,
+        pieces: list[bytes],
+        is_short: bool,
+        outcome: Outcome,
+        ended: protocol.Ended,
+    ) -> None:
+        self._unit_time.spend(probe.owner.unit, ended.duration_seconds, self._monotonic_ns())
+        problem = ""
+        is_text = probe.format == "prometheus"
+        if ended.timed_out:
+            self.counts.killed["unit_timeout" if is_short else "timeout"] += 1
+            problem = f"it was ended after {ended.duration_seconds:.3g} s"
+        elif outcome.too_much:
+            self.counts.killed["output"] += 1
+            problem = "it was ended because it printed too much"
+        elif ended.exit_code:
+            problem = _how(ended.exit_code)
+        elif is_text and outcome.rejected:
+            problem = f"not all of its lines could be taken: {', '.join(outcome.rejected)}"
+        elif is_text:
+            problem = self._take_text(probe, pieces)
+        self._finish(
+            probe,
+            Result(
+                probe,
+                not problem,
+                ended.duration_seconds,
+                ended.exit_code,
+                problem,
+                outcome.last_error,
+            ),
+            ended.timed_out,
+        )
+
+    def _take_text(self, probe: Probe, pieces: list[bytes]) -> str:
+        """Hand on what a run has printed in the text format; return what is wrong with it."""
+        try:
+            families = prometheus_text.parse(b"\n".join([*pieces, b""]))
+        except BadText as error:
+            self.counts.lines_rejected["bad_text"] += len(pieces)
+            return str(error)
+        self._takers.families(probe, families)
+        return ""
+
+    def _not_run(self, probe: Probe, reason: str, text: str) -> None:
+        self.counts.skipped[reason] += 1
+        self._finish(probe, Result(probe, False, 0.0, -1, text))
+
+    def _finish(self, probe: Probe, result: Result, timed_out: bool = False) -> None:
+        self._schedule.ended(probe.key, timed_out)
+        if result.problem:
+            said = f"; it said: {result.last_error}" if result.last_error else ""
+            self._rate_limited.warning(
+                result.problem,
+                f"probe {probe.name} of {probe.owner.unit}: {result.problem}{said}",
+                culprit=probe.key,
+            )
+        self._takers.result(result)
+        self._finished.set()
+
+
+def _how(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"signal {-exit_code} ended it"
+    return f"it ended with status {exit_code}"
