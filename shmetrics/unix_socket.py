@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import stat
 from typing import NamedTuple
+
+from shmetrics.errors import ShmetricsError
 
 
 class Access(NamedTuple):
@@ -58,3 +62,29 @@ def give_to_group(path: str, group: int) -> None:
         raise PermissionError(
             error.errno, f"uid {os.geteuid()} is not a member of group {group}", path
         ) from None
+
+
+def make_way(path: str, kind: int) -> None:
+    """Remove the socket file of a daemon that has ended, and no other file.
+
+    Args:
+        path: the path of the file.
+        kind: what the daemon's socket would be, such as SOCK_DGRAM.
+
+    Raises:
+        ShmetricsError: a process listens there, or this is no socket.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ShmetricsError(f"{path}: this exists and is not a socket; move it away")
+    with socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK) as probe:
+        result = probe.connect_ex(path)
+    if result == errno.ECONNREFUSED:
+        os.unlink(path)
+    elif result in (0, errno.EPROTOTYPE, errno.EAGAIN):  # EAGAIN: its queue is full
+        raise ShmetricsError(f"{path}: another process listens there; stop it, or use another path")
+    elif result != errno.ENOENT:
+        raise ShmetricsError(f"{path}: {os.strerror(result)}")

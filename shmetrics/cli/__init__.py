@@ -21,7 +21,7 @@ from shmetrics.version import __version__
 COMMANDS = (
     *("collector", "lanes", "trace", "notifications", "top"),
     *("forget", "check", "demo"),
-    *("gather", "units", "spawner"),
+    *("gather", "units", "spawner", "run", "push"),
 )
 
 # Packages that may be missing, by the name of their import, and the extra that installs each.
@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(done.code or 0)
     try:
         status: int = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it was closed from the begin
+            sys.stdout.flush()
         return status
     except ShmetricsError as error:
         return _fail(str(error), error.exit_status)

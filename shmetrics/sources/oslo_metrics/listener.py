@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
-import stat
 from collections.abc import Callable
 
 from shmetrics.errors import ShmetricsError
-from shmetrics.unix_socket import Access, bind
+from shmetrics.unix_socket import Access, bind, make_way
 
 MAX_DATAGRAM_BYTES = 65536
 # Datagrams read per wake-up. A flood is then a series of short wake-ups, and the collector drains
@@ -40,7 +38,7 @@ class Listener:
             socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         )
         try:
-            _make_way(path)
+            make_way(path, socket.SOCK_DGRAM)
             bind(self._socket, path, access)
             self._inode = os.stat(path).st_ino
         except OSError as error:
@@ -76,21 +74,3 @@ class Listener:
             pass  # it has been removed already
         self.read_batch()
         self._socket.close()
-
-
-def _make_way(path: str) -> None:
-    """Remove the socket file of a daemon that has ended. Raises ShmetricsError for other files."""
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ShmetricsError(f"{path}: this exists and is not a socket; move it away")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probe:
-        result = probe.connect_ex(path)
-    if result == errno.ECONNREFUSED:
-        os.unlink(path)
-    elif result in (0, errno.EPROTOTYPE):
-        raise ShmetricsError(f"{path}: another process listens there; stop it, or use another path")
-    elif result != errno.ENOENT:
-        raise ShmetricsError(f"{path}: {os.strerror(result)}")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gatherer's socket for lines, from the side of a program that has some."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from shmetrics import runtime_dir
+from shmetrics.push import protocol
+
+# A gatherer answers within its loop, which nothing blocks.
+TIMEOUT_SECONDS = 2.0
+
+
+class Gatherer:
+    """A connection to the gatherer of this node."""
+
+    def __init__(self, unit: str = "") -> None:
+        """Connect, and ask whose lines these are.
+
+        Args:
+            unit: the name that the user gave; "": whatever unit this process is in.
+
+        Raises:
+            OSError: there is no gatherer, or it does not answer, or it refuses this process; the
+                text says which.
+        """
+        path = os.path.join(runtime_dir.find(), protocol.SOCKET_NAME)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._socket.settimeout(TIMEOUT_SECONDS)
+            self._socket.connect(path)
+            self._socket.send(protocol.hello(unit))
+            answer = self._socket.recv(protocol.MOST_PACKET_BYTES).decode(errors="replace")
+            if not answer.startswith("ok "):
+                raise ConnectionRefusedError(f"{path}: {answer or 'the connection was ended'}")
+        except OSError:
+            self._socket.close()
+            raise
+        self.unit = answer.removeprefix("ok ")
+
+    def send(self, line: bytes) -> None:
+        """Hand a line over. Raises OSError if the gatherer is gone, or takes too long."""
+        self._socket.send(line)
+
+    def close(self) -> None:
+        """Wait a moment until the gatherer has read all, and end the connection."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.recv(1)
+        except OSError:
+            pass  # it is gone, or in no hurry: what was sent is its own
+        self._socket.close()

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gatherer's socket: lines of peers that the kernel names, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shmetrics.errors import ShmetricsError
+from shmetrics.lines.line import Refused
+from shmetrics.lines.owner import Owner
+from shmetrics.push.gatherer import Gatherer
+from shmetrics.push.protocol import MOST_PACKET_BYTES, SOCKET_NAME
+from shmetrics.push.sink import LOOK_AGAIN_SECONDS, Sink
+from shmetrics.push.socket import LineSocket, Rates
+from shmetrics.registration.peer import Peer
+from shmetrics.unix_socket import Access
+from tests.servers.patience import async_until
+
+OURS = Owner("web", "systemd")
+
+
+class Taken:
+    """What a socket has taken and counted, in a loop of the test."""
+
+    def __init__(self, folder: Path, rates: Rates = Rates()) -> None:  # noqa: B008
+        self.now = 0.0
+        self.lines: list[tuple[Owner, bytes]] = []
+        self.counts: Counter[str] = Counter()
+        self.peers: list[Peer] = []
+        self.path = str(folder / SOCKET_NAME)
+        self.socket = LineSocket(
+            *(self.path, Access(0o666), self.owner_of),
+            take=lambda owner, line: self.lines.append((owner, line)),
+            count=lambda reason: self.counts.update([reason]),
+            rates=rates,
+            monotonic=lambda: self.now,
+        )
+        self.socket.start(asyncio.get_running_loop())
+
+    def owner_of(self, peer: Peer, claimed: str) -> Owner:
+        self.peers.append(peer)
+        if claimed not in ("", "web"):
+            raise Refused("forged", f"pid {peer.pid} is web, and not {claimed}")
+        return OURS
+
+    async def come(self, n: int) -> None:
+        await async_until(lambda: len(self.lines) >= n, lambda: f"{self.lines}, {self.counts}", 20)
+
+    async def counted(self, **counts: int) -> None:
+        await async_until(lambda: self.counts == counts, lambda: str(self.counts), 20)
+
+    def connected(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.connect(self.path)
+        return sock
+
+
+def test_anybody_can_send_lines_without_more_ado(tmp_path: Path) -> None:
+    async def work() -> None:
+        taken = Taken(tmp_path)
+        with taken.connected() as sock:
+            sock.send(b"a=1\nb=2\n\n")
+            sock.send(b"c=3")
+            await taken.come(3)
+        assert taken.lines == [(OURS, b"a=1"), (OURS, b"b=2"), (OURS, b"c=3")]
+        assert [(peer.pid, peer.uid) for peer in taken.peers] == [(os.getpid(), os.getuid())]
+        taken.socket.close()
+        assert not os.path.exists(taken.path)
+        assert not taken.counts
+
+    asyncio.run(work())
+
+
+def test_a_program_of_ours_waits_until_its_lines_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check that its lane has nothing then, and that a unit it is not is refused."""
+    monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(tmp_path))
+
+    def push(unit: str, is_named: bool) -> Sink:
+        sink = Sink(unit, is_named)
+        for number in range(50):
+            sink.take(b"pushed.n=%d" % number)
+        sink.close()
+        return sink
+
+    async def work() -> None:
+        taken = Taken(tmp_path)
+        loop = asyncio.get_running_loop()
+        sink = await loop.run_in_executor(None, push, "sh", False)
+        assert [line for _, line in taken.lines] == [b"pushed.n=%d" % n for n in range(50)]
+        assert sink.results == {"taken": 50}
+        assert sink._lane is None
+        sink = await loop.run_in_executor(None, push, "db", True)
+        assert "refused forged" in sink.refusal
+        assert "and not db" in sink.refusal
+        assert sink.results == {"taken": 50}  # by its own lane
+        assert (len(taken.lines), taken.counts) == (50, {"forged": 1})
+        taken.socket.close()
+
+    asyncio.run(work())
+
+
+def test_lines_go_on_into_the_own_lane_when_the_gatherer_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(tmp_path))
+    now = [0.0]
+    sink = Sink("job", is_named=False, monotonic=lambda: now[0])
+
+    def take(text: bytes) -> Callable[[], None]:
+        return lambda: sink.take(text)
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        first = Taken(tmp_path)
+        await loop.run_in_executor(None, take(b"ended.a=1"))
+        await first.come(1)
+        first.socket.close()
+        await loop.run_in_executor(None, take(b"ended.a=2"))
+        assert sink._lane is not None
+        second = Taken(tmp_path)
+        await loop.run_in_executor(None, take(b"ended.a=3"))
+        assert not second.lines
+        now[0] += LOOK_AGAIN_SECONDS
+        await loop.run_in_executor(None, take(b"ended.a=4"))
+        await second.come(1)
+        await loop.run_in_executor(None, sink.close)
+        second.socket.close()
+        assert sink.results == {"taken": 4}
+
+    asyncio.run(work())
+
+
+def test_a_unit_has_so_many_lines_a_second(tmp_path: Path) -> None:
+    async def work() -> None:
+        taken = Taken(tmp_path, Rates(lines_per_second=2, burst_lines=5))
+        with taken.connected() as one, taken.connected() as other:
+            one.send(b"\n".join(b"a=%d" % n for n in range(4)))
+            await taken.come(4)
+            other.send(b"b=1\nb=2\nb=3")
+            await taken.counted(too_often=2)
+            taken.now += 1.0
+            one.send(b"c=1\nc=2\nc=3")
+            await taken.counted(too_often=3)
+        assert len(taken.lines) == 4 + 1 + 2
+        taken.socket.close()
+
+    asyncio.run(work())
+
+
+def test_what_is_too_large_or_too_many_is_counted(tmp_path: Path) -> None:
+    async def work() -> None:
+        taken = Taken(tmp_path, Rates(connections=3, connections_per_uid=2))
+        with taken.connected() as one, taken.connected() as other:
+            other.send(b"a=1")
+            await taken.come(1)
+            one.send(b"x" * (MOST_PACKET_BYTES + 1))
+            await taken.counted(too_long=1)
+            one.send(b"hello db")
+            one.settimeout(20)
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(None, one.recv, 1000)
+            assert answer.startswith(b"refused forged: pid ")
+            with taken.connected() as again, taken.connected() as third:
+                await taken.counted(too_long=1, forged=1, too_many=1)
+                again.send(b"a=2")
+                await taken.come(2)
+                third.settimeout(20)
+                assert await loop.run_in_executor(None, third.recv, 1000) == b""
+        taken.socket.close()
+
+    asyncio.run(work())
+
+
+def test_a_place_that_is_taken_is_left_alone(tmp_path: Path) -> None:
+    async def work() -> None:
+        taken = Taken(tmp_path)
+        with pytest.raises(ShmetricsError, match="another process listens there"):
+            Taken(tmp_path)
+        assert stat.S_IMODE(os.stat(taken.path).st_mode) == 0o666
+        taken.socket.close()
+        Path(taken.path).write_text("a file")
+        with pytest.raises(ShmetricsError, match="not a socket; move it away"):
+            Taken(tmp_path)
+
+    asyncio.run(work())
+
+
+def test_without_a_gatherer_there_is_no_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        Gatherer()
