@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sender to a syslog daemon over a stream: TCP, TLS, or a unix socket.
+
+There are no answers in syslog. So a batch counts as arrived once the other machine's kernel has
+acknowledged all of it. Of a batch that was broken off, all is sent again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import socket
+import ssl
+import struct
+import termios
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from shmetrics import plain_file
+from shmetrics.config.target import Target
+from shmetrics.delivery.message import Message
+from shmetrics.delivery.rfc5424 import Header, octet_counted
+from shmetrics.destinations.sender import Outcome, TryAgain
+
+_POLL_SECONDS: Final = 0.005
+
+
+class StreamSyslog:
+    """A sender over one connection, with a frame around each message."""
+
+    def __init__(
+        self,
+        connect: Callable[[float], socket.socket],
+        header: Header,
+        frame: Callable[[bytes], bytes] = octet_counted,
+        timeout_seconds: float = 10.0,
+    ) -> None:
+        """Prepare to send; nothing is opened yet.
+
+        Args:
+            connect: opens a connection within so many seconds.
+            header: the header of the messages.
+            frame: puts a frame around a message.
+            timeout_seconds: how long a batch may take.
+        """
+        self._connect = connect
+        self._header = header
+        self._frame = frame
+        self._timeout_seconds = timeout_seconds
+        self._socket: socket.socket | None = None
+
+    def send(self, messages: Sequence[Message]) -> Outcome:
+        """Send a batch, and wait until it is acknowledged; see Sender."""
+        ends_at = time.monotonic() + self._timeout_seconds
+        batch = b"".join(
+            self._frame(self._header.message(message.time_ns, message.text)) for message in messages
+        )
+        try:
+            if self._socket is not None and _is_ended(self._socket):
+                self.close()
+            self._socket = self._socket or self._connect(self._timeout_seconds)
+            self._socket.settimeout(_left(ends_at))
+            self._socket.sendall(batch)
+            self._wait_until_acknowledged(self._socket, ends_at)
+        except OSError as error:
+            self.close()
+            raise TryAgain(said(error)) from None
+        return Outcome()
+
+    @staticmethod
+    def _wait_until_acknowledged(sock: socket.socket, ends_at: float) -> None:
+        while sock.family != socket.AF_UNIX and _unacknowledged_bytes(sock):
+            if _is_ended(sock):
+                raise ConnectionResetError(errno.ECONNRESET, "the connection was ended")
+            time.sleep(min(_POLL_SECONDS, _left(ends_at)))
+
+    def close(self) -> None:
+        """End the connection."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def stream_to(target: Target, tls: ssl.SSLContext | None) -> Callable[[float], socket.socket]:
+    """Return what connects to a host, over TLS if there is a context (RFC 5425, section 4)."""
+
+    def connect(seconds: float) -> socket.socket:
+        sock = socket.create_connection((target.host, target.port), seconds)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            return tls.wrap_socket(sock, server_hostname=target.host) if tls else sock
+        except OSError:
+            sock.close()
+            raise
+
+    return connect
+
+
+def tls_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -> ssl.SSLContext:
+    """Return the context of connections to a daemon, whose certificate has to be for its host.
+
+    Raises:
+        OSError: a file cannot be read, or is none in PEM; its filename says which.
+    """
+    for path in filter(None, (ca_file, cert_file, key_file)):
+        plain_file.read(path)  # checked first, because OpenSSL would wait for a pipe
+    context = ssl.create_default_context(cafile=ca_file or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # as RFC 9662 wants it
+    if cert_file:
+        context.load_cert_chain(cert_file, key_file)
+    return context
+
+
+def said(error: OSError) -> str:
+    """Return what is wrong, in one line."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return error.strerror or str(error) or type(error).__name__
+
+
+def _left(ends_at: float) -> float:
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _is_ended(sock: socket.socket) -> bool:
+    """Return whether the other end has closed a connection. A daemon sends nothing else."""
+    sock.settimeout(0)
+    try:
+        return not sock.recv(4096)
+    except (BlockingIOError, ssl.SSLWantReadError):
+        return False
+    except OSError:
+        return True
+
+
+def _unacknowledged_bytes(sock: socket.socket) -> int:
+    """Return how many bytes the other machine's kernel has not acknowledged yet, see tcp(7)."""
+    found: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
+    return found

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of a place: addresses, and what is wrong with others in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from shmetrics.config.deliver import EXAMPLE, FACILITIES, Deliver
+from shmetrics.config.target import Target, parse
+from tests.delivery.conftest import wanted
+
+
+@pytest.mark.parametrize(
+    ("to", "target"),
+    [
+        ("syslog:///dev/log", Target("syslog", path="/dev/log")),
+        ("syslog+udp://h", Target("syslog+udp", "h", 514)),
+        ("syslog+tcp://[::1]:1514/", Target("syslog+tcp", "::1", 1514)),
+        ("syslog+tls://h.example", Target("syslog+tls", "h.example", 6514)),
+        ("journal://", Target("journal", path="/run/systemd/journal/socket")),
+        ("journal:///x", Target("journal", path="/x")),
+        ("file:///v/{kind}/{unit}.log", Target("file", path="/v/{kind}/{unit}.log")),
+    ],
+)
+def test_an_address_has_its_parts(to: str, target: Target) -> None:
+    assert Deliver(to=to).target == target
+
+
+@pytest.mark.parametrize(
+    ("to", "what"),
+    [
+        ("", "is not where lines can go; syslog:///dev/log"),
+        ("http://h", "is not where lines can go"),
+        ("syslog://h:514", r"for a host: syslog\+udp://"),
+        ("syslog://", "has no absolute path"),
+        ("syslog+tcp://h:70000", "has a wrong port"),
+        ("syslog+tcp://", "names no host"),
+        ("syslog+tls://u@h", "has more than a host and a port"),
+        ("syslog+udp://h/x", "has more than a host and a port"),
+        ("file://x", "has no absolute path"),
+        ("file:///v/{uid}.log", "'{uid}' is not {unit} or {kind}"),
+        ("file:///v/{unit", "is not {unit} or {kind}"),
+        ("file:///{unit}.log", "no file in a folder"),
+        ("file:///v/{unit}/", "no file in a folder"),
+    ],
+)
+def test_a_wrong_address_is_said(to: str, what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        parse(to)
+    with pytest.raises(ValueError, match=f"^to: .*{what}"):
+        Deliver(to=to)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"facility": "news1"}, "facility: 'news1' is none of syslog's"),
+        ({"ca_file": "/x"}, r"ca_file: is for syslog\+tls"),
+        ({"to": "syslog+tls://h", "cert_file": "/x"}, "cert_file: takes a key_file"),
+    ],
+)
+def test_options_fit_each_other(options: dict[str, str], what: str) -> None:
+    with pytest.raises(ValueError, match=what):
+        wanted(**{"to": "journal://", **options})
+
+
+def test_facilities_have_their_numbers() -> None:
+    assert (FACILITIES["user"], FACILITIES["daemon"], FACILITIES["local7"]) == (1, 3, 23)
+    assert EXAMPLE.target.path == "/dev/log"
