@@ -8,7 +8,10 @@ from pathlib import Path
 from .conftest import ROOT, Archives
 
 MADE = {"__pycache__", "build", "dist", "results"}
-UNIT_FILES = {"shmetrics.service", "shmetrics.sysusers", "collector.toml"}
+UNIT_FILES = {
+    *("shmetrics.service", "shmetrics-gather.service", "shmetrics-spawner.service"),
+    *("shmetrics.sysusers", "collector.toml", "gather.toml"),
+}
 GENERATED = re.compile(r"shmetrics/(?:\w+/)*\w+\.c")
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 SOURCES = {
