@@ -36,7 +36,8 @@ MODULES = {
         *("drain/recovery", "drain/state", "drain/totals"),
     ],
     "units._files": [
-        *("units/devices", "units/process", "units/read", "units/values", "units/walk"),
+        *("units/devices", "units/process", "units/processes", "units/read", "units/values"),
+        "units/walk",
     ],
     "render._text": ["render/decimal", "render/number", "render/text"],
     "render._proto": ["render/native", "render/proto", "render/proto_exemplar"],

@@ -4,7 +4,7 @@
 #include "scan.h"
 
 /* Numbers of the fields, as the manual has them. */
-enum { PARENT = 4, USER = 14, SYSTEM = 15, THREADS = 20, START = 22, RSS = 24 };
+enum { PARENT = 4, USER = 14, SYSTEM = 15, THREADS = 20, START = 22, VIRTUAL = 23, RSS = 24 };
 
 static const char *last(const char *text, size_t n_bytes, char wanted)
 {
@@ -27,7 +27,8 @@ bool shm_unit_process(const char *text, size_t n_bytes, struct shm_unit_process 
     uint64_t *const wanted[RSS + 1] = {
         [PARENT] = &process->parent,       [USER] = &process->user_ticks,
         [SYSTEM] = &process->system_ticks, [THREADS] = &process->threads,
-        [START] = &process->start_ticks,   [RSS] = &process->rss_pages,
+        [START] = &process->start_ticks,   [VIRTUAL] = &process->virtual_bytes,
+        [RSS] = &process->rss_pages,
     };
     struct shm_scan scan = {close + 1, text + n_bytes}, line, word;
     if (!shm_scan_line(&scan, &line) || !shm_scan_word(&line, &word) || word.end - word.at != 1)

@@ -16,6 +16,7 @@ struct shm_unit_process {
     uint64_t system_ticks;
     uint64_t threads;
     uint64_t start_ticks; /* since the boot */
+    uint64_t virtual_bytes;
     uint64_t rss_pages;
     size_t name_at;       /* where its name is in the text */
     size_t name_bytes;

@@ -14,7 +14,7 @@ from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.part import Part
 from shmetrics.gatherer.passes import Passes
 from shmetrics.gatherer.unit_part import UnitPart
-from shmetrics.gatherer.wanted import finder_of
+from shmetrics.gatherer.wanted import finder_of, followers_of
 from shmetrics.service_manager import beat_seconds, notify
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def parts_of(config: Gather) -> list[Part]:
         ShmetricsError: one cannot be opened; the message is one line for the user.
     """
     instruments = Instruments()
-    passes = Passes(finder_of(config), instruments)
+    passes = Passes(finder_of(config), instruments, list(followers_of(config)))
     return [UnitPart(passes, instruments, config.interval_seconds)]
 
 

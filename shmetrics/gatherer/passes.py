@@ -6,11 +6,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
 
 from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.recorder import UnitSeries
+from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.units.finder import Finder
 from shmetrics.units.unit import Unit
 
@@ -20,6 +21,19 @@ log = logging.getLogger(__name__)
 _TURNS: Final = 10
 
 
+class Follower(Protocol):
+    """What else is recorded of the units in each pass.
+
+    Attributes:
+        part: what it is, in one word.
+    """
+
+    part: str
+
+    def record(self, units: Mapping[str, Unit]) -> None:
+        """Record something of these units, by their ids. What it raises costs this pass of it."""
+
+
 class Passes:
     """The passes over all units, and the series of those that are there.
 
@@ -27,9 +41,20 @@ class Passes:
         units: the units of the last pass, by id.
     """
 
-    def __init__(self, finder: Finder, instruments: Instruments) -> None:
+    def __init__(
+        self, finder: Finder, instruments: Instruments, followers: Sequence[Follower] = ()
+    ) -> None:
+        """Begin without a unit.
+
+        Args:
+            finder: finds the units.
+            instruments: where their numbers go.
+            followers: what else is recorded, in this order.
+        """
         self._finder = finder
         self._instruments = instruments
+        self._followers = followers
+        self._rate_limited = RateLimitedLog(log)
         self._series: dict[str, UnitSeries] = {}
         self._kinds: set[str] = set()
         self._number = 0
@@ -58,12 +83,24 @@ class Passes:
         self._number += 1
         self._instruments.seconds.labels("find").observe(found - start)
         self._instruments.seconds.labels("read").observe(time.perf_counter() - found)
+        for follower in self._followers:
+            self._follow(follower)
 
     def close(self) -> None:
         """Close all files. The series leave with this process."""
         for series in self._series.values():
             series.close()
         self._series.clear()
+
+    def _follow(self, follower: Follower) -> None:
+        start = time.perf_counter()
+        try:
+            follower.record(self.units)
+        except Exception as error:  # the others are recorded all the same
+            self._instruments.failed.inc()
+            text = f"{follower.part} of units: {type(error).__name__}: {error}"
+            self._rate_limited.warning((follower.part, type(error).__name__), text)
+        self._instruments.seconds.labels(follower.part).observe(time.perf_counter() - start)
 
     def _count(self, units: Iterable[Unit]) -> None:
         counts = Counter(unit.kind for unit in units)

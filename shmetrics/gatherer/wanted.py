@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the options of the gatherer ask for: where units are looked for, and which."""
+"""What the options of the gatherer ask for: where units are looked for, which, and what of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shmetrics.config.gather import Gather
+from shmetrics.gatherer.passes import Follower
+from shmetrics.gatherer.process_series import ProcessSeries
 from shmetrics.units.finder import Finder
 from shmetrics.units.gears import Gears
 from shmetrics.units.hierarchies import find
+from shmetrics.units.processes import ProcessTable
+from shmetrics.units.pss import Pss
 from shmetrics.units.state_files import StateFiles
 from shmetrics.units.unit import STATIC, Unit
 
@@ -27,3 +33,11 @@ def finder_of(config: Gather) -> Finder:
         gears=Gears(config.gears),
         describe=StateFiles(),
     )
+
+
+def followers_of(config: Gather) -> Iterator[Follower]:
+    """Yield what is recorded of units beside their cgroups."""
+    processes = config.processes
+    if processes.enabled:
+        pss = Pss(processes.pss_seconds) if processes.pss else None
+        yield ProcessSeries(ProcessTable(), pss)

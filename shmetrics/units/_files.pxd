@@ -48,12 +48,26 @@ cdef extern from "units/process.h" nogil:
         uint64_t system_ticks
         uint64_t threads
         uint64_t start_ticks
+        uint64_t virtual_bytes
         uint64_t rss_pages
         size_t name_at
         size_t name_bytes
 
     bint shm_unit_process_read "shm_unit_process"(const char *text, size_t n_bytes,
                                                   shm_unit_process *process) noexcept
+
+
+cdef extern from "units/processes.h" nogil:
+    cdef struct shm_unit_process_record:
+        pass
+
+    cdef struct shm_unit_processes_state "shm_unit_processes":
+        shm_unit_process_record *records
+        size_t most
+        size_t n
+        bint has_left_out
+
+    int shm_unit_processes(shm_unit_processes_state *processes, const char *proc) noexcept
 
 
 cdef extern from "units/read.h" nogil:
@@ -108,3 +122,8 @@ cdef class Files:
 cdef class Walk:
     cdef shm_unit_walk_state _walk
     cdef bytes _path
+
+
+cdef class Processes:
+    cdef shm_unit_processes_state _processes
+    cdef bytes _proc

@@ -38,8 +38,8 @@ def process(const unsigned char[::1] text not None):
     """Return what a /proc/PID/stat says, or None if it is not whole.
 
     Returns:
-        (name, state, parent, user_ticks, system_ticks, threads, start_ticks, rss_pages); the name
-        as bytes, the state as one character.
+        (name, state, parent, user_ticks, system_ticks, threads, start_ticks, virtual_bytes,
+        rss_pages); the name as bytes, the state as one character.
     """
     cdef shm_unit_process found
     cdef const char *start
@@ -50,7 +50,7 @@ def process(const unsigned char[::1] text not None):
         return None
     return (start[found.name_at:found.name_at + found.name_bytes], chr(<unsigned char>found.state),
             found.parent, found.user_ticks, found.system_ticks, found.threads, found.start_ticks,
-            found.rss_pages)
+            found.virtual_bytes, found.rss_pages)
 
 
 cdef class Form:
@@ -236,3 +236,37 @@ cdef class Walk:
         if error:
             raise OSError(error, os.strerror(error), os.fsdecode(self._path))
         return self._walk.records[:self._walk.used_bytes]
+
+
+cdef class Processes:
+    """A pass over all processes, which can be made again and again.
+
+    Args:
+        proc: the directory that has them.
+        most: how many there is room for.
+    """
+
+    def __cinit__(self, proc not None, size_t most):
+        self._proc = os.fsencode(proc)
+        self._processes.most = most
+        self._processes.records = <shm_unit_process_record *>PyMem_Calloc(
+            most + 1, sizeof(shm_unit_process_record))
+        if self._processes.records == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self._processes.records)
+
+    @property
+    def has_left_out(self):
+        """Return whether there were more in the last pass than there is room for."""
+        return self._processes.has_left_out
+
+    def make(self):
+        """Return the records of csrc/units/processes.h, of ten numbers of 64 bits each, as bytes.
+        Raises OSError if the directory cannot be listed."""
+        cdef int error = shm_unit_processes(&self._processes, self._proc)
+        if error:
+            raise OSError(error, os.strerror(error), os.fsdecode(self._proc))
+        return (<char *>self._processes.records)[
+            :self._processes.n * sizeof(shm_unit_process_record)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.config.gather import Gather, GatherConfig, StaticUnit
+from shmetrics.config.gather import Gather, GatherConfig, Processes, StaticUnit
 from shmetrics.config.load import load_file
 from shmetrics.errors import ConfigError
 from shmetrics.units.unit import KINDS, STATIC
@@ -31,6 +31,10 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         kinds = ["gear", "vm"]
         cgroup_root = "/host/sys/fs/cgroup"
         gears = "/srv/gears"
+        [gather.processes]
+        enabled = true
+        pss = true
+        pss_seconds = 0.5
         [[gather.units]]
         name = "nightly"
         cgroup = "/jobs/nightly"
@@ -43,6 +47,7 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         kinds=["gear", "vm"],
         cgroup_root="/host/sys/fs/cgroup",
         gears="/srv/gears",
+        processes=Processes(enabled=True, pss=True, pss_seconds=0.5),
         units=[unit],
     )
 
@@ -65,6 +70,7 @@ WRONG = {
     ONE + "uid = -1": "gather.units[0].uid: -1 is not ",
     ONE + 'home = "x"': "gather.units[0].home: 'x' is no path from the root",
     '[[gather.units]]\nname = "a"': "gather.units[0].cgroup: this option is required",
+    "[gather.processes]\npss_seconds = 0": "gather.processes.pss_seconds: 0 is not a number from",
     "interval": "this is not TOML: ",
 }
 
