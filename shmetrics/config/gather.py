@@ -85,6 +85,9 @@ class Gather(Section, frozen=True, kw_only=True):
     gears: Annotated[
         str, Meta(description="The directory that has OpenShift's gears. Need not be there.")
     ] = "/var/lib/openshift"
+    quota: Annotated[
+        bool, Meta(description="Whether disk quotas are read, of units with a user and a home.")
+    ] = True
     processes: Processes = field(default_factory=Processes)
     units: Annotated[
         list[StaticUnit],

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from shmetrics.config.gather import Gather
 from shmetrics.gatherer.passes import Follower
 from shmetrics.gatherer.process_series import ProcessSeries
+from shmetrics.gatherer.quota_series import QuotaSeries
 from shmetrics.units.finder import Finder
 from shmetrics.units.gears import Gears
 from shmetrics.units.hierarchies import find
 from shmetrics.units.processes import ProcessTable
 from shmetrics.units.pss import Pss
+from shmetrics.units.quota import KernelQuotas
 from shmetrics.units.state_files import StateFiles
 from shmetrics.units.unit import STATIC, Unit
 
@@ -37,6 +39,8 @@ def finder_of(config: Gather) -> Finder:
 
 def followers_of(config: Gather) -> Iterator[Follower]:
     """Yield what is recorded of units beside their cgroups."""
+    if config.quota:
+        yield QuotaSeries(KernelQuotas())
     processes = config.processes
     if processes.enabled:
         pss = Pss(processes.pss_seconds) if processes.pss else None

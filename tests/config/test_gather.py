@@ -31,6 +31,7 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         kinds = ["gear", "vm"]
         cgroup_root = "/host/sys/fs/cgroup"
         gears = "/srv/gears"
+        quota = false
         [gather.processes]
         enabled = true
         pss = true
@@ -47,6 +48,7 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
         kinds=["gear", "vm"],
         cgroup_root="/host/sys/fs/cgroup",
         gears="/srv/gears",
+        quota=False,
         processes=Processes(enabled=True, pss=True, pss_seconds=0.5),
         units=[unit],
     )
