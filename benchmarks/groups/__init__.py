@@ -24,6 +24,7 @@ from benchmarks.groups import (
     traces,
     turnover,
     turns,
+    units,
 )
 
 GROUPS = {
@@ -73,5 +74,7 @@ GROUPS = {
         labels.SERIES,
         restart.RESTART,
         turnover.TURNOVER,
+        units.PASS,
+        units.TABLE,
     )
 }

@@ -103,7 +103,9 @@ class ProcessSeries:
         if files:  # before Linux 6.2 the kernel does not tell, and what runs has some
             self._files.labels(name).set(files)
         for state in _STATES:
-            self._states.labels(name, state).set(sum(group.states[state] for group in groups))
+            self._states.labels(name, state).set(
+                sum(group.states.get(state, 0) for group in groups)
+            )
         self._cpu.labels(name, "user").inc(sum(group.user_seconds for group in groups))
         self._cpu.labels(name, "system").inc(sum(group.system_seconds for group in groups))
 

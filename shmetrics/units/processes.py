@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Final, NamedTuple
 
@@ -16,31 +15,18 @@ from shmetrics.units._files import Processes
 
 MOST_PROCESSES: Final = 65_536
 
-_RECORD: Final = struct.Struct("=10Q")  # csrc/units/processes.h
+# A record of csrc/units/processes.h: pid, start, state, parent, ticks of user and system, threads,
+# bytes, pages, files.
+_RECORD: Final = struct.Struct("=10Q")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _MOST_BYTES: Final = 65_536  # of a /proc/PID/cgroup
 # In one of so many passes a process is asked where it is: it may be moved. They take turns.
-_TURNS: Final = 10
+_TURNS: Final = 20
 
 #: The states of processes as process-exporter names them, by the kernel's letter.
 STATES: Final = {"R": "Running", "S": "Sleeping", "I": "Sleeping", "D": "Waiting", "Z": "Zombie"}
 OTHER_STATE: Final = "Other"
-
-
-class Process(NamedTuple):
-    """One process, as csrc/units/processes.h has it."""
-
-    pid: int
-    start_ticks: int
-    state: int
-    parent: int
-    user_ticks: int
-    system_ticks: int
-    threads: int
-    virtual_bytes: int
-    rss_pages: int
-    files: int
 
 
 class Group:
@@ -67,17 +53,18 @@ class Group:
         self.pids: list[int] = []
         self.user_seconds = self.system_seconds = 0.0
         self.resident_bytes = self.virtual_bytes = self.files = self.threads = 0
-        self.states: Counter[str] = Counter()
+        self.states: dict[str, int] = {}
         self.oldest_start_ticks = 1 << 63
 
 
 class _Known(NamedTuple):
-    """What is kept of a process from pass to pass."""
+    """What is kept of a process from pass to pass; `age` is how many passes have found it."""
 
     start_ticks: int
     user_ticks: int
     system_ticks: int
     unit: str
+    age: int
 
 
 class ProcessTable:
@@ -114,19 +101,32 @@ class ProcessTable:
         """
         groups: dict[str, Group] = {}
         known: dict[int, _Known] = {}
-        for process in _parsed(self._processes.make()):
-            before = self._known.get(process.pid)
-            if before is not None and before.start_ticks != process.start_ticks:
+        for record in _RECORD.iter_unpack(self._processes.make()):
+            pid, start_ticks, state, _parent, user, system, threads, virtual, pages, files = record
+            before = self._known.get(pid)
+            if before is not None and before.start_ticks != start_ticks:
                 before = None
-            unit = self._unit(process.pid, before, units)
-            known[process.pid] = _Known(
-                process.start_ticks, process.user_ticks, process.system_ticks, unit
-            )
-            if unit:
-                group = groups.get(unit)
-                if group is None:
-                    group = groups[unit] = Group()
-                self._add(group, process, before)
+            unit = self._unit(pid, before, units)
+            known[pid] = _Known(start_ticks, user, system, unit, before.age + 1 if before else 0)
+            if not unit:
+                continue
+            group = groups.get(unit)
+            if group is None:
+                group = groups[unit] = Group()
+            group.pids.append(pid)
+            if before is not None:
+                user, system = user - before.user_ticks, system - before.system_ticks
+            elif self._number == 0:
+                user = system = 0
+            group.user_seconds += max(user, 0) / _TICKS
+            group.system_seconds += max(system, 0) / _TICKS
+            group.resident_bytes += pages * _PAGE_BYTES
+            group.virtual_bytes += virtual
+            group.files += files
+            group.threads += threads
+            group.oldest_start_ticks = min(group.oldest_start_ticks, start_ticks)
+            name = STATES.get(chr(state), OTHER_STATE)
+            group.states[name] = group.states.get(name, 0) + 1
         self._known = known
         self._number += 1
         return groups
@@ -135,6 +135,7 @@ class ProcessTable:
         """Return the id of the unit that a process is in, "" if it is in none."""
         if (
             before is not None
+            and before.age > 0  # who starts a process may move it a moment later
             and (pid + self._number) % _TURNS
             and (not before.unit or before.unit in units)
         ):
@@ -145,25 +146,6 @@ class ProcessTable:
                 path = path.rpartition("/")[0]
             best = max(best, path, key=len)
         return best
-
-    def _add(self, group: Group, process: Process, before: _Known | None) -> None:
-        group.pids.append(process.pid)
-        if before is not None:
-            group.user_seconds += max(process.user_ticks - before.user_ticks, 0) / _TICKS
-            group.system_seconds += max(process.system_ticks - before.system_ticks, 0) / _TICKS
-        elif self._number:
-            group.user_seconds += process.user_ticks / _TICKS
-            group.system_seconds += process.system_ticks / _TICKS
-        group.resident_bytes += process.rss_pages * _PAGE_BYTES
-        group.virtual_bytes += process.virtual_bytes
-        group.files += process.files
-        group.threads += process.threads
-        group.states[STATES.get(chr(process.state), OTHER_STATE)] += 1
-        group.oldest_start_ticks = min(group.oldest_start_ticks, process.start_ticks)
-
-
-def _parsed(records: bytes) -> Iterator[Process]:
-    yield from map(Process._make, _RECORD.iter_unpack(records))
 
 
 def _cgroups(path: str) -> Iterator[str]:

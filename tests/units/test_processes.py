@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from shmetrics.units import processes as room
 from shmetrics.units.processes import Group, ProcessTable, boot_seconds, start_seconds
 from shmetrics.units.pss import Pss
+from tests.servers.patience import until
 from tests.units.cgroups import Cgroups
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -104,7 +105,7 @@ def test_a_process_that_is_moved_is_found_where_it_is(tmp_path: Path) -> None:
     table = ProcessTable(str(tmp_path))
     table.groups(units)
     put(tmp_path, 7, cgroup="/b.service")
-    for _ in range(10):
+    for _ in range(20):
         found = table.groups(units)
     assert found.keys() == {"/b.service"}
 
@@ -169,7 +170,11 @@ def test_processes_of_this_kernel(cgroups: Cgroups) -> None:
     assert group.user_seconds + group.system_seconds >= 0.09  # ticks are coarse
     assert group.threads == 3
     assert group.resident_bytes >= 10 << 20
-    assert group.states == {"Sleeping": 1}
+    until(  # it sleeps a moment after it has answered
+        lambda: only(table.groups({path})).states == {"Sleeping": 1},
+        lambda: only(table.groups({path})).states,
+        10,
+    )
     open_files = len(os.listdir(f"/proc/{worker.pid}/fd"))
     assert group.files in (0, open_files)  # 0: before Linux 6.2
     began = start_seconds(group.oldest_start_ticks, boot_seconds())
