@@ -64,6 +64,10 @@ class Instruments:
         )
         self.failed = Counter("shmetrics_gather_failed", "Passes that ended before their end")
 
+    def count_failure(self, reason: str) -> None:
+        """Count one file of a unit that gave no value."""
+        self.reads_failed.labels(reason).inc()
+
 
 def _instrument(family: Family) -> Any:
     labels = (*LABELS, *family.labels)

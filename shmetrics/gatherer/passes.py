@@ -61,13 +61,18 @@ class Passes:
         self._has_warned = False
         self.units: dict[str, Unit] = {}
 
-    def make(self) -> None:
-        """Find the units and record them; the series of one that has gone leave."""
+    def make(self) -> bool:
+        """Find the units and record them; the series of one that has gone leave.
+
+        Returns:
+            Whether there are new units, and so new series: see touch().
+        """
         start = time.perf_counter()
         self.units = self._finder.units()
         self._warn()
         for gone in self._series.keys() - self.units.keys():
             self._series.pop(gone).remove()
+        has_new = bool(self.units.keys() - self._series.keys())
         found = time.perf_counter()
         for turn, (path, unit) in enumerate(self.units.items()):
             series = self._series.get(path)
@@ -85,6 +90,15 @@ class Passes:
         self._instruments.seconds.labels("read").observe(time.perf_counter() - found)
         for follower in self._followers:
             self._follow(follower)
+        return has_new
+
+    def touch(self) -> None:
+        """Record something once more, so that new series reach the collector now.
+
+        While a process waits for a larger lane, they are in its own memory, and each event looks
+        whether it has come.
+        """
+        self._count(self.units.values())
 
     def close(self) -> None:
         """Close all files. The series leave with this process."""

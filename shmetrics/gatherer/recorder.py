@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from math import isnan
 from typing import Any
 
@@ -12,7 +11,7 @@ from shmetrics.binding import ring
 from shmetrics.gatherer.devices import DeviceSeries
 from shmetrics.gatherer.instruments import INFO, Instruments, labels_of
 from shmetrics.units._files import CAME_OR_WENT, SAME
-from shmetrics.units.families import BY_NAME, START_TIME
+from shmetrics.units.families import START_TIME
 from shmetrics.units.opening import Opened, controllers_of, open_files, reason_of
 from shmetrics.units.plan import Slot
 from shmetrics.units.unit import Unit
@@ -20,6 +19,12 @@ from shmetrics.units.unit import Unit
 
 class UnitSeries:
     """The series of one unit, from its first pass to its last."""
+
+    __slots__ = (
+        *("_begins", "_children", "_controllers", "_count", "_counters", "_devices", "_gauges"),
+        *("_has_devices", "_has_failed", "_info", "_instruments", "_is_reopened", "_labels"),
+        *("_opened", "_slots", "_start", "_totals", "_values", "unit"),
+    )
 
     def __init__(self, unit: Unit, instruments: Instruments, is_new: bool) -> None:
         """Open the files of a unit.
@@ -30,9 +35,10 @@ class UnitSeries:
             is_new: whether it was not there a pass ago, so that its counters have just begun.
         """
         self._instruments = instruments
-        self._count: Callable[[str], None] = lambda why: instruments.reads_failed.labels(why).inc()
         self._labels = labels_of(unit)
-        self._children: dict[Slot, Any] = {}
+        self._slots: tuple[Slot, ...] = ()
+        self._children: list[Any] = []  # by place, None where there is no number
+        self._start: Any = None
         self._devices = DeviceSeries(instruments.of_units, self._labels)
         self._info: tuple[str, ...] = ()
         self._begins = is_new
@@ -71,15 +77,16 @@ class UnitSeries:
         rows = files.devices() if self._opened.plan.has_devices else ()
         if self._has_failed:
             for number in files.errors():
-                self._count(reason_of(number))
+                self._instruments.count_failure(reason_of(number))
         settled = files.settle()
         if settled == CAME_OR_WENT:
             self._rearrange()
         if settled != SAME:  # what has not changed is shown already
             self._counters.set_totals(self._totals)
-            values = self._values
-            for place, gauge in self._gauges:
-                gauge.set(values[place])
+            levels = self._values[len(self._totals) :]
+            for gauge, value in zip(self._gauges, levels, strict=True):
+                if gauge is not None:
+                    gauge.set(value)
         if rows or self._has_devices:
             self._devices.record(rows, self._begins)
             self._has_devices = bool(rows)
@@ -96,51 +103,50 @@ class UnitSeries:
 
     def _open(self) -> None:
         """Open the files. What is shown stays until they are read."""
+        shown = dict(zip(self._slots, self._children, strict=True))
         self._controllers = controllers_of(self.unit.directories)
-        self._opened: Opened = open_files(self.unit.directories, self._controllers, self._count)
+        count = self._instruments.count_failure
+        self._opened: Opened = open_files(self.unit.directories, self._controllers, count)
+        self._slots = self._opened.plan.slots
         self._values = memoryview(self._opened.files).cast("d")
         self._totals = self._values[: self._opened.plan.form.n_counters]
         self._has_failed = False
+        self._children = [shown.pop(slot, None) for slot in self._slots]
+        for slot, child in shown.items():
+            if child is not None:  # nothing is read for it any more
+                self._remove(slot)
         self._arrange()
 
     def _rearrange(self) -> None:
         """Make the series of numbers that have come, and remove those of numbers that have gone."""
-        slots = self._opened.plan.slots
-        for slot in self._children.keys() - {*slots, Slot(START_TIME)}:
-            self._remove(slot)
-        for slot, value in zip(slots, self._values, strict=True):
-            child = self._children.get(slot)
+        for place, value in enumerate(self._values):
+            slot, child = self._slots[place], self._children[place]
             if isnan(value):
                 if child is not None:
+                    self._children[place] = None
                     self._remove(slot)
                 continue
             begins = self._begins or (child is None and self._is_reopened)
             if child is None:
-                child = self._children[slot] = self._child(slot)
-            if begins and BY_NAME[slot.family].is_counter:
+                child = self._children[place] = self._child(slot)
+            if begins and place < self._opened.plan.form.n_counters:
                 child.new_generation(value)
         self._is_reopened = False
         self._arrange()
 
     def _arrange(self) -> None:
-        """Put the series in the order of the values."""
+        """Put the series together that are set together."""
         n_counters = self._opened.plan.form.n_counters
-        in_order = [self._children.get(slot) for slot in self._opened.plan.slots]
-        self._counters = ring.ObservedArray(in_order[:n_counters])
-        self._gauges = [
-            (place, child)
-            for place, child in enumerate(in_order)
-            if place >= n_counters and child is not None
-        ]
+        self._counters = ring.ObservedArray(self._children[:n_counters])
+        self._gauges = self._children[n_counters:]
 
     def _describe(self) -> None:
         """Show when the unit began, and what is known of it."""
         began = _began(self.unit)
-        slot = Slot(START_TIME)
         if began is not None:
-            if slot not in self._children:
-                self._children[slot] = self._child(slot)
-            self._children[slot].set(began)
+            if self._start is None:
+                self._start = self._child(Slot(START_TIME))
+            self._start.set(began)
         uid = "" if self.unit.uid is None else str(self.unit.uid)
         said = {**self.unit.labels, "uid": uid}
         info = (*self._labels, *(said.get(name, "") for name in INFO))
@@ -153,12 +159,16 @@ class UnitSeries:
         return self._instruments.of_units[slot.family].labels(*self._labels, *slot.labels)
 
     def _remove(self, slot: Slot) -> None:
-        del self._children[slot]
         self._instruments.of_units[slot.family].remove(*self._labels, *slot.labels)
 
     def _forget(self) -> None:
-        for slot in list(self._children):
-            self._remove(slot)
+        for slot, child in zip(self._slots, self._children, strict=True):
+            if child is not None:
+                self._remove(slot)
+        self._children = [None] * len(self._children)
+        if self._start is not None:
+            self._start = None
+            self._remove(Slot(START_TIME))
         self._devices.close()
         self._instruments.info.remove(*self._info)
         self._info = ()

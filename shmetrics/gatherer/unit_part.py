@@ -16,6 +16,9 @@ from shmetrics.rate_limited_log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
+# How long after new units, and after each other, something is recorded that takes them along.
+_TOUCHES_SECONDS = (0.1, 0.3, 1.0, 3.0)
+
 
 class UnitPart:
     """Passes over all units, the first one at once."""
@@ -67,9 +70,14 @@ class UnitPart:
             missed = schedule.take(now)
             if missed:
                 self._instruments.skipped.inc(missed)
+            has_new = False
             try:
-                self._passes.make()
+                has_new = self._passes.make()
             except Exception as error:  # one pass is lost, and the next one may go well
                 self._instruments.failed.inc()
                 text = f"a pass over units failed: {type(error).__name__}: {error}"
                 self._rate_limited.warning(type(error).__name__, text)
+            if has_new:
+                for seconds in _TOUCHES_SECONDS:
+                    await self._sleep(seconds)
+                    self._passes.touch()

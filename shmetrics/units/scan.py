@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from shmetrics.units import rules
@@ -56,6 +56,8 @@ class Scan:
         self._before: list[bytes] = []
         self._cgroups: list[list[Cgroup]] = [[] for _ in hierarchies]
         self._units: dict[str, Found] = {}
+        # What the rules say of each path, and the path itself: hierarchies share them.
+        self._matches: dict[str, tuple[str, rules.Match]] = {}
         self.has_left_out = False
 
     def units(self) -> dict[str, Found]:
@@ -68,9 +70,10 @@ class Scan:
         if walked != self._before:
             for at, records in enumerate(walked):
                 if not self._before or records != self._before[at]:
-                    self._cgroups[at] = list(units_in(records))
+                    self._cgroups[at] = list(units_in(records, self._match))
             self._before = walked
             self._units = self._joined()
+            self._matches = {path: self._matches[path] for path in self._units}
         return self._units
 
     def _joined(self) -> dict[str, Found]:
@@ -85,12 +88,21 @@ class Scan:
                     unit.directories[key] = directory
         return found
 
+    def _match(self, path: str) -> tuple[str, rules.Match]:
+        found = self._matches.get(path)
+        if found is None:
+            found = self._matches[path] = path, rules.match(path)
+        return found
 
-def units_in(records: bytes) -> Iterator[Cgroup]:
+
+def units_in(
+    records: bytes, match_of: Callable[[str], tuple[str, rules.Match]]
+) -> Iterator[Cgroup]:
     """Yield the units among the cgroups of a walk, but for those below one that has none.
 
     Args:
         records: what the walk has returned.
+        match_of: returns what a path is, and the path.
     """
     parents = [""]  # the paths above the one that is looked at
     at, closed = 0, -1  # closed: the level below which nothing is a unit
@@ -101,9 +113,8 @@ def units_in(records: bytes) -> Iterator[Cgroup]:
         at += n_bytes
         if 0 <= closed < level:
             continue
-        path = f"{parents[level]}/{name}"
+        path, match = match_of(f"{parents[level]}/{name}")
         parents[level + 1 :] = [path]
-        match = rules.match(path)
         closed = level if match.is_leaf else -1
         if match.kind:
             yield Cgroup(path, inode, match)

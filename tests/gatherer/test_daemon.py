@@ -17,6 +17,7 @@ import pytest
 from shmetrics.gatherer import daemon
 from tests.nodes.node import Node
 from tests.servers.patience import until
+from tests.units import trees
 from tests.units.cgroups import Cgroups
 
 USAGE = "container_cpu_usage_seconds_total"
@@ -26,9 +27,10 @@ PATIENCE_SECONDS = 30
 class Gatherer:
     """A gatherer process, as an operator starts it."""
 
-    def __init__(self, node: Node, env: dict[str, str] | None = None) -> None:
+    def __init__(self, node: Node, env: dict[str, str] | None = None, *more: str) -> None:
+        command = [sys.executable, "-m", "shmetrics", "gather", *more]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "shmetrics", "gather", "--runtime-dir", str(node.runtime_dir)],
+            [*command, "--runtime-dir", str(node.runtime_dir)],
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -160,3 +162,24 @@ def test_a_part_that_cannot_start_closes_all() -> None:
     with pytest.raises(OSError, match="no"):
         asyncio.run(daemon.serve([Noted("first", notes), Wrong("second", notes)], lambda: None))
     assert notes == ["first starts", "second closes", "first closes"]
+
+
+def test_many_units_are_all_shown_before_the_next_pass(
+    node: Node, tmp_path: Path, gatherers: list[Gatherer]
+) -> None:
+    """Let a gatherer have more series than its first lane has room for, and then nothing to do."""
+    trees.root(tmp_path / "cgroup")
+    for number in range(60):
+        trees.write(tmp_path / f"cgroup/unit-{number}.service", trees.V2)
+    config = tmp_path / "gather.toml"
+    config.write_text(f'[gather]\ncgroup_root = "{tmp_path}/cgroup"\n')
+    node.start()
+    gatherer = Gatherer(node, {}, "--config", str(config))
+    gatherers.append(gatherer)
+
+    def shown() -> int:
+        return len(node.samples().of("container_start_time_seconds"))
+
+    until(lambda: shown() == 60, shown, PATIENCE_SECONDS)
+    assert len(node.samples().of("container_memory_failures_total")) == 120
+    assert gatherer.end(signal.SIGTERM) == (0, "")

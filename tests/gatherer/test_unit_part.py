@@ -41,19 +41,25 @@ class Recorded:
         self._clock = clock
         self._what = what
         self.times: list[float] = []
-        self.closed = 0
+        self.closed = self.touched = 0
+        self.has_new = False
 
-    def make(self) -> None:
+    def make(self) -> bool:
         self.times.append(self._clock.now)
         self._what(len(self.times))
+        return self.has_new
+
+    def touch(self) -> None:
+        self.touched += 1
 
     def close(self) -> None:
         self.closed += 1
 
 
-def run(clock: Clock, what: Callable[[int], None], passes: int) -> Recorded:
+def run(clock: Clock, what: Callable[[int], None], passes: int, has_new: bool = False) -> Recorded:
     """Make passes until there were as many."""
     recorded = Recorded(clock, what)
+    recorded.has_new = has_new
 
     async def until_made() -> None:
         part = UnitPart(
@@ -76,6 +82,12 @@ def test_passes_do_not_drift() -> None:
         clock.now += 7.0 * number
 
     assert run(clock, take_time, 4).times == [1000, 1060, 1120, 1180]
+
+
+def test_new_units_are_touched_again_and_the_next_pass_is_on_time() -> None:
+    recorded = run(Clock(), lambda number: None, 3, has_new=True)
+    assert [round(time) for time in recorded.times] == [1000, 1060, 1120]
+    assert recorded.touched >= 8
 
 
 def test_two_intervals_in_a_suspend_are_skipped_and_counted(loopback: Loopback) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from shmetrics.units._files import Walk
 from shmetrics.units.hierarchies import UNIFIED, Hierarchy
+from shmetrics.units.rules import match
 from shmetrics.units.scan import Scan, units_in
 
 LEVELS = 32
@@ -112,5 +113,8 @@ def test_what_is_below_a_leaf_is_no_unit_and_what_is_beside_it_is(tmp_path: Path
     (tmp_path / f"a.slice/{container}/x.service/y.service").mkdir(parents=True)
     (tmp_path / "a.slice/z.service").mkdir()
     (tmp_path / "b.service").mkdir()
-    found = {each.path for each in units_in(Walk(str(tmp_path), MIB).make())}
+    found = {
+        each.path
+        for each in units_in(Walk(str(tmp_path), MIB).make(), lambda path: (path, match(path)))
+    }
     assert found == {"/a.slice", f"/a.slice/{container}", "/a.slice/z.service", "/b.service"}
