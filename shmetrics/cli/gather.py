@@ -15,6 +15,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     config_argument(parser)
     parser.add_argument(
+        "--node-conf",
+        metavar="FILE",
+        help="OpenShift's node.conf: its interval, time limits, lengths and names of metadata",
+    )
+    parser.add_argument(
         "--once", action="store_true", help="print a table of units and what they use, and exit"
     )
     parser.add_argument(
@@ -32,18 +37,20 @@ def run(options: argparse.Namespace) -> int:
     from shmetrics import runtime_dir
     from shmetrics.config.gather import GatherConfig
     from shmetrics.config.load import load_file
-    from shmetrics.gatherer import daemon
+    from shmetrics.gatherer import daemon, node_conf
     from shmetrics.gatherer.wanted import finder_of
     from shmetrics.units.readings import read
 
-    config = load_file(options.config, GatherConfig).gather
+    config = load_file(options.config, GatherConfig)
     logging.basicConfig(level=logging.INFO, format="shmetrics: %(levelname)s: %(message)s")
+    if options.node_conf:
+        config = node_conf.over(config, options.node_conf)
     if options.runtime_dir:
         os.environ[runtime_dir.VARIABLE] = options.runtime_dir
     if options.once:
-        print(lines(read(finder_of(config).units().values())))
+        print(lines(read(finder_of(config.gather).units().values())))
         return 0
-    daemon.run(config, _ready)
+    daemon.run(config, options.config, _ready)
     return 0
 
 

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from shmetrics.config.deliver import MOST_TARGETS, Deliver
+from shmetrics.config.probe import MOST_PROBES, ProbeOptions
 from shmetrics.config.section import Section
+from shmetrics.config.spawner import Spawner
 
 LEAST_SECONDS = 10
 MOST_STATIC_UNITS = 10_000
@@ -64,6 +68,79 @@ class Processes(Section, frozen=True, kw_only=True):
     ] = 0.1
 
 
+class Lines(Section, frozen=True, kw_only=True):
+    """Metric lines, which units and programs print: type=metric thread.count=5."""
+
+    socket: Annotated[
+        str,
+        Meta(
+            description="Unix socket that takes lines of `shmetrics run` and `shmetrics push`. "
+            "Empty: lines.sock in $RUNTIME_DIRECTORY, or in the collector's directory. "
+            '"none": there is none.'
+        ),
+    ] = ""
+    max_line_bytes: Annotated[
+        int, Meta(ge=16, le=64 * 1024, description="Bytes of a line that is taken.")
+    ] = 2000
+    labels: Annotated[
+        list[str],
+        Meta(max_length=10, description="Keys of lines that become labels of their series."),
+    ] = field(default_factory=lambda: ["cart"])
+    metadata: Annotated[
+        dict[str, str],
+        Meta(description="Variables of a gear's .env, by the key that its lines have for each."),
+    ] = field(
+        default_factory=lambda: {
+            "appName": "OPENSHIFT_APP_NAME",
+            "gear": "OPENSHIFT_GEAR_UUID",
+            "app": "OPENSHIFT_APP_UUID",
+            "ns": "OPENSHIFT_NAMESPACE",
+        }
+    )
+
+
+class Scripts(Section, frozen=True, kw_only=True):
+    """Commands of units: a cartridge's bin/metrics or bin/control, and the action hook metrics."""
+
+    enabled: Annotated[bool, Meta(description="Whether they are run.")] = True
+    timeout_seconds: Annotated[
+        float, Meta(ge=0.001, le=3600, description="Time after which one is ended.")
+    ] = 1.0
+    unit_timeout_seconds: Annotated[
+        float,
+        Meta(ge=0.001, le=3600, description="Time for all of one unit in an interval."),
+    ] = 3.0
+    most_at_once: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Commands that run at a time, those of [[gather.probe]] among them.",
+        ),
+    ] = 8
+
+
+class Textfile(Section, frozen=True, kw_only=True):
+    """Directories of node_exporter's textfile collector, whose *.prom files are read."""
+
+    directories: Annotated[list[str], Meta(max_length=100, description="The directories.")] = field(
+        default_factory=list
+    )
+    stale_seconds: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400 * 366,
+            description="Age from which the metrics of a file are no longer shown.",
+        ),
+    ] = 3600.0
+
+    def __post_init__(self) -> None:
+        for path in self.directories:
+            if not path.startswith("/"):
+                raise ValueError(f"directories: {path!r} is no path from the root")
+
+
 class Gather(Section, frozen=True, kw_only=True):
     """What is gathered, and how often."""
 
@@ -89,6 +166,17 @@ class Gather(Section, frozen=True, kw_only=True):
         bool, Meta(description="Whether disk quotas are read, of units with a user and a home.")
     ] = True
     processes: Processes = field(default_factory=Processes)
+    lines: Lines = field(default_factory=Lines)
+    scripts: Scripts = field(default_factory=Scripts)
+    textfile: Textfile = field(default_factory=Textfile)
+    probe: Annotated[
+        list[ProbeOptions],
+        Meta(max_length=MOST_PROBES, description="Commands that print metrics."),
+    ] = field(default_factory=list)
+    deliver: Annotated[
+        list[Deliver],
+        Meta(max_length=MOST_TARGETS, description="Where metric lines are sent on to."),
+    ] = field(default_factory=list)
     units: Annotated[
         list[StaticUnit],
         Meta(max_length=MOST_STATIC_UNITS, description="Units that no rule finds."),
@@ -96,15 +184,26 @@ class Gather(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for option in ("name", "cgroup"):
-            seen: set[str] = set()
-            for unit in self.units:
-                value = getattr(unit, option)
-                if value in seen:
-                    raise ValueError(f"units: two have the {option} {value!r}; rename one")
-                seen.add(value)
+            twice = _twice(getattr(unit, option) for unit in self.units)
+            if twice is not None:
+                raise ValueError(f"units: two have the {option} {twice!r}; rename one")
+        twice = _twice(probe.name for probe in self.probe)
+        if twice is not None:
+            raise ValueError(f"probe: two have the name {twice!r}; rename one")
 
 
 class GatherConfig(Section, frozen=True, kw_only=True):
     """The configuration of `shmetrics gather`."""
 
     gather: Gather = field(default_factory=Gather)
+    spawner: Spawner = field(default_factory=Spawner)
+
+
+def _twice(values: Iterable[str]) -> str | None:
+    """Return a value that is there twice, None if there is none."""
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None

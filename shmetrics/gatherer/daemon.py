@@ -9,8 +9,9 @@ import resource
 import signal
 from collections.abc import Callable, Sequence
 
-from shmetrics.config.gather import Gather
+from shmetrics.config.gather import GatherConfig
 from shmetrics.gatherer.instruments import Instruments
+from shmetrics.gatherer.output_parts import open_output_parts
 from shmetrics.gatherer.part import Part
 from shmetrics.gatherer.passes import Passes
 from shmetrics.gatherer.unit_part import UnitPart
@@ -20,18 +21,22 @@ from shmetrics.service_manager import beat_seconds, notify
 log = logging.getLogger(__name__)
 
 
-def parts_of(config: Gather) -> list[Part]:
+def parts_of(config: GatherConfig, path: str = "") -> list[Part]:
     """Open the parts of the gatherer.
 
     Args:
         config: what is gathered.
+        path: its file; "": there is none.
 
     Raises:
         ShmetricsError: one cannot be opened; the message is one line for the user.
     """
-    instruments = Instruments()
-    passes = Passes(finder_of(config), instruments, list(followers_of(config)))
-    return [UnitPart(passes, instruments, config.interval_seconds)]
+    gather, instruments = config.gather, Instruments()
+    followers = list(followers_of(gather))
+    passes = Passes(finder_of(gather), instruments, followers)
+    parts, more = open_output_parts(config, path, lambda: passes.units)
+    followers += more
+    return [*parts, UnitPart(passes, instruments, gather.interval_seconds)]
 
 
 async def serve(parts: Sequence[Part], ready: Callable[[], None]) -> None:
@@ -73,11 +78,12 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def run(config: Gather, ready: Callable[[str], None]) -> None:
+def run(config: GatherConfig, path: str, ready: Callable[[str], None]) -> None:
     """Gather until a signal ends it.
 
     Args:
         config: what is gathered.
+        path: its file; "": there is none.
         ready: called once all parts have started, with what they do.
 
     Raises:
@@ -85,8 +91,8 @@ def run(config: Gather, ready: Callable[[str], None]) -> None:
     """
 
     def announce() -> None:
-        ready(f"units every {config.interval_seconds} s")
+        ready(f"units every {config.gather.interval_seconds} s")
         notify("READY=1")
 
     raise_file_limit()
-    asyncio.run(serve(parts_of(config), announce))
+    asyncio.run(serve(parts_of(config, path), announce))

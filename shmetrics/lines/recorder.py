@@ -86,7 +86,7 @@ class Recorder:
         """Begin without series.
 
         Args:
-            labels: the keys of metadata that become labels.
+            labels: the keys that become labels: of what is known of a unit, and of metadata.
             bounds: how much is recorded.
             mode: the multiprocess_mode of gauges: with `livemostrecent` they leave with this
                 process, with `mostrecent` they outlive it.
@@ -109,7 +109,9 @@ class Recorder:
             line: the line.
             described: what the manifest says, by key or name.
         """
-        values = tuple(line.metadata.get(label, "") for label in self._labels)
+        values = tuple(
+            owner.known.get(label) or line.metadata.get(label, "") for label in self._labels
+        )
         recorded, refused = [], []
         for metric in line.metrics:
             said = described.get(metric.key) or described.get(metric.name) or _PLAIN

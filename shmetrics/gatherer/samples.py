@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samples in Prometheus's text format as series of ordinary instruments.
+
+Each sample name is one: a counter's `_total` is an observed counter, everything else a gauge, also
+the parts of a histogram or a summary, which keep their names. The labels of a name are those of the
+family that came first with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from shmetrics import Gauge, ObservedCounter
+from shmetrics.lines.line import RESERVED
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+    from prometheus_client.samples import Sample
+
+MOST_SERIES: Final = 10_000
+MOST_NAMES: Final = 500
+_TOTAL: Final = "_total"
+
+_Values = tuple[str, ...]
+
+
+class Samples:
+    """The series of all texts. One that a text has no more leaves."""
+
+    def __init__(self, refuse: Callable[[str], None]) -> None:
+        """Begin without series.
+
+        Args:
+            refuse: called with the reason for each sample that is not taken: `reserved`,
+                `too_many`, `labels`.
+        """
+        self._refuse = refuse
+        self._families: dict[str, _Family] = {}
+        self._series: dict[Hashable, dict[tuple[str, _Values], float]] = {}  # by text
+        self._n = 0
+
+    def record(self, text: Hashable, families: Iterable[Metric], labels: Mapping[str, str]) -> None:
+        """Record what a text says now.
+
+        Args:
+            text: which text it is: a file, or a probe.
+            families: its families.
+            labels: labels of all its series, at least one, beside their own. Its own of the same
+                name become `exported_…`, as Prometheus has it. (The one series of an instrument
+                without labels never leaves.)
+        """
+        before = self._series.get(text, {})
+        now: dict[tuple[str, _Values], float] = {}
+        for metric in families:
+            for sample in metric.samples:
+                key = self._set(metric, sample, labels, before, len(now))
+                if key is not None:
+                    now[key] = sample.value
+        for name, values in before.keys() - now.keys():
+            self._families[name].instrument.remove(*values)
+        self._n += len(now) - len(before)
+        self._series[text] = now
+        if not now:
+            del self._series[text]
+
+    def forget(self, text: Hashable) -> None:
+        """Remove the series of a text that is gone."""
+        self.record(text, (), {})
+
+    def texts(self) -> list[Hashable]:
+        """Return the texts that have series."""
+        return list(self._series)
+
+    def _set(
+        self,
+        metric: Metric,
+        sample: Sample,
+        labels: Mapping[str, str],
+        before: Mapping[tuple[str, _Values], float],
+        n_new: int,
+    ) -> tuple[str, _Values] | None:
+        if sample.name.endswith("_created"):
+            return None
+        said = {
+            f"exported_{name}" if name in labels else name: value
+            for name, value in sample.labels.items()
+        }
+        family = self._families.get(sample.name) or self._family(metric, sample, labels)
+        if family is None:
+            return None
+        if not said.keys() <= family.names or not labels.keys() <= family.names:
+            self._refuse("labels")
+            return None
+        values = tuple((labels.get(name) or said.get(name, "")) for name in family.label_names)
+        key = sample.name, values
+        if key not in before and self._n - len(before) + n_new >= MOST_SERIES:
+            self._refuse("too_many")
+            return None
+        family.set(values, sample.value, before.get(key))
+        return key
+
+    def _family(self, metric: Metric, sample: Sample, labels: Mapping[str, str]) -> _Family | None:
+        if sample.name.startswith(RESERVED):
+            self._refuse("reserved")
+            return None
+        if len(self._families) >= MOST_NAMES:
+            self._refuse("too_many")
+            return None
+        own = {
+            f"exported_{name}" if name in labels else name: None
+            for one in metric.samples
+            if one.name == sample.name
+            for name in one.labels
+        }
+        found = self._families[sample.name] = _Family(metric, sample.name, (*labels, *own))
+        return found
+
+
+class _Family:
+    """The instrument of a name."""
+
+    def __init__(self, metric: Metric, name: str, label_names: tuple[str, ...]) -> None:
+        self.label_names = label_names
+        self.names = frozenset(label_names)
+        self.instrument: Gauge | ObservedCounter
+        if metric.type == "counter" and name.endswith(_TOTAL):
+            short = name.removesuffix(_TOTAL)
+            self.instrument = ObservedCounter(short, metric.documentation, label_names)
+        else:
+            self.instrument = Gauge(
+                name, metric.documentation, label_names, multiprocess_mode="livemostrecent"
+            )
+
+    def set(self, values: _Values, value: float, before: float | None) -> None:
+        """Set the value of a series, which may be that of a program that has begun anew."""
+        if isinstance(self.instrument, Gauge):
+            self.instrument.labels(*values).set(value)
+            return
+        total = self.instrument.labels(*values)
+        if before is not None and value < before:
+            total.new_generation(value)
+        else:
+            total.set_total(value)
