@@ -11,6 +11,18 @@ from shmetrics.push import protocol
 
 # A gatherer answers within its loop, which nothing blocks.
 TIMEOUT_SECONDS = 2.0
+# The RuntimeDirectory= of packaging/systemd/shmetrics-gather.service.
+SERVICE_DIRECTORY = "/run/shmetrics-gather"
+
+
+def socket_path() -> str:
+    """Return where the gatherer of this node takes lines: the first of its two places there is."""
+    beside_collector = os.path.join(runtime_dir.find(), protocol.SOCKET_NAME)
+    of_service = os.path.join(SERVICE_DIRECTORY, protocol.SOCKET_NAME)
+    named = os.environ.get(runtime_dir.VARIABLE)
+    if named or os.path.exists(beside_collector) or not os.path.exists(of_service):
+        return beside_collector
+    return of_service
 
 
 class Gatherer:
@@ -26,7 +38,7 @@ class Gatherer:
             OSError: there is no gatherer, or it does not answer, or it refuses this process; the
                 text says which.
         """
-        path = os.path.join(runtime_dir.find(), protocol.SOCKET_NAME)
+        path = socket_path()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._socket.settimeout(TIMEOUT_SECONDS)
