@@ -39,6 +39,7 @@ C_TARGETS = {
     "moves": (_TRACED, _LANES, ("emitter",), ("traced",)),
     "entries": (_GUIDED, ("drain/drain", "drain/totals", "drain/entries", "drain/scale"), (), ()),
     "numbers": (_GUIDED, ("render/text", "render/number", "render/decimal"), (), ()),
+    "units": (_GUIDED, ("units/devices", "units/process", "units/values"), (), ()),
 }
 PYTHON_TARGETS = (
     *("hello", "answer", "label_rules", "strings", "definition"),
