@@ -2,8 +2,8 @@
 """Disk quotas: what a user or a project has used of a file system, and may use.
 
 The kernel is asked with quotactl_fd(2) (Linux 5.14) about the file system that a directory is on,
-first for the project of the directory, if it has one (XFS, ext4), then for the user. Structures and
-numbers are those of linux/quota.h and linux/fs.h.
+first for the project of the directory, if it has one (XFS, ext4), then for the user. The
+structures and numbers are those of its headers for programs.
 """
 
 from __future__ import annotations
