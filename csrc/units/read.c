@@ -73,6 +73,10 @@ int shm_unit_read(int fd, const struct shm_unit_file *file, char *buffer, double
     for (uint32_t i = 0; i < SHM_UNIT_FILE_VALUES; i++)
         found[i] = (double)NAN;
     int error = 0;
+    /* Operations are counted with their bytes: where there are none of one there are none of the
+     * other, as with most units. */
+    if (file->form == SHM_UNIT_BLKIO_COUNTS && devices->n == 0)
+        return 0;
     if (fd >= 0 && file->form == SHM_UNIT_LINES) {
         error = read_lines(fd, buffer, &found[0]);
     } else if (fd >= 0) {

@@ -358,6 +358,29 @@ def test_another_name_of_a_container_is_another_series(loopback: Loopback, tmp_p
     passes.close()
 
 
+def test_a_unit_without_a_cgroup_has_its_info_and_no_numbers(
+    loopback: Loopback, tmp_path: Path
+) -> None:
+    """Check a gear that is idle, and a static unit that has not begun."""
+    trees.root(tmp_path)
+    path = f"/openshift/{tmp_path.name}"
+    gear = Unit("gear", tmp_path.name, path, uid=4321, home="/gears/x")
+    finder = Finder(find(str(tmp_path)), gears=lambda: [gear])
+    passes = Passes(finder, Instruments())
+
+    def shown() -> dict[str, dict[str, str]]:
+        found = {name: dict(labels) for name, labels in loopback.samples()}
+        return {name: labels for name, labels in found.items() if labels.get("id") == path}
+
+    passes.make()
+    assert shown().keys() == {"shmetrics_unit_info"}
+    assert shown()["shmetrics_unit_info"]["uid"] == "4321"
+    trees.write(Path(f"{tmp_path}{path}"), trees.V2)
+    passes.make()
+    assert {MEMORY, USAGE, "shmetrics_unit_info"} <= shown().keys()
+    passes.close()
+
+
 # ---- on itself ----------------------------------------------------------------------------------
 
 

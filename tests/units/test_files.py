@@ -39,8 +39,11 @@ def read(form: int, text: bytes, n: int, keys: tuple[str, ...] = ()) -> list[flo
 
 
 def rows(form: int, text: bytes) -> dict[tuple[int, int], tuple[float, ...]]:
-    """Return the rows of one file of devices."""
-    files = Files(Form([(form, [], [], [])], 0), [in_memory(text)])
+    """Return the rows of one file of devices; numbers of operations are read behind bytes."""
+    before = b"9999:9999 Read 1\n" if form == _files.BLKIO_COUNTS else b""
+    texts = [before, text] if before else [text]
+    forms = [_files.BLKIO_BYTES, form] if before else [form]
+    files = Files(Form([(each, [], [], []) for each in forms], 0), list(map(in_memory, texts)))
     try:
         files.read()
         return {(major, minor): tuple(rest) for major, minor, *rest in files.devices()}
@@ -154,6 +157,14 @@ def test_devices_of_v1(wanted: dict[tuple[int, int], tuple[int, ...]]) -> None:
     found = {(major, minor): tuple(rest) for major, minor, *rest in files.devices()}
     files.close()
     assert found == {key: tuple(map(float, values)) for key, values in wanted.items()}
+
+
+def test_a_device_without_bytes_has_no_operations() -> None:
+    form = Form([(_files.BLKIO_BYTES, [], [], []), (_files.BLKIO_COUNTS, [], [], [])], 0)
+    files = Files(form, [in_memory(b"Total 0\n"), in_memory(b"8:0 Read 5\nTotal 5\n")])
+    assert files.read() == 0
+    assert files.devices() == []
+    files.close()
 
 
 def test_a_number_without_a_row_is_skipped() -> None:
