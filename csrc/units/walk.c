@@ -29,6 +29,29 @@ static bool put(struct shm_unit_walk *walk, uint64_t inode, uint16_t level, cons
     return true;
 }
 
+static bool ends_with(const char *name, size_t n_bytes, const char *end)
+{
+    size_t n = strlen(end);
+    return n_bytes > n && memcmp(name + n_bytes - n, end, n) == 0;
+}
+
+/* Returns whether the record that begins at `at`, and was just put, is one that the walk before had
+ * at the same place, of a service or a scope without a directory in it. */
+static bool was_leaf(const struct shm_unit_walk *walk, size_t at)
+{
+    size_t n = walk->used_bytes - at;
+    const char *record = walk->records + at, *name = record + HEAD_BYTES;
+    uint16_t level, next_level = 0;
+    if (walk->is_thorough || walk->before == NULL || walk->before_bytes < walk->used_bytes ||
+        memcmp(walk->before + at, record, n) != 0)
+        return false;
+    memcpy(&level, record + 8, sizeof level);
+    if (walk->before_bytes >= walk->used_bytes + HEAD_BYTES)
+        memcpy(&next_level, walk->before + walk->used_bytes + 8, sizeof next_level);
+    return next_level <= level && (ends_with(name, n - HEAD_BYTES, ".service") ||
+                                   ends_with(name, n - HEAD_BYTES, ".scope"));
+}
+
 /* Walks below an open directory, and closes it. Returns 0 or an errno. */
 static int below(struct shm_unit_walk *walk, int fd, uint16_t level)
 {
@@ -41,17 +64,20 @@ static int below(struct shm_unit_walk *walk, int fd, uint16_t level)
     }
     for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
         const char *name = entry->d_name;
+        size_t at = walk->used_bytes;
         struct stat status;
         if ((entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) || strcmp(name, ".") == 0 ||
             strcmp(name, "..") == 0)
             continue;
-        if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode))
-            continue;
-        if (level == SHM_UNIT_LEVELS || !put(walk, status.st_ino, level, name)) {
+        if (level == SHM_UNIT_LEVELS || !put(walk, entry->d_ino, level, name)) {
             walk->has_left_out = true;
             break;
         }
-        if (status.st_nlink != LINKS_OF_A_LEAF)
+        if (was_leaf(walk, at))
+            continue;
+        if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode))
+            walk->used_bytes = at; /* it has just been removed, or is a file */
+        else if (status.st_nlink != LINKS_OF_A_LEAF)
             below(walk, openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
                   (uint16_t)(level + 1));
     }

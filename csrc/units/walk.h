@@ -5,6 +5,10 @@
  * name. Level 0 is right below the root, and a name has no NUL at its end. A directory that has none
  * in itself is known by its number of links, and is not opened: the kernel would have to write the
  * names of its forty files.
+ *
+ * Even to ask for the links is most of the work. So a service or a scope that was a leaf in the walk
+ * before, with the same inode, is taken for one again, unless the walk is thorough. Slices and all
+ * others, in which units are made, are always asked.
  */
 #ifndef SHM_UNITS_WALK_H
 #define SHM_UNITS_WALK_H
@@ -20,6 +24,9 @@ struct shm_unit_walk {
     size_t size_bytes;  /* the room for records */
     size_t used_bytes;
     bool has_left_out;  /* there was no room, or there were too many levels */
+    bool is_thorough;
+    const char *before; /* the records of the walk before, or NULL */
+    size_t before_bytes;
 };
 
 /* Walks from a directory. What is removed meanwhile is left out.

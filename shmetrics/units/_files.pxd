@@ -36,6 +36,9 @@ cdef extern from "units/walk.h" nogil:
         size_t size_bytes
         size_t used_bytes
         bint has_left_out
+        bint is_thorough
+        const char *before
+        size_t before_bytes
 
     int shm_unit_walk(shm_unit_walk_state *walk, const char *path) noexcept
 
@@ -121,7 +124,7 @@ cdef class Files:
 
 cdef class Walk:
     cdef shm_unit_walk_state _walk
-    cdef bytes _path
+    cdef bytes _path, _before
 
 
 cdef class Processes:

@@ -229,13 +229,31 @@ cdef class Walk:
         """Return whether the last walk had not the room for all, or came too deep."""
         return self._walk.has_left_out
 
-    def make(self):
-        """Return the records of csrc/units/walk.h as bytes, which are equal as long as nothing has
-        changed. Raises OSError if the directory itself cannot be listed."""
+    def make(self, bint is_thorough=True):
+        """Walk, and return the records of csrc/units/walk.h.
+
+        Args:
+            is_thorough: whether a service or scope that was a leaf in the walk before is asked
+                whether it still is.
+
+        Returns:
+            The records as bytes; the same object as before if nothing has changed.
+
+        Raises:
+            OSError: the directory itself cannot be listed.
+        """
+        self._walk.is_thorough = is_thorough
+        self._walk.before = NULL
+        if self._before is not None:
+            self._walk.before = self._before
+            self._walk.before_bytes = <size_t>len(self._before)
         cdef int error = shm_unit_walk(&self._walk, self._path)
         if error:
             raise OSError(error, os.strerror(error), os.fsdecode(self._path))
-        return self._walk.records[:self._walk.used_bytes]
+        cdef bytes records = self._walk.records[:self._walk.used_bytes]
+        if records != self._before:
+            self._before = records
+        return self._before
 
 
 cdef class Processes:

@@ -17,6 +17,9 @@ from shmetrics.units.hierarchies import Hierarchy
 
 MOST_BYTES: Final = 4 << 20  # of the names of one hierarchy's cgroups: some hundred thousand
 
+# One of so many walks asks each service and scope whether it has cgroups in it by now.
+_TURNS: Final = 4
+
 _RECORD: Final = struct.Struct("=QHH")  # inode, level, length of the name: csrc/units/walk.h
 
 
@@ -54,6 +57,7 @@ class Scan:
         self._hierarchies = hierarchies
         self._walks = [Walk(hierarchy.directory, MOST_BYTES) for hierarchy in hierarchies]
         self._before: list[bytes] = []
+        self._number = 0
         self._cgroups: list[list[Cgroup]] = [[] for _ in hierarchies]
         self._units: dict[str, Found] = {}
         # What the rules say of each path, and the path itself: hierarchies share them.
@@ -65,7 +69,9 @@ class Scan:
 
         It is the same object as before if nothing has changed.
         """
-        walked = [_made(walk) for walk in self._walks]
+        is_thorough = self._number % _TURNS == 0
+        self._number += 1
+        walked = [_made(walk, is_thorough) for walk in self._walks]
         self.has_left_out = any(walk.has_left_out for walk in self._walks)
         if walked != self._before:
             for at, records in enumerate(walked):
@@ -120,8 +126,8 @@ def units_in(
             yield Cgroup(path, inode, match)
 
 
-def _made(walk: Walk) -> bytes:
+def _made(walk: Walk, is_thorough: bool) -> bytes:
     try:
-        return walk.make()
+        return walk.make(is_thorough)
     except OSError:
         return b""  # it was unmounted, or is not ours to see

@@ -59,7 +59,8 @@ def test_a_walk_finds_all_directories(
     walk = Walk(str(root), MIB)
     records = walk.make()
     assert paths_in(records) == dict(paths_below(root))
-    assert walk.make() == records
+    assert walk.make() is records
+    assert walk.make(is_thorough=False) is records
     assert not walk.has_left_out
     shutil.rmtree(root)
 
@@ -118,3 +119,45 @@ def test_what_is_below_a_leaf_is_no_unit_and_what_is_beside_it_is(tmp_path: Path
         for each in units_in(Walk(str(tmp_path), MIB).make(), lambda path: (path, match(path)))
     }
     assert found == {"/a.slice", f"/a.slice/{container}", "/a.slice/z.service", "/b.service"}
+
+
+def test_a_service_that_was_a_leaf_is_asked_when_the_walk_is_thorough(tmp_path: Path) -> None:
+    for name in ("a.service", "b.slice", "c.scope", "other"):
+        (tmp_path / name).mkdir()
+    walk = Walk(str(tmp_path), MIB)
+    first = paths_in(walk.make())
+    for name in ("a.service", "b.slice", "c.scope", "other"):
+        (tmp_path / name / "x").mkdir()
+    quick = paths_in(walk.make(is_thorough=False))
+    assert quick.keys() - first.keys() >= {"/b.slice/x"}
+    assert paths_in(walk.make()) == dict(paths_below(tmp_path))
+
+
+@given(st.lists(st.tuples(st.booleans(), st.lists(names, min_size=1, max_size=3)), max_size=12))
+def test_quick_walks_lose_nothing_but_what_is_new_in_a_leaf(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[bool, list[str]]]
+) -> None:
+    """Make and remove directories, and walk quickly after each step."""
+    root = tmp_path_factory.mktemp("root")
+    walk = Walk(str(root), MIB)
+    walk.make()
+    for is_made, path in steps:
+        if is_made:
+            root.joinpath(*path).mkdir(parents=True, exist_ok=True)
+        else:
+            shutil.rmtree(root.joinpath(*path), ignore_errors=True)
+        found, there = paths_in(walk.make(is_thorough=False)), dict(paths_below(root))
+        assert found.items() <= there.items()
+        for missing in there.keys() - found.keys():
+            assert ".service/" in missing or ".scope/" in missing
+    assert paths_in(walk.make()) == dict(paths_below(root))
+    shutil.rmtree(root)
+
+
+def test_what_is_new_in_a_service_is_found_some_passes_later(tmp_path: Path) -> None:
+    (tmp_path / "a.service").mkdir()
+    scan = Scan([Hierarchy((UNIFIED,), str(tmp_path))])
+    scan.units()
+    (tmp_path / "a.service/b.service").mkdir()
+    found = [scan.units() for _ in range(4)]
+    assert found[-1].keys() == {"/a.service", "/a.service/b.service"}
