@@ -42,7 +42,7 @@ class Instruments:
         reads_failed: files that gave no value, by reason.
         seconds: how long each part of a pass took.
         skipped: passes that were due and not made.
-        failed: passes that ended before they were complete.
+        failed: what a pass could not record: a unit, or a part.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,9 @@ class Instruments:
         self.skipped = Counter(
             "shmetrics_gather_skipped", "Passes that were due and not made, as in a suspend"
         )
-        self.failed = Counter("shmetrics_gather_failed", "Passes that ended before their end")
+        self.failed = Counter(
+            "shmetrics_gather_failed", "Units and parts of passes that could not be recorded"
+        )
 
     def count_failure(self, reason: str) -> None:
         """Count one file of a unit that gave no value."""

@@ -74,16 +74,11 @@ class Passes:
             self._series.pop(gone).remove()
         has_new = bool(self.units.keys() - self._series.keys())
         found = time.perf_counter()
-        for turn, (path, unit) in enumerate(self.units.items()):
-            series = self._series.get(path)
-            if series is None:
-                is_new = self._number > 0
-                series = self._series[path] = UnitSeries(unit, self._instruments, is_new)
-            elif series.unit is not unit:
-                series.renew(unit)
-            elif (turn + self._number) % _TURNS == 0:
-                series.look_again()
-            series.record()
+        for turn, unit in enumerate(self.units.values()):
+            try:
+                self._record(unit, (turn + self._number) % _TURNS == 0)
+            except Exception as error:  # the others are recorded all the same
+                self._fail(unit.name, error)
         self._count(self.units.values())
         self._number += 1
         self._instruments.seconds.labels("find").observe(found - start)
@@ -106,15 +101,30 @@ class Passes:
             series.close()
         self._series.clear()
 
+    def _record(self, unit: Unit, has_turn: bool) -> None:
+        series = self._series.get(unit.id)
+        if series is None:
+            is_new = self._number > 0
+            series = self._series[unit.id] = UnitSeries(unit, self._instruments, is_new)
+        elif series.unit is not unit:
+            series.renew(unit)
+        elif has_turn:
+            series.look_again()
+        series.record()
+
     def _follow(self, follower: Follower) -> None:
         start = time.perf_counter()
         try:
             follower.record(self.units)
         except Exception as error:  # the others are recorded all the same
-            self._instruments.failed.inc()
-            text = f"{follower.part} of units: {type(error).__name__}: {error}"
-            self._rate_limited.warning((follower.part, type(error).__name__), text)
+            self._fail(follower.part, error)
         self._instruments.seconds.labels(follower.part).observe(time.perf_counter() - start)
+
+    def _fail(self, what: str, error: Exception) -> None:
+        """Count and say what was not recorded in this pass."""
+        self._instruments.failed.inc()
+        kind = type(error).__name__
+        self._rate_limited.warning(kind, f"{what} is not recorded in this pass: {kind}: {error}")
 
     def _count(self, units: Iterable[Unit]) -> None:
         counts = Counter(unit.kind for unit in units)
@@ -126,5 +136,5 @@ class Passes:
         if self._finder.has_left_out and not self._has_warned:
             self._has_warned = True
             log.warning(
-                "there are more cgroups than are looked at, or deeper ones; see gather.kinds"
+                "some cgroups are not looked at: there are hundred thousands, or levels beyond the 32nd"
             )

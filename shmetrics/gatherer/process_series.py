@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from shmetrics import Counter, Gauge
 from shmetrics.units.processes import (
+    MOST_PROCESSES,
     OTHER_STATE,
     STATES,
     Group,
@@ -18,6 +20,8 @@ from shmetrics.units.processes import (
 )
 from shmetrics.units.pss import Pss
 from shmetrics.units.unit import Unit
+
+log = logging.getLogger(__name__)
 
 _PREFIX: Final = "namedprocess_namegroup_"
 _STATES: Final = sorted({*STATES.values(), OTHER_STATE})
@@ -41,6 +45,7 @@ class ProcessSeries:
         self._table = table
         self._pss = pss
         self._booted = boot_seconds()
+        self._has_warned = False
         self._groups: set[str] = set()  # with processes
         self._counted: set[str] = set()  # with counters
 
@@ -64,7 +69,11 @@ class ProcessSeries:
     def record(self, units: Mapping[str, Unit]) -> None:
         """Make a pass over all processes. Raises OSError if there is no /proc."""
         groups: dict[str, list[Group]] = {}
-        for path, group in self._table.groups(units).items():
+        found = self._table.groups(units)
+        if self._table.has_left_out and not self._has_warned:
+            self._has_warned = True
+            log.warning("only the first %d processes of this node are looked at", MOST_PROCESSES)
+        for path, group in found.items():
             groups.setdefault(units[path].name, []).append(group)
         if self._pss is not None:
             self._pss.look(

@@ -6,6 +6,7 @@ The collector is in this process, and the passes record into a lane of it.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from shmetrics.gatherer.instruments import LABELS, Instruments
 from shmetrics.gatherer.passes import Passes
+from shmetrics.gatherer.recorder import UnitSeries
 from shmetrics.units.finder import Finder
 from shmetrics.units.hierarchies import UNIFIED, Hierarchy, find
 from shmetrics.units.unit import Unit
@@ -192,6 +194,30 @@ def test_a_missing_file_costs_its_values_and_is_counted_once(
     assert found[MEMORY,] == 1048576000
     assert tree.failures() == {"missing": 1}
     tree.passes.close()
+
+
+def test_a_unit_that_cannot_be_recorded_costs_only_itself(
+    watched: Watched,
+    cgroups: Cgroups,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cgroups.make("/a.service")
+    cgroups.make("/b.service")
+    record = UnitSeries.record
+
+    def fail_for_a(series: UnitSeries) -> None:
+        if series.unit.name == "a.service":
+            raise ZeroDivisionError("of the test")
+        record(series)
+
+    monkeypatch.setattr(UnitSeries, "record", fail_for_a)
+    with caplog.at_level(logging.WARNING):
+        watched.make()
+    assert (USAGE,) not in watched.of("/a.service")
+    assert (USAGE,) in watched.of("/b.service")
+    [line] = [each.getMessage() for each in caplog.records]
+    assert line == "a.service is not recorded in this pass: ZeroDivisionError: of the test"
 
 
 # ---- lives ------------------------------------------------------------------------------------
