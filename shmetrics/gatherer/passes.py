@@ -136,5 +136,5 @@ class Passes:
         if self._finder.has_left_out and not self._has_warned:
             self._has_warned = True
             log.warning(
-                "some cgroups are not looked at: there are hundred thousands, or levels beyond the 32nd"
+                "some cgroups are not looked at: there are too many, or more than 32 levels of them"
             )
