@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 /* The kernel's numbers, for which not every system has a header. */
 #define IOPRIO_WHO_PROCESS 1
 #define IOPRIO_IDLE (3 << 13)
+#define CLOSE_ON_EXEC 4U
 
 enum { STACK_BYTES = 64 * 1024 };
 
@@ -49,8 +51,8 @@ static int take_descriptors(const struct shm_start *start)
         dup2(start->errors, STDERR_FILENO) < 0)
         return -1;
 #ifdef SYS_close_range
-    /* Older kernels have no such call; all that the parent opens has O_CLOEXEC anyway. */
-    if (syscall(SYS_close_range, 3U, ~0U, 0U) < 0 && errno != ENOSYS)
+    /* Older kernels cannot do it; all that the parent opens has O_CLOEXEC anyway. */
+    if (syscall(SYS_close_range, 3U, ~0U, CLOSE_ON_EXEC) < 0 && errno != ENOSYS && errno != EINVAL)
         return -1;
 #endif
     return 0;
@@ -136,23 +138,57 @@ static int run_or_exit(void *given)
     _exit(127);
 }
 
-pid_t shm_start(struct shm_start *start)
+static void reap(pid_t pid)
+{
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* Wait until the child runs its program, or has ended: both close its end of the pipe. */
+static int wait_for_exec(int pipe_end)
+{
+    struct pollfd end = {pipe_end, POLLIN, 0};
+    int found;
+    do
+        found = poll(&end, 1, SHM_START_WAIT_MS);
+    while (found < 0 && errno == EINTR);
+    return found > 0 ? 0 : -1;
+}
+
+static pid_t start_child(struct shm_start *start)
 {
     static char stack[STACK_BYTES] __attribute__((aligned(16)));
     struct child child = {start, getpid()};
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return fail(start, SHM_START_CLONE);
+    pid_t pid = clone(run_or_exit, stack + sizeof stack, CLONE_VM | SIGCHLD, &child);
+    if (pid < 0)
+        fail(start, SHM_START_CLONE);
+    close(ends[1]);
+    /* From here on errno is the child's too, until it runs its program or is gone. */
+    if (pid > 0 && wait_for_exec(ends[0]) < 0) {
+        kill(pid, SIGKILL);
+        reap(pid);
+        start->step = SHM_START_WAIT;
+        start->error = ETIMEDOUT;
+        pid = -1;
+    } else if (pid > 0 && start->error) {
+        reap(pid);
+        pid = -1;
+    }
+    close(ends[0]);
+    return pid;
+}
+
+pid_t shm_start(struct shm_start *start)
+{
     start->error = 0;
     /* The parent's handlers must not run in the child, in memory that is the parent's too. */
     sigset_t all, before;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t pid = clone(run_or_exit, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &child);
-    if (pid < 0)
-        fail(start, SHM_START_CLONE);
+    pid_t pid = start_child(start);
     sigprocmask(SIG_SETMASK, &before, NULL);
-    if (pid > 0 && start->error) {
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-        return -1;
-    }
     return pid;
 }

@@ -4,15 +4,19 @@
 
 /* Start a stranger's program from a process that may be root, with nothing of it left.
  *
- * The child shares the memory of its parent, which waits, until it runs the program (as vfork(2)):
- * nothing is copied, so a start costs the same however large the parent is. Until then it makes
- * system calls only, by syscall(2) where the library would keep state or tell other threads. */
+ * The child shares the memory of its parent, which waits, until it runs the program: nothing is
+ * copied, so a start costs the same however large the parent is. Until then it makes system calls
+ * only, by syscall(2) where the library would keep state or tell other threads.
+ *
+ * That is vfork(2), but for one thing: there the parent waits for ever. The child is its new user's
+ * for a moment before it runs the program, and that user may stop it (SIGSTOP), or keep the program
+ * where reading it takes for ever. Here the parent ends a child that takes too long. */
 
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SHM_START_LIMITS = 5 };
+enum { SHM_START_LIMITS = 5, SHM_START_WAIT_MS = 2000 };
 
 /* The steps of a start in their order, to say at which one it failed. */
 enum shm_start_step {
@@ -25,6 +29,7 @@ enum shm_start_step {
     SHM_START_PRIVILEGES,
     SHM_START_DIRECTORY,
     SHM_START_EXEC,
+    SHM_START_WAIT,
 };
 
 /* A limit of setrlimit(2), soft and hard. */

@@ -63,7 +63,7 @@ class Counts(NamedTuple):
         killed: runs that were ended: timeout, unit_timeout, output, spawner_gone.
         skipped: turns that were not taken: late, running, no_room, backing_off (schedule.py),
             unit_timeout, no_spawner; and what the spawner refuses: busy, command, environment,
-            not_started, root, untrusted, user.
+            not_started, slow_start, root, untrusted, user.
         lines_rejected: lines: long, control, not_utf8, incomplete, beyond (output.py), bad_text.
     """
 
@@ -183,7 +183,8 @@ class Probes:
         self.counts.lines_rejected.update(outcome.rejected)
         answer = outcome.answer
         if isinstance(answer, protocol.Refused):
-            self._not_run(probe, answer.reason, answer.text)
+            # A start that takes long keeps the spawner from all others, so it counts as a time-out.
+            self._not_run(probe, answer.reason, answer.text, answer.reason == "slow_start")
         elif answer is None:
             self.counts.killed["spawner_gone"] += 1
             self._finish(probe, Result(probe, False, 0.0, -1, "the spawner has gone"))
@@ -237,9 +238,9 @@ class Probes:
         self._takers.families(probe, families)
         return ""
 
-    def _not_run(self, probe: Probe, reason: str, text: str) -> None:
+    def _not_run(self, probe: Probe, reason: str, text: str, timed_out: bool = False) -> None:
         self.counts.skipped[reason] += 1
-        self._finish(probe, Result(probe, False, 0.0, -1, text))
+        self._finish(probe, Result(probe, False, 0.0, -1, text), timed_out)
 
     def _finish(self, probe: Probe, result: Result, timed_out: bool = False) -> None:
         self._schedule.ended(probe.key, timed_out)

@@ -287,7 +287,10 @@ def test_root_runs_only_if_that_is_allowed(folder: Path) -> None:
     with asking.spawner(config({"id": command}, user=0), folder) as asker:
         refused = asker.run(command, 0).refused
         assert refused.reason == "root"
-        assert refused.text == "/usr/bin/id: root runs no probe; see spawner.allow_root"
+        assert (
+            refused.text
+            == "/usr/bin/id: root runs no probe; name a user, or see spawner.allow_root"
+        )
     with asking.spawner(config({"id": command}, "allow_root = true", 0), folder) as asker:
         assert asker.run(command, 0).output == "0\n"
 

@@ -27,6 +27,7 @@ cdef extern from "spawn/start.h" nogil:
         SHM_START_PRIVILEGES
         SHM_START_DIRECTORY
         SHM_START_EXEC
+        SHM_START_WAIT
 
     struct shm_start_limit:
         int resource
@@ -70,6 +71,7 @@ _STEPS = {
     SHM_START_PRIVILEGES: "giving up privileges",
     SHM_START_DIRECTORY: "its directory",
     SHM_START_EXEC: "the program",
+    SHM_START_WAIT: "the program does not begin",
 }
 
 

@@ -68,7 +68,9 @@ class Permission:
         """Return who runs a command. Raises NotAllowed."""
         program = run.command[0]
         if run.uid == 0 and not self._allow_root:
-            raise NotAllowed("root", f"{program}: root runs no probe; see spawner.allow_root")
+            raise NotAllowed(
+                "root", f"{program}: root runs no probe; name a user, or see spawner.allow_root"
+            )
         if self._own_uid not in (0, run.uid):
             raise NotAllowed(
                 "user",

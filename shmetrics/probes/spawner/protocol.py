@@ -60,7 +60,7 @@ class Stop(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 class Ended(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    """An answer: the program has run and ended, and nothing that it started goes on.
+    """An answer: the program has run and ended, and so has what it started, or is about to.
 
     Attributes:
         id: the number of the run.

@@ -8,6 +8,7 @@ gatherer is gone, its runs end; when the spawner ends, all do.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import selectors
@@ -159,7 +160,8 @@ class Spawner:
             self._send(connection, protocol.Refused(wish.id, error.reason, str(error)))
         except _start.NotStarted as error:
             text = f"{wish.command[0]}: cannot be run as uid {wish.uid}: {error.strerror}"
-            self._send(connection, protocol.Refused(wish.id, "not_started", text))
+            reason = "slow_start" if error.errno == errno.ETIMEDOUT else "not_started"
+            self._send(connection, protocol.Refused(wish.id, reason, text))
 
     def _send(self, connection: Connection, answer: protocol.Answer) -> None:
         try:
