@@ -71,7 +71,9 @@ static int take_limits(const struct shm_start *start)
         if (setrlimit((__rlimit_resource_t)start->limits[i].resource, &limit) < 0)
             return -1;
     }
-    if (setpriority(PRIO_PROCESS, 0, start->nice) < 0)
+    /* A parent that has given others the way already may be no longer allowed to go before them. */
+    if (getpriority(PRIO_PROCESS, 0) < start->nice &&
+        setpriority(PRIO_PROCESS, 0, start->nice) < 0)
         return -1;
     syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE); /* only a courtesy */
     return 0;

@@ -51,7 +51,7 @@ struct shm_start {
     gid_t gid;
     size_t group_count;
     const gid_t *groups;
-    int nice;
+    int nice; /* at least, from 0 to 19 */
     struct shm_start_limit limits[SHM_START_LIMITS];
     /* Set if it fails. */
     enum shm_start_step step;

@@ -138,12 +138,15 @@ class Asker:
 
 
 @contextmanager
-def spawner(config: str, folder: Path) -> Iterator[Asker]:
-    """Start a spawner of this process, as a gatherer does; see it end with the connection."""
+def spawner(config: str, folder: Path, wrapper: Sequence[str] = ()) -> Iterator[Asker]:
+    """Start a spawner of this process, as a gatherer does; see it end with the connection.
+
+    wrapper: a command that runs the one behind it.
+    """
     path = folder / "gather.toml"
     path.write_text(config)
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "shmetrics", "spawner", "--config", str(path)]
+    command = [*wrapper, sys.executable, "-m", "shmetrics", "spawner", "--config", str(path)]
     with ours, its:
         process = subprocess.Popen(
             [*command, "--fd", str(its.fileno())],

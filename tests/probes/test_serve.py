@@ -90,6 +90,32 @@ def answers_as(uid: int, path: str) -> bool:
     return status == 0
 
 
+def test_it_takes_the_socket_that_systemd_has_made(folder: Path) -> None:
+    path = str(folder / "passed.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen()
+        as_systemd = (
+            f"import os, sys; os.dup2({listener.fileno()}, 3); "
+            "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid())); "
+            "os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", as_systemd, *COMMAND, ""],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[listener.fileno()],
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == f"shmetrics spawner is ready: {path}\n".encode()
+            with connected(path) as sock:
+                sock.send(b"nonsense")
+                assert sock.recv(1) == b""
+            process.terminate()
+            assert process.wait(SECONDS) == 0
+    assert os.path.exists(path)  # it is systemd's
+
+
 def test_a_second_one_leaves_the_first_alone(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

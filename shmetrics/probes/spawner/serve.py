@@ -37,15 +37,16 @@ def serve(file: SpawnerFile, fd: int | None, ready: Callable[[str], None]) -> in
     """
     _open_standard_descriptors()
     if fd is not None:
-        own = _adopted(fd)
+        own = _adopted(fd, f"--fd {fd}")
 
         def spawn_own() -> int:
             Spawner(file, own=own).run()
             return 0
 
         return guard(spawn_own, own.close)
-    path, passed = file.spawner.socket, _passed_by_systemd()
-    listener = passed or _listening(path, file.spawner.uid(os.geteuid()))
+    passed = _passed_by_systemd()
+    listener = passed or _listening(file.spawner.socket, file.spawner.uid(os.geteuid()))
+    path = listener.getsockname()
 
     def spawn() -> int:
         ready(path)
@@ -68,14 +69,14 @@ def _open_standard_descriptors() -> None:
     os.close(fd)
 
 
-def _adopted(fd: int) -> socket.socket:
+def _adopted(fd: int, what: str) -> socket.socket:
     try:
         sock = socket.socket(fileno=fd)
         if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_SEQPACKET:
             sock.detach()
             raise OSError(errno.EPROTOTYPE, "this is no packet socket")
     except OSError as error:
-        raise ConfigError(f"--fd {fd}: {error.strerror}") from None
+        raise ConfigError(f"{what}: {error.strerror}") from None
     os.set_inheritable(fd, False)
     return sock
 
@@ -83,7 +84,9 @@ def _adopted(fd: int) -> socket.socket:
 def _passed_by_systemd() -> socket.socket | None:
     """Return the socket that systemd has made for this process (sd_listen_fds(3))."""
     pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
-    return _adopted(_FIRST_PASSED) if pid == str(os.getpid()) and count == "1" else None
+    if pid != str(os.getpid()) or count != "1":
+        return None
+    return _adopted(_FIRST_PASSED, "the socket that systemd has passed")
 
 
 def _listening(path: str, gatherer: int) -> socket.socket:
