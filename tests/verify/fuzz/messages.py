@@ -22,6 +22,9 @@ with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
     from shmetrics import config, dictionary
     from shmetrics.errors import ConfigError
     from shmetrics.label_rules import rule
+    from shmetrics.probes import manifest as manifests
+    from shmetrics.probes import node_conf as node_confs
+    from shmetrics.probes.spawner import protocol as spawning
     from shmetrics.registration import protocol
     from shmetrics.render import negotiation
     from shmetrics.sample_names import sample_names
@@ -125,9 +128,49 @@ def options(data: bytes) -> None:
         assert "\n" not in str(error)
 
 
+def wish(data: bytes) -> None:
+    """What a gatherer asks of the spawner, which may be root; and what that answers."""
+    for decode in (spawning.decode_wish, spawning.decode_answer):
+        try:
+            found = decode(data)
+        except spawning.ProtocolError as error:
+            assert "\n" not in str(error)
+            continue
+        assert decode(spawning.encode(found)) == found
+        if isinstance(found, spawning.Run):
+            assert not any("\0" in text for text in (*found.command, *found.environment))
+            assert 0 <= found.timeout_seconds <= 86400
+
+
+def manifest(data: bytes) -> None:
+    """A cartridge's manifest."""
+    try:
+        found = manifests.parse(data, "m.yml")
+    except manifests.BadManifest as error:
+        assert str(error).startswith("m.yml: ")
+        assert str(error).isprintable()
+        return
+    assert all(name == each.name and name.isprintable() for name, each in (found or {}).items())
+
+
+def node_conf(data: bytes) -> None:
+    """OpenShift's node.conf."""
+    try:
+        found = node_confs.parse(data.decode("utf-8", "replace"), "node.conf")
+    except ConfigError as error:
+        assert str(error).startswith("node.conf: ")
+        assert str(error).isprintable()
+        return
+    assert found.interval_seconds >= 10
+    assert 0 < found.script_timeout_seconds <= 3600
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (hello, answer, label_rules, strings, definition, datagram, accept, options)
+    for target in (
+        *(hello, answer, label_rules, strings, definition, datagram, accept, options),
+        *(wish, manifest, node_conf),
+    )
 }
 
 
