@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 
+from shmetrics.errors import ConfigError
+
 SUMMARY = "run the commands of probes for a gatherer; the only part that may be root"
 EXAMPLE = "shmetrics spawner --config /etc/shmetrics-gather.toml"
 
@@ -28,11 +30,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the spawner until it is told to stop, and all that it has started has ended."""
     import logging
+    import os
 
     from shmetrics.config import spawner
-    from shmetrics.probes.spawner import serve
+    from shmetrics.probes.spawner import serve, trusted_file
 
     wanted = spawner.load(options.config)
+    if options.config and os.geteuid() == 0:
+        # Whoever can change it says what runs, and as whom.
+        try:
+            trusted_file.check(os.path.abspath(options.config), 0)
+        except trusted_file.Untrusted as error:
+            raise ConfigError(f"--config: {error}") from None
     logging.basicConfig(level=logging.INFO, format="shmetrics: %(levelname)s: %(message)s")
     return serve.serve(wanted, options.fd, _ready)
 

@@ -178,6 +178,19 @@ def test_a_mistake_in_the_file_is_one_line(
     assert said.count("\n") == 1
 
 
+@as_root
+def test_root_takes_no_configuration_that_others_may_write(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = folder / "gather.toml"
+    config.write_text("")
+    config.chmod(0o664)
+    assert cli.main(["spawner", "--config", str(config)]) == 2
+    assert capsys.readouterr().err == (
+        f"shmetrics: --config: {config}: others may write to it; chmod go-w {config}\n"
+    )
+
+
 def test_other_mistakes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = folder / "gather.toml"
     taken = folder / "file"
