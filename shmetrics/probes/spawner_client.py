@@ -79,7 +79,7 @@ class Started:
 
     def __init__(self, config: str = "") -> None:
         """Set its configuration file; "": the defaults."""
-        self._config = config
+        self._config = os.path.abspath(config) if config else ""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -99,6 +99,7 @@ class Started:
                     command + (["--config", self._config] if self._config else []),
                     stdin=subprocess.DEVNULL,
                     pass_fds=[its.fileno()],
+                    cwd="/",  # Python looks for modules there first, and others may write to ours
                 )
             except BaseException:
                 ours.close()

@@ -73,6 +73,20 @@ def test_one_with_a_process_ends_it_and_waits(parent: Path) -> None:
     cgroups.close()
 
 
+def test_one_that_somebody_has_removed_is_not_used_again(parent: Path) -> None:
+    cgroups = opened(parent)
+    first = cgroups.take()
+    assert first is not None
+    os.rmdir(first.path)
+    first.kill()
+    cgroups.give_back(first)
+    second = cgroups.take()
+    assert second is not None
+    assert second.path != first.path
+    cgroups.give_back(second)
+    cgroups.close()
+
+
 def test_two_spawners_leave_each_other_alone(parent: Path) -> None:
     one, other = opened(parent), opened(parent)
     cgroup = one.take()

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from shmetrics.probes.spawner import protocol, run_cgroups
+from shmetrics.probes.spawner.connection import Connection
 from tests.probes import asking
 from tests.probes.asking import NOBODY, Asker, as_root, gone, is_running, numbers_in
 from tests.servers.patience import until
@@ -322,6 +323,37 @@ def test_a_gatherer_that_talks_nonsense_is_cut_off(folder: Path, packet: bytes) 
     with asking.spawner(config({}), folder) as asker:
         asker.socket.send(packet)
         assert asker.socket.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        protocol.encode(protocol.Run(1, USER, ["/bin/true"], "/", {}, 1.0)),
+        protocol.encode(protocol.Stop(1)),
+        b"nonsense",
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_descriptors_that_are_not_wanted_are_closed(
+    folder: Path, packet: bytes, count: int
+) -> None:
+    reads, writes = zip(*(os.pipe() for _ in range(count)), strict=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    path = str(folder / "spawner.sock")
+    with listener, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        listener.bind(path)
+        listener.listen()
+        sock.connect(path)
+        connection = Connection(listener.accept()[0])
+        socket.send_fds(sock, [packet], writes)
+        for fd in writes:
+            os.close(fd)
+        with pytest.raises(protocol.ProtocolError):
+            connection.receive()
+        for fd in reads:
+            assert os.read(fd, 1) == b""  # nobody holds the other end
+            os.close(fd)
+        connection.close()
 
 
 def test_descriptors_have_to_be_pipes(folder: Path) -> None:

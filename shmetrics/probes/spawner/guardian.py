@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable
 
 from shmetrics.probes.spawner import _start, run_cgroups
@@ -18,6 +19,9 @@ from shmetrics.probes.spawner.orphans import children
 
 #: What the guardian waits for; the spawner begins with these blocked.
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
+
+_LONGEST_END_SECONDS = 10.0
+_LOOK_SECONDS = 0.1
 
 
 def guard(spawn: Callable[[], int], before: Callable[[], None] = lambda: None) -> int:
@@ -61,11 +65,17 @@ def _wait(spawner: int) -> int:
 
 
 def _end_descendants() -> None:
-    """End all children, and theirs, which become ours then, until there is none."""
+    """End all children, and theirs, which become ours then, until there is none.
+
+    What the kernel does not let die, in the middle of a read from a dead disk, is left to die.
+    """
+    deadline = time.monotonic() + _LONGEST_END_SECONDS
     run_cgroups.remove_left_behind()
-    while pids := children():
+    while (pids := children()) and time.monotonic() < deadline:
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        signal.sigtimedwait({signal.SIGCHLD}, _LOOK_SECONDS)
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass

@@ -29,6 +29,7 @@ class RunCgroup:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o755)
         self.path = path
+        self.is_gone = False  # somebody else has removed it
         self._events = os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         try:
             #: A descriptor of cgroup.procs: a process that writes `0` to it is in the cgroup.
@@ -39,11 +40,18 @@ class RunCgroup:
 
     def is_empty(self) -> bool:
         """Return whether no process is in it."""
-        return b"populated 0" in os.pread(self._events, 256, 0)
+        try:
+            return b"populated 0" in os.pread(self._events, 256, 0)
+        except OSError as error:
+            if error.errno != errno.ENODEV:
+                raise
+            self.is_gone = True
+            return True
 
     def kill(self) -> None:
         """End all processes in it, in all sessions, and none of them can start another one."""
-        _write(f"{self.path}/cgroup.kill", b"1")
+        with contextlib.suppress(FileNotFoundError):  # it was empty, and somebody has removed it
+            _write(f"{self.path}/cgroup.kill", b"1")
 
     def close(self) -> None:
         """Remove it, if it is empty."""
@@ -106,11 +114,13 @@ class RunCgroups:
 
     def give_back(self, cgroup: RunCgroup) -> None:
         """End what is still in a cgroup; it is used again once it is empty."""
-        if cgroup.is_empty():
-            self._free.append(cgroup)
-        else:
+        if not cgroup.is_empty():
             cgroup.kill()
             self._leaving.append(cgroup)
+        elif cgroup.is_gone:
+            cgroup.close()
+        else:
+            self._free.append(cgroup)
 
     def close(self) -> None:
         """Remove all of them that are empty."""

@@ -53,13 +53,12 @@ def serve(file: SpawnerFile, fd: int | None, ready: Callable[[str], None]) -> in
         Spawner(file, listener=listener).run()
         return 0
 
-    guardian = os.getpid()
+    guardian, inode = os.getpid(), os.stat(path).st_ino
     try:
         return guard(spawn, listener.close)
     finally:
         if passed is None and os.getpid() == guardian:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+            _remove(path, inode)
 
 
 def _open_standard_descriptors() -> None:
@@ -104,6 +103,13 @@ def _listening(path: str, gatherer: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _remove(path: str, inode: int) -> None:
+    """Remove a socket, if it is not that of a spawner that has come after this one."""
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
 
 
 def _make_way(path: str) -> None:

@@ -47,7 +47,14 @@ PYTHON_TARGETS = (
 )
 TARGETS = (*C_TARGETS, *PYTHON_TARGETS)
 
-_MAX_BYTES = {"drain": 300, "moves": 300, "entries": 1024, "numbers": 64, "options": 512, "manifest": 512}
+_MAX_BYTES = {
+    "drain": 300,
+    "moves": 300,
+    "entries": 1024,
+    "numbers": 64,
+    "options": 512,
+    "manifest": 512,
+}
 
 
 def compile_target(name: str, folder: Path, csrc: Path = CSRC) -> list[str]:
