@@ -60,10 +60,11 @@ class Counts(NamedTuple):
     """What did not go as it should, by reason, since the start.
 
     Attributes:
-        killed: runs that were ended: timeout, unit_timeout, output, spawner_gone.
+        killed: runs that were ended: timeout, unit_timeout, output, spawner_gone; and stuck, which
+            counts a run again that could not be ended.
         skipped: turns that were not taken: late, running, no_room, backing_off (schedule.py),
             unit_timeout, no_spawner; and what the spawner refuses: busy, command, environment,
-            not_started, slow_start, root, untrusted, user.
+            not_started, slow_start, root, stuck, untrusted, user.
         lines_rejected: lines: long, control, not_utf8, incomplete, beyond (output.py), bad_text.
     """
 
@@ -165,6 +166,7 @@ class Probes:
                 min(probe.timeout_seconds, left),
                 self._rules.bounds,
                 functools.partial(self._take_lines, probe, pieces),
+                functools.partial(self._stuck, probe),
                 functools.partial(self._done, probe, pieces, left < probe.timeout_seconds),
             )
         except Unavailable as error:
@@ -178,6 +180,13 @@ class Probes:
             return
         for line in lines:
             self._takers.line(probe, line)
+
+    def _stuck(self, probe: Probe) -> None:
+        """Go on without a run that SIGKILL does not end. It is no success, whenever it ends."""
+        self.counts.killed["stuck"] += 1
+        self._schedule.stuck(probe.key)
+        self._tell(Result(probe, False, 0.0, -1, "it was told to end, and SIGKILL does not end it"))
+        self._fill()
 
     def _done(self, probe: Probe, pieces: list[bytes], is_short: bool, outcome: Outcome) -> None:
         self.counts.lines_rejected.update(outcome.rejected)
@@ -244,7 +253,11 @@ class Probes:
 
     def _finish(self, probe: Probe, result: Result, timed_out: bool = False) -> None:
         self._schedule.ended(probe.key, timed_out)
+        self._tell(result)
+
+    def _tell(self, result: Result) -> None:
         if result.problem:
+            probe = result.probe
             said = f"; it said: {result.last_error}" if result.last_error else ""
             self._rate_limited.warning(
                 result.problem,

@@ -33,7 +33,7 @@ class Outcome(NamedTuple):
         last_error: the last line of STDERR.
     """
 
-    answer: protocol.Answer | None
+    answer: protocol.Ended | protocol.Refused | None
     too_much: bool
     rejected: Mapping[str, int]
     last_error: str
@@ -49,6 +49,7 @@ class Runner:
         timeout_seconds: float,
         bounds: Bounds,
         take: Callable[[list[bytes]], None],
+        stuck: Callable[[], None],
         done: Callable[[Outcome], None],
     ) -> None:
         """Begin it.
@@ -59,14 +60,15 @@ class Runner:
             timeout_seconds: how long it may.
             bounds: how much it may print.
             take: called with the lines that it prints, as they come.
+            stuck: called if it cannot be ended.
             done: called once, at the end.
 
         Raises:
-            Unavailable: there is no spawner now. Neither is called.
+            Unavailable: there is no spawner now. None of these is called.
             OSError: there are no pipes.
         """
         self._client = client
-        self._take, self._done = take, done
+        self._take, self._stuck, self._done = take, stuck, done
         self._output, self._errors = Output(bounds), Errors(bounds)
         self._too_much = False
         self._loop = asyncio.get_running_loop()
@@ -139,6 +141,9 @@ class Runner:
         self._read_errors()
         for fd in list(self._open):
             self._close(fd)
+        if isinstance(answer, protocol.Stuck):
+            self._stuck()
+            return
         was_ended = not isinstance(answer, protocol.Ended) or answer.exit_code < 0
         last = self._output.end(was_ended)
         if last:

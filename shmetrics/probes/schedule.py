@@ -36,6 +36,7 @@ class _Turns:
         self.resume = 0  # the first turn that it may take again
         self.timeouts = 0  # in a row
         self.running = False
+        self.stuck = False  # it runs, and has given its room to others
         self.waiting = False
 
     def number(self, now_ns: int) -> int:
@@ -51,7 +52,7 @@ class Schedule:
 
     Attributes:
         skipped: the number of turns skipped, by reason.
-        running: the number of probes that run.
+        running: the number of probes that run, without those that are stuck.
     """
 
     def __init__(self, most_at_once: int) -> None:
@@ -76,7 +77,8 @@ class Schedule:
                 continue
             turns = _Turns(phase_ns(key, interval_ns), interval_ns, now_ns)
             former = known or self._leaving.pop(key, None)
-            turns.running = former is not None and former.running
+            if former is not None:
+                turns.running, turns.stuck = former.running, former.stuck
             self._turns[key] = turns
         self._waiting = deque(
             key for key in self._waiting if key in self._turns and self._turns[key].waiting
@@ -111,16 +113,21 @@ class Schedule:
 
     def ended(self, key: Key, timed_out: bool) -> None:
         """Take note that a probe has ended, which `fill` has returned."""
-        self.running -= 1
-        self._busy_units.discard(key[0])
-        turns = self._turns.get(key)
-        if self._leaving.pop(key, None) is not None or turns is None:
-            return
-        turns.running = False
+        turns = self._turns.get(key) or self._leaving[key]
+        if not turns.stuck:
+            self._make_room(key)
+        turns.running = turns.stuck = False
+        self._leaving.pop(key, None)
         turns.timeouts = turns.timeouts + 1 if timed_out else 0
         if turns.timeouts >= TIMEOUTS:
             kept_off = min(2 ** (turns.timeouts - TIMEOUTS + 1) - 1, MOST_SKIPPED)
             turns.resume = turns.next + kept_off
+
+    def stuck(self, key: Key) -> None:
+        """Let others run in place of a probe that cannot be ended. It is running all the same."""
+        turns = self._turns.get(key) or self._leaving[key]
+        turns.stuck = True
+        self._make_room(key)
 
     def call_all(self) -> None:
         """Let all probes that do not run wait for room, whenever their turn is."""
@@ -137,6 +144,10 @@ class Schedule:
     def next_ns(self) -> int | None:
         """Return when the next turn is, None if there is none."""
         return self._upcoming[0][0] if self._upcoming else None
+
+    def _make_room(self, key: Key) -> None:
+        self.running -= 1
+        self._busy_units.discard(key[0])
 
     def _take_turn(self, key: Key, turns: _Turns, now_ns: int) -> None:
         number = turns.number(now_ns)

@@ -30,7 +30,8 @@ _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _STOP_SECONDS = 10.0  # that a spawner of our own has to end
 
-#: Called with the answer to a run; None: the spawner is gone, and the run with it.
+#: Called with the answer to a run, after news that it is Stuck, if it is; None: the spawner is
+#: gone, and the run with it.
 OnAnswer = Callable[[protocol.Answer | None], None]
 
 
@@ -143,7 +144,7 @@ class SpawnerClient:
         Args:
             wish: makes the message, with the number of the run.
             descriptors: the program's STDOUT and STDERR; the caller closes them.
-            on_answer: called once, later.
+            on_answer: called later; for the last time when the run is over.
 
         Raises:
             Unavailable: it cannot be asked for now; on_answer is not called.
@@ -210,7 +211,9 @@ class SpawnerClient:
             self._lose()
             return
         self._pause_seconds = 0.0
-        on_answer = self._waiting.pop(answer.id, None)
+        on_answer = self._waiting.get(answer.id)
+        if not isinstance(answer, protocol.Stuck):
+            self._waiting.pop(answer.id, None)
         if on_answer is not None:
             on_answer(answer)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.probes.spawner import protocol
-from shmetrics.probes.spawner.protocol import Ended, ProtocolError, Refused, Run, Stop
+from shmetrics.probes.spawner.protocol import Ended, ProtocolError, Refused, Run, Stop, Stuck
 
 TEXT = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=50)
 IDS = st.integers(0, 2**63 - 1)
@@ -22,9 +22,11 @@ RUNS = st.builds(
     st.dictionaries(TEXT, TEXT, max_size=5),
     st.floats(0, 86400),
 )
-ANSWERS = st.builds(
-    Ended, IDS, st.integers(-64, 255), st.booleans(), st.floats(0, 1e9)
-) | st.builds(Refused, IDS, st.text(max_size=64), st.text(max_size=100))
+ANSWERS = st.one_of(
+    st.builds(Ended, IDS, st.integers(-64, 255), st.booleans(), st.floats(0, 1e9)),
+    st.builds(Refused, IDS, st.text(max_size=64), st.text(max_size=100)),
+    st.builds(Stuck, IDS),
+)
 
 
 @given(RUNS | st.builds(Stop, IDS))

@@ -34,6 +34,7 @@ class Twin:
         self.resume: dict[Key, int] = {}  # a time
         self.timeouts: Counter[Key] = Counter()
         self.running: set[Key] = set()
+        self.stuck: set[Key] = set()
         self.queue: list[Key] = []
         self.skipped: Counter[str] = Counter()
 
@@ -72,8 +73,8 @@ class Twin:
                 self.queue.append(key)
         started = []
         for key in list(self.queue):
-            is_free = all(unit != key[0] for unit, _ in self.running)
-            if is_free and len(self.running) < self.most:
+            taking = self.running - self.stuck
+            if all(unit != key[0] for unit, _ in taking) and len(taking) < self.most:
                 self.queue.remove(key)
                 self.running.add(key)
                 started.append(key)
@@ -81,6 +82,7 @@ class Twin:
 
     def ended(self, key: Key, timed_out: bool) -> None:
         self.running.remove(key)
+        self.stuck.discard(key)
         if key not in self.interval:
             return
         self.timeouts[key] = self.timeouts[key] + 1 if timed_out else 0
@@ -125,12 +127,21 @@ class Turns(RuleBasedStateMachine):
             self.real.ended(key, timed_out)
             self.twin.ended(key, timed_out)
 
+    @rule(number=st.integers(0, 10))
+    def stick(self, number: int) -> None:
+        taking = sorted(self.twin.running - self.twin.stuck)
+        if taking:
+            key = taking[number % len(taking)]
+            self.real.stuck(key)
+            self.twin.stuck.add(key)
+
     @invariant()
     def both_say_the_same(self) -> None:
         if hasattr(self, "real"):
             assert +self.real.skipped == +self.twin.skipped
-            assert self.real.running == len(self.twin.running) <= self.twin.most
-            assert self.real.is_busy == bool(self.twin.running or self.twin.queue)
+            taking = self.twin.running - self.twin.stuck
+            assert self.real.running == len(taking) <= self.twin.most
+            assert self.real.is_busy == bool(taking or self.twin.queue)
 
 
 TestTurns = Turns.TestCase

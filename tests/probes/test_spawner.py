@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -272,6 +273,41 @@ def test_no_more_run_at_once_than_may(folder: Path, open_folder: Path, mode: str
         pids = numbers_in(open_folder / "pids", 3)
         assert len(pids) == 3
     gone(*pids)
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """Yield a cgroup v1 that can be frozen: its processes do not even hear SIGKILL then.
+
+    That stands in for a process that waits for a dead disk.
+    """
+    root = Path("/sys/fs/cgroup/freezer")
+    if not os.access(root, os.W_OK) or not (root / "cgroup.procs").exists():
+        pytest.skip("there is no freezer of cgroup v1 here")
+    made = Path(tempfile.mkdtemp(prefix="shmetrics-test-", dir=root))
+    yield made
+    (made / "freezer.state").write_text("THAWED")
+    until(lambda: not (made / "tasks").read_text(), lambda: "still there", asking.SECONDS)
+    made.rmdir()
+
+
+def test_one_that_cannot_be_ended_makes_room_for_others(
+    folder: Path, open_folder: Path, freezer: Path
+) -> None:
+    sleep, short = shell(f"echo $$ >> {open_folder}/pids; exec sleep 1000"), ["/bin/true"]
+    commands = {"sleep": sleep, "true": short}
+    with asking.spawner(config(commands, "most_at_once = 1"), folder) as asker:
+        number, _, _ = asker.ask(sleep, USER, timeout_seconds=2)
+        [pid] = numbers_in(open_folder / "pids", 1)
+        (freezer / "cgroup.procs").write_text(str(pid))
+        (freezer / "freezer.state").write_text("FROZEN")
+        assert asker.run(short, USER).refused.reason == "busy"
+        assert asker.answer() == protocol.Stuck(number)
+        assert asker.run(short, USER).ended.exit_code == 0
+        (freezer / "freezer.state").write_text("THAWED")
+        ended = asker.answer()
+        assert isinstance(ended, protocol.Ended)
+        assert (ended.id, ended.timed_out, ended.exit_code) == (number, True, -signal.SIGTERM)
 
 
 def test_cgroups_are_used_again_and_removed(folder: Path, mode: str) -> None:

@@ -3,8 +3,9 @@
 
 There is one SOCK_SEQPACKET connection per gatherer; each message is one packet of MessagePack. The
 gatherer sends Run, with two descriptors (SCM_RIGHTS): the ends of two pipes that the program gets
-as STDOUT and STDERR. The spawner answers each Run with one Ended or one Refused. So what a program
-prints never passes through the spawner, which may be root.
+as STDOUT and STDERR. The spawner answers each Run with one Ended or one Refused, and says in
+between if a run is Stuck. What a program prints never passes through the spawner, which may be
+root.
 """
 
 from __future__ import annotations
@@ -75,6 +76,17 @@ class Ended(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     duration_seconds: float
 
 
+class Stuck(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """News of a run: SIGKILL does not end it, as in the middle of a read from a dead disk. It no
+    longer counts among those that run at once. Its Ended comes when it does end.
+
+    Attributes:
+        id: the number of the run.
+    """
+
+    id: Id
+
+
 class Refused(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """An answer: the program was not run.
 
@@ -90,7 +102,7 @@ class Refused(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
 
 
 Wish: TypeAlias = Run | Stop
-Answer: TypeAlias = Ended | Refused
+Answer: TypeAlias = Ended | Refused | Stuck
 
 _Message = TypeVar("_Message")
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from shmetrics.probes.spawner.run_cgroups import RunCgroup
 
 GRACE_NS = 500_000_000  # from SIGTERM to SIGKILL
+STUCK_NS = 5_000_000_000  # from SIGKILL until nobody waits for the end any more
 
 
 class Limits(NamedTuple):
@@ -61,23 +62,32 @@ class Run:
         self.pid = start(-1 if cgroup is None else cgroup.procs)
         self._started_ns = now_ns
         self._told = False
+        self._killed = False
+        self.is_stuck = False  # SIGKILL does not end it
         self.deadline_ns: int | None = now_ns + timeout_ns
 
-    def advance(self, now_ns: int) -> None:
-        """Do what is due: SIGTERM at the deadline, then SIGKILL."""
+    def advance(self, now_ns: int) -> bool:
+        """Do what is due: SIGTERM at the deadline, then SIGKILL; return whether it is stuck now."""
         if self.deadline_ns is None or now_ns < self.deadline_ns:
-            return
+            return False
+        if self._killed:
+            self.deadline_ns = None
+            self.is_stuck = True
+            return True
         if self._told:
-            self.kill()
-            return
+            self.kill(now_ns)
+            return False
         self.timed_out = True
         self._told = True
         self.deadline_ns = now_ns + GRACE_NS
         _signal_group(self.pid, signal.SIGTERM)
+        return False
 
-    def kill(self) -> None:
+    def kill(self, now_ns: int) -> None:
         """End it at once, with all that it has started. It has not been reaped yet."""
-        self.deadline_ns = None
+        if not self._killed:
+            self._killed = True
+            self.deadline_ns = now_ns + STUCK_NS
         if self.cgroup is not None and not self.cgroup.is_empty():
             self.cgroup.kill()
         # Not instead: a program that could write to its cgroup.procs might have left.

@@ -13,17 +13,19 @@ from shmetrics.probes.spawner.accounts import Account
 from shmetrics.probes.spawner.connection import Connection
 from shmetrics.probes.spawner.orphans import Orphans
 from shmetrics.probes.spawner.permission import NotAllowed, environment
-from shmetrics.probes.spawner.protocol import Ended
+from shmetrics.probes.spawner.protocol import Ended, Stuck
 from shmetrics.probes.spawner.protocol import Run as Wish
 from shmetrics.probes.spawner.run import Limits, Run
 from shmetrics.probes.spawner.run_cgroups import RunCgroups
 
+MOST_STUCK = 100  # beyond which no more runs are begun
+
 
 class Answered(NamedTuple):
-    """An answer, and the gatherer that gets it."""
+    """What there is to say of a run, and the gatherer that hears it."""
 
     connection: Connection
-    ended: Ended
+    said: Ended | Stuck
 
 
 class _Active(NamedTuple):
@@ -64,8 +66,11 @@ class Runs:
             NotStarted: it cannot be run.
         """
         most = self._options.most_at_once
-        if len(self._active) >= most:
+        stuck = sum(active.run.is_stuck for active in self._active.values())
+        if len(self._active) - stuck >= most:
             raise NotAllowed("busy", f"{most} commands run already; see spawner.most_at_once")
+        if stuck >= MOST_STUCK:
+            raise NotAllowed("stuck", f"SIGKILL does not end {stuck} commands; is a disk dead?")
         seconds = min(wish.timeout_seconds, self._options.longest_seconds)
         output, errors = descriptors
 
@@ -95,7 +100,7 @@ class Runs:
         """End the run of a gatherer that has this number, or all of its runs."""
         for active in self._active.values():
             if active.connection is connection and id in (None, active.id):
-                active.run.kill()
+                active.run.kill(self._monotonic_ns())
 
     def wait_seconds(self) -> float | None:
         """Return how long until a run has to be looked after, None if none has."""
@@ -103,11 +108,11 @@ class Runs:
         first = min((each for each in deadlines if each is not None), default=None)
         return None if first is None else max(first - self._monotonic_ns(), 0) / 1e9
 
-    def advance(self) -> None:
-        """End what is late."""
+    def advance(self) -> list[Answered]:
+        """End what is late, and return what is to be said of what cannot be ended."""
         now = self._monotonic_ns()
-        for active in self._active.values():
-            active.run.advance(now)
+        stuck = [active for active in self._active.values() if active.run.advance(now)]
+        return [Answered(active.connection, Stuck(active.id)) for active in stuck]
 
     def reap(self) -> list[Answered]:
         """Take leave of all children that have died, and return the answers for those of runs."""
@@ -115,7 +120,7 @@ class Runs:
         while (pid := _dead_child()) is not None:
             active = self._active.get(pid)
             if active is not None:
-                active.run.kill()  # what it has started
+                active.run.kill(self._monotonic_ns())  # what it has started
             _, status = os.waitpid(pid, 0)
             if active is None:
                 self._orphans.sweep(self._active)
@@ -128,7 +133,7 @@ class Runs:
     def end(self) -> bool:
         """End all runs at once, and what they left; return whether any child is there still."""
         for active in self._active.values():
-            active.run.kill()
+            active.run.kill(self._monotonic_ns())
         self._orphans.sweep(self._active)
         return _has_children()
 

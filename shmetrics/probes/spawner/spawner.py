@@ -22,7 +22,7 @@ from shmetrics.probes.spawner import _start, protocol
 from shmetrics.probes.spawner.connection import Connection, Gone, close_all
 from shmetrics.probes.spawner.permission import Command, NotAllowed, Permission
 from shmetrics.probes.spawner.run_cgroups import RunCgroups
-from shmetrics.probes.spawner.runs import Runs
+from shmetrics.probes.spawner.runs import Answered, Runs
 from shmetrics.rate_limited_log import RateLimitedLog
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Spawner:
             while not self._stopping:
                 for key, _ in self._selector.select(self._runs.wait_seconds()):
                     key.data()
-                self._runs.advance()
+                self._say(self._runs.advance())
         finally:
             self._end()
 
@@ -100,9 +100,7 @@ class Spawner:
                 pass
         except BlockingIOError:
             pass
-        for connection, ended in self._runs.reap():
-            if connection in self._connections:
-                self._send(connection, ended)
+        self._say(self._runs.reap())
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -162,6 +160,11 @@ class Spawner:
             text = f"{wish.command[0]}: cannot be run as uid {wish.uid}: {error.strerror}"
             reason = "slow_start" if error.errno == errno.ETIMEDOUT else "not_started"
             self._send(connection, protocol.Refused(wish.id, reason, text))
+
+    def _say(self, news: list[Answered]) -> None:
+        for connection, said in news:
+            if connection in self._connections:
+                self._send(connection, said)
 
     def _send(self, connection: Connection, answer: protocol.Answer) -> None:
         try:
