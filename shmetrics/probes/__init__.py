@@ -3,5 +3,6 @@
 
 probe.py says what a probe is, discovery.py and manifest.py find those of a gear, schedule.py says
 when each runs, runner.py has one run by the spawner and bounds what it prints with output.py, and
-probes.py joins them in the gatherer's loop. textfile.py reads what others have written to files.
+probes.py joins them in the gatherer's loop, as rules.py says. textfile.py reads what others have
+written to files. spawner/ is the process that runs the commands.
 """

@@ -9,12 +9,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from shmetrics.probes import prometheus_text
-from shmetrics.probes.output import Bounds
 from shmetrics.probes.probe import Key, Probe, Result
-from shmetrics.probes.prometheus_text import BadText, Metric
+from shmetrics.probes.prometheus_text import BadText
+from shmetrics.probes.rules import Counts, Rules, Takers
 from shmetrics.probes.runner import Outcome, Runner
 from shmetrics.probes.schedule import Schedule
 from shmetrics.probes.spawner import protocol
@@ -23,54 +22,6 @@ from shmetrics.probes.unit_time import UnitTime
 from shmetrics.rate_limited_log import RateLimitedLog
 
 log = logging.getLogger(__name__)
-
-
-class Takers(NamedTuple):
-    """Who takes what comes of probes. Each is called in the loop, and is quick.
-
-    Attributes:
-        line: takes a probe and a complete line, without newline, that is UTF-8 and has no control
-            characters but tabs.
-        families: takes a probe of format "prometheus" and all that one run of it has printed.
-        result: takes how each run went; also one that could not be started.
-    """
-
-    line: Callable[[Probe, bytes], None]
-    families: Callable[[Probe, list[Metric]], None]
-    result: Callable[[Result], None]
-
-
-class Rules(NamedTuple):
-    """The limits of all probes.
-
-    Attributes:
-        most_at_once: the most that run at a time; no more than spawner.most_at_once.
-        unit_seconds: what all probes of one unit together may take in an interval.
-        interval_seconds: that interval.
-        bounds: how much each run may print.
-    """
-
-    most_at_once: int = 8
-    unit_seconds: float = 3.0
-    interval_seconds: float = 60.0
-    bounds: Bounds = Bounds()
-
-
-class Counts(NamedTuple):
-    """What did not go as it should, by reason, since the start.
-
-    Attributes:
-        killed: runs that were ended: timeout, unit_timeout, output, spawner_gone; and stuck, which
-            counts a run again that could not be ended.
-        skipped: turns that were not taken: late, running, no_room, backing_off (schedule.py),
-            unit_timeout, no_spawner; and what the spawner refuses: busy, command, environment,
-            not_started, slow_start, root, stuck, untrusted, user.
-        lines_rejected: lines: long, control, not_utf8, incomplete, beyond (output.py), bad_text.
-    """
-
-    killed: Counter[str]
-    skipped: Counter[str]
-    lines_rejected: Counter[str]
 
 
 class Probes:
@@ -260,9 +211,9 @@ class Probes:
             probe = result.probe
             said = f"; it said: {result.last_error}" if result.last_error else ""
             self._rate_limited.warning(
-                result.problem,
+                probe.name,
                 f"probe {probe.name} of {probe.owner.unit}: {result.problem}{said}",
-                culprit=probe.key,
+                culprit=probe.owner.unit,
             )
         self._takers.result(result)
         self._finished.set()

@@ -22,8 +22,9 @@ import pytest
 from shmetrics.probes import discovery
 from shmetrics.probes.output import Bounds
 from shmetrics.probes.probe import Owner, Probe, Result
-from shmetrics.probes.probes import Probes, Rules, Takers
+from shmetrics.probes.probes import Probes
 from shmetrics.probes.prometheus_text import Metric
+from shmetrics.probes.rules import Rules, Takers
 from shmetrics.probes.spawner_client import Listening, SpawnerClient, Started
 from tests.probes.asking import NOBODY, SECONDS, gone, is_running, numbers_in
 from tests.probes.gears import Gear
@@ -337,7 +338,8 @@ GATHERER = """
 import asyncio, sys
 from shmetrics.config import spawner
 from shmetrics.probes.discovery import configured
-from shmetrics.probes.probes import Probes, Rules, Takers
+from shmetrics.probes.probes import Probes
+from shmetrics.probes.rules import Rules, Takers
 from shmetrics.probes.spawner_client import SpawnerClient, Started
 
 async def main():
