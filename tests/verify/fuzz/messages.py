@@ -20,8 +20,11 @@ import atheris
 
 with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
     from shmetrics import config, dictionary
+    from shmetrics.delivery.message import MOST_BYTES, compose
     from shmetrics.errors import ConfigError
     from shmetrics.label_rules import rule
+    from shmetrics.lines.line import LIMITS, Refused, parse
+    from shmetrics.lines.owner import Owner
     from shmetrics.probes import manifest as manifests
     from shmetrics.probes import node_conf as node_confs
     from shmetrics.probes.spawner import protocol as spawning
@@ -165,11 +168,37 @@ def node_conf(data: bytes) -> None:
     assert 0 < found.script_timeout_seconds <= 3600
 
 
+def line(data: bytes) -> None:
+    """A line of a program's output, and what is delivered of it for a unit of odd name."""
+    name, _, text = data.partition(b"|")
+    try:
+        found = parse(text)
+    except Refused as refused:
+        assert str(refused).isprintable()
+        return
+    if found is None:
+        return
+    assert all(math.isfinite(metric.value) for metric in found.metrics)
+    unit = name.decode(errors="surrogateescape")
+    composed = compose(Owner(unit, "k"), found, 0)
+    kept = []
+    for each in composed.messages:
+        assert each.text.isprintable()
+        assert len(each.text.encode()) <= MOST_BYTES
+        again = parse(each.text.encode(), LIMITS._replace(value_characters=MOST_BYTES))
+        assert again is not None
+        kept += again.metrics
+    assert len(kept) == len(found.metrics) - composed.n_too_long
+    assert composed.n_too_long or tuple(kept) == found.metrics
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
     for target in (
         *(hello, answer, label_rules, strings, definition, datagram, accept, options),
         *(wish, manifest, node_conf),
+        *(hello, answer, label_rules, strings, definition),
+        *(datagram, accept, options, line),
     )
 }
 

@@ -55,6 +55,11 @@ _MAX_BYTES = {
     "options": 512,
     "manifest": 512,
 }
+    *("datagram", "accept", "options", "line"),
+)
+TARGETS = (*C_TARGETS, *PYTHON_TARGETS)
+
+_MAX_BYTES = {"drain": 300, "moves": 300, "entries": 1024, "numbers": 64, "options": 512, "line": 300}
 
 
 def compile_target(name: str, folder: Path, csrc: Path = CSRC) -> list[str]:
