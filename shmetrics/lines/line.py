@@ -22,7 +22,7 @@ IDENTITY = frozenset({"unit", "kind", "id", "gear", "app", "ns", "cart", "appNam
 
 #: Beginnings of the names of what is known of a unit without its help, and of the collector's own.
 RESERVED = (
-    *("container_", "namedprocess_", "script_", "unit_metric_info", "metric_lines"),
+    *("container_", "namedprocess_", "script_", "metric_lines"),
     *("shmetrics_", "process_", "python_"),
 )
 

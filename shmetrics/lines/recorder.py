@@ -16,7 +16,7 @@ from shmetrics.emitter.instruments import Gauge, ObservedCounter
 from shmetrics.lines.line import Line, Metric, Refused
 from shmetrics.lines.owner import Owner
 
-INFO = "unit_metric_info"
+INFO = "shmetrics_unit_metric_info"
 
 
 class Bounds(NamedTuple):

@@ -23,7 +23,7 @@ with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
     from shmetrics.delivery.message import MOST_BYTES, compose
     from shmetrics.errors import ConfigError
     from shmetrics.label_rules import rule
-    from shmetrics.lines.line import LIMITS, Refused, parse
+    from shmetrics.lines.line import LIMITS, Metric, Refused, parse
     from shmetrics.lines.owner import Owner
     from shmetrics.probes import manifest as manifests
     from shmetrics.probes import node_conf as node_confs
@@ -181,7 +181,7 @@ def line(data: bytes) -> None:
     assert all(math.isfinite(metric.value) for metric in found.metrics)
     unit = name.decode(errors="surrogateescape")
     composed = compose(Owner(unit, "k"), found, 0)
-    kept = []
+    kept: list[Metric] = []
     for each in composed.messages:
         assert each.text.isprintable()
         assert len(each.text.encode()) <= MOST_BYTES

@@ -59,7 +59,14 @@ _MAX_BYTES = {
 )
 TARGETS = (*C_TARGETS, *PYTHON_TARGETS)
 
-_MAX_BYTES = {"drain": 300, "moves": 300, "entries": 1024, "numbers": 64, "options": 512, "line": 300}
+_MAX_BYTES = {
+    "drain": 300,
+    "moves": 300,
+    "entries": 1024,
+    "numbers": 64,
+    "options": 512,
+    "line": 300,
+}
 
 
 def compile_target(name: str, folder: Path, csrc: Path = CSRC) -> list[str]:
