@@ -19,7 +19,7 @@ from shmetrics.errors import ShmetricsError
 from shmetrics.lines.line import Refused
 from shmetrics.lines.owner import Owner
 from shmetrics.push import protocol
-from shmetrics.registration.peer import Peer, peer_of
+from shmetrics.registration.peer import Peer, lives, peer_of
 from shmetrics.token_buckets import TokenBuckets
 from shmetrics.unix_socket import Access, bind, make_way
 
@@ -46,10 +46,12 @@ class Rates(NamedTuple):
 
 
 class _Client:
-    def __init__(self, sock: socket.socket, peer: Peer) -> None:
+    """A connection: whose it is, or why nobody's. What it cannot say is who made it."""
+
+    def __init__(self, sock: socket.socket, peer: Peer, owner: Owner | Refused) -> None:
         self.socket = sock
         self.peer = peer
-        self.owner: Owner | None = None
+        self.owner = owner
 
 
 class LineSocket:
@@ -59,7 +61,7 @@ class LineSocket:
         self,
         path: str,
         access: Access,
-        owner_of: Callable[[Peer, str], Owner],
+        owner_of: Callable[[Peer], Owner],
         take: Callable[[Owner, bytes], None],
         count: Callable[[str], None],
         rates: Rates = Rates(),  # noqa: B008
@@ -70,11 +72,11 @@ class LineSocket:
         Args:
             path: the path of the socket.
             access: the permissions of its file.
-            owner_of: finds the unit of a peer, and checks the name that the peer gives itself, if
-                it is not ""; raises Refused.
+            owner_of: finds the unit of a peer, when it connects; raises Refused.
             take: called with each line; it counts what becomes of it, and raises nothing.
             count: called with the reason for what does not come to `take`: `too_often`, `too_many`
-                (connections), `too_long` (a packet) or that of `owner_of`.
+                (connections), `too_long` (a packet), `unknown_peer`, `forged`, or that of
+                `owner_of`.
             rates: how much may come.
             monotonic: a clock, in seconds.
 
@@ -145,11 +147,22 @@ class LineSocket:
                 sock.close()
                 continue
             sock.setblocking(False)
-            client = _Client(sock, peer)
+            client = _Client(sock, peer, self._owner(sock, peer))
             self._clients.add(client)
             self._of_uid[peer.uid] += 1
             assert self._loop is not None  # it has called us
             self._loop.add_reader(sock, self._read, client)
+
+    def _owner(self, sock: socket.socket, peer: Peer) -> Owner | Refused:
+        """Return the unit of a peer, which has to live still: its number is not another's then."""
+        try:
+            owner = self._owner_of(peer)
+            if not lives(sock):
+                raise Refused("unknown_peer", f"pid {peer.pid} had ended before it was known")
+        except Refused as why:
+            self._count(why.reason)
+            return why
+        return owner
 
     def _pause(self) -> None:
         assert self._loop is not None  # it has called us
@@ -176,24 +189,24 @@ class LineSocket:
 
     def _is_taken(self, client: _Client, packet: bytes) -> bool:
         """Take a packet; return False if the connection is to end."""
+        owner = client.owner
         claimed = protocol.claimed(packet)
-        if client.owner is None or claimed is not None:
-            try:
-                client.owner = self._owner_of(client.peer, claimed or "")
-            except Refused as refused:
-                self._count(refused.reason)
-                self._answer(client, f"refused {refused.reason}: {refused}")
-                return False
+        if isinstance(owner, Owner) and claimed not in (None, "", owner.unit):
+            owner = Refused("forged", f"pid {client.peer.pid} is {owner.unit}, and not {claimed}")
+            self._count(owner.reason)
+        if isinstance(owner, Refused):
+            self._answer(client, f"refused {owner.reason}: {owner}")
+            return False
         if claimed is not None:
-            self._answer(client, f"ok {client.owner.unit}")
+            self._answer(client, f"ok {owner.unit}")
             return True
         now = self._monotonic()
-        key = client.owner.unit, client.owner.kind
+        key = owner.unit, owner.kind
         for line in packet.split(b"\n"):
             if not line:
                 continue
             if self._buckets.take(key, now):
-                self._take(client.owner, line)
+                self._take(owner, line)
             else:
                 self._count("too_often")
         return True

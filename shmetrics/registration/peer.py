@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import socket
 import struct
 from array import array
@@ -10,6 +13,7 @@ from typing import NamedTuple
 
 _CREDENTIALS = struct.Struct("=iII")
 _SO_PEERGROUPS = 59
+_SO_PEERPIDFD = 77
 _GROUPS_BYTES = 1024  # the most that Python accepts: 256 groups
 
 
@@ -38,3 +42,21 @@ def peer_of(sock: socket.socket) -> Peer:
         groups = array("I")
     pid, uid, gid = _CREDENTIALS.unpack(raw)
     return Peer(pid, uid, gid, tuple(groups))
+
+
+def lives(sock: socket.socket) -> bool:
+    """Return whether the process that made a connection lives; True where the kernel cannot tell.
+
+    Linux 6.5 is the first that can.
+    """
+    try:
+        pidfd = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
+    except OSError as error:
+        # It had been reaped already, or the kernel does not know the option.
+        return error.errno == errno.ENOPROTOOPT
+    try:
+        has_ended = select.poll()
+        has_ended.register(pidfd, select.POLLIN)
+        return not has_ended.poll(0)
+    finally:
+        os.close(pidfd)

@@ -7,6 +7,8 @@ import asyncio
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +27,7 @@ from shmetrics.unix_socket import Access
 from tests.servers.patience import async_until
 
 OURS = Owner("web", "systemd")
+SECONDS = 20
 
 
 class Taken:
@@ -32,6 +35,7 @@ class Taken:
 
     def __init__(self, folder: Path, rates: Rates = Rates()) -> None:  # noqa: B008
         self.now = 0.0
+        self.strangers = False
         self.lines: list[tuple[Owner, bytes]] = []
         self.counts: Counter[str] = Counter()
         self.peers: list[Peer] = []
@@ -45,17 +49,19 @@ class Taken:
         )
         self.socket.start(asyncio.get_running_loop())
 
-    def owner_of(self, peer: Peer, claimed: str) -> Owner:
+    def owner_of(self, peer: Peer) -> Owner:
         self.peers.append(peer)
-        if claimed not in ("", "web"):
-            raise Refused("forged", f"pid {peer.pid} is web, and not {claimed}")
+        if self.strangers:
+            raise Refused("unknown_peer", f"pid {peer.pid} is in no unit")
         return OURS
 
     async def come(self, n: int) -> None:
-        await async_until(lambda: len(self.lines) >= n, lambda: f"{self.lines}, {self.counts}", 20)
+        await async_until(
+            lambda: len(self.lines) >= n, lambda: f"{self.lines}, {self.counts}", SECONDS
+        )
 
     async def counted(self, **counts: int) -> None:
-        await async_until(lambda: self.counts == counts, lambda: str(self.counts), 20)
+        await async_until(lambda: self.counts == counts, lambda: str(self.counts), SECONDS)
 
     def connected(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -166,7 +172,7 @@ def test_what_is_too_large_or_too_many_is_counted(tmp_path: Path) -> None:
             one.send(b"x" * (MOST_PACKET_BYTES + 1))
             await taken.counted(too_long=1)
             one.send(b"hello db")
-            one.settimeout(20)
+            one.settimeout(SECONDS)
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(None, one.recv, 1000)
             assert answer.startswith(b"refused forged: pid ")
@@ -174,7 +180,7 @@ def test_what_is_too_large_or_too_many_is_counted(tmp_path: Path) -> None:
                 await taken.counted(too_long=1, forged=1, too_many=1)
                 again.send(b"a=2")
                 await taken.come(2)
-                third.settimeout(20)
+                third.settimeout(SECONDS)
                 assert await loop.run_in_executor(None, third.recv, 1000) == b""
         taken.socket.close()
 
@@ -201,3 +207,60 @@ def test_without_a_gatherer_there_is_no_connection(
     monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(tmp_path))
     with pytest.raises(FileNotFoundError):
         Gatherer()
+
+
+def test_who_is_in_no_unit_is_told_so(tmp_path: Path) -> None:
+    async def work() -> None:
+        taken = Taken(tmp_path)
+        taken.strangers = True
+        loop = asyncio.get_running_loop()
+        with taken.connected() as sock:
+            sock.settimeout(SECONDS)
+            await taken.counted(unknown_peer=1)
+            sock.send(b"a=1")
+            answer = await loop.run_in_executor(None, sock.recv, 1000)
+            assert answer.startswith(b"refused unknown_peer: pid ")
+        assert not taken.lines
+        taken.socket.close()
+
+    asyncio.run(work())
+
+
+CONNECTED = """
+import os, socket, sys
+sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+sock.connect(sys.argv[1])
+if os.fork():
+    os._exit(0)
+sys.stdin.read()
+sock.send(b"a=1")
+"""
+
+
+def test_a_connection_of_a_process_that_has_ended_is_nobodys(tmp_path: Path) -> None:
+    """Check that nobody waits until another unit's process gets the number of one that is gone."""
+
+    async def work() -> None:
+        taken = Taken(tmp_path)
+        command = [sys.executable, "-W", "ignore", "-c", CONNECTED, taken.path]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+            process.wait(SECONDS)  # and this loop has accepted nothing meanwhile
+            await taken.counted(unknown_peer=1)
+            process.communicate(b"")
+            await async_until(lambda: not taken.socket._clients, lambda: "not ended", SECONDS)
+        assert not taken.lines
+        taken.socket.close()
+
+    probe, other = socket.socketpair()
+    with probe, other:
+        if not has_peer_pidfd(probe):
+            pytest.skip("this kernel has no SO_PEERPIDFD")
+    asyncio.run(work())
+
+
+def has_peer_pidfd(sock: socket.socket) -> bool:
+    try:
+        os.close(sock.getsockopt(socket.SOL_SOCKET, 77))
+    except OSError:
+        return False
+    return True
