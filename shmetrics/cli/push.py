@@ -5,8 +5,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from shmetrics.cli.run import line_arguments
+
+if TYPE_CHECKING:
+    from shmetrics.push.sink import Sink
 
 SUMMARY = "record the metric lines on STDIN, and hand all of it on to STDOUT as it is"
 EXAMPLE = "shmetrics push --unit backup --quiet <backup.log"
@@ -32,4 +38,15 @@ def run(options: argparse.Namespace) -> int:
         copy(session.stream(), options.quiet)
     finally:
         session.finish()
+        # A program's STDERR is its own under `shmetrics run`; here it is ours.
+        for text in problems(session.sink):
+            print(f"shmetrics push: {text}", file=sys.stderr)
     return 0
+
+
+def problems(sink: Sink) -> Iterator[str]:
+    """Yield a line on each reason for which lines were refused, and on a gatherer that refuses."""
+    if sink.refusal:
+        yield f"lines go into a lane of this process: {sink.refusal}"
+    for reason, example in sink.examples.items():
+        yield f"refused as {reason}: {sink.results[reason]} lines, the first: {example}"

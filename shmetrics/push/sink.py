@@ -34,6 +34,7 @@ class Sink:
 
     Attributes:
         results: how many metric lines were `taken`, and how many refused, by reason.
+        examples: of each reason, what was wrong with the first line, for people.
         refusal: why the gatherer does not take lines; "" if it does, or there is none.
     """
 
@@ -53,6 +54,7 @@ class Sink:
             monotonic: a clock, in seconds.
         """
         self.results: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
         self.refusal = ""
         known = {key: os.environ[name] for key, name in OPENSHIFT.items() if name in os.environ}
         self._owner = Owner(unit, KIND, known)
@@ -72,11 +74,11 @@ class Sink:
                 return
             check(line, self._owner)
         except Refused as why:
-            self._count(why.reason)
+            self._refuse(why)
             return
         recorded = self._own_lane().recorder.record(self._owner, line)
         for refused in recorded.refused:
-            self._count(refused.reason)
+            self._refuse(refused)
         if recorded.line.metrics:
             self._count(TAKEN)
 
@@ -86,6 +88,10 @@ class Sink:
             self._gatherer.close()
         if lost_bytes:
             self._own_lane().lost_bytes.inc(lost_bytes)
+
+    def _refuse(self, why: Refused) -> None:
+        self.examples.setdefault(why.reason, str(why))
+        self._count(why.reason)
 
     def _count(self, result: str) -> None:
         self.results[result] += 1

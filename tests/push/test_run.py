@@ -192,6 +192,27 @@ def test_a_daemon_that_is_left_behind_is_not_waited_for() -> None:
     assert (last, done.returncode) == (b"last", 0)
 
 
+def test_push_says_which_lines_it_refuses() -> None:
+    lines = b"a=nan\nb=1 b=2\nordinary=text\na=inf\n"
+    done = subprocess.run(
+        [*SHMETRICS, "push"], input=lines, capture_output=True, timeout=SECONDS, check=True
+    )
+    assert done.stdout == lines
+    assert done.stderr.decode().splitlines() == [
+        "shmetrics push: refused as bad_value: 2 lines, the first: a: 'nan' is not a finite number",
+        "shmetrics push: refused as repeated: 1 lines, the first: b is there twice",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [(), ("--",), ("--unit", "x")])
+def test_no_program_is_said(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [*SHMETRICS, "run", *arguments], capture_output=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == b"shmetrics: which program? shmetrics run -- COMMAND\n"
+
+
 def test_a_gatherer_that_hangs_holds_up_no_program(tmp_path: Path) -> None:
     code = "import os\nfor _ in range(200): os.write(1, b'hung.n=5 hung.m=6\\n' * 3000)"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
