@@ -18,6 +18,7 @@ from benchmarks.groups import (
     rabbit,
     restart,
     rings,
+    run,
     scaling,
     scrape,
     spill,
@@ -76,5 +77,6 @@ GROUPS = {
         turnover.TURNOVER,
         units.PASS,
         units.TABLE,
+        run.OUTPUT,
     )
 }

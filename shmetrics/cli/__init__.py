@@ -56,8 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the arguments; None: those of the process.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    # What other commands need is not loaded: a command is run many times, as `run` is.
+    names = tuple(argv[:1]) if argv and argv[0] in COMMANDS else COMMANDS
     try:
-        options = _parser().parse_args(argv)
+        options = _parser(names).parse_args(argv)
     except SystemExit as done:  # --help, --version or a bad invocation; argparse has printed it
         return int(done.code or 0)
     try:
@@ -101,7 +104,8 @@ def _internal(error: Exception) -> int:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser that knows these commands."""
     parser = _Parser(
         prog="shmetrics",
         description="Metrics of this node's processes, through shared memory.",
@@ -109,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"shmetrics {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
-    for name in COMMANDS:
+    for name in names:
         command = import_module(f"shmetrics.cli.{name}")
         subparser = commands.add_parser(
             name,

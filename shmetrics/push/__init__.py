@@ -6,7 +6,8 @@
 `pipe`           the same at the end of a pipe
 `pump`           the copying of one stream; `whole_lines` looks at what goes by
 `backlog`        blocks of lines that wait; the oldest go
-`taker`          a thread that takes the metric lines out of blocks
+`candidates`     the lines of a block that may be metric lines
+`taker`          a thread that takes these out of blocks
 `sink`           where lines go: to the gatherer, or into the lane of this process
 `gatherer`       the gatherer's socket, from the side that sends
 `socket`         the gatherer's socket, from the side that listens

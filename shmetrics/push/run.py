@@ -31,9 +31,9 @@ FORWARDED: Final = frozenset(
 #: What Python ignores, and programs do not expect to be ignored.
 _DEFAULT: Final = [signal.SIGPIPE, signal.SIGXFSZ]
 _SIGNALLED: Final = 128  # a shell's exit status for signal 0
-#: The pump waits for the interpreter this long at most while lines are parsed; Python's own 5 ms
+#: A pump waits for the interpreter about this long while lines are looked at; Python's own 5 ms
 #: are as long as it takes to fill five pipes.
-_SWITCH_SECONDS: Final = 0.0005
+_SWITCH_SECONDS: Final = 0.0001
 
 
 class NotFound(ShmetricsError):

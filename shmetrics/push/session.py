@@ -8,13 +8,13 @@ from typing import Final
 
 from shmetrics.lines.line import LIMITS
 from shmetrics.push.backlog import Backlog
+from shmetrics.push.candidates import EQUALS, TYPED
 from shmetrics.push.sink import Sink
 from shmetrics.push.taker import Taker
 from shmetrics.push.whole_lines import WholeLines
 
 #: How long the last lines may take once the program has ended.
 FINISH_SECONDS: Final = 3.0
-_ANY, _TYPED = b"=", b"type=metric"
 
 
 class Session:
@@ -29,7 +29,7 @@ class Session:
             is_typed: whether only lines with `type=metric` are metric lines.
         """
         self.sink = Sink(unit, is_named, LIMITS._replace(is_typed=is_typed))
-        self._mark = _TYPED if is_typed else _ANY
+        self._is_typed = is_typed
         self._backlog = Backlog()
         self._streams: list[WholeLines] = []
         self._taker: Taker | None = None
@@ -40,8 +40,9 @@ class Session:
         The first one starts a thread, which has the signal mask of this one.
         """
         if self._taker is None:
-            self._taker = Taker(self._backlog, self.sink.take)
-        lines = WholeLines(self._backlog.put, self._mark, LIMITS.line_bytes)
+            self._taker = Taker(self._backlog, self.sink.take, self._is_typed)
+        mark = TYPED if self._is_typed else EQUALS
+        lines = WholeLines(self._backlog.put, mark, LIMITS.line_bytes)
         self._streams.append(lines)
         return lines.look
 

@@ -3,29 +3,28 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from shmetrics.push.backlog import Backlog
-
-# A metric line begins with a word that has a "=". The pattern begins with one certain byte, which
-# is what the engine is fastest at looking for.
-_CANDIDATE = re.compile(rb"\n[ \t]*([^\s=]+=[^\n]*)")
-
-
-def candidates(block: bytes) -> Iterator[bytes]:
-    """Yield the lines of a block that may be metric lines, without their ends."""
-    for match in _CANDIDATE.finditer(b"\n" + block):
-        yield match[1]
+from shmetrics.push.candidates import candidates
 
 
 class Taker:
     """The thread, which ends after its backlog is closed and empty."""
 
-    def __init__(self, backlog: Backlog, take: Callable[[bytes], None]) -> None:
-        """Start; take: called in the thread with each line that may be a metric line."""
+    def __init__(
+        self, backlog: Backlog, take: Callable[[bytes], None], is_typed: bool = False
+    ) -> None:
+        """Start.
+
+        Args:
+            backlog: where blocks come from.
+            take: called in the thread with each line that may be a metric line.
+            is_typed: whether only lines with `type=metric` may be.
+        """
         self._backlog = backlog
+        self._is_typed = is_typed
         self._take = take
         self._thread = threading.Thread(target=self._run, name="shmetrics-lines", daemon=True)
         self._thread.start()
@@ -45,5 +44,5 @@ class Taker:
 
     def _run(self) -> None:
         while (block := self._backlog.get()) is not None:
-            for line in candidates(block):
+            for line in candidates(block, self._is_typed):
                 self._take(line)

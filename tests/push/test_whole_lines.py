@@ -6,7 +6,6 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.push.taker import candidates
 from shmetrics.push.whole_lines import WholeLines
 
 MOST = 6
@@ -55,10 +54,3 @@ def test_an_endless_line_takes_no_memory() -> None:
     for _ in range(100):
         lines.look(buffer, len(buffer))
     assert len(lines._begun) <= MOST + 2
-
-
-def test_a_candidate_begins_with_a_key() -> None:
-    block = b"a=1\nsome text b=2\n\n \tc=3 and so on\n=4\nlevel=info d=5\nx\n==\ne=6\n"
-    assert list(candidates(block)) == [
-        *(b"a=1", b"c=3 and so on", b"level=info d=5", b"e=6"),
-    ]
