@@ -42,6 +42,7 @@ MODULES = {
     "render._text": ["render/decimal", "render/number", "render/text"],
     "render._proto": ["render/native", "render/proto", "render/proto_exemplar"],
     "probes.spawner._start": ["spawn/start"],
+    "push._candidates": [],
     "hooks.oslo_messaging._messages": [],
     "hooks.osprofiler._profiler": ["emit/ids"],
 }

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.lines.line import LIMITS, Refused, parse
-from shmetrics.push import candidates as module
-from shmetrics.push.candidates import candidates
+from shmetrics.push._candidates import Candidates
+from shmetrics.push.candidates import candidates, slow_candidates
 
 keys = st.sampled_from(["a", "a.b", "gear", "unit", "x-y:z", "1", "", "é"])
 values = st.sampled_from(
@@ -30,25 +30,32 @@ def is_metric_line(text: bytes, is_typed: bool) -> bool:
         return True
 
 
-@given(st.lists(lines, max_size=12), st.booleans(), st.integers(1, 40))
-def test_every_metric_line_is_a_candidate_once(
-    said: list[str], is_typed: bool, slice_bytes: int
-) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_SLICE_BYTES", slice_bytes)
-        block = "".join(f"{line}\n" for line in said).encode()
-        found = list(candidates(block, is_typed))
+@given(st.lists(lines, max_size=12), st.booleans())
+def test_every_metric_line_is_a_candidate_once(said: list[str], is_typed: bool) -> None:
+    block = "".join(f"{line}\n" for line in said).encode()
+    found = list(Candidates(block, is_typed))
+    assert found == list(slow_candidates(block, is_typed))
     wanted = [line for line in block.split(b"\n")[:-1] if is_metric_line(line, is_typed)]
-    assert sorted(line for line in found if is_metric_line(line, is_typed)) == sorted(wanted)
-    assert len(found) <= len(said)
+    assert [line for line in found if is_metric_line(line, is_typed)] == wanted
+
+
+@given(st.text("agi=1.- \t\r\n\0", max_size=60).map(str.encode), st.booleans())
+def test_any_bytes_are_looked_at_in_the_same_way(block: bytes, is_typed: bool) -> None:
+    assert list(Candidates(block, is_typed)) == list(slow_candidates(block, is_typed))
 
 
 def test_what_programs_print_for_people_is_none() -> None:
     block = (
-        b"a=1\nsome text b=2\n\n \tc=3\nc=4 and so on\n=4\nlevel=info d=5\nx\n==\ne=6\r\n"
-        b"ts=2026-11-30T10:00:00 level=info\nINFO type=metric g=7\nPATH=/bin\n"
+        b"a=1\nsome text b=2\n\n \tc=3\nc=4 and so on\n=4\nlevel=warn d=5\nx\n==\ne=6\r\n"
+        b"ts=2026-11-30T10:00:00 level=info\nINFO type=metric g=7\nPATH=/bin\nlast=8"
     )
-    assert sorted(candidates(block)) == sorted(
-        [b"a=1", b" \tc=3", b"e=6\r", b"INFO type=metric g=7"]
-    )
-    assert list(candidates(block, is_typed=True)) == [b"INFO type=metric g=7"]
+    assert list(Candidates(block)) == [
+        *(b"a=1", b" \tc=3", b"e=6\r", b"INFO type=metric g=7", b"last=8"),
+    ]
+    assert list(Candidates(block, is_typed=True)) == [b"INFO type=metric g=7"]
+
+
+def test_the_compiled_one_is_used() -> None:
+    assert candidates is Candidates
+    with pytest.raises(TypeError):
+        Candidates("text")  # type: ignore[arg-type]

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+from collections.abc import Iterator
+
+class Candidates(Iterator[bytes]):
+    def __init__(self, block: bytes, is_typed: bool = False) -> None: ...
+    def __next__(self) -> bytes: ...
