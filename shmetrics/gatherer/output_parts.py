@@ -24,7 +24,7 @@ from shmetrics.lines.line import IDENTITY, Limits
 from shmetrics.lines.recorder import Recorder
 from shmetrics.probes import discovery
 from shmetrics.probes.discovery import Timing
-from shmetrics.probes.probes import Rules
+from shmetrics.probes.rules import Rules
 from shmetrics.probes.spawner_client import Listening, SpawnerClient, Started, Way
 from shmetrics.push import protocol
 from shmetrics.units.unit import Unit

@@ -18,8 +18,9 @@ from shmetrics.probes import discovery
 from shmetrics.probes.discovery import Timing
 from shmetrics.probes.probe import Key, Probe, Result
 from shmetrics.probes.probe import Owner as ProbeOwner
-from shmetrics.probes.probes import Probes, Rules, Takers
+from shmetrics.probes.probes import Probes
 from shmetrics.probes.prometheus_text import Metric
+from shmetrics.probes.rules import Rules, Takers
 from shmetrics.probes.spawner_client import SpawnerClient
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.units.unit import Unit

@@ -112,7 +112,7 @@ def test_a_gear_as_openshift_makes_it(
         assert found.value("script_success", script="slow", **unit) == 0
         assert 0.5 <= found.value("script_duration_seconds", script="slow", **unit) < 10
         shown = {"display_name": "Uptime", "graph_type": "line"}
-        assert found.value("unit_metric_info", metric="uptime", **shown, **unit) == 1
+        assert found.value("shmetrics_unit_metric_info", metric="uptime", **shown, **unit) == 1
         until(
             lambda: node.samples().counted("shmetrics_probe_killed_total"),
             lambda: node.samples().of("shmetrics_probe_killed_total"),

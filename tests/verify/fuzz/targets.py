@@ -43,7 +43,7 @@ C_TARGETS = {
 }
 PYTHON_TARGETS = (
     *("hello", "answer", "label_rules", "strings", "definition"),
-    *("datagram", "accept", "options", "wish", "manifest", "node_conf"),
+    *("datagram", "accept", "options", "line", "wish", "manifest", "node_conf"),
 )
 TARGETS = (*C_TARGETS, *PYTHON_TARGETS)
 
@@ -54,17 +54,6 @@ _MAX_BYTES = {
     "numbers": 64,
     "options": 512,
     "manifest": 512,
-}
-    *("datagram", "accept", "options", "line"),
-)
-TARGETS = (*C_TARGETS, *PYTHON_TARGETS)
-
-_MAX_BYTES = {
-    "drain": 300,
-    "moves": 300,
-    "entries": 1024,
-    "numbers": 64,
-    "options": 512,
     "line": 300,
 }
 
