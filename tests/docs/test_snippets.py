@@ -15,7 +15,7 @@ import yaml
 
 import shmetrics
 from shmetrics import config
-from shmetrics.config import web_file, yaml_file
+from shmetrics.config import spawner, web_file, yaml_file
 from shmetrics.config.gather import GatherConfig
 from shmetrics.config.http_file import HttpFile
 from shmetrics.config.load import load_file
@@ -40,7 +40,9 @@ def check_commands(snippet: Snippet, tmp_path: Path) -> None:
 def load_toml(snippet: Snippet, tmp_path: Path) -> None:
     file = tmp_path / "shmetrics.toml"
     file.write_text(snippet.text)
-    if re.search(r"^\[+(gather|spawner)\b", snippet.text, re.MULTILINE):
+    if "[spawner]" in snippet.text:
+        spawner.load(str(file))
+    elif re.search(r"^\[+(gather|spawner)\b", snippet.text, re.MULTILINE):
         load_file(str(file), GatherConfig)
     else:
         config.load(str(file))

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,12 +23,12 @@ COMMAND = [sys.executable, "-m", "shmetrics", "spawner", "--config"]
 
 
 @contextmanager
-def listening(folder: Path, more: str = "") -> Iterator[str]:
-    """Start a spawner that listens; yield its socket."""
+def listening(folder: Path, more: str = "", wrapper: Sequence[str] = ()) -> Iterator[str]:
+    """Start a spawner that listens, by the command `wrapper`; yield its socket."""
     path, config = folder / "spawner.sock", folder / "gather.toml"
     config.write_text(f'[spawner]\nsocket = "{path}"\n{more}')
     with subprocess.Popen(
-        [*COMMAND, str(config)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        [*wrapper, *COMMAND, str(config)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
     ) as process:
         try:
             assert process.stdout is not None
@@ -61,11 +62,19 @@ def test_it_listens_and_answers_several_gatherers(folder: Path) -> None:
 
 
 @as_root
-def test_it_talks_to_the_gatherer_s_user_alone(folder: Path) -> None:
-    """Another user, who can connect, is cut off; nothing is read of what it says."""
+def test_it_lets_the_gatherer_s_user_connect(folder: Path) -> None:
     with listening(folder, f"user = {NOBODY}\n") as path:
-        assert os.stat(path).st_uid == NOBODY
-        os.chmod(path, 0o666)  # for the test: by itself another user cannot even connect
+        assert (os.stat(path).st_uid, os.stat(path).st_mode & 0o777) == (NOBODY, 0o600)
+        assert answers_as(NOBODY, path)
+
+
+@as_root
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="this needs util-linux's setpriv")
+def test_it_talks_to_the_gatherer_s_user_alone(folder: Path) -> None:
+    """Without CAP_CHOWN others can connect. They are cut off, and nothing is read of them."""
+    wrapper = ["setpriv", "--bounding-set", "-chown"]
+    with listening(folder, f"user = {NOBODY}\n", wrapper) as path:
+        assert (os.stat(path).st_uid, os.stat(path).st_mode & 0o777) == (0, 0o666)
         assert answers_as(NOBODY, path)
         assert not answers_as(4711, path)
 
@@ -114,6 +123,15 @@ def test_it_takes_the_socket_that_systemd_has_made(folder: Path) -> None:
             process.terminate()
             assert process.wait(SECONDS) == 0
     assert os.path.exists(path)  # it is systemd's
+
+
+def test_it_tells_the_service_manager_when_it_is_ready(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(SECONDS)
+        manager.bind(str(folder / "notify.sock"))
+        with listening(folder, wrapper=["env", f"NOTIFY_SOCKET={folder}/notify.sock"]) as path:
+            assert manager.recv(100) == b"READY=1"
+            connected(path).close()
 
 
 def test_a_second_one_leaves_the_first_alone(

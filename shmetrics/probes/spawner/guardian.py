@@ -24,12 +24,13 @@ _LONGEST_END_SECONDS = 10.0
 _LOOK_SECONDS = 0.1
 
 
-def guard(spawn: Callable[[], int], before: Callable[[], None] = lambda: None) -> int:
+def guard(spawn: Callable[[], int], begun: Callable[[], None]) -> int:
     """Run a spawner in a child, and end what it leaves behind.
 
     Args:
         spawn: runs the spawner, in the child; returns its exit status.
-        before: called in the guardian: it closes what is the spawner's alone.
+        begun: called in the guardian, which can be told to stop by then: it closes what is the
+            spawner's alone.
 
     Returns:
         The exit status of the spawner; 128 and more if a signal ended it.
@@ -45,7 +46,7 @@ def guard(spawn: Callable[[], int], before: Callable[[], None] = lambda: None) -
         if os.getppid() != guardian:
             return 1
         return spawn()
-    before()
+    begun()
     status = _wait(pid)
     _end_descendants()
     run_cgroups.remove_left_behind()
