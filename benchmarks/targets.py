@@ -285,6 +285,7 @@ TARGETS = (
         for what in ("memory", "store")
     ),
     Target("a collector with 500 idle lanes", "idle/lanes-500", most=0.005, unit="share"),
+    Target("a command of a unit, from the wish until it is reaped", "probes/probe", most=0.002),
     Target("`import shmetrics`, time", "import-time/shmetrics", most=0.020),
     Target("`import shmetrics`, memory", "import-memory/shmetrics", most=3 * MIB, unit="byte"),
 )

@@ -14,6 +14,7 @@ from benchmarks.groups import (
     labels,
     lanes,
     observed,
+    probes,
     protobuf,
     rabbit,
     restart,
@@ -78,5 +79,6 @@ GROUPS = {
         units.PASS,
         units.TABLE,
         run.OUTPUT,
+        probes.RUN,
     )
 }
