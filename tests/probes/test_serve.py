@@ -197,6 +197,23 @@ def test_a_mistake_in_the_file_is_one_line(
 
 
 @as_root
+def test_who_may_not_ask_may_not_start_it_either(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    os.seteuid(4711)  # whose socket it is then
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    os.seteuid(0)
+    config = folder / "gather.toml"
+    config.write_text(f"[spawner]\nuser = {NOBODY}\n")
+    with ours, its:
+        command = [*COMMAND, str(config), "--fd", str(its.fileno())]
+        assert subprocess.run(command, pass_fds=[its.fileno()]).returncode == 1
+    refused, error = capfd.readouterr().err.splitlines()
+    assert refused.endswith("uid 4711 may not ask for commands; see spawner.user")
+    assert error == "shmetrics: spawner.user: this is not who started the spawner"
+
+
+@as_root
 def test_root_takes_no_configuration_that_others_may_write(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

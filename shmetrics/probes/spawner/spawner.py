@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from shmetrics.config.spawner import SpawnerFile
+from shmetrics.errors import ShmetricsError
 from shmetrics.probes.spawner import _start, protocol
 from shmetrics.probes.spawner.connection import Connection, Gone, close_all
 from shmetrics.probes.spawner.permission import Command, NotAllowed, Permission
@@ -48,6 +49,9 @@ class Spawner:
             listener: a listening socket for gatherers.
             own: the connection of the gatherer that started it; it ends with that.
             monotonic_ns: the clock, in nanoseconds.
+
+        Raises:
+            ShmetricsError: the gatherer that started it may not ask it.
         """
         uid = os.geteuid()
         self._allowed_uids = {0, file.spawner.uid(uid)}
@@ -74,6 +78,8 @@ class Spawner:
             listener.setblocking(False)
             self._selector.register(listener, selectors.EVENT_READ, self._accept)
         self._own = None if own is None else self._welcome(own)
+        if own is not None and self._own is None:
+            raise ShmetricsError("spawner.user: this is not who started the spawner")
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, or until the gatherer that started it is gone."""
