@@ -27,6 +27,7 @@ BACKLOG: Final = 128
 #: Connections and packets per wake-up, so that a flood leaves time for other work.
 BATCH: Final = 32
 ACCEPT_PAUSE_SECONDS: Final = 1.0
+LOOK_AGAIN_SECONDS: Final = 60.0
 
 
 class Rates(NamedTuple):
@@ -46,12 +47,14 @@ class Rates(NamedTuple):
 
 
 class _Client:
-    """A connection: whose it is, or why nobody's. What it cannot say is who made it."""
+    """A connection, and whose it is, or why nobody's."""
 
-    def __init__(self, sock: socket.socket, peer: Peer, owner: Owner | Refused) -> None:
+    def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
-        self.peer = peer
-        self.owner = owner
+        self.peer = peer_of(sock)
+        self.owner: Owner | Refused = Refused("unknown_peer", "it has not been looked for")
+        self.claimed = ""
+        self.look_again_at = 0.0  # for its unit
 
 
 class LineSocket:
@@ -61,7 +64,7 @@ class LineSocket:
         self,
         path: str,
         access: Access,
-        owner_of: Callable[[Peer], Owner],
+        owner_of: Callable[[Peer, str], Owner],
         take: Callable[[Owner, bytes], None],
         count: Callable[[str], None],
         rates: Rates = Rates(),  # noqa: B008
@@ -72,11 +75,11 @@ class LineSocket:
         Args:
             path: the path of the socket.
             access: the permissions of its file.
-            owner_of: finds the unit of a peer, when it connects; raises Refused.
+            owner_of: finds the unit of a peer, when it connects, with ""; and again if it gives
+                itself a name, with that. It raises Refused.
             take: called with each line; it counts what becomes of it, and raises nothing.
             count: called with the reason for what does not come to `take`: `too_often`, `too_many`
-                (connections), `too_long` (a packet), `unknown_peer`, `forged`, or that of
-                `owner_of`.
+                (connections), `too_long` (a packet), `unknown_peer`, or that of `owner_of`.
             rates: how much may come.
             monotonic: a clock, in seconds.
 
@@ -138,31 +141,37 @@ class LineSocket:
             except OSError:  # no descriptor is left, most likely; the socket would be ready anew
                 self._pause()
                 return
-            peer = peer_of(sock)
+            client = _Client(sock)
             if (
                 len(self._clients) >= self._rates.connections
-                or self._of_uid[peer.uid] >= self._rates.connections_per_uid
+                or self._of_uid[client.peer.uid] >= self._rates.connections_per_uid
             ):
                 self._count("too_many")
                 sock.close()
                 continue
             sock.setblocking(False)
-            client = _Client(sock, peer, self._owner(sock, peer))
+            self._attribute(client)
             self._clients.add(client)
-            self._of_uid[peer.uid] += 1
+            self._of_uid[client.peer.uid] += 1
             assert self._loop is not None  # it has called us
             self._loop.add_reader(sock, self._read, client)
 
-    def _owner(self, sock: socket.socket, peer: Peer) -> Owner | Refused:
-        """Return the unit of a peer, which has to live still: its number is not another's then."""
+    def _attribute(self, client: _Client) -> None:
+        """Find the unit of a peer, which has to live still: its pid is not another's then."""
+        pid = client.peer.pid
+        client.look_again_at = self._monotonic() + LOOK_AGAIN_SECONDS
         try:
-            owner = self._owner_of(peer)
-            if not lives(sock):
-                raise Refused("unknown_peer", f"pid {peer.pid} had ended before it was known")
+            client.owner = self._owner_of(client.peer, client.claimed)
+            if not lives(client.socket):
+                raise Refused("unknown_peer", f"pid {pid} had ended before it was known")
         except Refused as why:
             self._count(why.reason)
-            return why
-        return owner
+            client.owner = why
+
+    def _look_again(self, client: _Client) -> None:
+        """Find a unit that was too young to be known. What a process has left is its unit's."""
+        if self._monotonic() >= client.look_again_at and lives(client.socket):
+            self._attribute(client)
 
     def _pause(self) -> None:
         assert self._loop is not None  # it has called us
@@ -189,11 +198,12 @@ class LineSocket:
 
     def _is_taken(self, client: _Client, packet: bytes) -> bool:
         """Take a packet; return False if the connection is to end."""
-        owner = client.owner
         claimed = protocol.claimed(packet)
-        if isinstance(owner, Owner) and claimed not in (None, "", owner.unit):
-            owner = Refused("forged", f"pid {client.peer.pid} is {owner.unit}, and not {claimed}")
-            self._count(owner.reason)
+        if claimed and isinstance(client.owner, Owner):
+            client.claimed = claimed
+            self._attribute(client)
+        self._look_again(client)
+        owner = client.owner
         if isinstance(owner, Refused):
             self._answer(client, f"refused {owner.reason}: {owner}")
             return False

@@ -18,10 +18,11 @@ import pytest
 from shmetrics.errors import ShmetricsError
 from shmetrics.lines.line import Refused
 from shmetrics.lines.owner import Owner
+from shmetrics.push import sink as sinks
 from shmetrics.push.gatherer import Gatherer
 from shmetrics.push.protocol import MOST_PACKET_BYTES, SOCKET_NAME
-from shmetrics.push.sink import LOOK_AGAIN_SECONDS, Sink
-from shmetrics.push.socket import LineSocket, Rates
+from shmetrics.push.sink import Sink
+from shmetrics.push.socket import LOOK_AGAIN_SECONDS, LineSocket, Rates
 from shmetrics.registration.peer import Peer
 from shmetrics.unix_socket import Access
 from tests.servers.patience import async_until
@@ -36,6 +37,7 @@ class Taken:
     def __init__(self, folder: Path, rates: Rates = Rates()) -> None:  # noqa: B008
         self.now = 0.0
         self.strangers = False
+        self.ours = OURS
         self.lines: list[tuple[Owner, bytes]] = []
         self.counts: Counter[str] = Counter()
         self.peers: list[Peer] = []
@@ -49,11 +51,13 @@ class Taken:
         )
         self.socket.start(asyncio.get_running_loop())
 
-    def owner_of(self, peer: Peer) -> Owner:
+    def owner_of(self, peer: Peer, claimed: str) -> Owner:
         self.peers.append(peer)
+        if claimed not in ("", "web"):
+            raise Refused("forged", f"pid {peer.pid} is web, and not {claimed}")
         if self.strangers:
             raise Refused("unknown_peer", f"pid {peer.pid} is in no unit")
-        return OURS
+        return self.ours
 
     async def come(self, n: int) -> None:
         await async_until(
@@ -136,7 +140,7 @@ def test_lines_go_on_into_the_own_lane_when_the_gatherer_ends(
         second = Taken(tmp_path)
         await loop.run_in_executor(None, take(b"ended.a=3"))
         assert not second.lines
-        now[0] += LOOK_AGAIN_SECONDS
+        now[0] += sinks.LOOK_AGAIN_SECONDS
         await loop.run_in_executor(None, take(b"ended.a=4"))
         await second.come(1)
         await loop.run_in_executor(None, sink.close)
@@ -158,6 +162,24 @@ def test_a_unit_has_so_many_lines_a_second(tmp_path: Path) -> None:
             one.send(b"c=1\nc=2\nc=3")
             await taken.counted(too_often=3)
         assert len(taken.lines) == 4 + 1 + 2
+        taken.socket.close()
+
+    asyncio.run(work())
+
+
+def test_a_unit_that_was_too_young_to_be_known_is_found_later(tmp_path: Path) -> None:
+    async def work() -> None:
+        taken = Taken(tmp_path)
+        with taken.connected() as sock:
+            sock.send(b"a=1")
+            await taken.come(1)
+            taken.ours = Owner("young", "systemd")
+            sock.send(b"a=2")
+            await taken.come(2)
+            taken.now += LOOK_AGAIN_SECONDS
+            sock.send(b"a=3")
+            await taken.come(3)
+        assert [owner.unit for owner, _ in taken.lines] == ["web", "web", "young"]
         taken.socket.close()
 
     asyncio.run(work())
