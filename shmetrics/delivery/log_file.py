@@ -38,7 +38,7 @@ class LogFile:
         self._rotate_bytes = rotate_bytes
         self._keep = keep
         try:
-            self._open()
+            self._fd, self._inode, self._size = _opened(folder, name)
         except OSError:
             os.close(folder)
             raise
@@ -75,18 +75,11 @@ class LogFile:
         os.close(self._fd)
         os.close(self._folder)
 
-    def _open(self) -> None:
-        self._fd = os.open(self._name, _FLAGS, _MODE, dir_fd=self._folder)
-        try:
-            status = os.fstat(self._fd)
-            # With another name of it, others could have chosen any file of this file system.
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-                raise OSError(errno.ELOOP, "not a file with one name", self._name)
-            self._inode = status.st_ino
-            self._size = _cut(self._fd, status.st_size)
-        except OSError:
-            os.close(self._fd)
-            raise
+    def _open_anew(self) -> None:
+        """Open what has the name now in the place of the file that is open."""
+        old = self._fd
+        self._fd, self._inode, self._size = _opened(self._folder, self._name)
+        os.close(old)
 
     def _follow(self) -> None:
         """Open the file anew if another one, or none, has its name by now."""
@@ -94,9 +87,7 @@ class LogFile:
             status = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
             if status.st_ino == self._inode:
                 return
-        old = self._fd
-        self._open()
-        os.close(old)
+        self._open_anew()
 
     def _write(self, lines: list[bytes], n_bytes: int) -> None:
         if os.write(self._fd, b"".join(lines)) != n_bytes:
@@ -112,9 +103,7 @@ class LogFile:
         for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
             with contextlib.suppress(FileNotFoundError):  # after a kill one may be missing
                 os.rename(newer, older, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        old = self._fd
-        self._open()
-        os.close(old)
+        self._open_anew()
 
 
 class NotWritten(Exception):
@@ -130,6 +119,20 @@ class NotWritten(Exception):
         super().__init__(str(error))
         self.n_lines = n_lines
         self.error = error
+
+
+def _opened(folder: int, name: str) -> tuple[int, int, int]:
+    """Open a file for more lines, or make it; return its descriptor, inode and size."""
+    fd = os.open(name, _FLAGS, _MODE, dir_fd=folder)
+    try:
+        status = os.fstat(fd)
+        # With another name of it, others could have chosen any file of this file system.
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise OSError(errno.ELOOP, "not a file with one name", name)
+        return fd, status.st_ino, _cut(fd, status.st_size)
+    except OSError:
+        os.close(fd)
+        raise
 
 
 def _cut(fd: int, size: int) -> int:

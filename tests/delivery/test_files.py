@@ -141,6 +141,19 @@ def test_a_disk_without_room_takes_whole_lines_or_none(
     assert all_of(tmp_path) == b""
 
 
+def test_a_link_in_the_place_of_a_file_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    file = opened(tmp_path)
+    file.append([b"a=1\n"])
+    other = tmp_path / "other"
+    other.write_text("mine\n")
+    (tmp_path / "x.log").unlink()
+    (tmp_path / "x.log").hardlink_to(other)
+    with pytest.raises(NotWritten, match="not a file with one name"):
+        file.append([b"a=2\n"])
+    file.close()
+    assert other.read_text() == "mine\n"
+
+
 # ---- many units ---------------------------------------------------------------------------------
 
 
