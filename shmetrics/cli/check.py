@@ -5,9 +5,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from shmetrics.cli.collector import file_arguments
 from shmetrics.client import collector_client
+
+if TYPE_CHECKING:
+    from shmetrics.cli.findings import Finding
 
 SUMMARY = "say what is wrong with a configuration or a runtime directory, and how to mend it"
 EXAMPLE = "shmetrics check --config /etc/shmetrics.toml"
@@ -17,6 +22,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's flags."""
     collector_client.argument(parser)
     file_arguments(parser)
+    parser.add_argument(
+        "--gather-config",
+        metavar="FILE",
+        help="check a gatherer and its configuration instead",
+    )
     parser.add_argument(
         "--print-default",
         action="store_true",
@@ -36,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     if options.print_default:
         print(config.commented(config.Config()), end="")
         return 0
+    if options.gather_config:
+        return _said(_gatherer(options.gather_config))
     flags = {"--runtime-dir": options.runtime_dir} if options.runtime_dir else {}
     wanted = config.load(options.config, options.oslo_config, flags)
     found = []
@@ -56,6 +68,22 @@ def run(options: argparse.Namespace) -> int:
         found += findings.collector(directory, options.http_config)
     else:  # a configuration for a collector that has not started yet
         found.append(findings.address(wanted.address))
+    return _said(found)
+
+
+def _gatherer(path: str) -> list[Finding]:
+    """Check a gatherer. Raises ConfigError."""
+    from shmetrics.cli import findings, unit_findings
+    from shmetrics.config.gather import GatherConfig
+    from shmetrics.config.load import load_file
+
+    config = load_file(path, GatherConfig)
+    valid = findings.Finding(True, f"{path}: every option is valid")
+    return [valid, *unit_findings.check(config)]
+
+
+def _said(found: Sequence[Finding]) -> int:
+    """Print findings; return the exit status."""
     for finding in found:
         print(f"{'ok   ' if finding.good else 'WRONG'}  {finding.text}")
     return 0 if all(finding.good for finding in found) else 1
