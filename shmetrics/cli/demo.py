@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics demo`: a collector, and oslo.messaging services that talk through the hook."""
+"""`shmetrics demo`: a collector, a gatherer, and oslo.messaging services that talk."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from shmetrics.cli import top
+from shmetrics.cli import demo_units, top
 from shmetrics.cli.processes import Processes
 from shmetrics.client import collector_client
 
-SUMMARY = "run a collector and an RPC client and server of oslo.messaging, and show live figures"
+SUMMARY = "run a collector, a gatherer, and an RPC client and server, and show live figures"
 EXAMPLE = "shmetrics demo --transport-url rabbit://guest:guest@127.0.0.1:5672/ --seconds 20"
 
 # An in-process broker: client and server are threads of one process.
@@ -64,6 +64,9 @@ def run(options: argparse.Namespace) -> int:
         processes = stack.enter_context(contextlib.closing(Processes(directory)))
         processes.start("collector", "shmetrics", "collector", "--listen", options.listen)
         collector = collector_client.find(directory)
+        gather_config = demo_units.configuration(directory)
+        if gather_config:
+            processes.start("gatherer", "shmetrics", "gather", "--config", gather_config)
         for role in roles:
             processes.start(role, "shmetrics.cli.demo_service", role, options.transport_url)
         print(f"open {collector.url}/ in a browser, {collector.url}/metrics in Prometheus")

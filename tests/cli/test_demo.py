@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.patience import until
 from tests.servers.rabbitmq import RabbitMQ
 
 MOST_LINES = 2000
@@ -123,3 +124,19 @@ def test_an_address_that_is_no_address(command: Any) -> None:
         "shmetrics: the demo's collector ended: --listen: 'nonsense' is not HOST:PORT "
         "with a port from 0 to 65535\n",
     )
+
+
+@pytest.mark.usefixtures("folder")
+def test_it_gathers_and_runs_a_probe(start: Demo) -> None:
+    process = start("--seconds", "120")
+    assert process.stdout is not None
+    found = re.search(r"http://[0-9.]+:\d+", process.stdout.readline())
+    assert found
+
+    def text() -> str:
+        with urllib.request.urlopen(f"{found[0]}/metrics", timeout=30) as answer:
+            return str(answer.read(), "utf-8")
+
+    until(lambda: "\nload_one{" in text(), lambda: text()[-2000:], 60)
+    assert "\nscript_success{" in text()
+    interrupt(process, signal.SIGINT)
