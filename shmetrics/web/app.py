@@ -19,7 +19,7 @@ from shmetrics.escaping import Escaping
 from shmetrics.render import naming, negotiation
 from shmetrics.tables.methods import Method, summarize
 from shmetrics.tables.table import Table
-from shmetrics.tables.units import UnitRow
+from shmetrics.tables.units import UnitMetric, UnitRow, described
 from shmetrics.tables.units import summarize as summarize_units
 from shmetrics.web import node_page
 from shmetrics.web.node_view import NodeView
@@ -61,6 +61,7 @@ def make_app(
         "/api/v1/calls": endpoints.calls,
         "/api/v1/methods": endpoints.methods,
         "/api/v1/units": endpoints.units,
+        "/api/v1/unit_metrics": endpoints.unit_metrics,
     }
     if traces is not None:
         node_name = ", ".join(constant_labels.values())
@@ -176,6 +177,9 @@ class _Endpoints:
     async def units(self, request: Request) -> Response:
         return await self._json(self._units)
 
+    async def unit_metrics(self, request: Request) -> Response:
+        return await self._json(self._unit_metrics)
+
     async def page(self, request: Request) -> Response:
         body = await self._views.get(self._page)
         return Response(body, headers={**_COMMON_HEADERS, **node_page.HEADERS})
@@ -198,6 +202,7 @@ class _Endpoints:
             calls,
             self._has_traces,
             summarize_units(tables),
+            described(tables),
         )
 
     def _all_left_out(self) -> list[dict[str, str]]:
@@ -212,6 +217,9 @@ class _Endpoints:
 
     def _units(self) -> list[UnitRow]:
         return summarize_units(self._node.tables())
+
+    def _unit_metrics(self) -> list[UnitMetric]:
+        return described(self._node.tables())
 
     def _numbers(self) -> tuple[list[Table], list[dict[str, object]]]:
         """Return all tables, and the open calls that they count."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from shmetrics.figures import number, seconds
 from shmetrics.tables.methods import Method
-from shmetrics.tables.units import UnitRow
+from shmetrics.tables.units import UnitMetric, UnitRow
 from shmetrics.version import __version__
 from shmetrics.web import security_policy, templates
 
@@ -23,6 +23,7 @@ def render(
     calls: Sequence[Mapping[str, Any]],
     has_traces: bool = False,
     units: Sequence[UnitRow] = (),
+    unit_metrics: Sequence[UnitMetric] = (),
 ) -> bytes:
     """Make the whole page.
 
@@ -34,6 +35,7 @@ def render(
         calls: the open calls, the oldest first, as the JSON API lists them.
         has_traces: whether there are pages of traces to link to.
         units: the units that are gathered, in any order; without one the page has no table of them.
+        unit_metrics: the metrics that manifests of units describe, by unit.
     """
     node = ", ".join(constant_labels.values())
     is_ready, state = ready
@@ -49,6 +51,8 @@ def render(
         methods=sorted(methods, key=lambda method: -method.started),
         calls=calls,
         units=sorted(units, key=lambda unit: -(unit.cpu_seconds or 0.0)),
+        unit_metrics=unit_metrics,
+        most=_most(unit_metrics),
         lanes=lanes,
         problems=[
             {**lane, **problem}
@@ -56,6 +60,14 @@ def render(
             for problem in (*lane["refusals"], *lane["overflows"])
         ],
     )
+
+
+def _most(unit_metrics: Sequence[UnitMetric]) -> dict[str, float]:
+    """Return the largest value of each metric in any unit, for bars beside one another."""
+    most: dict[str, float] = {}
+    for one in unit_metrics:
+        most[one.metric] = max(one.value, most.get(one.metric, one.value))
+    return most
 
 
 def _figures(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shmetrics import figures
-from shmetrics.tables.units import UnitRow
+from shmetrics.tables.units import UnitMetric, UnitRow
 from shmetrics.web.node_page import render
 from shmetrics.web.templates import MAX_ROWS
 from tests.web.conftest import call_tables
@@ -171,3 +171,25 @@ def test_units_are_shown_where_there_are_any() -> None:
 )  # fmt: skip
 def test_sizes_for_people(n_bytes: float | None, shown: str) -> None:
     assert figures.size(n_bytes).replace(figures.NARROW_SPACE, " ") == shown
+
+
+def test_what_units_say_is_drawn_as_their_manifests_want() -> None:
+    metrics = [
+        UnitMetric("gear", "a", "uptime", "Uptime <h>", "line", 12.5),
+        UnitMetric("gear", "a", "jobs", "Jobs", "bar", 5.0),
+        UnitMetric("gear", "b", "jobs", "Jobs", "bar", 10.0),
+        UnitMetric("gear", "b", "zero", "Zero", "gauge", 0.0),
+        UnitMetric("gear", "b", "more", "More", "pie", 1.0),
+    ]
+    text = render({}, (True, "ready"), [], [], [], unit_metrics=metrics).decode()
+    rows = [row for row in Cells(text).rows if row[0] == "gear"]
+    assert [row[1:4] for row in rows] == [
+        ["a", "Uptime <h>", "12.5"],
+        ["a", "Jobs", "5"],
+        ["b", "Jobs", "10"],
+        ["b", "Zero", "0"],
+        ["b", "More", "1"],
+    ]
+    assert 'data-line="gear a uptime" data-value="12.5"' in text
+    assert re.findall(r'<meter value="([\d.]+)"', text) == ["0.500", "1.000"]
+    assert "What units say" not in render({}, (True, "ready"), [], [], []).decode()
