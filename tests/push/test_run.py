@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from typing import IO, Any
@@ -214,20 +215,37 @@ def test_no_program_is_said(arguments: tuple[str, ...]) -> None:
 
 
 def test_a_gatherer_that_hangs_holds_up_no_program(tmp_path: Path) -> None:
+    """Check it with one that answers a hello, and reads nothing after that."""
     code = "import os\nfor _ in range(200): os.write(1, b'hung.n=5 hung.m=6\\n' * 3000)"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(str(tmp_path / "lines.sock"))
         listening.listen()
-        env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(tmp_path)}
-        command = [*SHMETRICS, "run", "--", *python(code)]
-        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        listening.settimeout(SECONDS)
+        hello: list[bytes] = []
+        ended = threading.Event()
+
+        def hang() -> None:
             hangs, _ = listening.accept()
             with hangs:
-                assert hangs.recv(100) == b"hello"
+                hello.append(hangs.recv(100))
                 hangs.send(b"ok python")
-                out, _ = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0
-    assert out == b"hung.n=5 hung.m=6\n" * 600_000
+                ended.wait(SECONDS)
+
+        gatherer = threading.Thread(target=hang)
+        gatherer.start()
+        env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(tmp_path)}
+        done = subprocess.run(
+            [*SHMETRICS, "run", "--", *python(code)],
+            env=env,
+            stdout=subprocess.PIPE,
+            timeout=SECONDS,
+            check=False,
+        )
+        ended.set()
+        gatherer.join()
+    assert hello == [b"hello"]
+    assert done.returncode == 0
+    assert done.stdout == b"hung.n=5 hung.m=6\n" * 600_000
 
 
 def test_metrics_of_a_program_are_its_own(collector: Collector) -> None:
