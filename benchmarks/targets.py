@@ -284,7 +284,14 @@ TARGETS = (
         )
         for what in ("memory", "store")
     ),
+    Target(
+        "going to 20,000 label sets, to a lane that is large", "grow/grows", "grow/large", most=2
+    ),
+    Target("its longest event", "grow-longest/grows", most=0.002),
     Target("a collector with 500 idle lanes", "idle/lanes-500", most=0.005, unit="share"),
+    Target("a pass over 500 units, per unit", "units/pass", most=60e-6),
+    Target("the same, to reading the files by name", "units/pass", "units/plain", least=5),
+    Target("a pass over processes, per process", "by-unit/pass", most=15e-6),
     Target("a command of a unit, from the wish until it is reaped", "probes/probe", most=0.002),
     Target("`import shmetrics`, time", "import-time/shmetrics", most=0.020),
     Target("`import shmetrics`, memory", "import-memory/shmetrics", most=3 * MIB, unit="byte"),
