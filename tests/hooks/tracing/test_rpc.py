@@ -10,6 +10,7 @@ from typing import Any
 
 import oslo_messaging
 import pytest
+from oslo_messaging.opts import list_opts
 from osprofiler import notifier, profiler
 
 from shmetrics.hooks.oslo_messaging import tracing
@@ -204,6 +205,9 @@ def test_what_a_service_left_in_a_thread_is_forgotten_by_the_next_message(
     shm: Node, configured: Configured, serve: Serve
 ) -> None:
     conf = configured(**RPC)
+    for group, options in list_opts():  # nobody may have registered them before this test
+        if group is None:
+            conf.register_opts(options)
     conf.set_override("executor_thread_pool_size", 1)
     endpoint = Compute()
     client = serve(conf, endpoint)
