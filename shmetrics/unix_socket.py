@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -88,3 +89,39 @@ def make_way(path: str, kind: int) -> None:
         raise ShmetricsError(f"{path}: another process listens there; stop it, or use another path")
     elif result != errno.ENOENT:
         raise ShmetricsError(f"{path}: {os.strerror(result)}")
+
+
+def bound(path: str, kind: int, access: Access) -> socket.socket:
+    """Return a socket with a file, in the place of that of a daemon that has ended.
+
+    Args:
+        path: the path of the file.
+        kind: such as SOCK_DGRAM; the socket does not block.
+        access: the permissions of the file.
+
+    Raises:
+        ShmetricsError: a process listens there, or there can be no socket; one line.
+    """
+    sock = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        make_way(path, kind)
+        bind(sock, path, access)
+    except OSError as error:
+        sock.close()
+        raise ShmetricsError(f"{path}: {error.strerror or error}") from None
+    except ShmetricsError:
+        sock.close()
+        raise
+    return sock
+
+
+def remove(path: str, inode: int) -> None:
+    """Remove the file of a socket, unless it is another's by now.
+
+    Args:
+        path: the path of the file.
+        inode: the inode that it had when it was made.
+    """
+    with contextlib.suppress(OSError):  # it has been removed already
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)

@@ -15,13 +15,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from shmetrics.errors import ShmetricsError
 from shmetrics.lines.line import Refused
 from shmetrics.lines.owner import Owner
 from shmetrics.push import protocol
 from shmetrics.registration.peer import Peer, lives, peer_of
 from shmetrics.token_buckets import TokenBuckets
-from shmetrics.unix_socket import Access, bind, make_way
+from shmetrics.unix_socket import Access, bound, remove
 
 BACKLOG: Final = 128
 #: Connections and packets per wake-up, so that a flood leaves time for other work.
@@ -97,20 +96,9 @@ class LineSocket:
         self._of_uid: Counter[int] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._resuming: asyncio.TimerHandle | None = None
-        self._socket = socket.socket(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        )
-        try:
-            make_way(path, socket.SOCK_SEQPACKET)
-            bind(self._socket, path, access)
-            self._socket.listen(BACKLOG)
-            self._inode = os.stat(path).st_ino
-        except OSError as error:
-            self._socket.close()
-            raise ShmetricsError(f"{path}: {error.strerror or error}") from None
-        except ShmetricsError:
-            self._socket.close()
-            raise
+        self._socket = bound(path, socket.SOCK_SEQPACKET, access)
+        self._socket.listen(BACKLOG)
+        self._inode = os.stat(path).st_ino
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Accept connections in a loop from now on."""
@@ -128,9 +116,7 @@ class LineSocket:
         if self._loop is not None:
             self._loop.remove_reader(self._socket)
         self._socket.close()
-        with contextlib.suppress(FileNotFoundError):  # it may have been removed already
-            if os.stat(self._path).st_ino == self._inode:
-                os.unlink(self._path)
+        remove(self._path, self._inode)
 
     def _accept(self) -> None:
         for _ in range(BATCH):

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +13,13 @@ import pytest
 
 from tests.gatherer.test_daemon import Gatherer
 from tests.nodes.node import Node
+from tests.probes.conftest import folder
 from tests.probes.gears import Gear
 from tests.servers.patience import until
 from tests.servers.rsyslog import Rsyslog, lacking, lines_of
 from tests.units.cgroups import Cgroups
+
+__all__ = ["folder"]
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a gear's commands as its user"),
@@ -48,15 +49,6 @@ batch_seconds = 0.01
 socket = "{folder}/none"
 directories = ["{gears}"]
 """
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Yield a folder that everybody may search."""
-    made = Path(tempfile.mkdtemp(prefix="shm-"))
-    made.chmod(0o755)
-    yield made
-    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -140,7 +140,8 @@ def test_a_second_one_leaves_the_first_alone(
     with listening(folder) as path:
         assert subprocess.run([*COMMAND, str(folder / "gather.toml")]).returncode == 1
         assert capfd.readouterr().err == (
-            f"shmetrics: {path}: another spawner listens there; stop it, or use another path\n"
+            f"shmetrics: spawner.socket: {path}: another process listens there; stop it, or use "
+            "another path\n"
         )
         connected(path).close()
 

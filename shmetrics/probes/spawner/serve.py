@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
-import stat
 from collections.abc import Callable
 
 from shmetrics.config.spawner import SpawnerFile
@@ -15,7 +13,7 @@ from shmetrics.errors import ConfigError, ShmetricsError
 from shmetrics.probes.spawner.guardian import guard
 from shmetrics.probes.spawner.spawner import Spawner
 from shmetrics.service_manager import notify
-from shmetrics.unix_socket import Access, bind
+from shmetrics.unix_socket import Access, bound, remove
 
 _FIRST_PASSED = 3  # of sd_listen_fds(3)
 _BACKLOG = 8
@@ -63,7 +61,7 @@ def serve(file: SpawnerFile, fd: int | None, ready: Callable[[str], None]) -> in
         return guard(spawn, begun)
     finally:
         if passed is None and os.getpid() == guardian:
-            _remove(path, inode)
+            remove(path, inode)
 
 
 def _open_standard_descriptors() -> None:
@@ -95,19 +93,17 @@ def _passed_by_systemd() -> socket.socket | None:
 
 def _listening(path: str, gatherer: int) -> socket.socket:
     """Return a new socket that the gatherer's user may connect to."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        _make_way(path)
-        bind(listener, path, Access(0o600))
+        listener = bound(path, socket.SOCK_SEQPACKET, Access(0o600))
+    except ShmetricsError as error:
+        raise ShmetricsError(f"spawner.socket: {error}") from None
+    try:
         if gatherer != os.geteuid():
             _let_in(path, gatherer)
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise ShmetricsError(f"spawner.socket: {path}: {error.strerror or error}") from None
-    except ShmetricsError:
-        listener.close()
-        raise
     return listener
 
 
@@ -117,27 +113,3 @@ def _let_in(path: str, gatherer: int) -> None:
         os.chown(path, gatherer, -1)
     except PermissionError:
         os.chmod(path, 0o666)
-
-
-def _remove(path: str, inode: int) -> None:
-    """Remove a socket, if it is not that of a spawner that has come after this one."""
-    with contextlib.suppress(FileNotFoundError):
-        if os.stat(path).st_ino == inode:
-            os.unlink(path)
-
-
-def _make_way(path: str) -> None:
-    """Remove the socket of a spawner that has ended. Raises ShmetricsError for anything else."""
-    try:
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise ShmetricsError(f"{path}: this exists and is not a socket; move it away")
-    except FileNotFoundError:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as trial:
-        trial.setblocking(False)
-        result = trial.connect_ex(path)
-    if result in (errno.ECONNREFUSED, errno.ENOENT):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-    else:
-        raise ShmetricsError(f"{path}: another spawner listens there; stop it, or use another path")

@@ -8,8 +8,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from shmetrics.errors import ShmetricsError
-from shmetrics.unix_socket import Access, bind, make_way
+from shmetrics.unix_socket import Access, bound, remove
 
 MAX_DATAGRAM_BYTES = 65536
 # Datagrams read per wake-up. A flood is then a series of short wake-ups, and the collector drains
@@ -34,19 +33,8 @@ class Listener:
         self._path = path
         self._take = take
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._socket = socket.socket(
-            socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        )
-        try:
-            make_way(path, socket.SOCK_DGRAM)
-            bind(self._socket, path, access)
-            self._inode = os.stat(path).st_ino
-        except OSError as error:
-            self._socket.close()
-            raise ShmetricsError(f"{path}: {error.strerror or error}") from None
-        except ShmetricsError:
-            self._socket.close()
-            raise
+        self._socket = bound(path, socket.SOCK_DGRAM, access)
+        self._inode = os.stat(path).st_ino
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read datagrams in a loop from now on."""
@@ -67,10 +55,6 @@ class Listener:
         if self._loop is not None:
             self._loop.remove_reader(self._socket)
             self._loop = None
-        try:
-            if os.stat(self._path).st_ino == self._inode:
-                os.unlink(self._path)
-        except OSError:
-            pass  # it has been removed already
+        remove(self._path, self._inode)
         self.read_batch()
         self._socket.close()
