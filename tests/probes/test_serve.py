@@ -234,7 +234,12 @@ def test_other_mistakes_are_one_line(folder: Path, capsys: pytest.CaptureFixture
     for text, arguments, status, error in (
         ("", ["--fd", "999"], 2, "--fd 999: Bad file descriptor"),
         ("", ["--fd", "0"], 2, "--fd 0: "),
-        (f"[spawner]\nsocket = '{taken}'", [], 1, f"{taken}: this exists and is not a socket"),
+        (
+            f"[spawner]\nsocket = '{taken}'",
+            [],
+            1,
+            f"spawner.socket: {taken}: this exists and is not",
+        ),
         ("[spawner]\nsocket = '/no/such/x'", [], 1, "spawner.socket: /no/such/x: No such file"),
     ):
         config.write_text(text)
