@@ -66,6 +66,8 @@ budgets: build ## instructions per event, against benchmarks/budgets.toml
 
 soak: build ## kills, restarts, forks and hostile lanes under load, and an exact audit; MINUTES=10 SEED=n
 	@$(BIN)/python -m tests.verify.soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) --json build/soak.json
+	@SHMETRICS_SOAK_SECONDS=$$((30 * $(or $(MINUTES),10))) $(if $(SEED),SHMETRICS_SOAK_SEED=$(SEED)) \
+	    $(BIN)/python -m pytest -q tests/verify/soak/test_units.py
 
 check: build ## style, types, and C warnings with every compiler there is
 	@$(BIN)/ruff check --quiet .
