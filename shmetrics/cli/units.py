@@ -69,7 +69,9 @@ def lines(readings: Iterable[Reading]) -> str:
         )
         for reading in sorted(readings, key=lambda reading: (reading.unit.kind, reading.unit.id))
     ]
-    return table(_COLUMNS, rows) if rows else "there are no units: no cgroup fits a rule"
+    if not rows:
+        return "there are no units: no cgroup fits a rule; name some in [[gather.units]]"
+    return table(_COLUMNS, rows)
 
 
 def as_json(reading: Reading) -> dict[str, Any]:

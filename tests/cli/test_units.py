@@ -50,7 +50,9 @@ def test_a_node_without_units_says_so(
     text = Path(config).read_text().replace("[gather]", '[gather]\nkinds = ["vm"]')
     Path(config).write_text(text)
     assert cli.main(["units", "--config", config]) == 0
-    assert capsys.readouterr().out == "there are no units: no cgroup fits a rule\n"
+    assert capsys.readouterr().out == (
+        "there are no units: no cgroup fits a rule; name some in [[gather.units]]\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["units", "gather"])
