@@ -23,9 +23,9 @@ from tests.nodes.node import Node
 from tests.nodes.samples import Samples
 from tests.probes.conftest import folder
 from tests.servers.patience import until
-from tests.units.cgroups import Cgroups, Worker
+from tests.units.cgroups import Cgroups, Worker, cgroups
 
-__all__ = ["folder"]
+__all__ = ["cgroups", "folder"]
 
 pytestmark = [
     pytest.mark.slow,
