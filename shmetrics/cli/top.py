@@ -32,7 +32,7 @@ _UNIT_COLUMNS = ("kind", "unit", ">cores", ">memory", ">of", ">processes")
 
 
 class Look(NamedTuple):
-    """What there is to show after one interval."""
+    """The tables after one interval."""
 
     methods: list[Rate]
     units: list[Usage]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What units use, from answers of the collector, one after the other."""
+"""Usage of units, from answers of the collector, one after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shmetrics.tables.units import UnitRow
 
 
 class Usage(NamedTuple):
-    """What one unit uses.
+    """The usage of one unit.
 
     Attributes:
         cores: processors that it kept busy between the last two gatherings; None: there was one.

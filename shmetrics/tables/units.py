@@ -29,7 +29,7 @@ _FIELDS = {
 
 
 class UnitRow(msgspec.Struct):
-    """What one unit uses. A number is None if the kernel does not say it.
+    """The usage of one unit. A number is None if the kernel does not say it.
 
     Attributes:
         kind: what it is, such as `systemd` or `container`.

@@ -166,6 +166,7 @@ def test_a_certificate_of_another_is_refused(folder: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.certify("server", "other.example"))
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(SECONDS)
 
         def serve() -> None:
             connection, _ = listening.accept()
@@ -203,6 +204,7 @@ def stream(listening: socket.socket, seconds: float = 5.0) -> StreamSyslog:
 def test_what_was_not_acknowledged_is_sent_again() -> None:
     """Check a connection that is ended with lines unread: the kernel says so at the next batch."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(SECONDS)
         sender = stream(listening)
         assert sender.send([message("a=1")]) == Outcome()
         first, _ = listening.accept()
@@ -217,6 +219,7 @@ def test_what_was_not_acknowledged_is_sent_again() -> None:
 def test_a_daemon_that_does_not_read_is_left_after_the_time_limit() -> None:
     many = [message("x" * 1000)] * 10_000
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(SECONDS)
         sender = stream(listening, seconds=0.2)
         with pytest.raises(TryAgain, match="timed out"):
             sender.send(many)
@@ -227,6 +230,7 @@ def test_a_daemon_that_does_not_read_is_left_after_the_time_limit() -> None:
 
 def test_frames_are_counted_in_octets() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(SECONDS)
         sender = stream(listening)
         sender.send([message("a=é"), message("b=2")])
         connection, _ = listening.accept()
@@ -247,6 +251,7 @@ def test_a_unix_socket_may_be_of_either_kind(folder: Path, kind: int) -> None:
     with pytest.raises(TryAgain, match="No such file"):
         sender.send([message("a=1")])
     with socket.socket(socket.AF_UNIX, kind) as listening:
+        listening.settimeout(SECONDS)
         listening.bind(str(folder / "s"))
         if kind == socket.SOCK_STREAM:
             listening.listen()
@@ -264,6 +269,7 @@ def test_a_unix_socket_may_be_of_either_kind(folder: Path, kind: int) -> None:
 
 def test_a_full_queue_of_datagrams_is_waited_for_no_longer_than_allowed(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.settimeout(SECONDS)
         listening.bind(str(folder / "s"))
         sender = DatagramSyslog(Target("syslog", path=str(folder / "s")), HEADER, 0.05)
         messages = [message(f"n={n}") for n in range(5000)]
@@ -278,6 +284,7 @@ def test_a_full_queue_of_datagrams_is_waited_for_no_longer_than_allowed(folder: 
 
 def test_what_no_datagram_holds_fails_alone(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.settimeout(SECONDS)
         listening.bind(str(folder / "s"))
         sender = DatagramSyslog(Target("syslog", path=str(folder / "s")), HEADER, 5.0)
         outcome = sender.send([message("a=1"), message("x" * 10_000_000), message("b=2")])
@@ -289,6 +296,7 @@ def test_what_no_datagram_holds_fails_alone(folder: Path) -> None:
 def test_a_place_that_hangs_delays_no_other_and_no_caller(folder: Path, tmp_path: Path) -> None:
     """Check that lines beyond the memory for them are lost, and counted."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(SECONDS)
         to = f"syslog+tcp://127.0.0.1:{listening.getsockname()[1]}"
         deliveries = Deliveries(
             [

@@ -381,6 +381,7 @@ def test_descriptors_that_are_not_wanted_are_closed(
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     path = str(folder / "spawner.sock")
     with listener, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        listener.settimeout(asking.SECONDS)
         listener.bind(path)
         listener.listen()
         sock.connect(path)
