@@ -116,6 +116,8 @@ def test_in_a_sticky_folder_the_entry_decides(folder: Path) -> None:
         ("/etc", "/etc: this is a directory, not a program"),
         ("/", "/: this is a directory, not a program"),
         ("/etc/passwd/x", "/etc/passwd: this is no directory"),
+        ("/etc/passwd/", "/etc/passwd: this is no directory"),
+        ("/etc/passwd/.", "/etc/passwd: this is no directory"),
         ("/dev/null", "/dev/null: this is no file"),
     ],
 )

@@ -91,7 +91,7 @@ def _check_folder(where: str, status: os.stat_result, trusted: set[int]) -> None
 
 
 def _check_file(where: str, status: os.stat_result, rest: list[str]) -> None:
-    if any(rest):
+    if rest:  # even "" or ".": the kernel asks for a directory where a path ends in a slash
         raise Untrusted(f"{where}: this is no directory")
     if not stat.S_ISREG(status.st_mode):
         raise Untrusted(f"{where}: this is no file")
