@@ -89,6 +89,13 @@ setup(
             )
             for name, sources in MODULES.items()
         ],
-        compiler_directives={"language_level": 3, "embedsignature": True},
+        # Without binding, methods are of a kind that the interpreter calls without a detour:
+        # docs/decisions/0042.
+        compiler_directives={
+            "language_level": 3,
+            "binding": False,
+            "embedsignature": True,
+            "embedsignature.format": "clinic",
+        },
     ),
 )

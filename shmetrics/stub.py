@@ -33,7 +33,7 @@ def process_init(*_: object) -> None:
 
 process_attach = process_detach = process_count_drop = process_settle = process_init
 ask = answer = wait_readable = rules_changed = decorate_by = remove_series = process_init
-refuse_labels_by = declare = declare_all = process_init
+refuse_labels_by = declare = declare_all = add_labels = process_init
 
 
 def process_epoch() -> int:

@@ -8,9 +8,6 @@ cdef extern from "Python.h":
 
     bint _is_text "PyUnicode_CheckExact"(PyObject *object) noexcept nogil
     Py_hash_t _hashed "PyObject_Hash"(PyObject *object) noexcept
-    Py_ssize_t _text_chars "PyUnicode_GET_LENGTH"(PyObject *text) noexcept nogil
-    int _text_kind "PyUnicode_KIND"(PyObject *text) noexcept nogil
-    const void *_text_data "PyUnicode_DATA"(PyObject *text) noexcept nogil
     Py_ssize_t _n_items "PyTuple_GET_SIZE"(PyObject *tuple) noexcept nogil
     PyObject *_item "PyTuple_GET_ITEM"(PyObject *tuple, Py_ssize_t at) noexcept nogil
     void _keep "Py_INCREF"(PyObject *object) noexcept
@@ -22,10 +19,19 @@ cdef extern from *:
     """
     #define shm_items(tuple) (((PyTupleObject *)(tuple))->ob_item)
 
+    /* Whether two texts are equal. Both have been hashed: they are in their final form. Apart from
+     * the search, because most texts are found by their address, and it keeps its registers. */
+    static __attribute__((noinline)) int shm_same_text(PyObject *one, PyObject *other)
+    {
+        Py_ssize_t n = PyUnicode_GET_LENGTH(one);
+        return n == PyUnicode_GET_LENGTH(other) && PyUnicode_KIND(one) == PyUnicode_KIND(other) &&
+               !memcmp(PyUnicode_DATA(one), PyUnicode_DATA(other),
+                       (size_t)n * PyUnicode_KIND(one));
+    }
+
     typedef PyObject *(*shm_method)(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 
-    /* Gives a type a method that gets its arguments in place. text: its signature and docstring.
-     * It has to be there before the type has a subclass. */
+    /* Gives a type a method that gets its arguments in place. text: its signature and docstring. */
     static int shm_add_method(PyObject *type, const char *name, shm_method method,
                               const char *text)
     {
@@ -42,6 +48,7 @@ cdef extern from *:
     }
     """
     PyObject *const *shm_items(PyObject *tuple) noexcept nogil
+    bint shm_same_text(PyObject *one, PyObject *other) noexcept nogil
     int shm_add_method(object type, const char *name, fast_method method,
                        const char *text) except -1
 
@@ -76,19 +83,8 @@ cdef inline Py_hash_t _hash(PyObject *const *values, Py_ssize_t n) noexcept:
         one = (<PyASCIIObject *>values[i]).hash
         if one == -1:
             one = _hashed(values[i])
-        hash = (hash ^ <uint64_t>one) * <uint64_t>0x9E3779B97F4A7C15
-        hash ^= hash >> 32
-    return <Py_hash_t>(hash >> 1)
-
-
-cdef inline bint _equal(PyObject *one, PyObject *other) noexcept nogil:
-    """Return whether two texts are equal. Both have been hashed: they are in their final form."""
-    return one == other or (
-        _text_chars(one) == _text_chars(other)
-        and _text_kind(one) == _text_kind(other)
-        and memcmp(_text_data(one), _text_data(other),
-                   <size_t>(_text_chars(one) * _text_kind(one))) == 0
-    )
+        hash = (hash + <uint64_t>one) * <uint64_t>0x9E3779B97F4A7C15
+    return <Py_hash_t>((hash ^ hash >> 32) >> 1)
 
 
 cdef inline _Slot *_slot(const _Table *table, Py_hash_t hash, PyObject *const *values,
@@ -103,7 +99,8 @@ cdef inline _Slot *_slot(const _Table *table, Py_hash_t hash, PyObject *const *v
             return slot
         if slot.hash == hash and _n_items(slot.key) == n:
             i = 0
-            while i < n and _equal(_item(slot.key, i), values[i]):
+            while i < n and (_item(slot.key, i) == values[i]
+                             or shm_same_text(_item(slot.key, i), values[i])):
                 i += 1
             if i == n:
                 return slot
@@ -314,16 +311,17 @@ cdef inline PyObject *_own(Children children, PyObject *const *values, Py_ssize_
     return NULL if hash == -1 else _in(&children.own, hash, values, n)
 
 
+cdef PyObject *_ruled(Children children, PyObject *const *values, Py_ssize_t n) noexcept:
+    cdef Py_hash_t hash = _hash(values, n)
+    if hash == -1 or children.ruled_number != _rules_number:
+        return NULL
+    return _in(&children.ruled, hash, values, n)
+
+
 cdef inline PyObject *_child(Children children, PyObject *const *values, Py_ssize_t n) noexcept:
     """Return the child of these values, whose reference is the table's; NULL if there is none."""
-    cdef Py_hash_t hash = _hash(values, n)
-    cdef PyObject *found
-    if hash == -1:
-        return NULL
-    found = _in(&children.own, hash, values, n)
-    if found == NULL and children.ruled_number == _rules_number:
-        found = _in(&children.ruled, hash, values, n)
-    return found
+    cdef PyObject *found = _own(children, values, n)
+    return found if found != NULL else _ruled(children, values, n)
 
 
 # ---- labels() -------------------------------------------------------------------------------
@@ -368,6 +366,7 @@ cdef class Labelled:
         self._children = _no_children
         self._names = ()
 
+    @classmethod
     def __class_getitem__(cls, child):
         return cls
 
@@ -425,11 +424,18 @@ cdef object _found(Labelled self, PyObject *const *args, Py_ssize_t n_args, PyOb
     return found
 
 
-shm_add_method(
-    Labelled,
-    b"labels",
-    _labels,
-    b"""labels($self, /, *labelvalues, **labelkwargs)
+def add_labels(cls):
+    """Give a class of instruments a labels() of its own, which the interpreter calls directly.
+
+    What a class inherits it calls by a longer way. A class whose labels() is another keeps it.
+    """
+    if cls is not Labelled and not isinstance(cls.labels, type(Labelled.labels)):
+        return
+    shm_add_method(
+        cls,
+        b"labels",
+        _labels,
+        b"""labels($self, /, *labelvalues, **labelkwargs)
 --
 
 Return the child with these label values. It is made once and kept.
@@ -446,4 +452,7 @@ Returns:
     The child. If the labels are wrong, a child that records nothing; `status()` counts it
     under `dropped`.
 """,
-)
+    )
+
+
+add_labels(Labelled)

@@ -253,6 +253,7 @@ cdef class CounterSeries(Series):
             _attend()
         return 0
 
+    @cython.binding(True)  # a default that is no literal shows in the signature of no other
     def count_exceptions(self, exception=Exception):
         """Count the exceptions that leave a block; also a decorator.
 

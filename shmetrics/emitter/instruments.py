@@ -92,6 +92,10 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
             if strict.IS_STRICT:
                 self.__dict__["labels"] = self._no_labels
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _ring.add_labels(cls)
+
     @staticmethod
     def _make(family: Family[Child], payload: bytes | None) -> Child:
         raise NotImplementedError

@@ -69,9 +69,11 @@ def test_it_returns_once_all_is_written_whoever_else_writes(tmp_path: Path) -> N
 
 
 def test_what_there_is_no_store_for_is_counted(tmp_path: Path) -> None:
-    endpoint = Endpoint(Traces(tmp_path / "no" / "traces.db", Limits()))
+    traces = Traces(tmp_path / "no" / "traces.db", Limits())
+    endpoint = Endpoint(traces)
     say(endpoint)
     assert endpoint.results == {"not_written": 1}
+    traces.close()
 
 
 def test_what_is_not_osprofiler_s_is_left_alone(tmp_path: Path) -> None:

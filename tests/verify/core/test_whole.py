@@ -38,6 +38,16 @@ WHOLE = (
 )
 
 
+GATHER = HERE / "gather.c"
+# A started child leaves its stack without a return, and the next one begins on it: that is a use
+# after its scope to the sanitizer, and to nobody else.
+GATHER_FLAGS = ("-fno-sanitize-address-use-after-scope",)
+GATHERED = (
+    *("units/devices", "units/process", "units/processes", "units/read", "units/values"),
+    *("units/walk", "spawn/start"),
+)
+
+
 class Tool(NamedTuple):
     """How to build for it, how to run under it, and which mistake of whole.c it is for."""
 
@@ -45,6 +55,7 @@ class Tool(NamedTuple):
     run: tuple[str, ...]
     environment: dict[str, str]
     finds: tuple[str, ...]
+    starts: tuple[str, ...] = ("start",)  # of gather.c
 
 
 TOOLS = {
@@ -53,6 +64,7 @@ TOOLS = {
         (*("valgrind", "-q", f"--error-exitcode={FOUND}"), "--leak-check=full"),
         {},
         ("overrun", "uninitialised"),
+        starts=(),  # it knows no clone(2) but that of threads and of vfork(2)
     ),
     "address and undefined": Tool(
         ("gcc", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
@@ -70,14 +82,21 @@ TOOLS = {
 
 
 def run(
-    folder: Path, tool: Tool, program: Path, parts: tuple[str, ...], *words: str
+    folder: Path,
+    tool: Tool,
+    program: Path,
+    parts: tuple[str, ...],
+    *words: str,
+    flags: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
     for needed in (tool.build[0], *tool.run[:1]):
         if shutil.which(needed) is None:
             pytest.skip(f"{needed} is not installed (apt-get install {needed})")
     binary = folder / program.stem
     sources = [program, *(CSRC / f"{part}.c" for part in parts)]
-    subprocess.run([*tool.build, *FLAGS, *sources, "-lm", "-o", binary], check=True, timeout=600)
+    subprocess.run(
+        [*tool.build, *FLAGS, *flags, *sources, "-lm", "-o", binary], check=True, timeout=600
+    )
     return subprocess.run(
         [*tool.run, binary, *words],
         env=tool.environment,
@@ -93,6 +112,7 @@ def test_together_they_are_the_whole_core() -> None:
     assert {str(path.relative_to(CSRC).with_suffix("")) for path in CSRC.glob("*/*.c")} == {
         *TEXT,
         *WHOLE,
+        *GATHERED,
         *elsewhere,
     }
 
@@ -101,6 +121,19 @@ def test_together_they_are_the_whole_core() -> None:
 def test_a_life_of_the_core_is_clean(tmp_path: Path, name: str) -> None:
     done = run(tmp_path, TOOLS[name], WHOLE_LIFE, WHOLE)
     assert (done.returncode, done.stdout, done.stderr) == (0, "whole\n", "")
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_gathering_is_clean(tmp_path: Path, name: str) -> None:
+    leaf = tmp_path / "tree" / "leaf"
+    leaf.mkdir(parents=True)
+    (leaf / "cpu.stat").write_text("usage_usec 5\n")
+    (leaf / "memory.max").write_text("max\n")
+    (leaf / "io.stat").write_text("8:0 rbytes=1")
+    tool = TOOLS[name]
+    words = (str(leaf.parent), *tool.starts)
+    done = run(tmp_path, tool, GATHER, GATHERED, *words, flags=GATHER_FLAGS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "gathered\n", "")
 
 
 @pytest.mark.parametrize("name", TOOLS)
