@@ -326,32 +326,36 @@ cdef inline PyObject *_child(Children children, PyObject *const *values, Py_ssiz
 
 # ---- labels() -------------------------------------------------------------------------------
 
-cdef inline bint _in_order(tuple names, PyObject *const *values, PyObject *said,
-                           PyObject **ordered) noexcept:
+cdef inline bint _are_in_order(PyObject *names, PyObject *said, Py_ssize_t n) noexcept nogil:
+    """Return whether n names are given in the order of the labels, as most are."""
+    cdef Py_ssize_t i = 0
+    while i < n and _item(said, i) == _item(names, i):
+        i += 1
+    return i == n
+
+
+cdef bint _put_in_order(PyObject *names, PyObject *const *values, PyObject *said, Py_ssize_t n,
+                        PyObject **ordered) noexcept nogil:
     """Put values that are given by name in the order of the labels.
 
     Args:
         names: the names of the labels, interned, as the names in a program are.
         values: the values, in the order of said.
         said: the names as they were given, a tuple of as many texts.
+        n: how many there are.
         ordered: is filled in.
 
     Returns:
         False if a label has no value.
     """
-    cdef Py_ssize_t n = _n_items(said)
-    cdef Py_ssize_t at = 0, i, looked
-    cdef PyObject *name
+    cdef Py_ssize_t i, at
     for i in range(n):
-        name = _item(<PyObject *>names, i)
-        looked = 0
-        while _item(said, at) != name:  # most are given in the order of the labels
-            at = at + 1 if at + 1 < n else 0
-            looked += 1
-            if looked == n:
+        at = 0
+        while _item(said, at) != _item(names, i):
+            at += 1
+            if at == n:
                 return False
         ordered[i] = values[at]
-        at = at + 1 if at + 1 < n else 0
     return True
 
 
@@ -393,17 +397,16 @@ cdef Children _no_children = Children()
 cdef object _labels(PyObject *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names):
     cdef PyObject *ordered[_MOST_NAMED]
     cdef PyObject *found = NULL
-    cdef Py_ssize_t n_names
+    cdef PyObject *own = <PyObject *>(<Labelled>self)._names
+    cdef Py_ssize_t n
     if names == NULL:
         found = _child((<Labelled>self)._children, args, n_args)
-    elif n_args == 0:
-        n_names = _n_items(names)
-        if (
-            n_names <= _MOST_NAMED
-            and n_names == _n_items(<PyObject *>(<Labelled>self)._names)
-            and _in_order((<Labelled>self)._names, args, names, ordered)
-        ):
-            found = _child((<Labelled>self)._children, ordered, n_names)
+    elif n_args == 0 and _n_items(names) == _n_items(own):
+        n = _n_items(own)
+        if _are_in_order(own, names, n):
+            found = _child((<Labelled>self)._children, args, n)
+        elif n <= _MOST_NAMED and _put_in_order(own, args, names, n, ordered):
+            found = _child((<Labelled>self)._children, ordered, n)
     if found != NULL:
         return <object>found
     return _found(<Labelled>self, args, n_args, names)
