@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.test_text import SANITIZERS, WARNINGS, run
+from tests.servers.once import once
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -19,12 +20,14 @@ SOURCES = [
 ]
 
 
+def build(folder: Path) -> None:
+    flags = [*WARNINGS, *SANITIZERS, "-g", "-O1", f"-I{ROOT / 'csrc'}"]
+    subprocess.run(["gcc", *flags, "-o", folder / "driver", *SOURCES], check=True, timeout=120)
+
+
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("proto") / "proto_driver"
-    flags = [*WARNINGS, *SANITIZERS, "-g", "-O1", f"-I{ROOT / 'csrc'}"]
-    subprocess.run(["gcc", *flags, "-o", program, *SOURCES], check=True, timeout=120)
-    return program
+    return once(tmp_path_factory, "proto", build) / "driver"
 
 
 @pytest.mark.parametrize("seed", [3, 5, 7])

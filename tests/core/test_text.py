@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.utils import floatToGoString
 
+from tests.servers.once import once
+
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     ROOT / "tests" / "core" / "text_driver.c",
@@ -22,13 +24,16 @@ WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror
 SANITIZERS = ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
 
 
+def build(folder: Path) -> None:
+    flags = [*WARNINGS, *SANITIZERS, "-g", "-O1", f"-I{ROOT / 'csrc'}"]
+    command: list[str | Path] = ["gcc", *flags, "-o", folder / "driver"]
+    command += [*SOURCES, "-lm", "-pthread"]
+    subprocess.run(command, check=True, timeout=120)
+
+
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("text") / "text_driver"
-    flags = [*WARNINGS, *SANITIZERS, "-g", "-O1", f"-I{ROOT / 'csrc'}"]
-    command: list[str | Path] = ["gcc", *flags, "-o", program, *SOURCES, "-lm", "-pthread"]
-    subprocess.run(command, check=True, timeout=120)
-    return program
+    return once(tmp_path_factory, "text", build) / "driver"
 
 
 def run(driver: Path, *arguments: str, given: bytes = b"") -> bytes:

@@ -105,8 +105,12 @@ class Puppet:
         self._instruments[name].clear()
 
     def settle(self) -> dict[str, Any]:
-        """Wait until nothing that was recorded is in private memory, and no lane is under way."""
+        """Wait until nothing that was recorded is in private memory, and no lane is under way.
+
+        It records at least once: what a process does in parts, it does at its events.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
+        self._beat.inc()
         while not self._is_settled():
             if time.monotonic() > deadline:
                 break

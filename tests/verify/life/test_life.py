@@ -304,16 +304,21 @@ class Life(RuleBasedStateMachine):
     def what_is_shown_is_right(self) -> None:
         if not self.has_collector:
             return
-        for pid, process in self.twin.processes.items():
-            if process.has_lane:
-                self.crew.tell(pid, "settle")
-                self._touch(pid)
-        n_lanes = sum(process.has_lane for process in self.twin.processes.values())
-        self.node.until_lanes(n_lanes)
+        with_lane = [pid for pid, process in self.twin.processes.items() if process.has_lane]
+        for pid in with_lane:
+            self.crew.tell(pid, "settle")
+            self._touch(pid)
+        self.node.until_lanes(len(with_lane))
         expected = self.twin.samples()
-        if self.movers:  # of so many definitions the collector reads some at a time
+
+        def is_shown() -> bool:
+            for pid in with_lane:
+                self.crew.tell(pid, "settle")
+            return self._shown() == expected
+
+        if self.movers:  # so many definitions are written some at a time, and read so
             with contextlib.suppress(AssertionError):
-                until(lambda: self._shown() == expected, str, 10)
+                until(is_shown, str, 10)
         assert self._shown() == expected
 
     def _shown(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.once import once
+
 from .core import CSRC, Operation, operations
 
 HERE = Path(__file__).parent
@@ -54,9 +56,7 @@ def layout_for_relacy(text: str) -> str:
     return text.replace(record[0], words)
 
 
-@pytest.fixture(scope="module")
-def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("relacy")
+def build(folder: Path) -> None:
     core = folder / "csrc"
     shutil.copytree(CSRC, core)
     (core / "lane" / "layout.h").write_text(
@@ -67,13 +67,16 @@ def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     # -fpermissive: C takes a void pointer for any other. -w: relacy is older than its compiler.
     command = ["g++", "-std=c++20", "-O2", "-w", "-fpermissive", f"-I{HERE / 'relacy'}"]
-    program = folder / "scenarios"
     subprocess.run(
-        [*command, f"-I{core}", HERE / "relacy" / "scenarios.cpp", "-o", program],
+        [*command, f"-I{core}", HERE / "relacy" / "scenarios.cpp", "-o", folder / "scenarios"],
         check=True,
         timeout=600,
     )
-    return program
+
+
+@pytest.fixture(scope="module")
+def scenarios(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return once(tmp_path_factory, "relacy", build) / "scenarios"
 
 
 def run(program: Path, *words: str) -> subprocess.CompletedProcess[str]:
