@@ -9,13 +9,15 @@ theirs; with others the numbers are shown and not judged.
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import os
 import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -75,10 +77,40 @@ class CountFailed(Exception):
     """callgrind did not count; the message is what it said."""
 
 
-def count(function: str, command: list[str]) -> int:
-    """Instructions in a function and whatever it calls, while the command runs."""
+def named(patterns: Iterable[str]) -> list[str]:
+    """Return the functions of the extensions whose names match; callgrind takes one pattern only.
+
+    Raises:
+        CountFailed: a pattern matches none.
+    """
+    found = []
+    for pattern in patterns:
+        matching = fnmatch.filter(_functions(), pattern)
+        if not matching:
+            raise CountFailed(f"{pattern}: no function has such a name")
+        found += matching
+    return found
+
+
+@cache
+def _functions() -> list[str]:
+    """Return the names of all functions of the extensions."""
+    found = []
+    for extension in (BUDGETS.parent.parent / "shmetrics").rglob("*.so"):
+        command = ["nm", "--defined-only", "--format=posix", str(extension)]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        symbols = (line.split() for line in listed.splitlines())
+        found += [symbol[0] for symbol in symbols if symbol[1] in "tT"]
+    return found
+
+
+def count(functions: Iterable[str], command: list[str]) -> int:
+    """Instructions in functions and whatever they call, while the command runs.
+
+    None of the functions may call another of them: each switches the counting on and off.
+    """
     valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    valgrind += ["--collect-atstart=no", f"--toggle-collect={function}"]
+    valgrind += ["--collect-atstart=no", *(f"--toggle-collect={each}" for each in functions)]
     done = subprocess.run(
         [*valgrind, *command],
         cwd=BUDGETS.parent.parent,
@@ -98,7 +130,7 @@ def core_counts() -> Iterator[tuple[str, float]]:
     for operation, sides in CORE.items():
         for side in sides:
             command = [str(floor.CORE), operation, str(EVENTS)]
-            yield f"{operation}, {side}", count(f"measured_{side}", command) / EVENTS
+            yield f"{operation}, {side}", count([f"measured_{side}"], command) / EVENTS
 
 
 def method_counts() -> Iterator[tuple[str, float]]:
@@ -107,16 +139,13 @@ def method_counts() -> Iterator[tuple[str, float]]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # they do not disturb what is counted
         found = {
             method: [
-                [
-                    pool.submit(count, each, [*command, method, str(n * EVENTS)])
-                    for each in functions
-                ]
+                pool.submit(count, named(functions), [*command, method, str(n * EVENTS)])
                 for n in (1, 2)
             ]
             for method, functions in METHODS.items()
         }
         for method, counts in found.items():
-            once, twice = (sum(each.result() for each in runs) for runs in counts)
+            once, twice = (each.result() for each in counts)
             yield f"{method}, from Python", (twice - once) / EVENTS
 
 

@@ -40,7 +40,9 @@ def test_one_more_instruction_shows() -> None:
     """A count is the same each time, and grows with the work."""
     floor.build()
     command = [str(floor.CORE), "observe", str(instructions.EVENTS)]
-    counts = [instructions.count(f"measured_{side}", command) for side in ("emit", "emit", "spill")]
+    counts = [
+        instructions.count([f"measured_{side}"], command) for side in ("emit", "emit", "spill")
+    ]
     assert counts[0] == counts[1]
     assert counts[2] - counts[0] >= instructions.EVENTS
 
@@ -49,4 +51,12 @@ def test_one_more_instruction_shows() -> None:
 def test_what_is_never_called_is_not_counted_as_free() -> None:
     floor.build()
     with pytest.raises(instructions.CountFailed):
-        instructions.count("no_such_function", [str(floor.CORE), "add", "1024"])
+        instructions.count(["no_such_function"], [str(floor.CORE), "add", "1024"])
+
+
+@pytest.mark.slow
+def test_a_pattern_without_a_function_is_a_failure() -> None:
+    (inc,) = instructions.named(["__pyx_pw_*CounterSeries*inc"])
+    assert "CounterSeries" in inc
+    with pytest.raises(instructions.CountFailed, match=r"no_such\*: no function"):
+        instructions.named(["no_such*"])
