@@ -150,6 +150,7 @@ cdef extern from "emit/process.h" nogil:
     void shm_process_forget_series(const shm_series *series) noexcept
     void shm_process_forget_family(const shm_family *family) noexcept
     void shm_attend_soon(shm_producer *producer) noexcept
+    void shm_be_told(shm_producer *producer) noexcept
 
 
 cdef extern from "emit/wait.h" nogil:

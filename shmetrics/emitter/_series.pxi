@@ -187,8 +187,8 @@ def declare(Series series not None):
 def declare_all(list series not None):
     """Have series shown as 0 before their first event, from the last to the first.
 
-    What takes too long, or has to wait for a larger lane, is put off to the next time that the
-    process looks after its registration or makes a series.
+    What takes too long is put off to the next event; what has to wait for a larger lane, until the
+    process has it.
 
     Args:
         series: all series that the process has.
@@ -199,19 +199,19 @@ def declare_all(list series not None):
 
 
 cdef int _declare_some() except -1:
-    """Declare some series of the process, until a larger lane is wanted, or none can be had."""
+    """Declare some series of the process, until a larger lane is wanted, or there is no room."""
+    cdef shm_producer *producer = shm_process_producer()
     cdef Series series
     cdef int n = 0
-    while n < _MOST_DECLARED and not shm_process_producer().wants_larger:
-        if _undeclared:
-            series = _undeclared.popitem()[0]
-        elif _all_undeclared:
-            series = _all_undeclared.pop()
-        else:
+    while (_undeclared or _all_undeclared) and not producer.wants_larger:
+        if n == _MOST_DECLARED:
+            shm_be_told(producer)  # the next event goes on
             break
+        series = _undeclared.popitem()[0] if _undeclared else _all_undeclared.pop()
         n += 1
-        if not shm_declare(shm_process_producer(), &series.series):
-            _forget_undeclared()
+        if not shm_declare(producer, &series.series):
+            _undeclared[series] = None  # it is not the time yet to ask for a larger lane
+            break
     return 0
 
 

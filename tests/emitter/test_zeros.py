@@ -14,6 +14,7 @@ from shmetrics.lanes.grants import LaneSettings
 from shmetrics.lanes.lane_files import Sizes
 from tests.nodes.loopback import MIB, Loopback
 from tests.nodes.node import Node
+from tests.servers.processes import until
 
 FIRST = """
 jobs = shmetrics.Counter("jobs", "Jobs")
@@ -151,6 +152,31 @@ def test_many_series_are_declared_part_by_part(tmp_path: Path, name: str) -> Non
     _ring.process_detach()
     node.collector.tick()
     node.release()
+
+
+@pytest.mark.slow
+def test_an_event_after_the_first_goes_on_with_what_is_not_declared_yet(node: Node) -> None:
+    """A fork that is late has thousands of children, a larger lane, and nothing new to make."""
+    node.start()
+    emitter = node.emitter(
+        """
+        jobs = shmetrics.Counter("jobs", "Jobs", ["queue"])
+        for n in range(4000):
+            jobs.labels(str(n))
+        others = shmetrics.Counter("others", "Others")
+        while True:
+            others.inc()
+            pause("recorded")
+        """
+    )
+
+    def shown() -> int:
+        emitter.until("recorded")
+        emitter.go()
+        return len(node.samples().of("jobs_total"))
+
+    until(lambda: shown() == 4000, lambda: f"{shown()}", 60)
+    emitter.kill()
 
 
 def test_a_lane_without_room_counts_no_loss_before_the_first_event(

@@ -64,7 +64,8 @@ def build(out: Path) -> None:
 
 @pytest.fixture(scope="session")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
-    out = once(tmp_path_factory, "dist", build)
+    built = os.environ.get("SHMETRICS_ARCHIVES")  # of this checkout, built just before
+    out = Path(built) if built else once(tmp_path_factory, "dist", build)
     (sdist,) = out.glob("*.tar.gz")
     (wheel,) = out.glob("*.whl")
     with tarfile.open(sdist) as archive:
