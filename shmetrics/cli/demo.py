@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)
     deadline = time.monotonic() + (options.seconds or float("inf"))
     roles = ["both"] if options.transport_url == IN_PROCESS_URL else ["server", "client"]
-    with contextlib.ExitStack() as stack:
+    # Ctrl-C is the usual end, also while the processes start.
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="shmetrics-demo-"))
         processes = stack.enter_context(contextlib.closing(Processes(directory)))
         processes.start("collector", "shmetrics", "collector", "--listen", options.listen)
@@ -72,12 +73,11 @@ def run(options: argparse.Namespace) -> int:
         print(f"open {collector.url}/ in a browser, {collector.url}/metrics in Prometheus")
         print(f"other commands: shmetrics top --runtime-dir {directory}", flush=True)
         looks = _until(deadline, processes, top.watch(collector, 1.0))
-        with contextlib.suppress(KeyboardInterrupt):  # the usual end
-            if sys.stdout.isatty():
-                top.show_live(collector, looks, "Ctrl-C ends the demo")
-            else:
-                for look in looks:
-                    print(top.plain(look), end="\n\n", flush=True)
+        if sys.stdout.isatty():
+            top.show_live(collector, looks, "Ctrl-C ends the demo")
+        else:
+            for look in looks:
+                print(top.plain(look), end="\n\n", flush=True)
     return 0
 
 

@@ -53,6 +53,14 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def complaints(unit: Path) -> list[str]:
+    """Return what systemd says of a unit; of the machine's own units it may say more."""
+    done = analyze("verify", "--man=no", unit)
+    assert done.returncode == 0, done.stderr
+    others = ("/lib/systemd/", "/usr/lib/systemd/", "/etc/systemd/", "/run/systemd/")
+    return [line for line in done.stderr.splitlines() if not line.startswith(others)]
+
+
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """Return the unit with a program that exists."""
@@ -64,10 +72,9 @@ def unit(tmp_path: Path) -> Path:
 
 @needs_systemd
 def test_systemd_understands_every_line(unit: Path) -> None:
-    done = analyze("verify", "--man=no", unit)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert complaints(unit) == []
     unit.write_text(unit.read_text().replace("WatchdogSec=", "WatchDogSec="))
-    assert "Unknown key" in analyze("verify", "--man=no", unit).stderr
+    assert "Unknown key" in " ".join(complaints(unit))
 
 
 @needs_systemd

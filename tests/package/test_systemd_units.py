@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +15,9 @@ from shmetrics import cli
 from shmetrics.config.gather import GatherConfig
 from shmetrics.config.load import load_file
 from tests.nodes.node import ROOT
+from tests.package.test_systemd import analyze, complaints, needs_systemd
 
 SYSTEMD = ROOT / "packaging/systemd"
-
-needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
 
 
 class Unit(NamedTuple):
@@ -47,20 +44,13 @@ UNITS = [
 each = pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.command)
 
 
-def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60
-    )
-
-
 @needs_systemd
 @each
 def test_systemd_understands_every_line(unit: Unit, tmp_path: Path) -> None:
     program = f"ExecStart={Path(sys.executable).parent}/shmetrics "
     path = tmp_path / f"shmetrics-{unit.command}.service"
     path.write_text(unit.text.replace("ExecStart=shmetrics ", program))
-    done = analyze("verify", "--man=no", path)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert complaints(path) == []
 
 
 @needs_systemd

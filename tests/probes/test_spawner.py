@@ -311,7 +311,8 @@ def test_one_that_cannot_be_ended_makes_room_for_others(
         (freezer / "freezer.state").write_text("THAWED")
         ended = asker.answer()
         assert isinstance(ended, protocol.Ended)
-        assert (ended.id, ended.timed_out, ended.exit_code) == (number, True, -signal.SIGTERM)
+        assert (ended.id, ended.timed_out) == (number, True)
+        assert ended.exit_code in (-signal.SIGTERM, -signal.SIGKILL)  # both wait for it by now
 
 
 def test_cgroups_are_used_again_and_removed(folder: Path, mode: str) -> None:

@@ -10,30 +10,64 @@ so this does not run for each call.
 If a later oslo.messaging changes these attributes, the endpoint is the empty string.
 """
 
-from typing import Any
+import functools
+from types import FunctionType, MethodType
+from typing import Any, Final
 
 __all__ = ["endpoint_name"]
 
+_MOST_WRAPPERS: Final = 100
 
-def endpoint_name(callback: Any, namespace: Any, version: Any, method: Any) -> str:
-    """Return the class name of the endpoint that answers *method*, or "".
 
-    *callback* is what the server gave to its listener; *namespace*, *version* and *method* are
-    the message's own. "" means that no endpoint answers, or that there is no way to know.
+def endpoint_name(callback: Any, namespace: Any, version: Any, method: Any) -> str | None:
+    """Return the name of the class that answers a method.
+
+    That is the class of the method itself, and not of an object that stands in front of it, as
+    services have them to count or to guard calls.
+
+    Args:
+        callback: what the server gave to its listener.
+        namespace: the message's own, as are version and method.
+
+    Returns:
+        None: no endpoint answers. "": there is no way to know.
     """
     try:
         dispatcher = callback.__self__.dispatcher
         for endpoint in dispatcher.endpoints:
             if (
                 _accepts(getattr(endpoint, "target", None), namespace, version)
-                and hasattr(endpoint, method)
+                and (found := getattr(endpoint, method, None)) is not None
                 and dispatcher.access_policy.is_allowed(endpoint, method)
             ):
-                kind = endpoint if isinstance(endpoint, type) else type(endpoint)
-                return kind.__name__
+                answers = _owner(found, endpoint)
+                return (answers if isinstance(answers, type) else type(answers)).__name__
     except Exception:
         return ""  # an endpoint's attributes may raise anything; the dispatcher reports it
-    return ""
+    return None
+
+
+def _owner(found: Any, endpoint: Any) -> Any:
+    """Return the object or class whose method is called in the end, looking through wrappers.
+
+    Wrappers are bound methods, partial objects, and functions that name what they wrap, as
+    `functools.wraps` has them do. Nothing is called, and nothing of a service's own is asked.
+
+    Args:
+        found: the attribute of the endpoint that the dispatcher calls.
+        endpoint: the answer if nothing on the way is bound to another object.
+    """
+    owner = endpoint
+    for _ in range(_MOST_WRAPPERS):  # a wrapper may name itself
+        if type(found) is MethodType:
+            owner, found = found.__self__, found.__func__
+        elif type(found) is functools.partial:
+            found = found.func
+        elif type(found) is FunctionType and "__wrapped__" in found.__dict__:
+            found = found.__dict__["__wrapped__"]
+        else:
+            break
+    return owner
 
 
 def _accepts(target: Any, namespace: Any, version: Any) -> bool:
@@ -45,7 +79,11 @@ def _accepts(target: Any, namespace: Any, version: Any) -> bool:
 
 def _compatible(implemented: str, wanted: str | None) -> bool:
     """Return whether *implemented* has the major version *wanted*, and at least its minor one."""
-    have, want = _numbers(implemented), _numbers("1.0" if wanted is None else wanted)
+    try:
+        want = _numbers("1.0" if wanted is None else wanted)
+    except (AttributeError, ValueError):
+        return False  # the message's, which may be anything
+    have = _numbers(implemented)
     return have[0] == want[0] and have[1:] >= want[1:]
 
 

@@ -21,6 +21,9 @@ __all__ = [
 Key: TypeAlias = tuple[Any, ...]
 Labels: TypeAlias = dict[str, str]
 
+#: The label `method` of messages that no endpoint answers.
+UNKNOWN: Final = "__unknown__"
+
 #: The endings that oslo.messaging's notifiers give to a topic.
 PRIORITIES: Final = frozenset({"audit", "debug", "info", "warn", "error", "critical", "sample"})
 
@@ -41,21 +44,26 @@ def rpc_sent_labels(key: Key, default_exchange: Any) -> Labels:
     }
 
 
-def rpc_received_labels(key: Key, target: Any, default_exchange: Any, endpoint: str) -> Labels:
+def rpc_received_labels(
+    key: Key, target: Any, default_exchange: Any, endpoint: str | None
+) -> Labels:
     """Return the labels of ``oslo_messaging_rpc_server``, without the process.
+
+    All messages that no endpoint answers have the same: what they ask for is whatever a stranger
+    has written.
 
     Args:
         key: the raw values of the message: namespace, version and method.
         target: the target that the server listens on.
         default_exchange: the exchange if the target has none.
-        endpoint: the class name of the endpoint.
+        endpoint: the class name of the endpoint; None: no endpoint answers.
     """
-    namespace, version, method = key
+    namespace, version, method = key if endpoint is not None else ("", "", UNKNOWN)
     return {
         "exchange": text(target.exchange or default_exchange),
         "topic": text(target.topic),
         "server": text(target.server),
-        "endpoint": endpoint,
+        "endpoint": endpoint or "",
         "namespace": text(namespace),
         "version": text(version),
         "method": text(method),

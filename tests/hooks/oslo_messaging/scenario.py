@@ -109,6 +109,11 @@ RPC_CLIENT_EXCEPTIONS = {
         exception="ValueError",
     ): 1,
 }
+UNANSWERED = {
+    **COMPUTE,
+    **dict.fromkeys(["endpoint", "namespace", "version"], ""),
+    "method": "__unknown__",
+}
 RPC_SERVER = {
     labelled(**COMPUTE, server="host-a", method="build"): 3,
     labelled(**COMPUTE, server="host-b", method="build"): 1,
@@ -119,7 +124,7 @@ RPC_SERVER = {
     ): 1,
     labelled(**COMPUTE, server="host-a", method="fail"): 1,
     labelled(**COMPUTE, server="host-b", method="stall"): 1,
-    labelled(**{**COMPUTE, "endpoint": ""}, server="host-a", method="absent"): 1,
+    labelled(**UNANSWERED, server="host-a"): 1,
     labelled(**COMPUTE, server="host-b", method="reboot"): 2,
     labelled(**COMPUTE, server="host-a", method="refresh"): 1,
     labelled(**COMPUTE, server="host-b", method="refresh"): 1,
@@ -129,9 +134,7 @@ RPC_SERVER = {
 }
 RPC_SERVER_EXCEPTIONS = {
     labelled(**COMPUTE, server="host-a", method="fail", exception="DiskFull"): 1,
-    labelled(
-        **{**COMPUTE, "endpoint": ""}, server="host-a", method="absent", exception="NoSuchMethod"
-    ): 1,
+    labelled(**UNANSWERED, server="host-a", exception="NoSuchMethod"): 1,
     labelled(**VOLUME, method="resize", exception="ValueError"): 1,
 }
 NOTIFICATION_CLIENT = {
