@@ -23,6 +23,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--once", action="store_true", help="print a table of units and what they use, and exit"
     )
     parser.add_argument(
+        "--print-default",
+        action="store_true",
+        help="print every option with its default and its meaning, as TOML, and do nothing else",
+    )
+    parser.add_argument(
         "--runtime-dir",
         metavar="DIR",
         help="where the collector is met; default: as every emitter finds it",
@@ -35,12 +40,16 @@ def run(options: argparse.Namespace) -> int:
     import os
 
     from shmetrics import runtime_dir
+    from shmetrics.config.commented import commented
     from shmetrics.config.gather import GatherConfig
     from shmetrics.config.load import load_file
     from shmetrics.gatherer import daemon, node_conf
     from shmetrics.gatherer.wanted import finder_of
     from shmetrics.units.readings import read
 
+    if options.print_default:
+        print(commented(GatherConfig()), end="")
+        return 0
     config = load_file(options.config, GatherConfig)
     logging.basicConfig(level=logging.INFO, format="shmetrics: %(levelname)s: %(message)s")
     if options.node_conf:

@@ -46,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
 
 def problems(sink: Sink) -> Iterator[str]:
     """Yield a line on each reason for which lines were refused, and on a gatherer that refuses."""
+    from shmetrics.push.sink import where_lines_go
+
     if sink.refusal:
-        yield f"lines go into a lane of this process: {sink.refusal}"
+        yield where_lines_go(sink.refusal)
     for reason, example in sink.examples.items():
         yield f"refused as {reason}: {sink.results[reason]} lines, the first: {example}"

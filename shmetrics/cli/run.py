@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 
 from shmetrics.errors import ConfigError
@@ -47,8 +48,14 @@ def run(options: argparse.Namespace) -> int:
     unit = options.unit or os.path.basename(command[0])
     environment = dict(os.environ)
     os.environ.setdefault("SHMETRICS_PROCESS", unit)  # ours, and not the program's
-    session = Session(unit, bool(options.unit), options.typed)
+    session = Session(unit, bool(options.unit), options.typed, _tell)
     try:
         return run(command, environment, session.stream)
     finally:
         session.finish()
+
+
+def _tell(text: str) -> None:
+    """Say one line on STDERR, which is the program's otherwise, in one piece."""
+    with contextlib.suppress(OSError):  # it may be closed
+        os.write(2, f"shmetrics run: {text}\n".encode())

@@ -13,14 +13,13 @@ lanes/          one file per emitting process
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
 import stat
 from pathlib import Path
 
-from shmetrics import runtime_dir
+from shmetrics import pid_lock, runtime_dir
 from shmetrics.errors import ShmetricsError
 from shmetrics.lanes import _drain
 from shmetrics.unix_socket import give_to_group
@@ -68,12 +67,15 @@ class Directory:
         try:
             self._make()
             self._make_lanes()
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._fd = os.open(path / "lock", flags, 0o600)
+            self._fd = pid_lock.take(str(path / "lock"))
+        except pid_lock.Held as error:
+            raise DirectoryError(
+                f"{path}: in use by another collector (pid {error.pid}); "
+                "stop it or choose another --runtime-dir"
+            ) from None
         except OSError as error:
             raise self._unusable(error) from None
         try:
-            self._lock()
             self._try_a_lease()
         except OSError as error:
             os.close(self._fd)
@@ -129,20 +131,6 @@ class Directory:
         if self._group is not None:
             give_to_group(path, self._group)
         os.chmod(path, mode)
-
-    def _lock(self) -> None:
-        """Lock the directory, and write down our pid for people. Raises DirectoryError."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
-            raise DirectoryError(
-                f"{self.path}: in use by another collector (pid {holder or 'unknown'}); "
-                "stop it or choose another --runtime-dir"
-            ) from None
-        with contextlib.suppress(OSError):  # the pid is for people only; the disk may be full
-            os.truncate(self._fd, 0)
-            os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
 
     def _try_a_lease(self) -> None:
         """Refuse a file system without leases: they tell whether a process still holds its lane.

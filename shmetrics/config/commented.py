@@ -11,18 +11,23 @@ from typing import Any
 
 import msgspec
 
-from shmetrics.config import described, forward, labels
-from shmetrics.config.options import Config
+from shmetrics.config import deliver, described, forward, gather, labels, probe
 from shmetrics.config.section import Section
 
 WIDTH = 96
 
 # Arrays of tables are empty by default. These examples are shown then.
-_EXAMPLES = {labels.LabelRule: labels.EXAMPLE, forward.Forward: forward.EXAMPLE}
+_EXAMPLES: dict[type[Section], Section] = {
+    labels.LabelRule: labels.EXAMPLE,
+    forward.Forward: forward.EXAMPLE,
+    probe.ProbeOptions: probe.EXAMPLE,
+    deliver.Deliver: deliver.EXAMPLE,
+    gather.StaticUnit: gather.EXAMPLE,
+}
 
 
-def commented(config: Config) -> str:
-    """Return TOML that loads as this configuration."""
+def commented(config: Section) -> str:
+    """Return TOML that loads as this configuration: a collector's, or a gatherer's."""
     return "\n".join(_table(config, "")).rstrip("\n") + "\n"
 
 

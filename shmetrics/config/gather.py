@@ -49,6 +49,9 @@ class StaticUnit(Section, frozen=True, kw_only=True):
             raise ValueError(f"home: {self.home!r} is no path from the root")
 
 
+EXAMPLE = StaticUnit(name="nightly", cgroup="/jobs/nightly")
+
+
 class Processes(Section, frozen=True, kw_only=True):
     """Processes, grouped by unit: more than cgroups say, at the cost of a look at each."""
 
@@ -82,6 +85,15 @@ class Lines(Section, frozen=True, kw_only=True):
     max_line_bytes: Annotated[
         int, Meta(ge=16, le=64 * 1024, description="Bytes of a line that is taken.")
     ] = 2000
+    stale_seconds: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400 * 366,
+            description="Time after which a metric leaves that no line has any more. By default, "
+            "what a daily job prints stays until the next one.",
+        ),
+    ] = 86_400.0 * 2
     labels: Annotated[
         list[str],
         Meta(max_length=10, description="Keys of lines that become labels of their series."),

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Sequence
 
 from shmetrics.config.gather import GatherConfig
+from shmetrics.gatherer import directory
 from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.output_parts import open_output_parts
 from shmetrics.gatherer.part import Part
@@ -95,4 +96,5 @@ def run(config: GatherConfig, path: str, ready: Callable[[str], None]) -> None:
         notify("READY=1")
 
     raise_file_limit()
-    asyncio.run(serve(parts_of(config, path), announce))
+    with directory.locked():
+        asyncio.run(serve(parts_of(config, path), announce))

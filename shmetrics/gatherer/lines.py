@@ -73,7 +73,7 @@ class Lines:
         self,
         owner: Owner,
         text: bytes,
-        how: str,
+        script: str = "",
         described: Mapping[str, Described] = _NOTHING,
     ) -> None:
         """Take a line of output. Raises nothing: what is wrong with it is counted.
@@ -81,7 +81,7 @@ class Lines:
         Args:
             owner: the unit whose line it is, by who ran.
             text: the line.
-            how: POLLED or PUSHED.
+            script: the script of the unit that has printed it; "": none, it was pushed.
             described: what the unit's manifest says of its metrics, by name.
         """
         try:
@@ -92,11 +92,11 @@ class Lines:
         except Refused as why:
             self.refuse(owner, why)
             return
-        recorded = self._recorder.record(owner, line, described)
+        recorded = self._recorder.record(owner, line, described, script)
         for refused in recorded.refused:
             self.refuse(owner, refused)
         if recorded.line.metrics:
-            self._taken.labels(how).inc()
+            self._taken.labels(POLLED if script else PUSHED).inc()
             if self._deliveries is not None:
                 self._deliveries.put(owner, recorded.line)
 
@@ -113,12 +113,17 @@ class Lines:
         """Count what did not become a line."""
         self._refused.labels(reason).inc()
 
-    def forget(self, unit: str, kind: str) -> None:
-        """Remove the series of a unit that is gone."""
-        self._recorder.forget(unit, kind)
+    def end_run(self, unit: str, kind: str, script: str) -> None:
+        """Remove the series that a script has printed before, and not in its run just now."""
+        self._recorder.end_run(unit, kind, script)
+
+    def forget(self, unit: str, kind: str, script: str | None = None) -> None:
+        """Remove the series of a unit that is gone, or of one of its scripts."""
+        self._recorder.forget(unit, kind, script)
 
     def record(self, units: Mapping[str, Unit]) -> None:
-        """Count what was delivered and lost since the pass before."""
+        """Remove what is stale; count what was delivered and lost since the pass before."""
+        self._recorder.expire()
         self._report()
 
     def _report(self) -> None:

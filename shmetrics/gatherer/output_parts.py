@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from shmetrics import runtime_dir
 from shmetrics.config.gather import Gather, GatherConfig
 from shmetrics.delivery.deliveries import Deliveries
 from shmetrics.errors import ShmetricsError
+from shmetrics.gatherer import directory
 from shmetrics.gatherer.lines import Lines
 from shmetrics.gatherer.owners import Owners
 from shmetrics.gatherer.part import Part
@@ -65,8 +65,9 @@ def open_output_parts(
         metadata=IDENTITY | frozenset(gather.lines.metadata) | frozenset(gather.lines.labels),
     )
     deliveries = Deliveries(gather.deliver) if gather.deliver else None
-    lines = Lines(Recorder(gather.lines.labels), deliveries, limits)
-    samples = Samples(lines.count)
+    recorder = Recorder(gather.lines.labels, stale_seconds=gather.lines.stale_seconds)
+    lines = Lines(recorder, deliveries, limits)
+    samples = Samples(lines.count, gather.lines.stale_seconds)
     owners = Owners(gather.lines.metadata)
     probes = _probes(config, path, lines, samples, owners)
     parts: list[Part] = [lines, probes]
@@ -112,5 +113,4 @@ def _way(config: GatherConfig, path: str) -> Way:
 def _socket_of(gather: Gather) -> str:
     if gather.lines.socket:
         return gather.lines.socket
-    directory = os.environ.get("RUNTIME_DIRECTORY") or runtime_dir.find()
-    return os.path.join(directory, protocol.SOCKET_NAME)
+    return os.path.join(directory.find(), protocol.SOCKET_NAME)

@@ -45,7 +45,10 @@ def owner_of(
     if unit is None:
         return Owner(claimed or f"uid-{peer.uid}", PROGRAM)
     if claimed not in ("", unit.name):
-        raise Refused("forged", f"process {peer.pid} is in {unit.name}, not in {claimed[:60]}")
+        raise Refused(
+            "forged",
+            f"process {peer.pid} is in {unit.name}, not in {claimed[:60]}; it needs no name there",
+        )
     return known_of(unit)
 
 

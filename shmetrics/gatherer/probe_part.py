@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from shmetrics import Counter, Gauge
-from shmetrics.gatherer.lines import POLLED, Lines
+from shmetrics.gatherer.lines import Lines
 from shmetrics.gatherer.owners import Owners
 from shmetrics.gatherer.samples import Samples
 from shmetrics.lines.owner import Owner
@@ -115,6 +115,7 @@ class ProbePart:
                 self._looked[path] = unit
                 self._find(path, unit)
         self._number += 1
+        self._samples.expire()
         self._probes.set(
             [*self._configured, *(one for found in self._of_units.values() for one in found)]
         )
@@ -165,11 +166,11 @@ class ProbePart:
             gauge.remove(unit, kind, name)
         self._line_owners.pop(key, None)
         self._described.pop(key, None)
-        self._samples.forget(key)
+        self._lines.forget(unit, kind, name)
 
     def _take_line(self, probe: Probe, line: bytes) -> None:
         owner = self._line_owners.get(probe.key) or Owner(probe.owner.unit, probe.owner.kind)
-        self._lines.take(owner, line, POLLED, self._described.get(probe.key, {}))
+        self._lines.take(owner, line, probe.name, self._described.get(probe.key, {}))
 
     def _take_families(self, probe: Probe, families: list[Metric]) -> None:
         self._samples.record(
@@ -181,3 +182,5 @@ class ProbePart:
         self._success.labels(*labels).set(int(result.success))
         self._seconds.labels(*labels).set(result.duration_seconds)
         self._exit_code.labels(*labels).set(result.exit_code)
+        if result.success:
+            self._lines.end_run(*labels)

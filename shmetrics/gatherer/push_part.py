@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from shmetrics.gatherer.lines import PUSHED, Lines
+from shmetrics.gatherer.lines import Lines
 from shmetrics.gatherer.peers import owner_of
 from shmetrics.lines.owner import Owner
 from shmetrics.push.socket import LineSocket
@@ -43,10 +43,7 @@ class PushPart:
         def owner(peer: Peer, claimed: str) -> Owner:
             return owner_of(peer, claimed, units(), known_of)
 
-        def take(owner: Owner, line: bytes) -> None:
-            lines.take(owner, line, PUSHED)
-
-        self._socket = LineSocket(path, _ACCESS, owner, take, lines.count)
+        self._socket = LineSocket(path, _ACCESS, owner, lines.take, lines.count)
 
     def start(self) -> None:
         """Take lines from now on."""

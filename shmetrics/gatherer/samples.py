@@ -8,6 +8,8 @@ family that came first with it.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -28,14 +30,24 @@ _Values = tuple[str, ...]
 class Samples:
     """The series of all texts. One that a text has no more leaves."""
 
-    def __init__(self, refuse: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        refuse: Callable[[str], None],
+        stale_seconds: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Begin without series.
 
         Args:
             refuse: called with the reason for each sample that is not taken: `reserved`,
                 `too_many`, `labels`.
+            stale_seconds: the time after which a text leaves that was not recorded again.
+            monotonic: a clock, in seconds.
         """
         self._refuse = refuse
+        self._stale_seconds = stale_seconds
+        self._monotonic = monotonic
+        self._recorded: dict[Hashable, float] = {}  # when each text was
         self._families: dict[str, _Family] = {}
         self._series: dict[Hashable, dict[tuple[str, _Values], float]] = {}  # by text
         self._n = 0
@@ -60,13 +72,19 @@ class Samples:
         for name, values in before.keys() - now.keys():
             self._families[name].instrument.remove(*values)
         self._n += len(now) - len(before)
-        self._series[text] = now
+        self._series[text], self._recorded[text] = now, self._monotonic()
         if not now:
-            del self._series[text]
+            del self._series[text], self._recorded[text]
 
     def forget(self, text: Hashable) -> None:
         """Remove the series of a text that is gone."""
         self.record(text, (), {})
+
+    def expire(self) -> None:
+        """Remove the series of texts that were not recorded for too long."""
+        before = self._monotonic() - self._stale_seconds
+        for text in [text for text, at in self._recorded.items() if at < before]:
+            self.forget(text)
 
     def texts(self) -> list[Hashable]:
         """Return the texts that have series."""

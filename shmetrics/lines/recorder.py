@@ -3,18 +3,22 @@
 
 A metric is a gauge, unless its manifest says that it is a counter. Its labels are `unit`, `kind`
 and the metadata that the configuration allows. The first unit that has a name says what it is:
-another that says otherwise is refused.
+another that says otherwise is refused. A series leaves with its unit, and before that if nobody
+prints it any more.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from shmetrics.emitter.instruments import Gauge, ObservedCounter
 from shmetrics.lines.line import Line, Metric, Refused
 from shmetrics.lines.owner import Owner
+from shmetrics.lines.unit_series import Key, UnitSeries
 
 INFO = "shmetrics_unit_metric_info"
 
@@ -82,6 +86,8 @@ class Recorder:
         labels: Sequence[str] = (),
         bounds: Bounds = Bounds(),  # noqa: B008
         mode: str = "livemostrecent",
+        stale_seconds: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin without series.
 
@@ -90,17 +96,25 @@ class Recorder:
             bounds: how much is recorded.
             mode: the multiprocess_mode of gauges: with `livemostrecent` they leave with this
                 process, with `mostrecent` they outlive it.
+            stale_seconds: the time after which a series leaves that is in no line any more.
+            monotonic: a clock, in seconds.
         """
         self._labels = tuple(labels)
         self._bounds = bounds
         self._mode = mode
+        self._stale_seconds = stale_seconds
+        self._monotonic = monotonic
         self._families: dict[str, _Family] = {}
         self._first: Counter[tuple[str, str]] = Counter()  # names, by the unit that had them first
-        self._units: dict[tuple[str, str], _UnitSeries] = {}
+        self._units: dict[tuple[str, str], UnitSeries] = {}
         self._info: Gauge | None = None
 
     def record(
-        self, owner: Owner, line: Line, described: Mapping[str, Described] = _NOTHING
+        self,
+        owner: Owner,
+        line: Line,
+        described: Mapping[str, Described] = _NOTHING,
+        script: str = "",
     ) -> Recorded:
         """Record each metric of a line that there is room for.
 
@@ -108,6 +122,7 @@ class Recorder:
             owner: the unit, which `owner.check` has compared with the line.
             line: the line.
             described: what the manifest says, by key or name.
+            script: the script of the unit that has printed it; "": none, it was pushed.
         """
         values = tuple(
             owner.known.get(label) or line.metadata.get(label, "") for label in self._labels
@@ -116,28 +131,53 @@ class Recorder:
         for metric in line.metrics:
             said = described.get(metric.key) or described.get(metric.name) or _PLAIN
             try:
-                self._set(owner, metric, values, said)
+                self._set(owner, metric, values, said, script)
             except Refused as why:
                 refused.append(why)
             else:
                 recorded.append(metric)
         return Recorded(Line(tuple(recorded), line.metadata), tuple(refused))
 
-    def forget(self, unit: str, kind: str) -> None:
-        """Remove the series of a unit that is gone."""
-        gone = self._units.pop((unit, kind), None)
-        if gone is not None:
-            for name, values in gone.totals:
-                self._families[name].instrument.remove(unit, kind, *values)
-            if self._info is not None:
-                self._info.remove_by_labels({"unit": unit, "kind": kind})
+    def end_run(self, unit: str, kind: str, script: str) -> None:
+        """Remove what a script of a unit has printed before, and not in the run that has ended."""
+        series = self._units.get((unit, kind))
+        if series is not None:
+            self._remove((unit, kind), series, series.end_run(script))
+
+    def expire(self) -> None:
+        """Remove the series of all units that were in no line for too long."""
+        before = self._monotonic() - self._stale_seconds
+        for unit, series in list(self._units.items()):
+            self._remove(unit, series, series.set_before(before))
+
+    def forget(self, unit: str, kind: str, script: str | None = None) -> None:
+        """Remove the series of a unit that is gone, or of one of its scripts."""
+        series = self._units.get((unit, kind))
+        if series is not None:
+            self._remove((unit, kind), series, series.of(script))
+
+    def _remove(self, unit: tuple[str, str], series: UnitSeries, gone: Iterable[Key]) -> None:
+        for key in gone:
+            name, values = key
+            self._families[name].instrument.remove(*unit, *values)
+            series.remove(key)
+            if self._info is not None and name not in series.keys:
+                labels = dict(zip(("unit", "kind"), unit, strict=True))
+                self._info.remove_by_labels({**labels, "metric": name})
+        if not series:
+            del self._units[unit]
 
     def _set(
-        self, owner: Owner, metric: Metric, values: tuple[str, ...], described: Described
+        self,
+        owner: Owner,
+        metric: Metric,
+        values: tuple[str, ...],
+        described: Described,
+        script: str,
     ) -> None:
-        key = owner.unit, owner.kind
-        series = self._units.get(key) or _UnitSeries()
-        if key not in self._units and len(self._units) >= self._bounds.units:
+        unit, key = (owner.unit, owner.kind), (metric.name, values)
+        series = self._units.get(unit) or UnitSeries()
+        if unit not in self._units and len(self._units) >= self._bounds.units:
             raise Refused("too_many", f"{owner.unit}: more than {self._bounds.units} units")
         other = series.keys.get(metric.name, metric.key)
         if other != metric.key:
@@ -145,17 +185,16 @@ class Recorder:
                 "two_names_one",
                 f"{owner.unit}: {other} and {metric.key} are one name; rename one of them",
             )
-        is_new = (metric.name, values) not in series.totals
-        if is_new and len(series.totals) >= self._bounds.series_per_unit:
-            raise Refused("too_many", f"{owner.unit}: more than {len(series.totals)} series")
+        before = series.value(key)
+        if before is None and len(series) >= self._bounds.series_per_unit:
+            raise Refused("too_many", f"{owner.unit}: more than {len(series)} series")
         if described.type == "counter" and metric.value < 0:
             raise Refused("bad_value", f"{owner.unit}: {metric.key}: a counter is not negative")
-        family = self._family(key, metric, described)
-        family.set((*key, *values), metric.value, series.totals.get((metric.name, values)))
-        series.keys[metric.name] = metric.key
-        series.totals[metric.name, values] = metric.value
-        self._units[key] = series
-        if is_new and (described.display_name or described.graph_type):
+        family = self._family(unit, metric, described)
+        family.set((*unit, *values), metric.value, before)
+        series.set(key, metric.key, metric.value, script, self._monotonic())
+        self._units[unit] = series
+        if before is None and (described.display_name or described.graph_type):
             self._describe(owner, metric, described)
 
     def _family(self, unit: tuple[str, str], metric: Metric, described: Described) -> _Family:
@@ -186,14 +225,6 @@ class Recorder:
             *(owner.unit, owner.kind, metric.name),
             *(described.display_name, described.graph_type),
         ).set(1)
-
-
-class _UnitSeries:
-    """The series of a unit: keys by name, and the last value by name and labels."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, str] = {}
-        self.totals: dict[tuple[str, tuple[str, ...]], float] = {}
 
 
 class _Family:

@@ -25,6 +25,10 @@ def socket_path() -> str:
     return of_service
 
 
+class GathererRefuses(ConnectionRefusedError):
+    """The gatherer does not take lines of this process; the text says why."""
+
+
 class Gatherer:
     """A connection to the gatherer of this node."""
 
@@ -35,8 +39,8 @@ class Gatherer:
             unit: the name that the user gave; "": whatever unit this process is in.
 
         Raises:
-            OSError: there is no gatherer, or it does not answer, or it refuses this process; the
-                text says which.
+            GathererRefuses: it takes none of this process.
+            OSError: there is no gatherer, or it does not answer; the text says which.
         """
         path = socket_path()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -46,7 +50,7 @@ class Gatherer:
             self._socket.send(protocol.hello(unit))
             answer = self._socket.recv(protocol.MOST_PACKET_BYTES).decode(errors="replace")
             if not answer.startswith("ok "):
-                raise ConnectionRefusedError(f"{path}: {answer or 'the connection was ended'}")
+                raise GathererRefuses(f"{path}: {answer or 'the connection was ended'}")
         except OSError:
             self._socket.close()
             raise

@@ -20,15 +20,22 @@ FINISH_SECONDS: Final = 3.0
 class Session:
     """A session: streams are added, looked at, and the rest of all is taken at the end."""
 
-    def __init__(self, unit: str, is_named: bool, is_typed: bool = False) -> None:
+    def __init__(
+        self,
+        unit: str,
+        is_named: bool,
+        is_typed: bool = False,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Begin without streams.
 
         Args:
             unit: the name of the unit whose lines these are.
             is_named: whether a user has chosen the name.
             is_typed: whether only lines with `type=metric` are metric lines.
+            tell: called at most once, in a thread, with one line for people.
         """
-        self.sink = Sink(unit, is_named, LIMITS._replace(is_typed=is_typed))
+        self.sink = Sink(unit, is_named, LIMITS._replace(is_typed=is_typed), tell)
         self._is_typed = is_typed
         self._backlog = Backlog()
         self._streams: list[WholeLines] = []

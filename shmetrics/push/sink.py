@@ -15,7 +15,7 @@ from typing import Final
 
 from shmetrics.lines.line import LIMITS, Limits, Refused, parse
 from shmetrics.lines.owner import Owner, check
-from shmetrics.push.gatherer import Gatherer
+from shmetrics.push.gatherer import Gatherer, GathererRefuses
 
 KIND: Final = "program"
 TAKEN: Final = "taken"
@@ -27,6 +27,11 @@ OPENSHIFT: Final = {
     "app": "OPENSHIFT_APP_UUID",
     "ns": "OPENSHIFT_NAMESPACE",
 }
+
+
+def where_lines_go(refusal: str) -> str:
+    """Return a line for people on a gatherer that takes none of this process."""
+    return f"lines go into a lane of this process: {refusal}"
 
 
 class Sink:
@@ -43,6 +48,7 @@ class Sink:
         unit: str,
         is_named: bool,
         limits: Limits = LIMITS,
+        tell: Callable[[str], None] = lambda text: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin without a connection.
@@ -51,6 +57,7 @@ class Sink:
             unit: the name of the unit.
             is_named: whether a user has chosen it, and not the name of the program.
             limits: the bounds of lines.
+            tell: called at most once, with one line for people: the gatherer refuses this process.
             monotonic: a clock, in seconds.
         """
         self.results: Counter[str] = Counter()
@@ -60,6 +67,7 @@ class Sink:
         self._owner = Owner(unit, KIND, known)
         self._claim = unit if is_named else ""
         self._limits = limits
+        self._tell: Callable[[str], None] | None = tell
         self._monotonic = monotonic
         self._gatherer: Gatherer | None = None
         self._look_at = monotonic()  # for a gatherer
@@ -106,6 +114,9 @@ class Sink:
                 self.refusal = ""
             except OSError as error:
                 self.refusal = "" if isinstance(error, FileNotFoundError) else str(error)
+                if isinstance(error, GathererRefuses) and self._tell is not None:
+                    self._tell(where_lines_go(self.refusal))
+                    self._tell = None
         if self._gatherer is None:
             return False
         try:

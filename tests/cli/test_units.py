@@ -55,6 +55,13 @@ def test_a_node_without_units_says_so(
     )
 
 
+def test_all_options_of_a_gatherer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["gather", "--print-default"]) == 0
+    out = capsys.readouterr().out
+    assert "\n[gather.textfile]\n" in out
+    assert "\n[spawner]\n" in out
+
+
 @pytest.mark.parametrize("command", ["units", "gather"])
 @pytest.mark.parametrize(
     ("text", "problem"),
@@ -65,8 +72,14 @@ def test_a_node_without_units_says_so(
     ],
 )
 def test_an_error_is_one_line(
-    command: str, text: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str,
+    text: str,
+    problem: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(tmp_path))
     path = tmp_path / "gather.toml"
     path.write_text(text)
     assert cli.main([command, "--config", str(path)]) in (1, 2)

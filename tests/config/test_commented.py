@@ -7,6 +7,10 @@ import msgspec
 import pytest
 
 from shmetrics import config
+from shmetrics.config.deliver import Deliver
+from shmetrics.config.gather import Gather, GatherConfig, StaticUnit
+from shmetrics.config.load import load_file
+from shmetrics.config.probe import ProbeOptions
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -51,6 +55,35 @@ def test_it_loads_as_it_was(tmp_path: Path, wanted: config.Config) -> None:
     path = tmp_path / "shmetrics.toml"
     path.write_text(config.commented(wanted), encoding="utf-8")
     assert config.load(str(path)) == wanted
+
+
+@pytest.mark.parametrize(
+    "gather",
+    [
+        Gather(),
+        Gather(
+            kinds=["gear"],
+            probe=[ProbeOptions(name="q", command=["/bin/q", '"é'], user=7, format="prometheus")],
+            deliver=[Deliver(to="journal://"), Deliver(to="syslog+udp://h:514", facility="mail")],
+            units=[StaticUnit(name="a b", cgroup="/a", uid=3, home="/srv")],
+        ),
+    ],
+)
+def test_a_gatherers_configuration_loads_as_it_was(tmp_path: Path, gather: Gather) -> None:
+    path = tmp_path / "gather.toml"
+    path.write_text(config.commented(GatherConfig(gather=gather)), encoding="utf-8")
+    assert load_file(str(path), GatherConfig) == GatherConfig(gather=gather)
+
+
+def test_the_examples_of_a_gatherers_tables_are_some(tmp_path: Path) -> None:
+    lines = config.commented(GatherConfig()).splitlines()
+    examples = ["[[gather.probe]]", "[[gather.deliver]]", "[[gather.units]]"]
+    at = [lines.index(f"# {table}") for table in examples]
+    text = [line[2:] for begin in at for line in lines[begin : lines.index("", begin)]]
+    path = tmp_path / "gather.toml"
+    path.write_text("\n".join(text))
+    found = load_file(str(path), GatherConfig).gather
+    assert (len(found.probe), len(found.deliver), len(found.units)) == (1, 1, 1)
 
 
 def test_the_example_of_a_label_rule_is_one(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from shmetrics.gatherer import daemon
+from shmetrics import pid_lock, runtime_dir
+from shmetrics.errors import ShmetricsError
+from shmetrics.gatherer import daemon, directory
 from tests.nodes.node import Node
 from tests.servers.patience import until
 from tests.units import trees
@@ -106,6 +108,45 @@ def test_it_gathers_without_a_collector(node: Node, gatherers: list[Gatherer]) -
     gatherers.append(gatherer)
     assert gatherer.first_line.startswith("shmetrics gather is ready")
     assert gatherer.end(signal.SIGINT) == (0, "")
+
+
+def test_a_second_one_refuses_to_start(node: Node, gatherers: list[Gatherer]) -> None:
+    """Check that two do not count everything twice, and that a kill leaves no lock behind."""
+    for _ in range(2):
+        gatherer = Gatherer(node)
+        gatherers.append(gatherer)
+        assert gatherer.first_line.startswith("shmetrics gather is ready")
+        second = Gatherer(node)
+        assert second.first_line == (
+            f"shmetrics: {node.runtime_dir}/gather.lock: another gatherer runs "
+            f"(pid {gatherer.process.pid}), and two would count everything twice; stop it, or use "
+            "--once\n"
+        )
+        second.process.communicate(timeout=PATIENCE_SECONDS)
+        assert second.process.returncode == 1
+        once = Gatherer(node, None, "--once")
+        once.process.communicate(timeout=PATIENCE_SECONDS)
+        assert once.process.returncode == 0
+        gatherer.end(signal.SIGKILL)
+
+
+def test_one_of_the_service_manager_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(runtime_dir.VARIABLE)
+    monkeypatch.setattr(runtime_dir, "candidates", lambda: [str(tmp_path / "collector")])
+    service = tmp_path / "service"
+    for path in (tmp_path / "collector", service):
+        path.mkdir(mode=0o700)
+    with directory.locked(str(service)):
+        assert not list(service.iterdir())  # it is another user's
+    fd = pid_lock.take(str(service / "gather.lock"))
+    seen = pytest.raises(ShmetricsError, match=rf"another gatherer runs \(pid {os.getpid()}\)")
+    with seen, directory.locked(str(service)):
+        pass
+    os.close(fd)
+    with directory.locked(str(service)):
+        pass
 
 
 def test_the_service_manager_is_told(node: Node, tmp_path: Path, gatherers: list[Gatherer]) -> None:

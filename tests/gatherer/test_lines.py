@@ -31,9 +31,9 @@ def test_a_line_is_recorded_and_delivered_in_one_form(
     place = Deliver(to=f"file://{tmp_path}/{{unit}}.log", batch_seconds=0.01)
     lines = Lines(Recorder(), Deliveries([place]))
     before = counted(loopback, "shmetrics_unit_lines_total")
-    lines.take(GEAR, f"{name}.count=5".encode(), PUSHED)
-    lines.take(GEAR, f"{name}.count=6 appName=A type=metric gear=5502".encode(), POLLED)
-    lines.take(GEAR, b"just words, and level=info", POLLED)
+    lines.take(GEAR, f"{name}.count=5".encode())
+    lines.take(GEAR, f"{name}.count=6 appName=A type=metric gear=5502".encode(), "mock")
+    lines.take(GEAR, b"just words, and level=info", "mock")
     asyncio.run(lines.close())
     written = (tmp_path / "5502.log").read_text().splitlines()
     assert [line.partition(" ")[2] for line in written] == [
@@ -63,7 +63,7 @@ def test_a_line_that_is_refused_is_counted(
 ) -> None:
     lines = Lines(Recorder())
     before = counted(loopback, "shmetrics_unit_lines_refused_total")
-    lines.take(GEAR, text, POLLED)
+    lines.take(GEAR, text)
     now = Counter(counted(loopback, "shmetrics_unit_lines_refused_total"))
     now.subtract(before)
     assert +now == {reason: 1}

@@ -38,12 +38,14 @@ def gatherer(node: Node, tmp_path: Path) -> Iterator[Gatherer]:
     assert "Traceback" not in said
 
 
-def run_in(cgroups: Cgroups, node: Node, path: str, *command: str, text: str = "") -> str:
-    """Run a command of ours in a cgroup of the test; return what it has printed."""
+def run_in(
+    cgroups: Cgroups, node: Node, path: str, *command: str, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of ours in a cgroup of the test."""
     files = ",".join(
         f"{each.directory}{cgroups.id}{path}/cgroup.procs" for each in cgroups.hierarchies
     )
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", JOIN, files, sys.executable, "-m", "shmetrics", *command],
         env={**os.environ, "SHMETRICS_RUNTIME_DIR": str(node.runtime_dir)},
         input=text,
@@ -52,8 +54,6 @@ def run_in(cgroups: Cgroups, node: Node, path: str, *command: str, text: str = "
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_lines_are_of_the_unit_that_a_program_runs_in(
@@ -65,16 +65,26 @@ def test_lines_are_of_the_unit_that_a_program_runs_in(
         lambda: node.samples().of("shmetrics_units"),
         60,
     )
-    said = run_in(cgroups, node, "/web.service", "push", text="hello\nqueue.length=7\n")
-    assert said == "hello\nqueue.length=7\n"
+    done = run_in(cgroups, node, "/web.service", "push", text="hello\nqueue.length=7\n")
+    assert (done.returncode, done.stdout) == (0, "hello\nqueue.length=7\n"), done.stderr
     found = {"unit": "web.service", "kind": "systemd", "cart": ""}
     until(lambda: node.samples().of("queue_length"), lambda: node.samples().of("queue_length"), 30)
     assert node.samples().value("queue_length", **found) == 7
-    said = run_in(cgroups, node, "/web.service", "run", "--", "echo", "queue.length=8")
-    assert said == "queue.length=8\n"
+    done = run_in(cgroups, node, "/web.service", "run", "--", "echo", "queue.length=8")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "queue.length=8\n", "")
     until(
         lambda: node.samples().value("queue_length", **found) == 8,
         lambda: node.samples().of("queue_length"),
         30,
     )
     assert node.samples().value("shmetrics_unit_lines_total", how="pushed") == 2
+    # What it is not is said once, and changes nothing of what the program does.
+    both = ("sh", "-c", "echo queue.length=9; echo queue.length=9; echo no >&2; exit 3")
+    done = run_in(cgroups, node, "/web.service", "run", "--unit", "db", "--", *both)
+    assert (done.returncode, done.stdout) == (3, "queue.length=9\nqueue.length=9\n")
+    told, no = sorted(done.stderr.splitlines(), reverse=True)
+    assert no == "no"
+    assert told.startswith("shmetrics run: lines go into a lane of this process: ")
+    assert told.endswith(" is in web.service, not in db; it needs no name there")
+    of_web = node.samples().of("queue_length").items()
+    assert [value for labels, value in of_web if ("unit", "web.service") in labels] == [8]

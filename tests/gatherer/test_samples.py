@@ -48,6 +48,22 @@ def shown(loopback: Loopback, name: str) -> Shown:
     )
 
 
+def test_a_text_that_nobody_prints_again_leaves(loopback: Loopback, name: str) -> None:
+    now = [100.0]
+    said = Recording(name)
+    said.samples = Samples(said.refused.update, stale_seconds=60, monotonic=lambda: now[0])
+    said.say("{name}_old 1\n", "old")
+    said.say("{name}_new 1\n", "new")
+    now[0] += 50
+    said.say("{name}_new 2\n", "new")
+    now[0] += 20
+    said.samples.expire()
+    assert list(shown(loopback, name).values()) == [2]
+    now[0] += 60
+    said.samples.expire()
+    assert shown(loopback, name) == {}
+
+
 def test_each_sample_keeps_its_name_and_labels(loopback: Loopback, name: str) -> None:
     said = Recording(name)
     said.say(TEXT)

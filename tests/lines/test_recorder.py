@@ -104,6 +104,60 @@ def test_a_unit_that_is_gone_takes_its_series_along(loopback: Loopback, name: st
     assert loopback.samples().value(name, unit="web.service", kind="systemd", zone="") == 4
 
 
+def test_what_a_run_does_not_print_again_leaves(loopback: Loopback, name: str) -> None:
+    """Check that neither other scripts, nor what is pushed, nor other units leave with it."""
+    recorder = Recorder(["zone"])
+    described = {f"{name}.b": Described(display_name="B")}
+    recorder.record(WEB, line(f"type=metric {name}.a=1 {name}.b=1 zone=x"), described, "one")
+    recorder.record(WEB, line(f"{name}.c=1"), script="two")
+    recorder.record(WEB, line(f"{name}.d=1"))
+    recorder.record(DB, line(f"{name}.b=1"), script="one")
+    for text in (f"{name}.a=2", f"type=metric {name}.a=3 zone=x"):
+        recorder.end_run("web.service", "systemd", "one")
+        recorder.record(WEB, line(text), script="one")
+    recorder.end_run("web.service", "systemd", "one")
+    samples = loopback.samples()
+    of_web = {"unit": "web.service", "kind": "systemd"}
+    assert list(samples.of(f"{name}_a").values()) == [3]
+    assert samples.value(f"{name}_a", zone="x", **of_web) == 3
+    assert samples.value(f"{name}_b", zone="", unit="db.service", kind="systemd") == 1
+    assert len(samples.of(f"{name}_b")) == 1
+    assert f"metric={name}_b" not in str(samples.of(INFO))
+    assert samples.value(f"{name}_c", zone="", **of_web) == 1
+    assert samples.value(f"{name}_d", zone="", **of_web) == 1
+    assert not recorder.record(WEB, line(f"{name}_b=2")).refused  # its name is free again
+    recorder.forget("web.service", "systemd", "two")
+    assert loopback.samples().of(f"{name}_c") == {}
+    recorder.end_run("never.there", "systemd", "one")
+
+
+def test_a_counter_that_comes_back_goes_on(loopback: Loopback, name: str) -> None:
+    recorder = Recorder()
+    for text in ("5", "", "7"):
+        if text:
+            recorder.record(WEB, line(f"{name}={text}"), {name: Described("counter")}, "one")
+        recorder.end_run("web.service", "systemd", "one")
+    assert loopback.samples().value(f"{name}_total", unit="web.service", kind="systemd") == 7
+
+
+def test_what_nobody_prints_for_too_long_leaves(loopback: Loopback, name: str) -> None:
+    now = [100.0]
+    recorder = Recorder(stale_seconds=60, monotonic=lambda: now[0])
+    recorder.record(WEB, line(f"{name}.a=1 {name}.b=1"))
+    recorder.record(DB, line(f"{name}.a=1"), script="one")
+    now[0] += 50
+    recorder.record(WEB, line(f"{name}.a=2"))
+    recorder.expire()
+    assert len(loopback.samples().of(f"{name}_a")) == 2
+    now[0] += 20
+    recorder.expire()
+    assert list(loopback.samples().of(f"{name}_a").values()) == [2]
+    assert loopback.samples().of(f"{name}_b") == {}
+    now[0] += 60
+    recorder.expire()
+    assert loopback.samples().of(f"{name}_a") == {}
+
+
 def test_a_million_names_are_as_many_as_one_unit_may_have(loopback: Loopback, name: str) -> None:
     """Check with a hundredth of them: each is refused for the same reason."""
     recorder = Recorder(bounds=Bounds(names_per_unit=20, series_per_unit=30))
