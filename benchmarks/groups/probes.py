@@ -46,7 +46,7 @@ def spawned() -> Iterator[Timer]:
         config = Path(folder, "gather.toml")
         config.write_text(CONFIG)
         way = Started(str(config))
-        takers = Takers(lambda *_: None, lambda *_: None, ended.append)
+        takers = Takers(lambda *_: None, lambda *_: None, lambda *_: None, ended.append)
         probes = Probes(SpawnerClient(way), takers, Rules())
         probes.set(
             Probe(Owner(f"unit-{number}", "probe", USER, "/"), "true", COMMAND)

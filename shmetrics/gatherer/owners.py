@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from shmetrics.lines.owner import Owner
 from shmetrics.probes import discovery
-from shmetrics.probes.probe import Owner as ProbeOwner
+from shmetrics.probes.gear_files import GearFiles, OwnFiles
 from shmetrics.units.unit import Unit
 
 
@@ -34,8 +34,12 @@ class Owners:
         """Forget the units that are gone."""
         self._known = {id: kept for id, kept in self._known.items() if id in units}
 
+    def learn(self, unit: Unit, files: GearFiles) -> None:
+        """Take what the files of a gear say of it."""
+        known = discovery.metadata(files, self._metadata)
+        self._known[unit.id] = unit, Owner(unit.name, unit.kind, known)
+
     def _read(self, unit: Unit) -> dict[str, str]:
         if unit.uid is None or unit.home is None:
             return {}
-        owner = ProbeOwner(unit.name, unit.kind, unit.uid, unit.home)
-        return discovery.metadata(owner, self._metadata)
+        return discovery.metadata(OwnFiles(unit.home, unit.uid), self._metadata)

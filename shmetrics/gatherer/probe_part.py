@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -16,6 +17,7 @@ from shmetrics.lines.owner import Owner
 from shmetrics.lines.recorder import Described
 from shmetrics.probes import discovery
 from shmetrics.probes.discovery import Timing
+from shmetrics.probes.gear_files import GearFiles, ListedFiles, OwnFiles
 from shmetrics.probes.probe import Key, Probe, Result
 from shmetrics.probes.probe import Owner as ProbeOwner
 from shmetrics.probes.probes import Probes
@@ -66,6 +68,8 @@ class ProbePart:
         self._of_units: dict[str, list[Probe]] = {}  # by the unit's path
         self._line_owners: dict[Key, Owner] = {}
         self._described: dict[Key, Mapping[str, Described]] = {}
+        self._paths: dict[Key, str] = {}
+        self._listed: dict[str, ListedFiles] = {}  # by the unit's path
         self._looked: dict[str, Unit] = {}
         self._number = 0
         self._rate_limited = RateLimitedLog(log)
@@ -87,7 +91,7 @@ class ProbePart:
             ),
         }
         self._counted: dict[str, Tally[str]] = {name: Tally() for name in self._counters}
-        takers = Takers(self._take_line, self._take_families, self._take_result)
+        takers = Takers(self._take_line, self._take_families, self._take_files, self._take_result)
         self._probes = Probes(client, takers, rules)
         self._probes.set(self._configured)
 
@@ -116,9 +120,7 @@ class ProbePart:
                 self._find(path, unit)
         self._number += 1
         self._samples.expire()
-        self._probes.set(
-            [*self._configured, *(one for found in self._of_units.values() for one in found)]
-        )
+        self._set()
         self.count()
 
     def count(self) -> None:
@@ -128,34 +130,55 @@ class ProbePart:
                 self._counters[name].labels(reason).inc(n - self._counted[name][reason])
             self._counted[name] = tally.copy()
 
+    def _set(self) -> None:
+        """Set which probes there are."""
+        self._probes.set(
+            [*self._configured, *(one for found in self._of_units.values() for one in found)]
+        )
+
     def _find(self, path: str, unit: Unit) -> None:
         if self._timing is None or unit.uid is None or unit.home is None:
             return
         owner = ProbeOwner(unit.name, unit.kind, unit.uid, unit.home)
-        found, problems = discovery.of_gear(owner, self._timing)
-        for problem in problems:
-            self._rate_limited.warning(problem, problem, culprit=path)
+        files: GearFiles | None = OwnFiles(unit.home, unit.uid)
+        found: list[Probe] = []
+        if not os.access(unit.home, os.R_OK | os.X_OK) and os.path.isdir(unit.home):
+            files = self._listed.get(path)
+            found.append(discovery.lister(owner, self._timing, files is not None))
+        if files is not None:
+            commands, problems = discovery.of_gear(owner, self._timing, files)
+            found += commands
+            for problem in problems:
+                self._rate_limited.warning(problem, problem, culprit=path)
+            if isinstance(files, ListedFiles):
+                self._owners.learn(unit, files)
         known = self._owners.of(unit)
         gone = {one.key for one in self._of_units.get(path, ())} - {one.key for one in found}
         for key in gone:
             self._remove(key, unit.kind)
         self._of_units[path] = found
         for probe in found:
-            said = {"cart": probe.cart, **known.known} if probe.cart else known.known
-            self._line_owners[probe.key] = known._replace(known=said)
-            self._described[probe.key] = {
-                name: Described(
-                    metric.type or "gauge",
-                    metric.unit,
-                    metric.help,
-                    metric.display_name,
-                    metric.graph_type,
-                )
-                for name, metric in probe.metrics.items()
-            }
+            self._describe(probe, path, known)
+
+    def _describe(self, probe: Probe, path: str, known: Owner) -> None:
+        """Take note of whose lines those of a probe are, and of what they mean."""
+        said = {"cart": probe.cart, **known.known} if probe.cart else known.known
+        self._line_owners[probe.key] = known._replace(known=said)
+        self._paths[probe.key] = path
+        self._described[probe.key] = {
+            name: Described(
+                metric.type or "gauge",
+                metric.unit,
+                metric.help,
+                metric.display_name,
+                metric.graph_type,
+            )
+            for name, metric in probe.metrics.items()
+        }
 
     def _forget(self, path: str) -> None:
         unit = self._looked.pop(path)
+        self._listed.pop(path, None)
         for probe in self._of_units.pop(path, ()):
             self._remove(probe.key, unit.kind)
         self._lines.forget(unit.name, unit.kind)
@@ -166,6 +189,7 @@ class ProbePart:
             gauge.remove(unit, kind, name)
         self._line_owners.pop(key, None)
         self._described.pop(key, None)
+        self._paths.pop(key, None)
         self._lines.forget(unit, kind, name)
 
     def _take_line(self, probe: Probe, line: bytes) -> None:
@@ -176,6 +200,15 @@ class ProbePart:
         self._samples.record(
             probe.key, families, {"unit": probe.owner.unit, "kind": probe.owner.kind}
         )
+
+    def _take_files(self, probe: Probe, lines: list[bytes]) -> None:
+        path = self._paths.get(probe.key)
+        unit = None if path is None else self._looked.get(path)
+        if path is None or unit is None:
+            return  # it is gone
+        self._listed[path] = ListedFiles(probe.owner.home, lines)
+        self._find(path, unit)
+        self._set()
 
     def _take_result(self, result: Result) -> None:
         labels = (result.probe.owner.unit, result.probe.owner.kind, result.probe.name)

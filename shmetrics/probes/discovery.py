@@ -16,19 +16,23 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import stat
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from shmetrics.config.probe import ProbeOptions
 from shmetrics.errors import ConfigError
-from shmetrics.probes import manifest, unit_file
+from shmetrics.probes import manifest
+from shmetrics.probes.gear_files import GearFiles
 from shmetrics.probes.manifest import BadManifest
 from shmetrics.probes.probe import Owner, Probe
+from shmetrics.probes.spawner import listing
 from shmetrics.probes.spawner.protocol import VARIABLE
 
 HOOK = "app-root/repo/.openshift/action_hooks/metrics"
-HOOK_NAME = "action_hooks/metrics"  # no cartridge can have it: no directory has a / in its name
+# No cartridge can have these names: no directory has a / in its name.
+HOOK_NAME = "action_hooks/metrics"
+LISTER_NAME = "metadata/files"
+LISTED_AGAIN = 10  # intervals of commands, from one listing of a gear's files to the next
 KIND = "probe"  # of a probe that is a unit of its own
 
 MOST_CARTRIDGES = 64  # of a gear
@@ -56,51 +60,64 @@ class Found(NamedTuple):
     problems: list[str]
 
 
-def of_gear(owner: Owner, timing: Timing) -> Found:
+def of_gear(owner: Owner, timing: Timing, files: GearFiles) -> Found:
     """Return the probes of a gear. Reads its files; starts nothing."""
     probes: list[Probe] = []
     problems: list[str] = []
-    home = owner.home
+    home = files.home
     try:
-        names = sorted(os.listdir(home))
+        names = files.names("")
     except OSError as error:
         return Found([], [f"{home}: {error.strerror}"])
-    carts = [name for name in names if os.path.lexists(os.path.join(home, name, manifest.PATH))]
+    carts = [name for name in names if files.has(f"{name}/{manifest.PATH}")]
     if len(carts) > MOST_CARTRIDGES:
         problems.append(f"{home}: {len(carts)} cartridges; {MOST_CARTRIDGES} of them are looked at")
     common: dict[str, str] | None = None
     for cart in carts[:MOST_CARTRIDGES]:
         try:
-            metrics = manifest.read(home, cart, owner.uid)
+            metrics = manifest.read(files, cart)
         except BadManifest as error:
             problems.append(str(error))
             continue
         if metrics is None:
             continue
         folder = os.path.join(home, cart)
-        command = _command(folder)
+        command = _command(files, cart)
         if command is None:
             problems.append(
                 f"{folder}: its manifest has Metrics, and neither bin/metrics nor bin/control is "
                 "an executable file"
             )
             continue
-        common = _variables(owner, ".env") if common is None else common
-        variables = {**common, **_variables(owner, f"{cart}/env")}
+        common = _variables(files, ".env") if common is None else common
+        variables = {**common, **_variables(files, f"{cart}/env")}
         made = Probe(owner, cart, command, *timing, directory=folder, environment=variables)
         probes.append(made._replace(cart=cart, metrics=metrics))
-    hook = os.path.join(home, HOOK)
-    if _is_executable(hook):
-        common = _variables(owner, ".env") if common is None else common
-        probes.append(Probe(owner, HOOK_NAME, (hook,), *timing, directory=home, environment=common))
+    if files.is_executable(HOOK):
+        common = _variables(files, ".env") if common is None else common
+        hook = (os.path.join(home, HOOK),)
+        probes.append(Probe(owner, HOOK_NAME, hook, *timing, directory=home, environment=common))
     return Found(probes, problems)
 
 
-def metadata(owner: Owner, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return what a gear says of itself, by label.
+def lister(owner: Owner, timing: Timing, is_listed: bool) -> Probe:
+    """Return the probe that prints the files of a gear whose directory we may not enter.
 
     Args:
         owner: the gear.
+        timing: when commands of gears run.
+        is_listed: whether it has done so already: then it is seldom done again.
+    """
+    interval_seconds = timing.interval_seconds * (LISTED_AGAIN if is_listed else 1)
+    timing = timing._replace(interval_seconds=interval_seconds)
+    return Probe(owner, LISTER_NAME, listing.COMMAND, *timing, "files", directory=owner.home)
+
+
+def metadata(files: GearFiles, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return what a gear says of itself, by label.
+
+    Args:
+        files: the files of the gear.
         wanted: the variables of `.env`, by label, as node_conf.metadata returns them.
 
     Returns:
@@ -108,7 +125,7 @@ def metadata(owner: Owner, wanted: Mapping[str, str]) -> dict[str, str]:
     """
     found = {}
     for label, variable in wanted.items():
-        value = _value(owner, ".env", variable)
+        value = _value(files, ".env", variable)
         if value and value.isprintable() and len(value) <= _MOST_LABEL_CHARACTERS:
             found[label] = value
     return found
@@ -140,36 +157,30 @@ def configured(options: Iterable[ProbeOptions], spawner_uid: int) -> list[Probe]
     return list(probes.values())
 
 
-def _command(folder: str) -> tuple[str, ...] | None:
-    program, control = (os.path.join(folder, "bin", name) for name in ("metrics", "control"))
-    if _is_executable(program):
-        return (program,)
-    return (control, "metrics") if _is_executable(control) else None
+def _command(files: GearFiles, cart: str) -> tuple[str, ...] | None:
+    program, control = f"{cart}/bin/metrics", f"{cart}/bin/control"
+    if files.is_executable(program):
+        return (os.path.join(files.home, program),)
+    if files.is_executable(control):
+        return os.path.join(files.home, control), "metrics"
+    return None
 
 
-def _is_executable(path: str) -> bool:
-    try:
-        mode = os.stat(path).st_mode
-    except OSError:
-        return False
-    return stat.S_ISREG(mode) and bool(mode & 0o111)
-
-
-def _variables(owner: Owner, folder: str) -> dict[str, str]:
+def _variables(files: GearFiles, folder: str) -> dict[str, str]:
     """Return the variables in a directory of a gear; those that the spawner takes."""
     try:
-        names = sorted(os.listdir(os.path.join(owner.home, folder)))
+        names = files.names(folder)
     except OSError:
         return {}
     wanted = [name for name in names if re.fullmatch(VARIABLE, name)][:_MOST_VARIABLES]
-    values = {name: _value(owner, folder, name) for name in wanted}
+    values = {name: _value(files, folder, name) for name in wanted}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _value(owner: Owner, folder: str, name: str) -> str | None:
+def _value(files: GearFiles, folder: str, name: str) -> str | None:
     """Return the value of a variable, None if it has none that can be used."""
     try:
-        text = unit_file.read(owner.home, f"{folder}/{name}", owner.uid, _MOST_VALUE_BYTES).decode()
+        text = files.read(f"{folder}/{name}", _MOST_VALUE_BYTES).decode()
     except (OSError, UnicodeDecodeError):
         return None
     text = text.rstrip("\n")

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from shmetrics.config import yaml_file
 from shmetrics.errors import ConfigError
-from shmetrics.probes import unit_file
+from shmetrics.probes.gear_files import GearFiles
 
 PATH = "metadata/manifest.yml"
 MOST_METRICS = 1000
@@ -56,13 +56,12 @@ class Metric(NamedTuple):
     help: str = ""
 
 
-def read(home: str, cartridge: str, uid: int) -> dict[str, Metric] | None:
+def read(files: GearFiles, cartridge: str) -> dict[str, Metric] | None:
     """Return what the manifest of a cartridge says of its metrics, by name.
 
     Args:
-        home: the directory of the gear.
-        cartridge: the name of the cartridge's directory in it.
-        uid: the user of the gear.
+        files: the files of the gear.
+        cartridge: the name of the cartridge's directory.
 
     Returns:
         None if it has no metrics. An empty dictionary if it has some, and names none.
@@ -71,9 +70,9 @@ def read(home: str, cartridge: str, uid: int) -> dict[str, Metric] | None:
         BadManifest: the manifest cannot be read, or is not one.
     """
     name = f"{cartridge}/{PATH}"
-    path = os.path.join(home, name)
+    path = os.path.join(files.home, name)
     try:
-        text = unit_file.read(home, name, uid, yaml_file.MOST_BYTES)
+        text = files.read(name, yaml_file.MOST_BYTES)
     except OSError as error:
         raise BadManifest(f"{path}: {error.strerror}") from None
     return parse(text, path)

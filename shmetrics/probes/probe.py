@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from shmetrics.config.probe import Format
 from shmetrics.probes.manifest import Metric
@@ -38,7 +38,7 @@ class Probe(NamedTuple):
         command: the absolute path of a program, and its arguments.
         interval_seconds: the time between two starts.
         timeout_seconds: the time after which it is ended.
-        format: "lines", or "prometheus" for the text format.
+        format: "lines", "prometheus" for the text format, or "files" of a gear (gear_files.py).
         directory: where it runs.
         environment: variables beside the usual ones.
         cart: the name of the cartridge that it comes from; "" for any other.
@@ -50,7 +50,7 @@ class Probe(NamedTuple):
     command: tuple[str, ...]
     interval_seconds: float = 60.0
     timeout_seconds: float = 1.0
-    format: Format = "lines"
+    format: Format | Literal["files"] = "lines"
     directory: str = "/"
     environment: Mapping[str, str] = {}
     cart: str = ""

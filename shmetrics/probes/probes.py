@@ -126,7 +126,7 @@ class Probes:
             self._not_run(probe, "no_pipe", f"there is no pipe for it: {error.strerror}")
 
     def _take_lines(self, probe: Probe, pieces: list[bytes], lines: list[bytes]) -> None:
-        if probe.format == "prometheus":
+        if probe.format != "lines":
             pieces += lines
             return
         for line in lines:
@@ -162,7 +162,7 @@ class Probes:
     ) -> None:
         self._unit_time.spend(probe.owner.unit, ended.duration_seconds, self._monotonic_ns())
         problem = ""
-        is_text = probe.format == "prometheus"
+        is_whole = probe.format != "lines"  # all of it, or nothing
         if ended.timed_out:
             self.counts.killed["unit_timeout" if is_short else "timeout"] += 1
             problem = f"it was ended after {ended.duration_seconds:.3g} s"
@@ -171,9 +171,11 @@ class Probes:
             problem = "it was ended because it printed too much"
         elif ended.exit_code:
             problem = _how(ended.exit_code)
-        elif is_text and outcome.rejected:
+        elif is_whole and outcome.rejected:
             problem = f"not all of its lines could be taken: {', '.join(outcome.rejected)}"
-        elif is_text:
+        elif probe.format == "files":
+            self._takers.files(probe, pieces)
+        elif is_whole:
             problem = self._take_text(probe, pieces)
         self._finish(
             probe,

@@ -19,11 +19,13 @@ class Takers(NamedTuple):
         line: takes a probe and a complete line, without newline, that is UTF-8 and has no control
             characters but tabs.
         families: takes a probe of format "prometheus" and all that one run of it has printed.
+        files: takes a probe of format "files" and all lines that one run of it has printed.
         result: takes how each run went; also one that could not be started.
     """
 
     line: Callable[[Probe, bytes], None]
     families: Callable[[Probe, list[Metric]], None]
+    files: Callable[[Probe, list[bytes]], None]
     result: Callable[[Result], None]
 
 

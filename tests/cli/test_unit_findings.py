@@ -78,11 +78,11 @@ def test_room_for_units() -> None:
 
 def test_gears_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     gear = Unit("gear", "5502", "/openshift/5502", uid=1000, home=str(tmp_path))
-    assert list(unit_findings.readable([gear])) == []
+    assert list(unit_findings.readable([gear], "/none")) == []
     monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path))
-    [text] = wrong(unit_findings.readable([gear]))
+    [text] = wrong(unit_findings.readable([gear], "/none"))
     assert text.startswith(f"{tmp_path}: not readable for uid ")
-    assert text.endswith("give the gatherer CAP_DAC_READ_SEARCH")
+    assert text.endswith("as 1 of 1 gears; shmetrics-spawner, as root, lists their files")
 
 
 def test_the_spawner(tmp_path: Path) -> None:

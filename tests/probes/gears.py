@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from shmetrics.probes.gear_files import OwnFiles
 from shmetrics.probes.probe import Owner
 
 MANIFEST = """Name: {name}
@@ -72,3 +73,8 @@ class Gear:
             repo.symlink_to("runtime/repo")
         for path in (self.home, *self.home.rglob("*")):
             os.chown(path, self.owner.uid, self.owner.uid, follow_symlinks=False)
+
+
+def own_files(owner: Owner) -> OwnFiles:
+    """Return the files of a gear as this user can read them."""
+    return OwnFiles(owner.home, owner.uid)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from shmetrics.config.probe import ProbeOptions
 from shmetrics.errors import ConfigError
 from shmetrics.probes import discovery, node_conf
 from shmetrics.probes.discovery import Timing, configured, metadata, of_gear
+from shmetrics.probes.gear_files import ListedFiles
 from shmetrics.probes.manifest import Metric
 from shmetrics.probes.probe import Owner, Probe
-from tests.probes.gears import Gear
+from shmetrics.probes.spawner import listing
+from tests.probes.gears import Gear, own_files
 
 TIMING = Timing(60, 1)
 METADATA = node_conf.parse("").metadata
@@ -27,7 +30,7 @@ def gear(tmp_path: Path) -> Gear:
 
 def found(gear: Gear) -> list[Probe]:
     gear.give()
-    probes, problems = of_gear(gear.owner, TIMING)
+    probes, problems = of_gear(gear.owner, TIMING, own_files(gear.owner))
     assert problems == []
     return probes
 
@@ -66,6 +69,33 @@ def test_control_and_the_hook_are_found(gear: Gear) -> None:
     assert hook.key == ("5502", "action_hooks/metrics")
 
 
+def test_a_gears_own_listing_says_the_same(gear: Gear) -> None:
+    """Check what the spawner runs where the gatherer may not enter the directory."""
+    gear.cartridge()
+    gear.cartridge("other", "Metrics:\n  a:\n    help: äöü\n\n")
+    gear.write("other/bin/metrics", "#!/bin/sh\n", 0o755)
+    gear.cartridge("off", "Name: off\n")
+    gear.write(".env/OPENSHIFT_EMPTY", "")
+    gear.write(".env/OPENSHIFT_NO_END", "x")
+    gear.write(".env/PATH", "/bin")
+    gear.hook()
+    gear.give()
+    done = subprocess.run(listing.COMMAND, cwd=gear.home, capture_output=True, check=True)
+    assert done.stderr == b""
+    listed = ListedFiles(str(gear.home), done.stdout.split(b"\n"))
+    assert of_gear(gear.owner, TIMING, listed) == of_gear(gear.owner, TIMING, own_files(gear.owner))
+    assert metadata(listed, METADATA) == metadata(own_files(gear.owner), METADATA)
+
+
+def test_a_gear_without_files_has_an_empty_listing(tmp_path: Path, gear: Gear) -> None:
+    done = subprocess.run(listing.COMMAND, cwd=tmp_path, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+    listed = ListedFiles(str(tmp_path), [])
+    assert of_gear(gear.owner, TIMING, listed) == ([], [])
+    with pytest.raises(FileNotFoundError):
+        listed.read(".env/OPENSHIFT_APP_NAME", 10)
+
+
 def test_bin_metrics_comes_before_control(gear: Gear) -> None:
     cart = gear.cartridge()
     gear.write("mock/bin/metrics", "#!/bin/sh\n", 0o644)
@@ -96,7 +126,7 @@ def test_what_is_wrong_with_one_cartridge_is_a_line_and_the_others_are_found(gea
     (cart / "bin" / "control").unlink()
     gear.cartridge("good")
     gear.give()
-    probes, problems = of_gear(gear.owner, TIMING)
+    probes, problems = of_gear(gear.owner, TIMING, own_files(gear.owner))
     assert [probe.name for probe in probes] == ["good"]
     bad, dead = problems
     assert bad.startswith(f"{gear.home}/bad/metadata/manifest.yml: line ")
@@ -108,17 +138,24 @@ def test_what_is_wrong_with_one_cartridge_is_a_line_and_the_others_are_found(gea
 
 def test_a_gear_that_is_not_there_is_a_line() -> None:
     owner = Owner("x", "gear", 1, "/no/such/gear")
-    assert of_gear(owner, TIMING).problems == ["/no/such/gear: No such file or directory"]
+    assert of_gear(owner, TIMING, own_files(owner)).problems == [
+        "/no/such/gear: No such file or directory"
+    ]
 
 
 def test_metadata_come_from_the_gear_s_variables(gear: Gear) -> None:
     gear.give()
-    assert metadata(gear.owner, METADATA) == {"appName": "A", "gear": "5502", "app": "U", "ns": "N"}
+    assert metadata(own_files(gear.owner), METADATA) == {
+        "appName": "A",
+        "gear": "5502",
+        "app": "U",
+        "ns": "N",
+    }
     gear.write(".env/OPENSHIFT_APP_NAME", "export OPENSHIFT_APP_NAME='my app'\n")
     gear.write(".env/OPENSHIFT_APP_UUID", "x" * 201)
     gear.write(".env/OPENSHIFT_NAMESPACE", "a\nb")
     gear.give()
-    assert metadata(gear.owner, METADATA) == {"appName": "my app", "gear": "5502"}
+    assert metadata(own_files(gear.owner), METADATA) == {"appName": "my app", "gear": "5502"}
 
 
 def test_a_link_in_a_gear_hands_over_nothing(gear: Gear, tmp_path: Path) -> None:
@@ -135,7 +172,7 @@ def test_a_link_in_a_gear_hands_over_nothing(gear: Gear, tmp_path: Path) -> None
     folder.symlink_to(tmp_path)
     [probe] = found(gear)
     assert "secret" not in str(probe)
-    assert "appName" not in metadata(gear.owner, METADATA)
+    assert "appName" not in metadata(own_files(gear.owner), METADATA)
 
 
 def test_a_file_of_another_user_is_not_read(gear: Gear) -> None:
@@ -143,7 +180,7 @@ def test_a_file_of_another_user_is_not_read(gear: Gear) -> None:
     owner = gear.owner._replace(uid=4711)
     if os.geteuid() == 0:  # root's files are trusted
         os.chown(gear.home / ".env" / "OPENSHIFT_APP_NAME", 4712, 4712)
-    assert "appName" not in metadata(owner, METADATA)
+    assert "appName" not in metadata(own_files(owner), METADATA)
 
 
 def test_configured_probes_are_units_of_their_own() -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.probes import manifest
+from shmetrics.probes.gear_files import OwnFiles
 from shmetrics.probes.manifest import BadManifest, Metric
 
 NAMES = st.text(
@@ -122,7 +123,7 @@ def test_a_manifest_is_read_within_bounds(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
 
     def read() -> Any:
-        return manifest.read(str(tmp_path), "php", os.geteuid())
+        return manifest.read(OwnFiles(str(tmp_path), os.geteuid()), "php")
 
     def problem() -> str:
         with pytest.raises(BadManifest) as caught:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shmetrics.probes.spawner import listing
 from shmetrics.probes.spawner.accounts import Accounts
 from shmetrics.probes.spawner.permission import Command, NotAllowed, Permission, environment
 from shmetrics.probes.spawner.protocol import Run
@@ -38,6 +39,21 @@ def test_a_configured_command_runs_word_for_word() -> None:
         wish(["/bin/sh"]),
     ):
         assert refusal(permission, other).reason == "command"
+
+
+def test_the_files_of_a_gear_are_listed_in_its_directory_only() -> None:
+    permission = Permission([], ["/srv/gears"], False, 0)
+    words = list(listing.COMMAND)
+    for directory in ("/srv/gears/5502", "/srv/gears/5502/x"):
+        run = Run(1, NOBODY, words, directory, {}, 1.0)
+        assert permission.check(run).uid == NOBODY
+    for directory in ("/", "/srv/gears", "/srv/gears/../other", "/srv/gearsx/1"):
+        run = Run(1, NOBODY, words, directory, {}, 1.0)
+        assert refusal(permission, run).reason == "command"
+    in_gear = Run(1, NOBODY, [*words, "x"], "/srv/gears/5502", {}, 1.0)
+    assert refusal(permission, in_gear).reason == "command"
+    as_root = Run(1, 0, words, "/srv/gears/5502", {}, 1.0)
+    assert refusal(permission, as_root).reason == "root"
 
 
 @as_root

@@ -27,7 +27,7 @@ from shmetrics.probes.prometheus_text import Metric
 from shmetrics.probes.rules import Rules, Takers
 from shmetrics.probes.spawner_client import Listening, SpawnerClient, Started
 from tests.probes.asking import NOBODY, SECONDS, gone, is_running, numbers_in
-from tests.probes.gears import Gear
+from tests.probes.gears import Gear, own_files
 from tests.servers.patience import async_until, until
 
 pytestmark = pytest.mark.slow  # a spawner is started by the package, which nobody looks into
@@ -47,6 +47,7 @@ class Gathered:
         takers = Takers(
             lambda probe, line: self.lines.append((probe.name, line)),
             lambda probe, found: self.families.append((probe.name, found)),
+            lambda probe, lines: None,
             self.results.append,
         )
         self.probes = Probes(self.client, takers, rules)
@@ -130,7 +131,9 @@ def test_a_gear_s_commands_print_their_lines(folder: Path) -> None:
     gear.cartridge()
     gear.hook()
     gear.give()
-    probes, problems = discovery.of_gear(gear.owner, discovery.Timing(60, 20))
+    probes, problems = discovery.of_gear(
+        gear.owner, discovery.Timing(60, 20), own_files(gear.owner)
+    )
     assert problems == []
     found = once(folder, probes)
     assert sorted(found.lines) == [
@@ -152,7 +155,7 @@ def test_a_file_that_another_may_write_is_not_run(folder: Path) -> None:
     cart = gear.cartridge()
     gear.give()
     (cart / "bin" / "control").chmod(0o775)
-    probes, _ = discovery.of_gear(gear.owner, discovery.Timing(60, 20))
+    probes, _ = discovery.of_gear(gear.owner, discovery.Timing(60, 20), own_files(gear.owner))
     found = once(folder, probes)
     assert found.lines == []
     assert found.probes.counts.skipped["untrusted"] == 1
@@ -344,7 +347,7 @@ from shmetrics.probes.spawner_client import SpawnerClient, Started
 
 async def main():
     nothing = lambda *_: None
-    probes = Probes(SpawnerClient(Started(sys.argv[1])), Takers(nothing, nothing, nothing), Rules())
+    probes = Probes(SpawnerClient(Started(sys.argv[1])), Takers(*[nothing] * 4), Rules())
     probes.set(configured(spawner.load(sys.argv[1]).probes, 0))
     running = asyncio.create_task(probes.once())
     await asyncio.to_thread(sys.stdin.read)

@@ -2,9 +2,10 @@
 """What the spawner runs, whatever the gatherer asks for: a gatherer that was taken over by somebody
 gets no more than this.
 
-A command is allowed if the spawner's own configuration has it, word for word and with its user; or
-if it is a program below one of the configured directories of units, alone or with the argument
-`metrics`. In both cases the file has to be trusted (trusted_file.py), and root runs it only if that
+A command is allowed if the spawner's own configuration has it, word for word and with its user; if
+it is a program below one of the configured directories of units, alone or with the argument
+`metrics`; or if it lists, in a directory below one of these, the files of a gear (listing.py). In
+all cases the file has to be trusted (trusted_file.py), and root runs it only if that
 is allowed.
 """
 
@@ -15,7 +16,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from shmetrics.probes.spawner import trusted_file
+from shmetrics.probes.spawner import listing, trusted_file
 from shmetrics.probes.spawner.accounts import Account, Accounts
 from shmetrics.probes.spawner.protocol import VARIABLE, Run
 
@@ -100,13 +101,14 @@ class Permission:
     def _is_known(self, run: Run) -> bool:
         if Command(run.uid, tuple(run.command)) in self._commands:
             return True
+        if tuple(run.command) == listing.COMMAND:
+            return self._is_of_a_unit(run.directory)
         program, arguments = run.command[0], run.command[1:]
+        return arguments in ([], [ARGUMENT]) and self._is_of_a_unit(program)
+
+    def _is_of_a_unit(self, path: str) -> bool:
         # A path with `..` in it can lead out of the directory that it begins with.
-        return (
-            arguments in ([], [ARGUMENT])
-            and program.startswith(self._directories)
-            and os.path.normpath(program) == program
-        )
+        return path.startswith(self._directories) and os.path.normpath(path) == path
 
 
 def environment(account: Account, given: Mapping[str, str]) -> list[bytes]:
