@@ -56,7 +56,13 @@ def process_wanted() -> tuple[int, int, int]:
 
 
 def process_status() -> dict[str, Any]:
-    return {"state": "none", "disabled": True, "closed": False, "attention_errors": 0}
+    return {
+        "state": "none",
+        "disabled": True,
+        "closed": False,
+        "waits": False,
+        "attention_errors": 0,
+    }
 
 
 def exceptions_of(series: Series) -> tuple[str, ...]:

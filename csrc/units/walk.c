@@ -52,17 +52,33 @@ static bool was_leaf(const struct shm_unit_walk *walk, size_t at)
                                    ends_with(name, n - HEAD_BYTES, ".scope"));
 }
 
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+static int below(struct shm_unit_walk *walk, int fd, uint16_t level);
+
+/* Walks below an entry of a directory. What has just been removed, or is closed to us, has nothing
+ * in it. Returns 0 or the errno of a shortage. */
+static int below_entry(struct shm_unit_walk *walk, int fd, const char *name, uint16_t level)
+{
+    int entry = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int error = entry < 0 ? errno : below(walk, entry, level);
+    return is_shortage(error) ? error : 0;
+}
+
 /* Walks below an open directory, and closes it. Returns 0 or an errno. */
 static int below(struct shm_unit_walk *walk, int fd, uint16_t level)
 {
-    DIR *directory = fd < 0 ? NULL : fdopendir(fd);
+    DIR *directory = fdopendir(fd);
+    int error = 0;
     if (directory == NULL) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
+        error = errno;
+        close(fd);
         return error;
     }
-    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+    for (struct dirent *entry; error == 0 && (entry = readdir(directory)) != NULL;) {
         const char *name = entry->d_name;
         size_t at = walk->used_bytes;
         struct stat status;
@@ -78,16 +94,16 @@ static int below(struct shm_unit_walk *walk, int fd, uint16_t level)
         if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode))
             walk->used_bytes = at; /* it has just been removed, or is a file */
         else if (status.st_nlink != LINKS_OF_A_LEAF)
-            below(walk, openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-                  (uint16_t)(level + 1));
+            error = below_entry(walk, fd, name, (uint16_t)(level + 1));
     }
     closedir(directory);
-    return 0;
+    return error;
 }
 
 int shm_unit_walk(struct shm_unit_walk *walk, const char *path)
 {
     walk->used_bytes = 0;
     walk->has_left_out = false;
-    return below(walk, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? errno : below(walk, fd, 0);
 }

@@ -30,7 +30,8 @@ struct shm_unit_walk {
 };
 
 /* Walks from a directory. What is removed meanwhile is left out.
- * Returns 0, or the errno of opening the directory itself. */
+ * Returns 0, or the errno of opening the directory itself; that of another directory if there are no
+ * descriptors or is no memory to look into it, so that nothing looks as if it were removed. */
 int shm_unit_walk(struct shm_unit_walk *walk, const char *path);
 
 #endif

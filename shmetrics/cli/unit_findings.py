@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from shmetrics.config.gather import Gather, GatherConfig
     from shmetrics.units.unit import Unit
 
-SERIES_OF_A_UNIT: Final = 30
+SERIES_OF_A_UNIT: Final = 40
 #: The default of store.max_series_per_lane.
-MOST_SERIES: Final = 20_000
+MOST_SERIES: Final = 100_000
 #: Processes that show the same families of the same units.
 DOUBLES: Final = ("cadvisor", "kubelet")
 _JOURNALD: Final = Path("/etc/systemd/journald.conf")

@@ -225,10 +225,10 @@ class Store(Section, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10_000_000,
-            description="Label sets of one process, in all families. Its lane grows as far as "
-            "these need.",
+            description="Label sets of one process, in all families: as many as a gatherer has of "
+            "some 2,000 units. Its lane grows as far as these need.",
         ),
-    ] = 20_000
+    ] = 100_000
     max_families: Annotated[
         int, Meta(ge=1, le=100_000, description="Metric families of all processes together.")
     ] = 2000

@@ -6,8 +6,8 @@ from __future__ import annotations
 from shmetrics.binding import layout
 from shmetrics.dictionary import encode_strings
 
-# More than the collector's quotas let a process have (store.max_series_per_lane, of all families
-# together). This memory is used in each process, with a few hundred bytes per definition.
+# More than a collector lets the processes of a user have in a family (store.max_series_per_family).
+# This memory is used in each process, with a few hundred bytes per definition.
 MAX_DEFINITIONS = 50_000
 
 # For the payloads of that many definitions, with label values of usual length.

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import logging
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from shmetrics.binding import ring
 from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.recorder import UnitSeries
 from shmetrics.rate_limited_log import RateLimitedLog
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 
 # A unit is asked in one of so many passes whether it has other controllers by now; they take turns.
 _TURNS: Final = 10
+_EVENTS: Final = 5  # of a touch
 
 
 class Follower(Protocol):
@@ -42,7 +45,11 @@ class Passes:
     """
 
     def __init__(
-        self, finder: Finder, instruments: Instruments, followers: Sequence[Follower] = ()
+        self,
+        finder: Finder,
+        instruments: Instruments,
+        followers: Sequence[Follower] = (),
+        most_files: int | None = None,
     ) -> None:
         """Begin without a unit.
 
@@ -50,6 +57,9 @@ class Passes:
             finder: finds the units.
             instruments: where their numbers go.
             followers: what else is recorded, in this order.
+            most_files: how many descriptors are kept from one pass to the next; None: three
+                quarters of those that this process may have. The files of further units are opened
+                in each pass.
         """
         self._finder = finder
         self._instruments = instruments
@@ -57,6 +67,7 @@ class Passes:
         self._rate_limited = RateLimitedLog(log)
         self._series: dict[str, UnitSeries] = {}
         self._kinds: set[str] = set()
+        self._most_files = _descriptors_to_keep() if most_files is None else most_files
         self._number = 0
         self._has_warned = False
         self.units: dict[str, Unit] = {}
@@ -74,9 +85,10 @@ class Passes:
             self._series.pop(gone).remove()
         has_new = bool(self.units.keys() - self._series.keys())
         found = time.perf_counter()
+        left = self._most_files
         for turn, unit in enumerate(self.units.values()):
             try:
-                self._record(unit, (turn + self._number) % _TURNS == 0)
+                left -= self._record(unit, (turn + self._number) % _TURNS == 0, left)
             except Exception as error:  # the others are recorded all the same
                 self._fail(unit.name, error)
         self._count(self.units.values())
@@ -87,13 +99,18 @@ class Passes:
             self._follow(follower)
         return has_new
 
-    def touch(self) -> None:
+    def touch(self) -> bool:
         """Record something once more, so that new series reach the collector now.
 
-        While a process waits for a larger lane, they are in its own memory, and each event looks
-        whether it has come.
+        While a process waits for a larger lane, they are in its own memory. Each event looks
+        whether it has come, and then takes a part of it, see decision 33.
+
+        Returns:
+            Whether something waits still.
         """
-        self._count(self.units.values())
+        for _ in range(_EVENTS):
+            self._count(self.units.values())
+        return bool(ring.process_status()["waits"])
 
     def close(self) -> None:
         """Close all files. The series leave with this process."""
@@ -101,7 +118,8 @@ class Passes:
             series.close()
         self._series.clear()
 
-    def _record(self, unit: Unit, has_turn: bool) -> None:
+    def _record(self, unit: Unit, has_turn: bool, left: int) -> int:
+        """Record a unit; return how many descriptors it keeps, which are at most *left*."""
         series = self._series.get(unit.id)
         if series is None:
             is_new = self._number > 0
@@ -111,6 +129,10 @@ class Passes:
         elif has_turn:
             series.look_again()
         series.record()
+        if series.n_files > left:
+            series.rest()
+            return 0
+        return series.n_files
 
     def _follow(self, follower: Follower) -> None:
         start = time.perf_counter()
@@ -138,3 +160,8 @@ class Passes:
             log.warning(
                 "some cgroups are not looked at: there are too many, or more than 32 levels of them"
             )
+
+
+def _descriptors_to_keep() -> int:
+    """Return three quarters of the number of files that this process may open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4

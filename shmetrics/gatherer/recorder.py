@@ -12,7 +12,13 @@ from shmetrics.gatherer.devices import DeviceSeries
 from shmetrics.gatherer.instruments import INFO, Instruments, labels_of
 from shmetrics.units._files import CAME_OR_WENT, SAME
 from shmetrics.units.families import START_TIME
-from shmetrics.units.opening import Opened, controllers_of, open_files, reason_of
+from shmetrics.units.opening import (
+    Opened,
+    controllers_of,
+    descriptors,
+    open_files,
+    reason_of,
+)
 from shmetrics.units.plan import Slot
 from shmetrics.units.unit import Unit
 
@@ -23,6 +29,7 @@ class UnitSeries:
     __slots__ = (
         *("_begins", "_children", "_controllers", "_count", "_counters", "_devices", "_gauges"),
         *("_has_devices", "_has_failed", "_info", "_instruments", "_is_reopened", "_labels"),
+        "_rests",
         *("_opened", "_slots", "_start", "_totals", "_values", "unit"),
     )
 
@@ -42,7 +49,7 @@ class UnitSeries:
         self._devices = DeviceSeries(instruments.of_units, self._labels)
         self._info: tuple[str, ...] = ()
         self._begins = is_new
-        self._has_failed = self._is_reopened = False
+        self._has_failed = self._is_reopened = self._rests = False
         self._has_devices = True  # until it is known that it has none
         self.unit = unit
         self._open()
@@ -73,6 +80,10 @@ class UnitSeries:
         if self._has_failed:
             self.look_again()
         files = self._opened.files
+        if self._rests:
+            count = self._instruments.count_failure
+            files.open(descriptors(self._opened.plan, self.unit.directories, count))
+            self._rests = False
         self._has_failed = files.read() > 0
         rows = files.devices() if self._opened.plan.has_devices else ()
         if self._has_failed:
@@ -92,6 +103,16 @@ class UnitSeries:
             self._has_devices = bool(rows)
         self._begins = False
 
+    @property
+    def n_files(self) -> int:
+        """Return how many descriptors it keeps from one pass to the next."""
+        return len(self._opened.plan.files)
+
+    def rest(self) -> None:
+        """Close the files until the next pass: others need the descriptors."""
+        self._opened.files.close()
+        self._rests = True
+
     def close(self) -> None:
         """Close the files. The series stay as they are, until this process ends."""
         self._opened.files.close()
@@ -107,6 +128,7 @@ class UnitSeries:
         self._controllers = controllers_of(self.unit.directories)
         count = self._instruments.count_failure
         self._opened: Opened = open_files(self.unit.directories, self._controllers, count)
+        self._rests = False
         self._slots = self._opened.plan.slots
         self._values = memoryview(self._opened.files).cast("d")
         self._totals = self._values[: self._opened.plan.form.n_counters]

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.passes import Passes
@@ -16,8 +17,10 @@ from shmetrics.rate_limited_log import RateLimitedLog
 
 log = logging.getLogger(__name__)
 
-# How long after new units, and after each other, something is recorded that takes them along.
-_TOUCHES_SECONDS = (0.1, 0.3, 1.0, 3.0)
+# How often something is recorded after new units, so that they reach the collector, and how long
+# after each other: 5 seconds in all, and less if nothing waits any more.
+_TOUCHES: Final = 50
+_TOUCH_SECONDS: Final = 0.1
 
 
 class UnitPart:
@@ -78,6 +81,10 @@ class UnitPart:
                 text = f"a pass over units failed: {type(error).__name__}: {error}"
                 self._rate_limited.warning(type(error).__name__, text)
             if has_new:
-                for seconds in _TOUCHES_SECONDS:
-                    await self._sleep(seconds)
-                    self._passes.touch()
+                await self._touch()
+
+    async def _touch(self) -> None:
+        for _ in range(_TOUCHES):
+            await self._sleep(_TOUCH_SECONDS)
+            if not self._passes.touch():
+                return

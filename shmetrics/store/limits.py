@@ -24,7 +24,7 @@ class Limits(NamedTuple):
     label_bytes: int = 1024
     families: int = 2000
     families_per_lane: int = 500
-    series_per_lane: int = 20_000
+    series_per_lane: int = 100_000
     exemplars: int = 20_000
     native_histograms: bool = True
     families_per_uid: int = 1000

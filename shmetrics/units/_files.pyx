@@ -159,6 +159,20 @@ cdef class Files:
         PyBuffer_FillInfo(buffer, self, self._values,
                           <Py_ssize_t>(self.form.n_values * sizeof(double)), 0, flags)
 
+    def open(self, fds):
+        """Take other descriptors of the same files, after close(). What was read is not forgotten.
+
+        Raises:
+            ValueError: there is another number of them.
+        """
+        cdef uint32_t i
+        if <uint32_t>len(fds) != self.form.n_files:
+            raise ValueError("another number of descriptors than of files")
+        numbers = array("i", fds)
+        self.close()
+        for i in range(self.form.n_files):
+            self._fds[i] = numbers[i]
+
     def close(self):
         """Close the descriptors. What is read from now on has no values."""
         cdef uint32_t i
@@ -240,7 +254,7 @@ cdef class Walk:
             The records as bytes; the same object as before if nothing has changed.
 
         Raises:
-            OSError: the directory itself cannot be listed.
+            OSError: the directory itself cannot be listed, or there are no descriptors for others.
         """
         self._walk.is_thorough = is_thorough
         self._walk.before = NULL

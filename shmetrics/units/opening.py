@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening of a unit's files, once in each of its lives. The descriptors stay open."""
+"""Opening of a unit's files, once in each of its lives. The descriptors stay open, as long as there
+are enough for all units."""
 
 from __future__ import annotations
 
@@ -29,6 +30,8 @@ REASONS: Final = {
     errno.EOPNOTSUPP: "switched_off",
 }
 OTHER: Final = "failed"
+#: Errors that say nothing of a file: this process, or the node, has no room to open it.
+SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Opened(NamedTuple):
@@ -44,13 +47,19 @@ def reason_of(number: int) -> str:
 
 
 def controllers_of(directories: Mapping[str, str]) -> frozenset[str]:
-    """Return the controllers of v2 that are switched on for the unit with these directories."""
+    """Return the controllers of v2 that are switched on for the unit with these directories.
+
+    Raises:
+        OSError: there is no descriptor to look.
+    """
     if UNIFIED not in directories:
         return frozenset()
     try:
         with open(directories[UNIFIED] + "/cgroup.controllers", "rb") as file:
             return frozenset(file.read(_MOST_BYTES).decode("ascii", "replace").split())
-    except OSError:
+    except OSError as error:
+        if error.errno in SHORTAGE:
+            raise
         return frozenset()  # it has just gone, and its other files say so
 
 
@@ -65,8 +74,12 @@ def open_files(
         count: called for each file that is not there, with the reason.
     """
     plan = plan_of(frozenset(directories), controllers)
-    fds = [_open(f"{directories[file.key]}/{file.name}", count) for file in plan.files]
-    return Opened(plan, Files(plan.form, fds))
+    return Opened(plan, Files(plan.form, descriptors(plan, directories, count)))
+
+
+def descriptors(plan: Plan, directories: Mapping[str, str], count: CountFailure) -> list[int]:
+    """Return a descriptor of each file of a plan, -1 where one cannot be read; see open_files."""
+    return [_open(f"{directories[file.key]}/{file.name}", count) for file in plan.files]
 
 
 def _open(path: str, count: CountFailure) -> int:

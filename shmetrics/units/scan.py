@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from shmetrics.units import rules
 from shmetrics.units._files import Walk
 from shmetrics.units.hierarchies import Hierarchy
+from shmetrics.units.opening import SHORTAGE
 
 MOST_BYTES: Final = 4 << 20  # of the names of one hierarchy's cgroups: some hundred thousand
 
@@ -68,6 +69,9 @@ class Scan:
         """Return the cgroups that are units now, by their path below their hierarchy's root.
 
         It is the same object as before if nothing has changed.
+
+        Raises:
+            OSError: there are no descriptors to look.
         """
         is_thorough = self._number % _TURNS == 0
         self._number += 1
@@ -129,5 +133,7 @@ def units_in(
 def _made(walk: Walk, is_thorough: bool) -> bytes:
     try:
         return walk.make(is_thorough)
-    except OSError:
+    except OSError as error:
+        if error.errno in SHORTAGE:
+            raise  # nobody knows what there is
         return b""  # it was unmounted, or is not ours to see

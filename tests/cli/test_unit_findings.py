@@ -35,7 +35,7 @@ def test_a_node_that_is_as_it_should_be(command: Any, tmp_path: Path) -> None:
     assert command("check", "--gather-config", str(file)) == (
         0,
         f"ok     {file}: every option is valid\nok     cgroups: version 2\n"
-        "ok     1 units, about 30 series\n",
+        "ok     1 units, about 40 series\n",
         "",
     )
 
@@ -70,10 +70,10 @@ def test_versions(keys: list[tuple[str, ...]], text: str) -> None:
 def test_room_for_units() -> None:
     [none] = unit_findings.room([])
     assert "[[gather.units]]" in none.text
-    many = [Unit("systemd", f"{n}.service", f"/{n}") for n in range(700)]
-    assert wrong(unit_findings.room(many[:600])) == []
+    many = [Unit("systemd", f"{n}.service", f"/{n}") for n in range(2600)]
+    assert wrong(unit_findings.room(many[:2500])) == []
     [text] = wrong(unit_findings.room(many))
-    assert "raise store.max_series_per_lane of the collector above 21000" in text
+    assert "raise store.max_series_per_lane of the collector above 104000" in text
 
 
 def test_gears_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_gear_as_openshift_makes_it(
             lambda: node.samples().of("shmetrics_probe_killed_total"),
             30,
         )
-        assert node.samples().value("shmetrics_probe_killed_total", reason="timeout") == 1
+        assert node.samples().value("shmetrics_probe_killed_total", reason="timeout") >= 1
         assert processes_of(USER) == []
     finally:
         status, said_last = gatherer.end(signal.SIGTERM)

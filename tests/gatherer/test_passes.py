@@ -107,6 +107,40 @@ def tree(loopback: Loopback, tmp_path: Path) -> Iterator[Tree]:
     found.passes.close()
 
 
+class Many:
+    """Three units in a tree, and passes that keep only so many descriptors."""
+
+    def __init__(self, root: Path, most_files: int) -> None:
+        trees.root(root)
+        self.directories = [trees.write(root / f"{n}.service", trees.V2) for n in range(3)]
+        self.passes = Passes(Finder(find(str(root))), Instruments(), (), most_files)
+
+    @property
+    def n_open(self) -> int:
+        """Return how many files of units are open."""
+        links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+        targets = [os.readlink(link) for link in links if os.path.lexists(link)]
+        return sum(target.startswith(str(self.directories[0].parent)) for target in targets)
+
+
+@pytest.mark.parametrize("most_files", [0, 1, 20, 40, 1000])
+def test_units_that_get_no_descriptor_are_read_all_the_same(
+    loopback: Loopback, tmp_path: Path, most_files: int
+) -> None:
+    """Check that their counters do not fall either."""
+    many = Many(tmp_path / "cgroup", most_files)
+    for usec in (5_000_000, 6_000_000, 4_000_000):
+        for directory in many.directories:
+            (directory / "cpu.stat").write_text(f"usage_usec {usec}\n")
+        many.passes.make()
+        assert many.n_open <= most_files
+    loopback.collector.tick()
+    found = loopback.samples().of(USAGE)
+    assert [n for labels, n in found.items() if dict(labels)["unit"][1:] == ".service"] == [6] * 3
+    many.passes.close()
+    assert many.n_open == 0
+
+
 # ---- a unit that lives ------------------------------------------------------------------------
 
 

@@ -49,8 +49,9 @@ class Recorded:
         self._what(len(self.times))
         return self.has_new
 
-    def touch(self) -> None:
+    def touch(self) -> bool:
         self.touched += 1
+        return self.touched % 4 != 0
 
     def close(self) -> None:
         self.closed += 1
@@ -87,7 +88,7 @@ def test_passes_do_not_drift() -> None:
 def test_new_units_are_touched_again_and_the_next_pass_is_on_time() -> None:
     recorded = run(Clock(), lambda number: None, 3, has_new=True)
     assert [round(time) for time in recorded.times] == [1000, 1060, 1120]
-    assert recorded.touched >= 8
+    assert recorded.touched in (8, 9, 10, 11, 12)
 
 
 def test_two_intervals_in_a_suspend_are_skipped_and_counted(loopback: Loopback) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import struct
 from collections.abc import Iterator
@@ -90,6 +91,29 @@ def test_a_root_that_is_no_directory_is_an_error(tmp_path: Path, name: str) -> N
     with pytest.raises(OSError, match=name):
         Walk(str(tmp_path / name), MIB).make()
     assert Scan([Hierarchy((UNIFIED,), str(tmp_path / name))]).units() == {}
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_without_descriptors_nothing_looks_as_if_it_had_gone(tmp_path: Path, left: int) -> None:
+    """Check each level at which they can run out, and that the next walk is whole again."""
+    (tmp_path / "a.slice/b.slice/c.slice/d.slice").mkdir(parents=True)
+    scan = Scan([Hierarchy((UNIFIED,), str(tmp_path))])
+    before = scan.units()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open("/", os.O_PATH)  # those above it are free
+    os.close(lowest)
+    in_use = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > lowest]
+    taken = [os.open("/", os.O_PATH) for _ in range(max(in_use, default=lowest) - lowest)]
+    try:
+        used = max(taken, default=lowest - 1) + 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + left, hard))
+        with pytest.raises(OSError, match="Too many open files"):
+            scan.units()  # no name in it ends as that of a leaf: each walk looks into all
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in taken:
+            os.close(fd)
+    assert scan.units() == before
 
 
 def test_a_hierarchy_that_is_unmounted_has_no_units(tmp_path: Path) -> None:
