@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,7 +13,8 @@
 
 enum {
     STAT_BYTES = 2048, /* 52 numbers and a name of 64 bytes at most */
-    PATH_BYTES = 280,  /* a name of a directory, and /stat */
+    PID_DIGITS = 10,
+    PATH_BYTES = PID_DIGITS + 6, /* and /stat */
 };
 
 /* Reads one file whole into a buffer. Returns how many bytes, or -1. */
@@ -33,8 +33,10 @@ static bool is_pid(const char *name, uint64_t *pid)
 {
     *pid = 0;
     size_t n = strlen(name);
+    if (n > PID_DIGITS)
+        return false;
     for (size_t i = 0; i < n; i++) {
-        if (name[i] < '0' || name[i] > '9' || n > 10)
+        if (name[i] < '0' || name[i] > '9')
             return false;
         *pid = *pid * 10 + (uint64_t)(name[i] - '0');
     }
@@ -46,11 +48,13 @@ static bool read_process(int proc, const char *name, struct shm_unit_process_rec
     char path[PATH_BYTES], text[STAT_BYTES];
     struct shm_unit_process found;
     struct stat status;
-    snprintf(path, sizeof path, "%s/stat", name);
+    size_t n_name = strlen(name); /* that of a pid */
+    memcpy(path, name, n_name);
+    memcpy(path + n_name, "/stat", sizeof "/stat");
     ssize_t n = read_file(proc, path, text);
     if (n <= 0 || !shm_unit_process(text, (size_t)n, &found))
         return false;
-    snprintf(path, sizeof path, "%s/fd", name);
+    memcpy(path + n_name, "/fd", sizeof "/fd");
     bool has_files = fstatat(proc, path, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_size > 0;
     record->start_ticks = found.start_ticks;
     record->state = (unsigned char)found.state;

@@ -7,7 +7,7 @@ import logging
 import os
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shmetrics import Counter, Gauge
 from shmetrics.gatherer.lines import Lines
@@ -21,11 +21,13 @@ from shmetrics.probes.gear_files import GearFiles, ListedFiles, OwnFiles
 from shmetrics.probes.probe import Key, Probe, Result
 from shmetrics.probes.probe import Owner as ProbeOwner
 from shmetrics.probes.probes import Probes
-from shmetrics.probes.prometheus_text import Metric
 from shmetrics.probes.rules import Rules, Takers
 from shmetrics.probes.spawner_client import SpawnerClient
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.units.unit import Unit
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 log = logging.getLogger(__name__)
 

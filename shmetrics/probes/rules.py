@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics.probes.output import Bounds
 from shmetrics.probes.probe import Probe, Result
-from shmetrics.probes.prometheus_text import Metric
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 
 class Takers(NamedTuple):

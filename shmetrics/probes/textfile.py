@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics import plain_file
 from shmetrics.probes import prometheus_text
-from shmetrics.probes.prometheus_text import BadText, Metric
+from shmetrics.probes.prometheus_text import BadText
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 SUFFIX = ".prom"
 MOST_FILES = 1000  # of a directory

@@ -27,6 +27,7 @@ _TURNS: Final = 20
 #: The states of processes as process-exporter names them, by the kernel's letter.
 STATES: Final = {"R": "Running", "S": "Sleeping", "I": "Sleeping", "D": "Waiting", "Z": "Zombie"}
 OTHER_STATE: Final = "Other"
+_STATE_NAMES: Final = {ord(letter): name for letter, name in STATES.items()}
 
 
 class Group:
@@ -58,7 +59,7 @@ class Group:
 
 
 class _Known(NamedTuple):
-    """What is kept of a process from pass to pass; `age` is how many passes have found it."""
+    """What is kept of a process from pass to pass; `age` is 0 after the first that has found it."""
 
     start_ticks: int
     user_ticks: int
@@ -101,45 +102,51 @@ class ProcessTable:
         """
         groups: dict[str, Group] = {}
         known: dict[int, _Known] = {}
+        number, earlier = self._number, self._known
+        # There may be thousands of processes, of which most have done nothing since the pass before.
         for record in _RECORD.iter_unpack(self._processes.make()):
             pid, start_ticks, state, _parent, user, system, threads, virtual, pages, files = record
-            before = self._known.get(pid)
-            if before is not None and before.start_ticks != start_ticks:
-                before = None
-            unit = self._unit(pid, before, units)
-            known[pid] = _Known(start_ticks, user, system, unit, before.age + 1 if before else 0)
+            user_ticks = system_ticks = 0
+            before = earlier.get(pid)
+            if before is None or before.start_ticks != start_ticks:
+                unit = self._look(pid, units)
+                known[pid] = _Known(start_ticks, user, system, unit, 0)
+                if number:
+                    user_ticks, system_ticks = user, system
+            else:
+                _, was_user, was_system, unit, age = before
+                # Who starts a process may move it a moment later.
+                if not age or not (pid + number) % _TURNS or (unit and unit not in units):
+                    unit = self._look(pid, units)
+                if age and user == was_user and system == was_system and unit is before.unit:
+                    known[pid] = before
+                else:
+                    known[pid] = _Known(start_ticks, user, system, unit, 1)
+                    user_ticks, system_ticks = user - was_user, system - was_system
             if not unit:
                 continue
             group = groups.get(unit)
             if group is None:
                 group = groups[unit] = Group()
             group.pids.append(pid)
-            if before is not None:
-                user, system = user - before.user_ticks, system - before.system_ticks
-            elif self._number == 0:
-                user = system = 0
-            group.user_seconds += max(user, 0) / _TICKS
-            group.system_seconds += max(system, 0) / _TICKS
+            if user_ticks > 0:
+                group.user_seconds += user_ticks / _TICKS
+            if system_ticks > 0:
+                group.system_seconds += system_ticks / _TICKS
             group.resident_bytes += pages * _PAGE_BYTES
             group.virtual_bytes += virtual
             group.files += files
             group.threads += threads
-            group.oldest_start_ticks = min(group.oldest_start_ticks, start_ticks)
-            name = STATES.get(chr(state), OTHER_STATE)
+            if start_ticks < group.oldest_start_ticks:
+                group.oldest_start_ticks = start_ticks
+            name = _STATE_NAMES.get(state, OTHER_STATE)
             group.states[name] = group.states.get(name, 0) + 1
         self._known = known
         self._number += 1
         return groups
 
-    def _unit(self, pid: int, before: _Known | None, units: Collection[str]) -> str:
+    def _look(self, pid: int, units: Collection[str]) -> str:
         """Return the id of the unit that a process is in, "" if it is in none."""
-        if (
-            before is not None
-            and before.age > 0  # who starts a process may move it a moment later
-            and (pid + self._number) % _TURNS
-            and (not before.unit or before.unit in units)
-        ):
-            return before.unit
         best = ""
         for path in _cgroups(f"{self._proc}/{pid}/cgroup"):
             while path and path not in units:

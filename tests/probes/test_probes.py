@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Metric
 
 from shmetrics.probes import discovery
 from shmetrics.probes.output import Bounds
 from shmetrics.probes.probe import Owner, Probe, Result
 from shmetrics.probes.probes import Probes
-from shmetrics.probes.prometheus_text import Metric
 from shmetrics.probes.rules import Rules, Takers
 from shmetrics.probes.spawner_client import Listening, SpawnerClient, Started
 from tests.probes.asking import NOBODY, SECONDS, gone, is_running, numbers_in

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import Metric
 
 from shmetrics.probes import prometheus_text, textfile
-from shmetrics.probes.prometheus_text import BadText, Metric
+from shmetrics.probes.prometheus_text import BadText
 from shmetrics.probes.textfile import TextFile, TextFiles
 
 TEXT = """# HELP backup_seconds How long it took.
