@@ -14,6 +14,7 @@ from pathlib import Path
 from shmetrics.units.hierarchies import Hierarchy, find
 
 REMOVE_S = 30.0
+CHILDREN = 500  # of one shell
 
 
 def lacking() -> str:
@@ -31,22 +32,24 @@ class Units:
     """Services of one slice, each with a process that sleeps.
 
     Attributes:
-        id: the path of the slice.
+        id: the path of the slice; or, without one, how all paths begin.
         pids: the processes.
     """
 
-    def __init__(self, count: int) -> None:
-        self.id = f"/shmetrics-bench-{os.getpid()}.slice"
+    def __init__(self, count: int, is_flat: bool = False) -> None:
+        self.id = f"/shmetrics-bench-{os.getpid()}" + ("-" if is_flat else ".slice")
+        below = self.id if is_flat else f"{self.id}/"
         self._directories: list[Path] = []
         self._processes: list[subprocess.Popen[bytes]] = []
         self.hierarchies: list[Hierarchy] = find()
         for hierarchy in self.hierarchies:
-            self._make(Path(hierarchy.directory + self.id))
+            if not is_flat:
+                self._make(Path(hierarchy.directory + self.id))
         for number in range(count):
             process = subprocess.Popen(["sleep", "infinity"])
             self._processes.append(process)
             for hierarchy in self.hierarchies:
-                directory = Path(f"{hierarchy.directory}{self.id}/unit-{number}.service")
+                directory = Path(f"{hierarchy.directory}{below}unit-{number}.service")
                 self._make(directory)
                 (directory / "cgroup.procs").write_text(str(process.pid))
         self.pids = [process.pid for process in self._processes]
@@ -78,10 +81,65 @@ class Units:
 
 
 @contextmanager
-def units(count: int) -> Iterator[Units]:
-    """Make so many units, and remove them."""
-    made = Units(count)
+def units(count: int, is_flat: bool = False) -> Iterator[Units]:
+    """Make so many units, and remove them. is_flat: without a slice above them."""
+    made = Units(count, is_flat)
     try:
         yield made
     finally:
         made.close()
+
+
+# Forks until there are so many that wait for the end of our pipe. A shell is small.
+_CROWD = """
+read begin
+exec 3<&0
+i=0
+while [ $i -lt $0 ]; do
+    read end <&3 &
+    i=$((i + 1))
+done
+echo
+wait
+"""
+
+
+class _Shells:
+    """Shells in one unit, each with many children: one of them takes ever longer for more."""
+
+    def __init__(self, hierarchies: list[Hierarchy], path: str) -> None:
+        self._files = [Path(f"{each.directory}{path}/cgroup.procs") for each in hierarchies]
+        self._shells: list[subprocess.Popen[bytes]] = []
+
+    def fork(self, count: int) -> None:
+        """Start a shell with so many children."""
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", _CROWD, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._shells.append(shell)
+        for file in self._files:
+            file.write_text(str(shell.pid))
+        assert shell.stdin is not None
+        assert shell.stdout is not None
+        shell.stdin.write(b"\n")
+        shell.stdin.flush()
+        shell.stdout.readline()
+
+    def close(self) -> None:
+        """End them."""
+        for shell in self._shells:
+            shell.communicate()
+
+
+@contextmanager
+def crowd(count: int) -> Iterator[str]:
+    """Make a unit with so many processes; yield its path."""
+    with units(1) as made:
+        path = f"{made.id}/unit-0.service"
+        shells = _Shells(made.hierarchies, path)
+        try:
+            for left in range(count, 0, -CHILDREN):
+                shells.fork(min(left, CHILDREN))
+            yield path
+        finally:
+            shells.close()

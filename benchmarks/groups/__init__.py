@@ -81,6 +81,8 @@ GROUPS = {
         turnover.TURNOVER,
         units.PASS,
         units.TABLE,
+        units.SHARE,
+        units.MEMORY,
         run.OUTPUT,
         probes.RUN,
     )

@@ -4,21 +4,44 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from time import process_time
 from typing import Any
 
-from benchmarks import cgroups, world
-from benchmarks.contender import Contender, Effort, Group, Timer
+from benchmarks import agents, cgroups, world
+from benchmarks.contender import Contender, Effort, Group, Timer, in_full
 
 UNITS = 500
 PROCESSES = 1000
+MANY_PROCESSES = 20_000
 CONFIG = "[store]\nmax_series_per_lane = 100_000\n"
 # A pass is long, and so is making of units.
 EFFORT = Effort(rounds=3, values=5, warmups=1, loops=3)
+LONG = Effort(rounds=1, values=1, warmups=0, loops=1)
+AGENT_STARTS_S = 5.0
+PASS_S = 10
+DEFAULT_INTERVAL_S = 60
+GATHER = """
+[gather]
+interval_seconds = {seconds}
+[gather.processes]
+enabled = true
+[gather.textfile]
+directories = ["{folder}"]
+[[gather.probe]]
+name = "echo"
+command = ["/bin/echo", "echo.n=1"]
+interval_seconds = {seconds}
+user = "nobody"
+[spawner]
+socket = "{folder}/none"
+"""
+Stage = Callable[[], AbstractContextManager[Timer]]
 
 
 def passes(one: Callable[[], object], before: Callable[[], object], share: int) -> Timer:
@@ -60,6 +83,31 @@ def only_read() -> Iterator[Timer]:
                 each.read()
 
         yield passes(read, made.work, UNITS)
+
+
+@contextmanager
+def one_file_read() -> Iterator[Timer]:
+    """What collectd reads of a unit, and as it does: processor time of programs and kernel."""
+    with cgroups.units(UNITS) as made:
+        from shmetrics.gatherer.daemon import raise_file_limit
+        from shmetrics.units._files import KEYED, Files, Form
+        from shmetrics.units.scan import Scan
+
+        raise_file_limit()
+        form = Form([(KEYED, (b"user", b"system"), (0, 1), (100.0, 100.0))], 2)
+        files = [
+            Files(form, [os.open(f"{each.directories['cpuacct']}/cpuacct.stat", os.O_RDONLY)])
+            for path, each in Scan(made.hierarchies).units().items()
+            if path.startswith(f"{made.id}/")
+        ]
+
+        def read() -> None:
+            for each in files:
+                each.read()
+
+        yield passes(read, made.work, UNITS)
+        for each in files:
+            each.close()
 
 
 @contextmanager
@@ -105,6 +153,109 @@ def plainly() -> Iterator[Timer]:
 
 
 @contextmanager
+def by_collectd() -> Iterator[Timer]:
+    # It looks at the cgroups directly below the root of a hierarchy, and no further.
+    with (
+        cgroups.units(UNITS, is_flat=True) as made,
+        agents.agent(agents.collectd(made.id.lstrip("/"))) as agent,
+    ):
+        time.sleep(AGENT_STARTS_S)
+        agent.check()
+
+        def timer(loops: int) -> float:
+            took = 0.0
+            for _ in range(loops):
+                before = agent.spent_seconds()
+                made.work()
+                time.sleep(1.0)
+                took += agent.spent_seconds() - before
+            return took / UNITS
+
+        yield timer
+
+
+@contextmanager
+def gatherer() -> Iterator[tuple[agents.Agent, cgroups.Units]]:
+    """A gatherer with all parts on, as an operator starts it, after its first pass."""
+
+    def command(folder: Path) -> list[str]:
+        (folder / "jobs.prom").write_text("".join(f'jobs{{n="{n}"}} {n}\n' for n in range(20)))
+        path = folder / "gather.toml"
+        path.write_text(GATHER.format(folder=folder, seconds=PASS_S))
+        return [sys.executable, "-m", "shmetrics", "gather", "--config", str(path)]
+
+    with (
+        world.collector_process(),
+        cgroups.units(UNITS) as made,
+        agents.agent(command) as agent,
+    ):
+        time.sleep(1.5 * PASS_S)
+        agent.check()
+        yield agent, made
+
+
+@contextmanager
+def share_of_a_core() -> Iterator[Timer]:
+    with gatherer() as (agent, made):
+
+        def timer(loops: int) -> float:
+            count = int(in_full(3, 1))
+            before = agent.spent_seconds()
+            for _ in range(count):
+                made.work()
+                time.sleep(PASS_S)
+            return (agent.spent_seconds() - before) / count / DEFAULT_INTERVAL_S
+
+        yield timer
+
+
+def memory(kind: str) -> Stage:
+    """Return the stage of its memory. kind: as smaps_rollup names it."""
+
+    @contextmanager
+    def open_() -> Iterator[Timer]:
+        with gatherer() as (agent, _):
+            yield lambda loops: float(agent.memory_bytes(kind))
+
+    return open_
+
+
+@contextmanager
+def processes_by_exporter() -> Iterator[Timer]:
+    with cgroups.units(PROCESSES) as made:
+        port = agents.free_port()
+        with agents.agent(agents.process_exporter(port)) as agent:
+            if 'groupname="sleep"' not in agents.scrape(port):
+                raise RuntimeError("prometheus-process-exporter has not found our processes")
+            everybody = sum(name.isdigit() for name in os.listdir("/proc"))
+
+            def timer(loops: int) -> float:
+                took = 0.0
+                for _ in range(loops):
+                    made.work()
+                    before = agent.spent_seconds()
+                    agents.scrape(port)
+                    took += agent.spent_seconds() - before
+                return took / everybody
+
+            yield timer
+
+
+@contextmanager
+def many_processes() -> Iterator[Timer]:
+    """So many in one unit: children of one process, which are cheap to make."""
+    from shmetrics.units.processes import ProcessTable
+
+    count = int(in_full(MANY_PROCESSES, PROCESSES))
+    with cgroups.crowd(count) as unit:
+        table = ProcessTable()
+        if len(table.groups({unit})[unit].pids) < count:
+            raise RuntimeError("not every process was found")
+        everybody = sum(name.isdigit() for name in os.listdir("/proc"))
+        yield passes(partial(table.groups, {unit}), lambda: None, everybody)
+
+
+@contextmanager
 def processes() -> Iterator[Timer]:
     with cgroups.units(PROCESSES) as made:
         from shmetrics.units.processes import ProcessTable
@@ -131,6 +282,32 @@ def processes_plainly() -> Iterator[Timer]:
         yield passes(read, made.work, len(made.pids))
 
 
+SHARE = Group(
+    "gatherer",
+    "A gatherer at its default interval",
+    f"Share of a core, of a gatherer of {UNITS} units with all parts on: processes, quotas, "
+    f"probes, lines, text files. Measured with {PASS_S} seconds from pass to pass.",
+    "gatherer",
+    (Contender("gatherer", "shmetrics gather, every 60 s", share_of_a_core),),
+    unit="share",
+    effort=LONG,
+    lacking=cgroups.lacking,
+)
+
+MEMORY = Group(
+    "gatherer-memory",
+    "Memory of the same gatherer",
+    "What is shared with other processes counts in proportion, or is all counted.",
+    "proportional",
+    (
+        Contender("proportional", "what is shared, in proportion (PSS)", memory("Pss")),
+        Contender("resident", "all of it (RSS)", memory("Rss")),
+    ),
+    unit="byte",
+    effort=LONG,
+    lacking=cgroups.lacking,
+)
+
 PASS = Group(
     "units",
     "A pass over the units of a node",
@@ -141,6 +318,12 @@ PASS = Group(
         Contender("pass", "shmetrics gather: find, read, record", gathered),
         Contender("read", "of that, reading with kept descriptors", only_read),
         Contender("plain", "the same files by name, in Python", plainly),
+        Contender("cpuacct", "reading cpuacct.stat alone, with a kept descriptor", one_file_read),
+        *(
+            [Contender("collectd", "collectd, cgroups: cpuacct.stat alone", by_collectd)]
+            if not agents.lacking("collectd")
+            else []
+        ),
     ),
     effort=EFFORT,
     lacking=cgroups.lacking,
@@ -153,7 +336,13 @@ TABLE = Group(
     "pass",
     (
         Contender("pass", "shmetrics gather: read and group by unit", processes),
+        Contender("many", f"the same, of {MANY_PROCESSES} processes in one unit", many_processes),
         Contender("plain", "stat, status, cgroup and fd by name, in Python", processes_plainly),
+        *(
+            [Contender("exporter", "prometheus-process-exporter, a scrape", processes_by_exporter)]
+            if not agents.lacking("prometheus-process-exporter")
+            else []
+        ),
     ),
     effort=EFFORT,
     lacking=cgroups.lacking,

@@ -20,14 +20,19 @@ struct shm_unit_process_record {
     uint64_t threads;
     uint64_t virtual_bytes;
     uint64_t rss_pages;
-    uint64_t files; /* 0: none, or not known */
+    uint64_t files; /* 0: none, or not known; SHM_UNIT_NOT_ASKED */
 };
+
+#define SHM_UNIT_NOT_ASKED UINT64_MAX
 
 struct shm_unit_processes {
     struct shm_unit_process_record *records;
     size_t most; /* how many there is room for */
     size_t n;
     bool has_left_out;
+    uint64_t number; /* of this pass, from 0 */
+    uint64_t turns;  /* in one of so many passes a process is asked for its open files; and in the
+                      * first: they are a quarter of what a process costs */
 };
 
 /* Reads all processes below a directory, which is /proc. One that ends meanwhile is left out.

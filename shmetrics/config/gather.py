@@ -85,6 +85,13 @@ class Lines(Section, frozen=True, kw_only=True):
     max_line_bytes: Annotated[
         int, Meta(ge=16, le=64 * 1024, description="Bytes of a line that is taken.")
     ] = 2000
+    of_units: Annotated[
+        bool,
+        Meta(
+            description="Whether what each pass reads of a unit's cgroups and quota goes to "
+            "[[gather.deliver]] as lines, too."
+        ),
+    ] = False
     stale_seconds: Annotated[
         float,
         Meta(

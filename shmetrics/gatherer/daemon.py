@@ -15,6 +15,7 @@ from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.output_parts import open_output_parts
 from shmetrics.gatherer.part import Part
 from shmetrics.gatherer.passes import Passes
+from shmetrics.gatherer.quota_series import QuotaSeries
 from shmetrics.gatherer.unit_part import UnitPart
 from shmetrics.gatherer.wanted import finder_of, followers_of
 from shmetrics.service_manager import beat_seconds, notify
@@ -35,7 +36,8 @@ def parts_of(config: GatherConfig, path: str = "") -> list[Part]:
     gather, instruments = config.gather, Instruments()
     followers = list(followers_of(gather))
     passes = Passes(finder_of(gather), instruments, followers)
-    parts, more = open_output_parts(config, path, lambda: passes.units)
+    quotas = [one for one in followers if isinstance(one, QuotaSeries)]
+    parts, more = open_output_parts(config, path, lambda: passes.units, [passes, *quotas])
     followers += more
     return [*parts, UnitPart(passes, instruments, gather.interval_seconds)]
 

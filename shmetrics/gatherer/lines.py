@@ -10,7 +10,7 @@ from typing import Final
 
 from shmetrics import Counter
 from shmetrics.delivery.deliveries import Deliveries, Report
-from shmetrics.lines.line import LIMITS, Limits, Refused, parse
+from shmetrics.lines.line import LIMITS, Limits, Line, Refused, parse
 from shmetrics.lines.owner import Owner, check
 from shmetrics.lines.recorder import Described, Recorder
 from shmetrics.rate_limited_log import RateLimitedLog
@@ -99,6 +99,11 @@ class Lines:
             self._taken.labels(POLLED if script else PUSHED).inc()
             if self._deliveries is not None:
                 self._deliveries.put(owner, recorded.line)
+
+    def deliver(self, owner: Owner, line: Line) -> None:
+        """Deliver a line whose metrics have series of their own."""
+        if self._deliveries is not None:
+            self._deliveries.put(owner, line)
 
     def refuse(self, owner: Owner, why: Refused) -> None:
         """Count a line, or a part of one, that is not taken, and say so once a minute."""

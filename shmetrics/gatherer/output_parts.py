@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from shmetrics.config.gather import Gather, GatherConfig
@@ -20,6 +20,7 @@ from shmetrics.gatherer.probe_part import ProbePart
 from shmetrics.gatherer.push_part import PushPart
 from shmetrics.gatherer.samples import Samples
 from shmetrics.gatherer.textfiles import TextfileSeries
+from shmetrics.gatherer.unit_lines import Numbers, UnitLines
 from shmetrics.lines.line import IDENTITY, Limits
 from shmetrics.lines.recorder import Recorder
 from shmetrics.probes import discovery
@@ -47,7 +48,10 @@ class OutputParts(NamedTuple):
 
 
 def open_output_parts(
-    config: GatherConfig, path: str, units: Callable[[], Mapping[str, Unit]]
+    config: GatherConfig,
+    path: str,
+    units: Callable[[], Mapping[str, Unit]],
+    numbers: Sequence[Numbers] = (),
 ) -> OutputParts:
     """Open what the configuration asks for.
 
@@ -55,6 +59,7 @@ def open_output_parts(
         config: the configuration.
         path: its file; "": there is none.
         units: returns the units that there are, by id.
+        numbers: what is read of units, to deliver it if that is wanted.
 
     Raises:
         ShmetricsError: one cannot be opened; the message is one line for the user.
@@ -79,6 +84,8 @@ def open_output_parts(
                 raise
             log.warning("no lines can be pushed: %s; see gather.lines.socket", error)
     followers: list[Follower] = [lines, probes]
+    if gather.lines.of_units:
+        followers.append(UnitLines(numbers, lines, owners))
     if gather.textfile.directories:
         textfile = gather.textfile
         followers.append(TextfileSeries(textfile.directories, textfile.stale_seconds, samples))

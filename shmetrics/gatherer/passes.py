@@ -7,13 +7,14 @@ import logging
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from shmetrics.binding import ring
 from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.recorder import UnitSeries
 from shmetrics.rate_limited_log import RateLimitedLog
+from shmetrics.units.families import BY_NAME
 from shmetrics.units.finder import Finder
 from shmetrics.units.unit import Unit
 
@@ -111,6 +112,14 @@ class Passes:
         for _ in range(_EVENTS):
             self._count(self.units.values())
         return bool(ring.process_status()["waits"])
+
+    def numbers(self, id: str) -> Iterator[tuple[str, float]]:
+        """Yield the numbers of a unit's cgroups, by the names that they have in lines."""
+        series = self._series.get(id)
+        if series is not None:
+            for slot, value in series.numbers():
+                total = "_total" if BY_NAME[slot.family].is_counter else ""
+                yield ".".join((f"{slot.family}{total}", *slot.labels)), value
 
     def close(self) -> None:
         """Close all files. The series leave with this process."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from shmetrics import Gauge
 from shmetrics.gatherer.devices import name_of
 from shmetrics.gatherer.instruments import LABELS, labels_of
-from shmetrics.units.quota import Quotas
+from shmetrics.units.quota import Quotas, Usage
 from shmetrics.units.unit import Unit
 
 log = logging.getLogger(__name__)
+
+_BLOCK_BYTES: Final = 1024
 
 _NAMES: Final = {
     "container_fs_usage_bytes": "Bytes that its user has on the file system of its home",
@@ -48,11 +50,13 @@ class QuotaSeries:
             for name, help in _NAMES.items()
         }
         self._shown: dict[str, dict[tuple[str, ...], set[str]]] = {}  # by id: labels, and families
+        self._usage: dict[str, Usage] = {}
         self._said: set[int] = set()
 
     def record(self, units: Mapping[str, Unit]) -> None:
         """Ask for the quota of each unit that has a user and a home."""
         shown: dict[str, dict[tuple[str, ...], set[str]]] = {}
+        self._usage.clear()
         for path, unit in units.items():
             if unit.uid is None or not unit.home:
                 continue
@@ -69,6 +73,15 @@ class QuotaSeries:
                     self._gauges[name].remove(*labels)
         self._shown = shown
 
+    def numbers(self, id: str) -> Iterator[tuple[str, float]]:
+        """Yield the quota of a unit under OpenShift's names; blocks are of 1024 bytes."""
+        usage = self._usage.get(id)
+        if usage is not None:
+            yield "quota.blocks.used", usage.used_bytes // _BLOCK_BYTES
+            yield "quota.blocks.limit", usage.limit_bytes // _BLOCK_BYTES
+            yield "quota.files.used", usage.inodes
+            yield "quota.files.limit", usage.inodes_limit
+
     def _values(self, unit: Unit) -> tuple[tuple[str, ...], dict[str, float]] | None:
         """Return the labels and values of a unit, None if it has none."""
         assert unit.uid is not None
@@ -78,6 +91,7 @@ class QuotaSeries:
         except OSError as error:
             self._say(error, unit)
             return None
+        self._usage[unit.id] = usage
         values: dict[str, float] = {"container_fs_usage_bytes": usage.used_bytes}
         if usage.limit_bytes:
             values["container_fs_limit_bytes"] = usage.limit_bytes

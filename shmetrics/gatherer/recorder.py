@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from math import isnan
 from typing import Any
 
@@ -102,6 +103,12 @@ class UnitSeries:
             self._devices.record(rows, self._begins)
             self._has_devices = bool(rows)
         self._begins = False
+
+    def numbers(self) -> Iterator[tuple[Slot, float]]:
+        """Yield the numbers that are there, with the series that each belongs to."""
+        for slot, value in zip(self._slots, self._values, strict=True):
+            if not isnan(value):
+                yield slot, value
 
     @property
     def n_files(self) -> int:

@@ -69,7 +69,9 @@ cdef extern from "units/processes.h" nogil:
         size_t most
         size_t n
         bint has_left_out
-
+        uint64_t number
+        uint64_t turns
+    const uint64_t SHM_UNIT_NOT_ASKED
     int shm_unit_processes(shm_unit_processes_state *processes, const char *proc) noexcept
 
 

@@ -9,6 +9,7 @@ LINES: Final[int]
 IO_STAT: Final[int]
 BLKIO_BYTES: Final[int]
 BLKIO_COUNTS: Final[int]
+NOT_ASKED: Final[int]
 SAME: Final[int]
 CHANGED: Final[int]
 CAME_OR_WENT: Final[int]
@@ -56,7 +57,7 @@ class Walk:
     def make(self, is_thorough: bool = True) -> bytes: ...
 
 class Processes:
-    def __init__(self, proc: str, most: int) -> None: ...
+    def __init__(self, proc: str, most: int, turns: int = 1) -> None: ...
     @property
     def has_left_out(self) -> bool: ...
     def make(self) -> bytes: ...

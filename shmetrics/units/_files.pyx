@@ -8,7 +8,7 @@ from array import array
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.math cimport NAN
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from posix.unistd cimport close
 
 FIELDS = SHM_UNIT_FIELDS
@@ -18,6 +18,9 @@ LINES = SHM_UNIT_LINES
 IO_STAT = SHM_UNIT_IO_STAT
 BLKIO_BYTES = SHM_UNIT_BLKIO_BYTES
 BLKIO_COUNTS = SHM_UNIT_BLKIO_COUNTS
+
+# The files of a process that was not asked for them.
+NOT_ASKED = SHM_UNIT_NOT_ASKED
 
 # What settle() returns.
 SAME = SHM_UNIT_SAME
@@ -276,11 +279,15 @@ cdef class Processes:
     Args:
         proc: the directory that has them.
         most: how many there is room for.
+        turns: in one of so many passes each is asked for its open files; and in the first.
     """
 
-    def __cinit__(self, proc not None, size_t most):
+    def __cinit__(self, proc not None, size_t most, uint64_t turns=1):
+        if turns == 0:
+            raise ValueError("no turns")
         self._proc = os.fsencode(proc)
         self._processes.most = most
+        self._processes.turns = turns
         self._processes.records = <shm_unit_process_record *>PyMem_Calloc(
             most + 1, sizeof(shm_unit_process_record))
         if self._processes.records == NULL:
@@ -300,5 +307,6 @@ cdef class Processes:
         cdef int error = shm_unit_processes(&self._processes, self._proc)
         if error:
             raise OSError(error, os.strerror(error), os.fsdecode(self._proc))
+        self._processes.number += 1
         return (<char *>self._processes.records)[
             :self._processes.n * sizeof(shm_unit_process_record)]

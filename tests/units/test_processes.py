@@ -7,6 +7,7 @@ Trees of files stand in for /proc where a pid has to be used again; else it is t
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.units import processes as room
+from shmetrics.units._files import NOT_ASKED, Processes
 from shmetrics.units.processes import Group, ProcessTable, boot_seconds, start_seconds
 from shmetrics.units.pss import Pss
 from tests.servers.patience import until
@@ -179,6 +181,19 @@ def test_processes_of_this_kernel(cgroups: Cgroups) -> None:
     assert group.files in (0, open_files)  # 0: before Linux 6.2
     began = start_seconds(group.oldest_start_ticks, boot_seconds())
     assert abs(began - os.stat(f"/proc/{worker.pid}").st_mtime) < 60  # a clock that is set
+
+
+def test_open_files_are_asked_for_in_turn() -> None:
+    """Check it with our own, which nothing changes meanwhile."""
+    processes = Processes("/proc", room.MOST_PROCESSES, 4)
+    seen = []
+    for _ in range(9):
+        records = struct.iter_unpack("=10Q", processes.make())
+        seen += [record[9] for record in records if record[0] == os.getpid()]
+    known = [files for files in seen if files != NOT_ASKED]
+    assert seen[0] != NOT_ASKED
+    assert len(known) in (3, 4)
+    assert len(set(known)) == 1
 
 
 def test_there_is_a_boot() -> None:
