@@ -79,7 +79,8 @@ static int take_limits(const struct shm_start *start)
     return 0;
 }
 
-/* The library's functions for this ask all threads of the process to follow. There is none. */
+/* The functions of the library for this ask all threads of the process to follow: here those of the
+ * parent. */
 static int become_user(const struct shm_start *start)
 {
     if (!start->changes_user)

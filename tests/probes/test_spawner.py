@@ -295,6 +295,39 @@ def freezer() -> Iterator[Path]:
     made.rmdir()
 
 
+def test_a_start_that_takes_long_delays_no_deadline(
+    folder: Path, open_folder: Path, slow_program: Path
+) -> None:
+    """Check that a late command has been told by the time the slow start is given up."""
+    told = open_folder / "told"
+    late = ["/bin/sh", "-c", f"trap 'touch {told}; exit' TERM; while :; do sleep 0.05; done"]
+    commands = {"late": late, "slow": [str(slow_program)]}
+    with asking.spawner(config(commands), folder) as asker:
+        asker.ask(late, timeout_seconds=0.2)
+        asker.ask([str(slow_program)])
+        first = asker.answer()
+        assert isinstance(first, protocol.Refused)
+        assert first.reason == "slow_start"
+        assert told.exists()
+        ended = asker.answer()
+        assert isinstance(ended, protocol.Ended)
+        assert ended.timed_out
+
+
+@pytest.fixture
+def slow_program(folder: Path) -> Iterator[Path]:
+    """Yield a program whose start waits, as on a disk that does not answer: for our lease."""
+    program = folder / "slow"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    ignored = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with program.open("rb+") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        yield program
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    signal.signal(signal.SIGIO, ignored)
+
+
 def test_one_that_cannot_be_ended_makes_room_for_others(
     folder: Path, open_folder: Path, freezer: Path
 ) -> None:

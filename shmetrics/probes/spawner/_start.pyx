@@ -143,7 +143,8 @@ def start(command, environment, directory, descriptors, account, limits, int cgr
         for i, group in enumerate(given):
             groups[i] = group
         request.group_count, request.groups = len(given), groups
-        pid = shm_start(&request)
+        with nogil:  # it can take as long as a disk does
+            pid = shm_start(&request)
     finally:
         PyMem_Free(groups)
     if pid < 0:

@@ -53,7 +53,7 @@ class Orphans:
 
 
 def children() -> list[int]:
-    """Return the pids of the children of this process, which has one thread."""
+    """Return the pids of the children of this process: its first thread starts all of them."""
     pid = os.getpid()
     try:
         with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from shmetrics.config.spawner import Spawner as Options
@@ -40,11 +41,24 @@ class Runs:
     """The runs of a spawner."""
 
     def __init__(
-        self, options: Options, cgroups: RunCgroups | None, monotonic_ns: Callable[[], int]
+        self,
+        options: Options,
+        cgroups: RunCgroups | None,
+        monotonic_ns: Callable[[], int],
+        allowed: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
+        """Begin without a run.
+
+        Args:
+            options: the limits.
+            cgroups: makes cgroups for runs; None: there are none.
+            monotonic_ns: the clock, in nanoseconds.
+            allowed: is entered while a start may take long; others may `advance` meanwhile.
+        """
         self._options = options
         self._cgroups = cgroups
         self._monotonic_ns = monotonic_ns
+        self._allowed = allowed
         self._changes_user = os.geteuid() == 0
         self._active: dict[int, _Active] = {}  # by pid
         self._orphans = Orphans()
@@ -75,15 +89,16 @@ class Runs:
         output, errors = descriptors
 
         def start(cgroup_procs: int) -> int:
-            return _start.start(
-                [os.fsencode(word) for word in wish.command],
-                environment(account, wish.environment),
-                os.fsencode(wish.directory),
-                (self._nothing, output, errors),
-                account if self._changes_user else None,
-                self._limits(seconds),
-                cgroup_procs,
-            )
+            with self._allowed():
+                return _start.start(
+                    [os.fsencode(word) for word in wish.command],
+                    environment(account, wish.environment),
+                    os.fsencode(wish.directory),
+                    (self._nothing, output, errors),
+                    account if self._changes_user else None,
+                    self._limits(seconds),
+                    cgroup_procs,
+                )
 
         cgroup = self._cgroups.take() if self._cgroups else None
         try:

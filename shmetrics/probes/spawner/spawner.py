@@ -2,7 +2,8 @@
 """The spawner: it runs commands for gatherers, ends them in time, and says how they ended.
 
 It is one thread that waits for four things: a gatherer that connects or asks, the deadline of a
-run, the death of a child, and the signal to stop. It reads nothing that a program prints. When a
+run, the death of a child, and the signal to stop. Another one sees to deadlines while this one
+looks at a program or starts it (standstill.py). It reads nothing that a program prints. When a
 gatherer is gone, its runs end; when the spawner ends, all do.
 """
 
@@ -24,6 +25,7 @@ from shmetrics.probes.spawner.connection import Connection, Gone, close_all
 from shmetrics.probes.spawner.permission import Command, NotAllowed, Permission
 from shmetrics.probes.spawner.run_cgroups import RunCgroups
 from shmetrics.probes.spawner.runs import Answered, Runs
+from shmetrics.probes.spawner.standstill import Standstill
 from shmetrics.rate_limited_log import RateLimitedLog
 
 log = logging.getLogger(__name__)
@@ -66,7 +68,9 @@ class Spawner:
         _start.take_in_orphans()
         _start.gain_no_privileges()
         cgroups = RunCgroups.open() if file.spawner.cgroups else None
-        self._runs = Runs(file.spawner, cgroups, monotonic_ns)
+        self._standstill = Standstill(self._advance_meanwhile)
+        self._runs = Runs(file.spawner, cgroups, monotonic_ns, self._standstill.allowed)
+        self._news: list[Answered] = []
         self._connections: set[Connection] = set()
         self._selector = selectors.DefaultSelector()
         self._wake_from, self._wake_to = socket.socketpair()
@@ -92,13 +96,18 @@ class Spawner:
             while not self._stopping:
                 for key, _ in self._selector.select(self._runs.wait_seconds()):
                     key.data()
-                self._say(self._runs.advance())
+                news, self._news = self._news, []
+                self._say([*news, *self._runs.advance()])
         finally:
             self._end()
 
     def stop(self) -> None:
         """End soon."""
         self._stopping = True
+
+    def _advance_meanwhile(self) -> None:
+        """End what is late while the thread of this spawner waits for a disk."""
+        self._news += self._runs.advance()
 
     def _woken(self) -> None:
         try:
@@ -158,7 +167,8 @@ class Spawner:
             self._runs.kill(connection, wish.id)
             return
         try:
-            account = self._permission.check(wish)
+            with self._standstill.allowed():
+                account = self._permission.check(wish)
             self._runs.begin(wish, account, descriptors, connection)
         except NotAllowed as error:
             self._send(connection, protocol.Refused(wish.id, error.reason, str(error)))
@@ -199,6 +209,7 @@ class Spawner:
             if self._selector.select(0.1):
                 self._woken()
         signal.set_wakeup_fd(-1)
+        self._standstill.close()
         self._runs.close()
         self._selector.close()
         self._wake_from.close()
