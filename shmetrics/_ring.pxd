@@ -78,6 +78,8 @@ cdef extern from "emit/observed.h" nogil:
 
 cdef extern from "emit/calls.h" nogil:
     int shm_emit_call_start(shm_producer *producer, shm_series *series, shm_call *call) noexcept
+    void shm_describe_call(shm_producer *producer, const shm_call *call, uint32_t timeout_ms,
+                           const shm_trace *trace) noexcept
     int shm_emit_call_end(shm_producer *producer, shm_series *series, shm_call *call,
                           shm_series *exception) noexcept
 

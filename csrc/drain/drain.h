@@ -96,6 +96,9 @@ struct shm_open_call_copy {
     uint64_t start_ns;
     uint32_t series;
     uint32_t slot;
+    uint32_t timeout_ms;    /* 0: not known */
+    uint32_t zero;
+    struct shm_trace trace; /* zero: it belongs to none */
 };
 
 struct shm_gauge_copy {

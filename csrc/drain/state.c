@@ -5,6 +5,22 @@
 
 #define MOST_TRIES 16 /* of reading a total while its emitter begins new generations */
 
+/* Copies the description of the call that began at start_ns, if its slot has that. */
+static void read_description(struct shm_open_call *open, uint64_t start_ns,
+                             struct shm_open_call_copy *copy)
+{
+    /* Pairs with its release in shm_describe_slot: what it describes shows. */
+    if (atomic_load_explicit(&open->described_ns, memory_order_acquire) != start_ns)
+        return;
+    /* Pairs with its release in shm_describe_slot. So does each word of the trace: a later call's
+     * start shows. */
+    copy->timeout_ms = atomic_load_explicit(&open->timeout_ms, memory_order_acquire);
+    uint64_t trace[SHM_TRACE_WORDS];
+    for (uint32_t i = 0; i < SHM_TRACE_WORDS; i++)
+        trace[i] = atomic_load_explicit(&open->trace[i], memory_order_acquire);
+    memcpy(&copy->trace, trace, sizeof trace);
+}
+
 uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_copy *calls,
                          uint32_t n)
 {
@@ -22,13 +38,15 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
         /* Pairs with the releases in shm_fill_slot, shm_unlist_call and shm_settle_commit: a
          * later call's start shows. */
         uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
+        struct shm_open_call_copy copy = {.start_ns = start_ns, .series = series, .slot = slot};
+        read_description(open, start_ns, &copy);
         /* Pairs with the release in shm_fill_slot. */
         if (atomic_load_explicit(&open->start_ns, memory_order_acquire) != start_ns)
             continue; /* ended meanwhile; a later call of the same series may have the slot */
         if (series == 0 || series >= drain->n_targets ||
             drain->targets[series].type != SHM_TYPE_CALLS)
             continue;
-        calls[found++] = (struct shm_open_call_copy){start_ns, series, slot};
+        calls[found++] = copy;
     }
     return found;
 }

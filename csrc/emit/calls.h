@@ -113,6 +113,23 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
     return shm_put_call_start(p, p, s, call);
 }
 
+/* Describes a call that has just begun, if it is listed: how long its caller waits (0: not known),
+ * and its trace (NULL: it belongs to none). */
+static inline void shm_describe_call(struct shm_producer *p, const struct shm_call *call,
+                                     uint32_t timeout_ms, const struct shm_trace *trace)
+{
+    if (!call->open || call->slot == SHM_NO_SLOT)
+        return;
+    uint64_t words[SHM_TRACE_WORDS] = {0};
+    if (trace)
+        memcpy(words, trace, sizeof words);
+    struct shm_open_call *open = &p->lane.calls[call->slot];
+    /* Relaxed: this thread wrote it. The call may have begun among what waits. */
+    if (p->waiting && atomic_load_explicit(&open->start_ns, memory_order_relaxed) != call->start_ns)
+        open = &p->waiting->lane.calls[call->slot];
+    shm_describe_slot(open, call->start_ns, timeout_ms, words);
+}
+
 /* Finds where the end of a call of s and its exception are recorded: in one lane. */
 static SHM_COLD struct shm_place shm_find_end(struct shm_producer *p, struct shm_series *s,
                                               struct shm_series *exception)

@@ -18,6 +18,7 @@ class Rate(NamedTuple):
     per_second: float
     in_flight: int
     oldest_seconds: float | None
+    overdue: int
     p50: float | None
     p99: float | None
     errors_per_second: float
@@ -51,6 +52,7 @@ def _rate(before: Method | None, after: Method, seconds: float) -> Rate:
         (after.ended - before.ended) / seconds,
         after.in_flight,
         after.oldest_seconds if after.in_flight else None,
+        after.overdue,
         quantile(0.5, after.bounds, buckets),
         quantile(0.99, after.bounds, buckets),
         (after.failed - before.failed) / seconds,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics top`: live figures of the RPC methods of this node, and of its units."""
+"""`shmetrics top`: live figures of this node's RPC methods, calls that hang, and units."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
+    from shmetrics.cli.hanging_calls import HangingCall
     from shmetrics.cli.rates import Rate
     from shmetrics.cli.unit_usage import Usage
 
-SUMMARY = "show live tables of RPC methods (rate, in flight, p50, p99, errors) and of units"
+SUMMARY = "show live tables of RPC methods (rate, in flight, overdue, p50, p99, errors), and more"
 EXAMPLE = "shmetrics top --interval 5"
 
 _COLUMNS = (
-    *("side", "topic", "method", ">calls/s", ">in flight", ">oldest"),
+    *("side", "topic", "method", ">calls/s", ">in flight", ">oldest", ">overdue"),
     *(">p50", ">p99", ">errors/s"),
+)
+
+_CALL_COLUMNS = (
+    *("side", "topic", "method", "server", ">age", ">timeout", "late"),
+    *("process", ">pid", "trace"),
 )
 
 _UNIT_COLUMNS = ("kind", "unit", ">cores", ">memory", ">of", ">processes")
@@ -35,6 +41,7 @@ class Look(NamedTuple):
     """The tables after one interval."""
 
     methods: list[Rate]
+    calls: list[HangingCall]
     units: list[Usage]
 
 
@@ -76,6 +83,7 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
     """Yield what there is after one interval after the other, each *interval_seconds* long."""
     import msgspec
 
+    from shmetrics.cli.hanging_calls import HangingCall, hanging
     from shmetrics.cli.rates import between
     from shmetrics.cli.unit_usage import Usages
     from shmetrics.tables.methods import Method
@@ -87,6 +95,10 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
         answer = collector.get("/api/v1/methods")
         return time.monotonic(), msgspec.json.decode(answer, type=list[Method])
 
+    def calls() -> list[HangingCall]:
+        answer = collector.get("/api/v1/calls")
+        return hanging(msgspec.json.decode(answer, type=list[HangingCall]), interval_seconds)
+
     def units() -> list[Usage]:
         answer = collector.get("/api/v1/units")
         return usages.of(time.monotonic(), msgspec.json.decode(answer, type=list[UnitRow]))
@@ -96,15 +108,17 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
     while True:
         time.sleep(interval_seconds)
         now, after = methods()
-        yield Look(between(before, after, now - then), units())
+        yield Look(between(before, after, now - then), calls(), units())
         then, before = now, after
 
 
 def plain(look: Look) -> str:
-    """Return both tables as plain text."""
+    """Return the tables as plain text."""
     if not look.methods and not look.units:
         return "no calls yet"
     tables = [table(_COLUMNS, map(_cells, look.methods))] if look.methods else []
+    if look.calls:
+        tables.append(table(_CALL_COLUMNS, map(_call_cells, look.calls)))
     if look.units:
         tables.append(table(_UNIT_COLUMNS, map(_unit_cells, look.units)))
     return "\n\n".join(tables)
@@ -137,17 +151,27 @@ def _rich(title: str, look: Look, most_rows: int) -> Group:
     from rich.text import Text
 
     most_units = min(len(look.units), most_rows // 2)
+    n_calls = min(len(look.calls), most_rows // 4)
+    others = sum(n + 5 for n in (most_units, n_calls) if n)
     tables = [_empty(title, _COLUMNS)]
-    for rate in look.methods[: max(most_rows - most_units - 5 * bool(most_units), 1)]:
+    for rate in look.methods[: max(most_rows - others, 1)]:
         cells = [Text(printable(cell)) for cell in _cells(rate)]
         if rate.errors_per_second:
             cells[-1].stylize("bold red")
         tables[0].add_row(*cells, style="" if rate.per_second or rate.in_flight else "dim")
+    totals = [len(look.methods)]
+    if look.calls:
+        tables.append(_empty("open calls, the oldest first", _CALL_COLUMNS))
+        totals.append(len(look.calls))
+        for call in look.calls[: max(n_calls, 1)]:
+            style = "bold red" if call.is_overdue else ""
+            tables[-1].add_row(*(Text(printable(cell)) for cell in _call_cells(call)), style=style)
     if look.units:
         tables.append(_empty("units", _UNIT_COLUMNS))
+        totals.append(len(look.units))
         for usage in look.units[: max(most_units, 1)]:
-            tables[1].add_row(*(Text(printable(cell)) for cell in _unit_cells(usage)))
-    for found, n in zip(tables, (len(look.methods), len(look.units)), strict=False):
+            tables[-1].add_row(*(Text(printable(cell)) for cell in _unit_cells(usage)))
+    for found, n in zip(tables, totals, strict=True):
         left_off = n - found.row_count
         found.caption = f"and {left_off} more" if left_off else None
     return Group(*tables)
@@ -175,8 +199,19 @@ def _cells(rate: Rate) -> tuple[str, ...]:
         *(rate.side, rate.topic, rate.method),
         f"{rate.per_second:.1f}",
         str(rate.in_flight),
-        *map(seconds, (rate.oldest_seconds, rate.p50, rate.p99)),
+        seconds(rate.oldest_seconds),
+        str(rate.overdue),
+        *map(seconds, (rate.p50, rate.p99)),
         f"{rate.errors_per_second:.1f}",
+    )
+
+
+def _call_cells(call: HangingCall) -> tuple[str, ...]:
+    return (
+        *(call.side, call.topic, call.method, call.server),
+        *map(seconds, (call.age_seconds, call.timeout_seconds)),
+        call.lateness,
+        *(call.process, call.pid_label, call.trace or NONE),
     )
 
 

@@ -419,7 +419,12 @@ class Collector:
                 "topic": label_of(call.family, call.values, "topic"),
                 "method": label_of(call.family, call.values, "method"),
                 "labels": dict(zip(call.family.definition.label_names, call.values, strict=True)),
+                "server": label_of(call.family, call.values, "server"),
                 "age_seconds": max(now_ns - call.start_ns, 0) / 1e9,
+                "timeout_seconds": self._in_flight.timeout_ms(call) / 1000 or None,
+                "is_overdue": self._in_flight.is_overdue(call, now_ns),
+                "lateness": self._in_flight.lateness(call, now_ns),
+                "trace": call.trace,
                 "lane": lane.lane_id,
                 **lane.owner._asdict(),
             }

@@ -26,6 +26,7 @@ cdef class OpenCall:
     cdef vectorcall called
     cdef shm_call call
     cdef bint traced  # known before it begins; from then on the call itself says so
+    cdef uint32_t timeout_ms  # how long its caller waits; 0: not known
     cdef CallSeries series  # None: there was no memory for a call
 
     __enter__ = _Itself()
@@ -61,9 +62,16 @@ cdef int calls_belong_to(bint (*current)(shm_trace *trace) noexcept) except -1:
 
 cdef inline int _begin(OpenCall call) except -1:
     cdef bint traced = call.traced or (_current != NULL and _current(&call.call.trace))
-    if call.series is not None and shm_emit_call_start(
-            shm_process_producer(), &call.series.series, &call.call) == SHM_ATTENTION:
-        _attend()
+    cdef shm_producer *producer
+    cdef int result
+    if call.series is not None:
+        producer = shm_process_producer()
+        result = shm_emit_call_start(producer, &call.series.series, &call.call)
+        if traced or call.timeout_ms:
+            shm_describe_call(producer, &call.call, call.timeout_ms,
+                              &call.call.trace if traced else NULL)
+        if result == SHM_ATTENTION:
+            _attend()
     call.call.traced = traced
     return 0
 
@@ -148,6 +156,18 @@ cdef OpenCall _call_like(OpenCall call):
     return other
 
 
+cdef uint32_t _milliseconds(object seconds) except? 0:
+    """Return a timeout in milliseconds; 0 for what is no timeout, or too long for 32 bits."""
+    cdef double ms = 0.0
+    try:
+        ms = <double>seconds * 1000.0
+    except MemoryError:
+        shm_count_drop(shm_process_producer(), SHM_DROP_NO_MEMORY, 1)
+    except Exception:
+        shm_count_drop(shm_process_producer(), SHM_DROP_BAD_VALUE, 1)
+    return <uint32_t>ms if 0.0 < ms < 4294967296.0 else 0
+
+
 cdef class CallSeries(Series):
     """One series of calls."""
 
@@ -177,9 +197,17 @@ cdef class CallSeries(Series):
             call.traced = _trace(self, exemplar, &call.call.trace)
         return call
 
-    def start(self, exemplar=None):
-        """Begin a call, and return it for end(). exemplar: the trace of the call, or None."""
+    def start(self, exemplar=None, timeout_seconds=None):
+        """Begin a call, and return it for end().
+
+        Args:
+            exemplar: the trace of the call, or None.
+            timeout_seconds: how long the caller waits for its end; None if that is not known. The
+                list of open calls shows it, and says which calls are overdue.
+        """
         cdef OpenCall call = _open_call(self) if exemplar is None else self.traced(exemplar)
+        if timeout_seconds is not None and call is not _no_call:
+            call.timeout_ms = _milliseconds(timeout_seconds)
         _begin(call)
         return call
 

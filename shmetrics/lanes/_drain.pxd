@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 
-from shmetrics.layout cimport SHM_DROPS, SHM_KINDS, shm_counts, shm_entry, shm_lane
+from shmetrics.layout cimport SHM_DROPS, SHM_KINDS, shm_counts, shm_entry, shm_lane, shm_trace
 from shmetrics.store._cells cimport shm_exemplars, shm_scale, shm_undo
 
 
@@ -70,6 +70,8 @@ cdef extern from "drain/drain.h" nogil:
         uint64_t start_ns
         uint32_t series
         uint32_t slot
+        uint32_t timeout_ms
+        shm_trace trace
 
     cdef struct shm_gauge_copy:
         uint32_t series

@@ -318,10 +318,23 @@ cdef class LaneDrain:
             found.add(series)
 
     def calls(self):
-        """Return the open calls, each as (series id, start_ns, slot)."""
+        """Return the open calls, each as (series id, start_ns, slot, timeout_ms, trace).
+
+        The timeout is 0 if it is not known. The trace is the 16 bytes of its id, zero if the call
+        belongs to none.
+        """
         cdef shm_open_call_copy found[SHM_MAX_OPEN_CALLS]
         cdef uint32_t n = shm_contained_calls(&self.drain_, found, SHM_MAX_OPEN_CALLS)
-        return [(found[i].series, found[i].start_ns, found[i].slot) for i in range(n)]
+        return [
+            (
+                found[i].series,
+                found[i].start_ns,
+                found[i].slot,
+                found[i].timeout_ms,
+                (<unsigned char *>found[i].trace.id)[:16],
+            )
+            for i in range(n)
+        ]
 
     def gauges(self):
         """Return every gauge, set or not, as (series id, value, stamp_ns)."""

@@ -8,6 +8,7 @@ import math
 import mmap
 import os
 import time
+import uuid
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,12 +49,16 @@ class OpenCall(NamedTuple):
         values: the call's label values in that family.
         start_ns: the start, by the monotonic clock of this boot.
         slot: the place in the lane's table of open calls.
+        timeout_ms: how long the caller waits, as the emitter says beside the labels; 0: not known.
+        trace: the id of the trace that it belongs to; None if there is none.
     """
 
     family: CallFamily
     values: tuple[str, ...]
     start_ns: int
     slot: int
+    timeout_ms: int = 0
+    trace: str | None = None
 
 
 class Lane:
@@ -279,8 +284,14 @@ class Lane:
     def calls(self) -> list[OpenCall]:
         """Return the calls that are open now."""
         return [
-            OpenCall(*self.bindings.calls[series], start_ns, slot)
-            for series, start_ns, slot in self._drain.calls()
+            OpenCall(
+                *self.bindings.calls[series],
+                start_ns,
+                slot,
+                timeout_ms,
+                str(uuid.UUID(bytes=trace)) if any(trace) else None,
+            )
+            for series, start_ns, slot, timeout_ms, trace in self._drain.calls()
             if series in self.bindings.calls
         ]
 

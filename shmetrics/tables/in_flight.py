@@ -7,6 +7,7 @@ calls have.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -43,6 +44,13 @@ class CallKind(NamedTuple):
     method: str
 
 
+class Description(NamedTuple):
+    """What label values say of a call: its kind, and how long its caller waits; 0: not known."""
+
+    kind: CallKind
+    timeout_ms: int
+
+
 def side_label(family: CallFamily) -> str:
     """Return `client` or `server`: the last word of the family's name."""
     return family.definition.name.rpartition("_")[2]
@@ -52,6 +60,15 @@ def label_of(family: CallFamily, values: tuple[str, ...], name: str) -> str:
     """Return the value of a label of a call; "" if its family has no such label."""
     names = family.definition.label_names
     return values[names.index(name)] if name in names else ""
+
+
+def timeout_ms(text: str) -> int:
+    """Return the value of a label `timeout`, seconds, in milliseconds; 0 for what is none."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        return 0
+    return int(seconds * 1000) if 0 < seconds < math.inf else 0
 
 
 class CallKinds:
@@ -94,26 +111,53 @@ class InFlight:
         self._monotonic_ns = monotonic_ns
         abandoned = families.define_own(ABANDONED)
         self._abandoned: Family = abandoned
-        self._kinds: dict[CallFamily, dict[tuple[str, ...], CallKind]] = {}
+        self._described: dict[CallFamily, dict[tuple[str, ...], Description]] = {}
         self._seen = CallKinds()
         self._visible: dict[CallFamily, VisibleRows] = {}
         self._looked_at: dict[CallFamily, int] = {}
 
     def kind(self, family: CallFamily, values: tuple[str, ...]) -> CallKind:
         """Return the kind of a call, by its family and its label values."""
-        known = self._kinds.setdefault(family, {})
-        kind = known.get(values)
-        if kind is None:
+        return self._describe(family, values).kind
+
+    def timeout_ms(self, call: OpenCall) -> int:
+        """Return how long the caller of an open call waits; 0 if that is not known.
+
+        A client's call has it in its label `timeout`. A server's call has it beside its labels.
+        """
+        return call.timeout_ms or self._describe(call.family, call.values).timeout_ms
+
+    def is_overdue(self, call: OpenCall, now_ns: int) -> bool:
+        """Return whether a call is older than its own timeout, by the monotonic clock."""
+        timeout_ms = self.timeout_ms(call)
+        return 0 < timeout_ms * 1_000_000 < now_ns - call.start_ns
+
+    def lateness(self, call: OpenCall, now_ns: int) -> str:
+        """Return in words that a call is overdue, or "".
+
+        A server's call begins after the client's. So if it is overdue, its client waits no more.
+        """
+        if not self.is_overdue(call, now_ns):
+            return ""
+        return "its client has given up" if side_label(call.family) == "server" else "overdue"
+
+    def _describe(self, family: CallFamily, values: tuple[str, ...]) -> Description:
+        known = self._described.setdefault(family, {})
+        found = known.get(values)
+        if found is None:
             if len(known) > 2 * len(family) + 1000:
                 known.clear()  # most of these series are gone
-            topic, method = (label_of(family, values, name) for name in ("topic", "method"))
-            kind = known[values] = CallKind(side_label(family), topic, method)
-        return kind
+            topic, method, timeout = (
+                label_of(family, values, name) for name in ("topic", "method", "timeout")
+            )
+            kind = CallKind(side_label(family), topic, method)
+            found = known[values] = Description(kind, timeout_ms(timeout))
+        return found
 
     def forget(self, family: Family) -> None:
         """Forget the kinds of a family that is removed."""
         if isinstance(family, CallFamily):
-            self._kinds.pop(family, None)
+            self._described.pop(family, None)
 
     def abandon(self, lane: Lane) -> None:
         """Count the open calls of a dead process as abandoned: they will never end."""
@@ -127,10 +171,10 @@ class InFlight:
             lane.abandon(call, self._abandoned.cell(row))
 
     def tables(self, native: bool = False) -> list[Table]:
-        """Return the tables of calls in flight and of their age, for every kind of call.
+        """Return the tables of calls in flight, of overdue ones and of ages, by kind of call.
 
         Returns:
-            Two tables; none before the first call.
+            Three tables; none before the first call.
         """
         kinds = self._kinds_of(self._families)
         open_calls = [
@@ -139,10 +183,12 @@ class InFlight:
         if not kinds.series.values:
             return []
         counts = np.zeros(len(kinds.series.values))
+        overdue = np.zeros(len(kinds.series.values))
         ages_ns = np.zeros(len(kinds.series.values), np.int64)
         now_ns = self._monotonic_ns()
         for row, call in open_calls:
             counts[row] += 1
+            overdue[row] += self.is_overdue(call, now_ns)
             ages_ns[row] = max(ages_ns[row], now_ns - call.start_ns)
         return [
             Table(
@@ -151,6 +197,13 @@ class InFlight:
                 help="Calls that have begun and not ended",
                 series=kinds.series,
                 values=counts,
+            ),
+            Table(
+                name="shmetrics_rpc_overdue",
+                kind="gauge",
+                help="Open calls that are older than their own timeout",
+                series=kinds.series,
+                values=overdue,
             ),
             Table(
                 name="shmetrics_rpc_oldest_in_flight_seconds",

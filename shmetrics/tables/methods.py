@@ -30,6 +30,7 @@ class Method(msgspec.Struct):
         buckets: Counts, not cumulated.
         in_flight: The number of open calls.
         oldest_seconds: The age of the oldest open call.
+        overdue: The number of open calls that are older than their own timeout.
         trace: The newest trace known of the slowest bucket that has one.
     """
 
@@ -44,6 +45,7 @@ class Method(msgspec.Struct):
     buckets: list[int] = []
     in_flight: int = 0
     oldest_seconds: float = 0.0
+    overdue: int = 0
     trace: str | None = None
 
 
@@ -76,6 +78,7 @@ def summarize(tables: Iterable[Table], calls: Iterable[dict[str, Any]]) -> list[
         if row is not None:
             row.in_flight += 1
             row.oldest_seconds = max(row.oldest_seconds, call["age_seconds"])
+            row.overdue += call["is_overdue"]
     return list(rows.values())
 
 

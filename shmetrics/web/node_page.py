@@ -81,6 +81,7 @@ def _figures(
         "events": number(sum(lane["events"] for lane in lanes)),
         "calls ended": number(sum(method.ended for method in methods)),
         "open now": number(len(calls)),
+        "overdue": number(sum(call["is_overdue"] for call in calls)),
         "oldest": seconds(max((call["age_seconds"] for call in calls), default=None)),
         "dropped": number(sum(lane["dropped"] for lane in lanes)),
     }

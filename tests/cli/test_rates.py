@@ -18,10 +18,11 @@ def method(name: str, ended: int, buckets: list[int], **other: object) -> Method
 
 def test_an_interval() -> None:
     before = [method("build", 100, [100, 0, 0], failed=7)]
-    after = [method("build", 110, [100, 10, 0], failed=9, in_flight=3, oldest_seconds=9.0)]
+    hanging = {"in_flight": 3, "oldest_seconds": 9.0, "overdue": 2}
+    after = [method("build", 110, [100, 10, 0], failed=9, **hanging)]
     (rate,) = between(before, after, 2.0)
     assert rate._replace(p50=None, p99=None) == Rate(
-        "rpc server", "compute", "build", 5.0, 3, 9.0, None, None, 1.0
+        "rpc server", "compute", "build", 5.0, 3, 9.0, 2, None, None, 1.0
     )
     assert rate.p50 == pytest.approx(0.55)
     assert rate.p99 == pytest.approx(0.991)
@@ -29,7 +30,7 @@ def test_an_interval() -> None:
 
 def test_nothing_happened() -> None:
     (rate,) = between([method("build", 5, [5, 0, 0])], [method("build", 5, [5, 0, 0])], 2.0)
-    assert rate[3:] == (0.0, 0, None, None, None, 0.0)
+    assert rate[3:] == (0.0, 0, None, 0, None, None, 0.0)
 
 
 def test_a_new_method_counts_from_its_beginning() -> None:

@@ -22,7 +22,9 @@ SERVICE = """
 import sys, time
 from shmetrics import rpc
 calls = [rpc.client_call(topic="compute", method=name) for name in ("build", "re\\x1b[2Jboot")]
-hanging = rpc.server_call(topic="compute", method="migrate").start()
+hanging = rpc.server_call(topic="compute", method="migrate", server="host-a").start(
+    {"trace_id": "0123456789abcdef0123456789abcdef"}, 0.25
+)
 print("begun", flush=True)
 while True:
     for call in calls:
@@ -54,8 +56,9 @@ def service(collector: Collector) -> Iterator[None]:
 
 def rows(text: str) -> dict[str, list[str]]:
     """Return figures by method, of a table as plain text."""
-    lines = [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
-    return {line[2]: [*line[:2], *line[3:]] for line in lines if len(line) == 9}
+    methods = text.partition("\n\n")[0]
+    lines = [re.split(r"\s{2,}", line.strip()) for line in methods.splitlines()]
+    return {line[2]: [*line[:2], *line[3:]] for line in lines if len(line) == 10}
 
 
 @pytest.mark.usefixtures("service")
@@ -73,7 +76,10 @@ def test_once(command: Any, collector: Collector) -> None:
     assert float(reboot[-1]) == pytest.approx(float(reboot[2]), abs=4.1)
     assert migrate[:4] == ["rpc server", "compute", "0.0", "1"]
     assert migrate[4].endswith(("s", "ms"))
-    assert migrate[5:7] == ["—", "—"]
+    assert migrate[5:8] == ["1", "—", "—"]
+    (hanging,) = (line for line in outcome.out.splitlines() if "its client has given up" in line)
+    for cell in ("rpc server", "host-a", "250\u202fms", "01234567-89ab-cdef-0123-456789abcdef"):
+        assert cell in hanging
 
 
 @pytest.mark.usefixtures("service")

@@ -37,7 +37,9 @@ struct shm_series {
 };
 struct shm_call { uint64_t start_ns; uint32_t slot; bool open; ...; };
 struct shm_entry { uint32_t size_bytes; uint16_t kind; uint16_t type; uint32_t id; uint32_t of; };
-struct shm_open_call_copy { uint64_t start_ns; uint32_t series; uint32_t slot; };
+struct shm_open_call_copy {
+    uint64_t start_ns; uint32_t series; uint32_t slot; uint32_t timeout_ms; ...;
+};
 struct shm_gauge_copy { uint32_t series; double value; uint64_t stamp_ns; ...; };
 struct shm_observed_copy { uint32_t series; double total; uint64_t start_ns; ...; };
 struct shm_counts {

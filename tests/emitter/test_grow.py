@@ -101,7 +101,7 @@ def test_all_kinds_move_along(node: Node) -> None:
         SETTLED
         + ALL_KINDS
         + """
-hanging = rpc.labels("hanging").start()
+hanging = rpc.labels("hanging").start(None, 0.001)
 pause("small")
 for at in range(0, 4000, 500):
     record(range(at, at + 500))
@@ -119,6 +119,7 @@ pause("ended")
     emitter.until("large")
     found = caught_up(node, 8001)
     assert found.sum("shmetrics_rpc_in_flight") == 1
+    assert found.sum("shmetrics_rpc_overdue") == 1
     assert found.value("rpc_invocation_start_total", host="hanging") == 1
     emitter.go()
     emitter.until("ended")

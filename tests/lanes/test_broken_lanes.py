@@ -239,7 +239,7 @@ def test_the_gauges_and_calls_of_a_broken_lane_are_gone(loopback: Loopback, lane
 def test_open_calls_that_make_no_sense_are_left_out(loopback: Loopback, lane: LaneFile) -> None:
     """Of a counter, of no series; and a start that is still to come has no age."""
     for slot, series in enumerate((1, 4, 2**31, 3)):
-        at = lane.parts["calls"][0] + 16 * slot
+        at = lane.parts["calls"][0] + 48 * slot
         struct.pack_into("=QI", lane.memory, at, 2**64 - 1, series)
     lane.put(hostile.CALLS_HIGH_AT, 2**64 - 1)
     [call] = loopback.collector.calls()

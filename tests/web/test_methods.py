@@ -22,6 +22,7 @@ def open_call(topic: str, method: str, age_seconds: float, family: str = FAMILY)
         "family": family,
         "labels": {"topic": topic, "method": method},
         "age_seconds": age_seconds,
+        "is_overdue": age_seconds > 5,
     }
 
 
@@ -43,7 +44,7 @@ def test_label_sets_of_one_method_are_summed_up(rpc_tables: list[Table]) -> None
     calls = [open_call("compute", "build", age) for age in (3.0, 9.0, 4.0)]
     found = summarize([*rpc_tables, exceptions], calls)
     assert found == [
-        Method(FAMILY, "compute", "build", 6, 5, 3, 2.5, list(BOUNDS), [1, 1, 2, 1], 3, 9.0),
+        Method(FAMILY, "compute", "build", 6, 5, 3, 2.5, list(BOUNDS), [1, 1, 2, 1], 3, 9.0, 1),
         Method(FAMILY, "network", "plug", 2, 2, 0, 1.0, list(BOUNDS), [2, 0, 0, 0]),
         Method(FAMILY, "volume", "gone", failed=7),
     ]

@@ -31,7 +31,9 @@ def lane(number: int, **other: object) -> dict[str, object]:
 def call(**other: object) -> dict[str, object]:
     return {
         "family": "oslo_messaging_rpc_server", "side": "server", "topic": "compute",
-        "method": "build", "labels": {}, "age_seconds": 75.0, "lane": 1, "process": "nova-compute",
+        "method": "build", "labels": {}, "server": "host-a", "age_seconds": 75.0,
+        "timeout_seconds": 60.0, "is_overdue": True, "lateness": "its client has given up",
+        "trace": None, "lane": 1, "process": "nova-compute",
         "pid": 42, "pid_label": "42", **other,
     }  # fmt: skip
 
@@ -80,7 +82,8 @@ def test_it_shows_methods_lanes_and_calls(site: Any, source: Any, rpc_tables: An
     assert '<span class="state bad">stopping</span>' in page
     rows = [[cell.replace("\u202f", " ") for cell in row] for row in Cells(page).rows]
     assert ["rpc client", "compute", "build", "6", "0", "0", "—", "325 ms", "1 s"] in rows
-    assert ["rpc server", "compute", "build", "75 s", "nova-compute", "42", "1"] in rows
+    late = ["75 s", "60 s", "its client has given up"]
+    assert ["rpc server", "compute", "build", "host-a", *late, "nova-compute", "42", "1"] in rows
     assert ["2", "nova-compute", "42", "1000", "quarantined", "1 234 567", "25%", "3", "0", "1"] \
         in rows  # fmt: skip
 

@@ -50,6 +50,23 @@ cpdef tuple rpc_received_key(incoming):
     return message.get("namespace"), message.get("version"), message.get("method")
 
 
+cpdef object client_timeout_seconds(incoming):
+    """Return how long the client of a received message waits, or None if the message does not say.
+
+    The rabbit driver gives each call this time to live, as the property `expiration` in
+    milliseconds (`Connection._publish` in its module `impl_rabbit`). What oslo.messaging itself
+    calls `client_timeout` is another time: that in which the client wants a sign of life.
+    """
+    properties = getattr(getattr(incoming.message, "_raw_message", None), "properties", None)
+    if not isinstance(properties, dict):
+        return None
+    try:
+        expiration_ms = properties.get("expiration")
+        return None if expiration_ms is None else float(expiration_ms) / 1000.0
+    except (TypeError, ValueError):
+        return None  # a peer may write anything there
+
+
 cdef class Recorder(dict):
     """A cache of the calls of one family, by the raw values from which their labels are made.
 
@@ -80,23 +97,27 @@ cdef class Recorder(dict):
             failed(error)
         return opened
 
-    def start_of(self, exemplar, *raw):
-        """Begin a call of a trace, given as an exemplar or None. Otherwise like start()."""
+    def start_of(self, exemplar, timeout_seconds, *raw):
+        """Begin a call of which more is known. Otherwise like start().
+
+        Args:
+            exemplar: the trace of the call, or None.
+            timeout_seconds: how long the client waits; None if its labels say so, or nothing.
+            raw: as for start().
+        """
         opened = None
         try:
-            key = self._key(*raw)
-            call = self.get(key)
-            if call is None:
-                call = self._kept(key)
-            opened = call, call.start() if exemplar is None else call.start(exemplar)
+            opened = self.opened(self._key(*raw), exemplar, timeout_seconds)
         except Exception as error:
             failed(error)
         return opened
 
-    cdef tuple opened(self, tuple key):
+    cdef tuple opened(self, tuple key, exemplar=None, timeout_seconds=None):
         cdef PyObject *kept = PyDict_GetItemWithError(self, key)
         call = <object>kept if kept != NULL else self._kept(key)
-        return call, call.start()
+        if exemplar is None and timeout_seconds is None:
+            return call, call.start()
+        return call, call.start(exemplar, timeout_seconds)
 
     cdef _kept(self, tuple key):
         call = self._make(key)
@@ -306,7 +327,7 @@ def request(Recorder calls not None):
     def wrap(real):
         cdef tuple opened = None
         try:
-            opened = calls.opened(rpc_received_key(real))
+            opened = calls.opened(rpc_received_key(real), None, client_timeout_seconds(real))
         except Exception as error:
             failed(error)
         return Request(real, opened)

@@ -15,9 +15,13 @@ __all__ = ["Call", "Instruments", "NoCall", "load"]
 
 
 class Call(Protocol):
-    """A series of a family of calls. A call of a trace is started with an exemplar."""
+    """A series of a family of calls."""
 
-    def start(self) -> Any: ...
+    def start(
+        self,
+        exemplar: dict[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Any: ...
 
     def end(self, token: Any, exception: str | None = None) -> Any: ...
 
@@ -29,7 +33,11 @@ Instrument: TypeAlias = Callable[[Labels], Call]
 class NoCall:
     """A call that records nothing."""
 
-    def start(self, exemplar: Mapping[str, str] | None = None) -> None: ...
+    def start(
+        self,
+        exemplar: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
+    ) -> None: ...
 
     def end(self, token: None, exception: str | None = None) -> None: ...
 

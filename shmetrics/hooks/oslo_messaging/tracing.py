@@ -19,6 +19,7 @@ from osprofiler import profiler
 from shmetrics.hooks.oslo_messaging._messages import (
     Incoming,
     Recorder,
+    client_timeout_seconds,
     end,
     traced_request,
 )
@@ -72,7 +73,7 @@ class Tracing:
             timeout = args[1] if len(args) > 1 else kwargs.get("timeout")
             info = self._sent(target, message, wait_for_reply)
             span = NestedSpan(SOURCE, active, SOURCE, info, self._arguments)
-            opened = calls.start_of(_here(active), target, message, wait_for_reply, timeout)
+            opened = calls.start_of(_here(active), None, target, message, wait_for_reply, timeout)
             try:
                 reply = real.send(target, ctxt, _with_trace(message), *args, **kwargs)
             except BaseException as error:
@@ -108,7 +109,8 @@ class Tracing:
             here = context and exemplar(context.base_id, context.parent_id)
             info = self._received(real, target) if context else {}
             work = Work(context, info, self._arguments)
-            return traced_request(real, calls.start_of(here, real), work)
+            timeout_seconds = client_timeout_seconds(real)
+            return traced_request(real, calls.start_of(here, timeout_seconds, real), work)
 
         return wrap
 

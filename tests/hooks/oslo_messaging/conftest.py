@@ -25,6 +25,7 @@ class Recording:
 
     starts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     ends: list[tuple[str, dict[str, str], str | None]] = field(default_factory=list)
+    timeouts: list[tuple[str, float | None]] = field(default_factory=list)
     made: int = 0
     open: dict[int, object] = field(default_factory=dict)
 
@@ -54,9 +55,12 @@ class RecordedCall:
     family: str
     labels: dict[str, str]
 
-    def start(self) -> int:
+    def start(
+        self, exemplar: Mapping[str, str] | None = None, timeout_seconds: float | None = None
+    ) -> int:
         token = len(self.recording.starts)
         self.recording.starts.append((self.family, self.labels))
+        self.recording.timeouts.append((self.family, timeout_seconds))
         self.recording.open[token] = self
         return token
 

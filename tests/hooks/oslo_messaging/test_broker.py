@@ -74,22 +74,28 @@ def test_a_call_that_hangs_and_a_server_that_is_killed(
     target = {"topic": "compute", "server": "host-a"}
     server = start("nova-compute", nova, "serve", target=target, endpoints="compute")
     scraper = prometheus(f"{collector.url}/metrics")
-    hanging = [{"cast": "stall", "arguments": {"seconds": 600}}]
+    hanging = [
+        {"cast": "stall", "arguments": {"seconds": 600}},
+        {"call": "stall", "prepare": {"timeout": 1}, "arguments": {"seconds": 600}},
+    ]
     do("nova-api", nova, {"topic": "compute", "version": "5.0"}, hanging)
 
     which = '{side="server",topic="compute",method="stall"}'
-    scraper.wait_for(f"shmetrics_rpc_in_flight{which} == 1")
+    scraper.wait_for(f"shmetrics_rpc_in_flight{which} == 2")
+    scraper.wait_for(f"shmetrics_rpc_overdue{which} == 1")  # a cast has no timeout
     age = scraper.wait_for(f"shmetrics_rpc_oldest_in_flight_seconds{which} > 0")[0][1]
     scraper.wait_for(f"shmetrics_rpc_oldest_in_flight_seconds{which} > {age}")
     with urllib.request.urlopen(f"{collector.url}/api/v1/calls", timeout=10) as answer:
-        (call,) = json.load(answer)
+        cast, call = json.load(answer)
     assert call["labels"]["endpoint"] == "Compute"
-    assert (call["pid"], call["process"]) == (server.pid, "nova-compute")
+    assert (call["pid"], call["process"], call["server"]) == (server.pid, "nova-compute", "host-a")
+    assert (cast["timeout_seconds"], cast["lateness"]) == (None, "")
+    assert (call["timeout_seconds"], call["lateness"]) == (1, "its client has given up")
 
     os.kill(server.pid, signal.SIGKILL)
-    scraper.wait_for(f"shmetrics_rpc_abandoned_total{which} == 1")
+    scraper.wait_for(f"shmetrics_rpc_abandoned_total{which} == 2")
     assert scraper.samples(f"shmetrics_rpc_in_flight{which}")[0][1] == 0
-    assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_start_total)")[0][1] == 1
+    assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_start_total)")[0][1] == 2
     assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_end_total)")[0][1] == 0
 
 

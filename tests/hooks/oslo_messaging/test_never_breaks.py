@@ -39,7 +39,7 @@ class Broken:
         if moment == self.moment:
             raise RuntimeError(moment)
 
-    def start(self) -> int:
+    def start(self, exemplar: Any = None, timeout_seconds: float | None = None) -> int:
         self.fail("start")
         return 1
 

@@ -3,11 +3,13 @@
 
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import oslo_messaging
 import pytest
 
+from shmetrics.hooks.oslo_messaging._messages import client_timeout_seconds
 from tests.servers.patience import until
 
 from .conftest import Recording
@@ -189,7 +191,7 @@ def test_a_method_that_no_endpoint_has(client: Any, serve: Any, recording: Recor
 
 
 def test_a_call_that_times_out_ends_on_both_sides(
-    client: Any, serve: Any, recording: Recording
+    client: Any, serve: Any, recording: Recording, url: str
 ) -> None:
     answer = threading.Event()
 
@@ -203,8 +205,29 @@ def test_a_call_that_times_out_ends_on_both_sides(
     assert recording.ended("rpc_client") == [({**CALL, "timeout": "1"}, "MessagingTimeout")]
     assert recording.ended("rpc_server") == []  # still open: it hangs
     assert recording.started("rpc_server") == [{**SERVED, "endpoint": "Slow"}]
+    # rabbit's driver sends the timeout along, the fake one does not
+    assert ("rpc_server", 1.0 if "kombu" in url else None) in recording.timeouts
     answer.set()
     assert recording.settled("rpc_server", 1) == [({**SERVED, "endpoint": "Slow"}, None)]
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ({}, None),
+        (None, None),
+        (SimpleNamespace(_raw_message=None), None),
+        (SimpleNamespace(_raw_message=SimpleNamespace(properties=[])), None),
+        (SimpleNamespace(_raw_message=SimpleNamespace(properties={})), None),
+        (SimpleNamespace(_raw_message=SimpleNamespace(properties={"expiration": "soon"})), None),
+        (SimpleNamespace(_raw_message=SimpleNamespace(properties={"expiration": ["1"]})), None),
+        (SimpleNamespace(_raw_message=SimpleNamespace(properties={"expiration": "2500"})), 2.5),
+    ],
+)
+def test_the_timeout_of_a_client_is_read_where_there_is_one(
+    message: Any, seconds: float | None
+) -> None:
+    assert client_timeout_seconds(SimpleNamespace(message=message)) == seconds
 
 
 def test_calls_from_many_threads(client: Any, serve: Any, recording: Recording) -> None:

@@ -21,7 +21,7 @@ from .core import CSRC, Operation, operations
 
 HERE = Path(__file__).parent
 SCENARIOS = (
-    *("counting", "adding", "calling", "reusing", "gauging", "moving", "moving_adds"),
+    *("counting", "adding", "calling", "reusing", "describing", "gauging", "moving", "moving_adds"),
     *("observing", "observing_first", "settling_total"),
     *("replacing", "settling_calls", "settling_end", "settling_adds", "settling_gauge"),
     "telling",

@@ -95,6 +95,10 @@ struct memory {
         for (auto &call : calls) {
             zero(call.start_ns);
             zero(call.series);
+            zero(call.timeout_ms);
+            zero(call.described_ns);
+            for (auto &word : call.trace)
+                zero(word);
         }
         for (uint32_t i = 0; i < CELLS; i++) {
             zero(cells[i]);

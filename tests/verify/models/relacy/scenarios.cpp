@@ -161,6 +161,43 @@ struct reusing : scenario<reusing> {
     void check() { RL_ASSERT(here.cells[SHM_CELL_ENDS] == 3); }
 };
 
+/* Described calls in one slot: a description comes wholly, with its own call, or not at all. */
+struct describing : scenario<describing> {
+    static const uint16_t type = SHM_TYPE_CALLS;
+    static const unsigned CALLS_MADE = 2;
+
+    void before()
+    {
+        scenario::before();
+        here.define(here.series);
+        here.pass();
+    }
+
+    void emit()
+    {
+        for (unsigned i = 0; i < CALLS_MADE; i++) {
+            shm_call call = {};
+            shm_emit_call_start(&here.producer, &here.series, &call);
+            shm_trace trace = {};
+            trace.span[0] = (uint8_t)call.start_ns;
+            shm_describe_call(&here.producer, &call, (uint32_t)call.start_ns, &trace);
+            shm_emit_call_end(&here.producer, &here.series, &call, NULL);
+        }
+    }
+
+    void look()
+    {
+        shm_open_call_copy open[CALLS];
+        uint32_t n = shm_drain_calls(&here.drain, open, CALLS);
+        if (n == 1) {
+            RL_ASSERT(open[0].timeout_ms == 0 || open[0].timeout_ms == open[0].start_ns);
+            RL_ASSERT(open[0].trace.span[0] == open[0].timeout_ms);
+        }
+    }
+
+    void check() {}
+};
+
 /* A gauge is read where it is, once there is a write to it; before that it is 0. */
 struct gauging : scenario<gauging> {
     static const uint16_t type = SHM_TYPE_GAUGE;
@@ -591,6 +628,7 @@ int main(int count, char **words)
     const std::map<std::string, bool (*)(rl::test_params &)> scenarios = {
         {"counting", rl::simulate<counting>}, {"adding", rl::simulate<adding>},
         {"calling", rl::simulate<calling>},   {"reusing", rl::simulate<reusing>},
+        {"describing", rl::simulate<describing>},
         {"gauging", rl::simulate<gauging>},   {"moving", rl::simulate<moving>},
         {"moving_adds", rl::simulate<moving_adds>}, {"replacing", rl::simulate<replacing>},
         {"observing", rl::simulate<observing>},
