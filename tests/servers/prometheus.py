@@ -32,11 +32,12 @@ class Prometheus:
         url: str,
         features: Sequence[str] = (),
         scrape: Mapping[str, Any] = MappingProxyType({}),
+        rules: Sequence[Path] = (),
     ) -> None:
         self._port = ReservedPort()
         self.url = f"http://127.0.0.1:{self._port.number}"
         configuration = folder / "prometheus.yml"
-        configuration.write_text(_configuration(url, scrape))
+        configuration.write_text(_configuration(url, scrape, rules))
         command = [
             binary,
             f"--config.file={configuration}",
@@ -101,9 +102,9 @@ class Prometheus:
 def prometheus(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[..., Prometheus]]:
-    """Yield `prometheus(url, features=(), scrape={})`, which starts one that scrapes `url`;
-    `scrape` is the rest of its scrape configuration, such as `basic_auth`. Skip without the
-    binary."""
+    """Yield `prometheus(url, features=(), scrape={}, rules=())`, which starts one that scrapes
+    `url`; `scrape` is the rest of its scrape configuration, such as `basic_auth`, and `rules` are
+    files of rules. Skip without the binary."""
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.skip("Prometheus is not installed: no program named prometheus")
@@ -113,8 +114,10 @@ def prometheus(
         url: str,
         features: Sequence[str] = (),
         scrape: Mapping[str, Any] = MappingProxyType({}),
+        rules: Sequence[Path] = (),
     ) -> Prometheus:
-        server = Prometheus(binary, tmp_path_factory.mktemp("prometheus"), url, features, scrape)
+        folder = tmp_path_factory.mktemp("prometheus")
+        server = Prometheus(binary, folder, url, features, scrape, rules)
         started.append(server)
         return server
 
@@ -123,10 +126,11 @@ def prometheus(
         server.stop()
 
 
-def _configuration(url: str, scrape: Mapping[str, Any]) -> str:
+def _configuration(url: str, scrape: Mapping[str, Any], rules: Sequence[Path]) -> str:
     parts = urllib.parse.urlsplit(url)
     document = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(path) for path in rules],
         "scrape_configs": [
             {
                 "job_name": "test",

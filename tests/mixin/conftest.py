@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the mixin share."""
+
+from tests.servers.collector import collector
+from tests.servers.leftovers import runtime_dir
+from tests.servers.prometheus import prometheus
+from tests.units.cgroups import cgroups
+
+__all__ = ["cgroups", "collector", "prometheus", "runtime_dir"]
