@@ -21,7 +21,7 @@ from shmetrics.version import __version__
 COMMANDS = (
     *("collector", "lanes", "trace", "notifications", "top"),
     *("forget", "check", "demo"),
-    *("gather", "units", "spawner", "run", "push"),
+    *("gather", "units", "spawner", "run", "push", "targets"),
 )
 
 # Packages that may be missing, by the name of their import, and the extra that installs each.

@@ -28,6 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="check a gatherer and its configuration instead",
     )
     parser.add_argument(
+        "--scrape-config",
+        metavar="FILE",
+        help="compare the limits of a Prometheus's scrape jobs with a running collector instead",
+    )
+    parser.add_argument(
         "--print-default",
         action="store_true",
         help="print every option with its default and its meaning, as TOML, and do nothing else",
@@ -48,6 +53,11 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.gather_config:
         return _said(_gatherer(options.gather_config))
+    if options.scrape_config:
+        from shmetrics.cli import scrape_findings
+
+        collector = collector_client.find(options.runtime_dir, options.http_config)
+        return _said(list(scrape_findings.check(options.scrape_config, collector)))
     flags = {"--runtime-dir": options.runtime_dir} if options.runtime_dir else {}
     wanted = config.load(options.config, options.oslo_config, flags)
     found = []

@@ -18,6 +18,7 @@ from starlette.routing import Route
 from shmetrics.escaping import Escaping
 from shmetrics.render import naming, negotiation
 from shmetrics.tables.methods import Method, summarize
+from shmetrics.tables.native_only import native_only
 from shmetrics.tables.table import Table
 from shmetrics.tables.units import UnitMetric, UnitRow, described
 from shmetrics.tables.units import summarize as summarize_units
@@ -101,10 +102,12 @@ class _Wanted(NamedTuple):
     Attributes:
         format: Of the answer.
         names: Of the families; empty for all.
+        native_only: Without classic buckets, where there are native ones.
     """
 
     format: negotiation.Format
     names: frozenset[str]
+    native_only: bool
 
 
 class _Endpoints:
@@ -137,7 +140,8 @@ class _Endpoints:
             self._created_samples,
         )
         names = frozenset(request.query_params.getlist("name[]"))
-        scrape = await self._scrapes.get(_Wanted(format_, names))
+        without_classic = format_.native and request.query_params.get("native_only") == "true"
+        scrape = await self._scrapes.get(_Wanted(format_, names, without_classic))
         waited = time.perf_counter() - begun
 
         def answered(seconds: float, text_bytes: int) -> None:
@@ -152,6 +156,8 @@ class _Endpoints:
         self._left_out[escaping] = names.left_out
         self._observer.left_out(escaping.value, names.left_out)
         tables = naming.select(names, wanted.names)
+        if wanted.native_only:
+            tables = list(map(native_only, tables))
         scrape = Scrape(tables, wanted.format, self._constant_labels)
         await scrape.begin()
         return scrape

@@ -167,6 +167,14 @@ def test_quantiles_are_right_within_a_bucket(
     for quantile in QUANTILES:
         found = one(there.samples(f"histogram_quantile({quantile}, {seconds})"))
         assert exact(within, quantile) / BUCKET < found < exact(without, quantile) * BUCKET
+
+    only_native = {"params": {"native_only": ["true"]}}
+    same = prometheus(f"{collector.url}/metrics", FEATURES, only_native)
+    same.wait_for(f"histogram_count({seconds}) == {CALLS}")
+    for query in (seconds, "size"):
+        for quantile in QUANTILES:
+            expression = f"histogram_quantile({quantile}, {query})"
+            assert same.samples(expression) == there.samples(expression)
     # They come as native histograms, and only so.
     assert there.samples("size_bucket") == []
     # Only what came before there was a lane is known by its classic bucket.

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scrape jobs of a Prometheus, as far as their limits go.
+
+The format: https://prometheus.io/docs/prometheus/latest/configuration/configuration/. vmagent reads
+the same. Keys that are not defined here have nothing to do with limits, and are not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from shmetrics.config import yaml_file
+from shmetrics.errors import ConfigError
+
+_UNITS_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
+_DURATION = re.compile(r"(\d+)(ms|[smhdwy])")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?")
+
+
+class Static(msgspec.Struct):
+    """Targets that are written out."""
+
+    targets: list[str] = []
+
+
+class Limits(msgspec.Struct):
+    """What a job may set for itself, and `global` for all. None: it is not said; 0: no limit."""
+
+    scrape_interval: str | None = None
+    scrape_timeout: str | None = None
+    sample_limit: int | None = None
+    body_size_limit: str | int | None = None
+    label_value_length_limit: int | None = None
+    native_histogram_bucket_limit: int | None = None
+
+
+class Job(Limits, kw_only=True):
+    """A scrape job."""
+
+    job_name: str
+    metrics_path: str = "/metrics"
+    params: dict[str, list[str]] = {}
+    static_configs: list[Static] = []
+
+
+class ScrapeFile(msgspec.Struct):
+    """The jobs of a file, and what holds for all of them."""
+
+    global_: Limits = msgspec.field(name="global", default_factory=Limits)
+    scrape_configs: list[Job] = []
+
+
+class JobLimits(msgspec.Struct, frozen=True):
+    """The limits that hold for a job. 0: no limit."""
+
+    interval_seconds: float
+    timeout_seconds: float
+    samples: int
+    body_bytes: int
+    label_value_bytes: int
+    native_buckets: int
+
+
+def load(path: str) -> ScrapeFile:
+    """Read a file. Raises ConfigError, one line."""
+    file, _ = yaml_file.decode(yaml_file.load(path), path, ScrapeFile)
+    return file
+
+
+def limits_of(file: ScrapeFile, job: Job, path: str) -> JobLimits:
+    """Return what holds for a job: its own, or else the global value, or else Prometheus's default.
+
+    Raises:
+        ConfigError: a duration or a size is none.
+    """
+
+    def said(key: str) -> Any:
+        own = getattr(job, key)
+        return getattr(file.global_, key) if own is None else own
+
+    where = f"{path}: {job.job_name}"
+    interval_seconds = _seconds(said("scrape_interval") or "1m", f"{where}: scrape_interval")
+    timeout = said("scrape_timeout")
+    return JobLimits(
+        interval_seconds,
+        min(10.0, interval_seconds)
+        if timeout is None
+        else _seconds(timeout, f"{where}: scrape_timeout"),
+        said("sample_limit") or 0,
+        _bytes(said("body_size_limit") or 0, f"{where}: body_size_limit"),
+        said("label_value_length_limit") or 0,
+        said("native_histogram_bucket_limit") or 0,
+    )
+
+
+def _seconds(text: str, where: str) -> float:
+    found = _DURATION.findall(text)
+    if not found or "".join(map("".join, found)) != text:
+        raise ConfigError(f"{where}: {text} is no duration, such as 30s")
+    return float(sum(int(number) * _UNITS_SECONDS[unit] for number, unit in found))
+
+
+def _bytes(size: str | int, where: str) -> int:
+    found = _SIZE.fullmatch(str(size).strip())
+    if found is None:
+        raise ConfigError(f"{where}: {size} is no size, such as 50MB")
+    return int(float(found[1]) * 1024 ** (" KMGTPE".index(found[2] or " ")))
