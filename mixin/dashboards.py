@@ -66,6 +66,21 @@ def quantile(q: float, family: str, by: str, labels: str) -> str:
     return f"histogram_quantile({q}, {buckets})"
 
 
+def times(title: str, family: str) -> Panel:
+    """Return the median and the 99th percentile of each method's times."""
+    return Panel(
+        title,
+        "s",
+        tuple(
+            (
+                f"p{q * 100:.0f} {{{{topic}}}}.{{{{method}}}}",
+                quantile(q, family, "topic, method", CALLS),
+            )
+            for q in (0.5, 0.99)
+        ),
+    )
+
+
 FLEET = Dashboard(
     "shmetrics-fleet",
     "shmetrics / fleet by method",
@@ -87,28 +102,8 @@ FLEET = Dashboard(
             *("Errors on servers", "reqps", "{{topic}}.{{method}} {{exception}}"),
             rate(f"{SERVER}_exception_total", "topic, method, exception", CALLS),
         ),
-        Panel(
-            "Time of a call, for its client",
-            "s",
-            tuple(
-                (
-                    f"p{q * 100:.0f} {{{{topic}}}}.{{{{method}}}}",
-                    quantile(q, CLIENT, "topic, method", CALLS),
-                )
-                for q in (0.5, 0.99)
-            ),
-        ),
-        Panel(
-            "Time of a call, on its server",
-            "s",
-            tuple(
-                (
-                    f"p{q * 100:.0f} {{{{topic}}}}.{{{{method}}}}",
-                    quantile(q, SERVER, "topic, method", CALLS),
-                )
-                for q in (0.5, 0.99)
-            ),
-        ),
+        times("Time of a call, for its client", CLIENT),
+        times("Time of a call, on its server", SERVER),
         one(
             *("Calls that time out", "percentunit", "{{topic}}.{{method}}"),
             f"topic_method:{CLIENT}_timeouts:ratio_rate5m{{{CALLS}}}",

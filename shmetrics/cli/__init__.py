@@ -19,7 +19,7 @@ from shmetrics.errors import ShmetricsError
 from shmetrics.version import __version__
 
 COMMANDS = (
-    *("collector", "lanes", "trace", "notifications", "top"),
+    *("collector", "lanes", "calls", "trace", "notifications", "top"),
     *("forget", "check", "demo"),
     *("gather", "units", "spawner", "run", "push", "targets"),
 )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from shmetrics.cli import calls
 from shmetrics.cli.columns import printable, table
 from shmetrics.client import collector_client
 from shmetrics.figures import NONE, number, seconds, size
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from shmetrics.cli.hanging_calls import HangingCall
+    from shmetrics.cli.open_call import OpenCall
     from shmetrics.cli.rates import Rate
     from shmetrics.cli.unit_usage import Usage
 
@@ -29,11 +30,6 @@ _COLUMNS = (
     *(">p50", ">p99", ">errors/s"),
 )
 
-_CALL_COLUMNS = (
-    *("side", "topic", "method", "server", ">age", ">timeout", "late"),
-    *("process", ">pid", "trace"),
-)
-
 _UNIT_COLUMNS = ("kind", "unit", ">cores", ">memory", ">of", ">processes")
 
 
@@ -41,7 +37,7 @@ class Look(NamedTuple):
     """The tables after one interval."""
 
     methods: list[Rate]
-    calls: list[HangingCall]
+    calls: list[OpenCall]
     units: list[Usage]
 
 
@@ -83,7 +79,7 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
     """Yield what there is after one interval after the other, each *interval_seconds* long."""
     import msgspec
 
-    from shmetrics.cli.hanging_calls import HangingCall, hanging
+    from shmetrics.cli.open_call import OpenCall, hanging
     from shmetrics.cli.rates import between
     from shmetrics.cli.unit_usage import Usages
     from shmetrics.tables.methods import Method
@@ -95,9 +91,9 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
         answer = collector.get("/api/v1/methods")
         return time.monotonic(), msgspec.json.decode(answer, type=list[Method])
 
-    def calls() -> list[HangingCall]:
+    def open_calls() -> list[OpenCall]:
         answer = collector.get("/api/v1/calls")
-        return hanging(msgspec.json.decode(answer, type=list[HangingCall]), interval_seconds)
+        return hanging(msgspec.json.decode(answer, type=list[OpenCall]), interval_seconds)
 
     def units() -> list[Usage]:
         answer = collector.get("/api/v1/units")
@@ -108,7 +104,7 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
     while True:
         time.sleep(interval_seconds)
         now, after = methods()
-        yield Look(between(before, after, now - then), calls(), units())
+        yield Look(between(before, after, now - then), open_calls(), units())
         then, before = now, after
 
 
@@ -118,7 +114,7 @@ def plain(look: Look) -> str:
         return "no calls yet"
     tables = [table(_COLUMNS, map(_cells, look.methods))] if look.methods else []
     if look.calls:
-        tables.append(table(_CALL_COLUMNS, map(_call_cells, look.calls)))
+        tables.append(table(calls.COLUMNS, map(calls.cells, look.calls)))
     if look.units:
         tables.append(table(_UNIT_COLUMNS, map(_unit_cells, look.units)))
     return "\n\n".join(tables)
@@ -161,11 +157,11 @@ def _rich(title: str, look: Look, most_rows: int) -> Group:
         tables[0].add_row(*cells, style="" if rate.per_second or rate.in_flight else "dim")
     totals = [len(look.methods)]
     if look.calls:
-        tables.append(_empty("open calls, the oldest first", _CALL_COLUMNS))
+        tables.append(_empty("open calls, the oldest first", calls.COLUMNS))
         totals.append(len(look.calls))
         for call in look.calls[: max(n_calls, 1)]:
             style = "bold red" if call.is_overdue else ""
-            tables[-1].add_row(*(Text(printable(cell)) for cell in _call_cells(call)), style=style)
+            tables[-1].add_row(*(Text(printable(cell)) for cell in calls.cells(call)), style=style)
     if look.units:
         tables.append(_empty("units", _UNIT_COLUMNS))
         totals.append(len(look.units))
@@ -203,15 +199,6 @@ def _cells(rate: Rate) -> tuple[str, ...]:
         str(rate.overdue),
         *map(seconds, (rate.p50, rate.p99)),
         f"{rate.errors_per_second:.1f}",
-    )
-
-
-def _call_cells(call: HangingCall) -> tuple[str, ...]:
-    return (
-        *(call.side, call.topic, call.method, call.server),
-        *map(seconds, (call.age_seconds, call.timeout_seconds)),
-        call.lateness,
-        *(call.process, call.pid_label, call.trace or NONE),
     )
 
 

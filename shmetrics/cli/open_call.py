@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open calls that are worth a look: those that are not about to end."""
+"""Open calls, as a collector lists them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 from shmetrics.tables.methods import family_title
 
 
-class HangingCall(msgspec.Struct):
-    """An open call, as the collector lists it.
+class OpenCall(msgspec.Struct):
+    """A call that has begun and not ended.
 
     Attributes:
         family: the name of its family, such as `oslo_messaging_rpc_client`.
@@ -39,7 +39,7 @@ class HangingCall(msgspec.Struct):
         return family_title(self.family)
 
 
-def hanging(calls: Iterable[HangingCall], seconds: float) -> list[HangingCall]:
+def hanging(calls: Iterable[OpenCall], seconds: float) -> list[OpenCall]:
     """Return the calls that have been open for so long, the oldest first."""
     found = [call for call in calls if call.age_seconds >= seconds or call.is_overdue]
     return sorted(found, key=lambda call: -call.age_seconds)

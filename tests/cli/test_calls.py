@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`shmetrics calls`: what is open, and what of it is overdue."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers.collector import Collector
+from tests.servers.patience import PATIENT
+
+SERVICE = """
+import sys
+from shmetrics import rpc
+late = rpc.server_call(topic="compute", method="migrate", server="host-a").start(
+    {"trace_id": "0123456789abcdef0123456789abcdef"}, 0.001
+)
+waiting = rpc.client_call(topic="network", method="plug", server="host-b", timeout="600").start()
+print("begun", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def service(collector: Collector) -> Iterator[None]:
+    """Start a process that is in two calls."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PATIENT + SERVICE],
+        env={**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    yield
+    process.communicate()
+
+
+@pytest.mark.usefixtures("service")
+def test_open_calls_and_overdue_ones(command: Any, collector: Collector) -> None:
+    asked = ("calls", "--runtime-dir", str(collector.runtime_dir))
+    outcome = command(*asked)
+    assert (outcome.status, outcome.err) == (0, "")
+    _, late, waiting = outcome.out.splitlines()
+    for cell in ("rpc server", "migrate", "host-a", "1\u202fms", "its client has given up"):
+        assert cell in late
+    assert late.endswith("01234567-89ab-cdef-0123-456789abcdef")
+    for cell in ("rpc client", "plug", "host-b", "600\u202fs"):
+        assert cell in waiting
+    _, only = command(*asked, "--overdue").out.splitlines()
+    assert "migrate" in only
+    (call,) = json.loads(command(*asked, "--overdue", "--json").out)
+    assert (call["labels"]["method"], call["timeout_seconds"]) == ("migrate", 0.001)
+
+
+def test_nothing_is_open(command: Any, collector: Collector) -> None:
+    asked = ("calls", "--runtime-dir", str(collector.runtime_dir))
+    assert command(*asked) == (0, "no open calls\n", "")
+    assert json.loads(command(*asked, "--json").out) == []
