@@ -40,6 +40,7 @@ MODULES = {
         "units/walk",
     ],
     "render._text": ["render/decimal", "render/number", "render/text"],
+    "render._lines": ["render/decimal", "render/lines", "render/number"],
     "render._proto": ["render/native", "render/proto", "render/proto_exemplar"],
     "probes.spawner._start": ["spawn/start"],
     "push._candidates": [],

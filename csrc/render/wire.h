@@ -82,4 +82,24 @@ static inline char *shm_wire_opening(char *out, unsigned field, size_t n_bytes)
     return shm_put_varint(out, n_bytes);
 }
 
+/* Returns where the content of a field begins whose length is not known yet; see
+ * shm_wire_closed(). */
+static inline char *shm_wire_opened(char *out, unsigned field)
+{
+    return shm_put_varint(out, field << 3 | SHM_WIRE_BYTES) + 1;
+}
+
+/* Writes the length of a field before its content, for which shm_wire_opened() has left one byte;
+ * content that is longer than this byte can say is moved. Needs SHM_WIRE_VARINT_BYTES of room
+ * behind it. Returns its end. */
+static inline char *shm_wire_closed(char *content, char *end)
+{
+    size_t n_bytes = (size_t)(end - content);
+    size_t more = shm_varint_bytes(n_bytes) - 1;
+    if (more > 0)
+        memmove(content + more, content, n_bytes);
+    shm_put_varint(content - 1, n_bytes);
+    return end + more;
+}
+
 #endif

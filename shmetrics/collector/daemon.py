@@ -16,6 +16,7 @@ from shmetrics.collector.collector import Collector
 from shmetrics.collector.control import Control
 from shmetrics.collector.directory import DirectoryError
 from shmetrics.collector.faults import Faults
+from shmetrics.collector.forwarding import ForwardingMetrics, forward
 from shmetrics.collector.settings import label_rules_of, open_directory, settings_of
 from shmetrics.collector.sources import wanted_sources
 from shmetrics.collector.trace_limits import trace_limits
@@ -23,6 +24,7 @@ from shmetrics.collector.tracing import Tracing
 from shmetrics.collector.web_service import WebMetrics, WebService
 from shmetrics.config import Config
 from shmetrics.destinations.forwarders import Forwarders
+from shmetrics.forwarding.forwarding import Forwarding
 from shmetrics.label_rules.rule import encode
 from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
@@ -31,6 +33,7 @@ from shmetrics.registration.protocol import TEXT_MAX_BYTES
 from shmetrics.registration.server import Server as RegistrationServer
 from shmetrics.service_manager import beat_seconds, notify
 from shmetrics.store.self_metrics import SelfMetrics
+from shmetrics.tables.table import Table
 from shmetrics.version import __version__
 
 log = logging.getLogger(__name__)
@@ -76,6 +79,10 @@ class Daemon:
             opened.callback(self.collector.close)
             if tracing is not None:
                 tracing.count()  # count what a kill has lost, before another kill loses that too
+            self._forwarding = Forwarding(config.metrics.forward, config.constant_labels)
+            opened.callback(self._forwarding.close)
+            if config.metrics.forward:
+                self_metrics.registry.register(ForwardingMetrics(self._forwarding))
             traces = None if tracing is None else tracing.traces
             self._service = WebService(self.collector, config, WebMetrics(self_metrics), traces)
             self._web = self._service.server
@@ -166,18 +173,25 @@ class Daemon:
         stopping = asyncio.create_task(stop.wait())
         serving = asyncio.create_task(self._service.serve())
         ticking = asyncio.create_task(self._tick())
+        tasks = [stopping, serving, ticking]
+        if self._config.metrics.forward:
+            tasks.append(asyncio.create_task(forward(self._forwarding, self._all_tables)))
         self._announce()
         ready(f"{self.url} ({self._service.exposure})")
-        tasks = stopping, serving, ticking
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         notify("STOPPING=1")
         self.collector.stop("stopping")
-        stopping.cancel()
-        ticking.cancel()
+        for task in tasks:
+            if task is not serving:
+                task.cancel()
         self._web.stop()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
+
+    def _all_tables(self) -> list[Table]:
+        """Return what a scrape shows, with native buckets."""
+        return self.collector.tables(native=True)
 
     def _announce(self) -> None:
         """Write down where this collector serves.

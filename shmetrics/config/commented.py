@@ -11,7 +11,15 @@ from typing import Any
 
 import msgspec
 
-from shmetrics.config import deliver, described, forward, gather, labels, probe
+from shmetrics.config import (
+    deliver,
+    described,
+    forward,
+    gather,
+    labels,
+    metrics_forward,
+    probe,
+)
 from shmetrics.config.section import Section
 
 WIDTH = 96
@@ -20,6 +28,7 @@ WIDTH = 96
 _EXAMPLES: dict[type[Section], Section] = {
     labels.LabelRule: labels.EXAMPLE,
     forward.Forward: forward.EXAMPLE,
+    metrics_forward.MetricsForward: metrics_forward.EXAMPLE,
     probe.ProbeOptions: probe.EXAMPLE,
     deliver.Deliver: deliver.EXAMPLE,
     gather.StaticUnit: gather.EXAMPLE,

@@ -21,6 +21,8 @@ from shmetrics import layout
 from shmetrics.config import address
 from shmetrics.config.forward import MOST_DESTINATIONS, Forward
 from shmetrics.config.labels import LabelRule
+from shmetrics.config.metrics_forward import MOST_DESTINATIONS as MOST_METRICS_DESTINATIONS
+from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.config.section import Section
 from shmetrics.label_rules.rule import MAX_RULES
 from shmetrics.unix_socket import Access
@@ -334,6 +336,20 @@ class Traces(Section, frozen=True, kw_only=True):
                 raise ValueError(f"forward[{at}].to: {name!r} is there already")
 
 
+class Metrics(Section, frozen=True, kw_only=True):
+    """What becomes of metrics beside being scraped."""
+
+    forward: Annotated[list[MetricsForward], Meta(max_length=MOST_METRICS_DESTINATIONS)] = field(
+        default_factory=list
+    )
+
+    def __post_init__(self) -> None:
+        addresses = [one.to for one in self.forward]
+        for at, to in enumerate(addresses):
+            if to in addresses[:at]:
+                raise ValueError(f"forward[{at}].to: {to!r} is there already")
+
+
 class Web(Section, frozen=True, kw_only=True):
     """The limits of a client of the HTTP server, and its answers. A client that takes longer, or
     sends more, is cut off, and shmetrics_http_refused_total counts it."""
@@ -443,6 +459,7 @@ class Config(Section, frozen=True, kw_only=True):
     lane: Lane = field(default_factory=Lane)
     registration: Registration = field(default_factory=Registration)
     store: Store = field(default_factory=Store)
+    metrics: Metrics = field(default_factory=Metrics)
     traces: Traces = field(default_factory=Traces)
     web: Web = field(default_factory=Web)
     labels: Annotated[list[LabelRule], Meta(max_length=MAX_RULES)] = field(default_factory=list)

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from shmetrics.delivery.message import Message
-from shmetrics.delivery.stream import said
 from shmetrics.delivery.syslog import connected
+from shmetrics.destinations.byte_stream import said
 from shmetrics.destinations.sender import Outcome, TryAgain
 
 _INFORMATIONAL: Final = "6"

@@ -7,23 +7,16 @@ acknowledged all of it. Of a batch that was broken off, all is sent again.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import socket
 import ssl
-import struct
-import termios
-import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from shmetrics import plain_file
 from shmetrics.config.target import Target
 from shmetrics.delivery.message import Message
 from shmetrics.delivery.rfc5424 import Header, octet_counted
+from shmetrics.destinations.byte_stream import ByteStream, said
 from shmetrics.destinations.sender import Outcome, TryAgain
-
-_POLL_SECONDS: Final = 0.005
 
 
 class StreamSyslog:
@@ -44,42 +37,24 @@ class StreamSyslog:
             frame: puts a frame around a message.
             timeout_seconds: how long a batch may take.
         """
-        self._connect = connect
+        self._stream = ByteStream(connect, timeout_seconds)
         self._header = header
         self._frame = frame
-        self._timeout_seconds = timeout_seconds
-        self._socket: socket.socket | None = None
 
     def send(self, messages: Sequence[Message]) -> Outcome:
         """Send a batch, and wait until it is acknowledged; see Sender."""
-        ends_at = time.monotonic() + self._timeout_seconds
         batch = b"".join(
             self._frame(self._header.message(message.time_ns, message.text)) for message in messages
         )
         try:
-            if self._socket is not None and _is_ended(self._socket):
-                self.close()
-            self._socket = self._socket or self._connect(self._timeout_seconds)
-            self._socket.settimeout(_left(ends_at))
-            self._socket.sendall(batch)
-            self._wait_until_acknowledged(self._socket, ends_at)
+            self._stream.send(batch)
         except OSError as error:
-            self.close()
             raise TryAgain(said(error)) from None
         return Outcome()
 
-    @staticmethod
-    def _wait_until_acknowledged(sock: socket.socket, ends_at: float) -> None:
-        while sock.family != socket.AF_UNIX and _unacknowledged_bytes(sock):
-            if _is_ended(sock):
-                raise ConnectionResetError(errno.ECONNRESET, "the connection was ended")
-            time.sleep(min(_POLL_SECONDS, _left(ends_at)))
-
     def close(self) -> None:
         """End the connection."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._stream.close()
 
 
 def stream_to(target: Target, tls: ssl.SSLContext | None) -> Callable[[float], socket.socket]:
@@ -110,34 +85,3 @@ def tls_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -> s
     if cert_file:
         context.load_cert_chain(cert_file, key_file)
     return context
-
-
-def said(error: OSError) -> str:
-    """Return what is wrong, in one line."""
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    return error.strerror or str(error) or type(error).__name__
-
-
-def _left(ends_at: float) -> float:
-    left = ends_at - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _is_ended(sock: socket.socket) -> bool:
-    """Return whether the other end has closed a connection. A daemon sends nothing else."""
-    sock.settimeout(0)
-    try:
-        return not sock.recv(4096)
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return False
-    except OSError:
-        return True
-
-
-def _unacknowledged_bytes(sock: socket.socket) -> int:
-    """Return how many bytes the other machine's kernel has not acknowledged yet, see tcp(7)."""
-    found: int = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
-    return found

@@ -14,7 +14,8 @@ from typing import Any, cast
 from shmetrics.config.target import Target
 from shmetrics.delivery.message import Message
 from shmetrics.delivery.rfc5424 import Header, ended_by_newline
-from shmetrics.delivery.stream import StreamSyslog, said
+from shmetrics.delivery.stream import StreamSyslog
+from shmetrics.destinations.byte_stream import said
 from shmetrics.destinations.sender import Outcome, Sender, TryAgain
 
 

@@ -18,19 +18,22 @@ class TryAgain(Exception):
         after_seconds: float = 0.0,
         left: Sequence[Any] | None = None,
         failed: int = 0,
+        refused: int = 0,
     ) -> None:
         """Describe the failure.
 
         Args:
             why: the reason, in one line.
             after_seconds: the shortest pause that the destination asked for.
-            left: the spans of the batch to try again; None: all of them.
-            failed: the number of the other spans that can never be sent; the rest has arrived.
+            left: the items of the batch to try again; None: all of them.
+            failed: how many of the others can never be sent.
+            refused: how many of the others the destination refused; the rest has arrived.
         """
         super().__init__(why)
         self.after_seconds = after_seconds
         self.left = left
         self.failed = failed
+        self.refused = refused
 
 
 class Refused(Exception):
@@ -38,13 +41,13 @@ class Refused(Exception):
 
 
 class Outcome(NamedTuple):
-    """The result of a batch. Spans that are in none of these numbers have arrived.
+    """The result of a batch. What is in none of these numbers has arrived.
 
     Attributes:
-        refused: the number of spans that the destination refused.
-        failed: the number of spans that can never be sent there.
+        refused: how many the destination refused.
+        failed: how many can never be sent there.
         why: the reason for one of those.
-        left: spans for which there was no time; they are sent next.
+        left: items for which there was no time; they are sent next.
     """
 
     refused: int = 0

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of one destination of the metrics of a node."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from msgspec import Meta, field
+
+from shmetrics.config import metrics_target
+from shmetrics.config.deliver import FACILITIES
+from shmetrics.config.metrics_target import MetricsTarget
+from shmetrics.config.section import Section
+
+MOST_DESTINATIONS = 16
+_KIB = 1024
+_MIB = 1024 * _KIB
+_LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_PREFIX: Final = re.compile(r"[a-zA-Z_:.][a-zA-Z0-9_:.-]*")
+
+
+class MetricsForward(Section, frozen=True, kw_only=True):
+    """A destination to which all metrics of the node are sent, as a scrape would have them:
+    Graphite, StatsD, Prometheus and what else takes remote write, OTLP, Elasticsearch, a log. By
+    default there is none."""
+
+    to: Annotated[
+        str,
+        Meta(
+            description="graphite://host:2003, graphite+pickle://host:2004, statsd://host:8125, "
+            "statsd+unix:///path, remote-write+http://host:9090/api/v1/write, "
+            "otlp+http://host:4318/v1/metrics, otlp+grpc://host:4317, "
+            "elasticsearch+http://host:9200/name, syslog:///dev/log, journal:// and others."
+        ),
+    ]
+    families: Annotated[
+        list[str],
+        Meta(
+            description="Families that are sent, by their name on /metrics, with * and ?: "
+            '["oslo_messaging_*"]. By default all.'
+        ),
+    ] = field(default_factory=lambda: ["*"])
+    interval_seconds: Annotated[
+        float, Meta(ge=1, le=86400, description="Time between two snapshots.")
+    ] = 60.0
+    labels: Annotated[
+        dict[str, str],
+        Meta(description="Labels that every series gets, beside constant_labels."),
+    ] = field(default_factory=dict)
+    prefix: Annotated[str, Meta(description="What every name begins with, such as shm.")] = ""
+    tags: Annotated[
+        bool,
+        Meta(
+            description="Whether Graphite and StatsD get labels as tags. Otherwise they are parts "
+            "of the name."
+        ),
+    ] = True
+    protocol_version: Annotated[
+        str,
+        Meta(description="Version of remote write: 1.0 or 2.0. A receiver without 2.0 gets 1.0."),
+    ] = "1.0"
+    delta: Annotated[
+        bool,
+        Meta(description="Whether OTLP gets what has changed since the last snapshot, not totals."),
+    ] = False
+    headers: Annotated[
+        dict[str, str], Meta(description="Headers of each request, for example a tenant.")
+    ] = field(default_factory=dict)
+    username: Annotated[str, Meta(description="User of HTTP's basic authentication.")] = ""
+    password_file: Annotated[
+        str, Meta(description="File with its password. It is read again for each request.")
+    ] = ""
+    bearer_token_file: Annotated[
+        str, Meta(description="File with a token for `Authorization: Bearer`, likewise.")
+    ] = ""
+    ca_file: Annotated[
+        str, Meta(description="Certificate authorities of a destination with TLS. Empty: system's.")
+    ] = ""
+    cert_file: Annotated[
+        str, Meta(description="Our certificate for TLS, if the destination wants one.")
+    ] = ""
+    key_file: Annotated[str, Meta(description="The key of that certificate.")] = ""
+    facility: Annotated[
+        str, Meta(description="Facility of syslog: user, daemon, local0 to local7, or another.")
+    ] = "user"
+    timeout_seconds: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=60,
+            description="Longest time of one attempt, from name look-up to the last byte.",
+        ),
+    ] = 10.0
+    give_up_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86400,
+            description="How long a snapshot is tried, from the moment that it shows.",
+        ),
+    ] = 300.0
+    max_waiting_bytes: Annotated[
+        int,
+        Meta(
+            ge=64 * _KIB,
+            le=1 << 40,
+            description="Memory for snapshots that wait. Beyond it the oldest one is dropped.",
+        ),
+    ] = 64 * _MIB
+
+    def __post_init__(self) -> None:
+        try:
+            found = metrics_target.parse(self.to)
+        except ValueError as error:
+            raise ValueError(f"to: {error}") from None
+        self._check_series()
+        self._check_requests(found)
+        self._check_tls(found)
+
+    def _check_series(self) -> None:
+        """Check what is sent. Raises ValueError."""
+        if not self.families:
+            raise ValueError('families: names no family; ["*"] are all')
+        for name, value in self.labels.items():
+            if not _LABEL_NAME.fullmatch(name) or name.startswith("__") or name == "le":
+                raise ValueError(f"labels: {name!r} is not the name of a label")
+            if not value:
+                raise ValueError(f"labels.{name}: an empty label is none")
+        if self.prefix and not _PREFIX.fullmatch(self.prefix):
+            raise ValueError(f"prefix: {self.prefix!r} cannot begin a name; letters and _ can")
+        if self.protocol_version not in ("1.0", "2.0"):
+            raise ValueError(f"protocol_version: {self.protocol_version!r} is not 1.0 or 2.0")
+        if self.facility not in FACILITIES:
+            raise ValueError(f"facility: {self.facility!r} is none of syslog's; user or local0 are")
+
+    def _check_requests(self, found: MetricsTarget) -> None:
+        """Check what is beside it in a request. Raises ValueError."""
+        for name, value in self.headers.items():
+            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+                raise ValueError(f"headers: {name!r} is not the name of a header")
+            if not value.isascii() or not value.isprintable():
+                raise ValueError(f"headers.{name}: a value is printable ASCII")
+        for option in ("headers", "username", "bearer_token_file"):
+            if getattr(self, option) and not found.has_headers:
+                raise ValueError(f"{option}: is not for {found.scheme}://")
+        if bool(self.username) != bool(self.password_file):
+            raise ValueError("username: takes a password_file, and the other way round")
+        if self.username and self.bearer_token_file:
+            raise ValueError("bearer_token_file: cannot be beside a username")
+
+    def _check_tls(self, found: MetricsTarget) -> None:
+        """Check the files of TLS. Raises ValueError."""
+        for option in ("ca_file", "cert_file"):
+            if getattr(self, option) and not found.is_tls:
+                raise ValueError(f"{option}: is for TLS, which {self.to!r} is not spoken to with")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("cert_file: takes a key_file, and the other way round")
+
+    @property
+    def target(self) -> MetricsTarget:
+        """Return `to`, parsed."""
+        return metrics_target.parse(self.to)
+
+
+EXAMPLE = MetricsForward(to="graphite://127.0.0.1:2003")

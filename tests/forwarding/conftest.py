@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A clock that is set by tests, and destinations whose snapshots they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from shmetrics.config import MetricsForward
+from shmetrics.forwarding.forwarding import Forwarding, Report
+from shmetrics.tables.table import Table
+from tests.servers.processes import until
+
+from .scraped import NODE, SECONDS
+
+
+class Driven:
+    """Destinations whose time stands still between two snapshots."""
+
+    def __init__(self, *settings: MetricsForward, begin_ns: int) -> None:
+        self.time_ns = begin_ns
+        self._step_ns = int(min(one.interval_seconds for one in settings) * 10**9)
+        self._skipped = 0.0
+        import time
+
+        self._monotonic = lambda: time.monotonic() + self._skipped
+        self.forwarding = Forwarding(settings, NODE, self._monotonic, lambda: self.time_ns)
+
+    def take(self, tables: Sequence[Table]) -> int:
+        """Send the tables to all, and return the time that they show, in nanoseconds."""
+        self.time_ns += self._step_ns
+        self._skipped += self._step_ns / 1e9
+        self.forwarding.take(lambda: tables)
+        assert self.forwarding.wait(SECONDS)
+        return self.time_ns
+
+    @property
+    def report(self) -> Report:
+        """Return the report of the first destination."""
+        return self.forwarding.reports()[0]
+
+    def arrives(self) -> Report:
+        """Wait until nothing waits, and return the report of the first destination."""
+        until(
+            lambda: not any(one.counts.waiting for one in self.forwarding.reports()),
+            lambda: str(self.forwarding.reports()),
+            SECONDS,
+        )
+        return self.report
+
+
+@pytest.fixture
+def driven() -> Iterator[Callable[..., Driven]]:
+    """Yield `driven(*settings, begin_ns=...)`, which begins with these destinations."""
+    started: list[Driven] = []
+
+    def begin(*settings: MetricsForward, begin_ns: int = 1_700_000_000 * 10**9) -> Driven:
+        started.append(Driven(*settings, begin_ns=begin_ns))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        one.forwarding.close(seconds=0.0)
