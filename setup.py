@@ -41,6 +41,8 @@ MODULES = {
     ],
     "render._text": ["render/decimal", "render/number", "render/text"],
     "render._lines": ["render/decimal", "render/lines", "render/number"],
+    "render._otlp": ["render/otlp"],
+    "render._remote_write": ["render/native", "render/remote_write"],
     "render._proto": ["render/native", "render/proto", "render/proto_exemplar"],
     "probes.spawner._start": ["spawn/start"],
     "push._candidates": [],

@@ -36,6 +36,20 @@ struct shm_exemplars_of_rows {
     size_t n;
 };
 
+/* Returns how many exemplars are of the rows before this one. */
+static inline size_t shm_exemplars_before(struct shm_exemplars_of_rows exemplars, size_t row)
+{
+    size_t from = 0;
+    for (size_t to = exemplars.n; from < to;) {
+        size_t middle = from + (to - from) / 2;
+        if (exemplars.first[middle].series < row)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
 /* The counts of one row. */
 struct shm_row {
     const char *first;

@@ -28,8 +28,8 @@ struct shm_line {
     int is_binary;
 };
 
-/* The rows that are written, and their labels: those of row i are at [ends[i], ends[i+1]). rows: the
- * numbers of n rows; NULL: rows 0 to n - 1. */
+/* The rows that are written, and their labels: those of row i are at [ends[i], ends[i+1]). rows:
+ * the numbers of n rows; NULL: rows 0 to n - 1. */
 struct shm_labelled {
     const char *labels;
     const uint64_t *ends;

@@ -3,16 +3,16 @@
 
 #include "wire.h"
 
-/* Fields of io.prometheus.client.Histogram. */
+/* Fields of a Histogram, counted from schema. */
 enum {
-    SCHEMA = 5,
-    ZERO_THRESHOLD = 6,
-    ZERO_COUNT = 7,
-    POSITIVE_SPAN = 12,
-    POSITIVE_DELTA = 13,
+    SCHEMA = 0,
+    ZERO_THRESHOLD = 1,
+    ZERO_COUNT = 2,
+    POSITIVE_SPAN = 7,
+    POSITIVE_DELTA = 8,
 };
 
-/* Fields of io.prometheus.client.BucketSpan. */
+/* Fields of a BucketSpan. */
 enum { OFFSET = 1, LENGTH = 2 };
 
 /* So many empty buckets cost less as counts than as the end of a span and the beginning of
@@ -57,7 +57,8 @@ static size_t span_bytes(const struct shm_native *native, struct span before, st
 static char *put_span(char *out, const struct shm_native *native, struct span before,
                       struct span span)
 {
-    out = shm_wire_opening(out, POSITIVE_SPAN, span_bytes(native, before, span));
+    unsigned field = native->schema_field + POSITIVE_SPAN;
+    out = shm_wire_opening(out, field, span_bytes(native, before, span));
     out = shm_wire_varint(out, OFFSET, shm_zigzag(offset(native, before, span)));
     return shm_wire_varint(out, LENGTH, span.to - span.from);
 }
@@ -122,17 +123,18 @@ char *shm_put_native(char *out, const struct shm_native *native, size_t row)
 {
     struct shm_row counts = shm_row(&native->counts, row);
     struct lists lists = measure(native, row);
-    out = shm_wire_varint(out, SCHEMA, shm_zigzag(native->schema));
-    out = shm_wire_double(out, ZERO_THRESHOLD, native->zero_threshold);
-    out = shm_wire_varint(out, ZERO_COUNT, shm_whole_at(native->zeros, row));
+    unsigned field = native->schema_field;
+    out = shm_wire_varint(out, field + SCHEMA, shm_zigzag(native->schema));
+    out = shm_wire_double(out, field + ZERO_THRESHOLD, native->zero_threshold);
+    out = shm_wire_varint(out, field + ZERO_COUNT, shm_whole_at(native->zeros, row));
     struct span before = {0, 0};
     for (struct span span = before; next(counts, &span); before = span)
         out = put_span(out, native, before, span);
     if (is_blank(native, lists.n_spans))
-        out = shm_wire_opening(out, POSITIVE_SPAN, 0);
+        out = shm_wire_opening(out, field + POSITIVE_SPAN, 0);
     if (lists.delta_bytes == 0)
         return out;
-    out = shm_wire_opening(out, POSITIVE_DELTA, lists.delta_bytes);
+    out = shm_wire_opening(out, field + POSITIVE_DELTA, lists.delta_bytes);
     uint64_t last = 0;
     for (struct span span = {0, 0}; next(counts, &span);) {
         for (size_t i = span.from; i < span.to; i++)

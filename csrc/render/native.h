@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The fields of a native histogram within a Histogram message: schema, zero bucket, and all others
- * as spans of buckets and the differences of their counts. Empty buckets take no room.
+ * as spans of buckets and the differences of their counts. Empty buckets take no room. client_model
+ * and remote write have the same fields, but their numbers differ by one.
  */
 #ifndef SHM_NATIVE_H
 #define SHM_NATIVE_H
@@ -15,7 +16,12 @@ struct shm_native {
     double zero_threshold;
     struct shm_column zeros;
     struct shm_counts_of_rows counts;
+    unsigned schema_field; /* the number of the field `schema` */
 };
+
+/* The number of that field in io.prometheus.client.Histogram, and in prometheus.Histogram of remote
+ * write. */
+enum { SHM_CLIENT_SCHEMA = 5, SHM_REMOTE_SCHEMA = 4 };
 
 /* Returns how many bytes any row takes at most. */
 size_t shm_native_bound(const struct shm_native *native);

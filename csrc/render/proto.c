@@ -45,14 +45,7 @@ static char *put_created(char *out, const struct shm_proto_family *family, unsig
 static struct shm_exemplars_of_rows exemplars_of(const struct shm_proto_family *family, size_t row)
 {
     const struct shm_exemplar *all = family->exemplars.first;
-    size_t from = 0;
-    for (size_t to = family->exemplars.n; from < to;) {
-        size_t middle = from + (to - from) / 2;
-        if (all[middle].series < row)
-            from = middle + 1;
-        else
-            to = middle;
-    }
+    size_t from = shm_exemplars_before(family->exemplars, row);
     size_t most = family->kind == SHM_PROTO_HISTOGRAM ? family->buckets.n : 1;
     size_t n = 0;
     while (n < most && from + n < family->exemplars.n && all[from + n].series == row)

@@ -63,6 +63,14 @@ static inline char *shm_wire_double(char *out, unsigned field, double value)
     return out + sizeof value;
 }
 
+/* Writes a field of type fixed64. */
+static inline char *shm_wire_fixed64(char *out, unsigned field, uint64_t value)
+{
+    *out++ = (char)(field << 3 | SHM_WIRE_FIXED64);
+    memcpy(out, &value, sizeof value);
+    return out + sizeof value;
+}
+
 /* Returns the size of a field that holds n_bytes: a message, a string, packed numbers. */
 static inline size_t shm_wire_bytes(size_t n_bytes)
 {

@@ -60,6 +60,13 @@ class MetricsForward(Section, frozen=True, kw_only=True):
         str,
         Meta(description="Version of remote write: 1.0 or 2.0. A receiver without 2.0 gets 1.0."),
     ] = "1.0"
+    native_histograms: Annotated[
+        bool,
+        Meta(
+            description="Whether remote write gets native histograms, and OTLP exponential ones, "
+            "instead of buckets with bounds, where they are known."
+        ),
+    ] = False
     delta: Annotated[
         bool,
         Meta(description="Whether OTLP gets what has changed since the last snapshot, not totals."),

@@ -32,19 +32,28 @@ class Column(NamedTuple):
     values: npt.NDArray[Any]
 
 
+def names(table: Table) -> Iterator[tuple[str, str]]:
+    """Yield name and `le` of each column of a table, in the order of a scrape."""
+    if table.kind != "histogram":
+        yield table.name + SUFFIXES[table.kind][0], ""
+        return
+    for bound in (*table.bounds, float("inf")):
+        yield f"{table.name}_bucket", text_number(bound).decode()
+    yield f"{table.name}_count", ""
+    if table.has_sum:
+        yield f"{table.name}_sum", ""
+
+
 def columns(table: Table) -> Iterator[Column]:
     """Yield the columns of a table, in the order of a scrape, without start times."""
     if table.kind != "histogram":
-        name = table.name + SUFFIXES[table.kind][0]
-        yield Column(name, "", table.kind == "counter", table.values)
-        return
-    cumulated = np.cumsum(table.buckets, axis=1, dtype=np.uint64)
-    for number, bound in enumerate((*table.bounds, float("inf"))):
-        le = text_number(bound).decode()
-        yield Column(f"{table.name}_bucket", le, True, cumulated[:, number])
-    yield Column(f"{table.name}_count", "", True, cumulated[:, -1])
-    if table.has_sum:
-        yield Column(f"{table.name}_sum", "", True, table.sums)
+        numbers = [table.values]
+    else:
+        cumulated = np.cumsum(table.buckets, axis=1, dtype=np.uint64)
+        numbers = [*cumulated.T, cumulated[:, -1], *([table.sums] if table.has_sum else [])]
+    is_cumulative = table.kind in ("counter", "histogram")
+    for (name, le), values in zip(names(table), numbers, strict=True):
+        yield Column(name, le, is_cumulative, values)
 
 
 def finite_rows(values: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:

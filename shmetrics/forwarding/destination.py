@@ -64,4 +64,11 @@ def _statsd(settings: MetricsForward, additions: Additions, begin_ns: int) -> De
     return Destination(Statsd(additions, begin_ns, settings.tags), sender, is_delta=True)
 
 
-_MAKERS = {"graphite": _graphite, "statsd": _statsd}
+def _remote_write(settings: MetricsForward, additions: Additions, begin_ns: int) -> Destination:
+    from shmetrics.forwarding import remote_write
+
+    encoder = remote_write.RemoteWrite(additions, settings.native_histograms)
+    return Destination(encoder, remote_write.sender_of(settings))
+
+
+_MAKERS = {"graphite": _graphite, "statsd": _statsd, "remote-write": _remote_write}

@@ -2,11 +2,10 @@
 # cython: freethreading_compatible=False
 """The binding of csrc/render/lines.h: a number per row, between texts."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize, _PyBytes_Resize
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 
-from shmetrics.render._columns cimport shm_column
+from shmetrics.render._columns cimport column_of, cut_to, shm_column
 
 cdef extern from "render/lines.h" nogil:
     cdef struct shm_piece:
@@ -96,27 +95,11 @@ def write(Line line not None, const unsigned char[::1] labels not None,
             labelled.rows = &rows[0]
     if start >= labelled.n:
         return b"", labelled.n
-    cdef const uint64_t[:] counts
-    cdef const double[:] doubles
-    cdef shm_column column
-    if values.dtype.kind == "u":
-        counts = values
-        column = shm_column(<const char *>&counts[0], counts.strides[0], True)
-    else:
-        doubles = values
-        column = shm_column(<const char *>&doubles[0], doubles.strides[0], False)
+    cdef shm_column column = column_of(values, n_rows)
     cdef size_t n_bytes = 0
     cdef size_t end = shm_lines_reach(&line._line, &labelled, start, most_bytes, &n_bytes)
     cdef bytes room = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>n_bytes)
-    cdef char *begin = room
-    cdef char *out = begin
+    cdef char *out = room
     with nogil:
         out = shm_lines_write(out, &line._line, &labelled, column, start, end)
-    # From here on there is one reference only, which _PyBytes_Resize requires.
-    cdef PyObject *text = <PyObject *>room
-    Py_INCREF(room)
-    room = None
-    _PyBytes_Resize(&text, out - begin)
-    written = <object>text
-    Py_DECREF(written)
-    return written, end
+    return cut_to(room, out), end

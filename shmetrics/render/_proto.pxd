@@ -1,18 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # What csrc/ offers the exposition in protocol buffers.
 
-from libc.stdint cimport int32_t, uint64_t
+from libc.stdint cimport uint64_t
 
-from shmetrics.render._columns cimport shm_column, shm_counts_of_rows, shm_exemplars_of_rows
-
-
-cdef extern from "render/native.h" nogil:
-    cdef struct shm_native:
-        int32_t schema
-        int32_t first
-        double zero_threshold
-        shm_column zeros
-        shm_counts_of_rows counts
+from shmetrics.render._columns cimport (
+    shm_column,
+    shm_counts_of_rows,
+    shm_exemplars_of_rows,
+    shm_native,
+)
 
 
 cdef extern from "render/proto.h" nogil:

@@ -9,10 +9,14 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport UINT64_MAX
 
 from shmetrics.render._columns cimport (
+    SHM_CLIENT_SCHEMA,
+    column_of,
+    counts_of,
+    exemplars_of,
     shm_column,
     shm_counts_of_rows,
-    shm_exemplar,
     shm_exemplars_of_rows,
+    shm_native,
 )
 
 COUNTER, GAUGE, UNTYPED = SHM_PROTO_COUNTER, SHM_PROTO_GAUGE, SHM_PROTO_UNTYPED
@@ -27,7 +31,7 @@ cdef class Metrics:
     cdef shm_proto_family _family
     cdef shm_native _native
     cdef uint64_t[::1] _sizes
-    cdef list _kept  # memoryviews of what the pointers point to
+    cdef list _kept  # what the pointers point to
 
     def __cinit__(self):
         self._kept = []
@@ -100,37 +104,16 @@ cdef class Metrics:
         return 0
 
     cdef shm_column _column(self, numbers) except *:
-        cdef const uint64_t[:] counts
-        cdef const double[:] doubles
-        if numbers is None or self._family.n_rows == 0:
-            return shm_column(NULL, 0, False)
-        if len(numbers) != len(self):
-            raise ValueError("a column of another length than the table's")
-        if numbers.dtype.kind == "u":
-            counts = numbers
-            self._kept.append(counts)
-            return shm_column(<const char *>&counts[0], counts.strides[0], True)
-        doubles = numbers
-        self._kept.append(doubles)
-        return shm_column(<const char *>&doubles[0], doubles.strides[0], False)
+        self._kept.append(numbers)
+        return column_of(numbers, self._family.n_rows)
 
     cdef shm_exemplars_of_rows _exemplars(self, const unsigned char[::1] exemplars) except *:
-        if exemplars is None or exemplars.shape[0] == 0:
-            return shm_exemplars_of_rows(NULL, 0)
-        if <size_t>exemplars.shape[0] % sizeof(shm_exemplar):
-            raise ValueError("part of an exemplar")
         self._kept.append(exemplars)
-        return shm_exemplars_of_rows(<const shm_exemplar *>&exemplars[0],
-                                     <size_t>exemplars.shape[0] // sizeof(shm_exemplar))
+        return exemplars_of(exemplars)
 
     cdef shm_counts_of_rows _counts(self, const uint64_t[:, :] counts) except *:
-        if counts.shape[0] != len(self):
-            raise ValueError("counts of another number of rows than the table's")
         self._kept.append(counts)
-        if counts.shape[0] == 0 or counts.shape[1] == 0:
-            return shm_counts_of_rows(NULL, 0, 0, 0)
-        return shm_counts_of_rows(<const char *>&counts[0, 0], counts.strides[0],
-                                  counts.strides[1], <size_t>counts.shape[1])
+        return counts_of(counts, self._family.n_rows)
 
 
 def scalars(shm_proto_kind kind, values not None, created=None,
@@ -183,7 +166,8 @@ def histograms(const double[::1] bounds not None, buckets not None, sums not Non
     metrics._family.exemplars = metrics._exemplars(exemplars)
     if native is not None:
         metrics._native = shm_native(native.schema, native.first, native.zero_threshold,
-                                     metrics._column(native.zeros), metrics._counts(native.counts))
+                                     metrics._column(native.zeros), metrics._counts(native.counts),
+                                     SHM_CLIENT_SCHEMA)
         if len(metrics) > 0 and not metrics._native.zeros.counts:
             raise ValueError("zeros that are not counts")
         metrics._family.native = &metrics._native

@@ -8,9 +8,11 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
 from shmetrics.render._columns cimport (
+    column_of,
+    counts_of,
+    exemplars_of,
     shm_column,
     shm_counts_of_rows,
-    shm_exemplar,
     shm_exemplars_of_rows,
 )
 
@@ -41,30 +43,6 @@ def text_escape(str value not None):
 cdef const char *_chars(const unsigned char[::1] text) noexcept:
     cdef const char *nothing = ""
     return <const char *>&text[0] if text.shape[0] else nothing
-
-
-cdef shm_column _column(numbers, size_t n_rows) except *:
-    cdef shm_column column = shm_column(NULL, 0, False)
-    cdef const uint64_t[:] counts
-    cdef const double[:] doubles
-    if numbers is None or n_rows == 0:
-        return column
-    if <size_t>len(numbers) != n_rows:
-        raise ValueError("a column of another length than the table's")
-    if numbers.dtype.kind == "u":
-        counts = numbers
-        return shm_column(<const char *>&counts[0], counts.strides[0], True)
-    doubles = numbers
-    return shm_column(<const char *>&doubles[0], doubles.strides[0], False)
-
-
-cdef shm_exemplars_of_rows _exemplars(const unsigned char[::1] exemplars) except *:
-    if exemplars is None or exemplars.shape[0] == 0:
-        return shm_exemplars_of_rows(NULL, 0)
-    if <size_t>exemplars.shape[0] % sizeof(shm_exemplar):
-        raise ValueError("part of an exemplar")
-    return shm_exemplars_of_rows(
-        <const shm_exemplar *>&exemplars[0], <size_t>exemplars.shape[0] // sizeof(shm_exemplar))
 
 
 cdef class TextWriter:
@@ -122,11 +100,11 @@ cdef class TextWriter:
                 bint quoted=False):
         """Append one sample per row, and a _created sample if there are start times."""
         cdef shm_text_family family = self._family(name, labels, parts, len(values), quoted)
-        cdef shm_column column = _column(values, family.n_rows)
-        cdef shm_column created_ = _column(created, family.n_rows)
+        cdef shm_column column = column_of(values, family.n_rows)
+        cdef shm_column created_ = column_of(created, family.n_rows)
         if len(suffix) > <Py_ssize_t>SHM_TEXT_SUFFIX_BYTES:
             raise ValueError("the suffix is too long")
-        cdef shm_exemplars_of_rows exemplars_ = _exemplars(exemplars)
+        cdef shm_exemplars_of_rows exemplars_ = exemplars_of(exemplars)
         cdef size_t n_lines = 1 if created is None else 2
         cdef char *out = self._room(shm_text_bound(&family, n_lines, NULL, exemplars_))
         self._wrote(shm_text_scalars(out, &family, suffix, column, created_, exemplars_))
@@ -141,15 +119,14 @@ cdef class TextWriter:
             name, labels, parts, buckets.shape[0], quoted)
         cdef shm_text_les les_ = shm_text_les(
             _chars(les), &offsets[0], <size_t>(offsets.shape[0] - 1))
-        cdef shm_column sums_ = _column(sums, family.n_rows)
-        cdef shm_column created_ = _column(created, family.n_rows)
+        cdef shm_column sums_ = column_of(sums, family.n_rows)
+        cdef shm_column created_ = column_of(created, family.n_rows)
         if buckets.shape[1] != offsets.shape[0] - 1 or buckets.shape[1] < 1:
             raise ValueError("another number of buckets than of le labels")
         if family.n_rows == 0:
             return
-        cdef shm_counts_of_rows buckets_ = shm_counts_of_rows(
-            <const char *>&buckets[0, 0], buckets.strides[0], buckets.strides[1], les_.n)
-        cdef shm_exemplars_of_rows exemplars_ = _exemplars(exemplars)
+        cdef shm_counts_of_rows buckets_ = counts_of(buckets, family.n_rows)
+        cdef shm_exemplars_of_rows exemplars_ = exemplars_of(exemplars)
         cdef char *out = self._room(shm_text_bound(&family, les_.n + 3, &les_, exemplars_))
         self._wrote(shm_text_histograms(
             out, &family, &les_, buckets_, sums_, created_, exemplars_))

@@ -120,6 +120,7 @@ static void family(int changes)
         draw() % 2 == 0 ? 0.0 : 0.5,
         column_in(zeros, 1),
         counts_in(columns, n_rows, n_columns),
+        draw() % 2 == 0 ? SHM_CLIENT_SCHEMA : SHM_REMOTE_SCHEMA,
     };
     struct shm_proto_family it = {
         .kind = kinds[draw() % 4],

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -11,6 +12,7 @@ from shmetrics.config import MetricsForward
 from shmetrics.forwarding.forwarding import Forwarding, Report
 from shmetrics.tables.table import Table
 from tests.servers.processes import until
+from tests.servers.scripted import Scripted
 
 from .scraped import NODE, SECONDS
 
@@ -22,7 +24,6 @@ class Driven:
         self.time_ns = begin_ns
         self._step_ns = int(min(one.interval_seconds for one in settings) * 10**9)
         self._skipped = 0.0
-        import time
 
         self._monotonic = lambda: time.monotonic() + self._skipped
         self.forwarding = Forwarding(settings, NODE, self._monotonic, lambda: self.time_ns)
@@ -62,3 +63,11 @@ def driven() -> Iterator[Callable[..., Driven]]:
     yield begin
     for one in started:
         one.forwarding.close(seconds=0.0)
+
+
+@pytest.fixture
+def peer() -> Iterator[Scripted]:
+    """Yield an HTTP server that takes everything, or does what a test says."""
+    server = Scripted()
+    yield server
+    server.close()

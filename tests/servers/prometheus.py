@@ -23,7 +23,8 @@ SCRAPE_LABELS = ("instance", "job")
 
 
 class Prometheus:
-    """A running Prometheus that scrapes the exposition at *url*; all it owns is in *folder*."""
+    """A running Prometheus that scrapes the exposition at *url*, or takes remote write if that is
+    "". All it owns is in *folder*."""
 
     def __init__(
         self,
@@ -45,6 +46,8 @@ class Prometheus:
             f"--web.listen-address={self.url.removeprefix('http://')}",
             "--log.level=warn",
         ]
+        if not url:
+            command.append("--web.enable-remote-write-receiver")
         if features:
             command.append(f"--enable-feature={','.join(features)}")
         self._log = folder / "prometheus.log"
@@ -127,6 +130,8 @@ def prometheus(
 
 
 def _configuration(url: str, scrape: Mapping[str, Any], rules: Sequence[Path]) -> str:
+    if not url:
+        return "{}"
     parts = urllib.parse.urlsplit(url)
     document = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prometheus's remote write 1.0: snappy blocks of protocol buffers.
+
+https://prometheus.io/docs/specs/prw/remote_write_spec. A series that is gone gets a stale marker,
+so that its last value does not go on for five minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import cramjam
+import numpy as np
+
+from shmetrics.config.metrics_forward import MetricsForward
+from shmetrics.forwarding.columns import Column, columns, names
+from shmetrics.forwarding.encoder import Encoded, Part, whole
+from shmetrics.forwarding.http_sender import HttpSender, Protocol
+from shmetrics.forwarding.label_fields import LabelFields, label_field
+from shmetrics.forwarding.snapshot import Additions, Snapshot
+from shmetrics.render import _remote_write
+from shmetrics.render.label_cache import LabelCache
+from shmetrics.render.wire import bytes_field, number_field, utf8
+from shmetrics.tables.table import Series, Table
+
+#: About how large a request is before it is compressed.
+REQUEST_BYTES: Final = 1024 * 1024
+#: The number that says that a series is gone (Prometheus's model/value).
+STALE_BITS: Final = 0x7FF0000000000002
+
+METADATA = 3  # of WriteRequest
+TYPE, FAMILY_NAME, HELP, UNIT = 1, 2, 4, 5  # of MetricMetadata
+_TYPES: Final = {"unknown": 0, "counter": 1, "gauge": 2, "histogram": 3, "info": 6}
+
+PROTOCOL: Final = Protocol(
+    {
+        "Content-Type": "application/x-protobuf",
+        "Content-Encoding": "snappy",
+        "X-Prometheus-Remote-Write-Version": "0.1.0",
+        "User-Agent": "shmetrics",
+    },
+    temporary=lambda status: status // 100 == 5 or status == 429,
+)
+
+
+def sender_of(settings: MetricsForward) -> HttpSender:
+    """Return the sender of a destination. Raises ConfigError."""
+    return HttpSender(settings, PROTOCOL)
+
+
+class _Written(NamedTuple):
+    """The series of a table in a snapshot.
+
+    Attributes:
+        series: the label values.
+        n: how many rows had numbers.
+        names: name and `le` of each sample of a row.
+    """
+
+    series: Series
+    n: int
+    names: tuple[tuple[str, str], ...]
+
+
+class RemoteWrite:
+    """The format of remote write 1.0."""
+
+    def __init__(self, additions: Additions, native: bool = False) -> None:
+        """Choose the format.
+
+        Args:
+            additions: what is added to names and series.
+            native: whether a histogram is a native one, where it is known.
+        """
+        self._prefix = additions.prefix
+        self._constants = additions.labels
+        self._native = native
+        self._labels: LabelCache[LabelFields] = LabelCache(LabelFields)
+        self._before: dict[str, _Written] = {}
+
+    def encode(self, snapshot: Snapshot) -> Encoded:
+        """Return the parts of a snapshot; see Encoder."""
+        parts: list[Part] = []
+        made = [self._metadata(table) for table in snapshot.tables]
+        n, n_bytes = 0, sum(map(len, made))
+        for fields, n_series in self._all(snapshot):
+            if n_bytes + len(fields) > REQUEST_BYTES and n:
+                parts.append(_part(made, n, snapshot))
+                made, n, n_bytes = [], 0, 0
+            made.append(fields)
+            n += n_series
+            n_bytes += len(fields)
+        if n:
+            parts.append(_part(made, n, snapshot))
+        return Encoded(parts)
+
+    def _all(self, snapshot: Snapshot) -> Iterator[tuple[bytes, int]]:
+        """Yield TimeSeries, and how many they are."""
+        before, self._before = self._before, {}
+        stamp_ms = snapshot.time_ns // 10**6
+        for table in snapshot.tables:
+            written = _Written(table.series, len(table), tuple(self._names(table)))
+            self._before[table.name] = written
+            yield from self._series(table, stamp_ms)
+            old = before.pop(table.name, None)
+            if old is not None:
+                yield from self._gone(old, written, stamp_ms)
+        for old in before.values():
+            yield from self._gone(old, None, stamp_ms)
+
+    def _is_native(self, table: Table) -> bool:
+        return self._native and table.native is not None
+
+    def _names(self, table: Table) -> Iterator[tuple[str, str]]:
+        if self._is_native(table):
+            yield table.name, ""
+            return
+        yield from names(table)
+
+    def _family(
+        self, series: Series, n: int, name: str, le: str, stamp_ms: int, exemplars: Any = None
+    ) -> _remote_write.Family:
+        labels = self._labels.of(series, self._constants, n)
+        return _remote_write.Family(
+            label_field("__name__", self._prefix + name),
+            label_field("le", le) if le else b"",
+            *(labels.fields, labels.parts, n, stamp_ms, exemplars),
+        )
+
+    def _series(self, table: Table, stamp_ms: int) -> Iterator[tuple[bytes, int]]:
+        exemplars = table.exemplars.view(np.uint8) if len(table.exemplars) else None
+        if self._is_native(table):
+            native = table.native
+            assert native is not None
+            sums = table.sums if table.has_sum else np.full(len(table), np.nan)
+            family = self._family(table.series, len(table), table.name, "", stamp_ms, exemplars)
+            yield from _rows(
+                lambda at: family.histograms(native, sums, at, REQUEST_BYTES), len(table)
+            )
+            return
+        for number, column in enumerate(columns(table)):
+            # Exemplars are of a counter, or of a bucket.
+            shown = exemplars if column.le or table.kind == "counter" else None
+            yield from self._samples(table.series, column, stamp_ms, shown, number)
+
+    def _samples(
+        self, series: Series, column: Column, stamp_ms: int, exemplars: Any, bucket: int
+    ) -> Iterator[tuple[bytes, int]]:
+        n = len(column.values)
+        family = self._family(series, n, column.name, column.le, stamp_ms, exemplars)
+        yield from _rows(lambda at: family.samples(column.values, bucket, at, REQUEST_BYTES), n)
+
+    def _gone(
+        self, old: _Written, new: _Written | None, stamp_ms: int
+    ) -> Iterator[tuple[bytes, int]]:
+        """Yield stale markers of the series that were there and are not."""
+        kept_names = set(new.names) if new is not None else set()
+        rows = old.series.values[: old.n]
+        if new is not None and new.series is old.series:
+            gone = rows[new.n :]
+        else:
+            kept = set()
+            if new is not None and new.series.names == old.series.names:
+                kept = set(new.series.values[: new.n])
+            gone = [row for row in rows if row not in kept]
+        all_rows = Series(old.series.names, rows)
+        gone_rows = Series(old.series.names, gone)
+        for name, le in old.names:
+            series = gone_rows if (name, le) in kept_names else all_rows
+            n = len(series.values)
+            if n:
+                markers = np.full(n, STALE_BITS, np.uint64).view(np.float64)
+                stale = Column(name, le, False, markers)
+                yield from self._samples(series, stale, stamp_ms, None, 0)
+
+    def _metadata(self, table: Table) -> bytes:
+        name = utf8(self._prefix + table.full_name)
+        said = number_field(TYPE, _TYPES[table.kind]) + bytes_field(FAMILY_NAME, name)
+        said += bytes_field(HELP, utf8(table.help)) + bytes_field(UNIT, utf8(table.unit))
+        return bytes_field(METADATA, said)
+
+
+def _rows(write: Callable[[int], tuple[bytes, int]], n: int) -> Iterator[tuple[bytes, int]]:
+    """Yield what is written of all rows, a piece at a time, and how many rows it has."""
+    at = 0
+    while at < n:
+        fields, end = write(at)
+        yield fields, end - at
+        at = end
+
+
+def _part(made: Sequence[bytes], n: int, snapshot: Snapshot) -> Part:
+    return whole(bytes(cramjam.snappy.compress_raw(b"".join(made))), n, snapshot)
