@@ -9,6 +9,7 @@ because OSProfiler's command asks collectors from environments that have nothing
 
 from __future__ import annotations
 
+import email.utils
 import http.client
 import io
 import os
@@ -144,6 +145,16 @@ def connect(peer: Peer, clock: Clock) -> socket.socket:
             sock.close()
             raise
     raise problem
+
+
+def retry_after_seconds(said: str) -> float:
+    """Return the seconds of a Retry-After header: a number, or a date; 0 if it is neither."""
+    if said.isascii() and said.isdigit():
+        return float(said[:9])
+    try:
+        return max(email.utils.parsedate_to_datetime(said).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 class _Connection(http.client.HTTPConnection):

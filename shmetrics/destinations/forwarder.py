@@ -305,7 +305,8 @@ class Forwarder(Generic[Waiting, Item]):
                 # The number is the receiver's, and may be wrong.
                 n_refused = min(max(outcome.refused, 0), n_done - outcome.failed)
                 if n_refused:
-                    self._warn(f"{n_refused} of {n_items} {self._kind.name} were refused")
+                    why = f": {outcome.why}" if outcome.why and not outcome.failed else ""
+                    self._warn(f"{n_refused} of {n_items} {self._kind.name} were refused{why}")
                 if outcome.failed:
                     self._warn(f"{outcome.failed} of {n_items} cannot be sent: {outcome.why}")
                 self._count(n_done, refused=n_refused, failed=outcome.failed)

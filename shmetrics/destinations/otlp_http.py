@@ -8,10 +8,8 @@ to be worth keeping a connection, which can also go stale.
 from __future__ import annotations
 
 import base64
-import email.utils
 import http.client
 import ssl
-import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -22,7 +20,7 @@ from shmetrics import plain_file
 from shmetrics.config.destination import Receiver
 from shmetrics.destinations import otlp
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
-from shmetrics.http_client import Answer, Clock, Peer, exchange
+from shmetrics.http_client import Answer, Clock, Peer, exchange, retry_after_seconds
 from shmetrics.traces.reader import StoredSpan
 
 MOST_ANSWER_BYTES: Final = 64 * 1024
@@ -71,7 +69,7 @@ class OtlpHttp:
             return outcome._replace(refused=_refused(answer.body))
         why = f"{answer.status} {answer.reason}"
         if answer.status in _TEMPORARY:
-            raise TryAgain(why, _after_seconds(answer.headers.get("Retry-After", "")))
+            raise TryAgain(why, retry_after_seconds(answer.headers.get("Retry-After", "")))
         raise Refused(why)
 
     def _answer(self, body: bytes) -> Answer:
@@ -94,13 +92,3 @@ def _refused(answer: bytes) -> int:
     except DecodeError:
         return 0
     return int(found.partial_success.rejected_spans)
-
-
-def _after_seconds(said: str) -> float:
-    """Return the seconds of a Retry-After header: a number, or a date; 0 if it is neither."""
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
-    try:
-        return max(email.utils.parsedate_to_datetime(said).timestamp() - time.time(), 0.0)
-    except (ValueError, OverflowError):
-        return 0.0

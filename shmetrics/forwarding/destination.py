@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.destinations.sender import Sender
@@ -71,4 +71,36 @@ def _remote_write(settings: MetricsForward, additions: Additions, begin_ns: int)
     return Destination(encoder, remote_write.sender_of(settings))
 
 
-_MAKERS = {"graphite": _graphite, "statsd": _statsd, "remote-write": _remote_write}
+def _otlp(settings: MetricsForward, additions: Additions, begin_ns: int) -> Destination:
+    from shmetrics.forwarding import otlp
+
+    encoder = otlp.Otlp(additions, begin_ns, settings.native_histograms, settings.delta)
+    if settings.target.scheme.startswith("otlp+grpc"):
+        from shmetrics.forwarding.grpc_sender import GrpcSender
+
+        return Destination(encoder, GrpcSender(settings), settings.delta)
+    return Destination(encoder, otlp.http_sender(settings), settings.delta)
+
+
+def _elasticsearch(settings: MetricsForward, additions: Additions, begin_ns: int) -> Destination:
+    from shmetrics.forwarding import elasticsearch
+
+    encoder = elasticsearch.Elasticsearch(additions)
+    return Destination(encoder, elasticsearch.sender_of(settings))
+
+
+def _log(settings: MetricsForward, additions: Additions, begin_ns: int) -> Destination:
+    from shmetrics.forwarding import log
+
+    return Destination(log.log_of(settings, additions), log.sender_of(settings))
+
+
+_MAKERS: Final[Mapping[str, Callable[[MetricsForward, Additions, int], Destination]]] = {
+    "graphite": _graphite,
+    "statsd": _statsd,
+    "remote-write": _remote_write,
+    "otlp": _otlp,
+    "elasticsearch": _elasticsearch,
+    "syslog": _log,
+    "journal": _log,
+}

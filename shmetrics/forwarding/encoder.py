@@ -11,9 +11,6 @@ from typing import Any, Final, NamedTuple, Protocol
 from shmetrics.destinations.forwarder import Kind
 from shmetrics.forwarding.snapshot import Snapshot
 
-#: About how large the parts of a snapshot are, unless a format says otherwise.
-PART_BYTES: Final = 512 * 1024
-
 
 @dataclass(frozen=True, eq=False)
 class Part:

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Iterator
 from typing import Final
 
-from shmetrics.forwarding.columns import Column, columns, finite_rows
-from shmetrics.forwarding.encoder import PART_BYTES, Encoded, Part, whole
+from shmetrics.forwarding.columns import Column
+from shmetrics.forwarding.encoder import Encoded, Part, whole
+from shmetrics.forwarding.packing import Pack, Text, packed
 from shmetrics.forwarding.row_text import RowTexts
 from shmetrics.forwarding.snapshot import Additions, Snapshot
 from shmetrics.render import _lines
 
-#: carbon takes no longer pickle than a MiB.
-MOST_PICKLE_BYTES: Final = 1024 * 1024
 _NODE: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _VALUE: Final = _NODE | frozenset(b".:/+=@()[],<>")  # beside these, a tag has no ; and no ~ first
 
@@ -64,38 +62,10 @@ class Graphite:
 
     def encode(self, snapshot: Snapshot) -> Encoded:
         """Return the parts of a snapshot; see Encoder."""
-        parts: list[Part] = []
-        made: list[bytes] = []
-        n = n_bytes = n_unfit = 0
-        for text, n_series, unfit in self._texts(snapshot):
-            n_unfit += unfit
-            if n_bytes + len(text) > PART_BYTES and made:
-                parts.append(self._part(made, n, snapshot))
-                made, n, n_bytes = [], 0, 0
-            made.append(text)
-            n += n_series
-            n_bytes += len(text)
-        if n:
-            parts.append(self._part(made, n, snapshot))
-        return Encoded(parts, n_unfit)
-
-    def _texts(self, snapshot: Snapshot) -> Iterator[tuple[bytes, int, int]]:
-        """Yield text, how many series are in it, and how many were left out of it."""
         seconds = snapshot.time_ns // 10**9
-        for table in snapshot.tables:
-            labels = self._labels.of(table)
-            for column in columns(table):
-                line = self._line(column, seconds)
-                rows = finite_rows(column.values)
-                n_rows = len(column.values) if rows is None else len(rows)
-                yield b"", 0, len(column.values) - n_rows
-                start = 0
-                while start < n_rows:
-                    at = start
-                    text, start = _lines.write(
-                        line, labels.text, labels.ends, column.values, rows, at, PART_BYTES
-                    )
-                    yield text, start - at, 0
+        text = Text(snapshot, self._labels, lambda column: self._line(column, seconds))
+        parts = [self._part(pack, snapshot) for pack in packed(text.pieces())]
+        return Encoded(parts, text.n_unfit)
 
     def _line(self, column: Column, seconds: int) -> _lines.Line:
         path = f"{self._prefix}{column.name}".encode()
@@ -106,9 +76,9 @@ class Graphite:
         stamp = b"\x8a\x08" + struct.pack("<q", seconds)
         return _lines.Line(b"V" + path, le + b"\n" + stamp + b"G", b"\x86\x86", b"", is_binary=True)
 
-    def _part(self, made: list[bytes], n: int, snapshot: Snapshot) -> Part:
-        body = b"".join(made)
+    def _part(self, pack: Pack, snapshot: Snapshot) -> Part:
+        body = b"".join(pack.pieces)
         if self._is_pickle:
             body = b"\x80\x02](" + body + b"e."
             body = struct.pack(">L", len(body)) + body
-        return whole(body, n, snapshot)
+        return whole(body, pack.n, snapshot)

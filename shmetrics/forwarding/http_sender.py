@@ -8,10 +8,8 @@ no restart.
 from __future__ import annotations
 
 import base64
-import email.utils
 import http.client
 import ssl
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +19,7 @@ from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.destinations.sender import Outcome, Refused, TryAgain
 from shmetrics.errors import ConfigError
 from shmetrics.forwarding.encoder import Part
-from shmetrics.http_client import Answer, Clock, Peer, exchange
+from shmetrics.http_client import Answer, Clock, Peer, exchange, retry_after_seconds
 
 MOST_ANSWER_BYTES: Final = 64 * 1024
 _MOST_SECRET_BYTES: Final = 64 * 1024
@@ -69,25 +67,15 @@ class HttpSender:
         self._authorization.header()  # so that what is missing is said at the start
 
     def send(self, parts: Sequence[Part]) -> Outcome:
-        """Send parts one by one; see Sender."""
-        outcome = Outcome()
-        for part in parts:
-            found = self._sent(part)
-            outcome = outcome._replace(
-                refused=outcome.refused + found.refused,
-                failed=outcome.failed + found.failed,
-                why=found.why or outcome.why,
-            )
-        return outcome
-
-    def _sent(self, part: Part) -> Outcome:
+        """Send a part; see Sender."""
+        (part,) = parts  # a forwarder sends parts one at a time
         answer = self._answer(part.content)
         if answer.status // 100 == 2:
             return self._protocol.outcome(part, answer)
         said = answer.body[:_LONGEST_SAID].decode("utf-8", "replace")
         why = f"{answer.status} {answer.reason}: {said}"
         if self._protocol.temporary(answer.status):
-            raise TryAgain(why, after_seconds(answer.headers.get("Retry-After", "")))
+            raise TryAgain(why, retry_after_seconds(answer.headers.get("Retry-After", "")))
         raise Refused(why)
 
     def _answer(self, body: bytes) -> Answer:
@@ -157,13 +145,3 @@ def tls_of(settings: MetricsForward) -> ssl.SSLContext | None:
         named = error.filename or settings.cert_file or settings.ca_file
         raise ConfigError(f"{named}: {error.strerror or error}") from None
     return context
-
-
-def after_seconds(said: str) -> float:
-    """Return the seconds of a Retry-After header: a number, or a date; 0 if it is neither."""
-    if said.isascii() and said.isdigit():
-        return float(said[:9])
-    try:
-        return max(email.utils.parsedate_to_datetime(said).timestamp() - time.time(), 0.0)
-    except (ValueError, OverflowError):
-        return 0.0

@@ -7,7 +7,7 @@ so that its last value does not go on for five minutes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import cramjam
@@ -18,6 +18,7 @@ from shmetrics.forwarding.columns import Column, columns, names
 from shmetrics.forwarding.encoder import Encoded, Part, whole
 from shmetrics.forwarding.http_sender import HttpSender, Protocol
 from shmetrics.forwarding.label_fields import LabelFields, label_field
+from shmetrics.forwarding.packing import Pack, packed
 from shmetrics.forwarding.snapshot import Additions, Snapshot
 from shmetrics.render import _remote_write
 from shmetrics.render.label_cache import LabelCache
@@ -81,22 +82,13 @@ class RemoteWrite:
 
     def encode(self, snapshot: Snapshot) -> Encoded:
         """Return the parts of a snapshot; see Encoder."""
-        parts: list[Part] = []
-        made = [self._metadata(table) for table in snapshot.tables]
-        n, n_bytes = 0, sum(map(len, made))
-        for fields, n_series in self._all(snapshot):
-            if n_bytes + len(fields) > REQUEST_BYTES and n:
-                parts.append(_part(made, n, snapshot))
-                made, n, n_bytes = [], 0, 0
-            made.append(fields)
-            n += n_series
-            n_bytes += len(fields)
-        if n:
-            parts.append(_part(made, n, snapshot))
-        return Encoded(parts)
+        packs = packed(self._all(snapshot), REQUEST_BYTES)
+        return Encoded([_part(pack, snapshot) for pack in packs])
 
     def _all(self, snapshot: Snapshot) -> Iterator[tuple[bytes, int]]:
-        """Yield TimeSeries, and how many they are."""
+        """Yield fields of WriteRequest, and how many series they are."""
+        for table in snapshot.tables:
+            yield self._metadata(table), 0
         before, self._before = self._before, {}
         stamp_ms = snapshot.time_ns // 10**6
         for table in snapshot.tables:
@@ -190,5 +182,5 @@ def _rows(write: Callable[[int], tuple[bytes, int]], n: int) -> Iterator[tuple[b
         at = end
 
 
-def _part(made: Sequence[bytes], n: int, snapshot: Snapshot) -> Part:
-    return whole(bytes(cramjam.snappy.compress_raw(b"".join(made))), n, snapshot)
+def _part(pack: Pack, snapshot: Snapshot) -> Part:
+    return whole(bytes(cramjam.snappy.compress_raw(b"".join(pack.pieces))), pack.n, snapshot)

@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from shmetrics.forwarding.columns import Column, columns
 from shmetrics.forwarding.deltas import Deltas
-from shmetrics.forwarding.encoder import PART_BYTES, Encoded, Part, pieces
+from shmetrics.forwarding.encoder import Encoded, Part, pieces
 from shmetrics.forwarding.graphite import nodes
+from shmetrics.forwarding.packing import PART_BYTES, packed
 from shmetrics.forwarding.row_text import RowText, RowTexts
 from shmetrics.forwarding.snapshot import Additions, Snapshot
 from shmetrics.render import _lines
@@ -61,26 +62,23 @@ class Statsd:
             RowTexts(tag, additions.labels, b",") if tags else RowTexts(nodes, additions.labels)
         )
         self._deltas = Deltas(begin_ns)
+        self._n_unfit = 0  # in the snapshot that is being encoded
 
     def encode(self, snapshot: Snapshot) -> Encoded:
         """Return the parts of a snapshot; see Encoder."""
-        parts: list[Part] = []
-        made: list[bytes] = []
-        n_bytes = n_unfit = 0
+        self._n_unfit = 0
+        parts = [_part(pack.pieces, snapshot) for pack in packed(self._all(snapshot))]
+        return Encoded(parts, self._n_unfit)
+
+    def _all(self, snapshot: Snapshot) -> Iterator[tuple[bytes, int]]:
+        """Yield lines, and how many series they are."""
         for table in self._deltas.take(snapshot):
             labels = self._labels.of(table)
             for column in columns(table):
                 is_finite = np.isfinite(column.values)
-                n_unfit += len(column.values) - int(is_finite.sum())
+                self._n_unfit += len(column.values) - int(is_finite.sum())
                 for text in self._texts(column, labels, is_finite):
-                    if n_bytes + len(text) > PART_BYTES and made:
-                        parts.append(_part(made, snapshot))
-                        made, n_bytes = [], 0
-                    made.append(text)
-                    n_bytes += len(text)
-        if made:
-            parts.append(_part(made, snapshot))
-        return Encoded(parts, n_unfit)
+                    yield text, text.count(b"\n")
 
     def _texts(
         self, column: Column, labels: RowText, is_finite: npt.NDArray[np.bool_]

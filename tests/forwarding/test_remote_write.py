@@ -116,7 +116,9 @@ def test_what_is_gone_is_stale_at_once(driven: Callable[..., Driven], receiver: 
     assert report.counts.sent == report.counts.put == 7 + 1 + 6
     labels = (("hostname", "node-1"), ("run", "stale"), ("topic", "b"))
     assert stored(receiver, '{run="stale"}', time_ns) == {("jobs_total", labels): 7.0}
-    assert len(receiver.get("query", query='{run="stale"}', time=at(time_ns - 10**6))["result"]) == 7
+    assert (
+        len(receiver.get("query", query='{run="stale"}', time=at(time_ns - 10**6))["result"]) == 7
+    )
 
 
 @pytest.mark.skipif(bool(lacking()), reason=lacking())
