@@ -7,7 +7,8 @@ Each function checks one thing and changes nothing. A finding that is wrong says
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shmetrics import runtime_dir
@@ -15,11 +16,14 @@ from shmetrics.cli.columns import printable
 from shmetrics.cli.lane_text import problems_of, process_of
 from shmetrics.client import collector_client
 from shmetrics.errors import ShmetricsError
+from shmetrics.figures import seconds
 from shmetrics.version import __version__
 
 if TYPE_CHECKING:
     from shmetrics.config import Config
     from shmetrics.config.address import Address
+    from shmetrics.config.metrics_forward import MetricsForward
+    from shmetrics.destinations.sender import Sender
 
 MAX_SOCKET_PATH_BYTES = 107
 ROOMY_LANES = 100  # less room than for this many lanes is reported
@@ -144,20 +148,39 @@ def web_config(config: Config) -> Iterator[Finding]:
 
 
 def destinations(config: Config) -> Iterator[Finding]:
-    """Check the destinations of spans, as far as that is possible without sending any."""
-    from shmetrics.cli import missing
+    """Check the destinations of spans and metrics, as far as that is possible without sending."""
     from shmetrics.destinations.forwarders import sender_of
+    from shmetrics.forwarding.destination import destination_of
 
-    for forward in config.traces.forward:
-        name = forward.destination.name
-        try:
-            sender_of(forward).close()
-        except ImportError as error:
-            yield Finding(False, f"{name}: {missing(error)}")
-        except ShmetricsError as error:
-            yield Finding(False, str(error))
-        else:
-            yield Finding(True, f"{name}: spans are passed on to it")
+    for spans in config.traces.forward:
+        name = spans.destination.name
+        yield _destination(name, "spans are passed on to it", partial(sender_of, spans))
+    for metrics in config.metrics.forward:
+        every = f"metrics are sent to it every {seconds(metrics.interval_seconds)}"
+
+        def sender(metrics: MetricsForward = metrics) -> Sender[Any]:
+            return destination_of(metrics, config.constant_labels, 0).sender
+
+        yield _destination(metrics.to, every, sender)
+
+
+def _destination(name: str, what: str, make: Callable[[], Sender[Any]]) -> Finding:
+    """Check a destination.
+
+    Args:
+        name: its address, without secrets.
+        what: what it gets, if nothing is wrong.
+        make: makes its sender, which opens nothing.
+    """
+    from shmetrics.cli import missing
+
+    try:
+        make().close()
+    except ImportError as error:
+        return Finding(False, f"{name}: {missing(error)}")
+    except ShmetricsError as error:
+        return Finding(False, str(error))
+    return Finding(True, f"{name}: {what}")
 
 
 def collector(path: str, http_config: str = "") -> Iterator[Finding]:

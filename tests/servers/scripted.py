@@ -57,6 +57,9 @@ class Scripted:
                 server.requests.append(request)
                 say(self, 200, answer)
 
+            def do_GET(self) -> None:
+                say(self, 200)  # a client that looks whether we are there
+
             def log_message(self, *_: object) -> None: ...
 
         class Server(ThreadingHTTPServer):
