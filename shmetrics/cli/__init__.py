@@ -36,6 +36,7 @@ _EXTRAS = {
     **dict.fromkeys(("oslo_config", "oslo_messaging"), "oslo"),
     "osprofiler": "traces",
     "opentelemetry": "otlp",
+    "cramjam": "remote-write",
     **dict.fromkeys(("google", "grpc"), "otlp-grpc"),
 }
 

@@ -69,7 +69,10 @@ def _changed(section: Section) -> Iterator[tuple[str, Any]]:
     """Yield the names and values of the options that differ from their defaults."""
     for field in msgspec.structs.fields(section):
         value = getattr(section, field.name)
-        if value not in (field.default, [], {}):  # lists and tables have a factory as default
+        default = field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        if value != default:
             yield field.encode_name, value
 
 

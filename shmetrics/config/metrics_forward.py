@@ -17,7 +17,15 @@ MOST_DESTINATIONS = 16
 _KIB = 1024
 _MIB = 1024 * _KIB
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_PREFIX: Final = re.compile(r"[a-zA-Z_:.][a-zA-Z0-9_:.-]*")
+_NAME_PREFIX: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_PATH_PREFIX: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]*")
+
+#: Options that are for some protocols alone.
+_ONLY_FOR: Final = {
+    **dict.fromkeys(("headers", "username", "bearer_token_file"), metrics_target.WITH_HEADERS),
+    "native_histograms": ("remote-write", "otlp"),
+    "delta": ("otlp",),
+}
 
 
 class MetricsForward(Section, frozen=True, kw_only=True):
@@ -56,10 +64,6 @@ class MetricsForward(Section, frozen=True, kw_only=True):
             "of the name."
         ),
     ] = True
-    protocol_version: Annotated[
-        str,
-        Meta(description="Version of remote write: 1.0 or 2.0. A receiver without 2.0 gets 1.0."),
-    ] = "1.0"
     native_histograms: Annotated[
         bool,
         Meta(
@@ -134,12 +138,17 @@ class MetricsForward(Section, frozen=True, kw_only=True):
                 raise ValueError(f"labels: {name!r} is not the name of a label")
             if not value:
                 raise ValueError(f"labels.{name}: an empty label is none")
-        if self.prefix and not _PREFIX.fullmatch(self.prefix):
-            raise ValueError(f"prefix: {self.prefix!r} cannot begin a name; letters and _ can")
-        if self.protocol_version not in ("1.0", "2.0"):
-            raise ValueError(f"protocol_version: {self.protocol_version!r} is not 1.0 or 2.0")
+        self._check_prefix()
         if self.facility not in FACILITIES:
             raise ValueError(f"facility: {self.facility!r} is none of syslog's; user or local0 are")
+
+    def _check_prefix(self) -> None:
+        """Check what names begin with: Graphite and StatsD have dots. Raises ValueError."""
+        has_dots = self.target.protocol in ("graphite", "statsd")
+        pattern = _PATH_PREFIX if has_dots else _NAME_PREFIX
+        if self.prefix and not pattern.fullmatch(self.prefix):
+            allowed = "letters, digits, _ and ." if has_dots else "letters, digits, _ and :"
+            raise ValueError(f"prefix: {self.prefix!r} cannot begin a name; {allowed} can")
 
     def _check_requests(self, found: MetricsTarget) -> None:
         """Check what is beside it in a request. Raises ValueError."""
@@ -148,8 +157,8 @@ class MetricsForward(Section, frozen=True, kw_only=True):
                 raise ValueError(f"headers: {name!r} is not the name of a header")
             if not value.isascii() or not value.isprintable():
                 raise ValueError(f"headers.{name}: a value is printable ASCII")
-        for option in ("headers", "username", "bearer_token_file"):
-            if getattr(self, option) and not found.has_headers:
+        for option, protocols in _ONLY_FOR.items():
+            if getattr(self, option) and found.protocol not in protocols:
                 raise ValueError(f"{option}: is not for {found.scheme}://")
         if bool(self.username) != bool(self.password_file):
             raise ValueError("username: takes a password_file, and the other way round")

@@ -80,11 +80,6 @@ class MetricsTarget(NamedTuple):
         """Return the scheme without the transport: `graphite`, `statsd`, `otlp` and so on."""
         return self.scheme.partition("+")[0]
 
-    @property
-    def has_headers(self) -> bool:
-        """Return whether requests to it may have headers and credentials."""
-        return self.protocol in WITH_HEADERS
-
 
 def parse(text: str) -> MetricsTarget:
     """Return the target with an address.

@@ -42,6 +42,15 @@ DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
         ),
         config.Config(store=config.Store(native_histograms=False)),
         config.Config(
+            metrics=config.Metrics(
+                forward=[
+                    config.MetricsForward(
+                        to="otlp+https://h/x", families=["a*"], labels={"b": 'q"'}, delta=True
+                    )
+                ]
+            )
+        ),
+        config.Config(
             traces=config.Traces(
                 forward=[
                     config.Forward(to="otlp+https://h/x", headers={"A-b": 'q"'}, batch_spans=7),
@@ -96,13 +105,18 @@ def test_the_example_of_a_label_rule_is_one(tmp_path: Path) -> None:
     ]
 
 
-def test_the_example_of_a_destination_is_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["traces", "metrics"])
+def test_the_example_of_a_destination_is_one(tmp_path: Path, table: str) -> None:
     lines = config.commented(config.Config()).splitlines()
-    at = lines.index("# [[traces.forward]]")
+    at = lines.index(f"# [[{table}.forward]]")
     path = tmp_path / "shmetrics.toml"
     path.write_text("\n".join(line.removeprefix("# ") for line in lines[at : lines.index("", at)]))
-    assert config.load(str(path)).traces.forward == [
-        config.Forward(to="otlp+http://127.0.0.1:4318/v1/traces")
+    loaded = config.load(str(path))
+    assert [one.to for one in loaded.traces.forward + loaded.metrics.forward] == [
+        {
+            "traces": "otlp+http://127.0.0.1:4318/v1/traces",
+            "metrics": "graphite://127.0.0.1:2003",
+        }[table]
     ]
 
 
@@ -117,7 +131,9 @@ def test_every_option_is_explained() -> None:
     lines = config.commented(config.Config()).splitlines()
     options = [at for at, line in enumerate(lines) if " = " in line and line[0] != "#"]
     sections = [config.Config(), *(getattr(config.Config(), name) for name in ALL_TABLES)]
-    tables = len(ALL_TABLES) + len(["labels", "forward"])  # of these there are but examples
+    tables = len(ALL_TABLES) + len(
+        ["labels", "forward", "forward"]
+    )  # of these there are but examples
     assert len(options) + tables == sum(len(one.__struct_fields__) for one in sections)
     for at in options:
         assert lines[at - 1].startswith("# "), lines[at]

@@ -44,7 +44,8 @@ def test_the_named_counts_are_there() -> None:
     families |= {counter.name for counter in self_metrics.counters}
     families |= {"rpc_abandoned", "profiler_notifications", "one log line"}
     families |= {"osprofiler_source_refused", "osprofiler_source_failures"}
-    for path in [*(ROOT / "shmetrics/gatherer").glob("*.py"), ROOT / "shmetrics/push/sink.py"]:
+    others = ROOT / "shmetrics/push/sink.py", ROOT / "shmetrics/collector/forwarding.py"
+    for path in [*(ROOT / "shmetrics/gatherer").glob("*.py"), *others]:
         families |= set(re.findall(r'"(?:shmetrics_)?(\w+)"', path.read_text()))
     for row in ROWS:
         counted = row.split("|")[4].partition(", for")[0].partition(", by")[0]

@@ -2,6 +2,7 @@
 """Every block of every document is run, or parsed by what will read it; every link leads there."""
 
 import configparser
+import json
 import re
 import shutil
 import subprocess
@@ -76,6 +77,10 @@ def read_yaml(snippet: Snippet, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def read_json(snippet: Snippet, tmp_path: Path) -> None:
+    json.loads(snippet.text)
+
+
 def compile_c(snippet: Snippet, tmp_path: Path) -> None:
     source = tmp_path / "snippet.c"
     source.write_text(snippet.text)
@@ -97,6 +102,7 @@ READERS: dict[str, Callable[[Snippet, Path], None]] = {
     "ini": read_ini,
     "yaml": read_yaml,
     "c": compile_c,
+    "json": read_json,
     "text": leave_alone,
     "": leave_alone,
 }
@@ -127,6 +133,7 @@ def test_links_lead_somewhere(path: Path) -> None:
         ("toml", "no_such_option = 1\n"),
         ("toml", "[gather]\nno_such_option = 1\n"),
         ("ini", "[DEFAULT]\ntransport_url = shmetrics+nosuchbroker://host/\n"),
+        ("json", '{"a": 1,}\n'),
         ("yaml", "a: [unclosed\n"),
         ("yaml", "tls_server_config: {no_such_key: 1}\n"),
         ("yaml", "tls_config: {no_such_key: 1}\n"),
