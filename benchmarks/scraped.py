@@ -109,11 +109,11 @@ def started(command: Sequence[str]) -> Iterator[Node]:
 
 
 @contextmanager
-def collector(count: int) -> Iterator[Node]:
-    """Our collector, started anew over a store with so many label sets."""
+def collector(count: int, more: str = "") -> Iterator[Node]:
+    """Our collector, started anew over a store with so many label sets; *more* configuration."""
     with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as folder:
         config = Path(folder) / "collector.toml"
-        config.write_text(CONFIG)
+        config.write_text(CONFIG + more)
         runtime_dir = Path(folder) / "run"
         fill(runtime_dir, config, count)
         command = [sys.executable, "-m", "shmetrics", "collector", "--config", str(config)]

@@ -306,6 +306,31 @@ TARGETS = (
     Target("the same, of 20,000 in one unit", "by-unit/many", "by-unit/pass", most=1.2),
     Target("the same, to prometheus-process-exporter", "by-unit/pass", "by-unit/exporter", least=5),
     Target("a command of a unit, from the wish until it is reaped", "probes/probe", most=0.002),
+    *(
+        target
+        for name, usual, most in (
+            ("graphite", "bridge", 2e-6),
+            ("statsd", "datadog", 2e-6),
+            ("remote-write", "runtime", 1.5e-6),
+            ("otlp", "opentelemetry", 4e-6),
+        )
+        for target in (
+            Target(f"a snapshot, per series: {name}", f"forward-{name}/{name}", most=most),
+            Target(
+                "the same, to the usual Python way",
+                f"forward-{name}/{name}",
+                f"forward-{name}/{usual}",
+                least=20,
+            ),
+        )
+    ),
+    Target(
+        "a scrape, while five destinations are in trouble",
+        "forward-scrape/troubled",
+        "forward-scrape/calm",
+        most=1.1,
+        paired=True,
+    ),
     Target("`import shmetrics`, time", "import-time/shmetrics", most=0.020),
     Target("`import shmetrics`, memory", "import-memory/shmetrics", most=3 * MIB, unit="byte"),
 )

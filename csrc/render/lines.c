@@ -73,3 +73,19 @@ char *shm_lines_write(char *out, const struct shm_line *line, const struct shm_l
     }
     return out;
 }
+
+size_t shm_lines_datagram(const char *text, size_t n_bytes, size_t most_bytes, size_t *n_lines)
+{
+    size_t end = n_bytes;
+    *n_lines = 0;
+    for (size_t at = 0; at < n_bytes;) {
+        const char *newline = memchr(text + at, '\n', n_bytes - at);
+        size_t next = newline == NULL ? n_bytes : (size_t)(newline - text);
+        if (*n_lines > 0 && next > most_bytes)
+            break;
+        end = next;
+        (*n_lines)++;
+        at = next + 1;
+    }
+    return end;
+}

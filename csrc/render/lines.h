@@ -46,4 +46,9 @@ size_t shm_lines_reach(const struct shm_line *line, const struct shm_labelled *l
 char *shm_lines_write(char *out, const struct shm_line *line, const struct shm_labelled *labelled,
                       struct shm_column values, size_t from, size_t to);
 
+/* Returns how many bytes of text go into a datagram: whole lines, without the end of the last one,
+ * as many as most_bytes have room for, but at least one. text: lines, each with its end.
+ * n_lines: how many lines these are. */
+size_t shm_lines_datagram(const char *text, size_t n_bytes, size_t most_bytes, size_t *n_lines);
+
 #endif

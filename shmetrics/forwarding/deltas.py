@@ -76,7 +76,7 @@ class Deltas:
             each[is_new] = 0
         has_fallen = np.zeros(n, np.bool_)
         for each, now in zip(base, numbers, strict=True):
-            has_fallen |= (now < each).reshape(n, -1).any(axis=1)
+            has_fallen |= (now < each).any(axis=tuple(range(1, now.ndim)))
         from_here = has_fallen | ~(is_known | is_new)
         for each, now in zip(base, numbers, strict=True):
             each[from_here] = now[from_here]

@@ -59,12 +59,14 @@ def whole(content: bytes, n: int, snapshot: Snapshot) -> Part:
 
 # What a part takes beside its content, roughly; see sys.getsizeof.
 _OBJECT_BYTES: Final = 200
+_PIECE_BYTES: Final = 120  # the bytes of a piece, their pair, and its place in the list
 
 
-def pieces(contents: Sequence[bytes], ns: Sequence[int], snapshot: Snapshot) -> Part:
-    """Return a part that is several pieces, each of which has so many series."""
-    size_bytes = sum(map(sys.getsizeof, contents)) + 16 * len(contents) + _OBJECT_BYTES
-    return Part(list(zip(contents, ns, strict=True)), sum(ns), size_bytes, snapshot.taken_at)
+def pieces(contents: Sequence[tuple[bytes, int]], snapshot: Snapshot) -> Part:
+    """Return a part that is several pieces, each with how many series it has."""
+    size_bytes = sum([len(content) for content, _ in contents]) + _PIECE_BYTES * len(contents)
+    n = sum([n for _, n in contents])
+    return Part(contents, n, size_bytes + _OBJECT_BYTES, snapshot.taken_at)
 
 
 PARTS: Final = Kind[Part, Part](

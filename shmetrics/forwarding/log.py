@@ -88,7 +88,7 @@ class Log:
         messages = b"".join(pack.pieces).split(b"\0")[:-1]
         if self._is_stream:
             return whole(b"".join(map(octet_counted, messages)), pack.n, snapshot)
-        return pieces(messages, [1] * len(messages), snapshot)
+        return pieces([(message, 1) for message in messages], snapshot)
 
 
 def log_of(settings: MetricsForward, additions: Additions) -> Log:

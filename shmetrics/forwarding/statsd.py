@@ -139,24 +139,8 @@ _JOINED: Final = b"\r"
 
 
 def _part(texts: Sequence[bytes], snapshot: Snapshot) -> Part:
-    datagrams = list(split(b"".join(texts)))
-    ns = [datagram.count(b"\n") + 1 for datagram in datagrams]
-    return pieces([each.replace(_JOINED, b"\n") for each in datagrams], ns, snapshot)
-
-
-def split(text: bytes, most_bytes: int = MOST_DATAGRAM_BYTES) -> Iterator[bytes]:
-    """Yield lines in datagrams of so many bytes; only a longer line makes a longer one.
-
-    Args:
-        text: the lines, each with its end.
-        most_bytes: the size of a datagram.
-    """
-    start, last = 0, len(text) - 1  # the last newline is of no use
-    while start < last:
-        end = last
-        if last - start > most_bytes:
-            end = text.rfind(b"\n", start, start + most_bytes + 1)
-            if end < 0:
-                end = text.index(b"\n", start)
-        yield text[start:end]
-        start = end + 1
+    text = b"".join(texts)
+    found = _lines.datagrams(text, MOST_DATAGRAM_BYTES)
+    if _JOINED in text:
+        found = [(datagram.replace(_JOINED, b"\n"), n) for datagram, n in found]
+    return pieces(found, snapshot)

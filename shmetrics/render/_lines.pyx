@@ -30,6 +30,8 @@ cdef extern from "render/lines.h" nogil:
                            size_t most_bytes, size_t *n_bytes) noexcept
     char *shm_lines_write(char *out, const shm_line *line, const shm_labelled *labelled,
                           shm_column values, size_t start, size_t end) noexcept
+    size_t shm_lines_datagram(const char *text, size_t n_bytes, size_t most_bytes,
+                              size_t *n_lines) noexcept
 
 
 cdef class Line:
@@ -103,3 +105,23 @@ def write(Line line not None, const unsigned char[::1] labels not None,
     with nogil:
         out = shm_lines_write(out, &line._line, &labelled, column, start, end)
     return cut_to(room, out), end
+
+
+def datagrams(bytes text not None, size_t most_bytes):
+    """Return lines in datagrams, each with how many lines it has.
+
+    Args:
+        text: the lines, each with its end.
+        most_bytes: the size of a datagram. Only a longer line makes a longer one.
+    """
+    cdef const char *begin = text
+    cdef size_t left = <size_t>len(text)
+    cdef size_t n_bytes, n_lines = 0
+    cdef list found = []
+    while left > 0:
+        n_bytes = shm_lines_datagram(begin, left, most_bytes, &n_lines)
+        found.append((begin[:n_bytes], n_lines))
+        n_bytes = min(n_bytes + 1, left)  # with the end of the last line
+        begin += n_bytes
+        left -= n_bytes
+    return found
