@@ -62,11 +62,19 @@ _OBJECT_BYTES: Final = 200
 _PIECE_BYTES: Final = 120  # the bytes of a piece, their pair, and its place in the list
 
 
-def pieces(contents: Sequence[tuple[bytes, int]], snapshot: Snapshot) -> Part:
-    """Return a part that is several pieces, each with how many series it has."""
-    size_bytes = sum([len(content) for content, _ in contents]) + _PIECE_BYTES * len(contents)
-    n = sum([n for _, n in contents])
-    return Part(contents, n, size_bytes + _OBJECT_BYTES, snapshot.taken_at)
+def pieces(
+    contents: Sequence[tuple[bytes, int]], n: int, content_bytes: int, snapshot: Snapshot
+) -> Part:
+    """Return a part that is several pieces.
+
+    Args:
+        contents: the pieces, each with how many series it has.
+        n: how many series they have together.
+        content_bytes: how long they are together.
+        snapshot: the snapshot that they are of.
+    """
+    size_bytes = content_bytes + _PIECE_BYTES * len(contents) + _OBJECT_BYTES
+    return Part(contents, n, size_bytes, snapshot.taken_at)
 
 
 PARTS: Final = Kind[Part, Part](

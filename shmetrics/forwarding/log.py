@@ -85,10 +85,12 @@ class Log:
         return _lines.Line(before + name, le + b" value=", self._after, b"\0")
 
     def _part(self, pack: Pack, snapshot: Snapshot) -> Part:
-        messages = b"".join(pack.pieces).split(b"\0")[:-1]
+        text = b"".join(pack.pieces)
+        messages = text.split(b"\0")[:-1]
         if self._is_stream:
             return whole(b"".join(map(octet_counted, messages)), pack.n, snapshot)
-        return pieces([(message, 1) for message in messages], snapshot)
+        found = [(message, 1) for message in messages]
+        return pieces(found, pack.n, len(text), snapshot)
 
 
 def log_of(settings: MetricsForward, additions: Additions) -> Log:

@@ -12,7 +12,7 @@ gauge with a sign is relative to the last one, so a negative one comes after a z
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -22,7 +22,7 @@ from shmetrics.forwarding.columns import Column, columns
 from shmetrics.forwarding.deltas import Deltas
 from shmetrics.forwarding.encoder import Encoded, Part, pieces
 from shmetrics.forwarding.graphite import nodes
-from shmetrics.forwarding.packing import PART_BYTES, packed
+from shmetrics.forwarding.packing import PART_BYTES, Pack, packed
 from shmetrics.forwarding.row_text import RowText, RowTexts
 from shmetrics.forwarding.snapshot import Additions, Snapshot
 from shmetrics.render import _lines
@@ -67,7 +67,7 @@ class Statsd:
     def encode(self, snapshot: Snapshot) -> Encoded:
         """Return the parts of a snapshot; see Encoder."""
         self._n_unfit = 0
-        parts = [_part(pack.pieces, snapshot) for pack in packed(self._all(snapshot))]
+        parts = [_part(pack, snapshot) for pack in packed(self._all(snapshot))]
         return Encoded(parts, self._n_unfit)
 
     def _all(self, snapshot: Snapshot) -> Iterator[tuple[bytes, int]]:
@@ -77,13 +77,12 @@ class Statsd:
             for column in columns(table):
                 is_finite = np.isfinite(column.values)
                 self._n_unfit += len(column.values) - int(is_finite.sum())
-                for text in self._texts(column, labels, is_finite):
-                    yield text, text.count(b"\n")
+                yield from self._texts(column, labels, is_finite)
 
     def _texts(
         self, column: Column, labels: RowText, is_finite: npt.NDArray[np.bool_]
-    ) -> Iterator[bytes]:
-        """Yield the lines of a column; a zero and the number after it are one line of `\\r`."""
+    ) -> Iterator[tuple[bytes, int]]:
+        """Yield the lines of a column, and how many series they are."""
         if column.is_cumulative:
             yield from self._text_of(column, labels, is_finite & (column.values != 0), b"|c")
             return
@@ -98,7 +97,9 @@ class Statsd:
         is_wanted: npt.NDArray[np.bool_],
         kind: bytes,
         zero_first: bool = False,
-    ) -> Iterator[bytes]:
+    ) -> Iterator[tuple[bytes, int]]:
+        """Yield the lines of some rows; zero_first: each after a zero, which has its end in
+        _JOINED."""
         ends = np.frombuffer(labels.ends, np.uint64)[: len(column.values) + 1]
         has_labels = ends[1:] > ends[:-1]
         for has_some in (True, False):
@@ -112,14 +113,15 @@ class Statsd:
                     one = row.reshape(1)
                     zero, _ = _lines.write(line, labels.text, labels.ends, zeros, one, 0, 1)
                     text, _ = _lines.write(line, labels.text, labels.ends, column.values, one, 0, 1)
-                    yield zero[:-1] + _JOINED + text
+                    yield zero[:-1] + _JOINED + text, 1
                 continue
             start = 0
             while start < len(rows):
+                at = start
                 text, start = _lines.write(
-                    line, labels.text, labels.ends, column.values, rows, start, PART_BYTES
+                    line, labels.text, labels.ends, column.values, rows, at, PART_BYTES
                 )
-                yield text
+                yield text, start - at
 
     def _line(self, column: Column, kind: bytes, has_labels: bool) -> _lines.Line:
         """Return the form of lines; has_labels: whether its rows have any."""
@@ -138,9 +140,9 @@ class Statsd:
 _JOINED: Final = b"\r"
 
 
-def _part(texts: Sequence[bytes], snapshot: Snapshot) -> Part:
-    text = b"".join(texts)
+def _part(pack: Pack, snapshot: Snapshot) -> Part:
+    text = b"".join(pack.pieces)
     found = _lines.datagrams(text, MOST_DATAGRAM_BYTES)
     if _JOINED in text:
         found = [(datagram.replace(_JOINED, b"\n"), n) for datagram, n in found]
-    return pieces(found, snapshot)
+    return pieces(found, pack.n, len(text), snapshot)
