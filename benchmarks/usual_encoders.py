@@ -15,26 +15,6 @@ import numpy as np
 Encode = Callable[[], int]
 STAMP_MS: Final = 1_800_000_000_000
 
-# Name, number, type; "*" behind the type: any number of them.
-_REMOTE_WRITE: Final = {
-    "Label": ("name 1 string", "value 2 string"),
-    "Sample": ("value 1 double", "timestamp 2 int64"),
-    "BucketSpan": ("offset 1 sint32", "length 2 uint32"),
-    "Histogram": (
-        "count_int 1 uint64",
-        "sum 3 double",
-        "schema 4 sint32",
-        "zero_threshold 5 double",
-        "zero_count_int 6 uint64",
-        "positive_spans 11 BucketSpan*",
-        "positive_deltas 12 sint64*",
-        "timestamp 15 int64",
-    ),
-    "TimeSeries": ("labels 1 Label*", "samples 2 Sample*", "histograms 4 Histogram*"),
-    "WriteRequest": ("timeseries 1 TimeSeries*",),
-}
-_SCALARS: Final = ("string", "double", "int64", "uint64", "sint32", "uint32", "sint64")
-
 
 def bridge(count: int) -> Encode:
     """prometheus_client's bridge to Graphite, with a socket that only counts."""
@@ -97,10 +77,10 @@ def remote_write(tables: Sequence[Any]) -> Encode:
     """A WriteRequest of native histograms by Google's runtime, compressed."""
     import cramjam
 
-    request_class = _message_class()
+    from tests.forwarding.write_model import WriteRequest
 
     def encode() -> int:
-        request = request_class()
+        request = WriteRequest()
         for table in tables:
             name = table.full_name
             for row, values in enumerate(table.series.values[: len(table)]):
@@ -196,29 +176,3 @@ def _add_histogram(series: Any, table: Any, row: int) -> None:
         count = int(counts[place])
         histogram.positive_deltas.append(count - before)
         before, last = count, place
-
-
-def _message_class() -> Any:
-    """Return the class of WriteRequest messages."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    file = descriptor_pb2.FileDescriptorProto(
-        name="remote_write.proto", package="prometheus", syntax="proto3"
-    )
-    field_class = descriptor_pb2.FieldDescriptorProto
-    for name, fields in _REMOTE_WRITE.items():
-        message = file.message_type.add(name=name)
-        for text in fields:
-            field, number, kind = text.split()
-            made = message.field.add(name=field, number=int(number))
-            repeated = kind.endswith("*")
-            made.label = field_class.LABEL_REPEATED if repeated else field_class.LABEL_OPTIONAL
-            kind = kind.rstrip("*")
-            if kind in _SCALARS:
-                made.type = getattr(field_class, f"TYPE_{kind.upper()}")
-            else:
-                made.type = field_class.TYPE_MESSAGE
-                made.type_name = f".prometheus.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("prometheus.WriteRequest"))
