@@ -80,7 +80,7 @@ class Daemon:
             if tracing is not None:
                 tracing.count()  # count what a kill has lost, before another kill loses that too
             self._forwarding = Forwarding(config.metrics.forward, config.constant_labels)
-            opened.callback(self._forwarding.close)
+            opened.callback(self._close_forwarding)
             if config.metrics.forward:
                 self_metrics.registry.register(ForwardingMetrics(self._forwarding))
             traces = None if tracing is None else tracing.traces
@@ -188,6 +188,11 @@ class Daemon:
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
+
+    def _close_forwarding(self) -> None:
+        """Send what has grown since the last snapshot, and close the destinations."""
+        self._forwarding.take_last(self._all_tables)
+        self._forwarding.close()
 
     def _all_tables(self) -> list[Table]:
         """Return what a scrape shows, with native buckets."""

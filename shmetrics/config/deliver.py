@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from shmetrics.config import target
+from shmetrics.config.checks import check_certificate
 from shmetrics.config.section import Section
 from shmetrics.config.target import Target
 
@@ -83,8 +84,7 @@ class Deliver(Section, frozen=True, kw_only=True):
         for option in ("ca_file", "cert_file", "key_file"):
             if getattr(self, option) and found.scheme != "syslog+tls":
                 raise ValueError(f"{option}: is for syslog+tls://, which {self.to!r} is not")
-        if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("cert_file: takes a key_file, and the other way round")
+        check_certificate(self.cert_file, self.key_file)
 
     @property
     def target(self) -> Target:

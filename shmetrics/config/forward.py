@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from shmetrics.config import destination
+from shmetrics.config.checks import check_headers
 from shmetrics.config.destination import Destination
 from shmetrics.config.section import Section
 
@@ -75,12 +76,7 @@ class Forward(Section, frozen=True, kw_only=True):
             found = destination.parse(self.to)
         except ValueError as error:
             raise ValueError(f"to: {error}") from None
-        for name, value in self.headers.items():
-            # Names that are valid for HTTP headers and for gRPC metadata.
-            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"headers: {name!r} is not the name of a header")
-            if not value.isascii() or not value.isprintable():
-                raise ValueError(f"headers.{name}: a value is printable ASCII")
+        check_headers(self.headers)
         is_otlp = found.is_http or found.is_grpc
         for option in ("headers", "ca_file"):
             if getattr(self, option) and not is_otlp:

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta, field
 
 from shmetrics.config import metrics_target
+from shmetrics.config.checks import check_certificate, check_headers
 from shmetrics.config.deliver import FACILITIES
 from shmetrics.config.metrics_target import MetricsTarget
 from shmetrics.config.section import Section
@@ -152,11 +153,7 @@ class MetricsForward(Section, frozen=True, kw_only=True):
 
     def _check_requests(self, found: MetricsTarget) -> None:
         """Check what is beside it in a request. Raises ValueError."""
-        for name, value in self.headers.items():
-            if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-                raise ValueError(f"headers: {name!r} is not the name of a header")
-            if not value.isascii() or not value.isprintable():
-                raise ValueError(f"headers.{name}: a value is printable ASCII")
+        check_headers(self.headers)
         for option, protocols in _ONLY_FOR.items():
             if getattr(self, option) and found.protocol not in protocols:
                 raise ValueError(f"{option}: is not for {found.scheme}://")
@@ -170,8 +167,7 @@ class MetricsForward(Section, frozen=True, kw_only=True):
         for option in ("ca_file", "cert_file"):
             if getattr(self, option) and not found.is_tls:
                 raise ValueError(f"{option}: is for TLS, which {self.to!r} is not spoken to with")
-        if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("cert_file: takes a key_file, and the other way round")
+        check_certificate(self.cert_file, self.key_file)
 
     @property
     def target(self) -> MetricsTarget:

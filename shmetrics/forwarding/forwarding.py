@@ -92,10 +92,20 @@ class Forwarding:
         """
         now = self._monotonic()
         due = [line for line in self._lines if line.is_due(now)]
-        if not due:
-            return
         for line in due:
             line.go_on(now)
+        if due:
+            self._take(tables, due)
+
+    def take_last(self, tables: Callable[[], Sequence[Table]]) -> None:
+        """Take a snapshot for destinations of deltas: the next collector does not know what of its
+        totals was sent."""
+        deltas = [line for line in self._lines if line.is_delta]
+        if deltas and self.wait(STOP_SECONDS):
+            self._take(tables, deltas)
+
+    def _take(self, tables: Callable[[], Sequence[Table]], due: Sequence[_Line]) -> None:
+        """Take a snapshot for some destinations."""
         if not self._is_idle.is_set():  # the last one is not even encoded
             self._rate_limited.warning("", "a snapshot is left out: the one before takes too long")
             return
@@ -148,6 +158,7 @@ class _Line:
     def __init__(self, settings: MetricsForward, destination: Destination, now: float) -> None:
         self.name = settings.to
         self.due_at = now
+        self.is_delta = destination.is_delta
         self._interval_seconds = settings.interval_seconds
         self._selection = Selection(settings.families)
         self._destination = destination
@@ -171,7 +182,7 @@ class _Line:
         self.due_at += n * self._interval_seconds
 
     def put(self, snapshot: Snapshot) -> None:
-        if self._destination.is_delta and self.forwarder.counts().waiting:
+        if self.is_delta and self.forwarder.counts().waiting:
             return  # the next one has what has come meanwhile, too
         encoded = self._destination.encoder.encode(snapshot.only(self._selection))
         self._n_unfit += encoded.n_unfit

@@ -184,6 +184,26 @@ def test_destinations_of_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ]
 
 
+def test_destinations_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "shmetrics.toml"
+    secret = tmp_path / "password"
+    with_secret = f"otlp+http://h'\nusername = 'u'\npassword_file = '{secret}"
+    with_ca = f"otlp+https://h'\nca_file = '{tmp_path}/none"
+    to = ("graphite://h", "remote-write+http://h", with_secret, with_ca)
+    path.write_text("\n".join(f"[[metrics.forward]]\nto = '{one}'" for one in to))
+    monkeypatch.setitem(sys.modules, "cramjam", None)  # as if it was not installed
+    monkeypatch.delitem(sys.modules, "shmetrics.forwarding.remote_write", raising=False)
+    found = list(findings.destinations(config.load(str(path))))
+    assert found[0] == Finding(True, "graphite://h: metrics are sent to it every 60.0 s")
+    assert wrong(found) == [
+        "remote-write+http://h: cramjam is not installed; pip install 'shmetrics[remote-write]'",
+        f"{secret}: No such file or directory",
+        f"{tmp_path}/none: No such file or directory",
+    ]
+    secret.write_text("s3cret\n")
+    assert "s3cret" not in str(list(findings.destinations(config.load(str(path)))))
+
+
 def test_lanes_that_wait_for_a_collector(tmp_path: Path) -> None:
     (tmp_path / "lanes").mkdir()
     for name in ("1.lane", "2.lane", "1.json"):

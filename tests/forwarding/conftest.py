@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
@@ -71,3 +74,11 @@ def peer() -> Iterator[Scripted]:
     server = Scripted()
     yield server
     server.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Yield a folder with a short path, for sockets."""
+    found = Path(tempfile.mkdtemp(prefix="shm-"))
+    yield found
+    rmtree(found)

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,9 @@ from tests.nodes.node import Node, node
 from tests.servers.carbon import Carbon, lacking
 from tests.servers.ports import ReservedPort
 from tests.servers.processes import until
+from tests.servers.prometheus import Prometheus
+from tests.servers.victoria import Victoria
+from tests.servers.victoria import lacking as lacking_victoria
 
 from .scraped import SECONDS
 
@@ -102,3 +108,85 @@ def test_what_a_node_records_arrives(node: Node, carbon: Carbon) -> None:
     said = [line for line in node.log.splitlines() if "not passed on" in line]
     assert len(said) == 1
     assert "Connection refused" in said[0]
+
+
+BINARY = shutil.which("prometheus")
+
+
+@pytest.mark.skipif(BINARY is None, reason="no prometheus, which Debian has")
+@pytest.mark.skipif(bool(lacking_victoria()), reason=lacking_victoria())
+def test_two_engines_have_what_a_scrape_shows(
+    node: Node, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert BINARY is not None
+    prometheus = Prometheus(BINARY, tmp_path_factory.mktemp("prometheus"), "")
+    victoria = Victoria(tmp_path_factory.mktemp("victoria"))
+    try:
+        node.start(
+            "\n".join(
+                f"[[metrics.forward]]\nto = 'remote-write+{url}/api/v1/write'\n"
+                "interval_seconds = 1\nfamilies = ['jobs*', 'latency']"
+                for url in (prometheus.url, victoria.url)
+            )
+        )
+        emitter = node.emitter(EMITTER)
+        emitter.until("done")
+        wanted = {
+            tuple(sorted((("__name__", name), *labels))): value
+            for (name, labels), value in node.samples().items()
+            if name.startswith(("jobs", "latency"))
+        }
+        match = '{__name__=~"jobs.*|latency.*"}'
+
+        def of_prometheus() -> dict[Any, float]:
+            found = prometheus.samples(match)
+            return {tuple(sorted(labels.items())): value for labels, value in found}
+
+        def of_victoria() -> dict[Any, float]:
+            return {labels: points[-1][1] for labels, points in victoria.values(match).items()}
+
+        assert len(wanted) == 7
+        until(lambda: of_prometheus() == wanted, lambda: node.log, SECONDS)
+        until(lambda: of_victoria() == wanted, lambda: node.log, SECONDS)
+        emitter.end()
+    finally:
+        prometheus.stop()
+        victoria.stop()
+
+
+def test_a_collector_that_ends_sends_what_has_grown(node: Node, folder: Path) -> None:
+    """Check that a restart counts nothing twice, and that nothing is missing."""
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(str(folder / "s"))
+    receiver.settimeout(SECONDS)
+    config = f"""
+        [[metrics.forward]]
+        to = "statsd+unix://{folder}/s"
+        interval_seconds = 3600
+        families = ["jobs"]
+        """
+    try:
+        node.start(config)
+        emitter = node.emitter(
+            """
+            counter = shmetrics.Counter("jobs", "Jobs")
+            for n in (5, 2):
+                counter.inc(n)
+                while not shmetrics.status()["connected"]:
+                    counter.inc(0)
+                pause("counted")
+            """
+        )
+        emitter.until("counted")
+        node.stop()
+        assert receiver.recv(4096) == b"jobs_total:5.0|c"
+        node.start(config)
+        emitter.go()
+        emitter.until("counted")
+        until(lambda: node.samples().value("jobs_total") == 7, lambda: node.log, SECONDS)
+        node.stop()
+        assert receiver.recv(4096) == b"jobs_total:2.0|c"
+        node.start()
+        emitter.end()
+    finally:
+        receiver.close()

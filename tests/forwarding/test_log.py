@@ -6,10 +6,8 @@ from __future__ import annotations
 
 import json
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from shutil import rmtree
 
 import pytest
 
@@ -22,14 +20,6 @@ from .conftest import Driven
 from .scraped import SECONDS, Key, all_kinds, gauge, scraped, wanted
 
 needs_rsyslog = pytest.mark.skipif(bool(lacking()), reason=lacking())
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Yield a folder with a short path, for sockets."""
-    found = Path(tempfile.mkdtemp(prefix="shm-"))
-    yield found
-    rmtree(found)
 
 
 @pytest.fixture

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import math
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -105,14 +103,6 @@ def test_a_restart_of_either_side_counts_nothing_twice(
         until(lambda: other.counters() == {name: 3}, lambda: str(other.counters()), SECONDS)
     finally:
         other.stop()
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Yield a folder with a short path, for sockets."""
-    found = Path(tempfile.mkdtemp(prefix="shm-"))
-    yield found
-    rmtree(found)
 
 
 class Receiver:

@@ -25,7 +25,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 )
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-__all__ = ["GrpcReceiver", "HttpReceiver", "attributes_of", "partial", "spans_of"]
+from tests.servers.scripted import say
+
+__all__ = ["GrpcReceiver", "HttpReceiver", "attributes_of", "partial", "say", "spans_of"]
 
 #: What is done with a request instead of taking it.
 HttpAnswer = Callable[[BaseHTTPRequestHandler], None]
@@ -98,16 +100,6 @@ class HttpReceiver:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-def say(handler: BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
-    """Send an answer."""
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
 
 
 def hang_up(handler: BaseHTTPRequestHandler) -> None:
