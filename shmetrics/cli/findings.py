@@ -16,7 +16,6 @@ from shmetrics.cli.columns import printable
 from shmetrics.cli.lane_text import problems_of, process_of
 from shmetrics.client import collector_client
 from shmetrics.errors import ShmetricsError
-from shmetrics.figures import seconds
 from shmetrics.version import __version__
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ def destinations(config: Config) -> Iterator[Finding]:
         name = spans.destination.name
         yield _destination(name, "spans are passed on to it", partial(sender_of, spans))
     for metrics in config.metrics.forward:
-        every = f"metrics are sent to it every {seconds(metrics.interval_seconds)}"
+        every = f"metrics are sent to it every {metrics.interval_seconds:g} s"
 
         def sender(metrics: MetricsForward = metrics) -> Sender[Any]:
             return destination_of(metrics, config.constant_labels, 0).sender

@@ -3,14 +3,16 @@
 
 ===================  ====================================================================
 `forwarding`         all destinations: what each is sent, and what became of it
+`destination`        the format and the sender that an address means
 `snapshot`           the tables of one moment, and what a destination is sent of them
 `encoder`            the interface of the formats, and the parts that a snapshot is sent in
 `columns`            a table as samples: columns of numbers with their names
-`row_text`           the labels of rows in any format, made once per series
+`row_text`           the labels of rows in any format, made once per series; `label_fields` has
+                     those of remote write, which have three parts
+`packing`            lines and messages, put together into parts
 `deltas`             what counters have grown by since the last snapshot
-`graphite`           lines and pickles
-`statsd`             datagrams, with deltas of counters
-`stream_sender`      a sender of bytes over a connection
-`datagram_sender`    a sender of datagrams
 ===================  ====================================================================
+
+The formats are `graphite`, `statsd`, `remote_write`, `otlp`, `elasticsearch` and `log`; the senders
+`stream_sender`, `datagram_sender`, `http_sender` and `grpc_sender`.
 """

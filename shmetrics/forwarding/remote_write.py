@@ -148,21 +148,17 @@ class RemoteWrite:
     ) -> Iterator[tuple[bytes, int]]:
         """Yield stale markers of the series that were there and are not."""
         kept_names = set(new.names) if new is not None else set()
-        rows = old.series.values[: old.n]
-        if new is not None and new.series is old.series:
-            gone = rows[new.n :]
-        else:
-            kept = set()
-            if new is not None and new.series.names == old.series.names:
-                kept = set(new.series.values[: new.n])
-            gone = [row for row in rows if row not in kept]
-        all_rows = Series(old.series.names, rows)
-        gone_rows = Series(old.series.names, gone)
-        for name, le in old.names:
-            series = gone_rows if (name, le) in kept_names else all_rows
-            n = len(series.values)
-            if n:
-                markers = np.full(n, STALE_BITS, np.uint64).view(np.float64)
+        gone_names = [each for each in old.names if each not in kept_names]
+        gone_rows = _gone_rows(old, new)
+        for some_names, rows in (
+            (gone_names, old.series.values[: old.n]),
+            ([each for each in old.names if each in kept_names], gone_rows),
+        ):
+            if not some_names or not rows:  # mostly
+                continue
+            series = Series(old.series.names, rows)
+            markers = np.full(len(rows), STALE_BITS, np.uint64).view(np.float64)
+            for name, le in some_names:
                 stale = Column(name, le, False, markers)
                 yield from self._samples(series, stale, stamp_ms, None, 0)
 
@@ -171,6 +167,17 @@ class RemoteWrite:
         said = number_field(TYPE, _TYPES[table.kind]) + bytes_field(FAMILY_NAME, name)
         said += bytes_field(HELP, utf8(table.help)) + bytes_field(UNIT, utf8(table.unit))
         return bytes_field(METADATA, said)
+
+
+def _gone_rows(old: _Written, new: _Written | None) -> list[tuple[str, ...]]:
+    """Return the label values that were there and are not."""
+    rows = old.series.values
+    if new is not None and new.series is old.series:
+        return rows[new.n : old.n]
+    kept = set[tuple[str, ...]]()
+    if new is not None and new.series.names == old.series.names:
+        kept.update(new.series.values[: new.n])
+    return [row for row in rows[: old.n] if row not in kept]
 
 
 def _rows(write: Callable[[int], tuple[bytes, int]], n: int) -> Iterator[tuple[bytes, int]]:

@@ -194,7 +194,7 @@ def test_destinations_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "cramjam", None)  # as if it was not installed
     monkeypatch.delitem(sys.modules, "shmetrics.forwarding.remote_write", raising=False)
     found = list(findings.destinations(config.load(str(path))))
-    assert found[0] == Finding(True, "graphite://h: metrics are sent to it every 60.0 s")
+    assert found[0] == Finding(True, "graphite://h: metrics are sent to it every 60 s")
     assert wrong(found) == [
         "remote-write+http://h: cramjam is not installed; pip install 'shmetrics[remote-write]'",
         f"{secret}: No such file or directory",
