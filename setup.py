@@ -92,13 +92,6 @@ setup(
             )
             for name, sources in MODULES.items()
         ],
-        # Without binding, methods are of a kind that the interpreter calls without a detour:
-        # docs/decisions/0043.
-        compiler_directives={
-            "language_level": 3,
-            "binding": False,
-            "embedsignature": True,
-            "embedsignature.format": "clinic",
-        },
+        compiler_directives={"language_level": 3, "embedsignature": True},
     ),
 )

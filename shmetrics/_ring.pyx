@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# cython: freethreading_compatible=False
+# cython: freethreading_compatible=False, binding=False, embedsignature.format=clinic
 """The binding of csrc/ for a process that records. It calls C, and turns C's codes into exceptions.
 
 It has no policy and does no parsing. The lane's numbers are in layout.pyx.
