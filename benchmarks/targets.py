@@ -291,17 +291,12 @@ TARGETS = (
     Target("a collector with 500 idle lanes", "idle/lanes-500", most=0.005, unit="share"),
     Target("a pass over 500 units, per unit", "units/pass", most=60e-6),
     Target("the same, to reading the files by name", "units/pass", "units/plain", least=5),
-    Target(
-        "the same, to collectd, which reads one file of them",
-        "units/pass",
-        "units/collectd",
-        least=20,
-    ),
-    Target("that file alone, to collectd", "units/cpuacct", "units/collectd", least=5),
+    Target("reading what collectd reads, to collectd", "units/cpuacct", "units/collectd", least=20),
     Target(
         "a gatherer of 500 units, share of a core", "gatherer/gatherer", most=0.001, unit="share"
     ),
-    Target("its memory", "gatherer-memory/proportional", most=40 * MIB, unit="byte"),
+    Target("its memory, in proportion", "gatherer-memory/proportional", most=40 * MIB, unit="byte"),
+    Target("the same, resident", "gatherer-memory/resident", most=40 * MIB, unit="byte"),
     Target("a pass over processes, per process", "by-unit/pass", most=15e-6),
     Target("the same, of 20,000 in one unit", "by-unit/many", "by-unit/pass", most=1.2),
     Target("the same, to prometheus-process-exporter", "by-unit/pass", "by-unit/exporter", least=5),

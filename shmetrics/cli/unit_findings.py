@@ -41,6 +41,7 @@ def check(config: GatherConfig) -> Iterator[Finding]:
     yield Finding(True, f"cgroups: {versions(each.keys for each in hierarchies)}")
     yield from room(units)
     yield from readable(units, config.spawner.socket)
+    yield from commands(gather)
     yield from spawner(config)
     yield from rate_limits(gather)
     yield from doubles()
@@ -87,6 +88,17 @@ def readable(units: list[Unit], spawner_socket: str) -> Iterator[Finding]:
             f"{shut[0]}: not readable for uid {os.geteuid()}, as {len(shut)} of {len(homes)} "
             "gears; shmetrics-spawner, as root, lists their files",
         )
+
+
+def commands(gather: Gather) -> Iterator[Finding]:
+    """Check whether the spawner would run each command of the configuration."""
+    from shmetrics.probes.spawner import trusted_file
+
+    for probe in gather.probe:
+        try:
+            trusted_file.check(probe.command[0], probe.uid(os.geteuid()))
+        except trusted_file.Untrusted as error:
+            yield Finding(False, f"gather.probe {probe.name}: {error}")
 
 
 def spawner(config: GatherConfig) -> Iterator[Finding]:

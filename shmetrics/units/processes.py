@@ -180,7 +180,7 @@ class ProcessTable:
     def _look(self, pid: int, units: Collection[str]) -> str:
         """Return the id of the unit that a process is in, "" if it is in none."""
         best = ""
-        for path in _cgroups(f"{self._proc}/{pid}/cgroup"):
+        for path in set(_cgroups(f"{self._proc}/{pid}/cgroup")):  # mostly one, in all hierarchies
             while path and path not in units:
                 path = path.rpartition("/")[0]
             best = max(best, path, key=len)
@@ -190,10 +190,15 @@ class ProcessTable:
 def _cgroups(path: str) -> Iterator[str]:
     """Yield the paths of a process's cgroups (cgroups(7)), none if it has ended."""
     try:
-        with open(path, "rb") as file:
-            text = os.fsdecode(file.read(_MOST_BYTES))
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a third of the time of open()
     except OSError:
         return
+    try:
+        text = os.fsdecode(os.read(fd, _MOST_BYTES))
+    except OSError:
+        return
+    finally:
+        os.close(fd)
     for line in text.splitlines():
         yield line.split(":", 2)[-1]
 

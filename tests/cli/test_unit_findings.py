@@ -13,7 +13,7 @@ import pytest
 from shmetrics.cli import unit_findings
 from shmetrics.config.deliver import Deliver
 from shmetrics.config.gather import Gather, GatherConfig
-from shmetrics.config.probe import EXAMPLE
+from shmetrics.config.probe import EXAMPLE, ProbeOptions
 from shmetrics.config.spawner import Spawner
 from shmetrics.units.unit import Unit
 from tests.units.trees import V2
@@ -83,6 +83,15 @@ def test_gears_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     [text] = wrong(unit_findings.readable([gear], "/none"))
     assert text.startswith(f"{tmp_path}: not readable for uid ")
     assert text.endswith("as 1 of 1 gears; shmetrics-spawner, as root, lists their files")
+
+
+def test_commands_that_would_not_run(tmp_path: Path) -> None:
+    probes = [
+        ProbeOptions(name="good", command=["/bin/sh"]),
+        ProbeOptions(name="bad", command=[f"{tmp_path}/none"]),
+    ]
+    [text] = wrong(unit_findings.commands(Gather(probe=probes)))
+    assert text == f"gather.probe bad: {tmp_path}/none: No such file or directory"
 
 
 def test_the_spawner(tmp_path: Path) -> None:
