@@ -144,7 +144,8 @@ class ProbePart:
         owner = ProbeOwner(unit.name, unit.kind, unit.uid, unit.home)
         files: GearFiles | None = OwnFiles(unit.home, unit.uid)
         found: list[Probe] = []
-        if not os.access(unit.home, os.R_OK | os.X_OK) and os.path.isdir(unit.home):
+        may_enter = os.access(unit.home, os.R_OK | os.X_OK, effective_ids=True)
+        if not may_enter and os.path.isdir(unit.home):
             files = self._listed.get(path)
             found.append(discovery.lister(owner, self._timing, files is not None))
         if files is not None:

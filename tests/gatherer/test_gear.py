@@ -44,14 +44,17 @@ WATCHMAN_METRICS_INTERVAL=10
 METRICS_PER_SCRIPT_TIMEOUT=0.5
 """
 
-CONFIG = """
-[gather]
-quota = false
+UNIT = """
 [[gather.units]]
 name = "{uuid}"
 cgroup = "{cgroup}"
 uid = {uid}
 home = "{home}"
+"""
+
+CONFIG = """
+[gather]
+quota = false
 [[gather.deliver]]
 to = "syslog://{folder}/s"
 batch_seconds = 0.01
@@ -87,7 +90,9 @@ def test_a_gear_as_openshift_makes_it(
     os.chown(gear.home, 0, USER)  # as OpenShift has it
     (folder / "node.conf").write_text(NODE_CONF)
     values = {"uuid": "5502", "cgroup": cgroups.make("/5502"), "uid": USER, "home": gear.home}
-    (folder / "gather.toml").write_text(CONFIG.format(folder=folder, gears=gears, **values))
+    (folder / "gather.toml").write_text(
+        (CONFIG + UNIT).format(folder=folder, gears=gears, **values)
+    )
     node.start()
     arguments = ["--config", str(folder / "gather.toml"), "--node-conf", str(folder / "node.conf")]
     gatherer = Gatherer(node, None, *arguments)
@@ -134,11 +139,6 @@ quota = false
 interval_seconds = 10
 [gather.lines]
 socket = "none"
-[[gather.units]]
-name = "{uuid}"
-cgroup = "{cgroup}"
-uid = {uid}
-home = "{home}"
 [[gather.deliver]]
 to = "file://{logs}/{{unit}}.log"
 batch_seconds = 0.01
@@ -176,7 +176,9 @@ def test_a_gear_that_nobody_else_may_enter(cgroups: Cgroups, folder: Path) -> No
     values = {"uuid": uuid, "cgroup": cgroups.make(f"/{uuid}"), "uid": uid, "home": gear.home}
     config = folder / "gather.toml"
     config.write_text(
-        LOCKED_CONFIG.format(folder=folder, gears=gears, logs=logs, gatherer=GATHERER, **values)
+        (LOCKED_CONFIG + UNIT).format(
+            folder=folder, gears=gears, logs=logs, gatherer=GATHERER, **values
+        )
     )
     command = [sys.executable, "-m", "shmetrics"]
     spawner = subprocess.Popen(

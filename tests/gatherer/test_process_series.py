@@ -90,9 +90,10 @@ def test_a_group_goes_with_its_unit(loopback: Loopback, tmp_path: Path) -> None:
 
 def test_processes_follow_the_passes(loopback: Loopback, cgroups: Cgroups) -> None:
     name = f"{os.urandom(4).hex()}.service"  # other tests run beside this one
-    cgroups.make(f"/{name}")
+    one = Unit("static", name, cgroups.make(f"/{name}"))
     cgroups.worker(f"/{name}")
-    passes = Passes(Finder(find()), Instruments(), [ProcessSeries(ProcessTable())])
+    finder = Finder(find(), kinds=(), static=[one])
+    passes = Passes(finder, Instruments(), [ProcessSeries(ProcessTable())])
     passes.make()
     assert shown(loopback, name)["num_procs",] == 1
     passes.close()
