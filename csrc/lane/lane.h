@@ -21,7 +21,7 @@ struct shm_lane_sizes {
 /* The sizes of a process's first lane, unless a configuration has others. A collector gives no
  * smaller ones (but for the ring). */
 #define SHM_DEFAULT_RECORDS 4096u
-#define SHM_DEFAULT_DICTIONARY_BYTES 98304u
+#define SHM_DEFAULT_DICTIONARY_BYTES 65536u
 #define SHM_DEFAULT_CELLS 8192u
 #define SHM_DEFAULT_CALLS 1024u
 

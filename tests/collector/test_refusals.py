@@ -219,13 +219,13 @@ def test_lanes_take_only_so_much_memory(node: Node) -> None:
         shmetrics.Counter("jobs", "Jobs").inc(100)
         problem = shmetrics.status()["problem"]
         assert problem == (
-            "refused (quota): lanes have 548864 of 1000000 bytes already, and this one needs "
-            "548864; see registration.max_lane_bytes"
+            "refused (quota): lanes have 516096 of 1000000 bytes already, and this one needs "
+            "516096; see registration.max_lane_bytes"
         ), problem
         """
     )
     found = node.samples()
-    assert found.value("shmetrics_quota_used", quota="lane_bytes") == 548_864
+    assert found.value("shmetrics_quota_used", quota="lane_bytes") == 516_096
     assert found.value("shmetrics_quota_exceeded_total", quota="lane_bytes") >= 1
     first.go()
     first.end()

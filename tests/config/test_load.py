@@ -33,7 +33,7 @@ def test_nothing_given_is_the_defaults() -> None:
     assert found.address == ("127.0.0.1", 9464)
     assert found.constant_labels == {"hostname": socket.gethostname()}
     assert found.registration.uids() == frozenset((0, os.geteuid()))
-    assert found.lane.total_bytes <= 544 * 1024
+    assert found.lane.total_bytes <= 512 * 1024
 
 
 def test_every_option_can_be_set(tmp_path: Path) -> None:
