@@ -5,18 +5,23 @@
 #include "put.h"
 #include "wire.h"
 
-enum { TIMESERIES = 1 };                                  /* of WriteRequest */
+enum { TIMESERIES = 1, TIMESERIES_V2 = 5 };               /* of WriteRequest, and of Request */
 enum { SAMPLE = 2, EXEMPLAR = 3, HISTOGRAM = 4 };         /* of TimeSeries */
+enum { LABELS_V2 = 1, HISTOGRAM_V2 = 3, CREATED_V2 = 6 }; /* of TimeSeries, where 2.0 differs */
 enum { VALUE = 1, TIMESTAMP = 2 };                        /* of Sample */
 enum { EXEMPLAR_VALUE = 2, EXEMPLAR_TIMESTAMP = 3 };      /* of Exemplar */
 enum { COUNT = 1, SUM = 3, HISTOGRAM_TIMESTAMP = 15 };    /* of Histogram */
 
-enum { EXEMPLAR_BOUND = 128, FRAME_BOUND = 64 };
+enum { EXEMPLAR_BOUND = 128, FRAME_BOUND = 96 };
+
+/* The first millisecond of the year 10000, as seconds. */
+static const double TIME_ENDS = 253402300800.0;
 
 size_t shm_remote_reach(const struct shm_remote_family *family, const struct shm_native *native,
                         size_t from, size_t to, size_t most_bytes, size_t *n_bytes)
 {
-    size_t fixed = family->name.n_bytes + family->le.n_bytes + FRAME_BOUND;
+    size_t fixed =
+        family->name.n_bytes + family->le.n_bytes + family->metadata.n_bytes + FRAME_BOUND;
     if (native != NULL)
         fixed += shm_native_bound(native);
     size_t row = from;
@@ -36,7 +41,7 @@ static char *put_fields(char *out, struct shm_fields fields)
     return shm_put(out, fields.bytes, fields.n_bytes);
 }
 
-static char *put_labels(char *out, const struct shm_remote_family *family, size_t row)
+static char *put_label_list(char *out, const struct shm_remote_family *family, size_t row)
 {
     const uint64_t *parts = family->parts + 3 * row;
     const char *labels = family->labels;
@@ -45,6 +50,35 @@ static char *put_labels(char *out, const struct shm_remote_family *family, size_
     out = shm_put(out, labels + parts[1], (size_t)(parts[2] - parts[1]));
     out = put_fields(out, family->le);
     return shm_put(out, labels + parts[2], (size_t)(parts[3] - parts[2]));
+}
+
+static char *put_labels(char *out, const struct shm_remote_family *family, size_t row)
+{
+    if (!family->is_v2)
+        return put_label_list(out, family, row);
+    char *packed = shm_wire_opened(out, LABELS_V2);
+    return shm_wire_closed(packed, put_label_list(packed, family, row));
+}
+
+/* Begins a series; returns where its content begins. */
+static char *open_series(char *out, const struct shm_remote_family *family)
+{
+    return shm_wire_opened(out, family->is_v2 ? TIMESERIES_V2 : TIMESERIES);
+}
+
+/* Ends a series, with what 2.0 has beside samples. */
+static char *close_series(char *content, char *out, const struct shm_remote_family *family,
+                          size_t row)
+{
+    if (family->is_v2) {
+        out = put_fields(out, family->metadata);
+        double created = -1;
+        if (family->created.first != NULL)
+            created = shm_number_at(family->created, row);
+        if (created > 0 && created < TIME_ENDS)
+            out = shm_wire_varint(out, CREATED_V2, (uint64_t)(created * 1e3));
+    }
+    return shm_wire_closed(content, out);
 }
 
 static char *put_exemplar(char *out, const struct shm_exemplar *exemplar)
@@ -74,13 +108,13 @@ char *shm_remote_samples(char *out, const struct shm_remote_family *family,
     size_t next = shm_exemplars_before(family->exemplars, from);
     size_t sample_bytes = SHM_WIRE_DOUBLE_BYTES + shm_wire_varint_bytes(family->stamp_ms);
     for (size_t row = from; row < to; row++) {
-        char *content = shm_wire_opened(out, TIMESERIES);
+        char *content = open_series(out, family);
         out = put_labels(content, family, row);
         out = shm_wire_opening(out, SAMPLE, sample_bytes);
         out = shm_wire_double(out, VALUE, shm_number_at(values, row));
         out = shm_wire_varint(out, TIMESTAMP, family->stamp_ms);
         out = put_exemplars(out, family->exemplars, &next, row, bucket, 0);
-        out = shm_wire_closed(content, out);
+        out = close_series(content, out, family, row);
     }
     return out;
 }
@@ -100,16 +134,16 @@ char *shm_remote_histograms(char *out, const struct shm_remote_family *family,
 {
     size_t next = shm_exemplars_before(family->exemplars, from);
     for (size_t row = from; row < to; row++) {
-        char *content = shm_wire_opened(out, TIMESERIES);
+        char *content = open_series(out, family);
         out = put_labels(content, family, row);
-        char *histogram = shm_wire_opened(out, HISTOGRAM);
+        char *histogram = shm_wire_opened(out, family->is_v2 ? HISTOGRAM_V2 : HISTOGRAM);
         out = shm_wire_varint(histogram, COUNT, count_of(native, row));
         out = shm_wire_double(out, SUM, shm_number_at(sums, row));
         out = shm_put_native(out, native, row);
         out = shm_wire_varint(out, HISTOGRAM_TIMESTAMP, family->stamp_ms);
         out = shm_wire_closed(histogram, out);
         out = put_exemplars(out, family->exemplars, &next, row, 0, 1);
-        out = shm_wire_closed(content, out);
+        out = close_series(content, out, family, row);
     }
     return out;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Series as Prometheus's remote write 1.0 has them: TimeSeries messages of prometheus.WriteRequest,
- * each with one sample or one native histogram
- * (https://prometheus.io/docs/specs/prw/remote_write_spec/).
+/* Series as Prometheus's remote write has them, each with one sample or one native histogram: in
+ * 1.0 as TimeSeries of prometheus.WriteRequest, in 2.0 as those of io.prometheus.write.v2.Request,
+ * whose labels are numbers of symbols (https://prometheus.io/docs/specs/prw).
  *
  * Nothing here allocates, fails or keeps anything.
  */
@@ -11,22 +11,27 @@
 #include "columns.h"
 #include "native.h"
 
-/* Fields of TimeSeries, as they are: a label of all series, or of none. */
+/* Bytes as they are: in 1.0 fields of TimeSeries, in 2.0 the numbers of symbols; of a label of all
+ * series, or of none. */
 struct shm_fields {
     const char *bytes;
     size_t n_bytes;
 };
 
-/* What all series have in common. The labels of row i, as fields of TimeSeries and sorted by name:
- * those before `__name__` are at [parts[3i], parts[3i+1]), those between it and `le` up to
- * parts[3i+2], the others up to parts[3i+3]. */
+/* What all series have in common. The labels of row i, sorted by name: those before `__name__` are
+ * at [parts[3i], parts[3i+1]), those between it and `le` up to parts[3i+2], the others up to
+ * parts[3i+3]. metadata: a field of TimeSeries of 2.0. created: Unix seconds, likewise for 2.0
+ * alone; see shm_proto_family. */
 struct shm_remote_family {
     struct shm_fields name;
     struct shm_fields le;
     const char *labels;
     const uint64_t *parts; /* 3 * n_rows + 1 */
     uint64_t stamp_ms;     /* Unix time */
-    struct shm_exemplars_of_rows exemplars;
+    struct shm_exemplars_of_rows exemplars; /* of 1.0 alone */
+    int is_v2;
+    struct shm_fields metadata;
+    struct shm_column created;
 };
 
 /* Returns the end of the rows from `from`, up to `to`, that take most_bytes or less together; but

@@ -65,6 +65,10 @@ class MetricsForward(Section, frozen=True, kw_only=True):
             "of the name."
         ),
     ] = True
+    protocol_version: Annotated[
+        str,
+        Meta(description="Version of remote write, 1.0 or 2.0. Who has no 2.0 gets 1.0."),
+    ] = "1.0"
     native_histograms: Annotated[
         bool,
         Meta(
@@ -140,6 +144,8 @@ class MetricsForward(Section, frozen=True, kw_only=True):
             if not value:
                 raise ValueError(f"labels.{name}: an empty label is none")
         self._check_prefix()
+        if self.protocol_version not in ("1.0", "2.0"):
+            raise ValueError(f"protocol_version: {self.protocol_version!r} is not 1.0 or 2.0")
         if self.facility not in FACILITIES:
             raise ValueError(f"facility: {self.facility!r} is none of syslog's; user or local0 are")
 

@@ -13,6 +13,6 @@
 `deltas`             what counters have grown by since the last snapshot
 ===================  ====================================================================
 
-The formats are `graphite`, `statsd`, `remote_write`, `otlp`, `elasticsearch` and `log`; the senders
-`stream_sender`, `datagram_sender`, `http_sender` and `grpc_sender`.
+The formats are `graphite`, `statsd`, `remote_write` and `remote_write_2`, `otlp`, `elasticsearch`
+and `log`; the senders `stream_sender`, `datagram_sender`, `http_sender` and `grpc_sender`.
 """

@@ -67,6 +67,11 @@ def _statsd(settings: MetricsForward, additions: Additions, begin_ns: int) -> De
 def _remote_write(settings: MetricsForward, additions: Additions, begin_ns: int) -> Destination:
     from shmetrics.forwarding import remote_write
 
+    if settings.protocol_version == "2.0":
+        from shmetrics.forwarding.remote_write_2 import Newest
+
+        newest = Newest(settings, additions)
+        return Destination(newest, newest)
     encoder = remote_write.RemoteWrite(additions, settings.native_histograms)
     return Destination(encoder, remote_write.sender_of(settings))
 

@@ -26,6 +26,15 @@ _MOST_SECRET_BYTES: Final = 64 * 1024
 _LONGEST_SAID: Final = 200
 
 
+class RefusedStatus(Refused):
+    """A destination refused a part with a status."""
+
+    def __init__(self, why: str, status: int) -> None:
+        """Keep the status."""
+        super().__init__(why)
+        self.status = status
+
+
 @dataclass(frozen=True)
 class Protocol:
     """What HTTP carries, and what the statuses of its answers mean.
@@ -76,7 +85,7 @@ class HttpSender:
         why = f"{answer.status} {answer.reason}: {said}"
         if self._protocol.temporary(answer.status):
             raise TryAgain(why, retry_after_seconds(answer.headers.get("Retry-After", "")))
-        raise Refused(why)
+        raise RefusedStatus(why, answer.status)
 
     def _answer(self, body: bytes) -> Answer:
         clock = Clock(self._timeout_seconds)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The labels of rows as fields of remote write's TimeSeries, in the order of all their names.
+"""The labels of rows as remote write has them, in the order of all their names.
 
 `__name__` and `le` have their places among them. So the text of each row has three parts: before
 `__name__`, between these two, and behind `le`.
@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 from array import array
 
-from shmetrics.render.label_cache import Constants
+from shmetrics.forwarding.row_text import Write
+from shmetrics.render.label_cache import Constants, LabelCache
 from shmetrics.render.wire import bytes_field, utf8
 
 LABEL = 1  # of TimeSeries
@@ -23,6 +24,11 @@ def label_field(name: str, value: str) -> bytes:
     return bytes_field(LABEL, bytes_field(NAME, utf8(name)) + bytes_field(VALUE, utf8(value)))
 
 
+def label_cache(write: Write) -> LabelCache[LabelFields]:
+    """Return a cache of labels that are written like this."""
+    return LabelCache(lambda names, constants, is_sparse: LabelFields(write, names, constants))
+
+
 class LabelFields:
     """The labels of all rows of one Series, with the constant ones. Empty ones are left out.
 
@@ -31,11 +37,10 @@ class LabelFields:
         parts: offsets in `fields`: the begins of the three parts of each row, then the end.
     """
 
-    __slots__ = ("_constants", "_places", "_rows", "fields", "parts")
+    __slots__ = ("_constants", "_places", "_rows", "_write", "fields", "parts")
 
-    def __init__(
-        self, names: tuple[str, ...], constants: Constants, is_sparse: bool = False
-    ) -> None:
+    def __init__(self, write: Write, names: tuple[str, ...], constants: Constants) -> None:
+        self._write = write
         self.fields = bytearray()
         self.parts = array("Q", [0])
         self._rows = 0
@@ -57,6 +62,6 @@ class LabelFields:
             for part in self._places:
                 for name, place in part:
                     if values[place]:
-                        self.fields += label_field(name, values[place])
+                        self.fields += self._write(name, values[place])
                 self.parts.append(len(self.fields))
             self._rows += 1

@@ -7,21 +7,21 @@ so that its last value does not go on for five minutes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import cramjam
 import numpy as np
+import numpy.typing as npt
 
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.forwarding.columns import Column, columns, names
 from shmetrics.forwarding.encoder import Encoded, Part, whole
 from shmetrics.forwarding.http_sender import HttpSender, Protocol
-from shmetrics.forwarding.label_fields import LabelFields, label_field
+from shmetrics.forwarding.label_fields import label_cache, label_field
 from shmetrics.forwarding.packing import Pack, packed
 from shmetrics.forwarding.snapshot import Additions, Snapshot
 from shmetrics.render import _remote_write
-from shmetrics.render.label_cache import LabelCache
 from shmetrics.render.wire import bytes_field, number_field, utf8
 from shmetrics.tables.table import Series, Table
 
@@ -32,7 +32,7 @@ STALE_BITS: Final = 0x7FF0000000000002
 
 METADATA = 3  # of WriteRequest
 TYPE, FAMILY_NAME, HELP, UNIT = 1, 2, 4, 5  # of MetricMetadata
-_TYPES: Final = {"unknown": 0, "counter": 1, "gauge": 2, "histogram": 3, "info": 6}
+TYPES: Final = {"unknown": 0, "counter": 1, "gauge": 2, "histogram": 3, "info": 6}
 
 PROTOCOL: Final = Protocol(
     {
@@ -48,6 +48,22 @@ PROTOCOL: Final = Protocol(
 def sender_of(settings: MetricsForward) -> HttpSender:
     """Return the sender of a destination. Raises ConfigError."""
     return HttpSender(settings, PROTOCOL)
+
+
+class Rows(NamedTuple):
+    """Rows of labels that are written.
+
+    Attributes:
+        series: their label values.
+        n: how many rows there are.
+        stamp_ms: the time of their samples, in milliseconds since 1970.
+        table: the table that they are of; None for stale markers.
+    """
+
+    series: Series
+    n: int
+    stamp_ms: int
+    table: Table | None = None
 
 
 class _Written(NamedTuple):
@@ -77,13 +93,13 @@ class RemoteWrite:
         self._prefix = additions.prefix
         self._constants = additions.labels
         self._native = native
-        self._labels: LabelCache[LabelFields] = LabelCache(LabelFields)
+        self._labels = label_cache(self._label)
         self._before: dict[str, _Written] = {}
 
     def encode(self, snapshot: Snapshot) -> Encoded:
         """Return the parts of a snapshot; see Encoder."""
         packs = packed(self._all(snapshot), REQUEST_BYTES)
-        return Encoded([_part(pack, snapshot) for pack in packs])
+        return Encoded([self._part(pack, snapshot) for pack in packs])
 
     def _all(self, snapshot: Snapshot) -> Iterator[tuple[bytes, int]]:
         """Yield fields of WriteRequest, and how many series they are."""
@@ -110,38 +126,51 @@ class RemoteWrite:
             return
         yield from names(table)
 
+    def _label(self, name: str, value: str) -> bytes:
+        return label_field(name, value)
+
     def _family(
-        self, series: Series, n: int, name: str, le: str, stamp_ms: int, exemplars: Any = None
+        self,
+        rows: Rows,
+        name: str,
+        le: str = "",
+        exemplars: npt.NDArray[np.uint8] | None = None,
     ) -> _remote_write.Family:
-        labels = self._labels.of(series, self._constants, n)
+        """Return what series of a name have in common."""
+        labels = self._labels.of(rows.series, self._constants, rows.n)
         return _remote_write.Family(
-            label_field("__name__", self._prefix + name),
-            label_field("le", le) if le else b"",
-            *(labels.fields, labels.parts, n, stamp_ms, exemplars),
+            self._label("__name__", self._prefix + name),
+            self._label("le", le) if le else b"",
+            *(labels.fields, labels.parts, rows.n, rows.stamp_ms, exemplars),
         )
 
     def _series(self, table: Table, stamp_ms: int) -> Iterator[tuple[bytes, int]]:
         exemplars = table.exemplars.view(np.uint8) if len(table.exemplars) else None
+        rows = Rows(table.series, len(table), stamp_ms, table)
         if self._is_native(table):
-            native = table.native
-            assert native is not None
+            native: Any = table.native
             sums = table.sums if table.has_sum else np.full(len(table), np.nan)
-            family = self._family(table.series, len(table), table.name, "", stamp_ms, exemplars)
-            yield from _rows(
+            family = self._family(rows, table.name, exemplars=exemplars)
+            yield from _pieces(
                 lambda at: family.histograms(native, sums, at, REQUEST_BYTES), len(table)
             )
             return
         for number, column in enumerate(columns(table)):
             # Exemplars are of a counter, or of a bucket.
             shown = exemplars if column.le or table.kind == "counter" else None
-            yield from self._samples(table.series, column, stamp_ms, shown, number)
+            yield from self._samples(rows, column, shown, number)
 
     def _samples(
-        self, series: Series, column: Column, stamp_ms: int, exemplars: Any, bucket: int
+        self,
+        rows: Rows,
+        column: Column,
+        exemplars: npt.NDArray[np.uint8] | None = None,
+        bucket: int = 0,
     ) -> Iterator[tuple[bytes, int]]:
-        n = len(column.values)
-        family = self._family(series, n, column.name, column.le, stamp_ms, exemplars)
-        yield from _rows(lambda at: family.samples(column.values, bucket, at, REQUEST_BYTES), n)
+        family = self._family(rows, column.name, column.le, exemplars)
+        yield from _pieces(
+            lambda at: family.samples(column.values, bucket, at, REQUEST_BYTES), rows.n
+        )
 
     def _gone(
         self, old: _Written, new: _Written | None, stamp_ms: int
@@ -156,15 +185,17 @@ class RemoteWrite:
         ):
             if not some_names or not rows:  # mostly
                 continue
-            series = Series(old.series.names, rows)
+            gone = Rows(Series(old.series.names, rows), len(rows), stamp_ms)
             markers = np.full(len(rows), STALE_BITS, np.uint64).view(np.float64)
             for name, le in some_names:
-                stale = Column(name, le, False, markers)
-                yield from self._samples(series, stale, stamp_ms, None, 0)
+                yield from self._samples(gone, Column(name, le, False, markers))
+
+    def _part(self, pack: Pack, snapshot: Snapshot) -> Part:
+        return whole(compressed(pack.pieces), pack.n, snapshot)
 
     def _metadata(self, table: Table) -> bytes:
         name = utf8(self._prefix + table.full_name)
-        said = number_field(TYPE, _TYPES[table.kind]) + bytes_field(FAMILY_NAME, name)
+        said = number_field(TYPE, TYPES[table.kind]) + bytes_field(FAMILY_NAME, name)
         said += bytes_field(HELP, utf8(table.help)) + bytes_field(UNIT, utf8(table.unit))
         return bytes_field(METADATA, said)
 
@@ -180,7 +211,7 @@ def _gone_rows(old: _Written, new: _Written | None) -> list[tuple[str, ...]]:
     return [row for row in rows[: old.n] if row not in kept]
 
 
-def _rows(write: Callable[[int], tuple[bytes, int]], n: int) -> Iterator[tuple[bytes, int]]:
+def _pieces(write: Callable[[int], tuple[bytes, int]], n: int) -> Iterator[tuple[bytes, int]]:
     """Yield what is written of all rows, a piece at a time, and how many rows it has."""
     at = 0
     while at < n:
@@ -189,5 +220,6 @@ def _rows(write: Callable[[int], tuple[bytes, int]], n: int) -> Iterator[tuple[b
         at = end
 
 
-def _part(pack: Pack, snapshot: Snapshot) -> Part:
-    return whole(bytes(cramjam.snappy.compress_raw(b"".join(pack.pieces))), pack.n, snapshot)
+def compressed(pieces: Sequence[bytes]) -> bytes:
+    """Return pieces as one snappy block."""
+    return bytes(cramjam.snappy.compress_raw(b"".join(pieces)))

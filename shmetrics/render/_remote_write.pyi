@@ -15,6 +15,8 @@ class Family:
         n_rows: int,
         stamp_ms: int,
         exemplars: npt.NDArray[np.uint8] | None = None,
+        metadata: bytes | None = None,
+        created: npt.NDArray[np.float64] | None = None,
     ) -> None: ...
     def samples(
         self,

@@ -28,6 +28,9 @@ cdef extern from "render/remote_write.h" nogil:
         const uint64_t *parts
         uint64_t stamp_ms
         shm_exemplars_of_rows exemplars
+        int is_v2
+        shm_fields metadata
+        shm_column created
 
     size_t shm_remote_reach(const shm_remote_family *family, const shm_native *native,
                             size_t start, size_t end, size_t most_bytes,
@@ -50,6 +53,8 @@ cdef class Family:
         n_rows: the number of rows.
         stamp_ms: the time of the samples, in milliseconds since 1970.
         exemplars: as bytes, or None.
+        metadata: None for remote write 1.0; for 2.0 a field of each series.
+        created: for 2.0, an array with the begin of each row, Unix time in seconds; or None.
 
     Raises ValueError if arrays do not fit each other.
     """
@@ -60,11 +65,12 @@ cdef class Family:
 
     def __cinit__(self, bytes name not None, bytes le not None,
                   const unsigned char[::1] labels not None, const uint64_t[::1] parts not None,
-                  size_t n_rows, uint64_t stamp_ms, const unsigned char[::1] exemplars=None):
+                  size_t n_rows, uint64_t stamp_ms, const unsigned char[::1] exemplars=None,
+                  bytes metadata=None, created=None):
         if (3 * n_rows >= <size_t>parts.shape[0]
                 or parts[<Py_ssize_t>(3 * n_rows)] > <uint64_t>labels.shape[0]):
             raise ValueError("fewer labels than rows")
-        self._kept = name, le, labels, parts, exemplars
+        self._kept = name, le, labels, parts, exemplars, metadata, created
         self._n_rows = n_rows
         self._family.name = shm_fields(name, <size_t>len(name))
         self._family.le = shm_fields(le, <size_t>len(le))
@@ -74,6 +80,10 @@ cdef class Family:
         self._family.parts = &parts[0]
         self._family.stamp_ms = stamp_ms
         self._family.exemplars = exemplars_of(exemplars)
+        self._family.is_v2 = metadata is not None
+        if metadata is not None:
+            self._family.metadata = shm_fields(metadata, <size_t>len(metadata))
+            self._family.created = column_of(created, n_rows)
 
     def samples(self, values not None, size_t bucket, size_t start, size_t most_bytes):
         """Write the series of as many rows as fit, each with a sample.

@@ -65,7 +65,10 @@ static void write_lines(const struct drawn *it)
 static void write_series(const struct drawn *it)
 {
     struct shm_remote_family family = {
-        {"name", 4}, {"le", draw() % 3}, it->labels, it->ends, draw_bits(), it->exemplars};
+        {"name", 4}, {"le", draw() % 3}, it->labels, it->ends, draw_bits(), it->exemplars,
+        (int)(draw() % 2), {"metadata", draw() % 9}, column_in(it->numbers, draw() % 2 == 0)};
+    if (draw() % 2 == 0)
+        family.created.first = NULL;
     int is_native = draw() % 2 == 0;
     for (size_t from = 0; from < it->n_rows;) {
         size_t n_bytes;
