@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shmetrics import config
+from shmetrics import config, forwarding
 from shmetrics.cli import findings
 from shmetrics.cli.findings import Finding
 from shmetrics.client import collector_client
@@ -193,6 +193,7 @@ def test_destinations_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path.write_text("\n".join(f"[[metrics.forward]]\nto = '{one}'" for one in to))
     monkeypatch.setitem(sys.modules, "cramjam", None)  # as if it was not installed
     monkeypatch.delitem(sys.modules, "shmetrics.forwarding.remote_write", raising=False)
+    monkeypatch.delattr(forwarding, "remote_write", raising=False)
     found = list(findings.destinations(config.load(str(path))))
     assert found[0] == Finding(True, "graphite://h: metrics are sent to it every 60 s")
     assert wrong(found) == [
