@@ -144,6 +144,7 @@ class Forwarder(Generic[Waiting, Item]):
         self._since = 0.0  # the time at which the first of them came
         self._in_hand = 0  # what has left the queue and is not counted yet
         self._in_hand_bytes = 0  # the memory of the batch that is being sent
+        self._sizes: dict[int, int] = {}  # of its items, by identity
         self._group = 0
         self._changed = threading.Condition()
         self._deadline: float | None = None  # set by stop()
@@ -244,13 +245,28 @@ class Forwarder(Generic[Waiting, Item]):
 
     def _run(self) -> None:
         while batch := self._next():
-            self._deliver([self._kind.item(one) for one in batch])
+            self._sizes.clear()
+            self._deliver(self._items(batch))
         self._sender.close()
 
-    def _next(self) -> list[Waiting]:
+    def _items(self, batch: Iterable[_Entry]) -> list[Item]:
+        """Return what is sent of a batch, and keep its sizes."""
+        items = []
+        for entry in batch:
+            items.append(self._kind.item(entry.waiting))
+            self._sizes[id(items[-1])] = entry.n_bytes
+        return items
+
+    def _hold(self, items: Iterable[Item]) -> None:
+        """Hold no more than these items in hands. What is a part of one takes as much as it did."""
+        sizes = [self._sizes.get(id(item)) for item in items]
+        with self._changed:
+            if None not in sizes and not self._is_abandoned:
+                self._in_hand_bytes = sum(filter(None, sizes))
+
+    def _next(self) -> list[_Entry]:
         """Wait for the next batch, and return it; an empty one means the end."""
         with self._changed:
-            self._in_hand_bytes = 0
             while not self._is_due():
                 if self._deadline is not None:
                     return []
@@ -258,15 +274,15 @@ class Forwarder(Generic[Waiting, Item]):
                 self._changed.wait(left if self._waiting else None)
             return self._taken(self._limits.batch_items)
 
-    def _taken(self, most: int) -> list[Waiting]:
+    def _taken(self, most: int) -> list[_Entry]:
         """Take a batch of at most *most* items out of the queue."""
-        batch: list[Waiting] = []
+        batch: list[_Entry] = []
         batch_bytes = 0
         while self._waiting and len(batch) < most:
             if batch and batch_bytes + self._waiting[0].n_bytes > BATCH_BYTES:
                 break
             entry = self._pop()
-            batch.append(entry.waiting)
+            batch.append(entry)
             batch_bytes += entry.n_bytes
             self._in_hand += entry.n
         self._in_hand_bytes += batch_bytes
@@ -311,6 +327,7 @@ class Forwarder(Generic[Waiting, Item]):
                     self._warn(f"{outcome.failed} of {n_items} cannot be sent: {outcome.why}")
                 self._count(n_done, refused=n_refused, failed=outcome.failed)
                 items = outcome.left
+                self._hold(items)
                 schedule = _RetrySchedule(self._limits, self._kind.since, items)
 
     def _left(
@@ -330,6 +347,7 @@ class Forwarder(Generic[Waiting, Item]):
         if kept and not self._wait(seconds):
             self._count(n := self._n(kept), stopped=n)
             return []
+        self._hold(kept)
         if kept and problem.left is not None:
             # Newer items are sent with these: whether they arrive tells whose fault it is.
             others = self._others(self._limits.batch_items - len(kept))
@@ -340,7 +358,7 @@ class Forwarder(Generic[Waiting, Item]):
     def _others(self, most: int) -> list[Item]:
         with self._changed:
             taken = self._taken(most)
-        return [self._kind.item(one) for one in taken]
+        return self._items(taken)
 
     def _wait(self, seconds: float) -> bool:
         """Wait before the next try. Return False if the deadline leaves no time for one."""
@@ -363,6 +381,8 @@ class Forwarder(Generic[Waiting, Item]):
             if self._is_abandoned:
                 return
             self._in_hand -= n
+            if not self._in_hand:
+                self._in_hand_bytes = 0
             self.sent += n - sum(lost.values())
             for reason, n_lost in lost.items():
                 if n_lost:

@@ -176,6 +176,26 @@ def test_whoever_brings_spans_never_waits_and_what_has_no_room_is_counted() -> N
     assert (forwarder.sent, forwarder.lost) == (10, {"queue": 6})
 
 
+def test_what_is_in_hands_takes_no_more_than_is_left_of_it() -> None:
+    """Check that spans that have arrived leave room while another is tried again and again."""
+    seen: list[tuple[int, int]] = []
+
+    class Looking(Script):
+        def send(self, spans: Sequence[StoredSpan]) -> Outcome:
+            counts = forwarder.counts()
+            seen.append((counts.waiting, counts.waiting_bytes))
+            return super().send(spans)
+
+    sender = Looking(deque([Part(4)] * 8))
+    limits = Limits(batch_items=5, **AT_ONCE)
+    forwarder = Forwarder("to", sender, SPANS, limits)
+    forwarder.put(row(number) for number in range(40))
+    soon(forwarder, 40)
+    ended(forwarder)
+    assert [waiting for waiting, _ in seen] == [*range(40, 7, -4), 3]
+    assert all(n_bytes == waiting * SPAN_BYTES for waiting, n_bytes in seen)
+
+
 def test_a_stop_ends_in_time_whatever_hangs() -> None:
     """Check that items that hang count as lost, once, even if they arrive after all."""
     sender = Stuck()
