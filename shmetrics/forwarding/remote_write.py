@@ -141,8 +141,13 @@ class RemoteWrite:
         return _remote_write.Family(
             self._label("__name__", self._prefix + name),
             self._label("le", le) if le else b"",
-            *(labels.fields, labels.parts, rows.n, rows.stamp_ms, exemplars),
+            *(labels.fields, labels.parts, rows.n, rows.stamp_ms),
+            **self._beside(rows, exemplars),
         )
+
+    def _beside(self, rows: Rows, exemplars: npt.NDArray[np.uint8] | None) -> dict[str, Any]:
+        """Return what else this version says of series."""
+        return {"exemplars": exemplars}
 
     def _series(self, table: Table, stamp_ms: int) -> Iterator[tuple[bytes, int]]:
         exemplars = table.exemplars.view(np.uint8) if len(table.exemplars) else None

@@ -9,7 +9,7 @@ requests, so that the text of a row's labels is the same in all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,6 @@ from shmetrics.forwarding.packing import Pack
 from shmetrics.forwarding.remote_write import TYPES, RemoteWrite, Rows, compressed
 from shmetrics.forwarding.snapshot import Additions, Snapshot
 from shmetrics.http_client import Answer
-from shmetrics.render import _remote_write
 from shmetrics.render.wire import bytes_field, number_field, utf8, varint
 from shmetrics.tables.table import Table
 
@@ -85,24 +84,11 @@ class RemoteWrite2(RemoteWrite):
     def _label(self, name: str, value: str) -> bytes:
         return varint(self._symbols.number(name)) + varint(self._symbols.number(value))
 
-    def _family(
-        self,
-        rows: Rows,
-        name: str,
-        le: str = "",
-        exemplars: npt.NDArray[np.uint8] | None = None,
-    ) -> _remote_write.Family:
-        labels = self._labels.of(rows.series, self._constants, rows.n)
+    def _beside(self, rows: Rows, exemplars: npt.NDArray[np.uint8] | None) -> dict[str, Any]:
         created = None
         if rows.table is not None and rows.table.has_created:
             created = rows.table.created
-        return _remote_write.Family(
-            self._label("__name__", self._prefix + name),
-            self._label("le", le) if le else b"",
-            *(labels.fields, labels.parts, rows.n, rows.stamp_ms),
-            metadata=self._said(rows.table),
-            created=created,
-        )
+        return {"metadata": self._said(rows.table), "created": created}
 
     def _said(self, table: Table | None) -> bytes:
         """Return the field of each series that says what it is."""
