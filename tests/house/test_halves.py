@@ -19,6 +19,8 @@ runtime_dir = "{folder}/run"
 oslo_metrics_socket = "{folder}/oslo.sock"
 [traces]
 enabled = true
+[[metrics.forward]]
+to = "statsd+unix://{folder}/statsd.sock"
 [[labels]]
 family = "jobs"
 label = "queue"
