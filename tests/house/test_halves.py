@@ -21,6 +21,7 @@ oslo_metrics_socket = "{folder}/oslo.sock"
 enabled = true
 [[metrics.forward]]
 to = "statsd+unix://{folder}/statsd.sock"
+families = ["none"]
 [[labels]]
 family = "jobs"
 label = "queue"
