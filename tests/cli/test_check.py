@@ -192,8 +192,9 @@ def test_destinations_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     to = ("graphite://h", "remote-write+http://h", with_secret, with_ca)
     path.write_text("\n".join(f"[[metrics.forward]]\nto = '{one}'" for one in to))
     monkeypatch.setitem(sys.modules, "cramjam", None)  # as if it was not installed
-    monkeypatch.delitem(sys.modules, "shmetrics.forwarding.remote_write", raising=False)
-    monkeypatch.delattr(forwarding, "remote_write", raising=False)
+    for name in [name for name in sys.modules if "forwarding.remote_write" in name]:
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr(forwarding, name.rpartition(".")[2])
     found = list(findings.destinations(config.load(str(path))))
     assert found[0] == Finding(True, "graphite://h: metrics are sent to it every 60 s")
     assert wrong(found) == [

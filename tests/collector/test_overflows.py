@@ -222,7 +222,7 @@ def test_a_process_gets_its_larger_lane_when_the_quota_is_raised(node: Node) -> 
 
 
 def test_a_process_gets_its_larger_lane_when_another_ends(node: Node) -> None:
-    node.start("[registration]\nmax_lane_bytes = 1_700_000\n")
+    node.start("[registration]\nmax_lane_bytes = 1_600_000\n")
     others = [
         node.emitter('shmetrics.Counter("other", "Other").inc()\npause("there")') for _ in range(2)
     ]

@@ -21,7 +21,7 @@ def test_quotas_show_what_is_used_of_them(loopback: Loopback) -> None:
     lanes = defaults.lanes.limits
     assert (used["lanes"], limits["lanes"]) == (1, lanes.lanes)
     assert (used["lanes_per_uid"], limits["lanes_per_uid"]) == (1, lanes.lanes_per_uid)
-    assert (used["lane_bytes"], limits["lane_bytes"]) == (516_096, lanes.lane_bytes)
+    assert (used["lane_bytes"], limits["lane_bytes"]) == (581_632, lanes.lane_bytes)
     assert used["series_per_family"] == 3
     assert limits["series_per_family"] == defaults.limits.series_per_family
     assert (used["label_bytes"], limits["label_bytes"]) == (60, defaults.limits.label_bytes)

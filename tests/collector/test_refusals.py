@@ -294,6 +294,8 @@ from shmetrics import layout
 from shmetrics.registration.decision import Refused
 from tests.nodes.loopback import THIS_PROCESS, Hello, Loopback, Settings
 from shmetrics.errors import ShmetricsError
+from shmetrics.lanes.grants import LaneSettings
+from shmetrics.lanes.lane_files import Sizes
 
 def fill(leave):
     (Path(sys.argv[1]) / "ballast").unlink(missing_ok=True)
@@ -346,7 +348,8 @@ def test_a_full_tmpfs_lets_the_store_overflow(tmp_path: Path, leave_bytes: int) 
     status, lines = in_small_tmpfs(
         tmp_path,
         """
-        loopback = Loopback(Path(sys.argv[1]) / "run", Settings(8 << 20))
+        lanes = LaneSettings(Sizes(dictionary_bytes=1 << 17))  # nothing waits for a larger one
+        loopback = Loopback(Path(sys.argv[1]) / "run", Settings(8 << 20, lanes=lanes))
         loopback.attach()
         counter = shmetrics.Counter("jobs", "Jobs", ["queue"])
         fill(leave=int(sys.argv[2]))

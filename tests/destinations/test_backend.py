@@ -29,6 +29,8 @@ from tests.servers.processes import until
 
 from .conftest import SECONDS, id_of, row, span
 
+pytestmark = pytest.mark.slow
+
 
 class Kept(base.Driver):
     """A driver that keeps its notifications; `fails` are for the next ones instead."""

@@ -21,6 +21,7 @@ OVERFLOW = "__overflow__"
 WIDE = """
 [store]
 max_series_per_family = 100_000
+max_series_per_lane = 20_000
 """
 
 TOO_MANY = """

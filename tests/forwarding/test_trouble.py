@@ -36,6 +36,8 @@ from tests.servers.trouble import Trouble, Way
 from .conftest import Driven
 from .scraped import SECONDS, counter, wanted
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT_SECONDS = 0.3
 N = 3000  # more than the buffers of a connection take that nobody reads
 

@@ -18,6 +18,8 @@ from shmetrics.units.hierarchies import find
 from tests.nodes.loopback import Loopback
 from tests.units import trees
 
+pytestmark = pytest.mark.slow
+
 STEPS = 60
 NAMES = tuple(f"unit-{n}.service" for n in range(6))
 USAGE = "container_cpu_usage_seconds_total"

@@ -25,6 +25,8 @@ from tests.house.contracts import (
     violations,
 )
 
+pytestmark = pytest.mark.slow
+
 configure()
 
 HOUSE = rooms.read()

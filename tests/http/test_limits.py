@@ -21,6 +21,8 @@ from shmetrics.http.server import Server
 from shmetrics.tables.table import Series, Table
 from tests.http.raw import connected, many, said, soon, tell
 
+pytestmark = pytest.mark.slow
+
 LOOPBACK = Address("127.0.0.1", 0)
 ASKS = b"GET /-/ready HTTP/1.1\r\nhost: x\r\n"
 

@@ -21,6 +21,8 @@ from tests.nodes import hostile
 from tests.nodes.hostile import JOBS, RPC, SIZE, LaneFile
 from tests.nodes.loopback import THIS_PROCESS, Loopback
 
+pytestmark = pytest.mark.slow
+
 neighbour = shmetrics.Counter("neighbour_jobs", "Jobs of a neighbour").inc
 
 

@@ -38,6 +38,8 @@ from tests.nodes.hostile import JOBS, RPC, SIZE, LaneFile
 from tests.nodes.loopback import MIB, Loopback, open_collector
 from tests.nodes.samples import Samples, samples_of
 
+pytestmark = pytest.mark.slow
+
 BUSY = Definition(layout.TYPE_GAUGE, "hostile_busy", "Busy", "", "livesum", ("queue",), ())
 DEFINITIONS = JOBS, SIZE, RPC, BUSY
 QUEUES = ("a", "b", "c")

@@ -13,6 +13,8 @@ import shmetrics
 from shmetrics import _ring, layout
 from shmetrics.collector.collector import Collector, Settings
 from shmetrics.collector.directory import Directory
+from shmetrics.lanes.grants import LaneSettings
+from shmetrics.lanes.lane_files import Sizes
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
@@ -20,7 +22,9 @@ from shmetrics.store.self_metrics import SelfMetrics
 from tests.nodes.samples import Samples, samples_of
 
 MIB = 1024 * 1024
-SMALL = Settings(store_bytes=4 * MIB)
+# Nobody gives this process a larger lane than its first one.
+LANES = LaneSettings(Sizes(dictionary_bytes=MIB // 8))
+SMALL = Settings(store_bytes=4 * MIB, lanes=LANES)
 THIS_PROCESS = Peer(os.getpid(), os.getuid(), os.getgid())
 
 

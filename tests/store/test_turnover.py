@@ -32,6 +32,8 @@ from tests.nodes import hostile
 from tests.nodes.hostile import LaneFile
 from tests.nodes.loopback import MIB, Loopback
 
+pytestmark = pytest.mark.slow
+
 UIDS = (43, 44, 45)
 BOUNDS = (0.001, 1.0, 900.0)  # and some 200 native buckets between them
 WIDE = tuple(float(n) for n in range(1, 301))

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from shmetrics.tables.table import Series, Table
 from shmetrics.web.shared_answers import SharedAnswers
 
+pytestmark = pytest.mark.slow
+
 
 class World:
     """A source of events. An answer has the number of those that there were when it was begun."""
