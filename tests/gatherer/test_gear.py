@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,7 +208,9 @@ def started_as(uid: int, config: GatherConfig, runtime: Path, said: Path) -> int
     """Start a gatherer as another user, to whom our Python may be closed; return its pid."""
     import concurrent.futures.thread  # noqa: F401  which asyncio imports later on
 
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet, which another test has loaded, warns of a fork
+        pid = os.fork()
     if pid:
         return pid
     status = 1
