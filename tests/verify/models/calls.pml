@@ -173,8 +173,7 @@ inline shm_producer_move() {
      *        memory_order_relaxed), memory_order_relaxed) */
     cell_starts = 2;
     cell_ends = 1;
-    /* C: atomic_store_explicit(&to->calls[i].start_ns, atomic_load_explicit(
-     *        &from->calls[i].start_ns, memory_order_relaxed), memory_order_relaxed)
+    /* C: atomic_store_explicit(&to->calls[i].start_ns, start_ns, memory_order_relaxed)
      * C: atomic_store_explicit(&to->calls[i].series, series, memory_order_relaxed) */
     calls[0].start = 0;
     calls[0].series = 1;

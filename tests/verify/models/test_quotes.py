@@ -35,6 +35,7 @@ LEFT_OUT = {
     "shm_lane_format_after": "nobody has the lane yet",
     "shm_cell_count": "what was dropped, and why: one store, of one writer",
     "shm_cell_add": "a gauge: one store, of one writer",
+    "shm_describe_slot": "what is shown of an open call; relacy looks at it",
     "shm_keep_slot": "a slot of no series: one store, of one writer",
     "map_private": "in memory of the process alone",
     "leave": "the same",
