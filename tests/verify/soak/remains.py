@@ -71,6 +71,8 @@ def keep(lane: Path, graves: Path, name: str) -> None:
 def of_process(paths: Iterable[Path]) -> list[Remains]:
     """Of the lanes of one process, all final: those in which it has ever been."""
     found = {one.lane_id: one for one in map(read, paths)}
+    for one in found.values():
+        assert one.predecessor in (0, *found), f"lane {one.predecessor} was not kept"
     return [one for one in found.values() if _has_begun(one, found.get(one.predecessor))]
 
 

@@ -34,9 +34,11 @@ def child(work: Work, book: Book, columns: list[int], doomed: bool) -> None:
             work.end_in_vain(parents)
         give_up_at = time.monotonic() + ALONE_SECONDS
         rounds = 0
-        while doomed or rounds < ROUNDS or not work.note():
+        is_whole = False
+        while doomed or rounds < ROUNDS or not is_whole:
             rounds += 1
             work.do_all(columns)
+            is_whole = work.note()  # of the doomed, too: a lane that it leaves is read as well
             if time.monotonic() > give_up_at and not doomed and not work.has_lane:
                 break
             time.sleep(0.002)
