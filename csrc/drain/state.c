@@ -5,19 +5,20 @@
 
 #define MOST_TRIES 16 /* of reading a total while its emitter begins new generations */
 
-/* Copies the description of the call that began at start_ns, if its slot has that. */
-static void read_description(struct shm_open_call *open, uint64_t start_ns,
-                             struct shm_open_call_copy *copy)
+/* Copies the description of a call into its copy, if the lane has that of this call. */
+static void read_description(const struct shm_lane *lane, struct shm_open_call_copy *copy)
 {
+    struct shm_description *description = &lane->descriptions[copy->slot];
     /* Pairs with its release in shm_describe_slot: what it describes shows. */
-    if (atomic_load_explicit(&open->described_ns, memory_order_acquire) != start_ns)
+    if (atomic_load_explicit(&description->described_ns, memory_order_acquire) != copy->start_ns)
         return;
     /* Pairs with its release in shm_describe_slot. So does each word of the trace: a later call's
      * start shows. */
-    copy->timeout_ms = atomic_load_explicit(&open->timeout_ms, memory_order_acquire);
+    copy->timeout_ms =
+        atomic_load_explicit(&lane->calls[copy->slot].timeout_ms, memory_order_acquire);
     uint64_t trace[SHM_TRACE_WORDS];
     for (uint32_t i = 0; i < SHM_TRACE_WORDS; i++)
-        trace[i] = atomic_load_explicit(&open->trace[i], memory_order_acquire);
+        trace[i] = atomic_load_explicit(&description->trace[i], memory_order_acquire);
     memcpy(&copy->trace, trace, sizeof trace);
 }
 
@@ -39,7 +40,7 @@ uint32_t shm_drain_calls(const struct shm_drain *drain, struct shm_open_call_cop
          * later call's start shows. */
         uint32_t series = atomic_load_explicit(&open->series, memory_order_acquire);
         struct shm_open_call_copy copy = {.start_ns = start_ns, .series = series, .slot = slot};
-        read_description(open, start_ns, &copy);
+        read_description(&drain->lane, &copy);
         /* Pairs with the release in shm_fill_slot. */
         if (atomic_load_explicit(&open->start_ns, memory_order_acquire) != start_ns)
             continue; /* ended meanwhile; a later call of the same series may have the slot */

@@ -115,19 +115,20 @@ static inline enum shm_emit shm_emit_call_start(struct shm_producer *p, struct s
 
 /* Describes a call that has just begun, if it is listed: how long its caller waits (0: not known),
  * and its trace (NULL: it belongs to none). */
-static inline void shm_describe_call(struct shm_producer *p, const struct shm_call *call,
-                                     uint32_t timeout_ms, const struct shm_trace *trace)
+static SHM_APART void shm_describe_call(struct shm_producer *p, const struct shm_call *call,
+                                        uint32_t timeout_ms, const struct shm_trace *trace)
 {
     if (!call->open || call->slot == SHM_NO_SLOT)
         return;
     uint64_t words[SHM_TRACE_WORDS] = {0};
     if (trace)
         memcpy(words, trace, sizeof words);
-    struct shm_open_call *open = &p->lane.calls[call->slot];
+    const struct shm_lane *lane = &p->lane;
     /* Relaxed: this thread wrote it. The call may have begun among what waits. */
-    if (p->waiting && atomic_load_explicit(&open->start_ns, memory_order_relaxed) != call->start_ns)
-        open = &p->waiting->lane.calls[call->slot];
-    shm_describe_slot(open, call->start_ns, timeout_ms, words);
+    if (p->waiting && atomic_load_explicit(&lane->calls[call->slot].start_ns,
+                                           memory_order_relaxed) != call->start_ns)
+        lane = &p->waiting->lane;
+    shm_describe_slot(lane, call->slot, call->start_ns, timeout_ms, words);
 }
 
 /* Finds where the end of a call of s and its exception are recorded: in one lane. */

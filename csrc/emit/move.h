@@ -95,7 +95,7 @@ static inline void shm_carry_call(const struct shm_producer *p, struct shm_produ
     atomic_store_explicit(&waiting->lane.calls[slot].start_ns, start_ns, memory_order_relaxed);
     /* Relaxed: private memory, until the slots of the new lane count. */
     atomic_store_explicit(&waiting->lane.calls[slot].series, s->id, memory_order_relaxed);
-    shm_carry_description(&p->lane.calls[slot], &waiting->lane.calls[slot], start_ns);
+    shm_carry_description(&p->lane, &waiting->lane, slot, start_ns);
     if (slot >= waiting->calls_high)
         waiting->calls_high = slot + 1;
 }
@@ -412,8 +412,7 @@ static inline void shm_settle_call(struct shm_settling *settling, uint32_t slot)
     shm_settle_commit(settling);
     if (slot < p->lane.n_calls) {
         shm_fill_slot(p, slot, s->id, start_ns);
-        shm_carry_description(&settling->waiting->lane.calls[slot], &p->lane.calls[slot],
-                              start_ns);
+        shm_carry_description(&settling->waiting->lane, &p->lane, slot, start_ns);
     }
 }
 

@@ -147,31 +147,35 @@ static inline void shm_fill_slot(struct shm_producer *p, uint32_t slot, uint32_t
     }
 }
 
-/* Describes the call in a slot. trace: SHM_TRACE_WORDS words. */
-static inline void shm_describe_slot(struct shm_open_call *open, uint64_t start_ns,
+/* Describes the call in a slot of a lane. trace: SHM_TRACE_WORDS words. */
+static inline void shm_describe_slot(const struct shm_lane *lane, uint32_t slot, uint64_t start_ns,
                                      uint32_t timeout_ms, const uint64_t *trace)
 {
+    struct shm_description *description = &lane->descriptions[slot];
     /* Pairs with its acquire in read_description. So does each word of the trace: who reads this
      * finds the start of this call in the slot, and so that an earlier call has left it. */
-    atomic_store_explicit(&open->timeout_ms, timeout_ms, memory_order_release);
+    atomic_store_explicit(&lane->calls[slot].timeout_ms, timeout_ms, memory_order_release);
     for (uint32_t i = 0; i < SHM_TRACE_WORDS; i++)
-        atomic_store_explicit(&open->trace[i], trace[i], memory_order_release);
+        atomic_store_explicit(&description->trace[i], trace[i], memory_order_release);
     /* Pairs with its acquire in read_description: timeout and trace are of this call. */
-    atomic_store_explicit(&open->described_ns, start_ns, memory_order_release);
+    atomic_store_explicit(&description->described_ns, start_ns, memory_order_release);
 }
 
-/* Takes the description of a call that began at start_ns along to its next slot, if it has one. */
-static inline void shm_carry_description(const struct shm_open_call *from,
-                                         struct shm_open_call *to, uint64_t start_ns)
+/* Takes the description of a call that began at start_ns along to its slot in the next lane, if it
+ * has one. */
+static inline void shm_carry_description(const struct shm_lane *from, const struct shm_lane *to,
+                                         uint32_t slot, uint64_t start_ns)
 {
+    const struct shm_description *description = &from->descriptions[slot];
     /* Relaxed: the emitter alone writes both. */
-    if (atomic_load_explicit(&from->described_ns, memory_order_relaxed) != start_ns)
+    if (atomic_load_explicit(&description->described_ns, memory_order_relaxed) != start_ns)
         return;
     uint64_t trace[SHM_TRACE_WORDS];
     for (uint32_t i = 0; i < SHM_TRACE_WORDS; i++)
-        trace[i] = atomic_load_explicit(&from->trace[i], memory_order_relaxed);
-    shm_describe_slot(to, start_ns,
-                      atomic_load_explicit(&from->timeout_ms, memory_order_relaxed), trace);
+        trace[i] = atomic_load_explicit(&description->trace[i], memory_order_relaxed);
+    shm_describe_slot(
+        to, slot, start_ns,
+        atomic_load_explicit(&from->calls[slot].timeout_ms, memory_order_relaxed), trace);
 }
 
 /* Starts recording into a fresh lane. Ids of the previous one become invalid. */
@@ -215,7 +219,7 @@ static inline bool shm_producer_move(struct shm_producer *p, const struct shm_la
         uint32_t series = atomic_load_explicit(&from->calls[i].series, memory_order_relaxed);
         uint64_t start_ns = atomic_load_explicit(&from->calls[i].start_ns, memory_order_relaxed);
         atomic_store_explicit(&to->calls[i].start_ns, start_ns, memory_order_relaxed);
-        shm_carry_description(&from->calls[i], &to->calls[i], start_ns);
+        shm_carry_description(from, to, i, start_ns);
         /* Relaxed: the slots count once calls_high is moved, below. */
         atomic_store_explicit(&to->calls[i].series, series, memory_order_relaxed);
     }

@@ -33,6 +33,7 @@ struct shm_lane_sizes {
 struct shm_lane {
     struct shm_header *header;
     struct shm_open_call *calls;
+    struct shm_description *descriptions; /* of the call in each slot */
     unsigned char *dictionary;
     _Atomic uint64_t *cells;
     _Atomic uint64_t *seen;
@@ -62,7 +63,7 @@ enum shm_attach {
 /* Returns the size of a lane with parts of these sizes. */
 static inline uint64_t shm_lane_bytes(const struct shm_lane_sizes *sizes)
 {
-    return SHM_HEADER_BYTES + (uint64_t)sizes->calls * sizeof(struct shm_open_call) +
+    return SHM_HEADER_BYTES + (uint64_t)sizes->calls * SHM_CALL_BYTES +
            sizes->dictionary_bytes + 2u * (uint64_t)sizes->cells * SHM_CELL_BYTES +
            (uint64_t)sizes->records * SHM_RECORD_BYTES;
 }
@@ -89,8 +90,7 @@ static inline enum shm_attach shm_lane_attach(void *base, uint64_t size_bytes,
     memcpy(&parts[0], &header->identity.calls, sizeof parts);
     static_assert(offsetof(struct shm_identity, ring) - offsetof(struct shm_identity, calls) ==
                       4 * sizeof(struct shm_part), "the five parts are one array");
-    const uint64_t unit[5] = {sizeof(struct shm_open_call), 8, SHM_CELL_BYTES, SHM_CELL_BYTES,
-                              SHM_RECORD_BYTES};
+    const uint64_t unit[5] = {SHM_CALL_BYTES, 8, SHM_CELL_BYTES, SHM_CELL_BYTES, SHM_RECORD_BYTES};
     uint64_t lane_id = header->identity.lane_id;
     uint64_t predecessor = header->identity.predecessor;
     uint32_t record_bytes = header->identity.record_bytes;
@@ -111,6 +111,8 @@ static inline enum shm_attach shm_lane_attach(void *base, uint64_t size_bytes,
     unsigned char *bytes = base;
     lane->header = header;
     lane->calls = (struct shm_open_call *)(void *)(bytes + parts[0].offset_bytes);
+    lane->n_calls = (uint32_t)(parts[0].size_bytes / SHM_CALL_BYTES);
+    lane->descriptions = (struct shm_description *)(void *)(lane->calls + lane->n_calls);
     lane->dictionary = bytes + parts[1].offset_bytes;
     lane->cells = (_Atomic uint64_t *)(void *)(bytes + parts[2].offset_bytes);
     lane->seen = (_Atomic uint64_t *)(void *)(bytes + parts[3].offset_bytes);
@@ -119,7 +121,6 @@ static inline enum shm_attach shm_lane_attach(void *base, uint64_t size_bytes,
     lane->predecessor = predecessor;
     lane->size_bytes = size_bytes;
     lane->records = records;
-    lane->n_calls = (uint32_t)(parts[0].size_bytes / sizeof(struct shm_open_call));
     lane->dictionary_bytes = (uint32_t)parts[1].size_bytes;
     lane->n_cells = (uint32_t)(parts[2].size_bytes / SHM_CELL_BYTES);
     return SHM_ATTACH_OK;
@@ -135,7 +136,7 @@ static inline void shm_lane_format_after(void *base, uint64_t lane_id, uint64_t 
     uint64_t at = SHM_HEADER_BYTES;
     struct shm_part *parts[5] = {&identity->calls, &identity->dictionary, &identity->cells,
                                  &identity->seen, &identity->ring};
-    const uint64_t size[5] = {(uint64_t)sizes->calls * sizeof(struct shm_open_call),
+    const uint64_t size[5] = {(uint64_t)sizes->calls * SHM_CALL_BYTES,
                               sizes->dictionary_bytes, (uint64_t)sizes->cells * SHM_CELL_BYTES,
                               (uint64_t)sizes->cells * SHM_CELL_BYTES,
                               (uint64_t)sizes->records * SHM_RECORD_BYTES};

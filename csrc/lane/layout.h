@@ -48,7 +48,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHM_LAYOUT_VERSION 3u
+#define SHM_LAYOUT_VERSION 4u
 #define SHM_LANE_MAGIC UINT64_C(0x656e616c6d68732e) /* ".shmlane" in memory, little endian */
 
 #define SHM_HEADER_BYTES 8192u
@@ -247,23 +247,32 @@ static_assert(offsetof(struct shm_entry, of) == 12, "entry.of");
 
 /* ---- open calls ------------------------------------------------------------------------- */
 
-/* series is stored after start_ns, with release, and loaded with acquire; 0 means the slot is free.
- * The rest is the description of a call: of this one, if described_ns is its start. Otherwise it is
- * left from an earlier call in the slot. */
-#define SHM_TRACE_WORDS 3u
-
+/* The part has all slots, and behind them the description of each: every call writes its slot, whose
+ * address takes a shift, and few have a description.
+ *
+ * series is stored after start_ns, with release, and loaded with acquire; 0 means the slot is free. */
 struct shm_open_call {
     _Atomic uint64_t start_ns;
     _Atomic uint32_t series;
-    _Atomic uint32_t timeout_ms;             /* how long its caller waits; 0: not known */
-    _Atomic uint64_t described_ns;           /* start_ns of the described call; stored last */
-    _Atomic uint64_t trace[SHM_TRACE_WORDS]; /* a struct shm_trace; zero: it belongs to none */
+    _Atomic uint32_t timeout_ms; /* belongs to the description: how long its caller waits; 0: not
+                                    known */
 };
-static_assert(sizeof(struct shm_open_call) == 48, "open call");
+static_assert(sizeof(struct shm_open_call) == 16, "open call");
 static_assert(offsetof(struct shm_open_call, series) == 8, "open_call.series");
 static_assert(offsetof(struct shm_open_call, timeout_ms) == 12, "open_call.timeout_ms");
-static_assert(offsetof(struct shm_open_call, described_ns) == 16, "open_call.described_ns");
-static_assert(offsetof(struct shm_open_call, trace) == 24, "open_call.trace");
+
+/* Describes the call in its slot, if described_ns is the start of that. Otherwise it is left from an
+ * earlier call. */
+#define SHM_TRACE_WORDS 3u
+
+struct shm_description {
+    _Atomic uint64_t described_ns;           /* stored last */
+    _Atomic uint64_t trace[SHM_TRACE_WORDS]; /* a struct shm_trace; zero: it belongs to none */
+};
+static_assert(sizeof(struct shm_description) == 32, "description");
+static_assert(offsetof(struct shm_description, trace) == 8, "description.trace");
+
+#define SHM_CALL_BYTES (sizeof(struct shm_open_call) + sizeof(struct shm_description))
 static_assert(sizeof(struct shm_trace) == SHM_TRACE_WORDS * sizeof(uint64_t), "a trace in words");
 
 /* ---- header ----------------------------------------------------------------------------- */

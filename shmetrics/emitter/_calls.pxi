@@ -60,19 +60,24 @@ cdef int calls_belong_to(bint (*current)(shm_trace *trace) noexcept) except -1:
     return 0
 
 
+cdef int _has_begun(OpenCall call, bint traced, int result) except -1:
+    """Describe a call that has begun, and attend to what its start has found."""
+    call.call.traced = traced
+    if traced or call.timeout_ms:
+        shm_describe_call(shm_process_producer(), &call.call, call.timeout_ms,
+                          &call.call.trace if traced else NULL)
+    if result == SHM_ATTENTION:
+        _attend()
+    return 0
+
+
 cdef inline int _begin(OpenCall call) except -1:
     cdef bint traced = call.traced or (_current != NULL and _current(&call.call.trace))
-    cdef shm_producer *producer
     cdef int result
     if call.series is not None:
-        producer = shm_process_producer()
-        result = shm_emit_call_start(producer, &call.series.series, &call.call)
-        if traced or call.timeout_ms:
-            shm_describe_call(producer, &call.call, call.timeout_ms,
-                              &call.call.trace if traced else NULL)
-        if result == SHM_ATTENTION:
-            _attend()
-    call.call.traced = traced
+        result = shm_emit_call_start(shm_process_producer(), &call.series.series, &call.call)
+        if result | traced | call.timeout_ms:  # one branch, not three
+            return _has_begun(call, traced, result)
     return 0
 
 

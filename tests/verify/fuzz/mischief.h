@@ -21,7 +21,7 @@ static unsigned char *take_place(struct program *program, const struct emitter *
         {&header->consumer, 32},
         {&header->identity, sizeof header->identity},
         {&header->intent, 128},
-        {lane->calls, lane->n_calls * sizeof *lane->calls},
+        {lane->calls, lane->n_calls * SHM_CALL_BYTES},
         {lane->dictionary, emitter->producer.dictionary_end + 64},
         {(void *)lane->cells, lane->n_cells * SHM_CELL_BYTES},
         {(void *)lane->seen, lane->n_cells * SHM_CELL_BYTES},

@@ -70,6 +70,7 @@ static const struct {
 struct memory {
     shm_header header;
     shm_open_call calls[CALLS];
+    shm_description descriptions[CALLS];
     ::model::uint64_t cells[CELLS], seen[CELLS];
     shm_record ring[RECORDS];
     unsigned char private_dictionary[DICTIONARY_BYTES];
@@ -96,8 +97,10 @@ struct memory {
             zero(call.start_ns);
             zero(call.series);
             zero(call.timeout_ms);
-            zero(call.described_ns);
-            for (auto &word : call.trace)
+        }
+        for (auto &description : descriptions) {
+            zero(description.described_ns);
+            for (auto &word : description.trace)
                 zero(word);
         }
         for (uint32_t i = 0; i < CELLS; i++) {
@@ -110,6 +113,7 @@ struct memory {
         shm_lane lane = {};
         lane.header = &header;
         lane.calls = calls;
+        lane.descriptions = descriptions;
         lane.dictionary = records ? dictionary : private_dictionary;
         lane.cells = cells;
         lane.seen = seen;
