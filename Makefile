@@ -30,7 +30,7 @@ quick: build ## the tests that start no process: under a minute
 	@$(PYTEST) --examples 5 -m quick $(TESTS)
 
 test: build ## all that shows that the product works; TESTS='tests/cli -k lanes' for some of it
-	@$(PYTEST) --examples 25 $(TESTS)
+	@$(PYTEST) --examples 10 $(TESTS)
 
 verify: build ## the proofs: models, memory order, kills, sanitizers, fuzzing, soak, other Pythons
 	@$(PYTEST) tests/verify
@@ -104,10 +104,11 @@ pins: $(VENV)/.environment ## write requirements-dev.txt anew, with today's newe
 clean: ## remove what was built; the environment stays
 	@rm -rf build dist benchmarks/build *.egg-info $(shell find shmetrics -name '*.c' -o -name '*.so') $(VENV)/.built
 
+# Modules are compiled when they are first imported: most of them never are.
 $(VENV)/.environment: requirements-dev.txt
 	@echo "$@: Python environment"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile -r requirements-dev.txt
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*.[ch] $(addsuffix *.p[yx][xdi],shmetrics/ shmetrics/*/ shmetrics/*/*/))

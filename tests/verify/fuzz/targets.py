@@ -58,8 +58,19 @@ _MAX_BYTES = {
 }
 
 
-def compile_target(name: str, folder: Path, csrc: Path = CSRC) -> list[str]:
-    """The command that runs a C target, built in folder; csrc: the core that it is about."""
+def compile_target(
+    name: str, folder: Path, csrc: Path = CSRC, sound: Path | None = None, changed: str = ""
+) -> list[str]:
+    """Compile a C target, and return the command that runs it.
+
+    Args:
+        name: the target.
+        folder: where it is built.
+        csrc: the core that it is about.
+        sound: where it has been built of the core as it is; None: nowhere.
+        changed: the one file of csrc that is not as it is. What does not include it is taken from
+            there.
+    """
     flags, core, traced, untraced = C_TARGETS[name]
     sources = [
         *((csrc / f"{source}.c", flags) for source in core),
@@ -70,11 +81,14 @@ def compile_target(name: str, folder: Path, csrc: Path = CSRC) -> list[str]:
     objects = [folder / f"{name}-{source.stem}-{n}.o" for n, (source, _) in enumerate(sources)]
     common = ["clang", *_FLAGS, "-I", str(csrc), "-I", str(HERE)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for made in [
-            pool.submit(_call, [*common, *how, "-c", str(source), "-o", str(made)])
+        for compiled in [
+            pool.submit(_call, [*common, *how, "-MMD", "-c", str(source), "-o", str(made)])
             for (source, how), made in zip(sources, objects, strict=True)
+            if not sound or changed in (sound / made.name).with_suffix(".d").read_text()
         ]:
-            made.result()
+            compiled.result()
+    if sound:
+        objects = [made if made.exists() else sound / made.name for made in objects]
     program = folder / name
     wrapped = ["-Wl,--wrap=__asan_memcpy,--wrap=__asan_handle_no_return"] if untraced else []
     _call([*common, "-fsanitize=fuzzer", *wrapped, *map(str, objects), "-o", str(program)])
@@ -86,9 +100,14 @@ def _call(command: list[str]) -> None:
 
 
 def command_of(name: str, folder: Path) -> list[str]:
-    """The command that runs a target, after whatever building it takes."""
+    """Return the command that runs a target, after whatever building it takes."""
+    return compile_target(name, folder) if name in C_TARGETS else built_in(name, folder)
+
+
+def built_in(name: str, folder: Path) -> list[str]:
+    """Return the command that runs a target which has been built in a folder."""
     if name in C_TARGETS:
-        return compile_target(name, folder)
+        return [str(folder / name)]
     return [sys.executable, "-m", "tests.verify.fuzz.messages", name]
 
 

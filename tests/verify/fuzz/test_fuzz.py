@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.servers.once import once
 from tests.verify.fuzz import targets
 
 RUNS = {
@@ -28,14 +29,15 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("build")
+@pytest.fixture
+def build(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which a target of the core as it is has been built."""
+    return once(tmp_path_factory, f"fuzz-{name}", lambda folder: targets.command_of(name, folder))
 
 
 @pytest.mark.parametrize("name", targets.TARGETS)
 def test_a_short_run_finds_nothing(name: str, build: Path, tmp_path: Path) -> None:
-    command = targets.command_of(name, build)
+    command = targets.built_in(name, build)
     corpora = [tmp_path / "new", *targets.inputs_of(name)]
     corpora[0].mkdir()
     runs = f"-runs={RUNS.get(name, 50_000)}"
@@ -148,17 +150,18 @@ MOVES = {
 }
 
 
-@pytest.mark.parametrize("fault", [*CONTROLS, *MOVES])
-def test_a_fault_in_the_core_is_found(fault: str, tmp_path: Path) -> None:
-    """By the input that is kept because it once found this."""
-    name = "moves" if fault in MOVES else "drain"
+@pytest.mark.parametrize(
+    ("name", "fault"), [*(("drain", fault) for fault in CONTROLS), *(("moves", f) for f in MOVES)]
+)
+def test_a_fault_in_the_core_is_found(name: str, fault: str, build: Path, tmp_path: Path) -> None:
+    """Check that the input finds it that is kept because it once did."""
     mutation = MOVES[fault] if fault in MOVES else CONTROLS[fault]
     csrc = tmp_path / "csrc"
     shutil.copytree(targets.CSRC, csrc)
     source = (csrc / mutation.file).read_text()
     assert mutation.old in source, f"{mutation.file} has changed: mend this control"
     (csrc / mutation.file).write_text(source.replace(mutation.old, mutation.new, 1))
-    command = targets.compile_target(name, tmp_path, csrc)
+    command = targets.compile_target(name, tmp_path, csrc, build, mutation.file)
     kept = targets.HERE / "found" / name / fault.replace(" ", "-").replace("'", "")
     done = targets.run(command, name, [kept], tmp_path / "found")
     assert not done.passed
