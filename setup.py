@@ -60,8 +60,8 @@ def guards(name: str) -> list[str]:
     return ["-fstack-protector" if name in HOT else "-fstack-protector-strong"]
 
 
-# Beside the packages, where Python looks for it when it starts: see _shmetrics_osprofiler.py.
-START = "shmetrics_osprofiler.pth"
+# Beside the packages, where Python looks for it when it starts: see _shmetrics_start.py.
+START = "shmetrics_start.pth"
 
 
 class BuildWithStart(build_py):

@@ -33,6 +33,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="compare the limits of a Prometheus's scrape jobs with a running collector instead",
     )
     parser.add_argument(
+        "--service-config",
+        metavar="FILE",
+        help="check the configuration of a service on oslo.messaging instead, such as nova.conf",
+    )
+    parser.add_argument(
         "--print-default",
         action="store_true",
         help="print every option with its default and its meaning, as TOML, and do nothing else",
@@ -53,6 +58,10 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.gather_config:
         return _said(_gatherer(options.gather_config))
+    if options.service_config:
+        from shmetrics.cli import service_findings
+
+        return _said(list(service_findings.check(options.service_config)))
     if options.scrape_config:
         from shmetrics.cli import scrape_findings
 

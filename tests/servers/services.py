@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,21 @@ from tests.servers.collector import Collector
 from tests.servers.processes import ServerProcess
 from tests.servers.rabbitmq import RabbitMQ
 
-__all__ = ["ConfigFile", "Do", "Start", "config_file", "do", "start", "stop"]
+__all__ = ["SWITCHED_ON", "ConfigFile", "Do", "Start", "config_file", "do", "start", "stop"]
 
 SERVICE = Path(__file__).with_name("service.py")
+ROOT = Path(__file__).parents[2]
+
+# A program in a Python that has shmetrics installed: with what Python finds beside packages.
+INSTALLED = """
+import runpy, site, sys
+site.addsitedir(sys.argv[1])
+del sys.argv[:2]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+# What switches shmetrics on in a service whose configuration says nothing about it.
+SWITCHED_ON: Mapping[str, str] = {"SHMETRICS_OSLO_MESSAGING": "1"}
+NOTHING: Mapping[str, str] = {}
 
 ConfigFile = Callable[..., Path]
 Start = Callable[..., ServerProcess]
@@ -42,23 +54,36 @@ def config_file(tmp_path: Path, rabbitmq: RabbitMQ) -> ConfigFile:
     return write
 
 
-def environment(collector: Collector, process: str) -> dict[str, str]:
+def environment(collector: Collector, process: str, more: Mapping[str, str]) -> dict[str, str]:
     """Return a service's environment; its process label is `process`, or the default if that is
     empty."""
-    env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir)}
+    env = {**os.environ, "SHMETRICS_RUNTIME_DIR": str(collector.runtime_dir), **more}
     env.pop("SHMETRICS_PROCESS", None)
     return env | ({"SHMETRICS_PROCESS": process} if process else {})
 
 
+def command(config: Path, role: str, parameters: Any) -> list[str]:
+    """Return the command line of a service."""
+    program = [sys.executable, "-c", INSTALLED, str(ROOT), str(SERVICE)]
+    return [*program, str(config), role, json.dumps(parameters)]
+
+
 @pytest.fixture
 def start(tmp_path: Path, collector: Collector) -> Iterator[Start]:
-    """Yield `start(process, config, role, **parameters)`, which starts a server or a listener."""
+    """Yield `start(process, config, role, env, **parameters)`, which starts a server or a
+    listener."""
     started: list[ServerProcess] = []
 
-    def start(process: str, config: Path, role: str, **parameters: Any) -> ServerProcess:
+    def start(
+        process: str,
+        config: Path,
+        role: str,
+        env: Mapping[str, str] = NOTHING,
+        **parameters: Any,
+    ) -> ServerProcess:
         log = tmp_path / f"service-{len(started)}.log"
-        command = [sys.executable, str(SERVICE), str(config), role, json.dumps(parameters)]
-        server = ServerProcess(command, log, environment(collector, process))
+        env = environment(collector, process, env)
+        server = ServerProcess(command(config, role, parameters), log, env)
         started.append(server)
         server.ready_when(lambda: "ready\n" in log.read_text(), 60)
         return server
@@ -77,14 +102,19 @@ def stop(servers: Iterable[ServerProcess]) -> list[int]:
 
 @pytest.fixture
 def do(collector: Collector) -> Do:
-    """Return `do(process, config, target, steps)`, which runs a client to its end, for each
+    """Return `do(process, config, target, steps, env)`, which runs a client to its end, for each
     step's result."""
 
-    def do(process: str, config: Path, target: Any, steps: list[dict[str, Any]]) -> list[Any]:
-        parameters = json.dumps({"target": target, "steps": steps})
+    def do(
+        process: str,
+        config: Path,
+        target: Any,
+        steps: list[dict[str, Any]],
+        env: Mapping[str, str] = NOTHING,
+    ) -> list[Any]:
         ran = subprocess.run(
-            [sys.executable, str(SERVICE), str(config), "do", parameters],
-            env=environment(collector, process),
+            command(config, "do", {"target": target, "steps": steps}),
+            env=environment(collector, process, env),
             capture_output=True,
             text=True,
             timeout=120,

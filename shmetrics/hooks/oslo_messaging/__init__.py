@@ -12,18 +12,22 @@ oslo.messaging loads the part before the first ``+``, this package loads the par
     RPCServer ◄── Listener's callback ◄─────── real listener ◄─ broker
                   └ Incoming: from receipt to reply: oslo_messaging_rpc_server_*
 
-=============  =====================================================================
-`real`         loads the real driver
-`driver`       the driver around it: measures what it sends, and wraps its listeners
-`_messages`    the work for each message, compiled: its call is begun and ended
-`sending`      the real ``send`` of RPC with a call around it
-`listener`     wraps the callback that gets the messages
-`tracing`      spans of RPC, and the trace within a message, where these are switched on
-`labels`       label values, from the raw values of a target or message
-`endpoint`     the endpoint that a message will be dispatched to
-`raised`       the name under which an exception is counted
-`proxy`        an object that behaves like another one in all that it does not override
-=============  =====================================================================
+In a process with ``SHMETRICS_OSLO_MESSAGING=1`` the URL stays as it is, and `every_transport` puts
+`Driver` around the driver that oslo.messaging has loaded.
+
+=================  =================================================================
+`real`             loads the real driver
+`every_transport`  puts `driver` around it where no URL asks for it
+`driver`           the driver around it: measures what it sends, and wraps its listeners
+`_messages`        the work for each message, compiled: its call is begun and ended
+`sending`          the real ``send`` of RPC with a call around it
+`listener`         wraps the callback that gets the messages
+`tracing`          spans of RPC, and the trace within a message, where these are switched on
+`labels`           label values, from the raw values of a target or message
+`endpoint`         the endpoint that a message will be dispatched to
+`raised`           the name under which an exception is counted
+`proxy`            an object that behaves like another one in all that it does not override
+=================  =================================================================
 
 Where the compiled part does not work (`shmetrics.binding`), the real driver is used alone.
 """

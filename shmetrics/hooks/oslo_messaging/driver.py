@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver that measures messages around the real driver, which the URL names.
+"""The driver that measures messages around the real driver.
 
 `Driver` overrides the four methods of oslo.messaging's driver contract that messages pass (``send``
 is made in `sending`); all else is the real driver's own. Each method passes on exactly the
@@ -24,7 +24,7 @@ from shmetrics.hooks.oslo_messaging.real import real_driver
 from shmetrics.hooks.oslo_messaging.sending import Send, sender
 from shmetrics.hooks.tracing import switches
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "around"]
 
 
 class Driver(Proxy):
@@ -43,8 +43,11 @@ class Driver(Proxy):
     send: Send
 
     def __init__(self, conf: Any, url: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(real_driver(conf, url, *args, **kwargs))
         exchange = args[0] if args else kwargs.get("default_exchange")
+        self._shm_measure(real_driver(conf, url, *args, **kwargs), conf, exchange)
+
+    def _shm_measure(self, real: Any, conf: Any, exchange: Any) -> None:
+        super().__init__(real)
         families = instruments.load()
         self._shm_exchange = exchange
         self._shm_families = families
@@ -93,6 +96,16 @@ class Driver(Proxy):
         except Exception as error:
             failed(error)
             return real
+
+
+def around(real: Any) -> Driver:
+    """Return a driver that measures what the driver *real* sends and receives.
+
+    Its default exchange is the one that oslo.messaging gives to every driver.
+    """
+    made = Driver.__new__(Driver)
+    made._shm_measure(real, real.conf, real.conf.control_exchange)
+    return made
 
 
 def tracing(conf: Any) -> Any:

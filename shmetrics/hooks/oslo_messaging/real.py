@@ -23,6 +23,8 @@ def real_driver(conf: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
         Exception: whatever the loading and the construction of the driver raise.
     """
     ours, _, scheme = url.transport.partition("+")
+    while scheme.startswith(f"{ours}+"):  # named twice, and counted once
+        scheme = scheme.removeprefix(f"{ours}+")
     if not scheme:
         raise InvalidTransportURL(
             url, f"{ours}:// names no driver to measure; write {ours}+rabbit://… instead"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From stock services on a real broker, through a collector, to what Prometheus answers.
 
-Two clients and three servers of oslo.messaging and a listener, a process each, switched on by
-their transport URL alone. Every label of every family on both sides is compared with what was
-done: the exact sets of labels, and the exact counts.
+Two clients and three servers of oslo.messaging and a listener, a process each. One half of them is
+switched on by the transport URL alone, the other by the environment alone. Every label of every
+family on both sides is compared with what was done: the exact sets of labels, and the exact counts.
 """
 
 import json
@@ -17,7 +17,8 @@ from tests.hooks.oslo_messaging import scenario
 from tests.hooks.oslo_messaging.scenario import FAMILIES, Labels
 from tests.servers.collector import Collector
 from tests.servers.prometheus import Prometheus
-from tests.servers.services import ConfigFile, Do, Start, stop
+from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.services import SWITCHED_ON, ConfigFile, Do, Start, stop
 
 Samples = list[tuple[dict[str, str], float]]
 
@@ -28,29 +29,36 @@ def test_every_label_of_every_family(
     start: Start,
     do: Do,
     config_file: ConfigFile,
+    rabbitmq: RabbitMQ,
 ) -> None:
     nova = config_file("nova", control_exchange="nova")
-    cinder = config_file("cinder", control_exchange="cinder", rpc_response_timeout=30)
+    plain = {"transport_url": rabbitmq.url}
+    plain_nova = config_file("plain-nova", control_exchange="nova", **plain)
+    cinder = config_file("cinder", control_exchange="cinder", rpc_response_timeout=30, **plain)
     compute = [
         start(
             "nova-compute",
-            nova,
+            config,
             "serve",
+            env,
             target={"topic": "compute", "server": host},
             endpoints="compute",
         )
-        for host in ("host-a", "host-b")
+        for host, config, env in (("host-a", nova, {}), ("host-b", plain_nova, SWITCHED_ON))
     ]
     storage = {"exchange": "storage", "topic": "volume"}
-    volume = start("", cinder, "serve", target={**storage, "server": "host-c"}, endpoints="volume")
+    target = {**storage, "server": "host-c"}
+    volume = start("", cinder, "serve", SWITCHED_ON, target=target, endpoints="volume")
     exchanges = [{"topic": "notifications"}, {"topic": "notifications", "exchange": "cinder"}]
-    ear = start("ceilometer", nova, "hear", targets=exchanges)
+    # Both at once count once.
+    ear = start("ceilometer", nova, "hear", SWITCHED_ON, targets=exchanges)
     scraper = prometheus(f"{collector.url}/metrics")
 
     target = {"topic": "compute", "version": "5.0"}
     assert do("nova-api", nova, target, scenario.NOVA_STEPS) == scenario.NOVA_OUTCOMES
     target = {**storage, "namespace": "admin", "version": "2.1"}
-    assert do("cinder-api", cinder, target, scenario.CINDER_STEPS) == scenario.CINDER_OUTCOMES
+    outcomes = do("cinder-api", cinder, target, scenario.CINDER_STEPS, SWITCHED_ON)
+    assert outcomes == scenario.CINDER_OUTCOMES
 
     for prefix, (calls, _) in FAMILIES.items():  # casts, notifications: still under way
         ends = f"sum({prefix}_invocation_end_total)"

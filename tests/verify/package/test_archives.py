@@ -53,7 +53,7 @@ def test_the_wheel_has_the_package_and_only_it(archives: Archives) -> None:
     assert not modules - names
     assert {name.partition("/")[0] for name in names} == {
         *("shmetrics", "shmetrics-0.1.0.dist-info"),
-        *("_shmetrics_osprofiler.py", "shmetrics_osprofiler.pth"),
+        *("_shmetrics_start.py", "shmetrics_start.pth"),
     }
     assert not {name for name in names if name.endswith((".c", ".pyc"))}
     compiled = {name.partition(".")[0] for name in names if name.endswith(".so")}

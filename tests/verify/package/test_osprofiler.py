@@ -73,4 +73,4 @@ def test_a_python_that_has_nothing_to_do_with_osprofiler_loads_nothing_of_ours(
     archives: Archives, tmp_path: Path
 ) -> None:
     code = START + "print([name for name in sys.modules if 'shmetrics' in name])"
-    assert started(archives, tmp_path / "site", code).strip() == "['_shmetrics_osprofiler']"
+    assert started(archives, tmp_path / "site", code).strip() == "['_shmetrics_start']"
