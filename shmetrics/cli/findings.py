@@ -241,6 +241,13 @@ def _lane(lane: dict[str, Any]) -> Iterator[Finding]:
     if lane["overflowed"]:
         without = f"{lane['overflowed']} events counted without their labels"
         yield Finding(False, f"{who}: {without}; {_MORE_ROOM}")
+    if lane.get("sent_twice"):  # an older collector does not know
+        yield Finding(
+            False,
+            f"{who}: {lane['sent_twice']} datagrams of oslo.metrics left out: its lane has these "
+            "calls as well; set [oslo_messaging_metrics] metrics_enabled = false in its "
+            "configuration, and the service saves their cost",
+        )
     for cause, count in lane["dropped_by_cause"].items():
         mend = _MENDS.get(cause, "see the documentation")
         yield Finding(False, f"{who}: {count} events dropped ({printable(cause)}); {mend}")

@@ -294,6 +294,10 @@ class Collector:
         """Return a lane for a process that asks for one, or the reason why there is none."""
         return self._grants.grant(peer, hello)
 
+    def is_recorded(self, pid: int, family: str) -> bool:
+        """Return whether a process records a family in its lane, as of the last drain."""
+        return self._lanes.recorded.take(pid, family)
+
     def retire_ended(self, lane_id: int) -> bool:
         """Retire the lane of a process that has ended; return False if a process still holds it."""
         return self._lanes.retire_ended(lane_id)
@@ -402,6 +406,7 @@ class Collector:
             "refused": dict(lane.bindings.refusals.by_reason),
             "refusals": [each._asdict() for each in islice(lane.bindings.refusals, MOST_LISTED)],
             "overflows": [each._asdict() for each in islice(lane.bindings.overflows, MOST_LISTED)],
+            "sent_twice": lane.sent_twice,
             "open_calls": len(lane.calls()) if has_state else 0,
         }
 

@@ -90,7 +90,7 @@ class Daemon:
             self_metrics.quota(
                 "http_connections", config.web.max_connections, lambda: self._web.connections
             )
-            for source in wanted_sources(config, self.collector.families, self_metrics):
+            for source in wanted_sources(config, self.collector, self_metrics):
                 opened.callback(source.close)
                 source.start()
             self._registration = self._open_registration(self_metrics)

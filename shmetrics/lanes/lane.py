@@ -121,6 +121,7 @@ class Lane:
         quarantined = self._drain.reported(_drain.REPORT_QUARANTINED)
         self.state = LaneState.QUARANTINED if quarantined else LaneState.OPEN
         self.bindings = Bindings(self.owner, self._drain, families, gauges, self_metrics)
+        self.sent_twice = 0  # events of its process that came another way, too, and were left out
         self.is_behind = False  # there are more definitions than the last drain() read
         self._starts: dict[int, tuple[int, float]] = {}  # of observed totals, as of the last look
 

@@ -84,6 +84,14 @@ class LaneFamilies:
         """Return the family of a number."""
         return self._defined[number]
 
+    def names(self) -> frozenset[str]:
+        """Return the names of those that are taken."""
+        return frozenset(
+            known.definition.name
+            for known in self._defined
+            if known.family is not None and known.definition is not None
+        )
+
     def define(self, type: int, n_bounds: int, payload: bytes) -> None:
         """Find or make the node's family for the next definition, refuse it, or let it wait.
 

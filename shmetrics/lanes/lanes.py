@@ -19,6 +19,7 @@ from shmetrics.lanes.lane import Lane, LaneState
 from shmetrics.lanes.lane_files import LaneFile, LaneFiles, Owner, Sizes
 from shmetrics.lanes.lane_quota import LaneLimits, LaneQuota
 from shmetrics.lanes.moves import Moves
+from shmetrics.lanes.recorded import Recorded
 from shmetrics.lanes.spans import Spans
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
@@ -79,6 +80,7 @@ class Lanes:
         self._kick_of: dict[int, Kick] = {}
         self._moves = Moves(self._lanes)
         self.quota = LaneQuota(limits)
+        self.recorded = Recorded()
 
     def __iter__(self) -> Iterator[Lane]:
         """Iterate over a copy of the list, so that lanes may go meanwhile."""
@@ -145,6 +147,7 @@ class Lanes:
             raise
         lane_id = lane.lane_id
         self._lanes[lane_id] = lane
+        self.recorded.add(lane)
         self._kick_of[lane_id] = Kick(
             self._kicks, file.path, lambda: self._kicked(lane_id), lambda: self._muted(lane_id)
         )
@@ -447,6 +450,7 @@ class Lanes:
     def _let_go(self, lane: Lane) -> None:
         """Stop watching a lane, and close it."""
         self._unread.discard(lane.lane_id)
+        self.recorded.remove(lane)
         self._deaths.forget(lane.lane_id)
         kick = self._kick_of.pop(lane.lane_id, None)
         if kick is not None:

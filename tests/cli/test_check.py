@@ -227,6 +227,7 @@ class FakeSite:
         return [
             {
                 "lane": 7, "process": "nova\x1b", "pid": 42, "state": "quarantined",
+                "sent_twice": 5,
                 "overflowed": 2, "dropped_by_cause": {"lane_full": 3, "new cause": 1},
                 "refused": {"conflict": 2, "bad_unit": 1},
                 "refusals": [
@@ -253,6 +254,9 @@ def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> N
     assert rest == [
         f"{who}: quarantined: it broke the contract; restart that process",
         f"{who}: 2 events counted without their labels; {more_room}",
+        f"{who}: 5 datagrams of oslo.metrics left out: its lane has these calls as well; set "
+        "[oslo_messaging_metrics] metrics_enabled = false in its configuration, and the service "
+        "saves their cost",
         f"{who}: 3 events dropped (lane_full); {more_room}",
         f"{who}: 1 events dropped (new cause); see the documentation",
         f"{who}: a: odd?; mend it",

@@ -19,11 +19,27 @@ BOUNDS = (0.01, 0.1, 1.0)
 DEFINITIONS = [side._replace(bounds=BOUNDS) for side in (RPC_CLIENT, RPC_SERVER)]
 
 
+class FakeLanes:
+    """The lanes of processes: their families by pid, which are known after a drain."""
+
+    def __init__(self) -> None:
+        self.undrained: dict[int, str] = {}
+        self.known: dict[int, str] = {}
+
+    def drain(self) -> None:
+        self.known |= self.undrained
+
+    def is_recorded(self, pid: int, family: str) -> bool:
+        return self.known.get(pid) == family
+
+
 class Tables:
     """The tables of a receiver: counts of datagrams, and the series of each side."""
 
     def __init__(self, store: Store) -> None:
         self.datagrams: Counter[str] = Counter()
+        self.lanes = FakeLanes()
+        self.seconds = 0.0
         families = Families(store, Limits(), lambda family: None)
         self.families: dict[str, CallFamily] = {}
         for definition in DEFINITIONS:
@@ -36,6 +52,8 @@ class Tables:
                 for name, family in self.families.items()
             },
             lambda result: self.datagrams.update([result]),
+            self.lanes,
+            lambda: self.seconds,
         )
 
     def shown(self, prefix: str) -> list[tuple[dict[str, str], list[int]]]:

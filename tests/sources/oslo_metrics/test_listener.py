@@ -19,6 +19,7 @@ from shmetrics.sources.oslo_metrics import Listener
 from shmetrics.sources.oslo_metrics.listener import MAX_DATAGRAM_BYTES
 from shmetrics.unix_socket import Access
 from tests.servers.patience import async_until
+from tests.servers.processes import fork
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # eventlet warns of itself when it is imported
@@ -37,7 +38,7 @@ def path(tmp_path: Path) -> str:
 def listen(path: str) -> Iterator[Callable[..., Listener]]:
     opened = []
 
-    def open_listener(take: Callable[[bytes, bool], None], mode: int = 0o660) -> Listener:
+    def open_listener(take: Callable[[bytes, bool, int], None], mode: int = 0o660) -> Listener:
         opened.append(Listener(path, Access(mode), take))
         return opened[-1]
 
@@ -46,7 +47,7 @@ def listen(path: str) -> Iterator[Callable[..., Listener]]:
         opened.pop().close()
 
 
-def ignore(datagram: bytes, cut_short: bool) -> None:
+def ignore(datagram: bytes, cut_short: bool, pid: int) -> None:
     pass
 
 
@@ -82,7 +83,7 @@ def test_a_successors_file_stays(listen: Any, path: str) -> None:
 
 def test_what_was_sent_before_the_end_is_taken(listen: Any, path: str) -> None:
     taken: list[bytes] = []
-    listener = listen(lambda datagram, cut_short: taken.append(datagram))
+    listener = listen(lambda datagram, cut_short, pid: taken.append(datagram))
     send(path, b"a", b"b")
     listener.close()
     assert taken == [b"a", b"b"]
@@ -92,7 +93,7 @@ def test_a_dead_daemons_file_is_replaced(listen: Any, path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
         dead.bind(path)
     taken: list[bytes] = []
-    listener = listen(lambda datagram, cut_short: taken.append(datagram))
+    listener = listen(lambda datagram, cut_short, pid: taken.append(datagram))
     send(path, b"x")
     listener.read_batch()
     assert taken == [b"x"]
@@ -129,10 +130,34 @@ def test_a_path_that_is_too_long(tmp_path: Path) -> None:
 
 def test_a_long_datagram_is_marked(listen: Any, path: str) -> None:
     taken: list[tuple[int, bool]] = []
-    listener = listen(lambda datagram, cut_short: taken.append((len(datagram), cut_short)))
+    listener = listen(lambda datagram, cut_short, pid: taken.append((len(datagram), cut_short)))
     send(path, b"x" * MAX_DATAGRAM_BYTES, b"x" * (MAX_DATAGRAM_BYTES + 1))
     listener.read_batch()
     assert taken == [(MAX_DATAGRAM_BYTES, False), (MAX_DATAGRAM_BYTES, True)]
+
+
+def test_the_kernel_says_who_has_sent_a_datagram(listen: Any, path: str) -> None:
+    taken: list[int] = []
+    listener = listen(lambda datagram, cut_short, pid: taken.append(pid))
+    send(path, b"x")
+    if fork() == 0:
+        send(path, b"x")
+        os._exit(0)
+    child, _ = os.wait()
+    listener.read_batch()
+    assert taken == [os.getpid(), child]
+
+
+def test_descriptors_beside_a_datagram_go_nowhere(listen: Any, path: str) -> None:
+    taken: list[int] = []
+    listener = listen(lambda datagram, cut_short, pid: taken.append(pid))
+    before = len(os.listdir("/proc/self/fd"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(path)
+        socket.send_fds(sender, [b"x"], [0] * 10)
+    listener.read_batch()
+    assert taken == [os.getpid()]
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_flood_leaves_the_loop_its_time(listen: Any, path: str) -> None:
@@ -141,7 +166,7 @@ def test_a_flood_leaves_the_loop_its_time(listen: Any, path: str) -> None:
         taken = 0
         flooding = True
 
-        def take(datagram: bytes, cut_short: bool) -> None:
+        def take(datagram: bytes, cut_short: bool, pid: int) -> None:
             nonlocal taken
             taken += 1
             if flooding and taken < 5000:  # for each one that is read, another one comes
@@ -203,7 +228,13 @@ def test_the_real_sender(
     async def serve() -> None:
         listen(tables.receiver.take).start(asyncio.get_running_loop())
         await asyncio.to_thread(call)
-        await until(lambda: sum(tables.datagrams.values()) == 4 * 3 - 1 + 3 + 4)
+
+        def are_taken() -> bool:
+            tables.receiver.settle(is_last=True)
+            n_datagrams: int = tables.datagrams.total()
+            return n_datagrams == 4 * 3 - 1 + 3 + 4
+
+        await until(are_taken)
         await asyncio.to_thread(stock.get_collector(conf).send_thread.join)
 
     asyncio.run(serve())

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
 from shmetrics.sources.oslo_metrics import Receiver
 from shmetrics.sources.oslo_metrics.message import CallEvent, Refused, decode
+from shmetrics.sources.oslo_metrics.receiver import MOST_WAITING, WAIT_SECONDS
+
+from .conftest import FakeLanes
 
 CLIENT = RPC_CLIENT.name
 SERVER = RPC_SERVER.name
@@ -131,7 +134,7 @@ class BrokenFamily:
 
 def test_a_family_that_raises_is_counted() -> None:
     results: list[str] = []
-    receiver = Receiver({CLIENT: (BrokenFamily(), ())}, results.append)
+    receiver = Receiver({CLIENT: (BrokenFamily(), ())}, results.append, FakeLanes())
     receiver.take(datagram("rpc_client_invocation_start_total", "inc"))
     receiver.take(datagram("rpc_server_invocation_start_total", "inc"))
     assert results == ["failed", "failed"]
@@ -175,3 +178,46 @@ def test_any_message_is_understood_or_refused(**message: Any) -> None:
         return
     assert 0 <= event.seconds < 2**63 / 1e9
     assert all(isinstance(value, str) for value in event.labels.values())
+
+
+# ---- what a lane has already -------------------------------------------------------------------
+
+START = datagram("rpc_client_invocation_start_total", "inc", topic="compute")
+
+
+def starts(tables: Any) -> int:
+    return sum(cells[0] for _, cells in tables.shown(CLIENT))
+
+
+def test_a_family_that_the_process_records_counts_once(tables: Any) -> None:
+    tables.lanes.known = {7: CLIENT}
+    tables.receiver.take(START, pid=7)
+    assert (starts(tables), tables.datagrams) == (0, {"recorded": 1})
+    tables.receiver.take(datagram("rpc_server_invocation_start_total", "inc"), pid=7)
+    tables.receiver.settle(is_last=True)
+    assert tables.datagrams == {"recorded": 1, "taken": 1}
+
+
+def test_what_comes_before_the_lane_waits_for_it(tables: Any) -> None:
+    tables.receiver.take(START, pid=7)
+    tables.receiver.take(START, pid=8)
+    tables.seconds = WAIT_SECONDS / 2
+    tables.receiver.settle()
+    assert (starts(tables), tables.datagrams) == (0, {})
+    tables.lanes.undrained = {7: CLIENT}
+    tables.seconds = WAIT_SECONDS
+    tables.receiver.settle()
+    assert (starts(tables), tables.datagrams) == (1, {"recorded": 1, "taken": 1})
+
+
+def test_no_more_wait_than_may(tables: Any) -> None:
+    for _ in range(MOST_WAITING + 3):
+        tables.receiver.take(START, pid=7)
+    assert starts(tables) == 3
+    tables.receiver.settle(is_last=True)
+    assert starts(tables) == MOST_WAITING + 3
+
+
+def test_a_process_that_cannot_be_seen_counts(tables: Any) -> None:
+    tables.receiver.take(START)
+    assert starts(tables) == 1
