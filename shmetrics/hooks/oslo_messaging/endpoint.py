@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The endpoint of an RPC server that a message will be dispatched to.
+"""The endpoint of a server that a message will be dispatched to.
 
 The dispatcher chooses the endpoint in the middle of the call, after the start of the call was
 recorded with its labels. So the choice is repeated here, from public attributes: the callback of a
@@ -14,7 +14,9 @@ import functools
 from types import FunctionType, MethodType
 from typing import Any, Final
 
-__all__ = ["endpoint_name"]
+from shmetrics.hooks.oslo_messaging.labels import priority_of
+
+__all__ = ["endpoint_name", "is_heard"]
 
 _MOST_WRAPPERS: Final = 100
 
@@ -45,6 +47,22 @@ def endpoint_name(callback: Any, namespace: Any, version: Any, method: Any) -> s
     except Exception:
         return ""  # an endpoint's attributes may raise anything; the dispatcher reports it
     return None
+
+
+def is_heard(callback: Any, priority: Any) -> bool:
+    """Return whether an endpoint of a notification listener takes messages of a priority.
+
+    Args:
+        callback: what the server gave to its listener.
+        priority: the message's own.
+
+    Returns:
+        True also if there is no way to know.
+    """
+    try:
+        return priority_of(priority) in callback.__self__.dispatcher.supported_priorities
+    except Exception:
+        return True
 
 
 def _owner(found: Any, endpoint: Any) -> Any:

@@ -9,6 +9,8 @@ the default exchange, formatting, the empty string for what is missing.
 
 from typing import Any, Final, TypeAlias
 
+from shmetrics.oslo_families import without_uuids
+
 __all__ = [
     "notification_received_labels",
     "notification_sent_key",
@@ -21,7 +23,7 @@ __all__ = [
 Key: TypeAlias = tuple[Any, ...]
 Labels: TypeAlias = dict[str, str]
 
-#: The label `method` of messages that no endpoint answers.
+#: The label `method` of messages that no endpoint answers, and of those that none hears.
 UNKNOWN: Final = "__unknown__"
 
 #: The endings that oslo.messaging's notifiers give to a topic.
@@ -33,11 +35,11 @@ def rpc_sent_labels(key: Key, default_exchange: Any) -> Labels:
     is_cast, exchange, topic, namespace, version, server, fanout, method, timeout_seconds = key
     return {
         "call_type": "cast" if is_cast else "call",
-        "exchange": text(exchange or default_exchange),
-        "topic": text(topic),
+        "exchange": name(exchange or default_exchange),
+        "topic": name(topic),
         "namespace": text(namespace),
         "version": text(version),
-        "server": text(server),
+        "server": name(server),
         "fanout": "" if fanout is None else str(bool(fanout)),
         "method": text(method),
         "timeout": number(timeout_seconds),
@@ -60,9 +62,9 @@ def rpc_received_labels(
     """
     namespace, version, method = key if endpoint is not None else ("", "", UNKNOWN)
     return {
-        "exchange": text(target.exchange or default_exchange),
-        "topic": text(target.topic),
-        "server": text(target.server),
+        "exchange": name(target.exchange or default_exchange),
+        "topic": name(target.topic),
+        "server": name(target.server),
         "endpoint": endpoint or "",
         "namespace": text(namespace),
         "version": text(version),
@@ -92,19 +94,32 @@ def notification_sent_labels(key: Key, default_exchange: Any) -> Labels:
     if not topic or ending not in {*PRIORITIES, priority_of(priority)}:
         topic, ending = text(routing), ""
     return {
-        "exchange": text(exchange or default_exchange),
-        "topic": topic,
+        "exchange": name(exchange or default_exchange),
+        "topic": name(topic),
         "priority": priority_of(priority) or ending,
         "event_type": text(event_type),
         "version": text(version),
     }
 
 
-def notification_received_labels(exchange: str, topic: str, priority: Any, event: Any) -> Labels:
-    """Return the labels of ``oslo_messaging_notification_server``, without the process."""
+def notification_received_labels(
+    exchange: str, topic: str, priority: Any, event: Any, is_heard: bool = True
+) -> Labels:
+    """Return the labels of ``oslo_messaging_notification_server``, without the process.
+
+    Args:
+        exchange: where the message was sent to, as is the topic.
+        topic: without its priority.
+        priority: the message's own, as is the type of the event.
+        event: the type of the event.
+        is_heard: whether an endpoint hears this priority. All messages that none hears have the
+            same labels: what they say is whatever a stranger has written.
+    """
+    if not is_heard:
+        priority = event = UNKNOWN
     return {
-        "exchange": exchange,
-        "topic": topic,
+        "exchange": name(exchange),
+        "topic": name(topic),
         "priority": priority_of(priority),
         "event_type": text(event),
     }
@@ -113,6 +128,11 @@ def notification_received_labels(exchange: str, topic: str, priority: Any, event
 def priority_of(value: Any) -> str:
     """Return a message's ``priority`` as topics spell it: messages say INFO, topics say info."""
     return text(value).lower()
+
+
+def name(value: Any) -> str:
+    """Return the label value for the name of a target: see `shmetrics.oslo_families`."""
+    return without_uuids(text(value))
 
 
 def text(value: Any) -> str:

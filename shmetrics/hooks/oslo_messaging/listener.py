@@ -16,7 +16,7 @@ from shmetrics.hooks.oslo_messaging._messages import (
     request,
     rpc_received_key,
 )
-from shmetrics.hooks.oslo_messaging.endpoint import endpoint_name
+from shmetrics.hooks.oslo_messaging.endpoint import endpoint_name, is_heard
 from shmetrics.hooks.oslo_messaging.instruments import Instrument
 from shmetrics.hooks.oslo_messaging.labels import notification_received_labels, rpc_received_labels
 from shmetrics.hooks.oslo_messaging.origin import Origins
@@ -75,11 +75,14 @@ def notification_listener(real: Any, instrument: Instrument, origins: Origins) -
         message = incoming.message
         return origins.of(message), message.get("priority"), message.get("event_type")
 
-    def make(key: Any) -> Any:
-        (exchange, topic), priority, event_type = key
-        return instrument(notification_received_labels(exchange, topic, priority, event_type))
+    def wrapping(callback: Any) -> Callable[[Any], Incoming]:
+        def make(key: Any) -> Any:
+            (exchange, topic), priority, event_type = key
+            heard = is_heard(callback, priority)
+            return instrument(
+                notification_received_labels(exchange, topic, priority, event_type, heard)
+            )
 
-    def wrapping(_callback: Any) -> Callable[[Any], Incoming]:
         return notification(Recorder(key, make))
 
     return Listener(real, wrapping)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER
+from shmetrics.oslo_families import RPC_CLIENT, RPC_SERVER, TARGET_LABELS, without_uuids
 from shmetrics.sample_names import CALL_ENDS, CALL_EXCEPTIONS, CALL_SECONDS, CALL_STARTS, TOTAL
 
 MODULE = "oslo_messaging"
@@ -92,7 +92,10 @@ def decode(datagram: bytes) -> CallEvent:
         raise Refused(
             "bad_action", f"{message.name} takes {action!r}, not {message.action.action!r}"
         )
-    labels = {name: label_text(value) for name, value in message.labels.items()}
+    labels = {
+        name: without_uuids(label_text(value)) if name in TARGET_LABELS else label_text(value)
+        for name, value in message.labels.items()
+    }
     return CallEvent(family, verb, labels, _seconds(message, verb))
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw values to label values, and exceptions to their names."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import oslo_messaging
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.hooks.oslo_messaging import labels, raised
+from shmetrics.oslo_families import TARGET_LABELS
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,35 @@ def test_a_priority_comes_from_the_message_or_the_topic(
 def test_any_key_makes_labels_that_are_text(key: Any) -> None:
     made = labels.rpc_sent_labels(key, None)
     assert all(isinstance(value, str) for value in made.values())
+
+
+HEX = "0123456789abcdef0123456789ABCDEF"
+DASHED = "01234567-89ab-cdef-0123-456789ABCDEF"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (DASHED, "__uuid__"),
+        (HEX, "__uuid__"),
+        (f"engine-{DASHED}", "engine-__uuid__"),
+        (f"guestagent.{HEX}.x.{DASHED}", "guestagent.__uuid__.x.__uuid__"),
+        ("host-a", "host-a"),
+        (HEX[:31], HEX[:31]),
+        (f"{HEX}0", f"{HEX}0"),  # a longer number is something else
+        ("01234567-89abcdef-0123-456789abcdef", "01234567-89abcdef-0123-456789abcdef"),
+    ],
+)
+def test_a_uuid_in_the_name_of_a_target_is_no_label(name: str, shown: str) -> None:
+    target = SimpleNamespace(exchange=name, topic=name, server=name)
+    sent = labels.rpc_sent_labels((0, name, name, None, None, name, None, "m", 60), None)
+    received = labels.rpc_received_labels((None, None, "m"), target, None, "E")
+    for made in (sent, received):
+        assert {made[label] for label in TARGET_LABELS} == {shown}
+    told = labels.notification_sent_labels((name, f"{name}.info", "INFO", "e", "2.0"), None)
+    heard = labels.notification_received_labels(name, name, "INFO", "e")
+    for made in (told, heard):
+        assert (made["exchange"], made["topic"]) == (shown, shown)
 
 
 class Strange_Remote(Exception):  # noqa: N801

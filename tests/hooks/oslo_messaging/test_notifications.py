@@ -91,6 +91,18 @@ def test_one_listener_on_two_topics(
     assert sorted(received) == known
 
 
+def test_a_priority_that_no_endpoint_hears(
+    transport: Any, listen: Any, recording: Recording
+) -> None:
+    listen(oslo_messaging.Target(topic="notifications"))
+    for n in range(5):
+        message = {"priority": f"STRANGE{n}", "event_type": f"e{n}", "publisher_id": "p"}
+        target = oslo_messaging.Target(topic="notifications.info")
+        transport._send_notification(target, {}, message, version=2.0)
+    unknown = {**RECEIVED, "priority": "__unknown__", "event_type": "__unknown__"}
+    assert recording.settled("notification_server", 5) == [(unknown, None)] * 5
+
+
 def test_a_batch_is_as_many_calls(transport: Any, recording: Recording, listen: Any) -> None:
     listen(oslo_messaging.Target(topic="notifications"), batch=3)
     for _ in range(3):

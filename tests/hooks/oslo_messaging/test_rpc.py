@@ -2,6 +2,7 @@
 """RPC through real drivers and oslo.messaging's public API: every label of both sides."""
 
 import threading
+import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -179,15 +180,26 @@ def test_an_exception_that_the_client_may_rebuild_keeps_its_name(
 
 def test_a_method_that_no_endpoint_has(client: Any, serve: Any, recording: Recording) -> None:
     serve([Compute()])
-    with pytest.raises((oslo_messaging.NoSuchMethod, oslo_messaging.RemoteError)):
-        client.call({}, "absent")
+    for n in range(5):
+        with pytest.raises((oslo_messaging.NoSuchMethod, oslo_messaging.RemoteError)):
+            client.call({}, f"absent-{n}")
     with pytest.raises((oslo_messaging.UnsupportedVersion, oslo_messaging.RemoteError)):
         client.prepare(version="9.0").call({}, "build")
     unknown = {**SERVED, "endpoint": "", "namespace": "", "version": "", "method": "__unknown__"}
     assert recording.ended("rpc_server") == [
-        (unknown, "NoSuchMethod"),
+        *[(unknown, "NoSuchMethod")] * 5,
         (unknown, "UnsupportedVersion"),
     ]
+
+
+def test_names_that_each_process_makes_anew(client: Any, serve: Any, recording: Recording) -> None:
+    for _ in range(3):
+        name = str(uuid.uuid4())
+        serve([Compute()], server=name)
+        client.prepare(server=name).call({}, "build")
+    named = {"server": "__uuid__"}
+    assert recording.ended("rpc_client") == [({**CALL, **named}, None)] * 3
+    assert recording.ended("rpc_server") == [({**SERVED, **named}, None)] * 3
 
 
 def test_a_call_that_times_out_ends_on_both_sides(

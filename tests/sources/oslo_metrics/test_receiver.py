@@ -4,6 +4,7 @@
 import json
 import logging
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,16 @@ def test_label_values_are_text(tables: Any) -> None:
     )
     labels = {"fanout": "True", "timeout": "60", "version": "5.25", "topic": 'q"\\\n🜁'}
     assert tables.shown(CLIENT)[0][0] == {**labels, "method": "7"}
+
+
+def test_a_uuid_in_the_name_of_a_target_is_no_label(tables: Any) -> None:
+    for _ in range(3):
+        name = f"engine-{uuid4()}"
+        start = "rpc_client_invocation_start_total"
+        tables.receiver.take(datagram(start, "inc", server=name, topic=name, method="m"))
+    ((labels, cells),) = tables.shown(CLIENT)
+    shown = "engine-__uuid__"
+    assert (labels, cells[0]) == ({"server": shown, "topic": shown, "method": "m"}, 3)
 
 
 REFUSED = [
