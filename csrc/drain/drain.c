@@ -106,14 +106,19 @@ static uint64_t before(uint64_t unix_ns, uint64_t ago_ns)
     return unix_ns > ago_ns ? unix_ns - ago_ns : 0;
 }
 
-/* Keeps the trace of a record that was folded. Only a call's end has a time of its own: any other
+/* Keeps what is more than a number about a record that was folded: its trace, and that a call
+ * failed. Only a call's end has a time of its own: any other
  * record is of some moment since the last tick. */
 __attribute__((noinline, cold))
-static void keep_exemplar(const struct shm_drain *drain, const struct shm_target *target,
+static void keep_details(const struct shm_drain *drain, const struct shm_target *target,
                           const struct shm_record *record, struct moment *now)
 {
     const struct shm_target *thrown = NULL;
     struct shm_exemplar exemplar = {.value = record->value, .trace = record->trace};
+    if (record->kind == SHM_KIND_CALL_END && record->exception && drain->failures)
+        shm_failures_put(drain->failures, drain->lane.lane_id, record);
+    if (!(record->flags & SHM_FLAG_TRACE) || !drain->exemplars)
+        return;
     if (now->monotonic_ns == 0)
         *now = (struct moment){shm_clock_ns(), shm_clock_unix_ns()};
     exemplar.stamp_ns = now->unix_ns;
@@ -207,8 +212,8 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
         shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);
         shm_ring_release(&drain->ring);
         drain->taken[record.kind]++;
-        if (record.flags & SHM_FLAG_TRACE && drain->exemplars)
-            keep_exemplar(drain, target, &record, &now);
+        if (SHM_UNLIKELY((record.flags & SHM_FLAG_TRACE) | record.exception))
+            keep_details(drain, target, &record, &now);
     }
     return SHM_DRAINED;
 }

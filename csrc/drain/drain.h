@@ -2,8 +2,8 @@
 /*
  * csrc/drain/ is the collecting half's end of a lane: this header moves records into cells;
  * totals.h takes what lanes add up themselves; entries.c and state.c read dictionary, open calls,
- * gauges and observed totals; scale.h, exemplars.h and spans.h are where values, exemplars and
- * spans go; undo.h, ledger.h and recovery.h bring lane and store back to whole events after a kill;
+ * gauges and observed totals; scale.h, exemplars.h, spans.h and failures.h are where values,
+ * exemplars, spans and failed calls go; undo.h, ledger.h and recovery.h bring lane and store back to whole events after a kill;
  * guard.h and contained.h survive a file that is cut short; file.h and watch.h ask the kernel about
  * it. They include csrc/lane/ and nothing of the emitting half.
  *
@@ -23,6 +23,7 @@
 #include <stdbool.h>
 
 #include "exemplars.h"
+#include "failures.h"
 #include "../lane/lane.h"
 #include "../lane/notices.h"
 #include "ledger.h"
@@ -85,6 +86,7 @@ struct shm_drain {
     uint64_t taken[SHM_KINDS]; /* by this pass, not yet in the tally */
     struct shm_exemplars *exemplars; /* NULL: none are kept */
     struct shm_spans *spans;         /* NULL: none are taken */
+    struct shm_failures *failures;   /* NULL: none are kept */
     struct shm_ledger *ledger;       /* of this lane; the emitter does not have it */
     /* the store: its undo entry, its cells */
     struct shm_undo *undo;

@@ -14,8 +14,25 @@ def process_of(lane: Mapping[str, Any]) -> str:
     return printable(f"lane {lane['lane']} ({lane['process']}, pid {lane['pid']})")
 
 
+def state_of(lane: Mapping[str, Any]) -> str:
+    """Return the state of a lane and its process in one word, the most urgent one."""
+    if lane["state"] != "open":
+        return printable(lane["state"])
+    halt = lane.get("halt")  # an older collector has none
+    if halt:
+        return printable(halt["state"])
+    return "overflows" if lane["overflowed"] or lane.get("overflows") else "open"
+
+
 def problems_of(lane: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one line for each of its metrics that is refused or overflows."""
+    """Yield one line if its process does not run, and for each metric that is not as it should be.
+
+    Such a metric is refused, or its label sets overflow.
+    """
+    halt = lane.get("halt")
+    if halt:
+        state, cause, mend = (printable(halt[key]) for key in ("state", "cause", "mend"))
+        yield f"{process_of(lane)}: it is {state}, and answers nobody: {cause}; {mend}"
     # An older collector has no such lists.
     for each in (*lane.get("refusals", ()), *lane.get("overflows", ())):
         metric, cause, mend = (printable(each.get(key, "")) for key in ("metric", "cause", "mend"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from shmetrics.cli.columns import table
-from shmetrics.cli.lane_text import problems_of
+from shmetrics.cli.lane_text import problems_of, state_of
 from shmetrics.client import collector_client
 
 SUMMARY = "show which processes are connected, and what they have recorded"
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one line per lane, and what is wrong with its metrics; or the collector's JSON."""
+    """Print one line per lane, and what is wrong with it; or the collector's JSON."""
     collector = collector_client.find(options.runtime_dir, options.http_config)
     if options.json:
         print(collector.get("/api/v1/lanes").decode())
@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> int:
     lanes = collector.get_json("/api/v1/lanes")
     rows = [
         (
-            *(lane[name] for name in ("lane", "process", "pid_label", "uid", "state", "events")),
+            *(lane[name] for name in ("lane", "process", "pid_label", "uid")),
+            *(state_of(lane), lane["events"]),
             f"{lane['fill']:.0%}",
             *(lane[name] for name in ("spilled", "dropped")),
             sum(lane["refused"].values()),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open calls, as a collector lists them."""
+"""Calls that are open or have failed, as a collector lists them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class OpenCall(msgspec.Struct):
         server: the peer: the server that a client calls, or the server's own name.
         timeout_seconds: how long its caller waits; None if that is not known.
         lateness: "", or in words that it is overdue.
+        unanswered_by: in words, who does not answer it because it does not run; "".
         trace: the id of its trace; None if it belongs to none.
     """
 
@@ -29,6 +30,41 @@ class OpenCall(msgspec.Struct):
     timeout_seconds: float | None
     is_overdue: bool
     lateness: str
+    process: str
+    pid_label: str
+    trace: str | None
+    unanswered_by: str = ""  # an older collector does not say
+
+    @property
+    def side(self) -> str:
+        """Return the family's name for people."""
+        return family_title(self.family)
+
+    @property
+    def problem(self) -> str:
+        """Return what is wrong with it, in words; "" if nothing is known."""
+        return "; ".join(filter(None, (self.lateness, self.unanswered_by)))
+
+
+class FailedCall(msgspec.Struct):
+    """A call that has failed.
+
+    Attributes:
+        family: the name of its family.
+        server: as of an open call.
+        reason: the class of its exception, or in words that its process died.
+        end: the Unix time of its end, in seconds.
+        seconds: how long it took.
+        trace: the id of its trace; None if it belongs to none.
+    """
+
+    family: str
+    topic: str
+    method: str
+    server: str
+    reason: str
+    end: float
+    seconds: float
     process: str
     pid_label: str
     trace: str | None

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shmetrics.tables.methods import Method, family_title, quantile
+from shmetrics.tables.methods import Method, family_title, quantile, rank
 
 
 class Rate(NamedTuple):
@@ -25,7 +25,7 @@ class Rate(NamedTuple):
 
 
 def between(before: Iterable[Method], after: Iterable[Method], seconds: float) -> list[Rate]:
-    """Return the rates of all methods of the later answer, the busiest first.
+    """Return the rates of all methods of the later answer: RPC first, and the busiest first.
 
     Args:
         before: the methods of the earlier answer.
@@ -34,10 +34,14 @@ def between(before: Iterable[Method], after: Iterable[Method], seconds: float) -
     """
     known = {(row.family, row.topic, row.method): row for row in before}
     rates = [
-        _rate(known.get((row.family, row.topic, row.method)), row, max(seconds, 1e-9))
+        (
+            rank(row.family),
+            _rate(known.get((row.family, row.topic, row.method)), row, max(seconds, 1e-9)),
+        )
         for row in after
     ]
-    return sorted(rates, key=lambda rate: (-rate.per_second, -rate.in_flight, rate[:3]))
+    rates.sort(key=lambda each: (each[0], -each[1].per_second, -each[1].in_flight, each[1][:3]))
+    return [rate for _, rate in rates]
 
 
 def _rate(before: Method | None, after: Method, seconds: float) -> Rate:

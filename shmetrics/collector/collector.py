@@ -17,6 +17,7 @@ from shmetrics.errors import ShmetricsError
 from shmetrics.label_rules.rule import Rule
 from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.grants import Grants, LaneSettings
+from shmetrics.lanes.halts import Halts
 from shmetrics.lanes.kicks import Kicks
 from shmetrics.lanes.lane import Lane, LaneState, OpenCall
 from shmetrics.lanes.lanes import Lanes
@@ -44,6 +45,7 @@ from shmetrics.tables.in_flight import InFlight, label_of, side_label
 from shmetrics.tables.registry import RegistryTables
 from shmetrics.tables.table import Table
 from shmetrics.tables.table_source import TableSource
+from shmetrics.tables.unanswered import Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +113,7 @@ class Collector:
         """
         self.self_metrics = self_metrics
         self._spans = spans
+        self._halts = Halts()
         self._monotonic_ns = monotonic_ns
         self._stopping = ""
         self._obstacles: list[Callable[[], str]] = [lambda: self._grants.obstacle()]
@@ -391,10 +394,12 @@ class Collector:
     def _describe(self, lane: Lane, has_state: bool) -> dict[str, object]:
         """Return the dictionary of a lane, for JSON."""
         counts = lane.total_counts()
+        halt = self._halts.of(lane.owner.pid)
         return {
             "lane": lane.lane_id,
             **lane.owner._asdict(),
             "state": lane.state.value,
+            "halt": halt and halt._asdict(),
             "events": counts["recorded"] + counts["spilled"],
             "waiting": counts["waiting"],
             "records": lane.records,
@@ -417,6 +422,9 @@ class Collector:
         """
         self.drain()  # so that the labels of the newest calls are known
         now_ns = self._monotonic_ns()
+        unanswered = Unanswered(
+            {lane: halt for lane in self._lanes if (halt := self._halts.of(lane.owner.pid))}
+        )
         calls = [
             {
                 "family": call.family.definition.name,
@@ -429,6 +437,7 @@ class Collector:
                 "timeout_seconds": self._in_flight.timeout_ms(call) / 1000 or None,
                 "is_overdue": self._in_flight.is_overdue(call, now_ns),
                 "lateness": self._in_flight.lateness(call, now_ns),
+                "unanswered_by": unanswered.by(lane, call),
                 "trace": call.trace,
                 "lane": lane.lane_id,
                 **lane.owner._asdict(),
@@ -437,6 +446,28 @@ class Collector:
             for call in lane.calls()
         ]
         return sorted(calls, key=lambda call: -float(str(call["age_seconds"])))
+
+    def failed_calls(self) -> list[dict[str, object]]:
+        """Drain every lane, and return one dictionary per call that failed lately, for JSON.
+
+        The latest comes first.
+        """
+        self.drain()
+        return [
+            {
+                "family": call.family,
+                "side": call.family.rpartition("_")[2],
+                **{name: call.labels.get(name, "") for name in ("topic", "method", "server")},
+                "labels": call.labels,
+                "reason": call.reason,
+                "end": call.end,
+                "seconds": call.seconds,
+                "trace": call.trace,
+                "lane": call.lane_id,
+                **call.owner._asdict(),
+            }
+            for call in self._lanes.failed_calls
+        ]
 
     def healthy(self) -> tuple[bool, str]:
         """Return whether the process does its work, and a text about it."""

@@ -40,6 +40,22 @@ cdef extern from "drain/spans.h" nogil:
         uint64_t lost
 
 
+cdef extern from "drain/failures.h" nogil:
+    const uint32_t SHM_MOST_FAILURES
+
+    cdef struct shm_failure:
+        uint64_t lane
+        uint64_t stamp_ns
+        uint64_t duration_ns
+        uint32_t series
+        uint32_t exception
+        shm_trace trace
+
+    cdef struct shm_failures:
+        shm_failure *kept
+        uint64_t n
+
+
 cdef extern from "drain/drain.h" nogil:
     const int SHM_DRAINED, SHM_DRAIN_ENTRIES, SHM_DRAIN_NO_MEMORY
     const int SHM_BROKEN_HEAD, SHM_BROKEN_DICTIONARY, SHM_BROKEN_ENTRY, SHM_BROKEN_KIND
@@ -65,6 +81,7 @@ cdef extern from "drain/drain.h" nogil:
         shm_tally tally
         shm_exemplars *exemplars
         shm_spans *spans
+        shm_failures *failures
 
     cdef struct shm_open_call_copy:
         uint64_t start_ns

@@ -115,6 +115,41 @@ cdef class SpanBuffer:
         return taken
 
 
+cdef class FailureBuffer:
+    """A buffer into which drains put the calls that failed, until take() empties it."""
+
+    cdef shm_failures *failures
+
+    def __cinit__(self):
+        self.failures = <shm_failures *>calloc(1, sizeof(shm_failures))
+        if self.failures == NULL:
+            raise MemoryError("no memory for failed calls")
+
+    def __dealloc__(self):
+        free(self.failures)
+
+    def take(self):
+        """Empty the buffer.
+
+        Returns:
+            The latest calls, the oldest first, each as (lane, series, exception, stamp_ns,
+            duration_ns, trace). The two ids are those of its lane, as they were checked; the times
+            are whatever its emitter has written. The trace is the 16 bytes of its id, zero if the
+            call belongs to none.
+        """
+        cdef uint64_t n = self.failures.n
+        cdef uint64_t first = n - SHM_MOST_FAILURES if n > SHM_MOST_FAILURES else 0
+        cdef uint64_t i
+        cdef shm_failure *each
+        cdef list found = []
+        for i in range(first, n):
+            each = &self.failures.kept[i % SHM_MOST_FAILURES]
+            found.append((each.lane, each.series, each.exception, each.stamp_ns, each.duration_ns,
+                          (<unsigned char *>each.trace.id)[:16]))
+        self.failures.n = 0
+        return found
+
+
 cdef bint _said(int answer) except -1:
     if answer < 0:
         PyErr_SetFromErrno(OSError)
@@ -187,6 +222,7 @@ cdef class LaneDrain:
     cdef uint64_t[::1] _cells
     cdef ExemplarTable _exemplars
     cdef SpanBuffer _spans
+    cdef FailureBuffer _failures
     cdef set _kept
 
     def __cinit__(self, unsigned char[::1] memory not None, unsigned char[::1] ledger not None,
@@ -224,6 +260,11 @@ cdef class LaneDrain:
         """Put spans into this buffer from now on."""
         self._spans = buffer
         self.drain_.spans = &buffer.spans
+
+    def keep_failures(self, FailureBuffer buffer not None):
+        """Put calls that failed into this buffer from now on."""
+        self._failures = buffer
+        self.drain_.failures = buffer.failures
 
     def recover(self):
         """Undo what a kill left half done here; return False if the undo entry is damaged."""

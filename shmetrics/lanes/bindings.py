@@ -126,6 +126,11 @@ class Bindings:
             raise BrokenLane(f"text: {error}") from None
         self._reading.count()
 
+    def exception_name(self, id: int) -> str:
+        """Return the class that an exception's series counts; "" if it is bound to nothing."""
+        bound = self._bound.get(id)
+        return bound[0].values(bound[1])[-1] if bound is not None else ""
+
     def _count(self, id: int) -> None:
         """Count a series of the lane, and note whether it is beyond the limit."""
         self.n_series += 1

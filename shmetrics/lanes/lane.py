@@ -193,6 +193,10 @@ class Lane:
             self.bindings.settle()
         return n_definitions
 
+    def keep_failures(self, buffer: _drain.FailureBuffer) -> None:
+        """Put calls that failed into a buffer from now on."""
+        self._drain.keep_failures(buffer)
+
     def rebind(self) -> None:
         """Bind what earlier collectors had bound.
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from shmetrics.errors import BrokenLane, LaneRefused
 from shmetrics.lanes.bindings import Bindings
 from shmetrics.lanes.deaths import Deaths
+from shmetrics.lanes.failed_calls import FailedCalls
 from shmetrics.lanes.kicks import Kick, Kicks
 from shmetrics.lanes.lane import Lane, LaneState
 from shmetrics.lanes.lane_files import LaneFile, LaneFiles, Owner, Sizes
@@ -81,6 +82,7 @@ class Lanes:
         self._moves = Moves(self._lanes)
         self.quota = LaneQuota(limits)
         self.recorded = Recorded()
+        self.failed_calls = FailedCalls(self.get)
 
     def __iter__(self) -> Iterator[Lane]:
         """Iterate over a copy of the list, so that lanes may go meanwhile."""
@@ -145,6 +147,7 @@ class Lanes:
         except BaseException:
             os.close(fd)
             raise
+        lane.keep_failures(self.failed_calls.buffer)
         lane_id = lane.lane_id
         self._lanes[lane_id] = lane
         self.recorded.add(lane)
@@ -281,6 +284,7 @@ class Lanes:
                 return n_before
         n_definitions = self._read(lane, lambda: lane.drain(definitions)) or 0
         self._families.leaving.show()
+        self.failed_calls.take()
         if self._spans is not None:
             self._spans.take(lane.first, lane.bindings.spans)
         lane.report()
@@ -425,6 +429,7 @@ class Lanes:
     def _bury(self, lane: Lane) -> None:
         """Take the state that a dead process has left."""
         if lane.state is LaneState.OPEN:
+            self.failed_calls.abandon(lane)
             self._on_abandoned(lane)
             bad_values = self._self_metrics.dropped.cell("bad_value")
             lost = self._gauges.retire(

@@ -14,6 +14,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from shmetrics.oslo_families import (
+    NOTIFICATION_CLIENT,
+    NOTIFICATION_SERVER,
+    RPC_CLIENT,
+    RPC_SERVER,
+)
 from shmetrics.sample_names import CALL_ENDS, CALL_EXCEPTIONS, CALL_SECONDS, CALL_STARTS
 from shmetrics.tables.table import Series, Table
 
@@ -52,6 +58,16 @@ class Method(msgspec.Struct):
 def family_title(family: str) -> str:
     """Return a family's name for people: `rpc client`, `notification server`."""
     return family.removeprefix("oslo_messaging_").replace("_", " ")
+
+
+def rank(family: str) -> int:
+    """Return the place of a family among others in a list for people: RPC, others, notifications.
+
+    A notification that comes often is no reason to look for a call further down.
+    """
+    if family in (RPC_CLIENT.name, RPC_SERVER.name):
+        return 0
+    return 2 if family in (NOTIFICATION_CLIENT.name, NOTIFICATION_SERVER.name) else 1
 
 
 Key = tuple[str, str]

@@ -60,6 +60,7 @@ def make_app(
         "/api/v1/lanes": endpoints.lanes,
         "/api/v1/left_out": endpoints.left_out,
         "/api/v1/calls": endpoints.calls,
+        "/api/v1/failed_calls": endpoints.failed_calls,
         "/api/v1/methods": endpoints.methods,
         "/api/v1/units": endpoints.units,
         "/api/v1/unit_metrics": endpoints.unit_metrics,
@@ -177,6 +178,9 @@ class _Endpoints:
     async def calls(self, request: Request) -> Response:
         return await self._json(self._node.calls)
 
+    async def failed_calls(self, request: Request) -> Response:
+        return await self._json(self._node.failed_calls)
+
     async def methods(self, request: Request) -> Response:
         return await self._json(self._methods)
 
@@ -206,6 +210,7 @@ class _Endpoints:
             summarize(tables, calls),
             self._node.lanes(),
             calls,
+            self._node.failed_calls(),
             self._has_traces,
             summarize_units(tables),
             described(tables),

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shmetrics.figures import number, seconds
-from shmetrics.tables.methods import Method
+from shmetrics.tables.methods import Method, rank
 from shmetrics.tables.units import UnitMetric, UnitRow
 from shmetrics.version import __version__
 from shmetrics.web import security_policy, templates
+
+MOST_FAILED = 20  # failed calls on the page
 
 HEADERS = security_policy.headers(script=templates.SCRIPT)
 
@@ -21,6 +23,7 @@ def render(
     methods: Sequence[Method],
     lanes: Sequence[Mapping[str, Any]],
     calls: Sequence[Mapping[str, Any]],
+    failed_calls: Sequence[Mapping[str, Any]] = (),
     has_traces: bool = False,
     units: Sequence[UnitRow] = (),
     unit_metrics: Sequence[UnitMetric] = (),
@@ -30,9 +33,10 @@ def render(
     Args:
         constant_labels: the labels of all series; their values name the node.
         ready: whether the collector is ready, and its state in words.
-        methods: the methods, in any order; the page shows those with the most calls.
+        methods: the methods, in any order; the page shows RPC first, and those with the most calls.
         lanes: the lanes, as the JSON API lists them.
         calls: the open calls, the oldest first, as the JSON API lists them.
+        failed_calls: the calls that failed lately, the latest first, as the JSON API lists them.
         has_traces: whether there are pages of traces to link to.
         units: the units that are gathered, in any order; without one the page has no table of them.
         unit_metrics: the metrics that manifests of units describe, by unit.
@@ -48,8 +52,9 @@ def render(
         state=state,
         has_traces=has_traces,
         figures=_figures(methods, lanes, calls),
-        methods=sorted(methods, key=lambda method: -method.started),
+        methods=sorted(methods, key=lambda method: (rank(method.family), -method.started)),
         calls=calls,
+        failed_calls=failed_calls[:MOST_FAILED],
         units=sorted(units, key=lambda unit: -(unit.cpu_seconds or 0.0)),
         unit_metrics=unit_metrics,
         most=_most(unit_metrics),

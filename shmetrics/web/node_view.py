@@ -23,6 +23,9 @@ class NodeView(Protocol):
     def calls(self) -> list[dict[str, object]]:
         """Return one dictionary per open call, the oldest first."""
 
+    def failed_calls(self) -> list[dict[str, object]]:
+        """Return one dictionary per call that failed lately, the latest first."""
+
     def healthy(self) -> tuple[bool, str]:
         """Return whether the collector works, and its state in words."""
 

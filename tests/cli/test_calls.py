@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics calls`: what is open, and what of it is overdue."""
+"""`shmetrics calls`: what is open, what of it is overdue, and what has failed."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ late = rpc.server_call(topic="compute", method="migrate", server="host-a").start
     {"trace_id": "0123456789abcdef0123456789abcdef"}, 0.001
 )
 waiting = rpc.client_call(topic="network", method="plug", server="host-b", timeout="600").start()
+failing = rpc.client_call(topic="image", method="get", server="host-c", timeout="1")
+for _ in range(11):
+    failing.end(failing.start({"trace_id": "0123456789abcdef0123456789abcdef"}), "MessagingTimeout")
 print("begun", flush=True)
 sys.stdin.read()
 """
@@ -47,7 +50,11 @@ def test_open_calls_and_overdue_ones(command: Any, collector: Collector) -> None
     asked = ("calls", "--runtime-dir", str(collector.runtime_dir))
     outcome = command(*asked)
     assert (outcome.status, outcome.err) == (0, "")
-    _, late, waiting = outcome.out.splitlines()
+    _, late, waiting, empty, _, *failed, more = outcome.out.splitlines()
+    assert (empty, len(failed), more) == ("", 10, "and 1 more: --failed shows them")
+    for cell in ("rpc client", "image", "get", "host-c", "MessagingTimeout"):
+        assert cell in failed[0]
+    assert failed[0].endswith("01234567-89ab-cdef-0123-456789abcdef")
     for cell in ("rpc server", "migrate", "host-a", "1\u202fms", "its client has given up"):
         assert cell in late
     assert late.endswith("01234567-89ab-cdef-0123-456789abcdef")
@@ -55,6 +62,9 @@ def test_open_calls_and_overdue_ones(command: Any, collector: Collector) -> None
         assert cell in waiting
     _, only = command(*asked, "--overdue").out.splitlines()
     assert "migrate" in only
+    assert len(command(*asked, "--failed").out.splitlines()) == 12
+    failures = json.loads(command(*asked, "--failed", "--json").out)
+    assert {call["reason"] for call in failures} == {"MessagingTimeout"}
     (call,) = json.loads(command(*asked, "--overdue", "--json").out)
     assert (call["labels"]["method"], call["timeout_seconds"]) == ("migrate", 0.001)
 
@@ -62,4 +72,5 @@ def test_open_calls_and_overdue_ones(command: Any, collector: Collector) -> None
 def test_nothing_is_open(command: Any, collector: Collector) -> None:
     asked = ("calls", "--runtime-dir", str(collector.runtime_dir))
     assert command(*asked) == (0, "no open calls\n", "")
+    assert command(*asked, "--failed") == (0, "no call has failed lately\n", "")
     assert json.loads(command(*asked, "--json").out) == []

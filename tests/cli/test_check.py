@@ -226,6 +226,9 @@ class FakeSite:
     def get_json(self, path: str) -> Any:
         return [
             {
+                "halt": {
+                    "state": "stopped", "cause": "a signal has stopped it", "mend": "kill -CONT 42"
+                },
                 "lane": 7, "process": "nova\x1b", "pid": 42, "state": "quarantined",
                 "sent_twice": 5,
                 "overflowed": 2, "dropped_by_cause": {"lane_full": 3, "new cause": 1},
@@ -259,6 +262,7 @@ def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> N
         "saves their cost",
         f"{who}: 3 events dropped (lane_full); {more_room}",
         f"{who}: 1 events dropped (new cause); see the documentation",
+        f"{who}: it is stopped, and answers nobody: a signal has stopped it; kill -CONT 42",
         f"{who}: a: odd?; mend it",
         f"{who}: b: full; see x",
         f"{who}: 2 metrics refused (conflict); the collector's log says which",

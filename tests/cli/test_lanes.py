@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shmetrics.cli.lane_text import state_of
 from tests.servers.collector import Collector
 from tests.servers.patience import PATIENT
 
@@ -38,6 +39,20 @@ def emitter(collector: Collector) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout is not None
         assert process.stdout.readline() == "recorded\n"
         yield process
+
+
+@pytest.mark.parametrize(
+    ("lane", "state"),
+    [
+        ({"state": "open", "overflowed": 0}, "open"),
+        ({"state": "open", "overflowed": 3}, "overflows"),
+        ({"state": "open", "overflowed": 0, "overflows": [{}]}, "overflows"),
+        ({"state": "open", "overflowed": 3, "halt": {"state": "stopped"}}, "stopped"),
+        ({"state": "quarantined", "overflowed": 3, "halt": {"state": "stopped"}}, "quarantined"),
+    ],
+)
+def test_the_most_urgent_state(lane: dict[str, Any], state: str) -> None:
+    assert state_of(lane) == state
 
 
 def test_nobody_yet(command: Any, collector: Collector) -> None:

@@ -51,6 +51,18 @@ def test_a_collector_that_began_anew() -> None:
     assert rate.p50 == pytest.approx(0.55)
 
 
+def test_rpc_comes_before_notifications() -> None:
+    families = ("notification_server", "rpc_client", "notification_client", "rpc_server")
+    after = [Method(f"oslo_messaging_{family}", "t", "m", ended=9) for family in families]
+    after.append(Method("db_statements", "t", "m", ended=99))
+    after[1].ended = after[3].ended = 0
+    sides = [rate.side for rate in between([], after, 1.0)]
+    assert sides == [
+        *("rpc client", "rpc server", "db statements"),
+        *("notification client", "notification server"),
+    ]
+
+
 def test_the_busiest_come_first() -> None:
     after = [
         method("idle", 0, [0, 0, 0]),

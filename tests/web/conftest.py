@@ -48,6 +48,7 @@ class FakeSource:
     the_tables: list[Table] = field(default_factory=list)
     the_lanes: list[dict[str, object]] = field(default_factory=list)
     the_calls: list[dict[str, object]] = field(default_factory=list)
+    the_failed_calls: list[dict[str, object]] = field(default_factory=list)
     the_health: tuple[bool, str] = (True, "draining")
     the_readiness: tuple[bool, str] = (True, "ready")
     scrapes: list[tuple[float, int]] = field(default_factory=list)
@@ -67,6 +68,9 @@ class FakeSource:
 
     def calls(self) -> list[dict[str, object]]:
         return self.the_calls
+
+    def failed_calls(self) -> list[dict[str, object]]:
+        return self.the_failed_calls
 
     def healthy(self) -> tuple[bool, str]:
         return self.the_health

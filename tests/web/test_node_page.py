@@ -22,7 +22,7 @@ EVIL = "<script>alert('&\"1')</script>"
 def lane(number: int, **other: object) -> dict[str, object]:
     return {
         "lane": number, "process": "nova-compute", "pid": 42, "pid_label": "42", "uid": 1000,
-        "state": "open",
+        "state": "open", "halt": None,
         "events": 1234567, "fill": 0.25, "spilled": 3, "dropped": 0, "open_calls": 1,
         "refusals": [], "overflows": [], **other,
     }  # fmt: skip
@@ -33,7 +33,7 @@ def call(**other: object) -> dict[str, object]:
         "family": "oslo_messaging_rpc_server", "side": "server", "topic": "compute",
         "method": "build", "labels": {}, "server": "host-a", "age_seconds": 75.0,
         "timeout_seconds": 60.0, "is_overdue": True, "lateness": "its client has given up",
-        "trace": None, "lane": 1, "process": "nova-compute",
+        "unanswered_by": "", "trace": None, "lane": 1, "process": "nova-compute",
         "pid": 42, "pid_label": "42", **other,
     }  # fmt: skip
 
@@ -104,6 +104,22 @@ def test_the_nodes_name_is_escaped() -> None:
     page = render({"hostname": EVIL}, (True, "ready"), [], [], []).decode()
     assert EVIL not in page
     assert html.unescape(page).count(EVIL) == 2
+
+
+def test_who_does_not_answer_and_what_has_failed(site: Any, source: Any) -> None:
+    source.the_calls = [call(unanswered_by="nova-compute (pid 42) is stopped")]
+    halt = {"state": "stopped", "cause": "a signal has stopped it", "mend": "kill -CONT 42"}
+    source.the_lanes = [lane(1, halt=halt), lane(2, halt=halt, state="quarantined")]
+    failed = {**call(), "reason": "MessagingTimeout", "end": 1.5, "seconds": 60.0}
+    source.the_failed_calls = [failed] * 30
+    rows = Cells(site.ask("/").text).rows
+    late = [row[6] for row in rows if len(row) > 6 and "given up" in row[6]]
+    assert late == ["its client has given up; nova-compute (pid 42) is stopped"]
+    states = [row[4] for row in rows if row[1:2] == ["nova-compute"]]
+    assert states == ["stopped", "quarantined"]
+    shown = [row for row in rows if "MessagingTimeout" in row]
+    assert len(shown) == 20
+    assert shown[0][0] == "1970-01-01 00:00:01.500"
 
 
 def test_nothing_but_its_own_script_and_style_may_run(site: Any) -> None:

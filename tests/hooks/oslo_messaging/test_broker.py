@@ -11,11 +11,18 @@ import os
 import signal
 import urllib.request
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
 
 import shmetrics
+from shmetrics.cli import main
 from tests.hooks.oslo_messaging import scenario
 from tests.hooks.oslo_messaging.scenario import FAMILIES, Labels
 from tests.servers.collector import Collector
+from tests.servers.patience import until
+from tests.servers.processes import ServerProcess
 from tests.servers.prometheus import Prometheus
 from tests.servers.rabbitmq import RabbitMQ
 from tests.servers.services import SWITCHED_ON, ConfigFile, Do, Start, stop
@@ -76,6 +83,7 @@ def test_a_call_that_hangs_and_a_server_that_is_killed(
     start: Start,
     do: Do,
     config_file: ConfigFile,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Check that a call is shown while it hangs, and is counted if its process dies inside it."""
     nova = config_file("nova", control_exchange="nova")
@@ -100,11 +108,62 @@ def test_a_call_that_hangs_and_a_server_that_is_killed(
     assert (cast["timeout_seconds"], cast["lateness"]) == (None, "")
     assert (call["timeout_seconds"], call["lateness"]) == (1, "its client has given up")
 
+    check_stopped(server, collector, lambda: do("nova-api", nova, TARGET, [BUILD]), capsys)
+
     os.kill(server.pid, signal.SIGKILL)
     scraper.wait_for(f"shmetrics_rpc_abandoned_total{which} == 2")
     assert scraper.samples(f"shmetrics_rpc_in_flight{which}")[0][1] == 0
-    assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_start_total)")[0][1] == 2
-    assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_end_total)")[0][1] == 0
+    assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_start_total)")[0][1] == 3
+    assert scraper.samples("sum(oslo_messaging_rpc_server_invocation_end_total)")[0][1] == 1
+    failed = said(capsys, "calls", "--failed", *at(collector)).splitlines()
+    assert sum("its process died" in line for line in failed) == 2
+    assert sum("MessagingTimeout" in line for line in failed) == 1
+
+
+TARGET = {"topic": "compute", "version": "5.0"}
+BUILD = {"call": "build", "prepare": {"server": "host-a"}, "arguments": {"name": "x"}}
+
+
+def at(collector: Collector) -> tuple[str, str]:
+    return "--runtime-dir", str(collector.runtime_dir)
+
+
+def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    main(command)
+    return capsys.readouterr().out
+
+
+def check_stopped(
+    server: ServerProcess,
+    collector: Collector,
+    build: Callable[[], Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Stop a server, call it, and find it as an operator does: which call waits, and for whom."""
+    os.kill(server.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor() as threads:
+        built = threads.submit(build)
+        try:
+            silent = f"nova-compute (pid {server.pid}) is stopped"
+
+            def waiting() -> list[str]:
+                lines = said(capsys, "calls", *at(collector)).splitlines()
+                return [line for line in lines if silent in line]
+
+            until(waiting, waiting, 60)
+            (line,) = waiting()
+            for cell in ("rpc client", "compute", "build", "host-a", "60\u202fs", "nova-api"):
+                assert cell in line
+            assert silent in said(capsys, "top", "--once", "--interval", "0.2", *at(collector))
+            with urllib.request.urlopen(collector.url, timeout=10) as answer:
+                assert silent in answer.read().decode()
+            mend = f"a signal has stopped it; kill -CONT {server.pid}"
+            for command in ("check", "lanes"):
+                assert mend in said(capsys, command, *at(collector))
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert built.result() == ["built x"]
+    assert silent not in said(capsys, "calls", *at(collector))
 
 
 def at_least(total: float) -> Callable[[Samples], bool]:
