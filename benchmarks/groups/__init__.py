@@ -52,6 +52,7 @@ GROUPS = {
         keeping.DRAIN,
         keeping.WAIT,
         rabbit.RABBIT,
+        rabbit.SERVER,
         rabbit.AFTER,
         imports.SECONDS,
         imports.BYTES,

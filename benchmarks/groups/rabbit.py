@@ -22,6 +22,7 @@ from benchmarks.groups import hook
 
 # Where the group's processes find what stands around them.
 BROKER = "SHMETRICS_BENCH_BROKER"
+SERVICE = "SHMETRICS_BENCH_SERVICE"  # the pid of the process that answers
 TIMEOUT_S = 60
 SENT_S = 30.0
 
@@ -55,6 +56,7 @@ def service() -> Iterator[None]:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise RuntimeError("the RPC server did not start")
+        os.environ[SERVICE] = str(process.pid)
         yield
     finally:
         process.terminate()
@@ -70,13 +72,16 @@ def service_and_nothing() -> Iterator[None]:
         yield
 
 
-def calls(key: str, conf: Any) -> Timer:
-    """RPCClient.call(), to the service and back."""
+def calls(key: str, conf: Any, scheme: str | None = None) -> Timer:
+    """RPCClient.call(), to the service and back.
+
+    key: of the contender. scheme: what stands before the broker's URL; None: as at the service.
+    """
     import oslo_messaging
 
     from benchmarks import rabbit_service
 
-    url = rabbit_service.SCHEMES[key] + os.environ[BROKER]
+    url = (rabbit_service.SCHEMES[key] if scheme is None else scheme) + os.environ[BROKER]
     target = oslo_messaging.Target(
         topic=key, server=rabbit_service.HOST, version=rabbit_service.VERSION
     )
@@ -159,6 +164,46 @@ def service_calls(key: str) -> Callable[[], AbstractContextManager[Timer]]:
     return stage
 
 
+def served(key: str) -> Callable[[], AbstractContextManager[Timer]]:
+    """The processor time that the service takes for a call, whose client is not measured."""
+
+    @contextmanager
+    def stage() -> Iterator[Timer]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # eventlet warns of itself when it is imported
+            from oslo_config import cfg
+
+            call, clock = calls(key, cfg.CONF, ""), processor_clock(int(os.environ[SERVICE]))
+
+            def timer(loops: int) -> float:
+                begun = when_idle(clock)
+                call(loops)
+                return when_idle(clock) - begun
+
+            yield timer
+
+    return stage
+
+
+def processor_clock(pid: int) -> Callable[[], float]:
+    """The clock of a process's processor time, which has nanoseconds: see clock_getcpuclockid(3).
+
+    The number of the clock is made as the C library makes it.
+    """
+    return lambda: time.clock_gettime((~pid << 3) | 2)
+
+
+def when_idle(clock: Callable[[], float]) -> float:
+    """The time of a process's clock, once it stands still: a reply arrives before the rest of the
+    work for it is done."""
+    now = clock()
+    while True:
+        time.sleep(0.001)
+        before, now = now, clock()
+        if now == before:
+            return now
+
+
 @contextmanager
 def stock() -> Iterator[Timer]:
     """Stock metrics on, for this contender alone. Its thread sends off the clock, and is waited
@@ -214,6 +259,26 @@ RABBIT = Group(
     # What a connection happens to find in the broker differs by more than what is looked for: many
     # rounds, each with connections of its own.
     effort=Effort(rounds=20, values=24, warmups=2, loops=16),
+    together=service,
+    around=broker,
+    lacking=lacking,
+)
+
+SERVER = Group(
+    "rabbit-server",
+    "An RPC over RabbitMQ, at its server",
+    "The processor time that one server process takes for a message, from before it comes until "
+    "nothing is left to do for it. The process answers messages of all kinds, call by call in an "
+    "order drawn anew for each turn; the client is measured in none of them. "
+    "*Once more* is the first row again: what it differs by is what this way of measuring cannot "
+    "tell from zero.",
+    "plain",
+    (
+        Contender("plain", "`rabbit://`", served("plain")),
+        Contender("again", "`rabbit://`, once more", served("again")),
+        Contender("hook", "`shmetrics+rabbit://`", served("hook")),
+    ),
+    effort=Effort(rounds=12, values=20, warmups=2, loops=16),
     together=service,
     around=broker,
     lacking=lacking,

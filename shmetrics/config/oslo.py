@@ -21,13 +21,7 @@ def read(path: str) -> dict[str, Any]:
     Raises:
         ConfigError: the file is wrong, or oslo.config is not installed.
     """
-    try:
-        from oslo_config import cfg
-    except ImportError:
-        raise ConfigError(
-            f"--oslo-config {path}: oslo.config reads this file and is not installed; "
-            "pip install 'shmetrics[oslo]'"
-        ) from None
+    cfg = library("--oslo-config", path)
     conf = cfg.ConfigOpts()
     # Names, types and defaults are those of oslo.metrics. wsgi_silent_server says whether requests
     # are logged; we never log them, so it is accepted and changes nothing.
@@ -56,6 +50,23 @@ def read(path: str) -> dict[str, Any]:
         # People write 660 there, a decimal number. oslo.metrics passes its bits to chmod, so do we.
         "oslo_metrics_socket_mode": values["metrics_socket_perm"] & 0o777,
     }
+
+
+def library(flag: str, path: str) -> Any:
+    """Return the module `oslo_config.cfg`. Raises ConfigError if it is not installed.
+
+    Args:
+        flag: the flag that names the file, for the error.
+        path: the file.
+    """
+    try:
+        from oslo_config import cfg
+    except ImportError:
+        raise ConfigError(
+            f"{flag} {path}: oslo.config reads this file and is not installed; "
+            "pip install 'shmetrics[oslo]'"
+        ) from None
+    return cfg
 
 
 def _value(conf: Any, option: str, path: str, problem: type[Exception]) -> Any:

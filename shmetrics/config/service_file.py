@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shmetrics import plain_file
+from shmetrics.config import oslo
 from shmetrics.errors import ConfigError
 
 PREFIX = "shmetrics+"
@@ -47,13 +48,7 @@ def read(path: str) -> ServiceFile:
     Raises:
         ConfigError: it cannot be read, or oslo.config is not installed.
     """
-    try:
-        from oslo_config import cfg
-    except ImportError:
-        raise ConfigError(
-            f"--service-config {path}: oslo.config reads this file and is not installed; "
-            "pip install 'shmetrics[oslo]'"
-        ) from None
+    cfg = oslo.library("--service-config", path)
     sections: dict[str, dict[str, list[str]]] = {}
     try:
         plain_file.read(path)  # checked first, because oslo.config would wait for a pipe
