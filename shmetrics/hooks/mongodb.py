@@ -7,6 +7,7 @@ made after it. Such a client keeps the listener, which does nothing after disabl
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from shmetrics.hooks.tracing.switch import Switch
 __all__ = ["disable", "enable"]
 
 SOURCE: Final = "mongodb"
+
+_LOG: Final = logging.getLogger(__name__)
 
 #: Commands that have begun and not ended. A cancelled task never ends its command, so beyond this
 #: number the oldest command is ended here.
@@ -90,6 +93,13 @@ class _Instrumentation:
 
         self._listener = Listener()
         monitoring.register(self._listener)
+        n_older = _n_clients()
+        if n_older:
+            _LOG.warning(
+                "[profiler] trace_mongodb does not see %d clients of pymongo, which are older than "
+                "the switch; have the service make its clients after OSProfiler is initialized",
+                n_older,
+            )
 
     def undo(self) -> None:
         """Remove the listener from pymongo, and end the commands under way.
@@ -151,6 +161,14 @@ class _Instrumentation:
         if self._arguments:
             said["statement"] = str(command)[:LONGEST_COMMAND]
         return {"mongodb": said}
+
+
+def _n_clients() -> int:
+    """Return the number of clients that this process has, as far as pymongo tells."""
+    import pymongo
+
+    kinds = [getattr(pymongo, name, None) for name in ("MongoClient", "AsyncMongoClient")]
+    return sum([len(getattr(kind, "_clients", ())) for kind in kinds])
 
 
 _switch: Final = Switch(_Instrumentation)

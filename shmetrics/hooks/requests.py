@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from osprofiler import requests as theirs
 from requests.adapters import HTTPAdapter
 
+from shmetrics.hooks.tracing import http_status
 from shmetrics.hooks.tracing.failures import failed
 from shmetrics.hooks.tracing.headers import headers
 from shmetrics.hooks.tracing.notifying import current
@@ -82,7 +83,7 @@ def _traced(plain: Any, on: threading.Event, arguments: bool) -> Any:
                     request.headers.pop(name, None)
                 else:
                     request.headers[name] = value
-        span.stop({"requests": {"status_code": response.status_code}})
+        span.stop(http_status.described("requests", response.status_code))
         return response
 
     return send

@@ -10,28 +10,32 @@ In a pipeline of PasteDeploy::
     [filter:traces]
     paste.filter_factory = shmetrics.hooks.wsgi:factory
 
-OSProfiler's own middleware may be in the same pipeline, before or after this one, or alone. It
-keeps query strings and the messages of errors only if this middleware does.
+OSProfiler's own middleware may be in the same pipeline, before or after this one, or alone: while
+`trace_wsgi` is on it does what this one does (see `shmetrics.hooks.osprofiler.middleware`). The
+outermost of all these makes the one span of a request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
-from shmetrics.hooks.tracing import switches
+from shmetrics.hooks.tracing import http_status, switches
 from shmetrics.hooks.tracing.failures import failed
 
 if TYPE_CHECKING:
     from shmetrics.hooks.tracing.span import TraceContext, TraceScope
 
-__all__ = ["factory", "middleware"]
+__all__ = ["RequestTracing", "factory", "middleware"]
 
 Environ: TypeAlias = dict[str, Any]
 Application: TypeAlias = Callable[[Environ, Any], Iterable[bytes]]
 
 SOURCE = "wsgi"
+
+#: The key of an environment that tells the middlewares further in that the request has its span.
+TRACED: Final = "shmetrics.is_traced"
 
 
 def middleware(application: Application, conf: Any = None) -> Application:
@@ -61,30 +65,50 @@ class Middleware:
     """A WSGI application around another, which continues the traces of requests."""
 
     def __init__(self, application: Application, found: switches.Switches) -> None:
-        from shmetrics.hooks.tracing import headers
-
         self._application = application
-        self._read = headers.read
+        self._tracing = RequestTracing(found.arguments)
         self._keys = found.hmac_keys
-        self._arguments = found.arguments
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        context = None
-        if "HTTP_X_TRACE_INFO" in environ and switches.is_set_up():
-            signature = environ.get("HTTP_X_TRACE_HMAC")
-            context = self._read(environ["HTTP_X_TRACE_INFO"], signature, self._keys, SOURCE)
+        return self._tracing.serve(self._application, environ, start_response, self._keys)
+
+
+class RequestTracing:
+    """Serves requests to an application, each with its trace, if it brings one."""
+
+    def __init__(self, arguments: bool) -> None:
+        """Make it.
+
+        Args:
+            arguments: keep query strings, and the messages of errors.
+        """
+        from shmetrics.hooks.tracing import headers
+
+        self._read = headers.read
+        self._arguments = arguments
+
+    def serve(
+        self, application: Application, environ: Environ, start_response: Any, keys: Sequence[str]
+    ) -> Iterable[bytes]:
+        """Call the application. A trace that is signed with one of the keys continues in it."""
+        if "HTTP_X_TRACE_INFO" not in environ or TRACED in environ or not switches.is_set_up():
+            return application(environ, start_response)
+        signature = environ.get("HTTP_X_TRACE_HMAC")
+        context = self._read(environ["HTTP_X_TRACE_INFO"], signature, keys, SOURCE)
+        environ[TRACED] = True  # a refused request is refused, and counted, once as well
         scope = context and self._scope(context, environ)
         if scope is None:
-            return self._application(environ, start_response)
+            return application(environ, start_response)
+        answer = Answer(scope, start_response)
         try:
-            body = self._application(environ, start_response)
+            body = application(environ, answer.start_response)
         except BaseException as error:
-            end(scope, error)
+            answer.end(error)
             raise
         if isinstance(body, (list, tuple)):  # complete, and servers look at its length
-            end(scope)
+            answer.end()
             return body
-        return Body(body, scope)
+        return Body(body, answer)
 
     def _scope(self, context: TraceContext, environ: Environ) -> TraceScope | None:
         from osprofiler import profiler
@@ -92,9 +116,9 @@ class Middleware:
         from shmetrics.hooks.tracing.span import TraceScope
 
         try:
-            active = profiler.get()
-            if active is not None and active.get_base_id() == context.base_id:
-                return None  # a second middleware in one pipeline
+            active: Any = profiler.get()
+            if active is not None and active.get_base_id() == context.base_id and active._name:
+                return None  # the application sends itself a request, within its span
             info = {"request": self._info(environ)}
             return TraceScope(SOURCE, context, SOURCE, info, self._arguments)
         except Exception as error:
@@ -111,12 +135,35 @@ class Middleware:
         return info | ({"query": environ.get("QUERY_STRING", "")} if self._arguments else {})
 
 
+class Answer:
+    """The answer to a request: its status, and the scope of the trace, which ends with it."""
+
+    def __init__(self, scope: TraceScope, start_response: Any) -> None:
+        self._scope = scope
+        self._start_response = start_response
+        self._status: object = ""
+
+    def start_response(self, status: str, *args: Any, **kwargs: Any) -> Any:
+        """Begin the response, as the server's function of this name does."""
+        self._status = status
+        return self._start_response(status, *args, **kwargs)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the scope, with the *error* that the application raised, if any. Never raises."""
+        try:
+            if error is not None:
+                self._scope.span.fail_as(error)
+            self._scope.end(http_status.described("response", http_status.code_of(self._status)))
+        except Exception as problem:
+            failed(SOURCE, problem)
+
+
 class Body:
     """The body of a response. The trace's scope ends when the body does."""
 
-    def __init__(self, body: Iterable[bytes], scope: TraceScope) -> None:
+    def __init__(self, body: Iterable[bytes], answer: Answer) -> None:
         self._body = body
-        self._scope = scope
+        self._answer = answer
         self._parts: Iterator[bytes] | None = None
 
     def __iter__(self) -> Body:
@@ -128,10 +175,10 @@ class Body:
                 self._parts = iter(self._body)
             return next(self._parts)
         except StopIteration:
-            end(self._scope)
+            self._answer.end()
             raise
         except BaseException as error:
-            end(self._scope, error)
+            self._answer.end(error)
             raise
 
     def close(self) -> None:
@@ -140,19 +187,9 @@ class Body:
             if close is not None:
                 close()
         except BaseException as error:
-            end(self._scope, error)
+            self._answer.end(error)
             raise
-        end(self._scope)
+        self._answer.end()
 
     def __del__(self) -> None:
-        end(self._scope)  # a server that neither finishes nor closes
-
-
-def end(scope: TraceScope, error: BaseException | None = None) -> None:
-    """End a scope, with the *error* that the application raised, if any. Never raises."""
-    try:
-        if error is not None:
-            scope.span.fail_as(error)
-        scope.end()
-    except Exception as problem:
-        failed(SOURCE, problem)
+        self._answer.end()  # a server that neither finishes nor closes

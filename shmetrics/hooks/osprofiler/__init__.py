@@ -10,7 +10,7 @@ collector of this node, or from the collectors of several nodes.
 `installation`  puts the compiled profiler in the place of OSProfiler's own, and back
 `_profiler`     the compiled profiler: the innermost span of each context
 `decorator`     traced functions, the one part of it that has to be Python
-`middleware`    OSProfiler's own middleware, told to keep secrets
+`middleware`    OSProfiler's own middleware, made to do what ours does
 `sink`          the receiver of spans: the lane, or a notifier
 `stack`         the stacks of a profiler, for code that reaches into it
 ==============  =====================================================================

@@ -13,13 +13,18 @@ from osprofiler.drivers import base
 
 from shmetrics.emitter.spans import Spans
 from shmetrics.hooks.osprofiler.collectors import Collectors
+from shmetrics.hooks.tracing import switches
 
 #: More traces than a collector lists at a time.
 MOST_TRACES: Final = 10_000
 
 
 class Shm(base.Driver):
-    """The driver for `connection_string = shm://` and `shm://host:port,host:port`."""
+    """The driver for `connection_string = shm://` and `shm://host:port,host:port`.
+
+    OSProfiler's initializer makes it with the configuration of the service. That turns on the
+    sources of spans that `[profiler]` switches on, so that a service has nothing to call.
+    """
 
     def __init__(
         self,
@@ -32,6 +37,8 @@ class Shm(base.Driver):
         super().__init__(connection_str, project=project, service=service, host=host, **kwargs)
         self.spans = Spans(service or "", project or "", host or "")
         self._collectors = Collectors(connection_str)
+        if kwargs.get("conf") is not None:
+            switches.setup_sources(kwargs["conf"])
 
     @classmethod
     def get_name(cls) -> str:

@@ -63,6 +63,10 @@ def uninstall() -> None:
     _profiler.give_calls_their_trace(False)
 
 
+# The names by which the switch `compiled_profiler` turns it on and off.
+enable, disable = install, uninstall
+
+
 def current_trace() -> dict[str, str] | None:
     """Return the trace and the span in which this code runs.
 

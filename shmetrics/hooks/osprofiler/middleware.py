@@ -1,48 +1,62 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The limit of OSProfiler's own WSGI middleware, which would keep query strings and errors."""
+"""OSProfiler's own WSGI middleware, made to do what ours does.
+
+A service that has it in its pipeline, as Zaqar always has, needs no other one. OSProfiler's own
+work there would be a second span beside ours, would end it before the response is taken, and would
+keep query strings and the messages of errors. Whether requests are traced is for `trace_wsgi`
+alone to say: OSProfiler's initializer switches this middleware on, whatever the service has set.
+"""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
-from shmetrics.hooks.tracing.failures import failed
+from osprofiler import web
 
-SOURCE = "wsgi"
+from shmetrics.hooks.tracing.switch import Switch
+from shmetrics.hooks.wsgi import RequestTracing
+
+__all__ = ["disable", "enable"]
+
+_CALL: Final = "__call__"
 
 
-def limit(arguments: bool) -> Callable[[], None]:
-    """Have OSProfiler's own middleware keep no more than ours. Never raises.
+def enable(arguments: bool) -> None:
+    """Have every middleware of OSProfiler's serve requests as ours does, old or new.
 
     Args:
-        arguments: keep query strings and the messages of errors.
-
-    Returns:
-        The function that undoes it.
+        arguments: keep query strings, and the messages of errors.
     """
-    if arguments:
-        return lambda: None
-    try:
-        from osprofiler import profiler, web
+    _switch.on(arguments)
 
-        from shmetrics.hooks.tracing.profiler_patch import ProfilerPatch, SilentProfiler
-        from shmetrics.hooks.tracing.span import NestedSpan
-    except Exception as error:
-        failed(SOURCE, error)
-        return lambda: None
 
-    class Discreet(SilentProfiler):
-        @contextlib.contextmanager
-        def Trace(self, name: str, info: Any = None) -> Iterator[None]:  # noqa: N802
-            request = dict((info or {}).get("request") or {})
-            request.pop("query", None)
-            span = NestedSpan(SOURCE, profiler.get(), name, {"request": request}, quotes=False)
-            try:
-                yield
-            except BaseException as error:
-                span.fail_as(error)
-                raise
-            span.stop()
+def disable() -> None:
+    """Give OSProfiler's middleware its own work back. Never raises."""
+    _switch.off()
 
-    return ProfilerPatch(web, Discreet()).undo
+
+class _Instrumentation:
+    """The method of OSProfiler's middleware that is replaced."""
+
+    def __init__(self, arguments: bool) -> None:
+        self._before = before = vars(web.WsgiMiddleware)[_CALL]
+        tracing = RequestTracing(arguments)
+
+        def serve(middleware: Any, *args: Any, **kwargs: Any) -> Any:
+            if kwargs or len(args) != 2 or not isinstance(args[0], dict):
+                # It may be called with a request of WebOb's, too.
+                return before.__get__(middleware, type(middleware))(*args, **kwargs)
+            # Keys of the pipeline's own file count only while the initializer has set none.
+            keys = web._HMAC_KEYS or middleware.hmac_keys
+            return tracing.serve(middleware.application, *args, keys)
+
+        self._now = serve
+        setattr(web.WsgiMiddleware, _CALL, serve)
+
+    def undo(self) -> None:
+        """Put the method back, if the replacement is still there."""
+        if vars(web.WsgiMiddleware).get(_CALL) is self._now:
+            setattr(web.WsgiMiddleware, _CALL, self._before)
+
+
+_switch: Final = Switch(_Instrumentation)

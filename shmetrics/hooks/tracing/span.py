@@ -103,9 +103,9 @@ class TraceScope:
         )
         self.span = NestedSpan(source, self._active, name, info, quotes)
 
-    def end(self) -> None:
-        """End the span, if it has not ended, and forget the trace in this thread."""
-        self.span.stop()
+    def end(self, info: dict[str, Any] | None = None) -> None:
+        """End the span with this info, if it has not ended, and forget the trace in this thread."""
+        self.span.stop(info)
         if profiler.get() is self._active:
             profiler.clean()
 

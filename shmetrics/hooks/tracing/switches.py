@@ -3,7 +3,8 @@
 
 Nothing is on by default, and nothing is loaded for a source that is off. `setup` turns on the
 sources that need no help of the service. The WSGI middleware and the oslo.messaging driver call
-`setup` and turn on their own parts.
+`setup` and turn on their own parts. OSProfiler's driver `shm` calls `setup_sources` with the
+configuration that OSProfiler's initializer gives it, so a service with OSProfiler calls nothing.
 """
 
 from __future__ import annotations
@@ -11,15 +12,22 @@ from __future__ import annotations
 import importlib
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any, Final
 
-__all__ = ["OFF", "Switches", "is_set_up", "setup", "teardown"]
+__all__ = ["OFF", "Switches", "is_set_up", "setup", "setup_sources", "teardown"]
 
 _LOG = logging.getLogger(__name__)
+
+#: Loaded before OSProfiler looks for a driver, so that it finds ours.
+_DRIVER: Final = "shmetrics.hooks.osprofiler.driver"
+
+#: Loaded with the first transport that is measured.
+_MESSAGING: Final = "shmetrics.hooks.oslo_messaging.driver"
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,7 @@ OFF: Final = Switches()
 
 _lock: Final = threading.RLock()  # reentrant: a notifier may make a driver of oslo.messaging
 _undo: Final[dict[str, Callable[[], object]]] = {}
+_warned: Final[set[str]] = set()
 _is_set_up = False
 
 
@@ -84,6 +93,31 @@ def setup(conf: Any, service: str = "", project: str = "", host: str = "") -> Sw
     Returns:
         What is on; its truth value is whether anything is.
     """
+    return _turned_on(conf, lambda: _set_notifier(conf, service, project, host))
+
+
+def setup_sources(conf: Any) -> Switches:
+    """Turn on what `setup` does, for a service that sets OSProfiler's notifier itself.
+
+    Never raises. Before or after a `setup`, it changes nothing.
+
+    Args:
+        conf: The service's oslo.config, with the section `[profiler]`.
+
+    Returns:
+        What is on, as `setup` returns it.
+    """
+    return _turned_on(conf, None)
+
+
+def _turned_on(conf: Any, set_notifier: Callable[[], Callable[[], object]] | None) -> Switches:
+    """Turn on what a configuration asks for. Never raises.
+
+    Args:
+        conf: The service's oslo.config.
+        set_notifier: sets OSProfiler's notifier, and returns the function that undoes it; None: the
+            service does that.
+    """
     try:
         found = _read(conf)
         if not found:
@@ -92,7 +126,7 @@ def setup(conf: Any, service: str = "", project: str = "", host: str = "") -> Sw
             _LOG.warning("[profiler]: nothing is traced without OSProfiler; pip install osprofiler")
             return OFF
         with _lock:
-            return _set_up(conf, found, service, project, host)
+            return _set_up(conf, found, set_notifier)
     except Exception as error:
         _LOG.warning("[profiler]: nothing is traced: %r", error)
         return OFF
@@ -103,6 +137,7 @@ def teardown() -> None:
     global _is_set_up
     with _lock:
         _is_set_up = False
+        _warned.clear()
         while _undo:
             name, undo = _undo.popitem()
             try:
@@ -132,27 +167,43 @@ def _read(conf: Any) -> Switches:
     )
 
 
-def _set_up(conf: Any, found: Switches, service: str, project: str, host: str) -> Switches:
+def _set_up(
+    conf: Any, found: Switches, set_notifier: Callable[[], Callable[[], object]] | None
+) -> Switches:
     global _is_set_up
     from osprofiler import _utils, opts
 
-    from shmetrics.hooks.osprofiler import installation
-
     opts.set_defaults(conf)
     _is_set_up = True
-    if conf.profiler.enabled and "connection_string" not in _undo:
-        _undo["connection_string"] = _set_notifier(conf, service, project, host)
-    if found.compiled and "compiled_profiler" not in _undo:
-        installation.install()
-        _undo["compiled_profiler"] = installation.uninstall
-    if found.wsgi and "trace_wsgi" not in _undo:
-        from shmetrics.hooks.osprofiler import middleware
-
-        _undo["trace_wsgi"] = middleware.limit(found.arguments)
+    if set_notifier is not None and conf.profiler.enabled and "connection_string" not in _undo:
+        _undo["connection_string"] = set_notifier()
     for name, module, wanted in _sources(found):
         if name not in _undo:
             _undo[name] = _enable(name, module, wanted)
-    return replace(found, hmac_keys=tuple(_utils.split(conf.profiler.hmac_keys or "")))
+    found = replace(found, hmac_keys=tuple(_utils.split(conf.profiler.hmac_keys or "")))
+    for name, why in _without_effect(conf, found):
+        if name not in _warned:
+            _warned.add(name)
+            _LOG.warning("[profiler] %s", why)
+    return found
+
+
+def _without_effect(conf: Any, found: Switches) -> Iterator[tuple[str, str]]:
+    """Yield the options that are set and have no effect, and why."""
+    if (found.wsgi or found.rpc) and not found.hmac_keys:
+        yield (
+            "hmac_keys",
+            "hmac_keys is empty, so no trace is taken from another service; "
+            "set the key that the other services have",
+        )
+    if found.rpc and "transport_url" in conf and _MESSAGING not in sys.modules:
+        scheme = str(conf.transport_url).partition("://")[0]
+        if not scheme.startswith("shmetrics+"):
+            yield (
+                "trace_rpc",
+                f"trace_rpc has no effect with transport_url = {scheme}://...; "
+                f"write shmetrics+{scheme}://... there",
+            )
 
 
 def _enable(name: str, module: str, wanted: dict[str, Any]) -> Callable[[], object]:
@@ -173,6 +224,10 @@ def _nothing() -> None: ...
 def _sources(found: Switches) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield the sources to turn on: for each its option, its module, and enable()'s arguments."""
     arguments = {"arguments": found.arguments}
+    if found.compiled:
+        yield "compiled_profiler", "shmetrics.hooks.osprofiler.installation", {}
+    if found.wsgi:
+        yield "trace_wsgi", "shmetrics.hooks.osprofiler.middleware", arguments
     if found.statements or found.transactions:
         yield (
             "trace_sqlalchemy" if found.statements else "trace_transactions",
@@ -203,8 +258,8 @@ def _set_notifier(conf: Any, service: str, project: str, host: str) -> Callable[
     from osprofiler.drivers import base
 
     from shmetrics.emitter.process import process_name
-    from shmetrics.hooks.osprofiler import driver as _ours  # noqa: F401 - now OSProfiler finds it
 
+    importlib.import_module(_DRIVER)
     before = notifier.get()
     if before is not notifier._noop_notifier:
         return _nothing

@@ -2,8 +2,9 @@
 """A cloud in small, for the test of the chain: an API, a broker, a worker, a database and Redis.
 
 Both know nothing of traces but what their configuration file switches on. With `too`, what
-OSProfiler says is told to its Redis driver as well, so that both reports are of the same run;
-without it, spans go straight into the lane. Usage::
+OSProfiler says is told to its Redis driver as well, so that both reports are of the same run.
+Without it, both are services as OSProfiler knows them: they call its initializer, and the API has
+its middleware; spans go straight into the lane. Usage::
 
     chain.py CONFIG_FILE api|worker REDIS_URL DATABASE_URL [too]
 """
@@ -16,7 +17,7 @@ import threading
 import time
 import warnings
 import wsgiref.simple_server
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 warnings.simplefilter("ignore")  # eventlet warns of itself when it is imported
@@ -25,7 +26,7 @@ import oslo_messaging  # noqa: E402
 import redis  # noqa: E402
 import sqlalchemy  # noqa: E402
 from oslo_config import cfg  # noqa: E402
-from osprofiler import notifier, opts  # noqa: E402
+from osprofiler import initializer, notifier, opts, web  # noqa: E402
 from osprofiler.drivers.base import get_driver  # noqa: E402
 
 import shmetrics  # noqa: E402
@@ -55,7 +56,7 @@ class Quiet(wsgiref.simple_server.WSGIRequestHandler):
     def log_message(self, *said: object) -> None: ...
 
 
-def api(transport: Any) -> None:
+def api(transport: Any, around: Callable[[Any], Any]) -> None:
     client = oslo_messaging.get_rpc_client(transport, oslo_messaging.Target(topic="worker"))
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -69,7 +70,7 @@ def api(transport: Any) -> None:
         yield answer.encode()
 
     server = wsgiref.simple_server.make_server(
-        "127.0.0.1", 0, wsgi.middleware(application), handler_class=Quiet
+        "127.0.0.1", 0, around(application), handler_class=Quiet
     )
     signal.signal(signal.SIGTERM, lambda *of: threading.Thread(target=server.shutdown).start())
     print(f"ready {server.server_port}", flush=True)
@@ -89,26 +90,34 @@ def worker(transport: Any, redis_url: str, database_url: str) -> None:
     server.wait()
 
 
-def main() -> None:
-    config_file, role, redis_url, database_url, *too = sys.argv[1:]
-    cfg.CONF([], project="cloud", default_config_files=[config_file])
-    opts.set_defaults(cfg.CONF)
-    about = {"project": "cloud", "service": role, "host": "node"}
+def tell_both(about: dict[str, str], redis_url: str) -> None:
+    """Have spans go to our driver and to OSProfiler's driver for Redis."""
     ours, theirs = (get_driver(url, **about) for url in ("shm://", redis_url))
 
     def tell(info: dict[str, Any]) -> None:
         ours.notify(info)
         theirs.notify(info)
 
-    notifier.set(tell if too else ours.notify)
+    notifier.set(tell)
     assert shmetrics.osprofiler.install()
+
+
+def main() -> None:
+    config_file, role, redis_url, database_url, *too = sys.argv[1:]
+    cfg.CONF([], project="cloud", default_config_files=[config_file])
+    opts.set_defaults(cfg.CONF)
+    about = {"project": "cloud", "service": role, "host": "node"}
+    if too:
+        tell_both(about, redis_url)
+    else:
+        initializer.init_from_conf(cfg.CONF, None, **about)
     registered = shmetrics.Counter("registered", "Anything")
     while not shmetrics.status()["connected"]:
         registered.inc()  # a span before that would be lost
         time.sleep(0.02)
     transport = oslo_messaging.get_rpc_transport(cfg.CONF)
     if role == "api":
-        api(transport)
+        api(transport, wsgi.middleware if too else web.WsgiMiddleware)
     else:
         worker(transport, redis_url, database_url)
     transport.cleanup()

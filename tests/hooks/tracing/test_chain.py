@@ -33,6 +33,8 @@ transport_url = shmetrics+{broker}
 [profiler]
 enabled = true
 hmac_keys = {key}
+connection_string = shm://
+compiled_profiler = true
 trace_wsgi = true
 trace_rpc = true
 trace_sqlalchemy = true

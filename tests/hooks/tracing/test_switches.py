@@ -64,9 +64,9 @@ def test_each_switch_turns_on_its_own(
     on = "a:B" if name == "trace_classes" else True
     found = switches.setup(configured(**TRACED, **{name: on}))
     assert {field for field in SOURCES.values() if getattr(found, field)} == {SOURCES[name]}
-    assert len(enabled) == (0 if name in ("trace_wsgi", "trace_rpc") else 1)
+    assert len(enabled) == (0 if name == "trace_rpc" else 1)
     switches.teardown()
-    assert len(enabled) == (0 if name in ("trace_wsgi", "trace_rpc") else 2)
+    assert len(enabled) == (0 if name == "trace_rpc" else 2)
 
 
 def test_the_compiled_profiler_is_switched_on_and_off(shm: Node, configured: Configured) -> None:

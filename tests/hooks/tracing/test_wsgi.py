@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import webob  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from osprofiler import notifier, profiler
+from osprofiler import notifier, profiler, web
 from paste.deploy import loadapp
 
 from shmetrics.hooks import wsgi
@@ -295,6 +296,31 @@ def test_a_pipeline_with_two_of_them_has_one_span(shm: Node, configured: Configu
     base_id = new_id()
     ask(application, signed(base_id=base_id))
     assert names(spans(shm, base_id)) == ["wsgi", "db"]
+
+
+def test_an_application_that_sends_itself_the_request_again_has_one_span(
+    configured: Configured,
+) -> None:
+    told: list[Any] = []
+    notifier.set(told.append)
+    sent = signed(base_id=new_id())
+
+    def twice(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/again":
+            return hello(environ, start_response)
+        return ask(application, sent, PATH_INFO="/again")
+
+    application = wsgi.middleware(twice, configured(**WSGI))
+    notifier.set(told.append)
+    assert ask(application, sent) == [b"hello"]
+    notifier.set(notifier._noop_notifier)
+    assert [each["name"] for each in told] == ["wsgi-start", "db-start", "db-stop", "wsgi-stop"]
+
+
+def test_osprofiler_s_middleware_still_takes_requests_of_webob(configured: Configured) -> None:
+    switches.setup(configured(**WSGI))
+    application = web.WsgiMiddleware(hello, enabled=True)
+    assert application(webob.Request.blank("/")).body == b"hello"
 
 
 class Quiet(wsgiref.simple_server.WSGIRequestHandler):
