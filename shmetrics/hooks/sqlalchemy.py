@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from shmetrics.hooks.sql_text import without_values
 from shmetrics.hooks.tracing.operations import Operation, Operations, harmless
 from shmetrics.hooks.tracing.patch import Patch
 from shmetrics.hooks.tracing.switch import Switch
@@ -47,7 +48,8 @@ def enable(statements: bool, transactions: bool, parameters: bool) -> None:
     Args:
         statements: measure and trace statements.
         transactions: measure and trace transactions.
-        parameters: put the parameters of statements, and the messages of errors, into spans.
+        parameters: put the values of statements, be they parameters or in their text, and the
+            messages of errors into spans.
 
     Raises:
         Exception: whatever makes it impossible, such as ImportError.
@@ -151,6 +153,7 @@ class _Instrumentation:
             self._info,
             statement,
             parameters,
+            conn.dialect.name,
             within=getattr(conn, _TRANSACTION, None),
         )
         setattr(conn if context is None else context, _STATEMENT, operation)
@@ -173,9 +176,10 @@ class _Instrumentation:
         if operation is not None:
             operation.end(failure.original_exception)
 
-    def _info(self, statement: str, parameters: Any) -> dict[str, Any]:
-        said = {"statement": statement}
-        return {"db": said | {"params": parameters} if self._parameters else said}
+    def _info(self, statement: str, parameters: Any, system: str) -> dict[str, Any]:
+        if self._parameters:
+            return {"db": {"statement": statement, "params": parameters}}
+        return {"db": {"statement": without_values(statement, system)}}
 
     # ---- transactions -----------------------------------------------------------------------
 

@@ -94,6 +94,7 @@ class Database:
         with self.engine_.connect() as conn:
             for _ in range(2):
                 conn.execute(sa.text("SELECT :secret"), {"secret": SECRET}).all()
+            conn.execute(sa.text(f"SELECT '{SECRET}'")).all()
             with contextlib.suppress(sa.exc.DBAPIError):
                 conn.execute(sa.text("SELECT nothing, :secret"), {"secret": SECRET})
 
@@ -124,7 +125,7 @@ def test_parameters_of_statements(
         getattr(database, step)()
     try:
         database.work()
-        assert heard.names() == ["db-start", "db-stop"] * 3
+        assert heard.names() == ["db-start", "db-stop"] * 4
         assert (SECRET in str(heard)) is asked
         before = profiler.get()._trace_stack  # type: ignore[union-attr]
         assert len(before) == 2, "nothing was left open"
