@@ -4,6 +4,9 @@
 A class is changed when its module is loaded: at once, or when the service loads it. This module
 loads no other. OSProfiler's decorator for classes is not used, because its spans always contain the
 messages of errors.
+
+A service may trace a class, or an object, itself by that decorator, before or after ours. Such a
+method has one span, the service's own.
 """
 
 from __future__ import annotations
@@ -13,10 +16,10 @@ import inspect
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+from types import CodeType, ModuleType
+from typing import Any, Final
 
 from oslo_utils import reflection
 
@@ -30,6 +33,11 @@ __all__ = ["disable", "enable"]
 SOURCE = "classes"
 
 _LOG = logging.getLogger(__name__)
+
+#: The modules with OSProfiler's decorator, its own and the compiled profiler's, and the name there
+#: of the function that it puts around another.
+_DECORATORS: Final = frozenset({"osprofiler.profiler", "shmetrics.hooks.osprofiler.decorator"})
+_WRAPPER: Final = "wrapper"
 
 _undo: list[Callable[[], None]] = []
 
@@ -123,12 +131,14 @@ def trace(class_: Any, arguments: bool) -> Callable[[], None]:
     """
     if not inspect.isclass(class_):
         raise TypeError(f"{class_!r} is not a class")
-    patches = [
-        Patch(class_, name, _around(class_.__name__, arguments))
-        for name, _ in inspect.getmembers(class_, inspect.isfunction)
-        if not name.startswith("_")
-        and not isinstance(inspect.getattr_static(class_, name), staticmethod)
-    ]
+    by_service = _TracedByService(class_)
+    patches = []
+    for name, method in inspect.getmembers(class_, inspect.isfunction):
+        if name.startswith("_") or isinstance(inspect.getattr_static(class_, name), staticmethod):
+            continue
+        if by_service.is_decorated(method.__code__, method.__globals__):
+            continue
+        patches.append(Patch(class_, name, _around(class_.__name__, arguments, by_service)))
 
     def undo() -> None:
         for patch in patches:
@@ -137,7 +147,40 @@ def trace(class_: Any, arguments: bool) -> Callable[[], None]:
     return undo
 
 
-def _around(name: str, arguments: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+class _TracedByService:
+    """Knows OSProfiler's decorator around methods of one class, and logs it once."""
+
+    def __init__(self, class_: type) -> None:
+        self._name = f"{class_.__module__}:{class_.__qualname__}"
+        self._is_logged = False
+
+    def is_decorated(self, code: CodeType, module: Mapping[str, Any]) -> bool:
+        """Return whether a function is one that OSProfiler's decorator has made.
+
+        Args:
+            code: its code.
+            module: the names of its module.
+        """
+        if code.co_name != _WRAPPER or module.get("__name__") not in _DECORATORS:
+            return False
+        if not self._is_logged:
+            self._is_logged = True
+            _LOG.warning(
+                "[profiler] trace_classes: %s adds no span to methods that its service traces "
+                "itself; take it off the list",
+                self._name,
+            )
+        return True
+
+    def calls_this(self) -> bool:
+        """Return whether the caller of the method that asks is such a function."""
+        frame = sys._getframe(2)
+        return self.is_decorated(frame.f_code, frame.f_globals)
+
+
+def _around(
+    name: str, arguments: bool, by_service: _TracedByService
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator of methods: each call within an active trace is a span of this name.
 
     The span of a coroutine ends when the coroutine does. The span of a generator ends when the
@@ -158,7 +201,7 @@ def _around(name: str, arguments: bool) -> Callable[[Callable[..., Any]], Callab
 
         def traced(*args: Any, **kwargs: Any) -> Any:
             active = current() if _undo else None
-            if active is None:
+            if active is None or by_service.calls_this():
                 return method(*args, **kwargs)
             with span(active, args, kwargs):
                 return method(*args, **kwargs)

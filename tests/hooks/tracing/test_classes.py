@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from osprofiler import profiler
 from shmetrics.hooks.tracing import switches
 from tests.nodes.node import Node
 
-from .conftest import KEY, TRACED, Configured, names, new_id, spans
+from .conftest import KEY, TRACED, Configured, configured, names, new_id, spans
+from .heard import Heard, compiled, heard
+
+__all__ = ["compiled", "configured", "heard"]
 
 POOL = """
 class Base:
@@ -153,6 +156,48 @@ def test_the_span_of_a_generator_is_of_its_making_whatever_is_done_between_its_v
     assert [function_of(span) for span in below] == [f"{module}.Driver.{m}" for m in methods]
     assert {span["parent_id"] for span in below} == {caller["trace_id"]}
     assert all(span["finished"] for span in below)
+
+
+# ---- beside OSProfiler's decorator --------------------------------------------------------------
+
+
+def object_of(class_: Any) -> Any:
+    """Return an object that its service traces, as Zaqar does with its controllers of pools."""
+    return profiler.trace_cls("pooling")(class_())
+
+
+def class_decorated_later(class_: Any) -> Any:
+    return profiler.trace_cls("pooling")(class_)()
+
+
+@pytest.mark.parametrize("make", [object_of, class_decorated_later])
+def test_what_a_service_traces_afterwards_has_its_span_alone(
+    configured: Configured,
+    heard: Heard,
+    module: str,
+    caplog: pytest.LogCaptureFixture,
+    make: Callable[[Any], Any],
+) -> None:
+    switches.setup(configured(**TRACED, trace_classes=CLASS))
+    driver = make(importlib.import_module(module).Driver)
+    for _ in range(2):
+        assert driver.post("q") == ["q"]
+    assert heard.names() == ["pooling-start", "pooling-stop"] * 2
+    (line,) = caplog.messages
+    assert f"{CLASS} adds no span" in line
+
+
+def test_what_a_service_has_traced_before_has_its_span_alone(
+    configured: Configured, heard: Heard, module: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class_ = importlib.import_module(module).Driver
+    class_.post = profiler.trace("pooling")(class_.post)
+    switches.setup(configured(**TRACED, trace_classes=CLASS))
+    driver = class_()
+    assert driver.post("q") == ["q"]
+    assert driver.inherited() == "inherited"
+    assert heard.names() == ["pooling-start", "pooling-stop", "Driver-start", "Driver-stop"]
+    assert len(caplog.messages) == 1
 
 
 @pytest.mark.parametrize("is_loaded", [False, True])
