@@ -11,6 +11,7 @@ collector of this node, or from the collectors of several nodes.
 `_profiler`     the compiled profiler: the innermost span of each context
 `decorator`     traced functions, the one part of it that has to be Python
 `middleware`    OSProfiler's own middleware, made to do what ours does
+`idle`          the mark of spans in a trace that was idle for long
 `sink`          the receiver of spans: the lane, or a notifier
 `stack`         the stacks of a profiler, for code that reaches into it
 ==============  =====================================================================

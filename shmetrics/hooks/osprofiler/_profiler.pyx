@@ -20,6 +20,7 @@ from osprofiler import profiler as theirs
 
 from shmetrics._ring import process_count_drop
 from shmetrics.layout import DROP_BAD_VALUE
+from shmetrics.hooks.osprofiler.idle import marked
 from shmetrics.hooks.osprofiler.sink import sink_of
 from shmetrics.hooks.osprofiler.stack import Stack
 
@@ -30,11 +31,11 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject, PyObject_GenericSetAttr
 from cpython.ref cimport Py_DECREF, Py_REFCNT
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeASCII
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 from posix.unistd cimport getpid
 
-from shmetrics._ring cimport calls_belong_to, record_span, shm_trace_read
+from shmetrics._ring cimport calls_belong_to, record_span, shm_clock_ns, shm_trace_read
 from shmetrics.layout cimport SHM_KIND_SPAN_START, SHM_KIND_SPAN_STOP, shm_span, shm_trace
 
 include "../../emitter/_vectorcall.pxi"
@@ -110,13 +111,16 @@ def get():
 def init(hmac_key, base_id=None, parent_id=None):
     """Return the profiler of this context, and make it if there is none.
 
+    One that has no open span here is left for a new one, if another trace is to be continued: that
+    is what an earlier piece of work has not cleaned.
+
     Args:
         hmac_key: signs the headers for other services.
         base_id: the trace to continue; None: a new one.
         parent_id: the span below which it continues; None: the trace itself.
     """
     cdef _Profiler profiler = _value(_profiler)
-    if profiler is None:
+    if profiler is None or (base_id and profiler._rests() and _text(profiler._trace) != base_id):
         profiler = _Profiler(hmac_key, base_id=base_id, parent_id=parent_id)
         PyContextVar_Set(_profiler, profiler)
         PyContextVar_Set(_innermost, profiler._last)
@@ -168,6 +172,12 @@ def current_trace():
         "trace_id": PyBytes_FromStringAndSize(<char *>trace.id, sizeof(trace.id)).hex(),
         "span_id": PyBytes_FromStringAndSize(<char *>trace.span, sizeof(trace.span)).hex(),
     }
+
+
+def mark_after(double seconds):
+    """Mark spans that begin in a trace that was idle for longer than this. See `idle`."""
+    global _longest_idle_ns
+    _longest_idle_ns = <uint64_t>(seconds * 1e9)
 
 
 def give_calls_their_trace(bint wanted):

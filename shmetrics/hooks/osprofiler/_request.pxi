@@ -6,6 +6,9 @@ cdef object _series_of(object name):
     return <object>found if found != NULL else _spans.new_series(str(name))
 
 
+cdef uint64_t _longest_idle_ns = UINT64_MAX  # see mark_after()
+
+
 cdef class _Profiler:
     """The trace of a request, with the innermost span of each context that takes part in it."""
 
@@ -14,6 +17,7 @@ cdef class _Profiler:
     cdef public object hmac_key
     cdef public object _host
     cdef _Span _trace
+    cdef uint64_t _idle_since_ns  # the end of its last outermost span, which the lane has; or 0
     cdef _Span _last  # the last innermost span: for code in other contexts that has the profiler
 
     def __cinit__(self):
@@ -47,6 +51,10 @@ cdef class _Profiler:
     cdef _Span _here(self):
         cdef bint is_ours
         return self._at(&is_ours)
+
+    cdef bint _rests(self):
+        """Return whether no span is open here."""
+        return self._here().around is self._trace
 
     cdef int _go(self, _Span to, bint is_ours) except -1:
         self._last = to
@@ -181,6 +189,8 @@ cdef class _Profiler:
         """Record an event of a span in the lane. Never raises; a failure is counted."""
         cdef shm_span record
         cdef bint kept = False
+        cdef bint is_outermost = span.around.around is self._trace
+        record.stamp_ns = 0
         record.kind = <uint8_t>(SHM_KIND_SPAN_STOP if ends else SHM_KIND_SPAN_START)
         memcpy(record.id, span.id, sizeof(record.id))
         memcpy(record.trace, span.trace.id, sizeof(record.trace))
@@ -193,13 +203,24 @@ cdef class _Profiler:
                     info = dict(info)
                 if span.series is None:
                     span.series = _series_of(span.name)
+                if is_outermost and not ends and self._idle_since_ns != 0:
+                    info = self._marked_if_late(info)
                 record_span(span.series, &record, info)
+                if is_outermost and ends:
+                    self._idle_since_ns = record.stamp_ns
                 kept = True
         except Exception:
             pass
         if not kept:
             process_count_drop(DROP_BAD_VALUE)
         return 0
+
+    cdef object _marked_if_late(self, object info):
+        """Return the info of an outermost span that begins, marked as `idle` has it."""
+        cdef uint64_t idle_ns = shm_clock_ns() - self._idle_since_ns
+        if idle_ns <= _longest_idle_ns:
+            return info
+        return marked({"host": info} if type(info) is str else info, idle_ns / 1e9)
 
     cdef int _notify(self, _Span span, bint ends, object info) except -1:
         """Send an event of a span to OSProfiler's notifier, as OSProfiler does."""

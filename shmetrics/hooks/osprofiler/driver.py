@@ -13,6 +13,7 @@ from osprofiler.drivers import base
 
 from shmetrics.emitter.spans import Spans
 from shmetrics.hooks.osprofiler.collectors import Collectors
+from shmetrics.hooks.osprofiler.idle import IdleTime
 from shmetrics.hooks.tracing import switches
 
 #: More traces than a collector lists at a time.
@@ -37,6 +38,7 @@ class Shm(base.Driver):
         super().__init__(connection_str, project=project, service=service, host=host, **kwargs)
         self.spans = Spans(service or "", project or "", host or "")
         self._collectors = Collectors(connection_str)
+        self._idle = IdleTime()
         if kwargs.get("conf") is not None:
             switches.setup_sources(kwargs["conf"])
 
@@ -53,11 +55,16 @@ class Shm(base.Driver):
             **kwargs: ignored.
         """
         name, _, what = str(info.get("name", "")).rpartition("-")
-        record = self.spans.stop if what == "stop" else self.spans.start
         id, base_id, parent_id = [
             str(info.get(id, "")) for id in ("trace_id", "base_id", "parent_id")
         ]
-        record(name, id, base_id, parent_id, info.get("info"))
+        said = info.get("info")
+        if what == "stop":
+            self._idle.stop(base_id)
+            self.spans.stop(name, id, base_id, parent_id, said)
+        else:
+            said = self._idle.start(base_id, said)
+            self.spans.start(name, id, base_id, parent_id, said)
 
     # ---- reports ----------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ def install() -> bool:
             raise ImportError(refusal)
         from osprofiler import profiler as theirs
 
-        from shmetrics.hooks.osprofiler import _profiler
+        from shmetrics.hooks.osprofiler import _profiler, idle
         from shmetrics.hooks.osprofiler.decorator import trace
     except Exception as error:
         if not _has_warned:
@@ -47,6 +47,7 @@ def install() -> bool:
     _replaced.update({name: getattr(theirs, name) for name in NAMES})
     _put(theirs, ours)
     _profiler.give_calls_their_trace(True)
+    _profiler.mark_after(idle.LONGEST_SECONDS)
     return True
 
 
