@@ -17,7 +17,7 @@ SUMMARY = "show which traces there are, or one of them"
 EXAMPLE = "shmetrics trace list --error --service nova"
 
 _TRACES = ("started", "base id", "name", "service", ">duration", ">spans", ">open", ">errors")
-_SPANS = (">after", ">duration", "span", "service", "host", "note")
+_SPANS = (">after", ">duration", "span", "about", "service", "host", "note")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +95,7 @@ def _tree(trace: Mapping[str, Any]) -> str:
                 seconds((_when(span) - begun).total_seconds()),
                 seconds(span["duration_seconds"]),
                 "  " * min(depth, 40) + printable(span["name"]),
+                span.get("about", ""),  # an older collector does not tell
                 span["service"],
                 span["host"],
                 _note(span),
@@ -108,10 +109,12 @@ def _when(span: Mapping[str, Any]) -> datetime:
 
 
 def _note(span: Mapping[str, Any]) -> str:
+    idle = span.get("idle_seconds")
     notes = [
         span["exception"],
         span["state"] if span["state"] != "done" else "",
         "its parent is not here" if span["is_orphan"] else "",
+        f"its trace was idle for {seconds(idle)}" if idle else "",
         "cut" if span["is_cut"] else "",
     ]
     return ", ".join(note for note in notes if note)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from shmetrics.traces.about import about, idle_seconds
 from shmetrics.traces.reader import StoredSpan, Trace
 from shmetrics.traces.times import iso
 from shmetrics.traces.tree import Node, tree, walk
@@ -47,6 +48,8 @@ def _of_node(node: Node) -> dict[str, object]:
         "finished": iso(span.stop_ns),
         "duration_seconds": None if span.duration_ns is None else span.duration_ns / 1e9,
         "exception": span.exception,
+        "about": about(span.start_info, span.stop_info),
+        "idle_seconds": idle_seconds(span.start_info),
         "state": node.state.value,
         "is_orphan": node.is_orphan,
         "is_cut": span.is_cut,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from shmetrics.figures import seconds
+from shmetrics.traces.about import about, idle_seconds
 from shmetrics.traces.reader import StoredSpan, Trace
 from shmetrics.traces.tree import Node, State, tree
 from shmetrics.web import security_policy, templates
@@ -75,6 +76,7 @@ class _Bar(NamedTuple):
     """One row of the waterfall, as its template shows it.
 
     Attributes:
+        about: What the span did.
         indent: Of the name, in pixels.
         notes: the faults of the span; empty if it has none.
         known: Everything that is known of the span, as JSON.
@@ -86,6 +88,7 @@ class _Bar(NamedTuple):
 
     service: str
     name: str
+    about: str
     colour: int
     indent: int
     notes: str
@@ -147,6 +150,7 @@ def _bar(node: Node, depth: int, colour: int, begin_ns: int, end_ns: int) -> _Ba
     return _Bar(
         service=span.service,
         name=span.name,
+        about=about(span.start_info, span.stop_info),
         colour=colour,
         indent=min(depth, _MAX_INDENTS) * _INDENT_PIXELS,
         notes=", ".join(_notes(node)),
@@ -165,6 +169,9 @@ def _notes(node: Node) -> Iterator[str]:
         yield node.state.value
     if node.is_orphan:
         yield "its parent is not here"
+    idle = idle_seconds(node.span.start_info)
+    if idle is not None:
+        yield f"its trace was idle for {seconds(idle)}"
     if node.span.is_cut:
         yield "cut"
 

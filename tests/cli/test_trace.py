@@ -19,10 +19,10 @@ REQUEST = f"""
 import sys
 from shmetrics.emitter.spans import Spans
 spans = Spans("nova", "cloud", "h")
-spans.start("wsgi", {OUTER!r}, {BASE!r}, {BASE!r})
-spans.start("db", {INNER!r}, {BASE!r}, {OUTER!r})
+spans.start("wsgi", {OUTER!r}, {BASE!r}, {BASE!r}, {{"request": {{"method": "GET", "path": "/"}}}})
+spans.start("db", {INNER!r}, {BASE!r}, {OUTER!r}, {{"db": {{"statement": "SELECT 'a'"}}}})
 spans.stop("db", {INNER!r}, {BASE!r}, {OUTER!r}, {{"etype": "DBError\\x1b[31m"}})
-spans.start("rpc", {LOST!r}, {BASE!r}, {INNER[:-1] + "f"!r})
+spans.start("rpc", {LOST!r}, {BASE!r}, {INNER[:-1] + "f"!r}, {{"idle_seconds": 32.0}})
 print("recorded", flush=True)
 sys.stdin.read()
 """
@@ -79,9 +79,19 @@ def test_a_line_per_span_below_each_other(command: Any, collector: Collector) ->
     where = ("--runtime-dir", str(collector.runtime_dir))
     head, *lines = command("trace", "show", BASE, *where).out.splitlines()
     begin = head.index("span")
-    assert [line[begin:].split("  nova")[0].rstrip() for line in lines] == ["wsgi", "  db", "rpc"]
+    about = head.index("about")
+    assert [line[begin:about].rstrip() for line in lines] == ["wsgi", "  db", "rpc"]
+    assert [line[about:].split("nova")[0].rstrip() for line in lines] == [
+        "GET /",
+        "SELECT '?'",
+        "",
+    ]
     notes = [line[head.index("note") :] for line in lines]
-    assert notes == ["open", "DBError?[31m", "open, its parent is not here"]
+    assert notes == [
+        "open",
+        "DBError?[31m",
+        "open, its parent is not here, its trace was idle for 32\u202fs",
+    ]
     assert len(json.loads(command("trace", "show", BASE, "--json", *where).out)["spans"]) == 3
 
 

@@ -108,6 +108,13 @@ def test_nothing_that_a_span_says_becomes_a_part_of_the_page() -> None:
     assert service["value"] == EVIL
 
 
+def test_a_span_is_shown_with_what_it_did_and_for_how_long_its_trace_was_idle() -> None:
+    start = {"request": {"method": "GET", "path": f"/{EVIL}"}, "idle_seconds": 32.5}
+    page = shown(span(1, start_info=start, stop_info={"response": {"status_code": 404}}))
+    assert f"GET /{EVIL} 404" in page.text
+    assert "its trace was idle for 32.5" in page.text
+
+
 def test_nothing_comes_from_another_host_and_the_policy_says_so() -> None:
     for page in (
         trace_pages.waterfall("n", BASE, [span(1)]),
