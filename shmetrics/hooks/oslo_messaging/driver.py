@@ -67,6 +67,14 @@ class Driver(Proxy):
     def send_notification(
         self, target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any
     ) -> Any:
+        if self._shm_tracing is None:
+            return self._shm_send_notification(target, ctxt, message, *args, **kwargs)
+        send = self._shm_send_notification
+        return self._shm_tracing.notify(send, target, ctxt, message, *args, **kwargs)
+
+    def _shm_send_notification(
+        self, target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         opened = self._shm_notifications.start(target, message, args, kwargs)
         try:
             result = self._shm_real.send_notification(target, ctxt, message, *args, **kwargs)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Traces of RPC: a span at the client, and the trace continues at the server.
 
+A notification is a span at its sender. Its trace does not travel: nobody waits for what others make
+of it.
+
 The trace travels in the message, beside method and arguments, as one more key with the two headers
 of HTTP. A dispatcher ignores keys that it does not know, so a server without this hook is not
 disturbed. A server with this hook accepts the trace if it is signed with a configured key.
@@ -27,6 +30,7 @@ from shmetrics.hooks.oslo_messaging.raised import name_of_raised
 from shmetrics.hooks.oslo_messaging.sending import Send
 from shmetrics.hooks.tracing import headers, switches
 from shmetrics.hooks.tracing.failures import failed, refused
+from shmetrics.hooks.tracing.notifying import current
 from shmetrics.hooks.tracing.span import (
     NestedSpan,
     TraceContext,
@@ -39,6 +43,9 @@ from shmetrics.hooks.tracing.span import (
 __all__ = ["KEY", "Tracing"]
 
 SOURCE: Final = "rpc"
+
+#: The name of the spans of notifications.
+NOTIFICATION: Final = "notification"
 
 #: The key of a message whose value `headers.read` understands.
 KEY: Final = "shmetrics_trace"
@@ -98,6 +105,33 @@ class Tracing:
         except Exception as error:
             failed(SOURCE, error)
             return {}
+
+    def notify(
+        self, send: Send, target: Any, ctxt: Any, message: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Send a notification, which is a span if a trace is active.
+
+        Args:
+            send: sends it, with all arguments after this one.
+            target: where it goes.
+            ctxt: the context of the service.
+            message: the notification.
+            *args: passed on.
+            **kwargs: passed on.
+        """
+        # A notifier of OSProfiler's may send each span as a notification.
+        active = current() if switches.is_set_up() else None
+        if active is None:
+            return send(target, ctxt, message, *args, **kwargs)
+        info = _notification(target, message)
+        span = NestedSpan(SOURCE, active, NOTIFICATION, info, self._arguments)
+        try:
+            result = send(target, ctxt, message, *args, **kwargs)
+        except BaseException as error:
+            span.fail(name_of_raised(error), _message_of(error))
+            raise
+        span.stop()
+        return result
 
     # ---- the server -------------------------------------------------------------------------
 
@@ -182,6 +216,16 @@ class Work:
             scope.end()
         except Exception as problem:
             failed(SOURCE, problem)
+
+
+def _notification(target: Any, message: Any) -> dict[str, Any]:
+    try:
+        about = {"topic": target.topic}
+        about |= {key: message.get(key) for key in ("event_type", "priority")}
+        return {"notification": {key: str(value) for key, value in about.items() if value}}
+    except Exception as error:
+        failed(SOURCE, error)
+        return {}
 
 
 def _here(active: Any) -> dict[str, str] | None:

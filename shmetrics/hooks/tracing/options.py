@@ -49,8 +49,8 @@ _OURS: Final = [
     cfg.BoolOpt(
         "trace_rpc",
         default=False,
-        help="Whether RPC of a transport_url of shmetrics+...:// is traced, and takes the trace "
-        "along to the server.",
+        help="Whether RPC and notifications of a transport_url of shmetrics+...:// are traced. RPC "
+        "takes the trace along to the server.",
     ),
     cfg.BoolOpt(
         "trace_transactions",

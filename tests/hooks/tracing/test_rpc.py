@@ -442,3 +442,75 @@ def test_a_server_that_is_there_still_goes_on_without_after_teardown(
     message.acknowledge()
     assert profiler.get() is None
     message.reply()
+
+
+# ---- notifications ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def notify(configured: Configured) -> Iterator[Callable[[], None]]:
+    """Yield a function that sends a notification, whose payload is a secret."""
+    transport = oslo_messaging.get_notification_transport(configured(**RPC), FAKE)
+    sender = oslo_messaging.Notifier(
+        transport, publisher_id="h", driver="messaging", topics=["notifications"]
+    )
+    yield lambda: sender.info({}, "instance.create", {"password": "secret"})
+    notifier.set(notifier._noop_notifier)
+    transport.cleanup()
+
+
+def test_a_notification_of_a_trace_is_a_span(notify: Callable[[], None]) -> None:
+    told: list[dict[str, Any]] = []
+    notifier.set(told.append)
+    notify()
+    assert told == []
+    traced(notify)
+    assert [each["name"] for each in told] == ["notification-start", "notification-stop"]
+    about = {"topic": "notifications.info", "event_type": "instance.create", "priority": "INFO"}
+    assert told[0]["info"]["notification"] == about
+    assert "secret" not in str(told)
+    switches.teardown()
+    notifier.set(told.append)
+    traced(notify)
+    assert len(told) == 2
+
+
+def test_a_notifier_that_sends_notifications_makes_no_span_of_them(
+    notify: Callable[[], None],
+) -> None:
+    """OSProfiler's driver messaging:// sends each start and each stop as one."""
+    told: list[str] = []
+
+    def tell(info: dict[str, Any]) -> None:
+        told.append(info["name"])
+        notify()
+
+    notifier.set(tell)
+
+    def work() -> None:
+        with profiler.Trace("wsgi"):
+            pass
+
+    traced(work)
+    assert told == ["wsgi-start", "wsgi-stop"]
+
+
+def test_a_notification_that_is_not_sent_ends_its_span(
+    configured: Configured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    work = tracing.Tracing(switches.setup(configured(**RPC)))
+    notifier.set(told.append)
+
+    def send(*_: object) -> None:
+        raise LookupError("secret")
+
+    def fail() -> None:
+        with pytest.raises(LookupError):
+            work.notify(send, object(), {}, {})
+
+    traced(fail)
+    notifier.set(notifier._noop_notifier)
+    assert [each["name"] for each in told] == ["notification-start", "notification-stop"]
+    assert told[1]["info"]["etype"] == "LookupError"
+    assert "secret" not in str(told)
