@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,13 @@ from shmetrics.cli.collector import file_arguments
 from shmetrics.errors import ConfigError
 
 if TYPE_CHECKING:
+    import threading
+
     from shmetrics.traces.traces import Traces
 
 SUMMARY = "keep the traces that OSProfiler's messaging:// driver sends over the bus, until SIGTERM"
 LONGEST_LINE = 500
+SILENT_SECONDS = 60.0
 LATE = "not_written"
 EXAMPLE = "shmetrics notifications --transport-url rabbit://user:password@broker:5672/"
 URL_VARIABLE = "SHMETRICS_TRANSPORT_URL"
@@ -102,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
     def start() -> None:
         listener.start()
         print(f"shmetrics notifications is listening: {', '.join(topics)} to {path}", flush=True)
+        _warn_of_silence(told, endpoint.results, listener.why_silent)
 
     threading.Thread(target=start, daemon=True).start()  # a broker may keep it waiting
     told.wait()
@@ -109,6 +113,20 @@ def run(options: argparse.Namespace) -> int:
     traces.close()
     print(f"shmetrics notifications: {_summary(endpoint.results, traces)}", flush=True)
     return 0
+
+
+def _warn_of_silence(
+    told: threading.Event, results: Mapping[str, int], why: Callable[[float], str]
+) -> None:
+    """Log once what may be wrong, if nothing comes for SILENT_SECONDS.
+
+    Args:
+        told: is set when the command ends.
+        results: the notifications that came, by result.
+        why: returns the line.
+    """
+    if not told.wait(SILENT_SECONDS) and not results:
+        logging.getLogger(__name__).warning("%s", why(SILENT_SECONDS))
 
 
 def _log_in_lines() -> None:

@@ -3,6 +3,7 @@
 
 ===========  =====================================================================
 `payload`    the payload of a notification, checked, as a span event
+`exchanges`  the exchanges that the broker has, for a listener that hears nothing
 `listener`   takes notifications from the bus, stores their spans, and counts
 ===========  =====================================================================
 """

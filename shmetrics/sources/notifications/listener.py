@@ -21,6 +21,7 @@ from oslo_config import cfg
 from oslo_messaging.exceptions import MessagingException
 
 from shmetrics.errors import ConfigError
+from shmetrics.sources.notifications.exchanges import connect_as, why_silent
 from shmetrics.sources.notifications.payload import EVENT_PREFIX, MOST_INFO_BYTES, Refused, event_of
 from shmetrics.sources.source import TAKEN, Count
 from shmetrics.traces.traces import Traces
@@ -105,11 +106,16 @@ class Listener:
             self._transport, targets, [endpoint], executor="threading", pool=pool
         )
         self._has_started = threading.Event()
+        self._exchanges = exchanges
 
     def start(self) -> None:
         """Begin to listen. If the broker is down, wait for it, and log that."""
         self._server.start()
         self._has_started.set()
+
+    def why_silent(self, seconds: float) -> str:
+        """Return a line about exchanges, if nothing has come for so many seconds. Never raises."""
+        return why_silent(self._exchanges, connect_as(self._transport), seconds)
 
     def close(self) -> None:
         """Take nothing more from the bus, and wait until the spans in hand are written."""
