@@ -13,6 +13,7 @@ collector of this node, or from the collectors of several nodes.
 `middleware`    OSProfiler's own middleware, made to do what ours does
 `idle`          the mark of spans in a trace that was idle for long
 `sink`          the receiver of spans: the lane, or a notifier
+`values`        the values in spans of OSProfiler's own sources, left out unless asked for
 `stack`         the stacks of a profiler, for code that reaches into it
 ==============  =====================================================================
 

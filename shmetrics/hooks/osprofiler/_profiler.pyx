@@ -158,6 +158,12 @@ def is_resting():
     return (_n_profilers == 0 or _value(_profiler) is None) and _start_is_ours and _stop_is_ours
 
 
+def keeps_arguments():
+    """Return whether spans keep the arguments of functions, and what their errors say."""
+    _look()
+    return _wanted is None or _wanted.arguments
+
+
 def current_trace():
     """Return the trace of this context as an exemplar.
 

@@ -105,6 +105,7 @@ cdef bint _ids_are_theirs = False
 cdef object _notifier = None
 cdef object _spans = None
 cdef dict _series = None
+cdef object _wanted = None
 cdef bint _is_deaf = False
 
 
@@ -114,12 +115,12 @@ cdef bint _is(dict module, str name, object expected) except -1:
 
 cdef int _look_up() except -1:
     global _start_is_ours, _stop_is_ours, _notify_is_theirs, _ids_are_theirs
-    global _notifier, _spans, _series, _is_deaf
+    global _notifier, _spans, _series, _wanted, _is_deaf
     found = _in_notifier.get("__notifier")
     if found is not _notifier:
-        spans, is_deaf = sink_of(found)
-        _series = None if spans is None else spans.series
-        _notifier, _spans, _is_deaf = found, spans, is_deaf
+        sink = sink_of(found)
+        _series = None if sink.spans is None else sink.spans.series
+        _notifier, _spans, _wanted, _is_deaf = found, sink.spans, sink.wanted, sink.is_deaf
     _start_is_ours = _is(_in_profiler, "start", _our_start)
     _stop_is_ours = _is(_in_profiler, "stop", _our_stop)
     _notify_is_theirs = _is(_in_notifier, "notify", _their_notify)

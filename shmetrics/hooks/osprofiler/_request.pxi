@@ -199,8 +199,11 @@ cdef class _Profiler:
             if span.is_sound and span.trace.is_sound and span.around.is_sound:
                 if info is None:
                     info = str(self._host)
-                elif type(info) is not dict:
-                    info = dict(info)
+                else:
+                    if type(info) is not dict:
+                        info = dict(info)
+                    if _wanted is not None and len(<dict>info) > 1:  # more than the host
+                        info = _wanted.of(span.name, info)
                 if span.series is None:
                     span.series = _series_of(span.name)
                 if is_outermost and not ends and self._idle_since_ns != 0:

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from oslo_utils import reflection
 from osprofiler import profiler as theirs
 
-from shmetrics.hooks.osprofiler._profiler import is_resting
+from shmetrics.hooks.osprofiler._profiler import is_resting, keeps_arguments
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,7 +52,7 @@ def trace(
 
         def said(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
             what = {"name": its_name()}
-            if not hide_args:
+            if not hide_args and keeps_arguments():  # writing them may take long
                 what |= {"args": str(args), "kwargs": str(kwargs)}
             return common | {"function": what}
 

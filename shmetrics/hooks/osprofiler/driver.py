@@ -14,6 +14,7 @@ from osprofiler.drivers import base
 from shmetrics.emitter.spans import Spans
 from shmetrics.hooks.osprofiler.collectors import Collectors
 from shmetrics.hooks.osprofiler.idle import IdleTime
+from shmetrics.hooks.osprofiler.values import WantedValues
 from shmetrics.hooks.tracing import switches
 
 #: More traces than a collector lists at a time.
@@ -24,7 +25,12 @@ class Shm(base.Driver):
     """The driver for `connection_string = shm://` and `shm://host:port,host:port`.
 
     OSProfiler's initializer makes it with the configuration of the service. That turns on the
-    sources of spans that `[profiler]` switches on, so that a service has nothing to call.
+    sources of spans that `[profiler]` switches on, so that a service has nothing to call, and tells
+    which values are kept.
+
+    Attributes:
+        spans: the spans of the service.
+        wanted: the values that are kept; None: all.
     """
 
     def __init__(
@@ -39,8 +45,10 @@ class Shm(base.Driver):
         self.spans = Spans(service or "", project or "", host or "")
         self._collectors = Collectors(connection_str)
         self._idle = IdleTime()
+        self.wanted: WantedValues | None = None  # None: all that is sent
         if kwargs.get("conf") is not None:
-            switches.setup_sources(kwargs["conf"])
+            found = switches.setup_sources(kwargs["conf"])
+            self.wanted = WantedValues(found.arguments, found.parameters)
 
     @classmethod
     def get_name(cls) -> str:
@@ -59,6 +67,8 @@ class Shm(base.Driver):
             str(info.get(id, "")) for id in ("trace_id", "base_id", "parent_id")
         ]
         said = info.get("info")
+        if said and self.wanted is not None:
+            said = self.wanted.of(name, said)
         if what == "stop":
             self._idle.stop(base_id)
             self.spans.stop(name, id, base_id, parent_id, said)

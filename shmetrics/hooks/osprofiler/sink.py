@@ -4,27 +4,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from osprofiler import notifier as theirs
 
 from shmetrics.emitter.spans import Spans
 from shmetrics.hooks.osprofiler.driver import Shm
+from shmetrics.hooks.osprofiler.values import WantedValues
+
+__all__ = ["Sink", "sink_of"]
 
 _NOBODY = theirs._noop_notifier
 
 
-def sink_of(notifier: Callable[..., None]) -> tuple[Spans | None, bool]:
-    """Return the receiver of spans for a notifier.
+class Sink(NamedTuple):
+    """The receiver of spans.
 
-    Args:
-        notifier: the notifier that OSProfiler was given.
-
-    Returns:
-        The Spans of our own driver, if that is the notifier: its spans go straight into the lane.
-        None for any other, which gets OSProfiler's dictionaries. The second value tells whether
-        the notifier does nothing, so that no dictionary has to be made.
+    Attributes:
+        spans: the Spans of our own driver, if that is the notifier: its spans go straight into the
+            lane. None for any other notifier, which gets OSProfiler's dictionaries.
+        wanted: the values that our own driver keeps; None: all.
+        is_deaf: whether the notifier does nothing, so that no dictionary has to be made.
     """
+
+    spans: Spans | None
+    wanted: WantedValues | None
+    is_deaf: bool
+
+
+def sink_of(notifier: Callable[..., None]) -> Sink:
+    """Return the receiver of spans for the notifier that OSProfiler was given."""
     driver = getattr(notifier, "__self__", None)
     if isinstance(driver, Shm) and notifier == driver.notify:
-        return driver.spans, False
-    return None, notifier is _NOBODY
+        return Sink(driver.spans, driver.wanted, False)
+    return Sink(None, None, notifier is _NOBODY)

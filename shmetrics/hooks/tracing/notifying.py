@@ -36,8 +36,8 @@ def notify(info: dict[str, Any]) -> None:
 
 
 def _is_notifying() -> bool:
-    ours, is_deaf = sink_of(notifier.get())
-    if is_deaf or ours is not None:
+    sink = sink_of(notifier.get())
+    if sink.is_deaf or sink.spans is not None:
         return False  # these do no traced operations
     code = getattr(notifier.notify, "__code__", None)
     frame = sys._getframe(1)

@@ -91,7 +91,7 @@ def setup(conf: Any, service: str = "", project: str = "", host: str = "") -> Sw
             three have no effect if the service has set a notifier of OSProfiler already.
 
     Returns:
-        What is on; its truth value is whether anything is.
+        What is on, and which values are kept; its truth value is whether anything is on.
     """
     return _turned_on(conf, lambda: _set_notifier(conf, service, project, host))
 
@@ -121,7 +121,7 @@ def _turned_on(conf: Any, set_notifier: Callable[[], Callable[[], object]] | Non
     try:
         found = _read(conf)
         if not found:
-            return OFF
+            return found
         if find_spec("osprofiler") is None:
             _LOG.warning("[profiler]: nothing is traced without OSProfiler; pip install osprofiler")
             return OFF
