@@ -67,7 +67,9 @@ class Shm(base.Driver):
             str(info.get(id, "")) for id in ("trace_id", "base_id", "parent_id")
         ]
         said = info.get("info")
-        if said and self.wanted is not None:
+        if not isinstance(said, dict):
+            said = None
+        elif self.wanted is not None:
             said = self.wanted.of(name, said)
         if what == "stop":
             self._idle.stop(base_id)

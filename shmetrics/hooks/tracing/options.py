@@ -43,8 +43,8 @@ _OURS: Final = [
     cfg.BoolOpt(
         "trace_wsgi",
         default=False,
-        help="Whether shmetrics.hooks.wsgi, in the pipeline of an API, takes traces from the "
-        "headers of requests.",
+        help="Whether shmetrics.hooks.wsgi or OSProfiler's middleware, in the pipeline of an API, "
+        "takes traces from the headers of requests, and makes one span of each.",
     ),
     cfg.BoolOpt(
         "trace_rpc",

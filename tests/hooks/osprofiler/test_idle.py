@@ -15,6 +15,7 @@ from osprofiler.drivers.base import get_driver
 
 import shmetrics.osprofiler
 from shmetrics.hooks.osprofiler import idle
+from shmetrics.hooks.osprofiler.values import WantedValues
 from tests.nodes.node import Node
 
 KEY = "SECRET_KEY"
@@ -92,6 +93,15 @@ def test_spans_of_a_thread_that_keeps_its_trace(
         "elsewhere": False,
     }
     assert all(span["host"] or span["start_info"]["host"] for span in spans)
+
+
+@pytest.mark.parametrize("info", [None, "text", 7, ["message"], {}])
+def test_an_info_that_is_none_does_not_raise(info: Any) -> None:
+    driver: Any = get_driver("shm://")
+    driver.wanted = WantedValues()
+    ids = dict.fromkeys(("base_id", "trace_id", "parent_id"), BASE)
+    for name in ("rpc-start", "rpc-stop"):
+        driver.notify({"name": name, **ids, "info": info})
 
 
 def test_a_trace_that_is_taken_up_takes_the_place_of_one_that_rests(compiled: None) -> None:
