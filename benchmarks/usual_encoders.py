@@ -77,7 +77,7 @@ def remote_write(tables: Sequence[Any]) -> Encode:
     """A WriteRequest of native histograms by Google's runtime, compressed."""
     import cramjam
 
-    from tests.forwarding.write_model import WriteRequest
+    from tests.destinations.metrics.write_model import WriteRequest
 
     def encode() -> int:
         request = WriteRequest()
@@ -145,7 +145,7 @@ def otlp(tables: Sequence[Any]) -> Encode:
 
 def _samples(tables: Sequence[Any]) -> Iterator[tuple[str, dict[str, str], float]]:
     """Yield name, labels and number of all samples, without counts and sums of empty buckets."""
-    from shmetrics.forwarding.columns import columns
+    from shmetrics.destinations.metrics.columns import columns
 
     for table in tables:
         for column in columns(table):

@@ -49,7 +49,7 @@ def ours(make: Callable[[Any], Any], native: bool = False) -> Stage:
     def stage() -> Iterator[Timer]:
         import numpy as np
 
-        from shmetrics.forwarding.snapshot import Additions, Snapshot
+        from shmetrics.destinations.metrics.snapshot import Additions, Snapshot
 
         made = native_tables(LABEL_SETS) if native else tables(LABEL_SETS)
         shown = [replace(table, created=np.full(LABEL_SETS, _CREATED)) for table in made]
@@ -85,31 +85,31 @@ def usual(make: Callable[[], Callable[[], int]], lines: int) -> Stage:
 
 
 def graphite(additions: Any, is_pickle: bool = False) -> Any:
-    from shmetrics.forwarding.graphite import Graphite
+    from shmetrics.destinations.metrics.graphite import Graphite
 
     return Graphite(additions, is_pickle=is_pickle)
 
 
 def statsd(additions: Any) -> Any:
-    from shmetrics.forwarding.statsd import Statsd
+    from shmetrics.destinations.metrics.statsd import Statsd
 
     return Statsd(additions, 0)
 
 
 def remote_write(additions: Any) -> Any:
-    from shmetrics.forwarding.remote_write import RemoteWrite
+    from shmetrics.destinations.metrics.remote_write import RemoteWrite
 
     return RemoteWrite(additions, native=True)
 
 
 def otlp(additions: Any) -> Any:
-    from shmetrics.forwarding.otlp import Otlp
+    from shmetrics.destinations.metrics.otlp import Otlp
 
     return Otlp(additions, 0, native=True)
 
 
 def elasticsearch(additions: Any) -> Any:
-    from shmetrics.forwarding.elasticsearch import Elasticsearch
+    from shmetrics.destinations.metrics.elasticsearch import Elasticsearch
 
     return Elasticsearch(additions)
 

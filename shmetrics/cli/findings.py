@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shmetrics.config import Config
     from shmetrics.config.address import Address
     from shmetrics.config.metrics_forward import MetricsForward
-    from shmetrics.destinations.sender import Sender
+    from shmetrics.forwarding.sender import Sender
 
 MAX_SOCKET_PATH_BYTES = 107
 ROOMY_LANES = 100  # less room than for this many lanes is reported
@@ -148,17 +148,17 @@ def web_config(config: Config) -> Iterator[Finding]:
 
 def destinations(config: Config) -> Iterator[Finding]:
     """Check the destinations of spans and metrics, as far as that is possible without sending."""
-    from shmetrics.destinations.forwarders import sender_of
-    from shmetrics.forwarding.destination import destination_of
+    from shmetrics.destinations.metrics.exporter import exporter_of
+    from shmetrics.destinations.traces.trace_destinations import sender_of
 
     for spans in config.traces.forward:
         name = spans.destination.name
-        yield _destination(name, "spans are passed on to it", partial(sender_of, spans))
+        yield _destination(name, "spans are forwarded to it", partial(sender_of, spans))
     for metrics in config.metrics.forward:
         every = f"metrics are sent to it every {metrics.interval_seconds:g} s"
 
         def sender(metrics: MetricsForward = metrics) -> Sender[Any]:
-            return destination_of(metrics, config.constant_labels, 0).sender
+            return exporter_of(metrics, config.constant_labels, 0).sender
 
         yield _destination(metrics.to, every, sender)
 

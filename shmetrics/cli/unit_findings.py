@@ -124,7 +124,7 @@ def spawner(config: GatherConfig) -> Iterator[Finding]:
 
 def rate_limits(gather: Gather, journald: Path = _JOURNALD) -> Iterator[Finding]:
     """Check whether the journal takes as many lines at once as a pass may deliver."""
-    to_journal = [place for place in gather.deliver if place.target.scheme == "journal"]
+    to_journal = [place for place in gather.deliver if place.destination.scheme == "journal"]
     if not to_journal:
         return
     burst = 10_000  # journald.conf(5)

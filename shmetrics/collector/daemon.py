@@ -23,8 +23,8 @@ from shmetrics.collector.trace_limits import trace_limits
 from shmetrics.collector.tracing import Tracing
 from shmetrics.collector.web_service import WebMetrics, WebService
 from shmetrics.config import Config
-from shmetrics.destinations.forwarders import Forwarders
-from shmetrics.forwarding.forwarding import Forwarding
+from shmetrics.destinations.metrics.metrics_destinations import MetricsDestinations
+from shmetrics.destinations.traces.trace_destinations import TraceDestinations
 from shmetrics.label_rules.rule import encode
 from shmetrics.lanes.deaths import LoopDeaths
 from shmetrics.lanes.kicks import Kicks, LoopKicks
@@ -79,10 +79,10 @@ class Daemon:
             opened.callback(self.collector.close)
             if tracing is not None:
                 tracing.count()  # count what a kill has lost, before another kill loses that too
-            self._forwarding = Forwarding(config.metrics.forward, config.constant_labels)
-            opened.callback(self._close_forwarding)
+            self._destinations = MetricsDestinations(config.metrics.forward, config.constant_labels)
+            opened.callback(self._close_destinations)
             if config.metrics.forward:
-                self_metrics.registry.register(ForwardingMetrics(self._forwarding))
+                self_metrics.registry.register(ForwardingMetrics(self._destinations))
             traces = None if tracing is None else tracing.traces
             self._service = WebService(self.collector, config, WebMetrics(self_metrics), traces)
             self._web = self._service.server
@@ -118,8 +118,8 @@ class Daemon:
         if not config.enabled:
             return None
         path = Path(config.path or self._directory.traces)
-        forwarders = Forwarders(config.forward)
-        return Tracing(path, trace_limits(config), self_metrics, forwarders)
+        destinations = TraceDestinations(config.forward)
+        return Tracing(path, trace_limits(config), self_metrics, destinations)
 
     def _open_registration(self, self_metrics: SelfMetrics) -> RegistrationServer:
         """Return the registration server, which listens already."""
@@ -175,7 +175,7 @@ class Daemon:
         ticking = asyncio.create_task(self._tick())
         tasks = [stopping, serving, ticking]
         if self._config.metrics.forward:
-            tasks.append(asyncio.create_task(forward(self._forwarding, self._all_tables)))
+            tasks.append(asyncio.create_task(forward(self._destinations, self._all_tables)))
         self._announce()
         ready(f"{self.url} ({self._service.exposure})")
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -189,10 +189,10 @@ class Daemon:
             if isinstance(result, Exception):
                 raise result
 
-    def _close_forwarding(self) -> None:
+    def _close_destinations(self) -> None:
         """Send what has grown since the last snapshot, and close the destinations."""
-        self._forwarding.take_last(self._all_tables)
-        self._forwarding.close()
+        self._destinations.take_last(self._all_tables)
+        self._destinations.close()
 
     def _all_tables(self) -> list[Table]:
         """Return what a scrape shows, with native buckets."""

@@ -13,28 +13,28 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from shmetrics.forwarding.forwarding import Forwarding
+from shmetrics.destinations.metrics.metrics_destinations import MetricsDestinations
 from shmetrics.tables.table import Table
 
 
-async def forward(forwarding: Forwarding, tables: Callable[[], Sequence[Table]]) -> None:
+async def forward(destinations: MetricsDestinations, tables: Callable[[], Sequence[Table]]) -> None:
     """Take a snapshot whenever a destination is due, until cancelled.
 
     Args:
-        forwarding: the destinations.
+        destinations: the destinations.
         tables: returns what a scrape shows.
     """
-    while (seconds := forwarding.seconds_to_next()) is not None:
+    while (seconds := destinations.seconds_to_next()) is not None:
         await asyncio.sleep(seconds)
-        forwarding.take(tables)
+        destinations.take(tables)
 
 
 class ForwardingMetrics(Collector):
     """The families about destinations, in a registry."""
 
-    def __init__(self, forwarding: Forwarding) -> None:
+    def __init__(self, destinations: MetricsDestinations) -> None:
         """Show these destinations."""
-        self._forwarding = forwarding
+        self._destinations = destinations
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families as they are now."""
@@ -59,7 +59,7 @@ class ForwardingMetrics(Collector):
         attempts = CounterMetricFamily(
             "shmetrics_forward_series_retries", "Parts that had to be sent again", labels=to
         )
-        for report in self._forwarding.reports():
+        for report in self._destinations.reports():
             name, counts = [report.to], report.counts
             produced.add_metric(name, counts.put + report.n_unfit)
             sent.add_metric(name, counts.sent)

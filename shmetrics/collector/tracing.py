@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shmetrics.destinations.forwarders import Forwarders
+from shmetrics.destinations.traces.trace_destinations import TraceDestinations
 from shmetrics.lanes.spans import SpanRecords, Spans
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.store import Limits
@@ -19,7 +19,7 @@ class Tracing:
     """The trace store, the spans that come from lanes, and the spans that go to other engines."""
 
     def __init__(
-        self, path: Path, limits: Limits, self_metrics: SelfMetrics, forwarders: Forwarders
+        self, path: Path, limits: Limits, self_metrics: SelfMetrics, destinations: TraceDestinations
     ) -> None:
         """Open the trace store.
 
@@ -27,22 +27,22 @@ class Tracing:
             path: the trace store's file.
             limits: how much the trace store keeps.
             self_metrics: the collector's metrics about itself.
-            forwarders: pass spans on, and are closed with the rest.
+            destinations: spans are forwarded to them; they are closed with the rest.
         """
-        self._forwarders = forwarders
-        has_forwarders = bool(forwarders.forwarders)
+        self._destinations = destinations
+        has_forwarders = bool(destinations.forwarders)
         pending = path.with_name(f"{path.name}.pending")
         self.traces = Traces(
-            path, limits, ended=forwarders.put if has_forwarders else None, pending=pending
+            path, limits, ended=destinations.put if has_forwarders else None, pending=pending
         )
         self.spans = Spans(self._take, self.traces.lane_ended, self._end)
         self._self_metrics = self_metrics
         self._counted: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
-        """Write what waits, and then let it be passed on."""
+        """Write what waits, and then let it be forwarded."""
         self.traces.close()
-        self._forwarders.close()
+        self._destinations.close()
 
     def _end(self) -> None:
         """Close everything while the counts can still be written."""
@@ -68,7 +68,7 @@ class Tracing:
         metrics.trace_failures.inc(self._growth("failures", total=self.traces.failures()))
         metrics.traces_anew.inc(self._growth("anew", total=self.traces.anew()))
         metrics.clock_steps.inc(self._growth("steps", total=self.spans.clock_steps))
-        for forwarder in self._forwarders.forwarders:
+        for forwarder in self._destinations.forwarders:
             destination = forwarder.name
             metrics.forwarded.labels(destination).inc(
                 self._growth("forwarded", destination, forwarder.sent)

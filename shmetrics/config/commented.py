@@ -14,11 +14,11 @@ import msgspec
 from shmetrics.config import (
     deliver,
     described,
-    forward,
     gather,
     labels,
     metrics_forward,
     probe,
+    traces_forward,
 )
 from shmetrics.config.section import Section
 
@@ -27,7 +27,7 @@ WIDTH = 96
 # Arrays of tables are empty by default. These examples are shown then.
 _EXAMPLES: dict[type[Section], Section] = {
     labels.LabelRule: labels.EXAMPLE,
-    forward.Forward: forward.EXAMPLE,
+    traces_forward.TracesForward: traces_forward.EXAMPLE,
     metrics_forward.MetricsForward: metrics_forward.EXAMPLE,
     probe.ProbeOptions: probe.EXAMPLE,
     deliver.Deliver: deliver.EXAMPLE,

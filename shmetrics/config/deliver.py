@@ -7,12 +7,12 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from shmetrics.config import target
+from shmetrics.config import lines_destination
 from shmetrics.config.checks import check_certificate
+from shmetrics.config.lines_destination import LinesDestination
 from shmetrics.config.section import Section
-from shmetrics.config.target import Target
 
-MOST_TARGETS = 16
+MOST_DESTINATIONS = 16
 _KIB = 1024
 _MIB = 1024 * _KIB
 #: Facilities of syslog by name (RFC 5424, table 1).
@@ -73,7 +73,7 @@ class Deliver(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         try:
-            found = target.parse(self.to)
+            found = lines_destination.parse(self.to)
         except ValueError as error:
             raise ValueError(f"to: {error}") from None
         if self.facility not in FACILITIES:
@@ -87,9 +87,9 @@ class Deliver(Section, frozen=True, kw_only=True):
         check_certificate(self.cert_file, self.key_file)
 
     @property
-    def target(self) -> Target:
+    def destination(self) -> LinesDestination:
         """Return `to`, parsed."""
-        return target.parse(self.to)
+        return lines_destination.parse(self.to)
 
 
 EXAMPLE = Deliver(to="syslog:///dev/log")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from shmetrics.config.deliver import MOST_TARGETS, Deliver
+from shmetrics.config.deliver import MOST_DESTINATIONS, Deliver
 from shmetrics.config.probe import MOST_PROBES, ProbeOptions
 from shmetrics.config.section import Section
 from shmetrics.config.spawner import Spawner
@@ -194,7 +194,7 @@ class Gather(Section, frozen=True, kw_only=True):
     ] = field(default_factory=list)
     deliver: Annotated[
         list[Deliver],
-        Meta(max_length=MOST_TARGETS, description="Where metric lines are sent on to."),
+        Meta(max_length=MOST_DESTINATIONS, description="Where metric lines are delivered."),
     ] = field(default_factory=list)
     units: Annotated[
         list[StaticUnit],

@@ -8,10 +8,10 @@ from typing import Annotated, Final
 
 from msgspec import Meta, field
 
-from shmetrics.config import metrics_target
+from shmetrics.config import metrics_destination
 from shmetrics.config.checks import check_certificate, check_headers
 from shmetrics.config.deliver import FACILITIES
-from shmetrics.config.metrics_target import MetricsTarget
+from shmetrics.config.metrics_destination import MetricsDestination
 from shmetrics.config.section import Section
 
 MOST_DESTINATIONS = 16
@@ -23,7 +23,7 @@ _PATH_PREFIX: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]*")
 
 #: Options that are for some protocols alone.
 _ONLY_FOR: Final = {
-    **dict.fromkeys(("headers", "username", "bearer_token_file"), metrics_target.WITH_HEADERS),
+    **dict.fromkeys(("headers", "username", "bearer_token_file"), metrics_destination.WITH_HEADERS),
     "native_histograms": ("remote-write", "otlp"),
     "delta": ("otlp",),
 }
@@ -127,7 +127,7 @@ class MetricsForward(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         try:
-            found = metrics_target.parse(self.to)
+            found = metrics_destination.parse(self.to)
         except ValueError as error:
             raise ValueError(f"to: {error}") from None
         self._check_series()
@@ -151,13 +151,13 @@ class MetricsForward(Section, frozen=True, kw_only=True):
 
     def _check_prefix(self) -> None:
         """Check what names begin with: Graphite and StatsD have dots. Raises ValueError."""
-        has_dots = self.target.protocol in ("graphite", "statsd")
+        has_dots = self.destination.protocol in ("graphite", "statsd")
         pattern = _PATH_PREFIX if has_dots else _NAME_PREFIX
         if self.prefix and not pattern.fullmatch(self.prefix):
             allowed = "letters, digits, _ and ." if has_dots else "letters, digits, _ and :"
             raise ValueError(f"prefix: {self.prefix!r} cannot begin a name; {allowed} can")
 
-    def _check_requests(self, found: MetricsTarget) -> None:
+    def _check_requests(self, found: MetricsDestination) -> None:
         """Check what is beside it in a request. Raises ValueError."""
         check_headers(self.headers)
         for option, protocols in _ONLY_FOR.items():
@@ -168,7 +168,7 @@ class MetricsForward(Section, frozen=True, kw_only=True):
         if self.username and self.bearer_token_file:
             raise ValueError("bearer_token_file: cannot be beside a username")
 
-    def _check_tls(self, found: MetricsTarget) -> None:
+    def _check_tls(self, found: MetricsDestination) -> None:
         """Check the files of TLS. Raises ValueError."""
         for option in ("ca_file", "cert_file"):
             if getattr(self, option) and not found.is_tls:
@@ -176,9 +176,9 @@ class MetricsForward(Section, frozen=True, kw_only=True):
         check_certificate(self.cert_file, self.key_file)
 
     @property
-    def target(self) -> MetricsTarget:
+    def destination(self) -> MetricsDestination:
         """Return `to`, parsed."""
-        return metrics_target.parse(self.to)
+        return metrics_destination.parse(self.to)
 
 
 EXAMPLE = MetricsForward(to="graphite://127.0.0.1:2003")

@@ -19,11 +19,11 @@ from msgspec import Meta, field
 
 from shmetrics import layout
 from shmetrics.config import address
-from shmetrics.config.forward import MOST_DESTINATIONS, Forward
 from shmetrics.config.labels import LabelRule
 from shmetrics.config.metrics_forward import MOST_DESTINATIONS as MOST_METRICS_DESTINATIONS
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.config.section import Section
+from shmetrics.config.traces_forward import MOST_DESTINATIONS, TracesForward
 from shmetrics.label_rules.rule import MAX_RULES
 from shmetrics.unix_socket import Access
 
@@ -325,7 +325,7 @@ class Traces(Section, frozen=True, kw_only=True):
     max_spans_per_trace: Annotated[
         int, Meta(ge=1, le=1_000_000, description="Spans of one trace that are kept.")
     ] = 10_000
-    forward: Annotated[list[Forward], Meta(max_length=MOST_DESTINATIONS)] = field(
+    forward: Annotated[list[TracesForward], Meta(max_length=MOST_DESTINATIONS)] = field(
         default_factory=list
     )
 

@@ -16,14 +16,11 @@ from shmetrics.delivery.message import Message, compose
 from shmetrics.delivery.rfc5424 import Header
 from shmetrics.delivery.stream import StreamSyslog, stream_to, tls_context
 from shmetrics.delivery.syslog import DatagramSyslog, UnixSyslog
-from shmetrics.destinations.forwarder import Forwarder, Kind, Limits
-from shmetrics.destinations.sender import Sender
 from shmetrics.errors import ConfigError
+from shmetrics.forwarding.forwarder import STOP_SECONDS, Forwarder, Kind, Limits, stop_all
+from shmetrics.forwarding.sender import Sender
 from shmetrics.lines.line import Line
 from shmetrics.lines.owner import Owner
-
-#: The time in which the last lines have to arrive at the end.
-STOP_SECONDS: Final = 5.0
 
 
 def _same(message: Message) -> Message:
@@ -92,11 +89,7 @@ class Deliveries:
 
     def close(self, seconds: float = STOP_SECONDS) -> None:
         """Stop all at the same time, with this many seconds for their last lines."""
-        deadline = time.monotonic() + seconds
-        for forwarder in self._forwarders:
-            forwarder.stop(deadline)
-        for forwarder in self._forwarders:
-            forwarder.join()
+        stop_all(self._forwarders, seconds)
 
 
 def _limits(settings: Deliver) -> Limits:
@@ -109,21 +102,21 @@ def _limits(settings: Deliver) -> Limits:
 
 def sender_of(settings: Deliver, hostname: str) -> Sender[Message]:
     """Return the sender for a place. Raises ConfigError, one line."""
-    target, seconds = settings.target, settings.timeout_seconds
-    if target.scheme == "file":
-        return Files(target.path, settings.rotate_bytes, settings.rotate_keep)
-    if target.scheme == "journal":
-        return Journal(target.path, seconds)
+    destination, seconds = settings.destination, settings.timeout_seconds
+    if destination.scheme == "file":
+        return Files(destination.path, settings.rotate_bytes, settings.rotate_keep)
+    if destination.scheme == "journal":
+        return Journal(destination.path, seconds)
     header = Header(FACILITIES[settings.facility], hostname)
-    if target.scheme == "syslog":
-        return UnixSyslog(target, header, seconds)
-    if target.scheme == "syslog+udp":
-        return DatagramSyslog(target, header, seconds)
+    if destination.scheme == "syslog":
+        return UnixSyslog(destination, header, seconds)
+    if destination.scheme == "syslog+udp":
+        return DatagramSyslog(destination, header, seconds)
     tls = None
-    if target.scheme == "syslog+tls":
+    if destination.scheme == "syslog+tls":
         try:
             tls = tls_context(settings.ca_file, settings.cert_file, settings.key_file)
         except OSError as error:  # an SSLError is one, and names no file
             named = error.filename or settings.cert_file or settings.ca_file
             raise ConfigError(f"{named}: {error.strerror or error}") from None
-    return StreamSyslog(stream_to(target, tls), header, timeout_seconds=seconds)
+    return StreamSyslog(stream_to(destination, tls), header, timeout_seconds=seconds)

@@ -16,8 +16,8 @@ from typing import Final
 
 from shmetrics.delivery.log_file import LogFile, NotWritten
 from shmetrics.delivery.message import Message
-from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.errors import ConfigError
+from shmetrics.forwarding.sender import Outcome, TryAgain
 
 MOST_OPEN: Final = 64
 _MOST_NAME: Final = 200

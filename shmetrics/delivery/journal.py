@@ -15,8 +15,8 @@ from typing import Final
 
 from shmetrics.delivery.message import Message
 from shmetrics.delivery.syslog import connected
-from shmetrics.destinations.byte_stream import said
-from shmetrics.destinations.sender import Outcome, TryAgain
+from shmetrics.forwarding.byte_stream import said
+from shmetrics.forwarding.sender import Outcome, TryAgain
 
 _INFORMATIONAL: Final = "6"
 

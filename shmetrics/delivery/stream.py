@@ -12,11 +12,11 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from shmetrics import plain_file
-from shmetrics.config.target import Target
+from shmetrics.config.lines_destination import LinesDestination
 from shmetrics.delivery.message import Message
 from shmetrics.delivery.rfc5424 import Header, octet_counted
-from shmetrics.destinations.byte_stream import ByteStream, said
-from shmetrics.destinations.sender import Outcome, TryAgain
+from shmetrics.forwarding.byte_stream import ByteStream, said
+from shmetrics.forwarding.sender import Outcome, TryAgain
 
 
 class StreamSyslog:
@@ -57,14 +57,16 @@ class StreamSyslog:
         self._stream.close()
 
 
-def stream_to(target: Target, tls: ssl.SSLContext | None) -> Callable[[float], socket.socket]:
+def stream_to(
+    destination: LinesDestination, tls: ssl.SSLContext | None
+) -> Callable[[float], socket.socket]:
     """Return what connects to a host, over TLS if there is a context (RFC 5425, section 4)."""
 
     def connect(seconds: float) -> socket.socket:
-        sock = socket.create_connection((target.host, target.port), seconds)
+        sock = socket.create_connection((destination.host, destination.port), seconds)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            return tls.wrap_socket(sock, server_hostname=target.host) if tls else sock
+            return tls.wrap_socket(sock, server_hostname=destination.host) if tls else sock
         except OSError:
             sock.close()
             raise

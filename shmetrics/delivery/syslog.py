@@ -11,26 +11,28 @@ import socket
 from collections.abc import Sequence
 from typing import Any, cast
 
-from shmetrics.config.target import Target
+from shmetrics.config.lines_destination import LinesDestination
 from shmetrics.delivery.message import Message
 from shmetrics.delivery.rfc5424 import Header, ended_by_newline
 from shmetrics.delivery.stream import StreamSyslog
-from shmetrics.destinations.byte_stream import said
-from shmetrics.destinations.sender import Outcome, Sender, TryAgain
+from shmetrics.forwarding.byte_stream import said
+from shmetrics.forwarding.sender import Outcome, Sender, TryAgain
 
 
 class DatagramSyslog:
     """A sender over datagrams, each of one message."""
 
-    def __init__(self, target: Target, header: Header, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self, destination: LinesDestination, header: Header, timeout_seconds: float = 10.0
+    ) -> None:
         """Prepare to send; nothing is opened yet.
 
         Args:
-            target: a path, or a host and a port.
+            destination: a path, or a host and a port.
             header: the header of the messages.
             timeout_seconds: how long a daemon may take to make room.
         """
-        self._target = target
+        self._destination = destination
         self._header = header
         self._timeout_seconds = timeout_seconds
         self._socket: socket.socket | None = None
@@ -52,9 +54,11 @@ class DatagramSyslog:
         return Outcome(failed=n_failed, why=why)
 
     def _connected(self) -> socket.socket:
-        family, address = socket.AF_UNIX, cast(Any, self._target.path)
-        if self._target.host:
-            where = socket.getaddrinfo(self._target.host, self._target.port, type=socket.SOCK_DGRAM)
+        family, address = socket.AF_UNIX, cast(Any, self._destination.path)
+        if self._destination.host:
+            where = socket.getaddrinfo(
+                self._destination.host, self._destination.port, type=socket.SOCK_DGRAM
+            )
             family, *_, address = where[0]
         # Connected, so that over UDP it hears of a port that nobody has.
         return connected(family, socket.SOCK_DGRAM, address, self._timeout_seconds)
@@ -69,9 +73,11 @@ class DatagramSyslog:
 class UnixSyslog:
     """A sender to a daemon's unix socket, which is one of datagrams or of streams."""
 
-    def __init__(self, target: Target, header: Header, timeout_seconds: float = 10.0) -> None:
+    def __init__(
+        self, destination: LinesDestination, header: Header, timeout_seconds: float = 10.0
+    ) -> None:
         """Prepare to send; nothing is opened yet. See DatagramSyslog."""
-        self._target = target
+        self._destination = destination
         self._header = header
         self._timeout_seconds = timeout_seconds
         self._sender: Sender[Message] | None = None
@@ -87,12 +93,12 @@ class UnixSyslog:
 
     def _fitting(self) -> Sender[Message]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            is_stream = probe.connect_ex(self._target.path) == errno.EPROTOTYPE
+            is_stream = probe.connect_ex(self._destination.path) == errno.EPROTOTYPE
         if not is_stream:
-            return DatagramSyslog(self._target, self._header, self._timeout_seconds)
+            return DatagramSyslog(self._destination, self._header, self._timeout_seconds)
         return StreamSyslog(
             lambda seconds: connected(
-                socket.AF_UNIX, socket.SOCK_STREAM, self._target.path, seconds
+                socket.AF_UNIX, socket.SOCK_STREAM, self._destination.path, seconds
             ),
             self._header,
             ended_by_newline,

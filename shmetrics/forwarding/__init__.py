@@ -1,18 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics of the node, sent on to other engines: once per interval, as a scrape has them.
+"""Forwarding: items wait, are sent, and are sent again, whatever they are and wherever they go.
 
-===================  ====================================================================
-`forwarding`         all destinations: what each is sent, and what became of it
-`destination`        the format and the sender that an address means
-`snapshot`           the tables of one moment, and what a destination is sent of them
-`encoder`            the interface of the formats, and the parts that a snapshot is sent in
-`columns`            a table as samples: columns of numbers with their names
-`row_text`           the labels of rows in any format, made once per series; `label_fields` has
-                     those of remote write, which have three parts
-`packing`            lines and messages, put together into parts
-`deltas`             what counters have grown by since the last snapshot
-===================  ====================================================================
-
-The formats are `graphite`, `statsd`, `remote_write` and `remote_write_2`, `otlp`, `elasticsearch`
-and `log`; the senders `stream_sender`, `datagram_sender`, `http_sender` and `grpc_sender`.
+=============  =====================================================================
+`forwarder`    a thread with a queue: it sends batches, tries again, and gives up
+`sender`       the interface through which a forwarder sends, and its errors
+`byte_stream`  a connection to which bytes are written, for senders
+`grpc_status`  the failures of gRPC, as errors of senders
+=============  =====================================================================
 """

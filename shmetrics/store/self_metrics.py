@@ -129,9 +129,9 @@ class SelfMetrics:
         self.clock_steps = counter(
             "clock_steps", "Times that the wall clock was set while spans came"
         )
-        self.forwarded = counter("forwarded_spans", "Spans passed on, by destination", "to")
+        self.forwarded = counter("forwarded_spans", "Spans forwarded, by destination", "to")
         self.forward_lost = counter(
-            "forward_lost", "Spans not passed on, by destination and reason", "to", "reason"
+            "forward_lost", "Spans not forwarded, by destination and reason", "to", "reason"
         )
         self.forward_retries = counter(
             "forward_retries", "Batches that had to be sent once more, by destination", "to"

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from shmetrics import config, forwarding
+from shmetrics import config
 from shmetrics.cli import findings
 from shmetrics.cli.findings import Finding
 from shmetrics.client import collector_client
 from shmetrics.config.address import Address
+from shmetrics.destinations import metrics
 from shmetrics.version import __version__
 from tests.servers.collector import Collector
 
@@ -172,11 +173,11 @@ def test_destinations_of_traces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     to = ("otlp://h", "otlp+grpc://h", "redis://:secret@h", "nosuch://h")
     path.write_text("\n".join(f"[[traces.forward]]\nto = '{one}'" for one in to))
     monkeypatch.setitem(sys.modules, "grpc", None)  # as if it was not installed
-    monkeypatch.delitem(sys.modules, "shmetrics.destinations.otlp_grpc", raising=False)
+    monkeypatch.delitem(sys.modules, "shmetrics.destinations.traces.otlp_grpc", raising=False)
     found = list(findings.destinations(config.load(str(path))))
     assert found[:1] + found[2:3] == [
-        Finding(True, "otlp://h: spans are passed on to it"),
-        Finding(True, "redis://h: spans are passed on to it"),
+        Finding(True, "otlp://h: spans are forwarded to it"),
+        Finding(True, "redis://h: spans are forwarded to it"),
     ]
     assert wrong(found) == [
         "otlp+grpc://h: grpc is not installed; pip install 'shmetrics[otlp-grpc]'",
@@ -192,9 +193,9 @@ def test_destinations_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     to = ("graphite://h", "remote-write+http://h", with_secret, with_ca)
     path.write_text("\n".join(f"[[metrics.forward]]\nto = '{one}'" for one in to))
     monkeypatch.setitem(sys.modules, "cramjam", None)  # as if it was not installed
-    for name in [name for name in sys.modules if "forwarding.remote_write" in name]:
+    for name in [name for name in sys.modules if "metrics.remote_write" in name]:
         monkeypatch.delitem(sys.modules, name)
-        monkeypatch.delattr(forwarding, name.rpartition(".")[2])
+        monkeypatch.delattr(metrics, name.rpartition(".")[2])
     found = list(findings.destinations(config.load(str(path))))
     assert found[0] == Finding(True, "graphite://h: metrics are sent to it every 60 s")
     assert wrong(found) == [

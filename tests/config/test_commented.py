@@ -53,8 +53,10 @@ DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
         config.Config(
             traces=config.Traces(
                 forward=[
-                    config.Forward(to="otlp+https://h/x", headers={"A-b": 'q"'}, batch_spans=7),
-                    config.Forward(to="messaging://", transport_url="rabbit://h"),
+                    config.TracesForward(
+                        to="otlp+https://h/x", headers={"A-b": 'q"'}, batch_spans=7
+                    ),
+                    config.TracesForward(to="messaging://", transport_url="rabbit://h"),
                 ]
             )
         ),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from shmetrics import config
-from shmetrics.config import metrics_target
-from shmetrics.config.metrics_target import MetricsTarget
+from shmetrics.config import metrics_destination
+from shmetrics.config.metrics_destination import MetricsDestination
 from shmetrics.errors import ConfigError
 
 
@@ -33,9 +33,9 @@ from shmetrics.errors import ConfigError
 def test_an_address_has_parts(
     text: str, scheme: str, host: str, port: int, path: str, is_tls: bool
 ) -> None:
-    wanted = MetricsTarget(text, scheme, host, port, path, is_tls)
-    assert metrics_target.parse(text) == wanted
-    assert config.MetricsForward(to=text).target == wanted
+    wanted = MetricsDestination(text, scheme, host, port, path, is_tls)
+    assert metrics_destination.parse(text) == wanted
+    assert config.MetricsForward(to=text).destination == wanted
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 
 from shmetrics import plain_file
 from shmetrics.config import load, web_file
-from shmetrics.config.destination import Receiver
 from shmetrics.config.http_file import Credentials
-from shmetrics.destinations.otlp_http import OtlpHttp
+from shmetrics.config.trace_destination import Receiver
+from shmetrics.destinations.traces.otlp_http import OtlpHttp
 from shmetrics.errors import ConfigError
 from shmetrics.http import tls
 

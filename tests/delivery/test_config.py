@@ -6,24 +6,24 @@ from __future__ import annotations
 import pytest
 
 from shmetrics.config.deliver import EXAMPLE, FACILITIES, Deliver
-from shmetrics.config.target import Target, parse
+from shmetrics.config.lines_destination import LinesDestination, parse
 from tests.delivery.conftest import wanted
 
 
 @pytest.mark.parametrize(
-    ("to", "target"),
+    ("to", "destination"),
     [
-        ("syslog:///dev/log", Target("syslog", path="/dev/log")),
-        ("syslog+udp://h", Target("syslog+udp", "h", 514)),
-        ("syslog+tcp://[::1]:1514/", Target("syslog+tcp", "::1", 1514)),
-        ("syslog+tls://h.example", Target("syslog+tls", "h.example", 6514)),
-        ("journal://", Target("journal", path="/run/systemd/journal/socket")),
-        ("journal:///x", Target("journal", path="/x")),
-        ("file:///v/{kind}/{unit}.log", Target("file", path="/v/{kind}/{unit}.log")),
+        ("syslog:///dev/log", LinesDestination("syslog", path="/dev/log")),
+        ("syslog+udp://h", LinesDestination("syslog+udp", "h", 514)),
+        ("syslog+tcp://[::1]:1514/", LinesDestination("syslog+tcp", "::1", 1514)),
+        ("syslog+tls://h.example", LinesDestination("syslog+tls", "h.example", 6514)),
+        ("journal://", LinesDestination("journal", path="/run/systemd/journal/socket")),
+        ("journal:///x", LinesDestination("journal", path="/x")),
+        ("file:///v/{kind}/{unit}.log", LinesDestination("file", path="/v/{kind}/{unit}.log")),
     ],
 )
-def test_an_address_has_its_parts(to: str, target: Target) -> None:
-    assert Deliver(to=to).target == target
+def test_an_address_has_its_parts(to: str, destination: LinesDestination) -> None:
+    assert Deliver(to=to).destination == destination
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_options_fit_each_other(options: dict[str, str], what: str) -> None:
 
 def test_facilities_have_their_numbers() -> None:
     assert (FACILITIES["user"], FACILITIES["daemon"], FACILITIES["local7"]) == (1, 3, 23)
-    assert EXAMPLE.target.path == "/dev/log"
+    assert EXAMPLE.destination.path == "/dev/log"

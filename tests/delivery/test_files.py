@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from shmetrics.delivery.files import MOST_OPEN, Files
 from shmetrics.delivery.log_file import LogFile, NotWritten
-from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.errors import ConfigError
+from shmetrics.forwarding.sender import Outcome, TryAgain
 from tests.delivery.conftest import SECONDS, message
 from tests.servers.patience import until
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shmetrics.delivery.journal import Journal, entry, serialized
-from shmetrics.destinations.sender import Outcome, TryAgain
+from shmetrics.forwarding.sender import Outcome, TryAgain
 from tests.delivery.conftest import TIME_NS, message
 
 

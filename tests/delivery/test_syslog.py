@@ -15,13 +15,13 @@ from shutil import rmtree
 
 import pytest
 
-from shmetrics.config.target import Target
+from shmetrics.config.lines_destination import LinesDestination
 from shmetrics.delivery.deliveries import Deliveries
 from shmetrics.delivery.rfc5424 import Header
 from shmetrics.delivery.stream import StreamSyslog, stream_to
 from shmetrics.delivery.syslog import DatagramSyslog, UnixSyslog
-from shmetrics.destinations.sender import Outcome, TryAgain
 from shmetrics.errors import ConfigError
+from shmetrics.forwarding.sender import Outcome, TryAgain
 from tests.delivery.conftest import GEAR, SECONDS, TIME_NS, line, message, wanted
 from tests.http.authority import Authority
 from tests.servers.ports import ReservedPort
@@ -197,8 +197,8 @@ def test_a_certificate_that_is_none_is_said(tmp_path: Path, option: str) -> None
 
 
 def stream(listening: socket.socket, seconds: float = 5.0) -> StreamSyslog:
-    target = Target("syslog+tcp", *listening.getsockname())
-    return StreamSyslog(stream_to(target, None), HEADER, timeout_seconds=seconds)
+    to = LinesDestination("syslog+tcp", *listening.getsockname())
+    return StreamSyslog(stream_to(to, None), HEADER, timeout_seconds=seconds)
 
 
 def test_what_was_not_acknowledged_is_sent_again() -> None:
@@ -247,7 +247,7 @@ def test_frames_are_counted_in_octets() -> None:
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
 def test_a_unix_socket_may_be_of_either_kind(folder: Path, kind: int) -> None:
-    sender = UnixSyslog(Target("syslog", path=str(folder / "s")), HEADER, 5.0)
+    sender = UnixSyslog(LinesDestination("syslog", path=str(folder / "s")), HEADER, 5.0)
     with pytest.raises(TryAgain, match="No such file"):
         sender.send([message("a=1")])
     with socket.socket(socket.AF_UNIX, kind) as listening:
@@ -271,7 +271,7 @@ def test_a_full_queue_of_datagrams_is_waited_for_no_longer_than_allowed(folder: 
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.settimeout(SECONDS)
         listening.bind(str(folder / "s"))
-        sender = DatagramSyslog(Target("syslog", path=str(folder / "s")), HEADER, 0.05)
+        sender = DatagramSyslog(LinesDestination("syslog", path=str(folder / "s")), HEADER, 0.05)
         messages = [message(f"n={n}") for n in range(5000)]
         with pytest.raises(TryAgain, match="timed out") as raised:
             sender.send(messages)
@@ -286,7 +286,7 @@ def test_what_no_datagram_holds_fails_alone(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.settimeout(SECONDS)
         listening.bind(str(folder / "s"))
-        sender = DatagramSyslog(Target("syslog", path=str(folder / "s")), HEADER, 5.0)
+        sender = DatagramSyslog(LinesDestination("syslog", path=str(folder / "s")), HEADER, 5.0)
         outcome = sender.send([message("a=1"), message("x" * 10_000_000), message("b=2")])
         assert (outcome.failed, outcome.left) == (1, ())
         assert [listening.recv(1000)[-3:] for _ in range(2)] == [b"a=1", b"b=2"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever a lane says about a span: it has its page and its JSON, is passed on, and harms no other
+"""Whatever a lane says about a span: it has its page and its JSON, is forwarded, and harms no other
 span."""
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shmetrics import layout
-from shmetrics.destinations import otlp
-from shmetrics.destinations.backend import events_of
+from shmetrics.destinations.traces import otlp
+from shmetrics.destinations.traces.backend import events_of
 from shmetrics.lanes import _drain
 from shmetrics.lanes.spans import SpanRecords, Spans
 from shmetrics.traces.event import SpanLabels

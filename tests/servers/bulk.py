@@ -3,7 +3,7 @@
 
 It has a data stream in which a document is known by its time and its labels, as in a time series
 data stream, and answers each document. rsyslog's omelasticsearch writes to it, too: see
-tests/forwarding/test_elasticsearch.py.
+tests/destinations/metrics/test_elasticsearch.py.
 """
 
 from __future__ import annotations

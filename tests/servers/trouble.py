@@ -32,7 +32,7 @@ class Trouble:
             good_port: the port of the good server.
             way: "closed": nobody listens; "full": no connection comes about; "mute": nothing is
                 read; "no_answer": all is read, and nothing answered; "cut": a connection is cut in
-                the middle; "good": all is passed on.
+                the middle; "good": all is forwarded.
         """
         self._good_port = good_port
         self._reserved = ReservedPort()
