@@ -3,23 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import Meta
 
-from shmetrics.config import lines_destination
-from shmetrics.config.checks import check_certificate
+from shmetrics.config import destination, lines_destination
+from shmetrics.config.destination import CaFile, CertFile, Facility, KeyFile, TimeoutSeconds
 from shmetrics.config.lines_destination import LinesDestination
 from shmetrics.config.section import Section
 
-MOST_DESTINATIONS = 16
 _KIB = 1024
 _MIB = 1024 * _KIB
-#: Facilities of syslog by name (RFC 5424, table 1).
-FACILITIES: Final = {
-    **dict(zip(("kern", "user", "mail", "daemon", "auth", "syslog"), range(6), strict=True)),
-    **{f"local{number}": 16 + number for number in range(8)},
-}
 
 
 class Deliver(Section, frozen=True, kw_only=True):
@@ -33,16 +27,10 @@ class Deliver(Section, frozen=True, kw_only=True):
             "syslog+tls://host:6514, journal://, or file:///var/log/units/{unit}.log."
         ),
     ]
-    facility: Annotated[
-        str, Meta(description="Facility of syslog: user, daemon, local0 to local7, or another.")
-    ] = "user"
-    ca_file: Annotated[
-        str, Meta(description="Certificate authorities for syslog+tls. Empty: the system's.")
-    ] = ""
-    cert_file: Annotated[
-        str, Meta(description="Our certificate for syslog+tls, if the server wants one.")
-    ] = ""
-    key_file: Annotated[str, Meta(description="The key of that certificate.")] = ""
+    facility: Facility = "user"
+    ca_file: CaFile = ""
+    cert_file: CertFile = ""
+    key_file: KeyFile = ""
     max_line_bytes: Annotated[
         int,
         Meta(
@@ -60,31 +48,25 @@ class Deliver(Section, frozen=True, kw_only=True):
     batch_seconds: Annotated[
         float, Meta(ge=0.01, le=60, description="How long a line waits for others.")
     ] = 1.0
-    timeout_seconds: Annotated[
-        float, Meta(ge=0.1, le=60, description="Longest time of one attempt to send a batch.")
-    ] = 10.0
+    timeout_seconds: TimeoutSeconds = 10.0
     give_up_seconds: Annotated[
         float,
         Meta(ge=0, le=86400, description="How long lines are tried again if nobody takes them."),
     ] = 300.0
     max_waiting_bytes: Annotated[
-        int, Meta(ge=64 * _KIB, le=1 << 40, description="Memory for lines that wait.")
+        int,
+        Meta(
+            ge=destination.LEAST_WAITING_BYTES,
+            le=destination.MOST_WAITING_BYTES,
+            description="Memory for lines that wait.",
+        ),
     ] = 4 * _MIB
 
     def __post_init__(self) -> None:
-        try:
-            found = lines_destination.parse(self.to)
-        except ValueError as error:
-            raise ValueError(f"to: {error}") from None
-        if self.facility not in FACILITIES:
-            raise ValueError(
-                f"facility: {self.facility!r} is none of syslog's; user, daemon, local0 to local7 "
-                "are"
-            )
-        for option in ("ca_file", "cert_file", "key_file"):
-            if getattr(self, option) and found.scheme != "syslog+tls":
-                raise ValueError(f"{option}: is for syslog+tls://, which {self.to!r} is not")
-        check_certificate(self.cert_file, self.key_file)
+        found = destination.parsed(lines_destination.parse, self.to)
+        destination.check_facility(self.facility)
+        is_tls = found.scheme == "syslog+tls"
+        destination.check_tls(self.ca_file, self.cert_file, self.key_file, is_tls, self.to)
 
     @property
     def destination(self) -> LinesDestination:

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from shmetrics.config.deliver import MOST_DESTINATIONS, Deliver
+from shmetrics.config.deliver import Deliver
+from shmetrics.config.destination import MOST_DESTINATIONS
 from shmetrics.config.probe import MOST_PROBES, ProbeOptions
 from shmetrics.config.section import Section
 from shmetrics.config.spawner import Spawner

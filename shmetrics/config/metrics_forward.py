@@ -8,15 +8,19 @@ from typing import Annotated, Final
 
 from msgspec import Meta, field
 
-from shmetrics.config import metrics_destination
-from shmetrics.config.checks import check_certificate, check_headers
-from shmetrics.config.deliver import FACILITIES
+from shmetrics.config import destination, metrics_destination
+from shmetrics.config.destination import (
+    CaFile,
+    CertFile,
+    Facility,
+    Headers,
+    KeyFile,
+    TimeoutSeconds,
+)
 from shmetrics.config.metrics_destination import MetricsDestination
 from shmetrics.config.section import Section
 
-MOST_DESTINATIONS = 16
-_KIB = 1024
-_MIB = 1024 * _KIB
+_MIB = 1024 * 1024
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _NAME_PREFIX: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _PATH_PREFIX: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]*")
@@ -57,7 +61,7 @@ class MetricsForward(Section, frozen=True, kw_only=True):
         dict[str, str],
         Meta(description="Labels that every series gets, beside constant_labels."),
     ] = field(default_factory=dict)
-    prefix: Annotated[str, Meta(description="What every name begins with, such as shm.")] = ""
+    prefix: Annotated[str, Meta(description="Beginning of every name, such as shm_.")] = ""
     tags: Annotated[
         bool,
         Meta(
@@ -78,11 +82,9 @@ class MetricsForward(Section, frozen=True, kw_only=True):
     ] = False
     delta: Annotated[
         bool,
-        Meta(description="Whether OTLP gets what has changed since the last snapshot, not totals."),
+        Meta(description="Whether OTLP gets changes since the last snapshot, and not totals."),
     ] = False
-    headers: Annotated[
-        dict[str, str], Meta(description="Headers of each request, for example a tenant.")
-    ] = field(default_factory=dict)
+    headers: Headers = field(default_factory=dict)
     username: Annotated[str, Meta(description="User of HTTP's basic authentication.")] = ""
     password_file: Annotated[
         str, Meta(description="File with its password. It is read again for each request.")
@@ -90,24 +92,11 @@ class MetricsForward(Section, frozen=True, kw_only=True):
     bearer_token_file: Annotated[
         str, Meta(description="File with a token for `Authorization: Bearer`, likewise.")
     ] = ""
-    ca_file: Annotated[
-        str, Meta(description="Certificate authorities of a destination with TLS. Empty: system's.")
-    ] = ""
-    cert_file: Annotated[
-        str, Meta(description="Our certificate for TLS, if the destination wants one.")
-    ] = ""
-    key_file: Annotated[str, Meta(description="The key of that certificate.")] = ""
-    facility: Annotated[
-        str, Meta(description="Facility of syslog: user, daemon, local0 to local7, or another.")
-    ] = "user"
-    timeout_seconds: Annotated[
-        float,
-        Meta(
-            ge=0.1,
-            le=60,
-            description="Longest time of one attempt, from name look-up to the last byte.",
-        ),
-    ] = 10.0
+    ca_file: CaFile = ""
+    cert_file: CertFile = ""
+    key_file: KeyFile = ""
+    facility: Facility = "user"
+    timeout_seconds: TimeoutSeconds = 10.0
     give_up_seconds: Annotated[
         float,
         Meta(
@@ -119,23 +108,21 @@ class MetricsForward(Section, frozen=True, kw_only=True):
     max_waiting_bytes: Annotated[
         int,
         Meta(
-            ge=64 * _KIB,
-            le=1 << 40,
+            ge=destination.LEAST_WAITING_BYTES,
+            le=destination.MOST_WAITING_BYTES,
             description="Memory for snapshots that wait. Beyond it the oldest one is dropped.",
         ),
     ] = 64 * _MIB
 
     def __post_init__(self) -> None:
-        try:
-            found = metrics_destination.parse(self.to)
-        except ValueError as error:
-            raise ValueError(f"to: {error}") from None
+        found = destination.parsed(metrics_destination.parse, self.to)
         self._check_series()
         self._check_requests(found)
-        self._check_tls(found)
+        destination.check_facility(self.facility)
+        destination.check_tls(self.ca_file, self.cert_file, self.key_file, found.is_tls, self.to)
 
     def _check_series(self) -> None:
-        """Check what is sent. Raises ValueError."""
+        """Check families, labels and names. Raises ValueError."""
         if not self.families:
             raise ValueError('families: names no family; ["*"] are all')
         for name, value in self.labels.items():
@@ -146,11 +133,9 @@ class MetricsForward(Section, frozen=True, kw_only=True):
         self._check_prefix()
         if self.protocol_version not in ("1.0", "2.0"):
             raise ValueError(f"protocol_version: {self.protocol_version!r} is not 1.0 or 2.0")
-        if self.facility not in FACILITIES:
-            raise ValueError(f"facility: {self.facility!r} is none of syslog's; user or local0 are")
 
     def _check_prefix(self) -> None:
-        """Check what names begin with: Graphite and StatsD have dots. Raises ValueError."""
+        """Check the beginning of names: Graphite and StatsD have dots. Raises ValueError."""
         has_dots = self.destination.protocol in ("graphite", "statsd")
         pattern = _PATH_PREFIX if has_dots else _NAME_PREFIX
         if self.prefix and not pattern.fullmatch(self.prefix):
@@ -158,8 +143,8 @@ class MetricsForward(Section, frozen=True, kw_only=True):
             raise ValueError(f"prefix: {self.prefix!r} cannot begin a name; {allowed} can")
 
     def _check_requests(self, found: MetricsDestination) -> None:
-        """Check what is beside it in a request. Raises ValueError."""
-        check_headers(self.headers)
+        """Check headers and credentials. Raises ValueError."""
+        destination.check_headers(self.headers)
         for option, protocols in _ONLY_FOR.items():
             if getattr(self, option) and found.protocol not in protocols:
                 raise ValueError(f"{option}: is not for {found.scheme}://")
@@ -167,13 +152,6 @@ class MetricsForward(Section, frozen=True, kw_only=True):
             raise ValueError("username: takes a password_file, and the other way round")
         if self.username and self.bearer_token_file:
             raise ValueError("bearer_token_file: cannot be beside a username")
-
-    def _check_tls(self, found: MetricsDestination) -> None:
-        """Check the files of TLS. Raises ValueError."""
-        for option in ("ca_file", "cert_file"):
-            if getattr(self, option) and not found.is_tls:
-                raise ValueError(f"{option}: is for TLS, which {self.to!r} is not spoken to with")
-        check_certificate(self.cert_file, self.key_file)
 
     @property
     def destination(self) -> MetricsDestination:

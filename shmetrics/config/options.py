@@ -19,11 +19,11 @@ from msgspec import Meta, field
 
 from shmetrics import layout
 from shmetrics.config import address
+from shmetrics.config.destination import MOST_DESTINATIONS, check_different
 from shmetrics.config.labels import LabelRule
-from shmetrics.config.metrics_forward import MOST_DESTINATIONS as MOST_METRICS_DESTINATIONS
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.config.section import Section
-from shmetrics.config.traces_forward import MOST_DESTINATIONS, TracesForward
+from shmetrics.config.traces_forward import TracesForward
 from shmetrics.label_rules.rule import MAX_RULES
 from shmetrics.unix_socket import Access
 
@@ -330,24 +330,18 @@ class Traces(Section, frozen=True, kw_only=True):
     )
 
     def __post_init__(self) -> None:
-        names = [one.destination.name for one in self.forward]
-        for at, name in enumerate(names):
-            if name in names[:at]:
-                raise ValueError(f"forward[{at}].to: {name!r} is there already")
+        check_different(one.destination.name for one in self.forward)
 
 
 class Metrics(Section, frozen=True, kw_only=True):
     """What becomes of metrics beside being scraped."""
 
-    forward: Annotated[list[MetricsForward], Meta(max_length=MOST_METRICS_DESTINATIONS)] = field(
+    forward: Annotated[list[MetricsForward], Meta(max_length=MOST_DESTINATIONS)] = field(
         default_factory=list
     )
 
     def __post_init__(self) -> None:
-        addresses = [one.to for one in self.forward]
-        for at, to in enumerate(addresses):
-            if to in addresses[:at]:
-                raise ValueError(f"forward[{at}].to: {to!r} is there already")
+        check_different(one.to for one in self.forward)
 
 
 class Web(Section, frozen=True, kw_only=True):

@@ -7,14 +7,12 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from shmetrics.config import trace_destination
-from shmetrics.config.checks import check_headers
+from shmetrics.config import destination, trace_destination
+from shmetrics.config.destination import CaFile, Headers, TimeoutSeconds
 from shmetrics.config.section import Section
 from shmetrics.config.trace_destination import TraceDestination
 
-MOST_DESTINATIONS = 16
-_KIB = 1024
-_MIB = 1024 * _KIB
+_MIB = 1024 * 1024
 
 
 class TracesForward(Section, frozen=True, kw_only=True):
@@ -29,13 +27,8 @@ class TracesForward(Section, frozen=True, kw_only=True):
             "elasticsearch://, messaging:// and others."
         ),
     ]
-    headers: Annotated[
-        dict[str, str], Meta(description="Headers for an OTLP receiver, for example its tenant.")
-    ] = field(default_factory=dict)
-    ca_file: Annotated[
-        str,
-        Meta(description="Certificate authorities for a receiver with TLS. Empty: the system's."),
-    ] = ""
+    headers: Headers = field(default_factory=dict)
+    ca_file: CaFile = ""
     transport_url: Annotated[
         str, Meta(description="The broker of messaging://: rabbit://user:password@host:5672/.")
     ] = ""
@@ -50,14 +43,7 @@ class TracesForward(Section, frozen=True, kw_only=True):
             description="How long a span waits for others, so that they are sent together.",
         ),
     ] = 1.0
-    timeout_seconds: Annotated[
-        float,
-        Meta(
-            ge=0.1,
-            le=60,
-            description="Longest time of one attempt, from name look-up to the last byte.",
-        ),
-    ] = 10.0
+    timeout_seconds: TimeoutSeconds = 10.0
     give_up_seconds: Annotated[
         float,
         Meta(
@@ -68,15 +54,16 @@ class TracesForward(Section, frozen=True, kw_only=True):
     ] = 300.0
     max_waiting_bytes: Annotated[
         int,
-        Meta(ge=64 * _KIB, le=1 << 40, description="Memory for spans that wait to be sent."),
+        Meta(
+            ge=destination.LEAST_WAITING_BYTES,
+            le=destination.MOST_WAITING_BYTES,
+            description="Memory for spans that wait to be sent.",
+        ),
     ] = 16 * _MIB
 
     def __post_init__(self) -> None:
-        try:
-            found = trace_destination.parse(self.to)
-        except ValueError as error:
-            raise ValueError(f"to: {error}") from None
-        check_headers(self.headers)
+        found = destination.parsed(trace_destination.parse, self.to)
+        destination.check_headers(self.headers)
         is_otlp = found.is_http or found.is_grpc
         for option in ("headers", "ca_file"):
             if getattr(self, option) and not is_otlp:

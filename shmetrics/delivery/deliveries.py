@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from shmetrics.config.deliver import FACILITIES, Deliver
+from shmetrics.config.deliver import Deliver
+from shmetrics.config.destination import FACILITIES
 from shmetrics.delivery.files import Files
 from shmetrics.delivery.journal import Journal
 from shmetrics.delivery.message import Message, compose

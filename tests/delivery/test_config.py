@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from shmetrics.config.deliver import EXAMPLE, FACILITIES, Deliver
+from shmetrics.config.deliver import EXAMPLE, Deliver
+from shmetrics.config.destination import FACILITIES
 from shmetrics.config.lines_destination import LinesDestination, parse
 from tests.delivery.conftest import wanted
 
@@ -55,7 +56,7 @@ def test_a_wrong_address_is_said(to: str, what: str) -> None:
     ("options", "what"),
     [
         ({"facility": "news1"}, "facility: 'news1' is none of syslog's"),
-        ({"ca_file": "/x"}, r"ca_file: is for syslog\+tls"),
+        ({"ca_file": "/x"}, "ca_file: is for TLS, which 'journal://' is not"),
         ({"to": "syslog+tls://h", "cert_file": "/x"}, "cert_file: takes a key_file"),
     ],
 )

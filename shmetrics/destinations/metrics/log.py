@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from shmetrics.config.deliver import FACILITIES
+from shmetrics.config.destination import FACILITIES
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.delivery.journal import serialized
 from shmetrics.delivery.rfc5424 import Header, octet_counted
