@@ -271,6 +271,33 @@ ITSELF = Dashboard(
             *("Spans that were lost", "cps", "{{reason}}"),
             rate("shmetrics_spans_lost_total", "reason", HOST),
         ),
+        Panel(
+            "Metrics to destinations",
+            "cps",
+            (
+                ("{{to}}: sent", rate("shmetrics_forward_series_sent_total", "to", HOST)),
+                (
+                    "{{to}}: dropped, {{reason}}",
+                    rate("shmetrics_forward_series_dropped_total", "to, reason", HOST),
+                ),
+            ),
+            "Series a second.",
+        ),
+        Panel(
+            "Spans to destinations",
+            "cps",
+            (
+                ("{{to}}: sent", rate("shmetrics_forwarded_spans_total", "to", HOST)),
+                (
+                    "{{to}}: lost, {{reason}}",
+                    rate("shmetrics_forward_lost_total", "to, reason", HOST),
+                ),
+            ),
+        ),
+        one(
+            *("Metrics that wait for destinations", "bytes", "{{hostname}} {{to}}"),
+            f"topk(10, shmetrics_forward_waiting_bytes{{{HOST}}})",
+        ),
         one(
             *("Registrations", "cps", "{{result}}"),
             rate("shmetrics_registrations_total", "result", HOST),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`shmetrics top`: live figures of this node's RPC methods, calls that hang, and units."""
+"""`shmetrics top`: live figures of this node's RPC methods, calls that hang, units, and
+destinations."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
+    from shmetrics.cli.flow import Flow
     from shmetrics.cli.open_call import OpenCall
     from shmetrics.cli.rates import Rate
     from shmetrics.cli.unit_usage import Usage
@@ -32,6 +34,11 @@ _COLUMNS = (
 
 _UNIT_COLUMNS = ("kind", "unit", ">cores", ">memory", ">of", ">processes")
 
+_FLOW_COLUMNS = (
+    *("kind", "destination", ">sent/s", ">waiting", ">memory", ">of", ">dropped/s"),
+    *(">failing for", "problem"),
+)
+
 
 class Look(NamedTuple):
     """The tables after one interval."""
@@ -39,6 +46,7 @@ class Look(NamedTuple):
     methods: list[Rate]
     calls: list[OpenCall]
     units: list[Usage]
+    flows: list[Flow]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,13 +87,14 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
     """Yield what there is after one interval after the other, each *interval_seconds* long."""
     import msgspec
 
+    from shmetrics.cli.flow import Destination, Flows
     from shmetrics.cli.open_call import OpenCall, hanging
     from shmetrics.cli.rates import between
     from shmetrics.cli.unit_usage import Usages
     from shmetrics.tables.methods import Method
     from shmetrics.tables.units import UnitRow
 
-    usages = Usages()
+    usages, known_flows = Usages(), Flows()
 
     def methods() -> tuple[float, list[Method]]:
         answer = collector.get("/api/v1/methods")
@@ -99,25 +108,35 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
         answer = collector.get("/api/v1/units")
         return usages.of(time.monotonic(), msgspec.json.decode(answer, type=list[UnitRow]))
 
+    def flows() -> list[Flow]:
+        answer = collector.get("/api/v1/destinations")
+        return known_flows.of(time.monotonic(), msgspec.json.decode(answer, type=list[Destination]))
+
     then, before = methods()
     units()
+    flows()
     while True:
         time.sleep(interval_seconds)
         now, after = methods()
-        yield Look(between(before, after, now - then), open_calls(), units())
+        yield Look(between(before, after, now - then), open_calls(), units(), flows())
         then, before = now, after
 
 
 def plain(look: Look) -> str:
     """Return the tables as plain text."""
-    if not look.methods and not look.units:
-        return "no calls yet"
+    found = _plain_tables(look)
+    return "\n\n".join(found) if found else "no calls yet"
+
+
+def _plain_tables(look: Look) -> list[str]:
     tables = [table(_COLUMNS, map(_cells, look.methods))] if look.methods else []
     if look.calls:
         tables.append(table(calls.COLUMNS, map(calls.cells, look.calls)))
     if look.units:
         tables.append(table(_UNIT_COLUMNS, map(_unit_cells, look.units)))
-    return "\n\n".join(tables)
+    if look.flows:
+        tables.append(table(_FLOW_COLUMNS, map(_flow_cells, look.flows)))
+    return tables
 
 
 def show_live(
@@ -148,7 +167,8 @@ def _rich(title: str, look: Look, most_rows: int) -> Group:
 
     most_units = min(len(look.units), most_rows // 2)
     n_calls = min(len(look.calls), most_rows // 4)
-    others = sum(n + 5 for n in (most_units, n_calls) if n)
+    n_flows = min(len(look.flows), most_rows // 4)
+    others = sum(n + 5 for n in (most_units, n_calls, n_flows) if n)
     tables = [_empty(title, _COLUMNS)]
     for rate in look.methods[: max(most_rows - others, 1)]:
         cells = [Text(printable(cell)) for cell in _cells(rate)]
@@ -167,6 +187,12 @@ def _rich(title: str, look: Look, most_rows: int) -> Group:
         totals.append(len(look.units))
         for usage in look.units[: max(most_units, 1)]:
             tables[-1].add_row(*(Text(printable(cell)) for cell in _unit_cells(usage)))
+    if look.flows:
+        tables.append(_empty("destinations", _FLOW_COLUMNS))
+        totals.append(len(look.flows))
+        for flow in look.flows[: max(n_flows, 1)]:
+            style = "bold red" if flow.destination.problem else ""
+            tables[-1].add_row(*(Text(printable(cell)) for cell in _flow_cells(flow)), style=style)
     for found, n in zip(tables, totals, strict=True):
         left_off = n - found.row_count
         found.caption = f"and {left_off} more" if left_off else None
@@ -209,3 +235,16 @@ def _unit_cells(usage: Usage) -> tuple[str, ...]:
         *map(size, (usage.memory_bytes, usage.memory_limit_bytes)),
         NONE if usage.processes is None else number(usage.processes),
     )
+
+
+def _flow_cells(flow: Flow) -> tuple[str, ...]:
+    found = flow.destination
+    return (
+        *(found.kind, found.to, _rate(flow.sent_per_second), number(found.waiting)),
+        *map(size, (found.waiting_bytes, found.max_waiting_bytes)),
+        *(_rate(flow.dropped_per_second), seconds(found.failing_seconds), found.problem),
+    )
+
+
+def _rate(per_second: float | None) -> str:
+    return NONE if per_second is None else f"{per_second:.1f}"

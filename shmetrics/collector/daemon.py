@@ -84,7 +84,10 @@ class Daemon:
             if config.metrics.forward:
                 self_metrics.registry.register(ForwardingMetrics(self._destinations))
             traces = None if tracing is None else tracing.traces
-            self._service = WebService(self.collector, config, WebMetrics(self_metrics), traces)
+            self._service = WebService(
+                *(self.collector, config, WebMetrics(self_metrics), traces),
+                destinations=self._list_destinations,
+            )
             self._web = self._service.server
             opened.callback(self._web.close)
             self_metrics.quota(
@@ -193,6 +196,11 @@ class Daemon:
         """Send what has grown since the last snapshot, and close the destinations."""
         self._destinations.take_last(self._all_tables)
         self._destinations.close()
+
+    def _list_destinations(self) -> list[dict[str, object]]:
+        """Return one dictionary per destination."""
+        reports = [] if self._tracing is None else self._tracing.destinations.reports()
+        return [report.plain() for report in (*self._destinations.reports(), *reports)]
 
     def _all_tables(self) -> list[Table]:
         """Return what a scrape shows, with native buckets."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The metrics of the node sent on, in the collector: when, and what it says of that on /metrics.
+"""Forwarding the metrics of the node, in the collector: when, and the families about it.
 
 All numbers of a destination are of one moment, so that its sum is exact: what was made is what was
 sent, what waits, and what was dropped. They begin anew with each collector.
@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from shmetrics.destinations.metrics.metrics_destinations import MetricsDestinations
+from shmetrics.forwarding.report import REASONS
 from shmetrics.tables.table import Table
 
 
@@ -27,6 +29,9 @@ async def forward(destinations: MetricsDestinations, tables: Callable[[], Sequen
     while (seconds := destinations.seconds_to_next()) is not None:
         await asyncio.sleep(seconds)
         destinations.take(tables)
+
+
+_NO_DROPS: Final = dict.fromkeys((*REASONS, "unfit"), 0)
 
 
 class ForwardingMetrics(Collector):
@@ -61,11 +66,11 @@ class ForwardingMetrics(Collector):
         )
         for report in self._destinations.reports():
             name, counts = [report.to], report.counts
-            produced.add_metric(name, counts.put + report.n_unfit)
+            produced.add_metric(name, report.produced)
             sent.add_metric(name, counts.sent)
             waiting.add_metric(name, counts.waiting)
             waiting_bytes.add_metric(name, counts.waiting_bytes)
             attempts.add_metric(name, counts.retries)
-            for reason, n in sorted({**counts.lost, "unfit": report.n_unfit}.items()):
+            for reason, n in sorted({**_NO_DROPS, **report.dropped}.items()):
                 dropped.add_metric([report.to, reason], n)
         yield from (produced, sent, dropped, waiting, waiting_bytes, attempts)

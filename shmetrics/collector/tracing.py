@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shmetrics.destinations.traces.trace_destinations import TraceDestinations
+from shmetrics.forwarding.report import REASONS
 from shmetrics.lanes.spans import SpanRecords, Spans
 from shmetrics.store.self_metrics import SelfMetrics
 from shmetrics.traces.store import Limits
@@ -16,7 +17,13 @@ from shmetrics.traces.traces import Traces
 
 
 class Tracing:
-    """The trace store, the spans that come from lanes, and the spans that go to other engines."""
+    """The trace store, the spans that come from lanes, and the spans that go to other engines.
+
+    Attributes:
+        traces: the trace store.
+        spans: the spans of lanes.
+        destinations: the engines that spans are forwarded to.
+    """
 
     def __init__(
         self, path: Path, limits: Limits, self_metrics: SelfMetrics, destinations: TraceDestinations
@@ -29,7 +36,7 @@ class Tracing:
             self_metrics: the collector's metrics about itself.
             destinations: spans are forwarded to them; they are closed with the rest.
         """
-        self._destinations = destinations
+        self.destinations = destinations
         has_forwarders = bool(destinations.forwarders)
         pending = path.with_name(f"{path.name}.pending")
         self.traces = Traces(
@@ -42,7 +49,7 @@ class Tracing:
     def close(self) -> None:
         """Write what waits, and then let it be forwarded."""
         self.traces.close()
-        self._destinations.close()
+        self.destinations.close()
 
     def _end(self) -> None:
         """Close everything while the counts can still be written."""
@@ -68,7 +75,7 @@ class Tracing:
         metrics.trace_failures.inc(self._growth("failures", total=self.traces.failures()))
         metrics.traces_anew.inc(self._growth("anew", total=self.traces.anew()))
         metrics.clock_steps.inc(self._growth("steps", total=self.spans.clock_steps))
-        for forwarder in self._destinations.forwarders:
+        for forwarder in self.destinations.forwarders:
             destination = forwarder.name
             metrics.forwarded.labels(destination).inc(
                 self._growth("forwarded", destination, forwarder.sent)
@@ -76,7 +83,7 @@ class Tracing:
             metrics.forward_retries.labels(destination).inc(
                 self._growth("retries", destination, forwarder.retries)
             )
-            for reason, total in forwarder.lost.copy().items():
+            for reason, total in {**dict.fromkeys(REASONS, 0), **forwarder.counts().lost}.items():
                 growth = self._growth(destination, reason, total)
                 metrics.forward_lost.labels(destination, reason).inc(growth)
 

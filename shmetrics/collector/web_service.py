@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from shmetrics.config import Config
@@ -78,7 +78,12 @@ class WebService:
     """
 
     def __init__(
-        self, node: NodeView, config: Config, observer: WebObserver, traces: TraceView | None = None
+        self,
+        node: NodeView,
+        config: Config,
+        observer: WebObserver,
+        traces: TraceView | None = None,
+        destinations: Callable[[], list[dict[str, object]]] = list,
     ) -> None:
         """Read the web configuration file and bind the address.
 
@@ -87,12 +92,15 @@ class WebService:
             config: Of the whole collector.
             observer: Told of scrapes, refusals and changes of the file.
             traces: The trace store; None without traces.
+            destinations: Returns one dictionary per destination of spans or metrics.
 
         Raises:
             ShmetricsError: One line: the file is wrong, or the address cannot be had.
         """
         self._access = access = AccessRules(config.web_config, observer)
-        app = make_app(node, config.constant_labels, observer, traces, config.web.created_samples)
+        app = make_app(
+            node, config.constant_labels, observer, traces, config.web.created_samples, destinations
+        )
         auth = Auth(app, access, Passwords(), observer)
         self.server = Server(auth, config.address, config.web, access, observer)
         self.exposure = exposure.describe(self.server.address, access.rules)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
+from shmetrics.forwarding.report import Counts, Report
 from shmetrics.forwarding.sender import Refused, Sender, TryAgain
 from shmetrics.rate_limited_log import RateLimitedLog
 
@@ -29,7 +30,7 @@ BATCH_BYTES: Final = 1024 * 1024
 LONGEST_PAUSE_SECONDS: Final = 60.0
 #: The time in which the last items have to arrive when a process ends.
 STOP_SECONDS: Final = 5.0
-#: The most characters of a destination's reason in the log.
+#: The most characters of a destination's reason.
 LONGEST_REASON: Final = 300
 
 
@@ -85,26 +86,11 @@ class Limits(NamedTuple):
     pause_seconds: float = 1.0
 
 
-class Counts(NamedTuple):
-    """The number of items that were put so far, and of these put = sent + waiting + lost.
+class _Problem(NamedTuple):
+    """Why attempts fail, and since when, as time.monotonic()."""
 
-    All numbers are of one moment.
-
-    Attributes:
-        put: how many were put.
-        sent: how many have arrived.
-        waiting: how many wait, or are being sent.
-        lost: how many are lost, by reason.
-        waiting_bytes: the memory of those that wait, or are being sent.
-        retries: how many batches had to be sent once more.
-    """
-
-    put: int
-    sent: int
-    waiting: int
-    lost: Counter[str]
-    waiting_bytes: int
-    retries: int
+    why: str
+    since: float
 
 
 class _Entry(NamedTuple):
@@ -150,9 +136,10 @@ class Forwarder(Generic[Waiting, Item]):
         self._in_hand_bytes = 0  # the memory of the batch that is being sent
         self._sizes: dict[int, int] = {}  # of its items, by identity
         self._group = 0
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # of a lock that its holder may take again
         self._deadline: float | None = None  # set by stop()
         self._is_abandoned = False
+        self._problem: _Problem | None = None  # of the last attempt
         self._rate_limited = RateLimitedLog(log)
         self._thread = threading.Thread(target=self._run, name="shmetrics-forward", daemon=True)
         self._thread.start()
@@ -221,6 +208,16 @@ class Forwarder(Generic[Waiting, Item]):
                 self._waiting_bytes + self._in_hand_bytes,
                 self.retries,
             )
+
+    def report(self) -> Report:
+        """Return the counts of this moment, and what is wrong now."""
+        with self._changed:
+            counts, problem = self.counts(), self._problem
+        limit = self._limits.waiting_bytes
+        if problem is None:
+            return Report(self.name, self._kind.name, counts, limit)
+        seconds = time.monotonic() - problem.since
+        return Report(self.name, self._kind.name, counts, limit, problem.why, seconds)
 
     def stop(self, deadline: float) -> None:
         """Accept no more items, and lose those that have not arrived by the deadline.
@@ -320,6 +317,7 @@ class Forwarder(Generic[Waiting, Item]):
                 self._count(n := self._n(items), failed=n)
                 return
             else:
+                self._problem = None
                 n_items = self._n(items)
                 n_done = n_items - self._n(outcome.left)
                 # The number is the receiver's, and may be wrong.
@@ -341,9 +339,10 @@ class Forwarder(Generic[Waiting, Item]):
         left = items if problem.left is None else problem.left
         n_done = self._n(items) - self._n(left)
         self._count(n_done, failed=problem.failed, refused=problem.refused)
-        self._warn(str(problem))
         if n_done:  # the destination is up
+            self._problem = None
             schedule.begin(left)
+        self._warn(str(problem))
         seconds = min(max(schedule.pause(), problem.after_seconds), LONGEST_PAUSE_SECONDS)
         kept = schedule.kept(left, time.monotonic() + seconds)
         n_late = self._n(left) - self._n(kept)
@@ -393,7 +392,10 @@ class Forwarder(Generic[Waiting, Item]):
                     self.lost[reason] += n_lost
 
     def _warn(self, why: str) -> None:
+        """Log the reason of a failure, and keep it for reports."""
         said = " ".join(why[: 4 * LONGEST_REASON].split())[:LONGEST_REASON]
+        before = self._problem
+        self._problem = _Problem(said, time.monotonic() if before is None else before.since)
         self._rate_limited.warning("", f"{self.name}: {self._kind.name} are not forwarded: {said}")
 
 

@@ -39,6 +39,7 @@ def make_app(
     observer: ScrapeObserver = NullScrapeObserver(),  # noqa: B008
     traces: TraceView | None = None,
     created_samples: bool = False,
+    destinations: Callable[[], list[dict[str, object]]] = list,
 ) -> Starlette:
     """Make the application.
 
@@ -48,9 +49,10 @@ def make_app(
         observer: Told of each scrape.
         traces: The trace store; None, and there are no paths for traces.
         created_samples: OpenMetrics has _created samples.
+        destinations: Returns one dictionary per destination that anything is forwarded to.
     """
     endpoints = _Endpoints(
-        node, dict(constant_labels), observer, traces is not None, created_samples
+        node, dict(constant_labels), observer, traces is not None, created_samples, destinations
     )
     routes: dict[str, Endpoint] = {
         "/": endpoints.page,
@@ -64,6 +66,7 @@ def make_app(
         "/api/v1/methods": endpoints.methods,
         "/api/v1/units": endpoints.units,
         "/api/v1/unit_metrics": endpoints.unit_metrics,
+        "/api/v1/destinations": endpoints.destinations,
     }
     if traces is not None:
         node_name = ", ".join(constant_labels.values())
@@ -121,8 +124,10 @@ class _Endpoints:
         observer: ScrapeObserver,
         has_traces: bool = False,
         created_samples: bool = False,
+        destinations: Callable[[], list[dict[str, object]]] = list,
     ) -> None:
         self._node = node
+        self._destinations = destinations
         self._created_samples = created_samples
         self._left_out: dict[Escaping, dict[str, str]] = {}  # by the latest scrape of each scheme
         self._has_traces = has_traces
@@ -190,6 +195,9 @@ class _Endpoints:
     async def unit_metrics(self, request: Request) -> Response:
         return await self._json(self._unit_metrics)
 
+    async def destinations(self, request: Request) -> Response:
+        return await self._json(self._destinations)
+
     async def page(self, request: Request) -> Response:
         body = await self._views.get(self._page)
         return Response(body, headers={**_COMMON_HEADERS, **node_page.HEADERS})
@@ -214,6 +222,7 @@ class _Endpoints:
             self._has_traces,
             summarize_units(tables),
             described(tables),
+            self._destinations(),
         )
 
     def _all_left_out(self) -> list[dict[str, str]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of the node: its state, its methods, its units, its lanes and its open calls."""
+"""The page of the node: its state, methods, open calls, units, lanes and destinations."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def render(
     has_traces: bool = False,
     units: Sequence[UnitRow] = (),
     unit_metrics: Sequence[UnitMetric] = (),
+    destinations: Sequence[Mapping[str, Any]] = (),
 ) -> bytes:
     """Make the whole page.
 
@@ -40,6 +41,7 @@ def render(
         has_traces: whether there are pages of traces to link to.
         units: the units that are gathered, in any order; without one the page has no table of them.
         unit_metrics: the metrics that manifests of units describe, by unit.
+        destinations: where spans and metrics are forwarded to, as the JSON API lists them.
     """
     node = ", ".join(constant_labels.values())
     is_ready, state = ready
@@ -58,6 +60,7 @@ def render(
         units=sorted(units, key=lambda unit: -(unit.cpu_seconds or 0.0)),
         unit_metrics=unit_metrics,
         most=_most(unit_metrics),
+        destinations=destinations,
         lanes=lanes,
         problems=[
             {**lane, **problem}

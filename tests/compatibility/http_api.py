@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +14,7 @@ from typing import Any, Final
 import httpx
 
 from shmetrics import Counter, _ring, rpc
+from shmetrics.forwarding.report import Counts, Report
 from shmetrics.traces.reader import Reader
 from shmetrics.traces.store import TraceStore
 from shmetrics.web.app import make_app
@@ -22,9 +24,10 @@ from tests.nodes.loopback import Loopback
 _PATHS: Final = (
     *("/", "/metrics", "/-/healthy", "/-/ready", "/traces"),
     *("/api/v1/lanes", "/api/v1/left_out", "/api/v1/calls", "/api/v1/methods", "/api/v1/traces"),
+    "/api/v1/destinations",
 )
 #: Objects whose keys are data.
-_OPEN: Final = {"labels", "dropped_by_cause", "refused", "start_info", "stop_info"}
+_OPEN: Final = {"labels", "dropped", "dropped_by_cause", "refused", "start_info", "stop_info"}
 
 
 def lines() -> list[str]:
@@ -43,7 +46,9 @@ def lines() -> list[str]:
             Counter(name, "One of these is left out").inc()
         node.collector.tick()
         with closing(Reader(path / "traces.db")) as reader:
-            app = make_app(node.collector, {}, traces=reader)
+            counts = Counts(0, 0, 0, collections.Counter(), 0, 0)
+            destinations = [Report("graphite://host", "series", counts, 1).plain()]
+            app = make_app(node.collector, {}, traces=reader, destinations=lambda: destinations)
             trace = id_of(1)
             found = asyncio.run(_ask(app, [*_PATHS, *_of_trace(trace)]))
         call.end(token)

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from shmetrics.destinations.traces.spans import SPANS
 from shmetrics.forwarding import forwarder as module
 from shmetrics.forwarding.forwarder import Forwarder, Limits
+from shmetrics.forwarding.report import Report
 from shmetrics.forwarding.sender import Outcome, Refused, TryAgain
 from shmetrics.traces.reader import Row, StoredSpan
 from shmetrics.traces.store import SPAN_BYTES
@@ -194,6 +195,35 @@ def test_what_is_in_hands_takes_no_more_than_is_left_of_it() -> None:
     ended(forwarder)
     assert [waiting for waiting, _ in seen] == [*range(40, 7, -4), 3]
     assert all(n_bytes == waiting * SPAN_BYTES for waiting, n_bytes in seen)
+
+
+def test_a_report_has_the_problem_while_there_is_one() -> None:
+    """Check that it begins with the first attempt that fails, and ends with one that does not."""
+    seen: list[Report] = []
+
+    class Looking(Script):
+        def send(self, spans: Sequence[StoredSpan]) -> Outcome:
+            seen.append(forwarder.report())
+            return super().send(spans)
+
+    does: list[Exception | Outcome | Part] = [
+        TryAgain("down"),
+        TryAgain("down\nstill"),
+        Part(1),
+        Outcome(),
+        Refused("no"),
+    ]
+    forwarder = Forwarder("to", Looking(deque(does)), SPANS, Limits(batch_items=2, **AT_ONCE))
+    forwarder.put(row(number) for number in range(4))
+    soon(forwarder, 4)
+    assert [each.problem for each in seen] == ["", "down", "down still", "down", ""]
+    assert [each.failing_seconds is None for each in seen] == [not each.problem for each in seen]
+    first, second = (each.failing_seconds or 0.0 for each in seen[1:3])
+    assert second > first > 0
+    last = forwarder.report()
+    assert (last.problem, last.kind, last.dropped) == ("refused: no", "spans", {"refused": 1})
+    assert last.produced == 4
+    ended(forwarder)
 
 
 def test_a_stop_ends_in_time_whatever_hangs() -> None:

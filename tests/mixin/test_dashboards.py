@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tests.servers.collector import Collector
-from tests.servers.processes import Forked, ServerProcess
+from tests.servers.processes import Forked, ServerProcess, until
 from tests.servers.prometheus import Prometheus
 from tests.units.cgroups import Cgroups
 
@@ -82,6 +82,21 @@ def running(process: ServerProcess) -> Iterator[None]:
         yield
     finally:
         assert process.stop() == 0
+
+
+@pytest.fixture
+def collector(runtime_dir: Path, tmp_path: Path) -> Iterator[Collector]:
+    """Yield a collector that forwards metrics and spans to destinations that nobody listens at."""
+    config = tmp_path / "collector.toml"
+    config.write_text(
+        "[[metrics.forward]]\nto = 'graphite://127.0.0.1:1'\n"
+        "[[traces.forward]]\nto = 'otlp+http://127.0.0.1:1'\n"
+    )
+    options = ["--config", str(config)]
+    collector = Collector(runtime_dir, tmp_path / "collector.log", options)
+    yield collector
+    until(lambda: not collector.lanes(), lambda: f"left over: {collector.lanes()}", 10)
+    assert collector.stop() == 0
 
 
 @pytest.mark.slow

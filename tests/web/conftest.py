@@ -49,6 +49,7 @@ class FakeSource:
     the_lanes: list[dict[str, object]] = field(default_factory=list)
     the_calls: list[dict[str, object]] = field(default_factory=list)
     the_failed_calls: list[dict[str, object]] = field(default_factory=list)
+    the_destinations: list[dict[str, object]] = field(default_factory=list)
     the_health: tuple[bool, str] = (True, "draining")
     the_readiness: tuple[bool, str] = (True, "ready")
     scrapes: list[tuple[float, int]] = field(default_factory=list)
@@ -115,7 +116,7 @@ class Running:
             web=limits,
             web_config=web_config,
         )
-        service = WebService(source, config, source)
+        service = WebService(source, config, source, destinations=lambda: source.the_destinations)
         self.server = service.server
         self._thread = threading.Thread(target=lambda: asyncio.run(service.serve()))
         self._thread.start()

@@ -132,7 +132,7 @@ def test_states(site: Any, source: Any, path: str, field: str) -> None:
     assert bad.headers["content-type"] == "text/plain; charset=utf-8"
 
 
-@pytest.mark.parametrize("what", ["lanes", "calls"])
+@pytest.mark.parametrize("what", ["lanes", "calls", "destinations"])
 def test_lists_as_json(site: Any, source: Any, what: str) -> None:
     wanted = [{"lane": 1, "process": 'q"<\u20ac', "fill": 0.5, "labels": {"a": ""}}]
     setattr(source, f"the_{what}", wanted)

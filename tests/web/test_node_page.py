@@ -5,12 +5,14 @@ import base64
 import hashlib
 import html
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from shmetrics import figures
+from shmetrics.forwarding.report import Counts, Report
 from shmetrics.tables.units import UnitMetric, UnitRow
 from shmetrics.web.node_page import render
 from shmetrics.web.templates import MAX_ROWS
@@ -190,6 +192,24 @@ def test_units_are_shown_where_there_are_any() -> None:
 )  # fmt: skip
 def test_sizes_for_people(n_bytes: float | None, shown: str) -> None:
     assert figures.size(n_bytes).replace(figures.NARROW_SPACE, " ") == shown
+
+
+def test_destinations_are_shown_where_there_are_any() -> None:
+    ready = (True, "ready")
+    assert "estinations" not in render({}, ready, [], [], []).decode()
+    counts = Counts(7, 3, 2, Counter(refused=1, queue=1), 2048, 5)
+    reports = [
+        Report("graphite://h", "series", counts, 2**20, EVIL, 75.0, n_unfit=4),
+        Report("otlp://h", "spans", Counts(1, 1, 0, Counter(), 0, 0), 2**20),
+    ]
+    destinations = [report.plain() for report in reports]
+    text = render({}, ready, [], [], [], destinations=destinations).decode()
+    rows = [[cell.replace("\u202f", " ") for cell in row] for row in Cells(text).rows]
+    first = ["series", "graphite://h", "3", "2", "2 KiB", "1 MiB", "1 queue 1 refused 4 unfit "]
+    assert [*first, "5", "75 s", EVIL] in rows
+    assert ["spans", "otlp://h", "1", "0", "0 B", "1 MiB", "0", "0", "—", ""] in rows
+    assert EVIL not in text
+    assert 'href="/api/v1/destinations"' in text
 
 
 def test_what_units_say_is_drawn_as_their_manifests_want() -> None:

@@ -12,31 +12,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.destinations.metrics.encoder import PARTS, Part
 from shmetrics.destinations.metrics.exporter import Exporter, exporter_of
 from shmetrics.destinations.metrics.snapshot import Selection, Snapshot
-from shmetrics.forwarding.forwarder import STOP_SECONDS, Counts, Forwarder, Limits, stop_all
+from shmetrics.forwarding.forwarder import STOP_SECONDS, Forwarder, Limits, stop_all
+from shmetrics.forwarding.report import Report
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.tables.table import Table
 
 log = logging.getLogger(__name__)
-
-
-class Report(NamedTuple):
-    """What became of the series for one destination: made = unfit + put, see Counts.
-
-    Attributes:
-        to: the destination.
-        counts: of those that could be expressed.
-        n_unfit: how many could not be expressed in its format.
-    """
-
-    to: str
-    counts: Counts
-    n_unfit: int
 
 
 class MetricsDestinations:
@@ -120,7 +106,7 @@ class MetricsDestinations:
         return self._is_idle.wait(seconds)
 
     def reports(self) -> list[Report]:
-        """Return what became of everything so far, each as of one moment."""
+        """Return the report of each destination."""
         return [one.report() for one in self._destinations]
 
     def close(self, seconds: float = STOP_SECONDS) -> None:
@@ -182,4 +168,4 @@ class _Destination:
         self.forwarder.put(encoded.parts)
 
     def report(self) -> Report:
-        return Report(self.name, self.forwarder.counts(), self._n_unfit)
+        return self.forwarder.report()._replace(n_unfit=self._n_unfit)

@@ -11,6 +11,7 @@ from shmetrics.config.traces_forward import TracesForward
 from shmetrics.destinations.traces.spans import SPANS
 from shmetrics.errors import ConfigError
 from shmetrics.forwarding.forwarder import STOP_SECONDS, Forwarder, Limits, stop_all
+from shmetrics.forwarding.report import Report
 from shmetrics.forwarding.sender import Sender
 from shmetrics.traces.reader import Row, StoredSpan
 
@@ -34,6 +35,10 @@ class TraceDestinations:
         """Put spans into the queue of each forwarder. Never waits."""
         for forwarder in self.forwarders:
             forwarder.put(rows)
+
+    def reports(self) -> list[Report]:
+        """Return the report of each destination."""
+        return [forwarder.report() for forwarder in self.forwarders]
 
     def close(self, seconds: float = STOP_SECONDS) -> None:
         """Stop all forwarders at the same time, with this many seconds for their last spans."""

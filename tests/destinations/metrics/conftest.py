@@ -12,7 +12,8 @@ from shutil import rmtree
 import pytest
 
 from shmetrics.config import MetricsForward
-from shmetrics.destinations.metrics.metrics_destinations import MetricsDestinations, Report
+from shmetrics.destinations.metrics.metrics_destinations import MetricsDestinations
+from shmetrics.forwarding.report import Report
 from shmetrics.tables.table import Table
 from tests.servers.processes import until
 from tests.servers.scripted import Scripted

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,9 +14,6 @@ from tests.nodes.node import Node, node
 from tests.servers.carbon import Carbon, lacking
 from tests.servers.ports import ReservedPort
 from tests.servers.processes import until
-from tests.servers.prometheus import Prometheus
-from tests.servers.victoria import Victoria
-from tests.servers.victoria import lacking as lacking_victoria
 
 from .scraped import SECONDS
 
@@ -102,56 +98,18 @@ def test_what_a_node_records_arrives(node: Node, carbon: Carbon) -> None:
     assert all(map(is_exact, numbers.values())), numbers
     assert numbers[good]["series_sent"] >= 7
     assert numbers[gone]["series_sent"] == 0 < numbers[gone]["waiting_bytes"]
+    listed = {each["to"]: each for each in json.loads(node.get("/api/v1/destinations"))}
+    assert [each["kind"] for each in listed.values()] == ["series", "series"]
+    assert (listed[good]["problem"], listed[good]["failing_seconds"]) == ("", None)
+    assert "Connection refused" in listed[gone]["problem"]
+    assert listed[gone]["failing_seconds"] > 0
+    assert "Connection refused" in node.get("/").decode()
     emitter.end()
     node.stop()
     reserved.release()
     said = [line for line in node.log.splitlines() if "not forwarded" in line]
     assert len(said) == 1
     assert "Connection refused" in said[0]
-
-
-BINARY = shutil.which("prometheus")
-
-
-@pytest.mark.skipif(BINARY is None, reason="no prometheus, which Debian has")
-@pytest.mark.skipif(bool(lacking_victoria()), reason=lacking_victoria())
-def test_two_engines_have_what_a_scrape_shows(
-    node: Node, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    assert BINARY is not None
-    prometheus = Prometheus(BINARY, tmp_path_factory.mktemp("prometheus"), "")
-    victoria = Victoria(tmp_path_factory.mktemp("victoria"))
-    try:
-        node.start(
-            "\n".join(
-                f"[[metrics.forward]]\nto = 'remote-write+{url}/api/v1/write'\n"
-                "interval_seconds = 1\nfamilies = ['jobs*', 'latency']"
-                for url in (prometheus.url, victoria.url)
-            )
-        )
-        emitter = node.emitter(EMITTER)
-        emitter.until("done")
-        wanted = {
-            tuple(sorted((("__name__", name), *labels))): value
-            for (name, labels), value in node.samples().items()
-            if name.startswith(("jobs", "latency"))
-        }
-        match = '{__name__=~"jobs.*|latency.*"}'
-
-        def of_prometheus() -> dict[Any, float]:
-            found = prometheus.samples(match)
-            return {tuple(sorted(labels.items())): value for labels, value in found}
-
-        def of_victoria() -> dict[Any, float]:
-            return {labels: points[-1][1] for labels, points in victoria.values(match).items()}
-
-        assert len(wanted) == 7
-        until(lambda: of_prometheus() == wanted, lambda: node.log, SECONDS)
-        until(lambda: of_victoria() == wanted, lambda: node.log, SECONDS)
-        emitter.end()
-    finally:
-        prometheus.stop()
-        victoria.stop()
 
 
 def test_a_collector_that_ends_sends_what_has_grown(node: Node, folder: Path) -> None:

@@ -22,8 +22,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from shmetrics.destinations.metrics.metrics_destinations import Report
 from shmetrics.forwarding import forwarder
+from shmetrics.forwarding.report import Report
 from shmetrics.tables.table import Series, Table
 from tests.http.authority import Authority
 from tests.servers.bulk import BulkStandIn
