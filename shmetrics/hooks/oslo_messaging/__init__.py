@@ -29,6 +29,7 @@ In a process with ``SHMETRICS_OSLO_MESSAGING=1`` the URL stays as it is, and `ev
 `proxy`            an object that behaves like another one in all that it does not override
 =================  =================================================================
 
+Exceptions that are expected, and replies that reach nobody, are counted in `outcomes`.
 Where the compiled part does not work (`shmetrics.binding`), the real driver is used alone.
 """
 

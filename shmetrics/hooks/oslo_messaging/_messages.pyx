@@ -190,7 +190,8 @@ cdef class Incoming:
     ======================  ==========================  ===========================================
     what happens            `Request` (RPC)             `Notification`
     ======================  ==========================  ===========================================
-    ``reply``               the end, with its failure   the end
+    ``reply``               the end, with its failure,  the end
+                            if that is not expected
     ``requeue``             the end                     the end
     ``acknowledge``         only if it raises: a        the end
                             server then drops it
@@ -274,6 +275,33 @@ cdef class Incoming:
 cdef class Request(Incoming):
     """An RPC message: a call, or a cast, to which servers reply as well."""
 
+    cdef object _outcomes
+    cdef set _dropped
+
+    def reply(self, reply=None, failure=None, *args, **kwargs):
+        exception = None
+        if failure is not None:
+            exception = name_of_failure(failure)
+            if (
+                self._opened is not None
+                and self._outcomes is not None
+                and self._outcomes.expects(self._real, failure, exception)
+            ):
+                exception = None
+        self._end(exception)
+        try:
+            if args or kwargs:
+                result = self._real.reply(reply, failure, *args, **kwargs)
+            else:
+                result = self._real.reply(reply, failure)
+        except BaseException as error:
+            if self._outcomes is not None:
+                self._outcomes.replied(self._real, error)
+            raise
+        if self._dropped:  # seldom
+            self._outcomes.replied(self._real)
+        return result
+
     def acknowledge(self, *args, **kwargs):
         try:
             return self._acknowledge(args, kwargs)
@@ -321,30 +349,41 @@ cdef class Notification(Incoming):
         return self._acknowledge(args, kwargs)
 
 
-def request(Recorder calls not None):
-    """Return a function that wraps a received RPC message in a Request and begins its call."""
+def request(Recorder calls not None, outcomes, set dropped not None):
+    """Return a function that wraps a received RPC message in a Request and begins its call.
+
+    Args:
+        calls: the recorder of calls.
+        outcomes: the Outcomes of the listener.
+        dropped: its `dropped`.
+    """
 
     def wrap(real):
+        cdef Request made
         cdef tuple opened = None
         try:
             opened = calls.opened(rpc_received_key(real), None, client_timeout_seconds(real))
         except Exception as error:
             failed(error)
-        return Request(real, opened)
+        made = Request(real, opened)
+        made._outcomes, made._dropped = outcomes, dropped
+        return made
 
     return wrap
 
 
-def traced_request(real, tuple opened, work):
+def traced_request(real, tuple opened, outcomes, set dropped not None, work):
     """Return a TracedRequest for a message.
 
     Args:
         real: the real message.
         opened: its call, which has begun.
+        outcomes: the Outcomes of the listener.
+        dropped: its `dropped`.
         work: an object with begin() and end(exception, failure).
     """
     cdef TracedRequest made = TracedRequest(real, opened)
-    made._work = work
+    made._work, made._outcomes, made._dropped = work, outcomes, dropped
     return made
 
 

@@ -86,9 +86,9 @@ class Driver(Proxy):
 
     def listen(self, target: Any, *args: Any, **kwargs: Any) -> Any:
         real = self._shm_real.listen(target, *args, **kwargs)
-        instrument = self._shm_families.rpc_server
+        families = self._shm_families
         try:
-            return rpc_listener(real, instrument, target, self._shm_exchange, self._shm_tracing)
+            return rpc_listener(real, families, target, self._shm_exchange, self._shm_tracing)
         except Exception as error:
             failed(error)
             return real

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The four call families of this hook, as functions from labels to calls.
+"""The families of this hook, as functions from labels to calls and counts.
 
 This is the only module of the hook that uses the emitter. If the emitter cannot be loaded, every
 label set gets `NoCall`, and the real driver works as if the URL named it alone.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -28,6 +29,7 @@ class Call(Protocol):
 
 Labels: TypeAlias = Mapping[str, str]
 Instrument: TypeAlias = Callable[[Labels], Call]
+Count: TypeAlias = Callable[[Labels], object]
 
 
 class NoCall:
@@ -42,14 +44,22 @@ class NoCall:
     def end(self, token: None, exception: str | None = None) -> None: ...
 
 
+def _no_count(labels: Labels) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Instruments:
-    """The function of each family from label values to `Call`; it adds the label ``process``."""
+    """The function of each family from label values to `Call`; it adds the label ``process``.
+
+    Those of the last two families count one event.
+    """
 
     rpc_client: Instrument
     rpc_server: Instrument
     notification_client: Instrument
     notification_server: Instrument
+    expected_exception: Count = _no_count
+    undeliverable_reply: Count = _no_count
 
 
 def load() -> Instruments:
@@ -75,4 +85,30 @@ def _from_emitter() -> Instruments:
         rpc_server=lambda labels: rpc.server_call(**labels),
         notification_client=lambda labels: sent.labels(**labels, process=process),
         notification_server=lambda labels: received.labels(**labels, process=process),
+        expected_exception=lambda labels: _expected().labels(**labels, process=process).inc(),
+        undeliverable_reply=lambda labels: _undeliverable().labels(**labels, process=process).inc(),
+    )
+
+
+@functools.cache
+def _expected() -> Any:
+    from shmetrics import Counter
+    from shmetrics.oslo_families import RPC_SERVER
+
+    return Counter(
+        "oslo_messaging_rpc_server_expected_exception",
+        "Exceptions that a method may raise, which are no failures",
+        [*RPC_SERVER.label_names, "exception"],
+    )
+
+
+@functools.cache
+def _undeliverable() -> Any:
+    from shmetrics import Counter
+    from shmetrics.oslo_families import RPC_SERVER
+
+    return Counter(
+        "oslo_messaging_rpc_server_undeliverable_reply",
+        "Replies that were dropped, because their client is gone",
+        RPC_SERVER.label_names,
     )

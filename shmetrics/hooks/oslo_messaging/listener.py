@@ -8,6 +8,7 @@ begins to listen. The rest is in the message, and is the key of the recorder.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from shmetrics.hooks.oslo_messaging import instruments
 from shmetrics.hooks.oslo_messaging._messages import (
     Incoming,
     Recorder,
@@ -20,6 +21,7 @@ from shmetrics.hooks.oslo_messaging.endpoint import endpoint_name, is_heard
 from shmetrics.hooks.oslo_messaging.instruments import Instrument
 from shmetrics.hooks.oslo_messaging.labels import notification_received_labels, rpc_received_labels
 from shmetrics.hooks.oslo_messaging.origin import Origins
+from shmetrics.hooks.oslo_messaging.outcomes import Outcomes
 from shmetrics.hooks.oslo_messaging.proxy import Proxy
 
 __all__ = ["Listener", "notification_listener", "rpc_listener"]
@@ -45,25 +47,33 @@ class Listener(Proxy):
 
 
 def rpc_listener(
-    real: Any, instrument: Instrument, target: Any, default_exchange: Any, tracing: Any = None
+    real: Any,
+    families: instruments.Instruments,
+    target: Any,
+    default_exchange: Any,
+    tracing: Any = None,
 ) -> Listener:
     """Measure the messages that *real* receives for an RPC server.
 
     Args:
         real: the real listener.
-        instrument: makes the call of a label set.
+        families: the families of this hook.
         target: the target that the server listens on.
         default_exchange: the exchange if the target has none.
         tracing: continues the traces of messages; None if RPC is not traced.
     """
 
     def wrapping(callback: Any) -> Callable[[Any], Incoming]:
-        def make(key: Any) -> Any:
+        def labels(key: Any) -> instruments.Labels:
             endpoint = endpoint_name(callback, *key)
-            return instrument(rpc_received_labels(key, target, default_exchange, endpoint))
+            return rpc_received_labels(key, target, default_exchange, endpoint)
 
-        calls = Recorder(rpc_received_key, make)
-        return request(calls) if tracing is None else tracing.requests(calls, target)
+        calls = Recorder(rpc_received_key, lambda key: families.rpc_server(labels(key)))
+        outcomes = Outcomes(real, families, labels)
+        if tracing is None:
+            return request(calls, outcomes, outcomes.dropped)
+        traced: Callable[[Any], Incoming] = tracing.requests(calls, outcomes, target)
+        return traced
 
     return Listener(real, wrapping)
 

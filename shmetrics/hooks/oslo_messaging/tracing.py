@@ -26,6 +26,7 @@ from shmetrics.hooks.oslo_messaging._messages import (
     end,
     traced_request,
 )
+from shmetrics.hooks.oslo_messaging.outcomes import Outcomes
 from shmetrics.hooks.oslo_messaging.raised import name_of_raised
 from shmetrics.hooks.oslo_messaging.sending import Send
 from shmetrics.hooks.tracing import headers, switches
@@ -135,7 +136,9 @@ class Tracing:
 
     # ---- the server -------------------------------------------------------------------------
 
-    def requests(self, calls: Recorder, target: Any) -> Callable[[Any], Incoming]:
+    def requests(
+        self, calls: Recorder, outcomes: Outcomes, target: Any
+    ) -> Callable[[Any], Incoming]:
         """Return a function that wraps a message for *target*, so that its trace continues."""
 
         def wrap(real: Any) -> Incoming:
@@ -144,7 +147,8 @@ class Tracing:
             info = self._received(real, target) if context else {}
             work = Work(context, info, self._arguments)
             timeout_seconds = client_timeout_seconds(real)
-            return traced_request(real, calls.start_of(here, timeout_seconds, real), work)
+            opened = calls.start_of(here, timeout_seconds, real)
+            return traced_request(real, opened, outcomes, outcomes.dropped, work)
 
         return wrap
 

@@ -26,6 +26,7 @@ class Recording:
     starts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     ends: list[tuple[str, dict[str, str], str | None]] = field(default_factory=list)
     timeouts: list[tuple[str, float | None]] = field(default_factory=list)
+    counted: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     made: int = 0
     open: dict[int, object] = field(default_factory=dict)
 
@@ -35,6 +36,9 @@ class Recording:
             return RecordedCall(self, family, dict(labels))
 
         return make
+
+    def count(self, family: str) -> Callable[[Mapping[str, str]], None]:
+        return lambda labels: self.counted.append((family, dict(labels)))
 
     def started(self, family: str) -> list[dict[str, str]]:
         return [labels for name, labels in self.starts if name == family]
@@ -74,7 +78,11 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recording]:
     """Yield the emitter of this test's drivers; the test fails if the hook failed at anything."""
     recording = Recording()
     families = ("rpc_client", "rpc_server", "notification_client", "notification_server")
-    loaded = instruments.Instruments(*(recording.instrument(family) for family in families))
+    counts = ("expected_exception", "undeliverable_reply")
+    loaded = instruments.Instruments(
+        *(recording.instrument(family) for family in families),
+        *(recording.count(family) for family in counts),
+    )
     monkeypatch.setattr(instruments, "load", lambda: loaded)
     monkeypatch.setattr(failures, "count", Counter())
     yield recording

@@ -176,6 +176,17 @@ def test_listeners_and_messages_are_the_real_ones_too(
     assert vars(message)["client_timeout"] == 4  # the real one's
 
 
+def test_the_rabbit_driver_shows_no_connection_and_no_queue() -> None:
+    """Check what docs/oslo_messaging.md says: nothing public of it tells of either."""
+    from oslo_messaging._drivers.impl_rabbit import RabbitDriver
+
+    more = {name for name in dir(RabbitDriver) if not name.startswith("_")} - set(PUBLIC)
+    assert more == {"missing_destination_retry_timeout"}
+    assert {name for name in dir(Listener) if not name.startswith("_")} == {
+        *("cleanup", "start", "stop"),
+    }
+
+
 def test_oslo_messaging_finds_our_entry_point() -> None:
     manager: Any = DriverManager("oslo.messaging.drivers", "shmetrics")
     assert manager.driver is Driver

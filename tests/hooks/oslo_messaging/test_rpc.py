@@ -155,7 +155,10 @@ def test_an_exception_has_one_name_on_both_sides(
         client.call({}, "fail_plainly")
     raised = ["DiskFull", "DiskFull", "ValueError"]
     assert [exception for _, exception in recording.ended("rpc_client")] == raised
-    assert [exception for _, exception in recording.ended("rpc_server")] == raised
+    failed = ["DiskFull", None, "ValueError"]
+    assert [exception for _, exception in recording.ended("rpc_server")] == failed
+    answered = {**SERVED, "method": "fail_expectedly", "exception": "DiskFull"}
+    assert recording.counted == [("expected_exception", answered)]
 
 
 def test_an_exception_that_the_client_may_rebuild_keeps_its_name(

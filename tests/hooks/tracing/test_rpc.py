@@ -355,11 +355,13 @@ def received(conf: Any, *traces: object) -> list[Any]:
 def wrapping(conf: Any) -> Callable[[Any], Any]:
     """Return the function with which the hook wraps each message."""
     from shmetrics.hooks.oslo_messaging._messages import Recorder, rpc_received_key
-    from shmetrics.hooks.oslo_messaging.instruments import NoCall
+    from shmetrics.hooks.oslo_messaging.instruments import Instruments, NoCall
+    from shmetrics.hooks.oslo_messaging.outcomes import Outcomes
 
     calls = Recorder(rpc_received_key, lambda key: NoCall())
+    outcomes = Outcomes(None, Instruments(*(lambda labels: NoCall(),) * 4), lambda key: {})
     return tracing.Tracing(switches.setup(conf)).requests(
-        calls, oslo_messaging.Target(topic="compute")
+        calls, outcomes, oslo_messaging.Target(topic="compute")
     )
 
 
