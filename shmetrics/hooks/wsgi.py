@@ -53,6 +53,10 @@ def middleware(application: Application, conf: Any = None) -> Application:
 
         conf = cfg.CONF
     found = switches.setup(conf)
+    if found.wsgi and found.rpc:
+        from shmetrics.hooks.tracing.routes import counted
+
+        application = counted(application)
     return Middleware(application, found) if found.wsgi else application
 
 

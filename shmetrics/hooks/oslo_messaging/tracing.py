@@ -29,7 +29,7 @@ from shmetrics.hooks.oslo_messaging._messages import (
 from shmetrics.hooks.oslo_messaging.outcomes import Outcomes
 from shmetrics.hooks.oslo_messaging.raised import name_of_raised
 from shmetrics.hooks.oslo_messaging.sending import Send
-from shmetrics.hooks.tracing import headers, switches
+from shmetrics.hooks.tracing import headers, routes, switches
 from shmetrics.hooks.tracing.failures import failed, refused
 from shmetrics.hooks.tracing.notifying import current
 from shmetrics.hooks.tracing.span import (
@@ -80,6 +80,7 @@ class Tracing:
             wait_for_reply = args[0] if args else kwargs.get("wait_for_reply")
             timeout = args[1] if len(args) > 1 else kwargs.get("timeout")
             info = self._sent(target, message, wait_for_reply)
+            routes.count_rpc(active, target.topic, message.get("method"))
             span = NestedSpan(SOURCE, active, SOURCE, info, self._arguments)
             opened = calls.start_of(_here(active), None, target, message, wait_for_reply, timeout)
             try:

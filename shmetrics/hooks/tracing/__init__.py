@@ -10,6 +10,7 @@
 `span`         a span on OSProfiler's stack, and the scope of a trace in a thread
 `operations`   an operation of a database: always a call, and a span within a trace
 `detached`     a span beside OSProfiler's stack, which may outlive the spans around it
+`routes`       requests to an API by their route, and the RPCs that they lead to
 `notifying`    whether it is a notifier that is at work
 `patch`        a function replaced until undo()
 `failures`     failures of all these, counted and never raised
