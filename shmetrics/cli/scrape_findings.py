@@ -21,6 +21,10 @@ from shmetrics.config import scrape_file
 from shmetrics.config.scrape_file import Job, JobLimits, ScrapeFile
 from shmetrics.figures import number, seconds, size
 
+#: The format of a Prometheus with native histograms, as it asks for it.
+PROTOBUF = (
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+)
 #: The share of a limit from which on it is too near.
 NEAR = 0.8
 #: Native buckets of a family at most: 40 doublings of eight, and one.
@@ -30,10 +34,20 @@ _QUOTA = re.compile(r'^shmetrics_quota_(used|limit)\{.*quota="(\w+)".*\} (\S+)$'
 
 
 class Scraped(NamedTuple):
-    """What one scrape of a job was like."""
+    """The measures of a job's scrape, in both formats.
+
+    Attributes:
+        samples: how many samples it has as text, which is never less.
+        text_bytes: its size as text.
+        protobuf_bytes: its size as protocol buffers, as a Prometheus with native histograms gets
+            it.
+        seconds: the time of the slower one.
+        samples_per_label_set: the most samples that one label set has.
+    """
 
     samples: int
-    body_bytes: int
+    text_bytes: int
+    protobuf_bytes: int
     seconds: float
     samples_per_label_set: int
 
@@ -94,18 +108,22 @@ def jobs_of(file: ScrapeFile, url: str) -> list[Job]:
 
 
 def scrape(job: Job, collector: collector_client.CollectorClient) -> Scraped:
-    """Scrape as a job does, but always as text. Raises Unreachable."""
+    """Scrape as a job does, as text and as protocol buffers. Raises Unreachable."""
     query = urlencode([(key, value) for key, values in job.params.items() for value in values])
+    path = f"{job.metrics_path}?{query}" if query else job.metrics_path
     begun = time.monotonic()
-    body = collector.get(f"{job.metrics_path}?{query}" if query else job.metrics_path)
-    took = time.monotonic() - begun
+    body = collector.get(path)
+    between = time.monotonic()
+    protobuf = collector.get(path, PROTOBUF)
+    took = max(between - begun, time.monotonic() - between)
     names = Counter(_SAMPLE.findall(body))
     per_set = [
         -(-names[name.removesuffix(b"_count") + b"_bucket"] // n) + 4  # count, sum, start, end
         for name, n in names.items()
         if name.endswith(b"_count")
     ]
-    return Scraped(sum(names.values()), len(body), took, max(per_set, default=1))
+    most = max(per_set, default=1)
+    return Scraped(sum(names.values()), len(body), len(protobuf), took, most)
 
 
 def quotas_of(collector: collector_client.CollectorClient) -> Quotas:
@@ -122,21 +140,24 @@ def compare(where: str, limits: JobLimits, scraped: Scraped, quotas: Quotas) -> 
     """Compare a job's limits with one scrape, and with the quotas."""
     if limits.timeout_seconds > limits.interval_seconds:
         yield Finding(False, f"{where}: scrape_timeout is longer than scrape_interval; lower it")
-    for what, limit, now, shown in (
-        ("sample_limit", limits.samples, scraped.samples, number),
-        ("body_size_limit", limits.body_bytes, scraped.body_bytes, size),
-        ("scrape_timeout", limits.timeout_seconds, scraped.seconds, seconds),
+    as_text, as_protobuf = " as text", " as protocol buffers"
+    for what, limit, now, shown, form in (
+        ("sample_limit", limits.samples, scraped.samples, number, ""),
+        ("body_size_limit", limits.body_bytes, scraped.text_bytes, size, as_text),
+        ("body_size_limit", limits.body_bytes, scraped.protobuf_bytes, size, as_protobuf),
+        ("scrape_timeout", limits.timeout_seconds, scraped.seconds, seconds, ""),
     ):
+        found = f"a scrape has {shown(now)}{form}"
         if not limit:
-            yield Finding(True, f"{where}: {what} is not set; a scrape has {shown(now)}")
+            yield Finding(True, f"{where}: {what} is not set; {found}")
         elif now > NEAR * limit:
             yield Finding(
                 False,
-                f"{where}: {what} is {shown(limit)}, and a scrape has {shown(now)}; raise it, or "
-                "the whole scrape is lost",
+                f"{where}: {what} is {shown(limit)}, and {found}; raise it, or the whole scrape is "
+                "lost",
             )
         else:
-            yield Finding(True, f"{where}: {what} is {shown(limit)}; a scrape has {shown(now)}")
+            yield Finding(True, f"{where}: {what} is {shown(limit)}; {found}")
     most_sets = quotas.limit.get("series_per_family", 0)
     if limits.samples and most_sets * scraped.samples_per_label_set > limits.samples:
         fits = int(NEAR * limits.samples / scraped.samples_per_label_set)

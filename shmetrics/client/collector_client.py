@@ -42,11 +42,16 @@ class CollectorClient(NamedTuple):
     version: str = ""
     opener: Opener = Opener()
 
-    def get(self, path: str) -> bytes:
-        """Return the body of the answer at a path. Raises Unreachable."""
+    def get(self, path: str, accept: str = "") -> bytes:
+        """Return the body of the answer at a path. Raises Unreachable.
+
+        Args:
+            path: the path, and a query.
+            accept: the formats to ask for; "": none in particular.
+        """
         clock = Clock(TIMEOUT_SECONDS, SILENT_SECONDS)
         try:
-            answer = self.opener.get(self.url + path, clock, MOST_ANSWER_BYTES)
+            answer = self.opener.get(self.url + path, clock, MOST_ANSWER_BYTES, accept)
         except ssl.SSLError as error:
             text = getattr(error, "verify_message", "") or str(error.reason)
             raise Unreachable(

@@ -37,13 +37,14 @@ class Opener:
 
         return cls(Credentials(path))
 
-    def get(self, url: str, clock: Clock, most_bytes: int) -> Answer:
+    def get(self, url: str, clock: Clock, most_bytes: int, accept: str = "") -> Answer:
         """Return the answer at a URL.
 
         Args:
             url: an http or https URL.
             clock: the time limit.
             most_bytes: the most bytes of the body that are read.
+            accept: the formats to ask for, as the header Accept has them; "": none in particular.
 
         Raises:
             OSError: the server cannot be reached, or is too slow.
@@ -55,7 +56,8 @@ class Opener:
             raise ValueError(f"{url!r} is not the URL of a collector")
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         peer = self._peer(parts.hostname, parts.port or _PORTS[parts.scheme], parts.scheme)
-        return exchange(peer, "GET", path, self._headers, clock, most_bytes=most_bytes)
+        headers = {**self._headers, "Accept": accept} if accept else self._headers
+        return exchange(peer, "GET", path, headers, clock, most_bytes=most_bytes)
 
     def _peer(self, host: str, port: int, scheme: str) -> Peer:
         if scheme == "http":

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from shmetrics.store.exponential import MAX_BOUNDS
 from tests.servers.collector import Collector
 
 ROOMY = JobLimits(60.0, 10.0, 0, 0, 0, 0)
-SCRAPED = Scraped(1000, 100_000, 0.1, 28)
+SCRAPED = Scraped(1000, 100_000, 120_000, 0.1, 28)
 QUOTAS = Quotas({"label_bytes": 20.0}, {"label_bytes": 1024.0, "series_per_family": 100.0})
 
 
@@ -42,7 +43,8 @@ def test_the_native_buckets_are_those_of_the_store() -> None:
     ("values", "text"),
     [
         ({"samples": 1200}, "sample_limit is 1\u202f200, and a scrape has 1\u202f000"),
-        ({"body_bytes": 110_000}, "body_size_limit is"),
+        ({"body_bytes": 110_000}, "a scrape has 97.7\u202fKiB as text"),
+        ({"body_bytes": 140_000}, "a scrape has 117\u202fKiB as protocol buffers"),
         ({"timeout_seconds": 0.12}, "scrape_timeout is"),
         ({"timeout_seconds": 61.0}, "longer than scrape_interval"),
         ({"samples": 2700}, "set store.max_series_per_family = 77"),
@@ -105,6 +107,8 @@ def test_the_command(command: Any, collector: Collector, tmp_path: Path) -> None
     outcome = command(*asked)
     assert (outcome.status, outcome.err) == (1, "")
     assert f"ok     {path}: fast: sample_limit is not set; a scrape has 2\n" in outcome.out
+    assert re.search(r"fast: body_size_limit is not set; a scrape has .+ as text", outcome.out)
+    assert re.search(r"all: body_size_limit is not set; .+ as protocol buffers", outcome.out)
     assert f"WRONG  {path}: all: sample_limit is 20, and a scrape has " in outcome.out
     assert "of others" not in outcome.out
     path.write_text("scrape_configs: [{job_name: node}]")
