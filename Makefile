@@ -32,7 +32,7 @@ quick: build ## the tests that start no process: under a minute
 test: build ## all that shows that the product works; TESTS='tests/cli -k lanes' for some of it
 	@$(PYTEST) --examples 10 $(TESTS)
 
-verify: build ## the proofs: models, memory order, kills, sanitizers, fuzzing, soak, other Pythons
+verify: build ## the proofs: models, memory order, kills, limits, sanitizers, fuzzing, soak, other Pythons
 	@$(PYTEST) tests/verify
 	@$(PYTEST) -m hypothesis tests --ignore tests/verify
 	@$(MAKE) --no-print-directory test-pythons EXCEPT="$(or $(EXCEPT),$(shell \

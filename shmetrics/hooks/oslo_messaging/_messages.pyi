@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from shmetrics.hooks.oslo_messaging.instruments import Call
-from shmetrics.hooks.oslo_messaging.outcomes import Outcomes
 
 LIMIT: int
 LONGEST: int
@@ -29,6 +28,10 @@ class Recorder(dict[tuple[Any, ...], Call]):
 
 def end(opened: Opened, exception: str | None = None) -> object: ...
 def sent_by_name(real: Any, calls: Recorder) -> Callable[..., Any]: ...
+
+class Outcomes(Protocol):
+    def expects(self, incoming: Any, failure: object, exception: str | None) -> bool: ...
+    def replied(self, incoming: Any, error: BaseException | None = None) -> None: ...
 
 class Incoming:
     def __init__(self, real: Any, opened: Opened) -> None: ...

@@ -30,6 +30,7 @@ OTHER: Final = "__other__"
 MOST_ROUTES, LONGEST = 500, 200
 METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
+_DIGIT: Final = re.compile(r"\d")
 _VERSION: Final = re.compile(r"v\d+(\.\d+)?")
 
 Environ: TypeAlias = dict[str, Any]
@@ -91,7 +92,7 @@ def route_of(environ: Environ) -> str:
     routed = getattr(environ.get("routes.route"), "routepath", None)
     path = environ.get("PATH_INFO", "") if routed is None else str(routed)
     parts = f"{environ.get('SCRIPT_NAME', '')}/{path.lstrip('/')}".split("/")
-    route = "/".join(part if _is_fixed(part) else "{id}" for part in parts)[:LONGEST]
+    route = "/".join([part if _is_fixed(part) else "{id}" for part in parts])[:LONGEST]
     if route not in _routes:
         if len(_routes) >= MOST_ROUTES:
             return OTHER
@@ -100,7 +101,7 @@ def route_of(environ: Environ) -> str:
 
 
 def _is_fixed(part: str) -> bool:
-    is_variable = any(character.isdigit() for character in part) and part[:1] not in ("{", ":")
+    is_variable = _DIGIT.search(part) is not None and part[:1] not in ("{", ":")
     return not is_variable or _VERSION.fullmatch(part) is not None
 
 
