@@ -122,6 +122,7 @@ def test_the_interval_of_a_difference_holds_it(seed: int) -> None:
     assert 0.04 < found.low < found.median < found.high < 0.06
 
 
+@pytest.mark.slow
 def test_the_interval_of_no_difference_holds_zero_nearly_always() -> None:
     found = [summary.difference(noisy(0, seed), noisy(0, seed + 1)) for seed in range(0, 40, 2)]
     assert sum(one.low <= 0 <= one.high for one in found) >= 16

@@ -293,6 +293,7 @@ def test_what_no_datagram_holds_fails_alone(folder: Path) -> None:
         sender.close()
 
 
+@pytest.mark.slow
 def test_a_place_that_hangs_delays_no_other_and_no_caller(folder: Path, tmp_path: Path) -> None:
     """Check that lines beyond the memory for them are lost, and counted."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

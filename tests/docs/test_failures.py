@@ -29,6 +29,7 @@ def test_a_row_names_a_test(row: str) -> None:
     assert NAMED.search(row) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
 def test_every_named_test_is_there(path: Path) -> None:
     for named in NAMED.finditer(path.read_text()):

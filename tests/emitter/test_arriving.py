@@ -77,6 +77,7 @@ def shown(node: Loopback, name: str, total: float) -> list[float]:
     return values()
 
 
+@pytest.mark.slow
 def test_what_is_recorded_while_pages_come_is_kept(large: Loopback, name: str) -> None:
     jobs = recorded(name)
     arrival = Arrival(large)
@@ -114,6 +115,7 @@ def test_a_child_that_is_forked_meanwhile_does_not_get_the_lane(large: Loopback,
     assert sum(shown(large, name, SERIES)) == SERIES
 
 
+@pytest.mark.slow
 def test_a_descriptor_that_the_host_closes_meanwhile_costs_one_lane(
     large: Loopback, name: str
 ) -> None:

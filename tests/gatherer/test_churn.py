@@ -87,6 +87,7 @@ class Node:
             values[USAGE] = max(values[USAGE] or 0.0, self._counted[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_shown_is_what_is_there(loopback: Loopback, tmp_path: Path, seed: int) -> None:
     node = Node(tmp_path, seed)

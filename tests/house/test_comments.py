@@ -9,6 +9,8 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.nodes.node import ROOT
 
 COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', re.DOTALL)
@@ -100,6 +102,7 @@ def test_a_name_that_is_gone_is_found() -> None:
     assert missing_names(sources) == ["a.h: SHM_LOST", "a.h: old_helper", "a.h: shm_gone"]
 
 
+@pytest.mark.slow
 def test_comments_name_files_that_are_there() -> None:
     texts = [*python_texts()]
     for path in c_files():

@@ -318,6 +318,7 @@ def test_what_a_kill_has_left_to_undo_is_found_in_a_store_of_another_size(tmp_pa
     store.close()
 
 
+@pytest.mark.slow
 def test_less_room_than_there_is_need_for_is_not_taken_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -236,6 +236,7 @@ def test_one_users_families_give_way_to_its_own_alone(node: Loopback) -> None:
     assert node.samples().value("other_total") == 5
 
 
+@pytest.mark.slow
 def test_a_full_store_takes_the_room_of_families_of_nobody(tmp_path: Path) -> None:
     node = Loopback(tmp_path / "node", Settings(MIB))
     for name in ("first", "then", "last"):
@@ -385,6 +386,7 @@ def test_no_old_shape_goes_before_all_lanes_are_read(node: Loopback) -> None:
         assert node.samples().sum("jobs_0_total") == 6
 
 
+@pytest.mark.slow
 def test_the_room_of_idle_series_is_for_other_families(tmp_path: Path) -> None:
     """Check a family of which a living process still has a series."""
     settings = Settings(MIB, series_idle_seconds=IDLE_SECONDS)

@@ -163,6 +163,7 @@ def test_services_of_one_page_share_no_colour_while_there_are_enough() -> None:
     assert set(trace_pages.colours_of(names)) == set(names)
 
 
+@pytest.mark.slow
 def test_a_trace_may_be_deeper_than_the_stack() -> None:
     deep = sys.getrecursionlimit() + 1000
     page = shown(*(span(id, id - 1 if id > 1 else 1000) for id in range(1001, 1001 + deep)))

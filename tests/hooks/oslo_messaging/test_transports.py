@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import oslo_messaging
+import pytest
 
 import shmetrics
 from shmetrics import _ring
@@ -24,6 +25,7 @@ def use_one(conf: Any) -> None:
     transport.cleanup()
 
 
+@pytest.mark.slow
 def test_what_is_sent_through_a_thousand_transports_is_counted(
     conf: Any, loopback: Loopback
 ) -> None:
@@ -38,6 +40,7 @@ def test_what_is_sent_through_a_thousand_transports_is_counted(
     assert {cause for cause, n in _ring.process_status()["dropped"].items() if n} == set()
 
 
+@pytest.mark.slow
 def test_a_transport_that_has_gone_leaves_nothing_of_ours(conf: Any, loopback: Loopback) -> None:
     ours = tracemalloc.Filter(True, f"{Path(shmetrics.__file__).parent}/*")
 
