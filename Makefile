@@ -33,10 +33,15 @@ test: build ## all that shows that the product works; TESTS='tests/cli -k lanes'
 	@$(PYTEST) --examples 10 $(TESTS)
 
 verify: build ## the proofs: models, memory order, kills, limits, sanitizers, fuzzing, soak, other Pythons
-	@$(PYTEST) tests/verify
-	@$(PYTEST) -m hypothesis tests --ignore tests/verify
+	@$(MAKE) --no-print-directory proofs properties
 	@$(MAKE) --no-print-directory test-pythons EXCEPT="$(or $(EXCEPT),$(shell \
 	    $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'))"
+
+proofs: build ## the part of verify in tests/verify
+	@$(PYTEST) tests/verify
+
+properties: build ## the part of verify that takes all examples of hypothesis
+	@$(PYTEST) -m hypothesis tests --ignore tests/verify
 
 test-pythons: ## what depends on it, shared out among CPython 3.10 to 3.13; WHOLE=1: all on each
 	@EXCEPT="$(EXCEPT)" .ci/pythons
@@ -117,4 +122,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: docs coverage soak help demo quick test verify test-pythons fuzz bench bench-compare performance budgets check environment build pins clean
+.PHONY: docs coverage soak help demo quick test verify proofs properties test-pythons fuzz bench bench-compare performance budgets check environment build pins clean
