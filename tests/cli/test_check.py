@@ -13,13 +13,18 @@ from typing import Any
 
 import pytest
 
-from shmetrics import config
+import shmetrics
+from shmetrics import _ring, config
 from shmetrics.cli import findings
 from shmetrics.cli.findings import Finding
+from shmetrics.cli.lane_text import state_of
 from shmetrics.client import collector_client
+from shmetrics.collector.collector import Settings
 from shmetrics.config.address import Address
 from shmetrics.destinations import metrics
+from shmetrics.store.limits import Limits
 from shmetrics.version import __version__
+from tests.nodes.loopback import MIB, Loopback
 from tests.servers.collector import Collector
 
 
@@ -268,6 +273,24 @@ def test_a_collector_and_a_lane_in_trouble(monkeypatch: pytest.MonkeyPatch) -> N
         f"{who}: b: full; see x",
         f"{who}: 2 metrics refused (conflict); the collector's log says which",
     ]
+
+
+def test_a_process_that_overflows_is_wrong(tmp_path: Path) -> None:
+    """Check one whose label sets have no room in the store, and which loses no event by it."""
+    node = Loopback(tmp_path / "node", Settings(4 * MIB, Limits(series_per_lane=3)))
+    _ring.process_detach()
+    node.attach()
+    jobs = shmetrics.Counter("check_jobs_total", "Jobs", ["queue"])
+    for n in range(5):
+        jobs.labels(f"q{n}").inc()
+    node.collector.drain()
+    (lane,) = node.collector.lanes()
+    _ring.process_detach()
+    node.collector.tick()
+    node.release()
+    (text,) = wrong(findings._lane(lane))
+    assert ": check_jobs: the process has 3 series; further ones are counted as __over" in text
+    assert state_of(lane) == "overflows"
 
 
 class Node:
