@@ -51,10 +51,11 @@ static enum shm_drained plan_end(const struct shm_drain *drain, const struct shm
         return SHM_BROKEN_KIND;
     if (thrown->cells)
         shm_plan_set(plan, thrown->cells, shm_plus(*thrown->cells, 1.0));
-    return SHM_DRAINED;
+    return drain->failures ? SHM_DRAINED_FAILURE : SHM_DRAINED;
 }
 
-/* Plans the changes of a record, or returns why it breaks the contract. Touches nothing. */
+/* Plans the changes of a record, or returns why it breaks the contract. Touches nothing. Returns
+ * SHM_DRAINED_FAILURE for a call that failed, if such calls are kept. */
 static enum shm_drained plan_record(const struct shm_drain *drain, const struct shm_target *target,
                                     const struct shm_record *record, struct shm_plan *plan)
 {
@@ -106,19 +107,14 @@ static uint64_t before(uint64_t unix_ns, uint64_t ago_ns)
     return unix_ns > ago_ns ? unix_ns - ago_ns : 0;
 }
 
-/* Keeps what is more than a number about a record that was folded: its trace, and that a call
- * failed. Only a call's end has a time of its own: any other
+/* Keeps the trace of a record that was folded. Only a call's end has a time of its own: any other
  * record is of some moment since the last tick. */
 __attribute__((noinline, cold))
-static void keep_details(const struct shm_drain *drain, const struct shm_target *target,
+static void keep_exemplar(const struct shm_drain *drain, const struct shm_target *target,
                           const struct shm_record *record, struct moment *now)
 {
     const struct shm_target *thrown = NULL;
     struct shm_exemplar exemplar = {.value = record->value, .trace = record->trace};
-    if (record->kind == SHM_KIND_CALL_END && record->exception && drain->failures)
-        shm_failures_put(drain->failures, drain->lane.lane_id, record);
-    if (!(record->flags & SHM_FLAG_TRACE) || !drain->exemplars)
-        return;
     if (now->monotonic_ns == 0)
         *now = (struct moment){shm_clock_ns(), shm_clock_unix_ns()};
     exemplar.stamp_ns = now->unix_ns;
@@ -139,6 +135,13 @@ static void keep_details(const struct shm_drain *drain, const struct shm_target 
         exemplar.value = 1.0;
         shm_exemplars_put(drain->exemplars, &exemplar, now->unix_ns);
     }
+}
+
+/* Keeps a call that failed. Apart, so that the loop over records pays nothing for it. */
+__attribute__((noinline, cold))
+static void keep_failure(const struct shm_drain *drain, const struct shm_record *record)
+{
+    shm_failures_put(drain->failures, drain->lane.lane_id, record);
 }
 
 static bool is_span(const struct shm_record *record)
@@ -205,15 +208,18 @@ static enum shm_drained drain_ring(struct shm_drain *drain, uint64_t waiting)
             continue;
         }
         enum shm_drained result = plan_record(drain, target, &record, &plan);
-        if (result != SHM_DRAINED)
-            return result;
+        if (SHM_UNLIKELY(result != SHM_DRAINED)) {
+            if (result != SHM_DRAINED_FAILURE)
+                return result;
+            keep_failure(drain, &record);
+        }
         if (!target->cells && drain->tally.unbound)
             shm_plan_set(&plan, drain->tally.unbound, shm_plus(*drain->tally.unbound, 1.0));
         shm_undo_record(drain->undo, drain->cells, &plan, drain->ring.tail);
         shm_ring_release(&drain->ring);
         drain->taken[record.kind]++;
-        if (SHM_UNLIKELY((record.flags & SHM_FLAG_TRACE) | record.exception))
-            keep_details(drain, target, &record, &now);
+        if (record.flags & SHM_FLAG_TRACE && drain->exemplars)
+            keep_exemplar(drain, target, &record, &now);
     }
     return SHM_DRAINED;
 }

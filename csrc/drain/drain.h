@@ -37,6 +37,7 @@ enum shm_drained {
     SHM_DRAINED = 0,
     SHM_DRAIN_ENTRIES = 1, /* the dictionary has grown: read the entries, bind them, drain again */
     SHM_DRAIN_NO_MEMORY = 2,
+    SHM_DRAINED_FAILURE = 11, /* within a pass: a call has ended with an exception */
     /* from here on: the lane breaks the contract */
     SHM_BROKEN_HEAD = 3,       /* more records than the ring holds */
     SHM_BROKEN_DICTIONARY = 4, /* end outside the dictionary, or moved back */
