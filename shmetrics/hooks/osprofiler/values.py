@@ -11,35 +11,40 @@ configuration asks for them, by `trace_arguments` and `trace_sql_parameters`. Wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 __all__ = ["WantedValues"]
 
-#: The members that are left out, by the keys of an info that have them.
-_MEMBERS: Final = {
+#: The members of an info that have values, each with those of its own members that do.
+_OF_ARGUMENTS: Final = {
     "function": frozenset({"args", "kwargs", "result"}),
     "request": frozenset({"query"}),
     "requests": frozenset({"query"}),
 }
-_SQL_MEMBERS: Final = {
-    "db": frozenset({"params", "result", "original_exception", "chained_exception"})
-}
+_OF_SQL: Final = {"db": frozenset({"params", "result", "original_exception", "chained_exception"})}
 _MESSAGE: Final = "message"
 
 #: The names of our own spans of SQL, whose ends do not have the key of OSProfiler's.
 _SQL_SPANS: Final = frozenset({"db", "db.transaction"})
 
 
-class WantedValues(NamedTuple):
+class WantedValues:
     """What a configuration asks for.
 
     Attributes:
-        arguments: values in all spans but those of SQL.
-        parameters: values in spans of SQL.
+        arguments: keep values in all spans but those of SQL.
+        parameters: keep values in spans of SQL.
     """
 
-    arguments: bool = False
-    parameters: bool = False
+    __slots__ = ("_left_out", "arguments", "parameters")
+
+    def __init__(self, arguments: bool = False, parameters: bool = False) -> None:
+        self.arguments = arguments
+        self.parameters = parameters
+        self._left_out: Mapping[str, frozenset[str]] = {
+            **({} if arguments else _OF_ARGUMENTS),
+            **({} if parameters else _OF_SQL),
+        }
 
     def of(self, name: object, info: dict[str, Any]) -> dict[str, Any]:
         """Return the info of a span with the wanted values only. The given one is not changed.
@@ -48,18 +53,17 @@ class WantedValues(NamedTuple):
             name: the name of the span.
             info: the info, as a source has made it.
         """
-        is_sql = name in _SQL_SPANS or not _SQL_MEMBERS.keys().isdisjoint(info)
-        if _MESSAGE in info and not (self.parameters if is_sql else self.arguments):
-            info = {key: value for key, value in info.items() if key != _MESSAGE}
-        if not self.arguments:
-            info = _without(info, _MEMBERS)
-        return info if self.parameters else _without(info, _SQL_MEMBERS)
+        kept = info
+        for key, found in info.items():
+            members = self._left_out.get(key)
+            if members is not None:
+                if isinstance(found, dict) and not members.isdisjoint(found):
+                    rest = {each: value for each, value in found.items() if each not in members}
+                    kept = {**kept, key: rest}
+            elif key == _MESSAGE and not self._keeps_message(name, info):
+                kept = {each: value for each, value in kept.items() if each != _MESSAGE}
+        return kept
 
-
-def _without(info: dict[str, Any], left_out: Mapping[str, frozenset[str]]) -> dict[str, Any]:
-    """Return the info without these members of its members, or the same if it has none."""
-    for key, members in left_out.items():
-        found = info.get(key)
-        if isinstance(found, dict) and not members.isdisjoint(found):
-            info = {**info, key: {k: value for k, value in found.items() if k not in members}}
-    return info
+    def _keeps_message(self, name: object, info: dict[str, Any]) -> bool:
+        is_sql = name in _SQL_SPANS or not _OF_SQL.keys().isdisjoint(info)
+        return self.parameters if is_sql else self.arguments
