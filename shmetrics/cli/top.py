@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from shmetrics.cli import calls
@@ -46,7 +46,7 @@ class Look(NamedTuple):
     methods: list[Rate]
     calls: list[OpenCall]
     units: list[Usage]
-    flows: list[Flow]
+    flows: Sequence[Flow] = ()
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -46,7 +46,7 @@ def test_the_busiest_come_first() -> None:
 def test_units_as_plain_text() -> None:
     usage = Usage("container", "db", 0.5, 3 * 2.0**20, None, 12)
     narrow = NARROW_SPACE
-    assert plain(Look([], [], [usage], [])).splitlines() == [
+    assert plain(Look([], [], [usage])).splitlines() == [
         "kind       unit  cores  memory  of  processes",
         f"container  db     0.50   3{narrow}MiB   —         12",
     ]
