@@ -26,8 +26,8 @@ _LOG = logging.getLogger(__name__)
 #: Loaded before OSProfiler looks for a driver, so that it finds ours.
 _DRIVER: Final = "shmetrics.hooks.osprofiler.driver"
 
-#: Loaded with the first transport that is measured.
-_MESSAGING: Final = "shmetrics.hooks.oslo_messaging.driver"
+#: Loaded where transports are measured.
+_MESSAGING: Final = "shmetrics.hooks.oslo_messaging"
 
 
 @dataclass(frozen=True)
