@@ -17,7 +17,8 @@ cdef class _Profiler:
     cdef public object hmac_key
     cdef public object _host
     cdef _Span _trace
-    cdef uint64_t _idle_since_ns  # the end of its last outermost span, which the lane has; or 0
+    cdef uint64_t _idle_since_ns  # the end of its last outermost span in the lane; 0 if none
+    cdef bint _is_late  # an outermost span was marked: see `idle`
     cdef _Span _last  # the last innermost span: for code in other contexts that has the profiler
 
     def __cinit__(self):
@@ -209,7 +210,7 @@ cdef class _Profiler:
                 if is_outermost and not ends and self._idle_since_ns != 0:
                     info = self._marked_if_late(info)
                 record_span(span.series, &record, info)
-                if is_outermost and ends:
+                if is_outermost and ends and not self._is_late:
                     self._idle_since_ns = record.stamp_ns
                 kept = True
         except Exception:
@@ -223,6 +224,7 @@ cdef class _Profiler:
         cdef uint64_t idle_ns = shm_clock_ns() - self._idle_since_ns
         if idle_ns <= _longest_idle_ns:
             return info
+        self._is_late = True
         return marked({"host": info} if type(info) is str else info, idle_ns / 1e9)
 
     cdef int _notify(self, _Span span, bint ends, object info) except -1:

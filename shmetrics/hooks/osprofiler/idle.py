@@ -3,8 +3,9 @@
 
 Some services take up a trace for a piece of work, and never forget it. Their thread goes on with
 other work later, and OSProfiler puts the spans of that into the old trace. Nothing tells such a
-span from a late one of the same work. So it is kept, and marked: its start says for how long its
-trace had no open span in this thread, under `KEY`, if that is longer than `LONGEST_SECONDS`.
+span from a late one of the same work. So it is kept, and marked: its start says under `KEY` for how
+long its trace was idle, which means that it had no open span in this thread, if that is longer than
+`LONGEST_SECONDS`. The time after a marked span is idle as well: what follows is of the same work.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class IdleTime(threading.local):
     def __init__(self) -> None:
         self._base_id = ""
         self._n_open = 0
+        self._is_late = False
         self._ended_seconds = 0.0
 
     def start(self, base_id: str, info: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -38,18 +40,22 @@ class IdleTime(threading.local):
         if base_id != self._base_id:
             self._base_id = base_id
             self._n_open = 1
+            self._is_late = False
             return info
         self._n_open += 1
         if self._n_open > 1:
             return info
         idle_seconds = time.monotonic() - self._ended_seconds
-        return marked(info, idle_seconds) if idle_seconds > LONGEST_SECONDS else info
+        if idle_seconds <= LONGEST_SECONDS:
+            return info
+        self._is_late = True
+        return marked(info, idle_seconds)
 
     def stop(self, base_id: str) -> None:
         """Note a stop of a span."""
         if base_id == self._base_id and self._n_open > 0:
             self._n_open -= 1
-            if self._n_open == 0:
+            if self._n_open == 0 and not self._is_late:
                 self._ended_seconds = time.monotonic()
 
 

@@ -49,14 +49,20 @@ def test_the_mark_is_the_time_without_an_open_span(steps: list[tuple[str, Any]])
                 if events and events[-1][1] != of:
                     events.clear()
                 rests = bool(events) and n_open(events) == 0
-                seconds = now - events[-1][2] if rests else 0.0
+                seconds = now - ended(events) if rests else 0.0
                 expected = {"a": 1} | ({"idle_seconds": seconds} if seconds > 5 else {})
                 assert known.start(of, {"a": 1}) == expected
-                events.append((what, of, now))
+                events.append(("late" if seconds > 5 else what, of, now))
 
 
 def n_open(events: list[tuple[str, str, float]]) -> int:
-    return sum(1 if what == "start" else -1 for what, _, _ in events)
+    return sum(-1 if what == "stop" else 1 for what, _, _ in events)
+
+
+def ended(events: list[tuple[str, str, float]]) -> float:
+    """Return the last time before the first late span."""
+    kinds = [what for what, _, _ in events]
+    return events[kinds.index("late") - 1 if "late" in kinds else -1][2]
 
 
 def of_a_thread(work: Any) -> None:
@@ -73,7 +79,7 @@ def test_spans_of_a_thread_that_keeps_its_trace(
     assert not compiled or shmetrics.osprofiler.install()
     notifier.set(get_driver("shm://", service="vitrage").notify)
     profiler.init(KEY, base_id=BASE)
-    for name in ("first", "late"):
+    for name in ("first", "late", "later"):
         with profiler.Trace(name), profiler.Trace(f"{name}, within"):
             pass
 
@@ -90,6 +96,8 @@ def test_spans_of_a_thread_that_keeps_its_trace(
         "first, within": False,
         "late": True,
         "late, within": False,
+        "later": True,
+        "later, within": False,
         "elsewhere": False,
     }
     assert all(span["host"] or span["start_info"]["host"] for span in spans)
