@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of samples: to a real rsyslog over TCP and TLS and its unix socket, and to a journal's
-socket."""
+"""Messages of samples: to a real rsyslog over UDP, TCP, TLS and its unix socket, and to a
+journal's socket."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def plain() -> dict[Key, float]:
 
 
 @needs_rsyslog
-@pytest.mark.parametrize("scheme", ["syslog", "syslog+tcp", "syslog+tls"])
+@pytest.mark.parametrize("scheme", ["syslog", "syslog+udp", "syslog+tcp", "syslog+tls"])
 def test_every_value_is_that_of_a_scrape(
     driven: Callable[..., Driven], folder: Path, port: int, scheme: str
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -26,7 +27,9 @@ from shmetrics.forwarding import forwarder
 from shmetrics.forwarding.report import Report
 from shmetrics.tables.table import Series, Table
 from tests.http.authority import Authority
+from tests.servers import datagrams
 from tests.servers.bulk import BulkStandIn
+from tests.servers.datagrams import Datagrams
 from tests.servers.otlp_metrics import GrpcReceiver
 from tests.servers.processes import until
 from tests.servers.scripted import Scripted, say
@@ -34,7 +37,7 @@ from tests.servers.sink import Sink
 from tests.servers.trouble import Trouble, Way
 
 from .conftest import Driven
-from .scraped import SECONDS, counter, wanted
+from .scraped import CREATED, SECONDS, counter, wanted
 
 pytestmark = pytest.mark.slow
 
@@ -144,6 +147,47 @@ def test_a_destination_in_trouble_gets_all_once_it_is_well(
         report = reaches(destinations, lambda report: not report.counts.waiting)
     assert (report.counts.sent, report.counts.lost) == (N, {})
     assert report.counts.waiting_bytes == 0
+    said = [line for line in caplog.messages if to.to in line]
+    assert len(said) == 1, said
+
+
+@pytest.mark.parametrize("scheme", ["statsd+unix", "syslog", "journal"])
+@pytest.mark.parametrize("way", ["closed", "full", "cut"])
+def test_a_socket_of_datagrams_in_trouble_gets_all_once_it_is_well(
+    driven: Callable[..., Driven],
+    open_one: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+    folder: Path,
+    scheme: str,
+    way: datagrams.Way,
+) -> None:
+    """Check that each series is in one datagram. What was taken and is not read before a receiver
+    goes away is lost to the kernel, and nobody says so."""
+    receiver = open_one(Datagrams(folder / "s", way))
+    neighbour = open_one(Sink())
+    to = wanted(f"{scheme}://{folder}/s", timeout_seconds=TIMEOUT_SECONDS)
+    beside = wanted(f"graphite://127.0.0.1:{neighbour.port}")
+    with caplog.at_level(logging.WARNING):
+        destinations = driven(to, beside, begin_ns=int(CREATED - 10) * 10**9)
+        destinations.take([many()])
+        report = reaches(destinations, lambda report: report.counts.retries >= 2)
+        assert report.counts.put == N
+        assert report.counts.waiting > 0
+        assert 0 < report.counts.waiting_bytes <= to.max_waiting_bytes
+        assert report.problem
+        until(lambda: destinations.destinations.reports()[1].counts.sent == N, lambda: "", SECONDS)
+        receiver.begin("good")
+        report = reaches(destinations, lambda report: not report.counts.waiting)
+    assert (report.counts.sent, report.counts.lost, report.problem) == (N, {}, "")
+
+    def series() -> list[bytes]:
+        return re.findall(rb"many_total\b.*", b"\n".join(receiver.taken))
+
+    if way == "cut":
+        assert len(set(series())) == len(series()) <= N
+    else:
+        until(lambda: len(series()) == N, lambda: str(len(series())), SECONDS)
+        assert len(set(series())) == N
     said = [line for line in caplog.messages if to.to in line]
     assert len(said) == 1, said
 
