@@ -23,7 +23,7 @@ from shmetrics.config import lines_destination
 
 
 class _Kind(NamedTuple):
-    """What the addresses of a scheme have: a default port, a default path, and TLS.
+    """The form of the addresses of a scheme: a default port, a default path, and TLS.
 
     Attributes:
         port: the port that an address without one means; 0: it is the address of a unix socket.

@@ -334,7 +334,7 @@ class Traces(Section, frozen=True, kw_only=True):
 
 
 class Metrics(Section, frozen=True, kw_only=True):
-    """What becomes of metrics beside being scraped."""
+    """The destinations of metrics, beside being scraped."""
 
     forward: Annotated[list[MetricsForward], Meta(max_length=MOST_DESTINATIONS)] = field(
         default_factory=list

@@ -27,7 +27,7 @@ class Static(msgspec.Struct):
 
 
 class Limits(msgspec.Struct):
-    """What a job may set for itself, and `global` for all. None: it is not said; 0: no limit."""
+    """Limits that a job sets for itself, or `global` for all. None: it is not said; 0: no limit."""
 
     scrape_interval: str | None = None
     scrape_timeout: str | None = None

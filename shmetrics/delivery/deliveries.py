@@ -32,7 +32,7 @@ MESSAGES: Final = Kind("lines", lambda message: message.size_bytes, _same)
 
 
 class Report(NamedTuple):
-    """What became of the messages to one place: how many were sent, tried again, and lost why."""
+    """The messages to one place: how many were sent, tried again, and lost by reason."""
 
     to: str
     sent: int

@@ -46,7 +46,7 @@ cdef extern from "render/otlp.h" nogil:
 
 
 cdef class Points:
-    """What the points of a family have in common; see csrc/render/otlp.h.
+    """The common part of the points of a family; see csrc/render/otlp.h.
 
     Args:
         attributes: the attributes of all rows, as fields of a point of their kind.

@@ -43,7 +43,7 @@ cdef extern from "render/remote_write.h" nogil:
 
 
 cdef class Family:
-    """What the series of a family have in common; see csrc/render/remote_write.h.
+    """The common part of the series of a family; see csrc/render/remote_write.h.
 
     Args:
         name: the label with their name, as a field.

@@ -37,7 +37,7 @@ class RefusedStatus(Refused):
 
 @dataclass(frozen=True)
 class Protocol:
-    """What HTTP carries, and what the statuses of its answers mean.
+    """The protocol that HTTP carries: its headers, and the meaning of its answers.
 
     Attributes:
         headers: the headers of each request.

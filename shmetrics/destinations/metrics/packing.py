@@ -16,7 +16,7 @@ PART_BYTES: Final = 512 * 1024
 
 
 class Pack(NamedTuple):
-    """What one part is made of, and how many series that is."""
+    """The pieces of one part, and how many series they are."""
 
     pieces: list[bytes]
     n: int

@@ -64,7 +64,7 @@ class Selection:
 
 
 class Additions(NamedTuple):
-    """What a destination adds to names and series.
+    """The additions of a destination to names and series.
 
     Attributes:
         prefix: what every name begins with.
