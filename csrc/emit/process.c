@@ -450,8 +450,8 @@ void shm_process_wanted(struct shm_wanted *wanted)
         add_used(wanted, producer);
     if (producer->waiting)
         add_used(wanted, producer->waiting);
-    wanted->dictionary_bytes *= 3;
-    wanted->cells *= 3;
+    wanted->dictionary_bytes *= 2;
+    wanted->cells *= 2;
     if (wanted->dictionary_bytes < SHM_DEFAULT_DICTIONARY_BYTES)
         wanted->dictionary_bytes = SHM_DEFAULT_DICTIONARY_BYTES;
     if (wanted->cells < SHM_DEFAULT_CELLS)

@@ -88,7 +88,7 @@ enum shm_attach shm_process_attach(uint32_t epoch, struct shm_descriptor *lane);
  * waits. */
 void shm_process_detach(void);
 
-/* Fills in the sizes of the lane to ask for: three times what is in use, at least the default. */
+/* Fills in the sizes of the lane to ask for: twice what is in use, at least the default. */
 void shm_process_wanted(struct shm_wanted *wanted);
 
 /* Gives up a larger lane for now: records in this one what waits, and asks for no other before

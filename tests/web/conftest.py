@@ -57,7 +57,6 @@ class FakeSource:
     families_left_out: dict[str, dict[str, str]] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
     reloads: list[str] = field(default_factory=list)
-    the_destinations: list[dict[str, object]] = field(default_factory=list)
 
     def drain(self) -> None:
         pass
