@@ -54,7 +54,7 @@ CASES = {
         "store.max_bytes_per_uid",
     ),
     "bytes of lanes": Case(
-        "[registration]\nmax_lane_bytes = 600_000\n",
+        "[registration]\nmax_lane_bytes = 530_000\n",
         6000,
         "no room in its lane for more label values; further ones are counted as __overflow__",
         "registration.max_lane_bytes",
@@ -184,7 +184,7 @@ record(range(3000, 3500))
 until(lambda: True)
 pause(json.dumps([problems(), len(lines)]))
 """
-TOO_FEW_BYTES = "[registration]\nmax_lane_bytes = 600_000\n"
+TOO_FEW_BYTES = "[registration]\nmax_lane_bytes = 530_000\n"
 
 
 def overflowing(node: Node) -> Emitter:
@@ -222,7 +222,7 @@ def test_a_process_gets_its_larger_lane_when_the_quota_is_raised(node: Node) -> 
 
 
 def test_a_process_gets_its_larger_lane_when_another_ends(node: Node) -> None:
-    node.start("[registration]\nmax_lane_bytes = 1_600_000\n")
+    node.start("[registration]\nmax_lane_bytes = 1_550_000\n")
     others = [
         node.emitter('shmetrics.Counter("other", "Other").inc()\npause("there")') for _ in range(2)
     ]

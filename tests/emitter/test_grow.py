@@ -177,7 +177,7 @@ def test_the_end_of_a_process_brings_what_waits(node: Node) -> None:
 
 
 def test_a_quota_refuses_a_larger_lane_and_the_rest_overflows(node: Node) -> None:
-    node.start("[registration]\nmax_lane_bytes = 600_000\n")
+    node.start("[registration]\nmax_lane_bytes = 530_000\n")
     emitter = node.emitter(
         SETTLED
         + ALL_KINDS
