@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-TESTS ?= tests --ignore tests/verify
+TESTS ?= tests --ignore tests/verify --ignore tests/openstack
 # Much of a test is waiting, so there are more at a time than processors.
 WORKERS ?= $(shell expr 2 \* $$(nproc))
 # A shell's background jobs ignore Ctrl-C, and so would the programs on which tests press it.
@@ -41,7 +41,12 @@ proofs: build ## the part of verify in tests/verify
 	@$(PYTEST) tests/verify
 
 properties: build ## the part of verify that takes all examples of hypothesis
-	@$(PYTEST) -m hypothesis tests --ignore tests/verify
+	@$(PYTEST) -m hypothesis tests --ignore tests/verify --ignore tests/openstack
+
+# One after the other: each starts a dozen processes, and what it measures is theirs.
+openstack: build ## real services of OpenStack from the index; SERVICES='zaqar nova' for some of them
+	@$(BIN)/python -m pytest -q $(if $(SERVICES),$(SERVICES:%=tests/openstack/test_%.py),tests/openstack)
+	@cat build/openstack/result.md
 
 test-pythons: ## what depends on it, shared out among CPython 3.10 to 3.13; WHOLE=1: all on each
 	@EXCEPT="$(EXCEPT)" .ci/pythons
@@ -122,4 +127,4 @@ $(VENV)/.built: $(VENV)/.environment pyproject.toml setup.py $(wildcard csrc/*/*
 	    --no-build-isolation --no-deps --editable .
 	@touch $@
 
-.PHONY: docs coverage soak help demo quick test verify proofs properties test-pythons fuzz bench bench-compare performance budgets check environment build pins clean
+.PHONY: docs coverage soak help demo quick test verify proofs properties openstack test-pythons fuzz bench bench-compare performance budgets check environment build pins clean

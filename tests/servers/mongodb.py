@@ -91,6 +91,8 @@ def _answer(command: dict[str, Any]) -> dict[str, Any] | None:
     if of == "failing":
         text = f"no: {command.get('filter')}"
         return {"ok": 0, "errmsg": text, "code": 59, "codeName": "CommandNotFound"}
-    if name == "find":
+    if name.lower() == "buildinfo":
+        return {"ok": 1, "version": "7.0.0", "versionArray": [7, 0, 0, 0]}
+    if name in ("find", "listCollections", "listIndexes"):
         return {"ok": 1, "cursor": {"id": 0, "ns": f"{command['$db']}.{of}", "firstBatch": []}}
     return {"ok": 1, "n": 1}

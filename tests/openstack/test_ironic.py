@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ironic: nodes of fake hardware that are enrolled, switched on and made available."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.openstack import counted
+from tests.openstack.cloud import Cloud
+from tests.openstack.environments import environment
+from tests.openstack.ironic import PACKAGES, Ironic
+from tests.openstack.logs import ours_in
+from tests.openstack.result import Result
+from tests.openstack.telemetry import trace_headers
+from tests.servers.patience import until
+from tests.servers.rabbitmq import RabbitMQ
+
+
+@pytest.fixture
+def cloud(tmp_path: Path, rabbitmq: RabbitMQ) -> Cloud[Ironic]:
+    return Cloud(Ironic, environment("ironic", PACKAGES), tmp_path, rabbitmq)
+
+
+def work(ironic: Ironic, name: str) -> str:
+    """Enroll a node and make it available, in one trace; return the trace's base id."""
+    base_id = str(uuid.uuid4())
+    headers = trace_headers(base_id)
+    node = ironic.enroll(name, **headers)
+    ironic.provision(node, "provide", "available", **headers)
+    power = ironic.api("PUT", f"{node}/states/power", {"target": "power on"}, **headers)
+    assert power[0] == 202, power
+    until(
+        lambda: ironic.api("GET", node)[1].get("power_state") == "power on",
+        lambda: ironic.api("GET", node),
+        60,
+    )
+    unknown = ironic.api("PUT", f"{node}/management/boot_device", {"boot_device": "x"}, **headers)
+    assert unknown[0] == 400, unknown
+    return base_id
+
+
+def test_every_call_is_counted_as_oslo_metrics_counts_it(
+    cloud: Cloud[Ironic], result: Result
+) -> None:
+    with cloud.run() as (ironic, measured):
+        work(ironic, "one")
+        ironic.stop()
+    assert ours_in(ironic.logs()) == []
+    result.add("Ironic", "by the URL, against datagrams", counted.compare(measured))
+    result.add_label_sets("Ironic", measured.samples)
+
+
+def test_killed_reloaded_and_stopped_it_works_on(cloud: Cloud[Ironic]) -> None:
+    with cloud.run() as (ironic, _):
+        work(ironic, "before")
+        ironic.kill_workers("ironic-conductor")
+        work(ironic, "killed")
+        ironic.reload("ironic-conductor")
+        work(ironic, "reloaded")
+        assert set(ironic.stop().values()) == {0}
+    assert ours_in(ironic.logs()) == []
