@@ -278,7 +278,7 @@ SERVER = Group(
         Contender("again", "`rabbit://`, once more", served("again")),
         Contender("hook", "`shmetrics+rabbit://`", served("hook")),
     ),
-    effort=Effort(rounds=12, values=20, warmups=2, loops=16),
+    effort=Effort(rounds=8, values=20, warmups=2, loops=16),
     together=service,
     around=broker,
     lacking=lacking,
