@@ -53,10 +53,6 @@ def middleware(application: Application, conf: Any = None) -> Application:
 
         conf = cfg.CONF
     found = switches.setup(conf)
-    if found.wsgi and found.rpc:
-        from shmetrics.hooks.tracing.routes import counted
-
-        application = counted(application)
     return Middleware(application, found) if found.wsgi else application
 
 
@@ -70,7 +66,7 @@ class Middleware:
 
     def __init__(self, application: Application, found: switches.Switches) -> None:
         self._application = application
-        self._tracing = RequestTracing(found.arguments)
+        self._tracing = RequestTracing(found.arguments, counts=found.rpc)
         self._keys = found.hmac_keys
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -80,15 +76,17 @@ class Middleware:
 class RequestTracing:
     """Serves requests to an application, each with its trace, if it brings one."""
 
-    def __init__(self, arguments: bool) -> None:
+    def __init__(self, arguments: bool, counts: bool) -> None:
         """Make it.
 
         Args:
             arguments: keep query strings, and the messages of errors.
+            counts: count requests, and the RPCs that they lead to, by route.
         """
-        from shmetrics.hooks.tracing import headers
+        from shmetrics.hooks.tracing import headers, routes
 
         self._read = headers.read
+        self._call = routes.serve if counts else _call
         self._arguments = arguments
 
     def serve(
@@ -105,7 +103,7 @@ class RequestTracing:
             return application(environ, start_response)
         answer = Answer(scope, start_response)
         try:
-            body = application(environ, answer.start_response)
+            body = self._call(application, environ, answer.start_response)
         except BaseException as error:
             answer.end(error)
             raise
@@ -137,6 +135,10 @@ class RequestTracing:
             "scheme": environ["wsgi.url_scheme"],
         }
         return info | ({"query": environ.get("QUERY_STRING", "")} if self._arguments else {})
+
+
+def _call(application: Application, environ: Environ, start_response: Any) -> Iterable[bytes]:
+    return application(environ, start_response)
 
 
 class Answer:

@@ -9,6 +9,7 @@ alone to say: OSProfiler's initializer switches this middleware on, whatever the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from osprofiler import web
@@ -21,13 +22,16 @@ __all__ = ["disable", "enable"]
 _CALL: Final = "__call__"
 
 
-def enable(arguments: bool) -> None:
+def enable(arguments: bool, counts: bool, keys: Sequence[str] = ()) -> None:
     """Have every middleware of OSProfiler's serve requests as ours does, old or new.
 
     Args:
         arguments: keep query strings, and the messages of errors.
+        counts: count requests, and the RPCs that they lead to, by route.
+        keys: the keys of the service's configuration. They count where neither OSProfiler's
+            initializer nor the pipeline's own file has given any, as in Ironic's API.
     """
-    _switch.on(arguments)
+    _switch.on(arguments, counts, keys)
 
 
 def disable() -> None:
@@ -38,16 +42,16 @@ def disable() -> None:
 class _Instrumentation:
     """The method of OSProfiler's middleware that is replaced."""
 
-    def __init__(self, arguments: bool) -> None:
+    def __init__(self, arguments: bool, counts: bool, configured: Sequence[str]) -> None:
         self._before = before = vars(web.WsgiMiddleware)[_CALL]
-        tracing = RequestTracing(arguments)
+        tracing = RequestTracing(arguments, counts)
 
         def serve(middleware: Any, *args: Any, **kwargs: Any) -> Any:
             if kwargs or len(args) != 2 or not isinstance(args[0], dict):
                 # It may be called with a request of WebOb's, too.
                 return before.__get__(middleware, type(middleware))(*args, **kwargs)
             # Keys of the pipeline's own file count only while the initializer has set none.
-            keys = web._HMAC_KEYS or middleware.hmac_keys
+            keys = web._HMAC_KEYS or middleware.hmac_keys or configured
             return tracing.serve(middleware.application, *args, keys)
 
         self._now = serve

@@ -21,7 +21,7 @@ from osprofiler import profiler
 
 from shmetrics.hooks.tracing.failures import failed
 
-__all__ = ["count_rpc", "counted", "route_of"]
+__all__ = ["count_rpc", "route_of", "serve"]
 
 SOURCE: Final = "wsgi"
 #: The route or method of HTTP of all that are too many or unknown.
@@ -55,18 +55,13 @@ _current: Final[ContextVar[_Request | None]] = ContextVar("shmetrics_api_request
 _routes: Final[set[str]] = set()
 
 
-def counted(application: Application) -> Application:
-    """Wrap an application so that its requests are counted. It runs within their traces."""
-
-    @functools.wraps(application, updated=())
-    def count(environ: Environ, start_response: Any) -> Iterable[bytes]:
-        _begin(environ)
-        try:
-            return application(environ, start_response)
-        finally:
-            _answered()
-
-    return count
+def serve(application: Application, environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """Call an application for a request, within its trace, and count the request."""
+    _begin(environ)
+    try:
+        return application(environ, start_response)
+    finally:
+        _answered()
 
 
 def count_rpc(active: Any, topic: object, method: object) -> None:

@@ -174,13 +174,13 @@ def _set_up(
     from osprofiler import _utils, opts
 
     opts.set_defaults(conf)
+    found = replace(found, hmac_keys=tuple(_utils.split(conf.profiler.hmac_keys or "")))
     _is_set_up = True
     if set_notifier is not None and conf.profiler.enabled and "connection_string" not in _undo:
         _undo["connection_string"] = set_notifier()
     for name, module, wanted in _sources(found):
         if name not in _undo:
             _undo[name] = _enable(name, module, wanted)
-    found = replace(found, hmac_keys=tuple(_utils.split(conf.profiler.hmac_keys or "")))
     for name, why in _without_effect(conf, found):
         if name not in _warned:
             _warned.add(name)
@@ -227,7 +227,8 @@ def _sources(found: Switches) -> Iterator[tuple[str, str, dict[str, Any]]]:
     if found.compiled:
         yield "compiled_profiler", "shmetrics.hooks.osprofiler.installation", {}
     if found.wsgi:
-        yield "trace_wsgi", "shmetrics.hooks.osprofiler.middleware", arguments
+        wanted = {**arguments, "counts": found.rpc, "keys": found.hmac_keys}
+        yield "trace_wsgi", "shmetrics.hooks.osprofiler.middleware", wanted
     if found.statements or found.transactions:
         yield (
             "trace_sqlalchemy" if found.statements else "trace_transactions",

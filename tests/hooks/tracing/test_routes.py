@@ -10,15 +10,16 @@ from wsgiref.util import setup_testing_defaults
 
 import oslo_messaging
 import pytest
+from osprofiler import web
 from routes import Mapper
 from routes.middleware import RoutesMiddleware
 
 from shmetrics.hooks import wsgi
-from shmetrics.hooks.tracing import routes
+from shmetrics.hooks.tracing import routes, switches
 from shmetrics.hooks.tracing.routes import OTHER, route_of
 from tests.nodes.loopback import Loopback, loopback
 
-from .conftest import TRACED, Configured, new_id, signed
+from .conftest import KEY, TRACED, Configured, new_id, signed
 
 __all__ = ["loopback"]
 
@@ -110,6 +111,35 @@ def test_rpcs_are_counted_by_the_route_of_their_request(
         ("GET", flavor, "compute", "reboot"): 2,
         ("GET", flavor, "compute", "list"): 2,
         ("DELETE", flavor, "compute", "reboot"): 1,
+    }
+
+
+@pytest.mark.parametrize("key", [KEY, ""])
+@pytest.mark.parametrize("ours", [(True,), (False,), (True, False), (False, True), (True, True)])
+def test_a_request_counts_once_whichever_middlewares_it_comes_through(
+    ours: tuple[bool, ...],
+    key: str,
+    loopback: Loopback,
+    conf: Any,
+    cast: Callable[[str], None],
+) -> None:
+    def serve(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        cast("reboot")
+        return [b"done"]
+
+    switches.setup(conf)
+    application: Any = serve
+    for is_ours in ours:
+        application = (
+            wsgi.middleware(application, conf)
+            if is_ours
+            else web.WsgiMiddleware(application, key, enabled=True)
+        )
+    assert ask(application, "/servers") == [b"done"]
+    assert found(loopback, "api_requests", "route") == {("/v2.1/servers",): 1}
+    assert found(loopback, "api_request_rpcs", "route", "method") == {
+        ("/v2.1/servers", "reboot"): 1
     }
 
 
