@@ -140,10 +140,11 @@ def test_the_kernel_says_who_has_sent_a_datagram(listen: Any, path: str) -> None
     taken: list[int] = []
     listener = listen(lambda datagram, cut_short, pid: taken.append(pid))
     send(path, b"x")
-    if fork() == 0:
+    child = fork()
+    if child == 0:
         send(path, b"x")
         os._exit(0)
-    child, _ = os.wait()
+    os.waitpid(child, 0)
     listener.read_batch()
     assert taken == [os.getpid(), child]
 
