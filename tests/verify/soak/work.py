@@ -34,7 +34,7 @@ EXCEPTIONS = (None, "KeyError", "ValueError")
 MOST_OPEN = 4  # calls at a time, on each series
 
 # More than a first lane has room for, and no more than the one after it has.
-HOSTS = tuple(f"{n:03}" + "x" * 400 for n in range(300))
+HOSTS = tuple(f"{n:03}" + "x" * 400 for n in range(180))
 
 # A child ends a call of its parent's on purpose.
 logging.getLogger("shmetrics").addFilter(
