@@ -33,7 +33,7 @@ def resting(_: Any) -> Timer:
 
 
 def totals(library: Any) -> Timer:
-    return observed.an_array(library, 1024)
+    return observed.an_array(library, 256)
 
 
 MAKES: dict[str, tuple[Make, int]] = {  # and the slots that one takes; 0: no lane is needed
