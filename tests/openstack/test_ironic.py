@@ -53,6 +53,19 @@ def test_every_call_is_counted_as_oslo_metrics_counts_it(
     result.add_label_sets("Ironic", measured.samples)
 
 
+def test_requests_are_traced_although_its_api_does_not_initialize_osprofiler(
+    cloud: Cloud[Ironic], result: Result
+) -> None:
+    on = {"trace_rpc": True, "trace_wsgi": True}
+    with cloud.run(profiler=on) as (ironic, measured):
+        tree = measured.tree(work(ironic, "traced"))
+        ironic.stop()
+    assert ours_in(ironic.logs()) == []
+    assert tree.parents("wsgi")["trace"] > 3
+    assert tree.parents("rpc")["wsgi"] > 3
+    result.add("Ironic", "requests in a trace", str(tree.parents("wsgi")["trace"]))
+
+
 def test_killed_reloaded_and_stopped_it_works_on(cloud: Cloud[Ironic]) -> None:
     with cloud.run() as (ironic, _):
         work(ironic, "before")
