@@ -15,6 +15,7 @@ import platform
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -94,9 +95,10 @@ def named(patterns: Iterable[str]) -> list[str]:
 
 @cache
 def _functions() -> list[str]:
-    """Return the names of all functions of the extensions."""
+    """Return the names of all functions of the extensions of this CPython."""
     found = []
-    for extension in (BUDGETS.parent.parent / "shmetrics").rglob("*.so"):
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    for extension in (BUDGETS.parent.parent / "shmetrics").rglob(f"*{suffix}"):
         command = ["nm", "--defined-only", "--format=posix", str(extension)]
         listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         symbols = (line.split() for line in listed.splitlines())
