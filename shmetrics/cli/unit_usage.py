@@ -36,7 +36,7 @@ class _Seen(NamedTuple):
 
 
 class Usages:
-    """What units use. A gatherer looks at them more seldom than we do: rates are of its looks."""
+    """The use of units. A gatherer looks at them more seldom than we do: rates are of its looks."""
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}

@@ -162,7 +162,7 @@ class Textfile(Section, frozen=True, kw_only=True):
 
 
 class Gather(Section, frozen=True, kw_only=True):
-    """What is gathered, and how often."""
+    """The things that are gathered, and how often."""
 
     interval_seconds: Annotated[
         int,

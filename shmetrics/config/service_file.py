@@ -17,7 +17,7 @@ PREFIX = "shmetrics+"
 
 
 class ServiceFile(NamedTuple):
-    """What a service's file says. Values may contain passwords.
+    """The options in a service's file. Values may contain passwords.
 
     Attributes:
         transport_url: the broker of its RPC; "" if the file has none.

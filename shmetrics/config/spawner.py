@@ -101,7 +101,7 @@ class _Gather(msgspec.Struct, frozen=True):
 
 
 class SpawnerFile(msgspec.Struct, frozen=True):
-    """What the spawner takes of a configuration file."""
+    """The part of a configuration file that the spawner takes."""
 
     spawner: Spawner = field(default_factory=Spawner)
     gather: _Gather = field(default_factory=_Gather)

@@ -87,7 +87,7 @@ class Limits(NamedTuple):
 
 
 class _Problem(NamedTuple):
-    """Why attempts fail, and since when, as time.monotonic()."""
+    """The reason why attempts fail, and since when, as time.monotonic()."""
 
     why: str
     since: float

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of units whose lines are taken: a gear says it in files of its own."""
+"""The owners of lines: units, of which a gear says more in files of its own."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _EVENTS: Final = 5  # of a touch
 
 
 class Follower(Protocol):
-    """What else is recorded of the units in each pass.
+    """A part of the gatherer that records something else of the units in each pass.
 
     Attributes:
         part: what it is, in one word.

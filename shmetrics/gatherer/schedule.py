@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the next pass is due: at fixed times, however long a pass takes."""
+"""The time when the next pass is due: at fixed times, however long a pass takes."""
 
 from __future__ import annotations
 

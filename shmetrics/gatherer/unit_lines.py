@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is read of units as metric lines to deliver, as OpenShift sent it to syslog. Examples:
+"""Numbers of units as metric lines to deliver, as OpenShift sent it to syslog. Examples:
 
     type=metric unit=web.service kind=systemd container_processes=3 container_threads=5
     type=metric appName=A gear=G app=U ns=N quota.blocks.used=920 quota.blocks.limit=1048576
@@ -20,7 +20,7 @@ from shmetrics.units.unit import Unit
 
 
 class Numbers(Protocol):
-    """What has numbers of units."""
+    """A source of numbers of units."""
 
     def numbers(self, id: str) -> Iterable[tuple[str, float]]:
         """Return the numbers of the last pass of a unit, by the keys that they have in lines."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the options of the gatherer ask for: where units are looked for, which, and what of them."""
+"""The wishes of the gatherer's options: where units are looked for, which, and what of them."""
 
 from __future__ import annotations
 

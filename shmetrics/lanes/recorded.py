@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which families a process records in its lanes: known while it lives, and for a moment after.
+"""The families that a process records in its lanes: known while it lives, and for a moment after.
 
 A source beside the lanes asks this, so that an event that comes both ways is counted once. The
 moment is for what a process had sent before its end, and is read after it.
@@ -18,7 +18,7 @@ MOST_ENDED = 1000
 
 
 class Ended(NamedTuple):
-    """What a process that has ended had recorded, and when it ended."""
+    """The families of a process that has ended, and when it ended."""
 
     families: frozenset[str]
     seconds: float

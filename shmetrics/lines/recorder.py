@@ -24,7 +24,7 @@ INFO = "shmetrics_unit_metric_info"
 
 
 class Bounds(NamedTuple):
-    """How much lines may record.
+    """The bounds of what lines may record.
 
     Attributes:
         names: names of all units, ever; store.max_families_per_lane has to have room for them.
@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
 
 
 class Described(NamedTuple):
-    """What a manifest says of a metric.
+    """A metric as a manifest describes it.
 
     Attributes:
         type: `gauge` or `counter`.
@@ -63,7 +63,7 @@ class Described(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """What became of a line.
+    """The fate of a line.
 
     Attributes:
         line: the line with the metrics that were recorded; there may be none.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which probes there are: those of a gear, as OpenShift lays it out, and those configured.
+"""The probes that there are: those of a gear, as OpenShift lays it out, and those configured.
 
     <gear>/.env/OPENSHIFT_APP_NAME                      variables, a file each
     <gear>/<cart>/metadata/manifest.yml                 has `Metrics:`
@@ -42,7 +42,7 @@ _MOST_LABEL_CHARACTERS = 200
 
 
 class Timing(NamedTuple):
-    """When the commands of gears run.
+    """The times at which the commands of gears run.
 
     Attributes:
         interval_seconds: the time between two starts of one command.

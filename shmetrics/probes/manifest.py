@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the manifest of a cartridge says of its metrics: `metadata/manifest.yml`, in YAML.
+"""The metrics in the manifest of a cartridge: `metadata/manifest.yml`, in YAML.
 
     Metrics:                            Metrics:
     - php.requests                        php.requests:
@@ -37,7 +37,7 @@ class BadManifest(ConfigError):
 
 
 class Metric(NamedTuple):
-    """What a manifest says of a metric. What it does not say is "".
+    """A metric as a manifest describes it. What it does not say is "".
 
     Attributes:
         name: its name in the lines that the cartridge prints.

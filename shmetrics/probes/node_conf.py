@@ -26,7 +26,7 @@ _METADATA = (
 
 
 class NodeConf(NamedTuple):
-    """What node.conf says of metrics.
+    """The options of node.conf that are about metrics.
 
     Attributes:
         enabled: WATCHMAN_METRICS_ENABLED.

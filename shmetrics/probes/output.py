@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a program prints, as lines, within bounds. No I/O here.
+"""The output of a program, as lines, within bounds. No I/O here.
 
 A program of a stranger may print anything: without end, without a newline, NULs, a million lines.
 What is out of bounds is counted by its reason, and not kept:
@@ -22,7 +22,7 @@ _MOST_SHOWN = 200  # characters of a line of STDERR
 
 
 class Bounds(NamedTuple):
-    """How much of the output of a run is taken.
+    """The bounds of the output of a run.
 
     Attributes:
         line_bytes: the longest line, without its newline.

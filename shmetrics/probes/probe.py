@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a probe is, and how a run of it went."""
+"""A probe, and the result of a run of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Key = tuple[str, str]
 
 
 class Owner(NamedTuple):
-    """What probes know of a unit.
+    """The unit of a probe.
 
     Attributes:
         unit: its name.
@@ -63,7 +63,7 @@ class Probe(NamedTuple):
 
 
 class Result(NamedTuple):
-    """How a run of a probe went.
+    """The result of a run of a probe.
 
     Attributes:
         probe: the probe.

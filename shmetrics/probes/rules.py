@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all probes of a gatherer are told, and what they tell."""
+"""Rules for all probes of a gatherer, and those who take what comes of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Takers(NamedTuple):
-    """Who takes what comes of probes. Each is called in the loop, and is quick.
+    """The functions that take what comes of probes. Each is called in the loop, and is quick.
 
     Attributes:
         line: takes a probe and a complete line, without newline, that is UTF-8 and has no control
@@ -48,7 +48,7 @@ class Rules(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What did not go as it should, by reason, since the start.
+    """Counts of what did not go as it should, by reason, since the start.
 
     Attributes:
         killed: runs that were ended: timeout, unit_timeout, output, spawner_gone; and stuck, which

@@ -24,7 +24,7 @@ _PIPE_MODE = 0o622
 
 
 class Outcome(NamedTuple):
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         answer: the spawner's; None: it went away in the middle.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When each probe runs: spread over its interval, within a bound, and never late by much.
+"""The time of each probe: spread over its interval, within a bound, and never late by much.
 
 A probe has a turn once per interval, at a phase that is a hash of its name: turns of many probes
 are spread, and stay where they are after a restart. Turn n is at `phase + n * interval` of the

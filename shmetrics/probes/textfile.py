@@ -39,7 +39,7 @@ class TextFile(NamedTuple):
 
 
 class _Parsed(NamedTuple):
-    """What was parsed of a file, and of which version of it."""
+    """The families that were parsed of a file, and of which version of it."""
 
     version: tuple[int, int, int]  # inode, size in bytes, time of the last write in ns
     families: list[Metric]

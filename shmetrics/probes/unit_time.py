@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long all probes of one unit together may take in an interval."""
+"""The time that all probes of one unit together may take in an interval."""
 
 from __future__ import annotations
 

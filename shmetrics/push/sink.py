@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the lines of a program go: to the gatherer if there is one, or into a lane of our own.
+"""The way of a program's lines: to the gatherer if there is one, or into a lane of our own.
 
 An emitter like any other needs no gatherer. But the gatherer knows the unit, and delivers lines to
 logs as well; so it has them if it can.
@@ -135,7 +135,7 @@ class Sink:
 
 
 class _Lane:
-    """What this process records itself."""
+    """A lane in which this process records lines itself."""
 
     def __init__(self) -> None:
         from shmetrics.emitter import instruments

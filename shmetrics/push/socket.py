@@ -30,7 +30,7 @@ LOOK_AGAIN_SECONDS: Final = 60.0
 
 
 class Rates(NamedTuple):
-    """How much may come.
+    """The bounds of what may come.
 
     Attributes:
         lines_per_second: lines of one unit.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class WholeLines:
-    """What a stream has, as blocks of whole lines. Blocks without the mark are left out."""
+    """A stream as blocks of whole lines. Blocks without the mark are left out."""
 
     def __init__(self, take: Callable[[bytes], None], mark: bytes, most_bytes: int) -> None:
         """Begin at the begin of a line.

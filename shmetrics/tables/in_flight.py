@@ -45,7 +45,7 @@ class CallKind(NamedTuple):
 
 
 class Description(NamedTuple):
-    """What label values say of a call: its kind, and how long its caller waits; 0: not known."""
+    """A call as its label values tell: its kind, and how long its caller waits; 0: not known."""
 
     kind: CallKind
     timeout_ms: int

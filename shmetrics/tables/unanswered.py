@@ -17,7 +17,7 @@ from shmetrics.tables.in_flight import label_of
 
 
 class Server(NamedTuple):
-    """What a process serves, as clients name it."""
+    """A server as clients name it."""
 
     exchange: str
     topic: str

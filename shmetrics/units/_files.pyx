@@ -57,7 +57,7 @@ def process(const unsigned char[::1] text not None):
 
 
 cdef class Form:
-    """What the files of a unit have, and where their values go in one array.
+    """The form of a unit's files: what they have, and where their values go in one array.
 
     Args:
         files: for each file (form, keys, places, divisors): one of the constants above, the keys as

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the cgroups of this node are: v1, v2, or both (hybrid), decided for each controller.
+"""The places of this node's cgroups: v1, v2, or both (hybrid), decided for each controller.
 
 The format of mountinfo is that of proc_pid_mountinfo(5).
 """

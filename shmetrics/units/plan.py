@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is read of a unit, and where each number goes: the same for all units that are alike."""
+"""The plan of what is read of a unit, and where each number goes: one for all that are alike."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Slot(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is read of a unit.
+    """The files that are read of a unit.
 
     Attributes:
         files: the files, in the order in which they are read.

@@ -61,7 +61,7 @@ class Group:
 
 
 class _Known(NamedTuple):
-    """What is kept of a process from pass to pass; `age` is 0 after the first that has found it."""
+    """A process as it is kept from pass to pass; `age` is 0 after the first that has found it."""
 
     start_ticks: int
     user_ticks: int

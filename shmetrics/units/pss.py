@@ -17,7 +17,7 @@ _KIB: Final = 1024
 
 
 class Pss:
-    """What was last read of each process; those that were read longest ago come first."""
+    """The last readings of each process; those that were read longest ago come first."""
 
     def __init__(
         self,

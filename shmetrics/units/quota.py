@@ -29,7 +29,7 @@ _ATTRIBUTES: Final = struct.Struct("=5I8x")  # struct fsxattr: the fourth is the
 
 
 class Usage(NamedTuple):
-    """What is used of a quota, and the limits. A limit of 0 is none.
+    """The use of a quota, and its limits. A limit of 0 is none.
 
     Attributes:
         device: major and minor number of the file system's device.

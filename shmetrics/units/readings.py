@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each unit has cost by now, read once: for people who look, not for a collector."""
+"""The cost of each unit by now, read once: for people who look, not for a collector."""
 
 from __future__ import annotations
 

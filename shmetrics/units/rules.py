@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which cgroups are units: the paths that service managers and runtimes make.
+"""The rules that make cgroups units: the paths that service managers and runtimes make.
 
 =======================================================  ===========  ========================
 path                                                     kind         name
@@ -53,7 +53,7 @@ _SYSTEMD: Final = (".service", ".slice", ".scope")
 
 
 class Match(NamedTuple):
-    """What a rule says of a cgroup: its kind and its name; of none, both are ""."""
+    """A cgroup as a rule knows it: its kind and its name; of none, both are ""."""
 
     kind: str = ""
     name: str = ""

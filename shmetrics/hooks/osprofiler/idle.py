@@ -24,7 +24,7 @@ LONGEST_SECONDS: Final = 5.0
 
 
 class IdleTime(threading.local):
-    """What is known of the last trace of each thread, from starts and stops of OSProfiler's own.
+    """The last trace of each thread, as known from starts and stops of OSProfiler's own.
 
     The compiled profiler has the same in its traces.
     """

@@ -29,7 +29,7 @@ _SQL_SPANS: Final = frozenset({"db", "db.transaction"})
 
 
 class WantedValues:
-    """What a configuration asks for.
+    """The values that a configuration asks for.
 
     Attributes:
         arguments: keep values in all spans but those of SQL.

@@ -19,7 +19,7 @@ STUCK_NS = 5_000_000_000  # from SIGKILL until nobody waits for the end any more
 
 
 class Limits(NamedTuple):
-    """What a program may take.
+    """The limits of a program.
 
     Attributes:
         cpu_seconds: processor time of each process.

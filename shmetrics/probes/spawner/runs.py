@@ -23,7 +23,7 @@ MOST_STUCK = 100  # beyond which no more runs are begun
 
 
 class Answered(NamedTuple):
-    """What there is to say of a run, and the gatherer that hears it."""
+    """The news of a run, and the gatherer that hears them."""
 
     connection: Connection
     said: Ended | Stuck
