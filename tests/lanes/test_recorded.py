@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a process records in its lanes is known while it lives, and for a moment after."""
+"""The families that a process records are known while it lives, and for a moment after."""
 
 from types import SimpleNamespace
 from typing import Any

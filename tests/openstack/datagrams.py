@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stock oslo.messaging says to oslo.metrics: one JSON datagram for each change of a metric."""
+"""Messages of stock oslo.messaging to oslo.metrics: a JSON datagram for each change of a metric."""
 
 from __future__ import annotations
 

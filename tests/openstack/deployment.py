@@ -35,7 +35,7 @@ def ini(*files: Sections) -> str:
 
 
 class Deployment:
-    """What runs of one service, in *folder*. variables: of the environment of each process."""
+    """The processes of one service, in *folder*. variables: of the environment of each process."""
 
     def __init__(
         self, environment: Environment, folder: Path, variables: Mapping[str, str]

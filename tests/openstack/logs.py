@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What in the logs of a service is ours, and what is an error."""
+"""The lines in the logs of a service that are ours, and those that are errors."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ NAMED: Final = (
 
 
 class Result:
-    """What was installed, and what was compared. date: of the run. python: its version."""
+    """A record of what was installed and compared. date: of the run. python: its version."""
 
     def __init__(self, date: str, python: str) -> None:
         self._head = f"On {date}, with CPython {python}, {versions(*NAMED)}:"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands in for OpenStack services that are not installed: the answers that others need."""
+"""Stand-ins for OpenStack services that are not installed: the answers that others need."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of a message beside its call: exceptions that are expected are no failures, and a
+"""The outcomes of a message beside its call: exceptions that are expected are no failures, and a
 reply that reaches nobody is counted."""
 
 from __future__ import annotations

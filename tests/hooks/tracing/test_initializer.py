@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a configuration switches on is on for any service that initializes OSProfiler, as Zaqar and
+"""The switches of a configuration are on for any service that initializes OSProfiler, as Zaqar and
 Vitrage do. The service itself calls nothing of ours."""
 
 from __future__ import annotations
