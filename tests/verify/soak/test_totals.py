@@ -17,7 +17,7 @@ def test_sums_are_those_of_a_loop(n: int) -> None:
     for bound in BOUNDS:
         assert totals.sizes_up_to(bound, n) == sum(i % 10 <= bound for i in range(n))
     hosts = [i % len(HOSTS) for i in range(n)]
-    for host in (0, 1, 150, 199):
+    for host in (0, 1, len(HOSTS) - 1):
         assert totals.visits(n, host) == hosts.count(host)
     thrown = [EXCEPTIONS[i % 3] for i in range(n)]
     for which, name in enumerate(EXCEPTIONS):
