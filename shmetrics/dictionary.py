@@ -5,7 +5,7 @@
     series     strings: one label value per label name of the family
     exception  one string: the class name
 
-Strings are a uint32 count, then for each string a uint32 length and as many bytes of UTF-8. The
+Strings are a uint16 count, then for each string a uint16 length and as many bytes of UTF-8. The
 number of bounds is in the entry's header (csrc/lane/layout.h). At most seven zero bytes follow.
 """
 
@@ -15,8 +15,7 @@ import struct
 from array import array
 from typing import NamedTuple
 
-_NUMBER = struct.Struct("=I")
-_PADDING = 7
+from shmetrics.strings import Strings
 
 # oslo.metrics's bounds in seconds, and six below them for what a local call takes.
 DEFAULT_BUCKETS = (
@@ -56,39 +55,17 @@ class Definition(NamedTuple):
         return self.type, self.name, self.unit, self.mode, self.label_names, bounds
 
 
-def encode_strings(strings: tuple[str, ...]) -> bytes:
-    """Return the payload of strings. Characters that UTF-8 cannot encode are replaced."""
-    parts = [_NUMBER.pack(len(strings))]
-    for string in strings:
-        raw = string.encode("utf-8", "replace")
-        parts.append(_NUMBER.pack(len(raw)))
-        parts.append(raw)
-    return b"".join(parts)
+#: Those of a lane. No entry is so long that its numbers do not fit 16 bits.
+_IN_LANE = Strings("H")
+
+encode_strings = _IN_LANE.encode
+decode_strings = _IN_LANE.decode
 
 
-def decode_strings(payload: bytes) -> tuple[str, ...]:
-    """Return the strings of a payload. Raises ValueError if the payload is malformed."""
-    strings = []
-    unpack, at = _NUMBER.unpack_from, _NUMBER.size
-    try:
-        (count,) = unpack(payload)
-        for _ in range(count):
-            (size,) = unpack(payload, at)
-            at += _NUMBER.size + size
-            strings.append(payload[at - size : at].decode("utf-8") if size else "")
-    except struct.error:
-        raise ValueError("a number is cut short") from None
-    if at > len(payload):
-        raise ValueError("a string is longer than its entry")
-    if len(payload) - at > _PADDING or any(payload[at:]):
-        raise ValueError("something follows the last string")
-    return tuple(strings)
-
-
-def encode_definition(definition: Definition) -> bytes:
-    """Return the payload of a family's entry."""
+def encode_definition(definition: Definition, strings: Strings = _IN_LANE) -> bytes:
+    """Return the payload of a family's entry, with strings as in a lane."""
     head = struct.pack(f"={len(definition.bounds)}d", *definition.bounds)
-    return head + encode_strings(
+    return head + strings.encode(
         (
             definition.name,
             definition.help,
@@ -99,20 +76,23 @@ def encode_definition(definition: Definition) -> bytes:
     )
 
 
-def decode_definition(type: int, n_bounds: int, payload: bytes) -> Definition:
+def decode_definition(
+    type: int, n_bounds: int, payload: bytes, strings: Strings = _IN_LANE
+) -> Definition:
     """Return the definition in the payload of a family's entry.
 
     Args:
         type: the type, from the header of the entry.
         n_bounds: the number of bounds, likewise.
         payload: the payload.
+        strings: reads the strings in it.
 
     Raises:
         ValueError: the payload is malformed.
     """
     bounds = struct.unpack_from(f"={n_bounds}d", payload)
-    strings = decode_strings(payload[8 * n_bounds :])
-    if len(strings) < 4:
+    found = strings.decode(payload[8 * n_bounds :])
+    if len(found) < 4:
         raise ValueError("a family needs name, help, unit and mode")
-    name, help, unit, mode, *label_names = strings
+    name, help, unit, mode, *label_names = found
     return Definition(type, name, help, unit, mode, tuple(label_names), bounds)

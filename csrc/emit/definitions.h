@@ -144,16 +144,17 @@ static inline struct shm_room shm_room_sum(struct shm_room one, struct shm_room 
 /* Returns the size of a payload of n overflow values. */
 static inline uint32_t shm_overflow_text_bytes(uint32_t n)
 {
-    return 4u + n * (4u + (uint32_t)sizeof SHM_OVERFLOW_VALUE - 1u);
+    return 2u + n * (2u + (uint32_t)sizeof SHM_OVERFLOW_VALUE - 1u);
 }
 
 /* Writes a payload of n overflow values. */
 static inline void shm_write_overflow_text(unsigned char *at, uint32_t n)
 {
     static const char value[] = SHM_OVERFLOW_VALUE;
-    const uint32_t value_bytes = sizeof value - 1;
-    memcpy(at, &n, sizeof n);
-    for (at += sizeof n; n > 0; n--) {
+    const uint16_t value_bytes = sizeof value - 1;
+    const uint16_t count = (uint16_t)n; /* a family's labels fit its entry */
+    memcpy(at, &count, sizeof count);
+    for (at += sizeof count; n > 0; n--) {
         memcpy(at, &value_bytes, sizeof value_bytes);
         memcpy(at + sizeof value_bytes, value, value_bytes);
         at += sizeof value_bytes + value_bytes;
@@ -304,14 +305,14 @@ static inline bool shm_take_reserved(struct shm_producer *p, struct shm_series *
 /* Returns how many label names the family's payload has: bounds, then the number of its strings. */
 static inline uint32_t shm_labels_of(const struct shm_family *f)
 {
-    uint32_t n_strings;
+    uint16_t n_strings;
     uint64_t at = (uint64_t)f->n_bounds * sizeof(double);
     if (at + sizeof n_strings > f->text_bytes)
         return 0;
     memcpy(&n_strings, f->text + at, sizeof n_strings);
     if (n_strings < SHM_FAMILY_STRINGS || n_strings > f->text_bytes)
         return 0;
-    return n_strings - SHM_FAMILY_STRINGS;
+    return (uint32_t)n_strings - SHM_FAMILY_STRINGS;
 }
 
 /* Returns the family as it is defined in the producer's lane. */

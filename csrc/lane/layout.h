@@ -48,7 +48,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SHM_LAYOUT_VERSION 4u
+#define SHM_LAYOUT_VERSION 5u
 #define SHM_LANE_MAGIC UINT64_C(0x656e616c6d68732e) /* ".shmlane" in memory, little endian */
 
 #define SHM_HEADER_BYTES 8192u
@@ -231,7 +231,7 @@ enum shm_entry_kind {
 /* Entries start at multiples of 8. Family ids and series ids each count up from 1 in the order of
  * the entries; series and exceptions share one sequence. An entry that defines nothing has id 0.
  * Events that were published before a removal belong to the series still, and no later one does.
- * Strings are a uint32 count, then for each a uint32 length and as many bytes of UTF-8. */
+ * Strings are a uint16 count, then for each a uint16 length and as many bytes of UTF-8. */
 struct shm_entry {
     uint32_t size_bytes; /* whole entry with padding: a multiple of 8 */
     uint16_t kind;

@@ -7,7 +7,7 @@
  *   series     strings: one value per label name
  *   exception  one string: the class name
  *
- * Strings are a uint32 count, then for each a uint32 length and as many bytes of UTF-8.
+ * Strings are a uint16 count, then for each a uint16 length and as many bytes of UTF-8.
  */
 #ifndef SHM_PAYLOAD_H
 #define SHM_PAYLOAD_H
@@ -40,7 +40,7 @@ static inline bool shm_payload_put(struct shm_payload *payload, const void *byte
 static inline bool shm_payload_begin(struct shm_payload *payload, void *memory, uint32_t capacity,
                                      const double *bounds, uint32_t n_bounds)
 {
-    const uint32_t none = 0;
+    const uint16_t none = 0;
     *payload = (struct shm_payload){.bytes = memory, .capacity = capacity};
     if (!shm_payload_put(payload, bounds, n_bounds * (uint32_t)sizeof *bounds))
         return false;
@@ -51,9 +51,10 @@ static inline bool shm_payload_begin(struct shm_payload *payload, void *memory, 
 /* Appends a string. Returns false if it does not fit. */
 static inline bool shm_payload_string(struct shm_payload *payload, const char *string)
 {
-    uint32_t count;
-    uint32_t length = (uint32_t)strlen(string);
-    if (!shm_payload_put(payload, &length, sizeof length) ||
+    uint16_t count;
+    const size_t n = strlen(string);
+    const uint16_t length = (uint16_t)n;
+    if (length != n || !shm_payload_put(payload, &length, sizeof length) ||
         !shm_payload_put(payload, string, length))
         return false;
     memcpy(&count, payload->bytes + payload->count_at, sizeof count);

@@ -9,7 +9,7 @@ from shmetrics.dictionary import Definition, decode_definition, encode_definitio
 from shmetrics.store.exponential import ExponentialBounds
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import HistogramFamily
-from shmetrics.store.log_entry import Entry, EntryKind
+from shmetrics.store.log_entry import STRINGS, Entry, EntryKind
 
 _EXPONENTIAL = struct.Struct("=iiI")  # before the definition
 _NONE = ExponentialBounds(0, 0, 0)  # stands for a family without them
@@ -24,7 +24,7 @@ def encode(family: Family) -> Entry:
         definition.type,
         family.id,
         len(definition.bounds),
-        _EXPONENTIAL.pack(*(exponential_bounds or _NONE)) + encode_definition(definition),
+        _EXPONENTIAL.pack(*(exponential_bounds or _NONE)) + encode_definition(definition, STRINGS),
         family.owner,
     )
 
@@ -38,5 +38,5 @@ def decode(entry: Entry) -> tuple[Definition, ExponentialBounds | None]:
     """
     schema, lowest, n = _EXPONENTIAL.unpack_from(entry.payload)
     payload = entry.payload[_EXPONENTIAL.size :]
-    definition = decode_definition(entry.type, entry.of, payload)
+    definition = decode_definition(entry.type, entry.of, payload, STRINGS)
     return definition, ExponentialBounds(schema, lowest, n) if n else None

@@ -23,7 +23,7 @@ import zlib
 from enum import IntEnum
 from typing import NamedTuple
 
-from shmetrics.dictionary import decode_strings, encode_strings
+from shmetrics.strings import Strings
 
 HEADER = struct.Struct("=IHHII")  # size, kind, type, id, of: as in a lane's dictionary
 _CHECKSUM = struct.Struct("=II")  # after the header: CRC-32 of owner, header, payload; the owner
@@ -31,6 +31,7 @@ PAYLOAD_AT = HEADER.size + _CHECKSUM.size
 _FIRST_CELL = struct.Struct("=Q")
 _PLACE = struct.Struct("=QQ")  # the first cell, the number of rows
 _CREATED = struct.Struct("=d")
+STRINGS = Strings("I")
 
 
 class EntryKind(IntEnum):
@@ -152,7 +153,7 @@ class Entry(NamedTuple):
             created: the Unix time since when it counts, in seconds.
             owner: its owner, see shares.py.
         """
-        payload = _CREATED.pack(created) + encode_strings(values)
+        payload = _CREATED.pack(created) + STRINGS.encode(values)
         return Entry(EntryKind.SERIES, 0, row, of, payload, owner)
 
     def created_and_values(self) -> tuple[float, tuple[str, ...]]:
@@ -163,7 +164,7 @@ class Entry(NamedTuple):
             ValueError: the label values are damaged.
         """
         (created,) = _CREATED.unpack_from(self.payload)
-        return created, decode_strings(self.payload[_CREATED.size :])
+        return created, STRINGS.decode(self.payload[_CREATED.size :])
 
     @staticmethod
     def removed(of: int, row: int, is_expired: bool = False) -> Entry:

@@ -380,7 +380,7 @@ def test_labels_too_long_for_an_entry_overflow(core: Any) -> None:
 def test_a_family_too_long_for_an_entry_is_dropped(core: Any) -> None:
     node = Node(8, 65536, 64)
     long_name = node.family(COUNTER, "x" * 17_000, 1)
-    many_labels = node.family(COUNTER, "x", 1100)  # whose overflow values would not fit
+    many_labels = node.family(COUNTER, "x", 1300)  # whose overflow values would not fit
     for family in (long_name, many_labels):
         emit(node, node.series(family, ("a",)))
     assert totals(node) == {}

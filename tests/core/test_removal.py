@@ -137,7 +137,7 @@ def test_a_full_lane_has_room_for_the_removal_of_all_that_it_has(node: Node, typ
     assert node.removed == list(range(1, len(made) + 1))
     assert not any(dropped(node))
     # The overflow series' late cells, and its exceptions.
-    assert node.producer.reserved.bytes == {HISTOGRAM: 16, CALLS: 16 + 40}.get(type, 0)
+    assert node.producer.reserved.bytes == {HISTOGRAM: 16, CALLS: 16 + 32}.get(type, 0)
 
 
 def test_the_end_of_a_call_whose_series_is_removed_gives_its_slot_back(node: Node) -> None:

@@ -274,7 +274,7 @@ def test_a_thread_that_comes_late_takes_no_room(
 
     monkeypatch.setattr(definition_budget.DefinitionBudget, "payload", slow)
     assert counter.labels("x") is one.children.get(("x",))
-    assert (one.budget.definitions, one.budget.n_bytes) == (1, 4 + 4 + 1)
+    assert (one.budget.definitions, one.budget.n_bytes) == (1, 2 + 2 + 1)
 
 
 def test_a_module_that_is_loaded_again_goes_on(

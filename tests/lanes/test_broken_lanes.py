@@ -170,15 +170,15 @@ BROKEN: dict[str, list[Callable[[LaneFile], None]]] = {
     ],
     "text": [
         text(struct.pack("=II", 1, 4) + b"f\xffst"),  # not UTF-8
-        text(struct.pack("=I", 0)),  # a label value too few
-        text(struct.pack("=III", 2, 0, 0)),  # one too many
-        text(struct.pack("=II", 1, 100)),  # longer than its entry
-        text(struct.pack("=I", 2**32 - 1)),
+        text(struct.pack("=H", 0)),  # a label value too few
+        text(struct.pack("=HHH", 2, 0, 0)),  # one too many
+        text(struct.pack("=HH", 1, 100)),  # longer than its entry
+        text(struct.pack("=H", 2**16 - 1)),
         text(b""),
-        text(struct.pack("=II", 1, 0) + bytes(16)),  # something behind it
-        text(struct.pack("=II", 1, 0) + b"x"),
-        family(struct.pack("=I", 3) + bytes(12)),  # no mode
-        family(struct.pack("=II", 4, 1) + b"\xff"),
+        text(struct.pack("=HH", 1, 0) + bytes(16)),  # something behind it
+        text(struct.pack("=HH", 1, 0) + b"x"),
+        family(struct.pack("=H", 3) + bytes(6)),  # no mode
+        family(struct.pack("=HH", 4, 1) + b"\xff"),
     ],
 }  # fmt: skip
 

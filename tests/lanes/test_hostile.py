@@ -60,11 +60,12 @@ def large(tmp_path: Path) -> Iterator[Loopback]:
 
 def million_entries(first: int, family: int) -> bytes:
     """Series with a label value of eight digits each."""
-    form = [("head", "<u4", 6), ("digits", "S8")]
+    form = [("head", "<u4", 5), ("digits", "S8"), ("padding", "<u4")]
     entries = np.zeros(MILLION, form)
     ids = np.arange(first, first + MILLION)
     kind_and_type = layout.ENTRY_SERIES | layout.TYPE_COUNTER << 16
-    for field, number in enumerate((32, kind_and_type, ids, family, 1, 8)):
+    count_and_length = 1 | 8 << 16
+    for field, number in enumerate((32, kind_and_type, ids, family, count_and_length)):
         entries["head"][:, field] = number
     entries["digits"] = np.char.zfill(ids.astype("S8"), 8)
     return entries.tobytes()
@@ -118,10 +119,10 @@ def test_a_label_of_a_megabyte_breaks_its_lane_alone(
     assert "(entry)" in line
 
 
-def test_a_label_that_says_it_has_a_megabyte(large: Loopback) -> None:
+def test_a_label_that_says_it_is_longer_than_its_entry(large: Loopback) -> None:
     with another(large) as lane:
         payload = bytearray(encode_strings(("fast",)))
-        struct.pack_into("=I", payload, 4, MIB)
+        struct.pack_into("=H", payload, 2, 0xFFFF)
         lane.entry(layout.ENTRY_SERIES, JOBS.type, 1, lane.family(JOBS), bytes(payload))
         neighbour()
         large.collector.tick()
