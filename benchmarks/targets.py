@@ -298,7 +298,7 @@ TARGETS = (
     Target("its memory, in proportion", "gatherer-memory/proportional", most=40 * MIB, unit="byte"),
     Target("the same, resident", "gatherer-memory/resident", most=40 * MIB, unit="byte"),
     Target("a pass over processes, per process", "by-unit/pass", most=15e-6),
-    Target("the same, of 20,000 in one unit", "by-unit/many", "by-unit/pass", most=1.2),
+    Target("the same, of many in one unit", "by-unit/many", "by-unit/pass", most=1.2),
     Target("the same, to prometheus-process-exporter", "by-unit/pass", "by-unit/exporter", least=5),
     Target("a command of a unit, from the wish until it is reaped", "probes/probe", most=0.002),
     *(

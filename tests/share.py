@@ -2,7 +2,9 @@
 """`--share I/N`: leave out the modules of the other N - 1 shares.
 
 Quick tests of what runs in a service stay: its Python is whatever the service has. So several runs,
-one per Python, have all of those each, and every other test once among them.
+one per Python, have all of those each, and every other test once among them; but for the slow tests
+of a part of the collecting half, which has the Python that its packager chose. Those of the whole
+of it stay.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ import pytest
 
 #: Rooms of tests of the emitting half.
 IN_SERVICES = ("emitter", "hooks", "label_rules", "registration")
+
+#: Rooms of tests of whole processes.
+WHOLE = ("client", "collector", "greenlets", "life", "prefork", "soak")
 
 
 class Share(NamedTuple):
@@ -27,10 +32,10 @@ class Share(NamedTuple):
         return zlib.crc32(module.encode()) % self.n == self.number
 
 
-def is_in_services(module: str) -> bool:
-    """Tell whether a module, by its path, is of the emitting half."""
+def is_of(rooms: tuple[str, ...], module: str) -> bool:
+    """Tell whether a module, by its path, is in one of these rooms."""
     folders = module.split("/")[:-1]
-    return any(room in folders for room in IN_SERVICES)
+    return any(room in folders for room in rooms)
 
 
 def share_of(text: str) -> Share:
@@ -54,7 +59,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         module = item.nodeid.partition("::")[0]
         is_quick = item.get_closest_marker("quick") is not None
-        is_in = (is_quick and is_in_services(module)) or share.has(module)
+        if is_quick:
+            is_in = is_of(IN_SERVICES, module) or share.has(module)
+        else:
+            is_in = share.has(module) and (share.n == 1 or is_of((*IN_SERVICES, *WHOLE), module))
         (kept if is_in else left_out).append(item)
     if left_out:
         items[:] = kept

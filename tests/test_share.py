@@ -28,7 +28,7 @@ def test_quick_tests_of_what_runs_in_services_are_in_every_share(
     pytester: pytest.Pytester,
 ) -> None:
     text = "import pytest\n@pytest.mark.quick\ndef test_quick(): pass\ndef test_other(): pass\n"
-    for room in ("emitter", "store"):
+    for room in ("emitter", "collector", "store"):
         pytester.mkdir(room)
         for n in range(6):
             (pytester.path / room / f"test_{room}_{n}.py").write_text(text)
@@ -40,4 +40,4 @@ def test_quick_tests_of_what_runs_in_services_are_in_every_share(
         passed = run.parseoutcomes()["passed"]
         assert passed >= 6
         others += passed - 6
-    assert others == 6 + 2 * 6
+    assert others == 6 + 2 * 6 + 6  # slow, slow and quick, and only quick

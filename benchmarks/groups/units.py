@@ -18,13 +18,13 @@ from benchmarks.contender import Contender, Effort, Group, Timer, in_full
 
 UNITS = 500
 PROCESSES = 1000
-MANY_PROCESSES = 20_000
+MANY_PROCESSES = int(in_full(20_000, 2_000))
 CONFIG = "[store]\nmax_series_per_lane = 100_000\n"
 # A pass is long, and so is making of units.
 EFFORT = Effort(rounds=3, values=5, warmups=1, loops=3)
 LONG = Effort(rounds=1, values=1, warmups=0, loops=1)
 AGENT_STARTS_S = 5.0
-PASS_S = 10
+PASS_S = int(in_full(10, 3))
 DEFAULT_INTERVAL_S = 60
 GATHER = """
 [gather]
@@ -246,10 +246,9 @@ def many_processes() -> Iterator[Timer]:
     """So many in one unit: children of one process, which are cheap to make."""
     from shmetrics.units.processes import ProcessTable
 
-    count = int(in_full(MANY_PROCESSES, PROCESSES))
-    with cgroups.crowd(count) as unit:
+    with cgroups.crowd(MANY_PROCESSES) as unit:
         table = ProcessTable()
-        if len(table.groups({unit})[unit].pids) < count:
+        if len(table.groups({unit})[unit].pids) < MANY_PROCESSES:
             raise RuntimeError("not every process was found")
         everybody = sum(name.isdigit() for name in os.listdir("/proc"))
         yield passes(partial(table.groups, {unit}), lambda: None, everybody)
@@ -336,7 +335,7 @@ TABLE = Group(
     "pass",
     (
         Contender("pass", "shmetrics gather: read and group by unit", processes),
-        Contender("many", f"the same, of {MANY_PROCESSES} processes in one unit", many_processes),
+        Contender("many", f"the same, of {MANY_PROCESSES:,} processes in one unit", many_processes),
         Contender("plain", "stat, status, cgroup and fd by name, in Python", processes_plainly),
         *(
             [Contender("exporter", "prometheus-process-exporter, a scrape", processes_by_exporter)]
