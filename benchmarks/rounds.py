@@ -29,7 +29,7 @@ class ContenderFailed(Exception):
 
 
 def complaint(stderr: str) -> str:
-    """The first line that names an exception: what comes after it is pyperf's own."""
+    """The first line that names an exception, or the last."""
     lines = stderr.strip().splitlines() or ["no output"]
     return next((line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)), lines[-1])
 
@@ -65,10 +65,8 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="shmetrics-bench-") as scratch:
         output = Path(scratch, "result.json")
         command = [sys.executable, "-m", "benchmarks.worker", group.key, contender.key]
-        command += ["--processes=1", f"--values={effort.values}", f"--warmups={effort.warmups}"]
-        command += [f"--min-time={effort.value_s}", "--quiet", f"--output={output}"]
-        if loops and not group.together:
-            command += [f"--loops={loops}"]
+        command += [f"--values={effort.values}", f"--warmups={effort.warmups}"]
+        command += [f"--value-s={effort.value_s}", f"--loops={loops}", f"--output={output}"]
         status, said = ran(command)
         if status or not output.exists():
             raise ContenderFailed(f"{group.key}/{contender.key}: {complaint(said)}")

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures in this process: `python -m benchmarks.worker GROUP KEY -o FILE`.
+"""Measures in this process: `python -m benchmarks.worker GROUP KEY --output FILE`.
 
-pyperf does the measuring of times: it warms up, finds how many repetitions make a readable time,
-and writes the values as JSON. Sizes, shares and counts are taken once. Of contenders that are
-measured together, KEY is that of any.
+The values are written as pyperf's JSON. Sizes, shares and counts are taken once. Of contenders that
+are measured together, KEY is that of any.
 """
 
 from __future__ import annotations
 
+import argparse
 import random
 import statistics
 from collections.abc import Mapping
@@ -56,26 +56,40 @@ def measure_together(group: Group, values: int, warmups: int) -> pyperf.Benchmar
     )
 
 
+def enough(timer: Timer, value_s: float) -> int:
+    """Return how many repetitions take at least so long, a power of two."""
+    loops = 1
+    while timer(loops) < value_s:
+        loops *= 2
+    return loops
+
+
+def measure(group: Group, key: str, args: argparse.Namespace) -> pyperf.Benchmark:
+    """Measure one contender. Times are those of one repetition."""
+    with group[key].open() as timer:
+        if group.unit != "second":
+            return benchmark(group, key, [timer(1)])
+        loops = args.loops or enough(timer, args.value_s)
+        for _ in range(args.warmups):
+            timer(loops)
+        return benchmark(group, key, [timer(loops) / loops for _ in range(args.values)], loops)
+
+
 def main() -> None:
-    runner = pyperf.Runner(
-        program_args=("-m", "benchmarks.worker"),
-        add_cmdline_args=lambda command, args: command.extend((args.group, args.key)),
-    )
-    runner.argparser.add_argument("group")
-    runner.argparser.add_argument("key")
-    args = runner.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.worker", description=__doc__)
+    parser.add_argument("group")
+    parser.add_argument("key")
+    parser.add_argument("--values", type=int, required=True)
+    parser.add_argument("--warmups", type=int, required=True)
+    parser.add_argument("--loops", type=int, default=0, help="0: as many as take --value-s")
+    parser.add_argument("--value-s", type=float, required=True)
+    parser.add_argument("--output", required=True)
+    args = parser.parse_args()
     group = GROUPS[args.group]
     if group.together:
         measure_together(group, args.values, args.warmups).dump(args.output)
-    elif group.unit != "second":
-        with group[args.key].open() as measure:
-            found = measure(1)
-        benchmark(group, args.key, [found]).dump(args.output)
-    elif args.worker:
-        with group[args.key].open() as timer:
-            runner.bench_time_func(f"{group.key}/{args.key}", timer)
-    else:  # pyperf's parent process: it only starts the one above
-        runner.bench_time_func(f"{group.key}/{args.key}", lambda loops: 0.0)
+    else:
+        measure(group, args.key, args).dump(args.output)
 
 
 if __name__ == "__main__":

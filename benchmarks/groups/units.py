@@ -24,7 +24,7 @@ CONFIG = "[store]\nmax_series_per_lane = 100_000\n"
 EFFORT = Effort(rounds=3, values=5, warmups=1, loops=3)
 LONG = Effort(rounds=1, values=1, warmups=0, loops=1)
 AGENT_STARTS_S = 5.0
-PASS_S = int(in_full(10, 3))
+PASS_S = 10
 DEFAULT_INTERVAL_S = 60
 GATHER = """
 [gather]
