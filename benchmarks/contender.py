@@ -54,6 +54,11 @@ class Contender:
     open: Callable[[], AbstractContextManager[Timer]]
 
 
+def only_in_full(*contenders: Contender) -> tuple[Contender, ...]:
+    """Return contenders that a quick look leaves out, because their stage takes long to set."""
+    return () if QUICK in os.environ else contenders
+
+
 @dataclass(frozen=True)
 class Group:
     """Contenders that can be compared. Ratios are to the contender with the key `one`.

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from time import perf_counter
 
 from benchmarks import scraped
-from benchmarks.contender import Contender, Effort, Group, Timer
+from benchmarks.contender import Contender, Effort, Group, Timer, only_in_full
 from benchmarks.groups.scrape import LABEL_SETS, MANY, Stage
 
 Open = Callable[[int], AbstractContextManager[scraped.Node]]
@@ -63,10 +63,12 @@ HTTP = Group(
             "prometheus_client, not compressed",
             scrapes(scraped.prometheus, LABEL_SETS, 1),
         ),
-        Contender(
-            "gzip-many",
-            f"shmetrics, gzip, {MANY:,} label sets",
-            scrapes(scraped.collector, MANY, 3, "gzip"),
+        *only_in_full(
+            Contender(
+                "gzip-many",
+                f"shmetrics, gzip, {MANY:,} label sets",
+                scrapes(scraped.collector, MANY, 3, "gzip"),
+            )
         ),
     ),
     effort=Effort(rounds=3, values=1, warmups=0, loops=1),
@@ -92,10 +94,12 @@ MEMORY = Group(
             "prometheus_client, at most",
             resident(scraped.prometheus, LABEL_SETS, most=True),
         ),
-        Contender(
-            "collector-many",
-            f"shmetrics, {MANY:,} label sets",
-            resident(scraped.collector, MANY),
+        *only_in_full(
+            Contender(
+                "collector-many",
+                f"shmetrics, {MANY:,} label sets",
+                resident(scraped.collector, MANY),
+            )
         ),
     ),
     unit="byte",
