@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an event costs, here and elsewhere. `python -m benchmarks` runs and reports all of it.
+"""The cost of an event, here and elsewhere. `python -m benchmarks` runs and reports all of it.
 
 A *contender* is one way of doing one thing; a *group* holds the contenders that can be compared.
 Each contender is measured in processes of its own (`worker`), turn by turn with the others of its

@@ -21,14 +21,14 @@ from benchmarks.summary import Part, Summary
 
 
 def tell(words: str) -> None:
-    """What is going on, for someone who watches."""
+    """Tell someone who watches what is going on."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\033[K{words[:100]}")
         sys.stderr.flush()
 
 
 class Run:
-    """What has been measured so far, in three files: every value, the summary, and its tables."""
+    """The run so far, in three files: every value, the summary, and its tables."""
 
     def __init__(self, stem: Path, quick: bool, measured: str) -> None:
         self._stem = stem

@@ -18,7 +18,7 @@ CHILDREN = 500  # of one shell
 
 
 def lacking() -> str:
-    """What keeps units from being made here."""
+    """Return the reason why units cannot be made here, or ""."""
     from shmetrics.errors import ShmetricsError
 
     try:

@@ -23,7 +23,7 @@ def in_full(full: float, quick: float) -> float:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to look: processes per contender, values in each, and repetitions per value."""
+    """The effort of a measurement: processes per contender, values in each, repetitions per value."""
 
     rounds: int = 5
     values: int = 6

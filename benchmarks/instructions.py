@@ -152,7 +152,7 @@ def method_counts() -> Iterator[tuple[str, float]]:
 
 
 def toolchain() -> dict[str, str]:
-    """What the counts depend on, apart from the code."""
+    """Return what the counts depend on, apart from the code."""
     compiler = os.environ.get("CC", "cc")
     said = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
     name = "clang" if "clang" in said.stdout else "gcc"
@@ -167,7 +167,7 @@ def toolchain() -> dict[str, str]:
 
 
 def over(budgets: Mapping[str, float], counts: Mapping[str, float]) -> list[str]:
-    """What takes more than it may, or has no budget: one line each."""
+    """Return a line for each count over its budget, or without one."""
     return [
         f"{name}: {found:.1f} instructions, {f'{budgets[name]:.1f}' if name in budgets else 'no'} "
         "budget"

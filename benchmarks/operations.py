@@ -146,7 +146,7 @@ def labelled_timed_blocks(histogram: Any) -> Timer:
 
 
 def decorated(block: Any) -> Timer:
-    """What a decorator adds to a function that does nothing."""
+    """Return the time that a decorator adds to a function that does nothing."""
 
     def function() -> None:
         pass
@@ -222,7 +222,7 @@ def labelled_blocks(call_for: Callable[..., Any]) -> Timer:
 
 
 def threes(start: Any, end: Any, seconds: Any) -> Timer:
-    """What a service without calls writes: two counters and a histogram."""
+    """Write as a service does without calls: two counters and a histogram."""
 
     def timer(loops: int) -> float:
         again = repeat(None, loops)

@@ -79,7 +79,7 @@ def others(found: Summary, placed: Collection[str]) -> Iterator[str]:
 
 
 def lines(what: str, found: Summary, placed: Collection[str]) -> Iterator[str]:
-    """What belongs there."""
+    """Return the lines that belong in that place of the page."""
     if what == "machine":
         yield from machine(found)
     elif what == "headline":

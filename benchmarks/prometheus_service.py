@@ -14,7 +14,7 @@ from benchmarks.groups.instruments import prometheus_families
 
 
 def count_calls(library: Any, count: int) -> None:
-    """What our collector has counted in scraped.fill()."""
+    """Count the same as our collector in scraped.fill()."""
     start, end, seconds = prometheus_families(library)
     for number, values in enumerate(scraped.label_sets(count)):
         begun, ended, took = (family.labels(*values) for family in (start, end, seconds))

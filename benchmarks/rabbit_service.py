@@ -26,7 +26,7 @@ SCHEMES = {"plain": "", "again": "", "hook": "shmetrics+", "stock": ""}
 
 
 class Compute:
-    """What a compute node answers."""
+    """An endpoint that answers as a compute node does."""
 
     target = oslo_messaging.Target(version=VERSION)
 

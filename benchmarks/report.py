@@ -109,7 +109,7 @@ def section(part: Part) -> Iterator[str]:
 
 
 def verdicts(found: Iterable[Verdict]) -> Iterator[str]:
-    """What was to be reached: yes, no, or that it was not measured."""
+    """Return the targets as a table: reached, not reached, or not measured."""
     yield from head("", "wanted", "median", "best", "reached")
     for each in found:
         reached = {True: "yes", False: "no", None: "not measured"}[each.met]

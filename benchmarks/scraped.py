@@ -63,7 +63,7 @@ def label_sets(count: int) -> Iterator[tuple[str, ...]]:
 
 
 def durations(number: int) -> Iterator[float]:
-    """How long the calls of a label set took: eight of them, in a few buckets."""
+    """Return the durations of the calls of a label set: eight of them, in a few buckets."""
     return (operations.DURATIONS_S[(number + step) % 20] for step in range(8))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is kept of a run: a few figures per contender, and all the words that explain them.
+"""The summary of a run: a few figures per contender, and all the words that explain them.
 
 A summary stands for itself: a table or a plot of it needs nothing else, so that one made today can
 still be shown when the benchmarks have changed.
@@ -37,8 +37,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class Difference:
-    """How much more than the contender `one`, in pairs: the median, and its 95 % interval. times:
-    how many times as much as `one`, in pairs as well."""
+    """The difference to the contender `one`, in pairs: the median, and its 95 % interval.
+
+    times: how many times as much as `one`, in pairs as well.
+    """
 
     median: float
     low: float
@@ -79,7 +81,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was to be reached, and what was found, in words. met: None if it was not measured."""
+    """A target and the figure that was found, in words. met: None if it was not measured."""
 
     what: str
     wanted: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the figures shall be, and whether they are. Said in the report, and never an exit status.
+"""Targets for the figures. The report says whether they are reached; no exit status depends on it.
 
 Ratios are of medians of one run; the ratio of the best values stands beside, for a machine that
 was busy. Times of other machines mean nothing here.

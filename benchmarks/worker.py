@@ -28,7 +28,7 @@ def benchmark(group: Group, key: str, values: list[float], loops: int = 1) -> py
 
 
 def in_turns(timers: Mapping[str, Timer], values: int, effort: Effort) -> dict[str, list[float]]:
-    """So many values of each: medians of turns, in an order that is drawn anew for each turn."""
+    """Return so many values of each: medians of turns, in an order that is drawn anew each turn."""
     order = random.Random()
     keys = list(timers)
     found: dict[str, list[float]] = {key: [] for key in keys}

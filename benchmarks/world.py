@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an emitter finds around it: a collector on a private runtime directory, none, or the files
-of another library."""
+"""The surroundings of an emitter: a collector on a private runtime directory, none, or the files of
+another library."""
 
 from __future__ import annotations
 

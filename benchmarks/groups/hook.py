@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What measuring adds to an RPC of oslo.messaging: our driver, and stock measure_metrics."""
+"""The cost of measuring an RPC of oslo.messaging: our driver, and stock measure_metrics."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `import` costs a service: seconds, and resident memory."""
+"""The cost of `import` for a service: seconds, and resident memory."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Stage = Callable[[], AbstractContextManager[Timer]]
 
 @dataclass(frozen=True)
 class Operation:
-    """How each library does one thing: a timer made from the library's own objects."""
+    """One thing as each library does it: a timer made from the library's own objects."""
 
     records: int  # that shmetrics writes for it; 0: it adds to a total
     shmetrics: Callable[[Any], Timer]
@@ -78,7 +78,7 @@ def shmetrics_labelled_rpc(shmetrics: Any) -> Timer:
 
 
 def prometheus_families(library: Any) -> tuple[Any, Any, Any]:
-    """What oslo.metrics counts for one RPC."""
+    """Count what oslo.metrics counts for one RPC."""
     from shmetrics import DEFAULT_BUCKETS
 
     names = tuple(operations.LABELS)

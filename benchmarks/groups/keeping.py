@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a collector needs for each span that it keeps, and what the metrics beside them wait."""
+"""The cost of a span that a collector keeps, and how long the metrics beside it wait."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def kept() -> Iterator[Timer]:
 
 
 def waiting(rate: int) -> Callable[[], AbstractContextManager[Timer]]:
-    """How long half a ring of observations waits, while so many spans come from elsewhere."""
+    """Measure how long half a ring of observations waits, while so many spans come in."""
 
     @contextmanager
     def stage() -> Iterator[Timer]:
@@ -123,7 +123,7 @@ def waiting(rate: int) -> Callable[[], AbstractContextManager[Timer]]:
 
 
 def some_spans(collector: Any, taken: list[Any]) -> None:
-    """What one drain brings of them."""
+    """Return what one drain brings of them."""
     from shmetrics import _ring
     from shmetrics.emitter.spans import Spans
 
@@ -138,7 +138,7 @@ def some_spans(collector: Any, taken: list[Any]) -> None:
 
 
 def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
-    """How long the drain of half a ring takes, alone and while a thread writes spans."""
+    """Measure the drain of half a ring, alone and while a thread writes spans."""
 
     @contextmanager
     def stage() -> Iterator[Timer]:

@@ -148,7 +148,7 @@ def until_taken(lanes: list[Any]) -> None:
 
 
 def scrape() -> dict[str, float]:
-    """What the collector says of itself: its series, and the bytes of its store."""
+    """Return the collector's metrics about itself: its series, and the bytes of its store."""
     from shmetrics import runtime_dir
 
     url = json.loads(Path(runtime_dir.choose(), "collector.json").read_text())["url"]

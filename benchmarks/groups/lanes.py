@@ -22,8 +22,8 @@ PROCESSES = 32
 
 
 def processor_s(pid: int) -> float:
-    """How long the threads of a process have run on any core. The kernel counts in nanoseconds
-    there, for each thread."""
+    """Return how long the threads of a process have run on any core, in seconds. The kernel counts
+    in nanoseconds there, for each thread."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 

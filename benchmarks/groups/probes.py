@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What it costs to run the commands of units, from the wish of the gatherer to their end."""
+"""The cost of running the commands of units, from the wish of the gatherer to their end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 def lacking() -> str:
-    """What keeps commands from being run as another user here."""
+    """Return the reason why commands cannot be run as another user here, or ""."""
     return "" if os.geteuid() == 0 else "only root may become another user"
 
 

@@ -30,8 +30,8 @@ def repeated(render: Callable[[], bytes]) -> Timer:
 
 
 def native_tables(count: int) -> list[Any]:
-    """What the collector hands to its exposition, each series with OBSERVATIONS in native buckets
-    about the middle of them."""
+    """Return what the collector hands to its exposition, each series with OBSERVATIONS in native
+    buckets about the middle of them."""
     import numpy as np
 
     from shmetrics.tables.table import Native

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `shmetrics run` costs a program that prints much, and no metrics."""
+"""The cost of `shmetrics run` for a program that prints much, and no metrics."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def per_event(
     around: Callable[[], AbstractContextManager[None]],
     prepare: Callable[[], Timer],
 ) -> Stage:
-    """What the timers of the processes say, per event."""
+    """Return the stage of the processes' own timers, per event."""
 
     @contextmanager
     def stage() -> Iterator[Timer]:

@@ -34,7 +34,7 @@ def repeated(consume: Callable[[], int], times: int) -> Timer:
 
 
 def tables(count: int) -> list[Any]:
-    """What the collector hands to its exposition."""
+    """Return what the collector hands to its exposition."""
     import numpy as np
 
     import shmetrics

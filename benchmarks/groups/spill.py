@@ -28,7 +28,7 @@ def rate_title(rate: int) -> str:
 
 
 def paced(timer: Timer, rate: int, seconds: float) -> None:
-    """So many events per second, in a burst each millisecond; without a rate, one endless burst."""
+    """Record so many events per second, a burst each millisecond; without a rate, in one burst."""
     begun = time.monotonic()
     done = 0
     while (now := time.monotonic() - begun) < seconds:

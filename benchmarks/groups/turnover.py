@@ -72,7 +72,7 @@ def lanes(first: int, count: int) -> None:
 
 
 def scraped() -> dict[str, float]:
-    """What the collector says of itself, without labels that tell samples apart."""
+    """Return the collector's metrics about itself, without labels that tell samples apart."""
     url = json.loads(Path(os.environ["SHMETRICS_RUNTIME_DIR"], "collector.json").read_text())["url"]
     with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
         lines = answer.read().decode().splitlines()

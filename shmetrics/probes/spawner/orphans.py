@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs without a cgroup leave behind: a process whose parent died is the spawner's child then
+"""Orphans of runs without a cgroup: a process whose parent died is the spawner's child then
 (PR_SET_CHILD_SUBREAPER), whatever session it made for itself.
 
 Of which run it is can be told from its session, if it did not make one. Otherwise only its user is

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the spawner runs, whatever the gatherer asks for: a gatherer that was taken over by somebody
-gets no more than this.
+"""The commands that the spawner may run, whatever the gatherer asks for: a gatherer that was taken
+over by somebody gets no more than these.
 
 A command is allowed if the spawner's own configuration has it, word for word and with its user; if
 it is a program below one of the configured directories of units, alone or with the argument

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a program may be run as a user: nobody else, but for root, can change what would run.
+"""Trust in a program that is to run as a user: nobody else but root can change what would run.
 
 The file belongs to the user or to root, and so does each directory and each link on the way to it,
 from `/` on; none of them can be written to by a group or by others. A directory that is sticky, as
