@@ -23,7 +23,7 @@ def in_full(full: float, quick: float) -> float:
 
 @dataclass(frozen=True)
 class Effort:
-    """The effort of a measurement: processes per contender, values in each, repetitions per value."""
+    """The effort of a measurement: processes per contender, values of each, and repetitions."""
 
     rounds: int = 5
     values: int = 6

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of the core's sources belong together."""
+"""The core's sources that belong together."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ NUMBERS = st.integers(0, BITS_62)
 
 
 def gathered(number: int) -> int:
-    """Which number is scattered to this one: each step undone, in Python's own arithmetic."""
+    """Return the number that is scattered to this one, by Python's own arithmetic."""
     for shift, factor in ((31, 0x81DADEF4BC2DD44D), (29, 0x7FB5D329728EA185), (31, 1)):
         number ^= number >> shift ^ number >> 2 * shift
         number = number * pow(factor, -1, 1 << 62) & BITS_62

@@ -102,7 +102,7 @@ class Lane:
         return int(self.cells[series.id][cell]) if series.id in self.cells else 0
 
     def buckets(self, series: Any) -> list[int]:
-        """What each classic bucket has: its fine intervals, and what was spilled."""
+        """Return what each classic bucket has: its fine intervals, and what was spilled."""
         counts = FIRST_COUNT[series.type]
         cells = [self.count(series, counts + i) for i in range(len(FINE) + len(BOUNDS) + 1)]
         fine, coarse = cells[: len(FINE)], cells[len(FINE) :]

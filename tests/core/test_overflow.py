@@ -136,7 +136,7 @@ def double(cells: Any) -> float:
 
 
 def read(row: Row) -> tuple[float, ...]:
-    """What a series has counted: as many numbers as its kind of event changes."""
+    """Return what a series has counted: as many numbers as its kind of event changes."""
     if row.type in (COUNTER, EXCEPTION):
         return (double(row.cells),)
     if row.type == HISTOGRAM:
@@ -312,7 +312,7 @@ def totals(node: Node) -> dict[tuple[str, ...], float]:
 def test_series_without_room_count_in_the_overflow_series(
     core: Any, dictionary_bytes: int, n_cells: int
 ) -> None:
-    """Whether it is the dictionary that is short or the cells; through the ring and beside it."""
+    """It is the dictionary that is short, or the cells; through the ring and beside it."""
     node = Node(8, dictionary_bytes, n_cells)
     family = node.family(COUNTER, "jobs", 1)
     series = [node.series(family, (f"queue {n}",)) for n in range(9)]

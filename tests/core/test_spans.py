@@ -42,7 +42,7 @@ class Spans:
         self.said[number] = kind, info
 
     def take(self) -> None:
-        """What the drain has put into the buffer: whole spans, by their numbers."""
+        """Return what the drain has put into the buffer: whole spans, by their numbers."""
         data = bytes(self.ffi.buffer(self.memory, self.buffer.used_bytes))
         self.buffer.used_bytes = 0
         at = 0

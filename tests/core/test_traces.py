@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a drain keeps of the traces in its lane's records, which are written here as any language
+"""The traces that a drain keeps of its lane's records, which are written here as any language
 would, or as none should."""
 
 from __future__ import annotations

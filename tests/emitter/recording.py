@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the instruments share."""
+"""Recording, as the tests of the instruments do it."""
 
 from __future__ import annotations
 

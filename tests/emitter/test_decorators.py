@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*iscoroutinefunction.*:Deprecat
 
 
 class Block:
-    """What a block of a series is to a decorator, with a log of its own."""
+    """A block of a series as a decorator sees it, with a log of its own."""
 
     def __init__(self, enter: Callable[[], Any], leave: Callable[[Any], Any]) -> None:
         self.enter, self.leave = enter, leave
@@ -197,7 +197,7 @@ each = pytest.mark.parametrize("made_of", MADE.values(), ids=MADE)
 
 
 def run(function: Any) -> Any:
-    """What a callable gives in the end."""
+    """Return what a callable gives in the end."""
     return ended(function())
 
 
@@ -289,7 +289,7 @@ def test_what_is_made_and_never_begins_is_not_measured(of: Callable[[Work], Any]
 def test_methods_of_classes_and_static_ones_stay_that(
     loopback: Loopback, name: str, of: Callable[[Work], Any], order: str
 ) -> None:
-    """Whether the decorator stands above the other one or below it."""
+    """Tell whether the decorator stands above the other one."""
     log: list[float] = []
     gauge = shmetrics.Gauge(f"{name}_busy", "Runs", multiprocess_mode="livesum")
     block = gauge.track_inprogress()
@@ -619,7 +619,7 @@ def suspended() -> Any:
 
 
 def said(step: Callable[[], Any]) -> Any:
-    """What a step gives, or raises; of an asynchronous one also how often it was suspended."""
+    """Return what a step gives or raises; of an asynchronous one also how often it was suspended."""
     try:
         given = step()
         if not hasattr(given, "send"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of an open call beside its labels: how long its caller waits, and its trace."""
+"""The description of an open call: how long its caller waits, and its trace."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def record(numbers):
 
 
 def caught_up(node: Node, jobs: float) -> Samples:
-    """What the node shows once the collector has read all definitions."""
+    """Return what the node shows once the collector has read all definitions."""
     until(lambda: node.sum("jobs_total") == jobs, node.lanes, 60)
     return node.samples(without="_bucket{")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `import shmetrics` brings into somebody else's process."""
+"""The modules and costs that `import shmetrics` brings into somebody else's process."""
 
 from __future__ import annotations
 

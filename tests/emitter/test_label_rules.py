@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a process makes of the label rules that it is told: values without end cost it nothing."""
+"""Label rules in a process: values without end cost it nothing."""
 
 from __future__ import annotations
 

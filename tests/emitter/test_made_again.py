@@ -29,7 +29,7 @@ MODES += ["mostrecent", "livemostrecent"]
 
 
 def defined(loopback: Loopback) -> tuple[int, int]:
-    """How many families and how many series this process's lane has."""
+    """Return how many families and how many series this process's lane has."""
     loopback.collector.tick()
     lanes = loopback.collector._lanes
     return lanes.most_families(), lanes.most_series()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with a metric is in the log of the service, in one line, and in its status()."""
+"""A metric's problem is in the log of the service, in one line, and in its status()."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an emitter looks for its collector: never where somebody else could have put one."""
+"""The directory where an emitter looks for its collector: never one that others could have made."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def give(folder: Path, owner: int, mode: int) -> None:
 
 
 def can_replace(folders: list[Path], entries: list[Path]) -> bool:
-    """Whether somebody else can really rename any of these entries."""
+    """Tell whether somebody else can really rename any of these entries."""
     child = fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of other engines share."""
+"""Fixtures of the tests of other engines."""
 
 from tests.servers.leftovers import runtime_dir
 

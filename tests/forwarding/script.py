@@ -13,7 +13,7 @@ from shmetrics.traces.reader import StoredSpan
 
 @dataclasses.dataclass
 class Part:
-    """So many of a batch arrive, and those behind them never will; the rest is tried again, or next
+    """Accept so many of a batch, and those behind them never will; the rest is tried again, or next
     if there was no time for it."""
 
     sent: int

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the gatherer share."""
+"""Fixtures of the gatherer's tests."""
 
 from tests.emitter.conftest import name
 from tests.nodes.loopback import loopback

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What nobody should say about traces: bounded, counted, and no harm to the metrics beside it."""
+"""Spans of emitters without manners: bounded, counted, and no harm to the metrics beside it."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class SlowLoop:
 
 
 def modify(path: Path) -> None:
-    """What the kernel sees of a kick."""
+    """Return the system calls of a kick."""
     with path.open("rb+", buffering=0) as file:
         file.write(b"\0")
 

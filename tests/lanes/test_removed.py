@@ -58,7 +58,7 @@ def name() -> str:
 
 
 class Killed(BaseException):
-    """Where a kill would have been."""
+    """Raised where a kill would have been."""
 
 
 class Process:
@@ -130,7 +130,7 @@ class Process:
 
 
 class Twin:
-    """What is to be shown: of each series its total, and the processes that have it."""
+    """Return what is to be shown: of each series its total, and the processes that have it."""
 
     def __init__(self) -> None:
         self.totals: dict[tuple[str, str], int] = {}

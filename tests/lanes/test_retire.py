@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What becomes of a lane whose process is gone."""
+"""The end of a lane whose process is gone."""
 
 from __future__ import annotations
 

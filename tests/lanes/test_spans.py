@@ -48,7 +48,7 @@ class Traced(Loopback):
         self.collector = Collector(self.directory, SMALL, SelfMetrics("test"), spans=self.spans)
 
     def events(self) -> list[SpanEvent]:
-        """What was said since the last time."""
+        """Return what was logged since the last time."""
         self.collector.drain()
         found = [event for taken in self.taken for event in self.spans.events(taken)]
         self.taken.clear()

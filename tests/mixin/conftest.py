@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the mixin share."""
+"""Fixtures of the mixin's tests."""
 
 from tests.servers.collector import collector
 from tests.servers.leftovers import runtime_dir

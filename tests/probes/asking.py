@@ -46,7 +46,7 @@ def _makes_one(parent: str | None) -> bool:
 
 
 class Seen(NamedTuple):
-    """What came of one command."""
+    """The outcome of one command."""
 
     answer: protocol.Answer
     output: str

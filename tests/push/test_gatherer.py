@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a program looks for the gatherer: beside the collector, or where its service is."""
+"""The way of a program to the gatherer: beside the collector, or where its service is."""
 
 from __future__ import annotations
 

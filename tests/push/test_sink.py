@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where lines go: into this process's lane if there is no gatherer; and what becomes of each."""
+"""The way of lines: into this process's lane if there is no gatherer; and what becomes of each."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SECONDS = 20
 
 
 class Taken:
-    """What a socket has taken and counted, in a loop of the test."""
+    """A socket in a loop of the test, with what it has taken and counted."""
 
     def __init__(self, folder: Path, rates: Rates = Rates()) -> None:  # noqa: B008
         self.now = 0.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of units share."""
+"""Fixtures of the tests of units."""
 
 from tests.units.cgroups import cgroups
 

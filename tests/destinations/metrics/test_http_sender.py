@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who we say that we are in a request: passwords and tokens are in files, and are never shown."""
+"""Authentication of a request: passwords and tokens are in files, and are never shown."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ GATHERED = (
 
 
 class Tool(NamedTuple):
-    """How to build for it, how to run under it, and which mistake of whole.c it is for."""
+    """A tool: how to build for it, how to run under it, and which mistake of whole.c it is for."""
 
     build: tuple[str, ...]
     run: tuple[str, ...]

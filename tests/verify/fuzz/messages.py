@@ -38,7 +38,7 @@ _FILE = os.memfd_create("options")
 
 
 def hello(data: bytes) -> None:
-    """What an emitter says first."""
+    """The first message of an emitter."""
     with contextlib.suppress(protocol.ProtocolError):
         found = protocol.decode_hello(data)
         again = protocol.encode_hello(found)
@@ -52,7 +52,7 @@ def hello(data: bytes) -> None:
 
 
 def answer(data: bytes) -> None:
-    """What a collector says."""
+    """The answer of a collector."""
     with contextlib.suppress(protocol.ProtocolError):
         found = protocol.decode_answer(data)
         again = protocol.encode_answer(found, int.from_bytes(data[4:6], sys.byteorder))
@@ -64,7 +64,7 @@ def answer(data: bytes) -> None:
 
 
 def label_rules(data: bytes) -> None:
-    """What a grant says of label rules."""
+    """The label rules of a grant."""
     text = data.decode("utf-8", "replace")
     with contextlib.suppress(ValueError):
         found = rule.decode(text)
@@ -132,7 +132,7 @@ def options(data: bytes) -> None:
 
 
 def wish(data: bytes) -> None:
-    """What a gatherer asks of the spawner, which may be root; and what that answers."""
+    """The wish of a gatherer to the spawner, which may be root; and the answer."""
     for decode in (spawning.decode_wish, spawning.decode_answer):
         try:
             found = decode(data)

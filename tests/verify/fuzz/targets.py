@@ -117,7 +117,7 @@ def inputs_of(name: str) -> list[Path]:
 
 
 class Outcome(NamedTuple):
-    """What a run came to. text: all that it said, the reason of a failure among it."""
+    """The outcome of a run. text: all that it said, the reason of a failure among it."""
 
     passed: bool
     executions: int

@@ -60,7 +60,7 @@ def operations() -> Iterator[Operation]:
 
 
 def _arguments(text: str, at: int) -> list[str]:
-    """What stands between the parenthesis before `at` and its partner, parted at commas."""
+    """Return what stands between the parenthesis before `at` and its partner, parted at commas."""
     depth = 0
     words = [""]
     while depth or text[at] != ")":

@@ -84,7 +84,7 @@ WRONG = [
 
 
 def verify(folder: Path, model: str, switches: str) -> str:
-    """What the search says: it looks at every state, or stops at the first error."""
+    """Return what the search says: it looks at every state, or stops at the first error."""
     defines = [f"-D{switch}" for switch in switches.split()]
     subprocess.run(
         ["spin", "-a", *defines, HERE / f"{model}.pml"],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ties the models to the code: they quote it, store by store.
+"""The tie between the models and the code: they quote it, store by store.
 
 An inline of a model that has the name of a function in csrc/ does what that does. After "C:" it
 quotes the stores and fences that it stands for; all of them, and in their order.
@@ -78,7 +78,7 @@ def quotes(model: str) -> dict[str, list[str]]:
 
 
 def places(quoted: list[str], code: str) -> list[tuple[int, int]]:
-    """Where in the code each quote is, one behind the other. Raises AssertionError."""
+    """Return where in the code each quote is, one behind the other. Raises AssertionError."""
     found, at = [], 0
     for quote in quoted:
         begin = code.find(quote, at)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known of the events of one process: bounds at first, exact counts in the end."""
+"""The account of the events of one process: bounds at first, exact counts in the end."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Account:
 
     @property
     def has_lane(self) -> bool:
-        """Whether the process has said so."""
+        """Tell whether the process has said so."""
         return self._book.cells[LANE] != 0
 
     def condemn(self) -> None:
@@ -57,7 +57,7 @@ class Account:
         self._book.cells[FATE] = Fate.KILLED
 
     def least(self) -> Counts:
-        """What a scrape that begins now has to show: the process has a lane, and did this."""
+        """Return what a scrape that begins now has to show: the process has a lane and did this."""
         if self.exact is not None:
             return self.exact
         if not self.has_lane:
@@ -65,7 +65,7 @@ class Account:
         return self._book.done() | {VISITS: self._book.cells[SURE]}
 
     def most(self) -> Counts:
-        """What a scrape that has ended may have shown."""
+        """Return what a scrape that has ended may have shown."""
         return self._book.begun() if self.exact is None else self.exact
 
     def settle(self, graves: Path) -> bool:

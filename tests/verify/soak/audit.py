@@ -60,7 +60,7 @@ class Audit:
         return [account.name for account in self._open]
 
     def least(self) -> Totals:
-        """What the next scrape has to show. Ask before it."""
+        """Return what the next scrape has to show. Ask before it."""
         found = self._sure.copy()
         for account in self._open:
             found.update(totals.of_events(account.least(), account.topic))
@@ -99,7 +99,7 @@ class Audit:
 
 
 def _is_audited(sample: Sample) -> bool:
-    """Whether totals.py says what it is. The durations of calls and the latest gauge it cannot."""
+    """Tell whether totals.py can say what it is: not durations of calls, nor the latest gauge."""
     name, labels = sample
     if name.endswith(("_seconds_bucket", "_seconds_sum")):
         return name.startswith("soak_") and dict(labels).get("le") == "+Inf"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one emitting process writes down about itself, in a file that outlives it.
+"""The book of one emitting process: a file that outlives it, about what it did.
 
 Around each event it counts two things: that the event has begun, and that it is done. When the
 process is killed, at whatever instruction, at most one event has begun and is not done; whether
@@ -48,7 +48,7 @@ Counts = dict[Column, int]
 
 
 class Fate(IntEnum):
-    """How a process came to its end, written before it does."""
+    """The way in which a process ends, written before it does."""
 
     LIVING = 0
     ENDED = 1  # by itself, with a lane: everything it did counts

@@ -17,7 +17,7 @@ from tests.verify.soak.work import Work
 
 
 class Told:
-    """Whether SIGTERM has come."""
+    """Tell whether SIGTERM has come."""
 
     def __init__(self) -> None:
         self.to_end = False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What grows: memory and descriptors of the processes that live long, the store, the directory."""
+"""Growth: memory and descriptors of the processes that live long, the store, the directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIB = 1024 * KIB
 
 
 class Limit(NamedTuple):
-    """How much more there may be at the end than after the warm-up: noise of an allocator."""
+    """The allowance for growth from the warm-up to the end: noise of an allocator."""
 
     what: str
     most: float
@@ -86,7 +86,7 @@ def anonymous_bytes(pid: int) -> int:
 
 
 def descriptors(pid: int) -> list[str]:
-    """What is open."""
+    """Return what is open."""
     folder = f"/proc/{pid}/fd"
     found = []
     for number in os.listdir(folder):

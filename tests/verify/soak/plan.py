@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often everything happens: from the minutes, and a seed for when and to whom."""
+"""The plan of a soak: how often everything happens by its minutes, when and to whom by a seed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHILDREN = 12  # of a storm
 
 
 class CollectorAct(NamedTuple):
-    """What becomes of a collector, and how long after it was started, or is ready."""
+    """The fate of a collector, and how long after it was started, or is ready."""
 
     kind: str
     after_ready: bool

@@ -82,7 +82,7 @@ def _has_begun(lane: Remains, before: Remains | None) -> bool:
 
 
 def are_final(path: Path) -> bool:
-    """Whether the collector is done with the lane: it finishes the last event, then unlinks it."""
+    """Tell whether the collector is done with the lane: after the last event it unlinks it."""
     return path.stat().st_nlink == 1
 
 

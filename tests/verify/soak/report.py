@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What came of a soak: for people a table, for programs JSON."""
+"""The report of a soak: for people a table, for programs JSON."""
 
 from __future__ import annotations
 

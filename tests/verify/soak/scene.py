@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all parts of the soak act upon: the node, the crew, the audit, and what was done so far."""
+"""The scene of a soak: the node, the crew, the audit, and what was done so far."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Scene:
         self.done[what] += 1
 
     def is_wanted(self, what: str) -> bool:
-        """Whether there has to be more of it: at least as planned, and until it is over."""
+        """Tell whether there has to be more of it: at least as planned, and until it is over."""
         return not self.is_over or self.done[what] < self.plan.wanted[what]
 
     async def until(self, true: Callable[[], object], what: Callable[[], str]) -> None:

@@ -58,7 +58,7 @@ class Desk:
         self.audit.settle()
 
     def shown(self) -> Samples:
-        """What an honest node shows now."""
+        """Return what an honest node shows now."""
         done = self.account.least()
         return Samples({**totals.of_events(done, "t"), **totals.of_the_dead([(done, "t")])})
 

@@ -33,18 +33,18 @@ def sizes(n: int) -> int:
 
 
 def sizes_up_to(bound: float, n: int) -> int:
-    """How many of them are not above bound."""
+    """Return how many of them are not above bound."""
     full, rest = divmod(n, 10)
     return sum((full + (size < rest)) for size in _SIZES if size <= bound)
 
 
 def exceptions(n: int, which: int) -> int:
-    """How many of n ends had this one of the three ways to end."""
+    """Return how many of n ends had this one of the three ways to end."""
     return (n + 2 - which) // 3
 
 
 def visits(n: int, host: int) -> int:
-    """How many of n visits were of the host with this number."""
+    """Return how many of n visits were of the host with this number."""
     return (n + len(HOSTS) - 1 - host) // len(HOSTS)
 
 
@@ -54,7 +54,7 @@ def visit(host: int) -> Sample:
 
 
 def of_events(counts: Counts, topic: str) -> Totals:
-    """What these events add to counters and histograms, and gauges that are added up."""
+    """Return what these events add to counters, histograms, and gauges that are added up."""
     found: Totals = Counter()
     for host in range(min(counts[VISITS], len(HOSTS))):
         found[visit(host)] = visits(counts[VISITS], host)
@@ -85,7 +85,7 @@ def _of_series(counts: dict[str, int], topic: str) -> Iterator[tuple[Sample, int
 
 
 def of_the_dead(counts: Iterable[tuple[Counts, str]]) -> dict[Sample, float]:
-    """What is shown of processes that are all gone, beside what of_events() adds up."""
+    """Return what is shown of processes that are all gone, beside what of_events() adds up."""
     found: dict[Sample, float] = {}
     abandoned: Counter[str] = Counter()
     for one, topic in counts:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an emitting process of the soak does: events of every kind, each written down in its book.
+"""The work of an emitting process of the soak: events of every kind, each written down in its book.
 
 What the n-th event of a column is follows from n alone, so that the totals follow from the counts:
 see totals.py, which is the other half of this file.
