@@ -619,7 +619,7 @@ def suspended() -> Any:
 
 
 def said(step: Callable[[], Any]) -> Any:
-    """Return what a step gives or raises; of an asynchronous one also how often it was suspended."""
+    """Return what a step gives or raises, and how often an asynchronous one was suspended."""
     try:
         given = step()
         if not hasattr(given, "send"):
