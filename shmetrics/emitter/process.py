@@ -2,9 +2,10 @@
 """The registration of this process: when to ask for a lane, and what to do with the answer.
 
 All of it runs on the slow path of a record. The first try may wait 50 ms for the collector's
-answer; later tries never wait. There is one try a second. While a try may soon succeed, because an
-answer is on its way or the collector's queue is full, there is one every 10 ms, for a second at
-most. A forked child starts over.
+answer; later tries never wait, but for a millisecond each while label sets wait for a larger lane.
+At its end a process waits for a second, if what it has recorded would be lost with it. There is one
+try a second. While a try may soon succeed, because an answer is on its way or the collector's queue
+is full, there is one every 10 ms, for a second at most. A forked child starts over.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from shmetrics.errors import LaneRefused
 from shmetrics.registration import client, protocol
 
 FIRST_WAIT_NS = 50_000_000
+# At its end it waits longer: what no collector has seen by then is lost, and one that is busy with
+# other processes may need more than 50 ms.
+LAST_WAIT_NS = 1_000_000_000
 # Spans are lost until there is a lane, so a late answer should not cost a whole second of them.
 # And where many processes keep the queue full, one that asks once a second may ask for minutes.
 SOON_FOR_NS = 1_000_000_000
@@ -135,11 +139,12 @@ class Registration:
         status = _ring.process_status()
         has = any(map(status.get, ("recorded", "spilled", "gauge_writes")))
         if status.get("waits") or (status["state"] == "private" and has):
+            until_ns = time.monotonic_ns() + LAST_WAIT_NS
             with contextlib.suppress(Exception):  # the host's last words are not ours
-                self._try(FIRST_WAIT_NS)
+                self._try(LAST_WAIT_NS)
                 self._arrive()
                 if self._too_small:  # asked for before all of it was there
-                    self._try(FIRST_WAIT_NS)
+                    self._try(max(until_ns - time.monotonic_ns(), 0))
                     self._arrive()
         if _ring.process_status().get("waits"):
             _ring.process_settle(RETRY_NS)

@@ -157,6 +157,42 @@ pause("recorded")
     emitter.end()
 
 
+def test_a_process_that_ends_waits_for_a_busy_collector(node: Node) -> None:
+    """What it has recorded would be lost with it, so it waits longer than at first."""
+    node.start()
+    node.freeze()
+    emitter = node.emitter(
+        """
+from shmetrics import _ring
+from shmetrics.emitter import process
+
+wait_readable = _ring.wait_readable
+jobs = shmetrics.Counter("jobs", "Jobs", ["queue"])
+for n in range(2000):
+    jobs.labels(f"queue {n}").inc()
+
+waits = []
+
+def watched_wait(connection, wait_ns):
+    waits.append(wait_ns)
+    if len(waits) == 1:
+        assert not wait_readable(connection, process.FIRST_WAIT_NS)
+        pause("ends")
+    return wait_readable(connection, 20 * wait_ns)
+
+_ring.wait_readable = watched_wait
+"""
+    )
+    emitter.until("ends")
+    node.thaw()
+    emitter.go()
+    emitter.end()
+    node.until_no_lane()
+    found = node.samples()
+    assert found.sum("jobs_total") == 2000
+    assert found.sum("shmetrics_overflowed_total") == 0
+
+
 def test_a_child_of_a_process_without_a_collector_waits_no_longer(node: Node) -> None:
     """The wait is once per process, also for a child that inherits an attempt under way."""
     node.start()

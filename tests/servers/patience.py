@@ -12,11 +12,12 @@ __all__ = ["PATIENT", "async_until", "until"]
 POLL_SECONDS = 0.01
 
 # What an emitting program begins with where a collector will answer. A service waits for its lane
-# no longer than 50 ms, in which a busy machine may not have come to it. A test that looks at a lane
-# should not find that there is none yet.
+# no longer than 50 ms, and a second at its end, in which a busy machine may not have come to it. A
+# test that looks at a lane should not find that there is none yet.
 PATIENT = """
 import shmetrics.emitter.process
 shmetrics.emitter.process.FIRST_WAIT_NS = 30_000_000_000
+shmetrics.emitter.process.LAST_WAIT_NS = 30_000_000_000
 """
 
 

@@ -23,6 +23,7 @@ from shmetrics import _ring
 PATIENCE_SECONDS = 60
 PR_SET_CHILD_SUBREAPER = 36
 shmetrics.emitter.process.FIRST_WAIT_NS = 30_000_000_000  # a busy machine may need more than 50 ms
+shmetrics.emitter.process.LAST_WAIT_NS = 30_000_000_000  # likewise
 
 KINDS = {
     "counter": shmetrics.Counter,
