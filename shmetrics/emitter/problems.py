@@ -36,7 +36,7 @@ _CAUSES = {
     ),
     layout.DROP_BAD_VALUE: (
         "dropped: a value that is negative, infinite or no number",
-        "add numbers of at least 0 to a counter, and observe finite ones",
+        "add numbers of at least 0 to a counter, set a gauge to a number, and observe finite ones",
     ),
     layout.DROP_FOREIGN_CALL: (
         "dropped: the end of a call in a process that did not start it",
@@ -58,7 +58,7 @@ _CAUSES = {
 _TOTAL_CAUSES = _CAUSES | {  # what they mean for an observed counter
     layout.DROP_BAD_VALUE: (
         "dropped: a total that is lower than before, negative, infinite or no number",
-        "call new_generation() where the counter was reset, and set_totals() with one number each",
+        "call new_generation() where the counter was reset, and set_totals() with one double each",
     ),
 }
 _OF_ROOM = (layout.DROP_LANE_FULL, layout.CAUSE_OVERFLOW)

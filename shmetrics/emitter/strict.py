@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strict mode: raise where prometheus_client raises, for tests and development.
+"""Strict mode: raise where prometheus_client raises or the collector refuses, for tests.
 
 SHMETRICS_STRICT=1 is read once, at the start. Without it nothing here does anything, and no record
 costs more: series with checks are of classes of their own.
@@ -7,7 +7,6 @@ costs more: series with checks are of classes of their own.
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any, NoReturn, TypeVar
 
@@ -18,37 +17,24 @@ from shmetrics.sample_names import sample_names
 
 IS_STRICT = os.environ.get("SHMETRICS_STRICT") == "1"
 
-_MODES = frozenset(
-    live + mode for live in ("", "live") for mode in ("all", "sum", "min", "max", "mostrecent")
-)
-_RESERVED_LABELS = {
-    layout.TYPE_HISTOGRAM: ("le",),
-    layout.TYPE_CALLS: ("le", "exception"),
-}
-
 Series = TypeVar("Series", bound=_ring.Series)
 
 
 def check(definition: Definition) -> None:
-    """Raise ValueError for a definition that prometheus_client would not take.
+    """Raise ValueError for a definition that prometheus_client or the collector refuses.
 
     Args:
         definition: the definition, in which what is no text is empty, and what is no number is NaN.
     """
-    name, bounds = definition.name, definition.bounds
-    if not name:
+    from shmetrics import definitions  # loads much that few need
+
+    if not definition.name:
         raise ValueError("a metric needs a name, which is a text")
-    for label in definition.label_names:
-        if not label or label.startswith("__"):
-            raise ValueError(f"{name}: label name {label!r} is not allowed")
-        if label in _RESERVED_LABELS.get(definition.type, ()):
-            raise ValueError(f"{name}: label name {label!r} is reserved")
-    if definition.type == layout.TYPE_GAUGE and definition.mode not in _MODES:
-        raise ValueError(f"{name}: multiprocess_mode {definition.mode!r} is unknown")
-    if definition.type == layout.TYPE_HISTOGRAM and not bounds:
-        raise ValueError(f"{name}: a histogram needs at least one bucket bound")
-    if any(map(math.isnan, bounds)) or list(bounds) != sorted(bounds):
-        raise ValueError(f"{name}: bucket bounds are not numbers in rising order")
+    refusal = definitions.check(definition) or definitions.check_pid(definition)
+    if refusal is not None:
+        raise ValueError(f"{refusal.text}; {refusal.mend}")
+    if definition.type == layout.TYPE_HISTOGRAM and not definition.bounds:
+        raise ValueError(f"{definition.name}: a histogram needs at least one bucket bound")
     _check_names(definition)
 
 

@@ -20,6 +20,7 @@ import struct
 from collections.abc import Callable, Collection
 
 from shmetrics import layout
+from shmetrics.definitions import Refusal
 from shmetrics.dictionary import decode_strings
 from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
@@ -32,7 +33,6 @@ from shmetrics.lanes.reading import Reading
 from shmetrics.lanes.refusals import Refusals
 from shmetrics.lanes.waiting import WaitingFamily, WaitingSeries
 from shmetrics.store._cells import Scale
-from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families, parts_of
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges

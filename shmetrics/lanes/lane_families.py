@@ -10,11 +10,11 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from shmetrics import layout
+from shmetrics.definitions import Refusal
 from shmetrics.dictionary import Definition, decode_definition
 from shmetrics.lanes.lane_files import Owner
 from shmetrics.lanes.refusals import Refusals
 from shmetrics.lanes.waiting import Waiting, WaitingFamily, WaitingSeries
-from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shmetrics.definitions import Refusal
 from shmetrics.lanes.lane_files import Owner
 from shmetrics.lanes.notices import Notices
 from shmetrics.lanes.reading import Reading
 from shmetrics.notices import Notice
-from shmetrics.store.definitions import Refusal
 from shmetrics.store.self_metrics import SelfMetrics
 
 # The reasons of a refusal that are quotas. Each quota is logged once per lane.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from shmetrics.definitions import Refusal
 from shmetrics.dictionary import Definition
-from shmetrics.store.definitions import Refusal
 
 
 class WaitingSeries(NamedTuple):

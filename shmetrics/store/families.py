@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from shmetrics import layout
+from shmetrics import definitions, layout
+from shmetrics.definitions import Refusal
 from shmetrics.dictionary import Definition
 from shmetrics.label_rules.rule import FamilyRules, Rule
-from shmetrics.store import definitions, exponential, family_entry
-from shmetrics.store.definitions import Refusal
+from shmetrics.store import exponential, family_entry
 from shmetrics.store.exemplars import Exemplars
 from shmetrics.store.family import Family
 from shmetrics.store.histograms import CallFamily, HistogramFamily, exceptions_of

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from shmetrics import layout
+from shmetrics.definitions import Refusal, check_pid
 from shmetrics.dictionary import Definition
-from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.log import StoreFull
@@ -149,8 +149,9 @@ class Gauges:
         """
         if not per_process(definition):
             return self._families.define(definition, owner)
-        if "pid" in definition.label_names:
-            return Refusal("bad_label_name", f"{definition.name}: label pid is the collector's")
+        refusal = check_pid(definition)
+        if refusal is not None:
+            return refusal
         return self._families.define(
             definition._replace(label_names=(*definition.label_names, "pid")), owner
         )

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 
 import shmetrics
-from shmetrics import layout
+from shmetrics import definitions, layout
 from shmetrics.rate_limited_log import MAX_KINDS, MAX_TEXT
 from shmetrics.registration.decision import Granted
 from shmetrics.registration.peer import Peer
 from shmetrics.registration.protocol import Hello
-from shmetrics.store import definitions
 from shmetrics.store.histograms import exceptions_of
 from tests.nodes import hostile
 from tests.nodes.hostile import LaneFile

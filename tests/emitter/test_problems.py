@@ -30,11 +30,11 @@ def wait_for(n):
 
 BAD_VALUE = (
     "dropped: a value that is negative, infinite or no number; add numbers of at least 0 to a "
-    "counter, and observe finite ones"
+    "counter, set a gauge to a number, and observe finite ones"
 )
 BAD_TOTAL = (
     "dropped: a total that is lower than before, negative, infinite or no number; call "
-    "new_generation() where the counter was reset, and set_totals() with one number each"
+    "new_generation() where the counter was reset, and set_totals() with one double each"
 )
 BAD_EXEMPLAR = (
     "an exemplar is not kept as it is, but the event counts; give "

@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Metric
 
-from shmetrics import layout
+from shmetrics import definitions, layout
+from shmetrics.definitions import Refusal
 from shmetrics.dictionary import Definition
+from shmetrics.emitter import strict
 from shmetrics.sample_names import sample_names
-from shmetrics.store import definitions
-from shmetrics.store.definitions import Refusal
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.holders import Holder
@@ -102,6 +102,15 @@ def test_a_bad_definition_is_refused_in_one_line(reason: str, definition: Defini
     assert refusal.reason == reason
     assert refusal.text.isprintable()
     assert repr(definition.name)[1:-1] in refusal.text
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [*(bad for all_ in BAD.values() for bad in all_), GAUGE._replace(label_names=("pid",))],
+)
+def test_strict_mode_raises_for_it(definition: Definition) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        strict.check(definition)
 
 
 names = st.text("shmetric_poyn.-", min_size=1, max_size=12) | st.sampled_from(

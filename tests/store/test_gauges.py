@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shmetrics import layout
+from shmetrics.definitions import GAUGE_MODES, Refusal
 from shmetrics.dictionary import Definition
-from shmetrics.store.definitions import GAUGE_MODES, Refusal
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges, GaugeValue

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import atheris
 
 with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
-    from shmetrics import config, dictionary
+    from shmetrics import config, definitions, dictionary
     from shmetrics.delivery.message import MOST_BYTES, compose
     from shmetrics.errors import ConfigError
     from shmetrics.label_rules import rule
@@ -32,7 +32,6 @@ with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
     from shmetrics.render import negotiation
     from shmetrics.sample_names import sample_names
     from shmetrics.sources.oslo_metrics import message
-    from shmetrics.store import definitions
 
 _FILE = os.memfd_create("options")
 

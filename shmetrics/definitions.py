@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules that a metric family's definition has to follow, for emitters in every language.
 
+The collector refuses what breaks one; an emitter in strict mode raises the same.
+
 A name may be any UTF-8 text. A reader that does not understand it gets it in an escaping scheme.
 """
 
@@ -84,6 +86,13 @@ def check(definition: Definition) -> Refusal | None:
     if definition.type == layout.TYPE_GAUGE and definition.mode not in GAUGE_MODES:
         return Refusal("bad_mode", f"{name}: multiprocess_mode {definition.mode!r} is unknown")
     return _check_bounds(definition, name)
+
+
+def check_pid(definition: Definition) -> Refusal | None:
+    """Return a refusal if a gauge has the label `pid`, and a series per process, else None."""
+    if definition.mode.endswith("all") and "pid" in definition.label_names:
+        return Refusal("bad_label_name", f"{definition.name}: label pid is the collector's")
+    return None
 
 
 def _check_names(definition: Definition, name: str) -> Refusal | None:
