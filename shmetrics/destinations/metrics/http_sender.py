@@ -18,6 +18,7 @@ from shmetrics import plain_file
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.destinations.metrics.encoder import Part
 from shmetrics.errors import ConfigError
+from shmetrics.forwarding.byte_stream import said
 from shmetrics.forwarding.sender import Outcome, Refused, TryAgain
 from shmetrics.http_client import Answer, Clock, Peer, exchange, retry_after_seconds
 
@@ -81,8 +82,8 @@ class HttpSender:
         answer = self._answer(part.content)
         if answer.status // 100 == 2:
             return self._protocol.outcome(part, answer)
-        said = answer.body[:_LONGEST_SAID].decode("utf-8", "replace")
-        why = f"{answer.status} {answer.reason}: {said}"
+        text = answer.body[:_LONGEST_SAID].decode("utf-8", "replace")
+        why = ": ".join(filter(None, (f"{answer.status} {answer.reason}", text.strip())))
         if self._protocol.temporary(answer.status):
             raise TryAgain(why, retry_after_seconds(answer.headers.get("Retry-After", "")))
         raise RefusedStatus(why, answer.status)
@@ -95,7 +96,9 @@ class HttpSender:
                 *(self._peer, "POST", self._path, headers, clock, body),
                 self._protocol.most_answer_bytes,
             )
-        except (OSError, http.client.HTTPException, ConfigError) as error:
+        except OSError as error:
+            raise TryAgain(said(error)) from None
+        except (http.client.HTTPException, ConfigError) as error:
             raise TryAgain(str(error) or type(error).__name__) from None
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import base64
 import logging
+import socket
+import struct
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -74,3 +76,32 @@ def test_a_file_that_cannot_be_used_is_said_at_the_start(
     with pytest.raises(ConfigError, match=said) as found:
         exporter_of(to, {}, 0)
     assert str(found.value).startswith(str(file))
+
+
+def _reset(handler: BaseHTTPRequestHandler) -> None:
+    handler.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.request.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (
+            lambda handler: say(handler, 400, b" no such tenant\n"),
+            "400 Bad Request: no such tenant",
+        ),
+        (lambda handler: say(handler, 400), "400 Bad Request"),
+        (_reset, "Connection reset by peer"),
+    ],
+)
+def test_a_problem_is_told_in_one_line(
+    driven: Callable[..., Driven],
+    peer: Scripted,
+    answer: Callable[[BaseHTTPRequestHandler], None],
+    problem: str,
+) -> None:
+    destinations = driven(wanted(f"remote-write+{peer.url}/api/v1/write"))
+    peer.answers.extend([answer] * 99)
+    destinations.take([counter()])
+    until(lambda: destinations.report.problem, lambda: "no problem", SECONDS)
+    assert destinations.report.problem.removeprefix("refused: ") == problem
