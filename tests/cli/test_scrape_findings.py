@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from shmetrics.cli.scrape_findings import MOST_NATIVE_BUCKETS, Quotas, Scraped, compare
-from shmetrics.config import scrape_file
+from shmetrics.config import Store, scrape_file
 from shmetrics.config.scrape_file import JobLimits
+from shmetrics.dictionary import DEFAULT_BUCKETS
 from shmetrics.errors import ConfigError
 from shmetrics.store.exponential import MAX_BOUNDS
+from tests.nodes.node import ROOT
 from tests.servers.collector import Collector
 
 ROOMY = JobLimits(60.0, 10.0, 0, 0, 0, 0)
@@ -55,6 +57,23 @@ def test_the_native_buckets_are_those_of_the_store() -> None:
 def test_what_does_not_fit_is_named_with_a_mend(values: dict[str, Any], text: str) -> None:
     found = wrong(limits(**values))
     assert any(text in each for each in found), found
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-agent.yml", "vmagent.yml"])
+def test_our_own_jobs_fit_the_default_quotas(name: str) -> None:
+    """Of the freshest families a label set has one sample, of calls it has the most."""
+    path = str(ROOT / "packaging" / "engines" / name)
+    file = scrape_file.load(path)
+    store = Store()
+    quotas = Quotas(
+        {},
+        {"series_per_family": store.max_series_per_family, "label_bytes": store.max_label_bytes},
+    )
+    fresh, rest = file.scrape_configs
+    for job, samples in ((fresh, 1), (rest, len(DEFAULT_BUCKETS) + 5)):
+        scraped = SCRAPED._replace(samples_per_label_set=samples)
+        found = list(compare(name, scrape_file.limits_of(file, job, path), scraped, quotas))
+        assert [each.text for each in found if not each.good] == []
 
 
 def first_limits(path: str) -> JobLimits:
