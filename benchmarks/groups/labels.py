@@ -193,8 +193,8 @@ def taken(rule: str, what: str) -> Callable[[], AbstractContextManager[Timer]]:
 
 ONE_PROCESS = (
     f"One process that calls {SERVERS:,} servers in turn, each by its labels. It is told of `drop` "
-    "and `hash`. Of `keep` and `rewrite` it remembers 10,000 label sets; what comes then counts as "
-    "`__overflow__`, as does what the lane has no room for."
+    "and `hash`. Of `keep` and `rewrite` it remembers 50,000 label sets; what comes then counts as "
+    "`__overflow__`."
 )
 ONE_COLLECTOR = (
     f"{LANES} lanes with {SERVERS // LANES} servers each, no two the same and none ruled by its "
