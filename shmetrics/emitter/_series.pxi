@@ -212,6 +212,8 @@ cdef int _declare_some() except -1:
         if not shm_declare(producer, &series.series):
             _undeclared[series] = None  # it is not the time yet to ask for a larger lane
             break
+    if not _undeclared:
+        _undeclared.clear()  # its memory goes too
     return 0
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from shmetrics.binding import layout
 from shmetrics.dictionary import encode_strings
 
@@ -12,6 +14,9 @@ MAX_DEFINITIONS = 50_000
 
 # For the payloads of that many definitions, with label values of usual length.
 MAX_BYTES = 16 * 1024 * 1024
+
+# Families whose children have the same labels share the payload, if they are made in a row.
+_payload = lru_cache(maxsize=1)(encode_strings)
 
 
 class DefinitionBudget:
@@ -37,7 +42,7 @@ class DefinitionBudget:
             or sum(map(len, strings)) > layout.ENTRY_MAX_BYTES  # not even worth encoding
         ):
             return None
-        payload = encode_strings(strings)
+        payload = _payload(strings)
         n_bytes = self.n_bytes + len(payload)
         if len(payload) > layout.ENTRY_MAX_BYTES or n_bytes > MAX_BYTES:
             return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from shmetrics.binding import layout
@@ -88,7 +89,7 @@ class Family(Generic[Child]):
                 problems.note(_BUDGET._replace(metric=self.definition.name))
                 return self.overflow
             made = self._make(self, payload)
-            child = self.children.setdefault(ruled, made)
+            child = self.children.setdefault(_latest(ruled), made)
             if child is not made:  # another thread was faster
                 self.budget.give_back(payload)
             _ring.declare(child)
@@ -106,6 +107,16 @@ class Family(Generic[Child]):
         self.budget.give_back(payload)
         for name in _ring.exceptions_of(child):
             self.budget.give_back(encode_strings((name,)))
+
+
+@lru_cache(maxsize=1)
+def _latest(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return label values, and for those of the last call the same object.
+
+    Programs make children with the same labels in many families, one after the other; their
+    families share these values.
+    """
+    return values
 
 
 def family_of(

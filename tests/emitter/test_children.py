@@ -242,6 +242,16 @@ def test_threads_find_the_same_children(loopback: Loopback, name: str) -> None:
     assert sorted(counter._family.children) == sorted(kept)
 
 
+def test_families_share_label_values_that_are_made_in_a_row(loopback: Loopback, name: str) -> None:
+    """A node has hundreds of units, each with the same labels in some thirty families."""
+    one, other = (made("Gauge", f"{name}_{number}", "a", "b") for number in range(2))
+    for gauge in (one, other):
+        gauge.labels(fresh("x"), fresh("y")).set(1)
+    [of_one], [of_other] = one._family.children, other._family.children
+    assert of_one is of_other
+    assert of_one == ("x", "y")
+
+
 def test_making_and_removing_children_takes_no_memory(loopback: Loopback, name: str) -> None:
     counter, calls = made("Counter", name, "one"), made("Calls", f"{name}_rpc", "one")
 
