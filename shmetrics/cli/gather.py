@@ -39,6 +39,9 @@ def run(options: argparse.Namespace) -> int:
     import logging
     import os
 
+    from shmetrics.gatherer import asyncio_without_tls
+
+    asyncio_without_tls.load()  # first: other modules import it as it is
     from shmetrics import runtime_dir
     from shmetrics.config.commented import commented
     from shmetrics.config.gather import GatherConfig

@@ -7,7 +7,7 @@
 `rfc5424`       a message of syslog, and its frames
 `syslog`        syslog over datagrams, and over unix sockets
 `journal`       systemd's journal
-`stream`        syslog over TCP and TLS
+`stream`        syslog over TCP and TLS; `tls` says what a daemon has to prove
 `files`         files per unit, with rotation; `log_file` is one of them
 ==============  =====================================================================
 """

@@ -15,7 +15,7 @@ from shmetrics.delivery.files import Files
 from shmetrics.delivery.journal import Journal
 from shmetrics.delivery.message import Message, compose
 from shmetrics.delivery.rfc5424 import Header
-from shmetrics.delivery.stream import StreamSyslog, stream_to, tls_context
+from shmetrics.delivery.stream import StreamSyslog, stream_to
 from shmetrics.delivery.syslog import DatagramSyslog, UnixSyslog
 from shmetrics.errors import ConfigError
 from shmetrics.forwarding.forwarder import STOP_SECONDS, Forwarder, Kind, Limits, stop_all
@@ -115,6 +115,8 @@ def sender_of(settings: Deliver, hostname: str) -> Sender[Message]:
         return DatagramSyslog(destination, header, seconds)
     tls = None
     if destination.scheme == "syslog+tls":
+        from shmetrics.delivery.tls import tls_context  # only here, see there
+
         try:
             tls = tls_context(settings.ca_file, settings.cert_file, settings.key_file)
         except OSError as error:  # an SSLError is one, and names no file

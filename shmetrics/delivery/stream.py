@@ -8,15 +8,17 @@ acknowledged all of it. Of a batch that was broken off, all is sent again.
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from shmetrics import plain_file
 from shmetrics.config.lines_destination import LinesDestination
 from shmetrics.delivery.message import Message
 from shmetrics.delivery.rfc5424 import Header, octet_counted
 from shmetrics.forwarding.byte_stream import ByteStream, said
 from shmetrics.forwarding.sender import Outcome, TryAgain
+
+if TYPE_CHECKING:
+    import ssl
 
 
 class StreamSyslog:
@@ -72,18 +74,3 @@ def stream_to(
             raise
 
     return connect
-
-
-def tls_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -> ssl.SSLContext:
-    """Return the context of connections to a daemon, whose certificate has to be for its host.
-
-    Raises:
-        OSError: a file cannot be read, or is none in PEM; its filename says which.
-    """
-    for path in filter(None, (ca_file, cert_file, key_file)):
-        plain_file.read(path)  # checked first, because OpenSSL would wait for a pipe
-    context = ssl.create_default_context(cafile=ca_file or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # as RFC 9662 wants it
-    if cert_file:
-        context.load_cert_chain(cert_file, key_file)
-    return context

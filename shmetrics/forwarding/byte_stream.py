@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import socket
-import ssl
 import struct
 import termios
 import time
@@ -89,7 +88,7 @@ def _is_ended(sock: socket.socket) -> bool:
     sock.settimeout(0)
     try:
         return not sock.recv(4096)
-    except (BlockingIOError, ssl.SSLWantReadError):
+    except BlockingIOError:
         return False
     except OSError:
         return True

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prometheus's text format, as commands and files of others have it, within bounds.
-
-The parser brings an HTTP server and TLS along, 8 MB of memory: it is loaded with the first text.
-"""
+"""Prometheus's text format, as commands and files of others have it, within bounds."""
 
 from __future__ import annotations
 
@@ -25,13 +22,13 @@ def parse(text: bytes) -> list[Metric]:
     Raises:
         BadText: the text is not all right; none of it is taken.
     """
-    from prometheus_client.parser import text_string_to_metric_families
+    from shmetrics.probes.prometheus_parser import families_of  # only where there is a text
 
     if len(text) > MOST_BYTES:
         raise BadText(f"more than {MOST_BYTES} bytes")
     families, samples = [], 0
     try:
-        for family in text_string_to_metric_families(text.decode()):
+        for family in families_of(text.decode()):
             families.append(family)
             samples += len(family.samples)
             if samples > MOST_SAMPLES:

@@ -20,6 +20,7 @@ from shmetrics.delivery.deliveries import Deliveries
 from shmetrics.delivery.rfc5424 import Header
 from shmetrics.delivery.stream import StreamSyslog, stream_to
 from shmetrics.delivery.syslog import DatagramSyslog, UnixSyslog
+from shmetrics.delivery.tls import tls_context
 from shmetrics.errors import ConfigError
 from shmetrics.forwarding.sender import Outcome, TryAgain
 from tests.delivery.conftest import GEAR, SECONDS, TIME_NS, line, message, wanted
@@ -182,6 +183,33 @@ def test_a_certificate_of_another_is_refused(folder: Path) -> None:
         deliveries.close(0)
         thread.join()
     assert deliveries.reports()[0][1:] == (0, 1, {"stopped": 1})
+
+
+def test_a_connection_over_tls_is_kept(folder: Path) -> None:
+    """Check that it does not count as ended because TLS has read what is none of ours: a ticket."""
+    authority = Authority(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.certify("server"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(SECONDS)
+        found: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with context.wrap_socket(connection, server_side=True) as channel:
+                while received := channel.recv(1000):
+                    found.append(received)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        to = LinesDestination("syslog+tls", *listening.getsockname())
+        tls = tls_context(str(authority.file))
+        sender = StreamSyslog(stream_to(to, tls), HEADER, timeout_seconds=SECONDS)
+        for number in range(3):
+            assert sender.send([message(f"a={number}")]) == Outcome()
+        sender.close()
+        thread.join()
+    assert [text[-3:] for text in found] == [b"a=0", b"a=1", b"a=2"]
 
 
 @pytest.mark.parametrize("option", ["ca_file", "cert_file"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -64,19 +65,30 @@ def usage(node: Node, path: str) -> float | None:
     return next((n for labels, n in found.items() if dict(labels)["id"] == path), None)
 
 
+def has_libraries(pid: int, pattern: str) -> bool:
+    """Return whether a process has loaded one of these."""
+    return re.search(rf"/[^/]*({pattern})", Path(f"/proc/{pid}/maps").read_text()) is not None
+
+
 def test_a_collector_shows_what_a_gatherer_records(
-    node: Node, cgroups: Cgroups, gatherers: list[Gatherer]
+    node: Node, cgroups: Cgroups, gatherers: list[Gatherer], tmp_path: Path
 ) -> None:
     path = cgroups.make("/a.service")
     cgroups.worker("/a.service").tell("burn 0.1")
+    (tmp_path / "a.prom").write_text("a 1\n")
+    config = tmp_path / "gather.toml"
+    config.write_text(f'[gather.textfile]\ndirectories = ["{tmp_path}"]\n')
     node.start()
-    gatherer = Gatherer(node)
+    gatherer = Gatherer(node, {}, "--config", str(config))
     gatherers.append(gatherer)
     assert gatherer.first_line == "shmetrics gather is ready: units every 60 s\n"
     until(lambda: usage(node, path), lambda: node.samples().of(USAGE), PATIENCE_SECONDS)
     found = usage(node, path)
     assert found is not None
     assert found >= 0.1
+    until(lambda: node.samples().of("a"), lambda: "no text file", PATIENCE_SECONDS)
+    assert has_libraries(gatherer.process.pid, "libc[.-]")
+    assert not has_libraries(gatherer.process.pid, "_ssl|libssl|libcrypto"), "5 MB for nothing"
     assert gatherer.end(signal.SIGTERM) == (0, "")
     node.until_no_lane()
     assert usage(node, path) is None
