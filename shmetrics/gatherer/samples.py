@@ -44,10 +44,12 @@ class Samples:
             stale_seconds: the time after which a text leaves that was not recorded again.
             monotonic: a clock, in seconds.
         """
-        self._refuse = refuse
+        self._count_refusal = refuse
+        self._n_refused = 0
         self._stale_seconds = stale_seconds
         self._monotonic = monotonic
         self._recorded: dict[Hashable, float] = {}  # when each text was
+        self._shown: dict[Hashable, Iterable[Metric]] = {}  # by text, if none of it was refused
         self._families: dict[str, _Family] = {}
         self._series: dict[Hashable, dict[tuple[str, _Values], float]] = {}  # by text
         self._n = 0
@@ -57,11 +59,15 @@ class Samples:
 
         Args:
             text: which text it is: a file, or a probe.
-            families: its families.
+            families: its families; the same object as the last time if it has not changed.
             labels: labels of all its series, at least one, beside their own. Its own of the same
                 name become `exported_…`, as Prometheus has it. (The one series of an instrument
                 without labels never leaves.)
         """
+        if self._shown.get(text) is families:
+            self._recorded[text] = self._monotonic()
+            return
+        n_refused = self._n_refused
         before = self._series.get(text, {})
         now: dict[tuple[str, _Values], float] = {}
         for metric in families:
@@ -73,8 +79,11 @@ class Samples:
             self._families[name].instrument.remove(*values)
         self._n += len(now) - len(before)
         self._series[text], self._recorded[text] = now, self._monotonic()
+        self._shown.pop(text, None)
         if not now:
             del self._series[text], self._recorded[text]
+        elif n_refused == self._n_refused:  # else there may be room for all the next time
+            self._shown[text] = families
 
     def forget(self, text: Hashable) -> None:
         """Remove the series of a text that is gone."""
@@ -89,6 +98,10 @@ class Samples:
     def texts(self) -> list[Hashable]:
         """Return the texts that have series."""
         return list(self._series)
+
+    def _refuse(self, reason: str) -> None:
+        self._n_refused += 1
+        self._count_refusal(reason)
 
     def _set(
         self,

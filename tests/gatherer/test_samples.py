@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shmetrics import status
 from shmetrics.gatherer import samples
 from shmetrics.gatherer.samples import Samples
 from shmetrics.gatherer.textfiles import TextfileSeries
@@ -35,7 +36,10 @@ class Recording:
     def __init__(self, name: str) -> None:
         self.name = name
         self.refused: Counter[str] = Counter()
-        self.samples = Samples(lambda reason: self.refused.update([reason]))
+        self.samples = Samples(self.count)
+
+    def count(self, reason: str) -> None:
+        self.refused[reason] += 1
 
     def say(self, text: str, source: str = "a", **labels: str) -> None:
         families = parse(text.format(name=self.name).encode())
@@ -129,6 +133,33 @@ def test_there_are_only_so_many_series(
     assert said.refused == {"too_many": 4}
     said.say('{name}_size{{n="9"}} 1\n')  # there is room again
     assert len(shown(loopback, name)) == 1
+
+
+def test_a_text_that_has_not_changed_is_not_recorded_again(
+    loopback: Loopback, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    said = Recording(name)
+    said.samples = Samples(said.count, stale_seconds=60, monotonic=lambda: now[0])
+    families = parse(f"{name}_size 1\n{name}_size_created 1\n".encode())
+    said.samples.record("a", families, {"file": "a"})
+    recorded = status()["recorded"]
+    for _ in range(3):
+        now[0] += 50
+        said.samples.record("a", families, {"file": "a"})
+        said.samples.expire()
+    assert status()["recorded"] == recorded
+    assert shown(loopback, name).value(f"{name}_size", file="a") == 1
+    monkeypatch.setattr(samples, "MOST_SERIES", 1)
+    more = parse(f"{name}_size 2\n{name}_more 3\n".encode())
+    for refused in (1, 2):  # it is tried again, for the time when there is room
+        said.samples.record("a", more, {"file": "a"})
+        assert said.refused == {"too_many": refused}
+    monkeypatch.undo()
+    said.samples.record("a", more, {"file": "a"})
+    assert shown(loopback, name).value(f"{name}_more", file="a") == 3
+    said.samples.forget("a")
+    assert shown(loopback, name) == {}
 
 
 def test_text_files_and_their_ages(loopback: Loopback, name: str, tmp_path: Path) -> None:
