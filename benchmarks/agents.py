@@ -117,6 +117,17 @@ def process_exporter(port: int) -> Callable[[Path], list[str]]:
     return command
 
 
+def node_exporter(port: int, directory: Path) -> Callable[[Path], list[str]]:
+    """Return what starts prometheus-node-exporter with its text files alone."""
+
+    def command(folder: Path) -> list[str]:
+        options = ["--collector.disable-defaults", "--collector.textfile"]
+        options += [f"--collector.textfile.directory={directory}", "--web.disable-exporter-metrics"]
+        return ["prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{port}", *options]
+
+    return command
+
+
 def free_port() -> int:
     """Return a port that nobody listens at."""
     with socket.socket() as sock:

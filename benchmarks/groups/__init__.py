@@ -92,6 +92,7 @@ GROUPS = Groups(
         "by-unit": "units.TABLE",
         "gatherer": "units.SHARE",
         "gatherer-memory": "units.MEMORY",
+        "textfiles": "textfiles.GROUP",
         "run-output": "run.OUTPUT",
         "probes": "probes.RUN",
     }
