@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 
 from shmetrics.units import rules
 from shmetrics.units._files import Walk
-from shmetrics.units.hierarchies import Hierarchy
+from shmetrics.units.hierarchies import UNIFIED, Hierarchy
 from shmetrics.units.opening import SHORTAGE
 
 MOST_BYTES: Final = 4 << 20  # of the names of one hierarchy's cgroups: some hundred thousand
 
-# One of so many walks asks each service and scope whether it has cgroups in it by now.
+# In one of so many scans, walks ask each service and scope whether it has cgroups in it by now.
 _TURNS: Final = 4
 
 _RECORD: Final = struct.Struct("=QHH")  # inode, level, length of the name: csrc/units/walk.h
@@ -57,7 +57,8 @@ class Scan:
     def __init__(self, hierarchies: Sequence[Hierarchy]) -> None:
         self._hierarchies = hierarchies
         self._walks = [Walk(hierarchy.directory, MOST_BYTES) for hierarchy in hierarchies]
-        self._before: list[bytes] = []
+        self._unified = [at for at, each in enumerate(hierarchies) if UNIFIED in each.keys]
+        self._before = [b""] * len(hierarchies)
         self._number = 0
         self._cgroups: list[list[Cgroup]] = [[] for _ in hierarchies]
         self._units: dict[str, Found] = {}
@@ -73,18 +74,31 @@ class Scan:
         Raises:
             OSError: there are no descriptors to look.
         """
-        is_thorough = self._number % _TURNS == 0
-        self._number += 1
-        walked = [_made(walk, is_thorough) for walk in self._walks]
+        walked = self._walked()
         self.has_left_out = any(walk.has_left_out for walk in self._walks)
         if walked != self._before:
             for at, records in enumerate(walked):
-                if not self._before or records != self._before[at]:
+                if records != self._before[at]:
                     self._cgroups[at] = list(units_in(records, self._match))
             self._before = walked
             self._units = self._joined()
             self._matches = {path: self._matches[path] for path in self._units}
         return self._units
+
+    def _walked(self) -> list[bytes]:
+        """Walk over all hierarchies, now and then thoroughly: over v2, and one of the others.
+
+        What is new there may be new in all of them, and then all walks are thorough: who makes
+        cgroups in v1 makes them in each hierarchy.
+        """
+        turn, left = divmod(self._number, _TURNS)
+        self._number += 1
+        asked = set() if left else {turn % len(self._walks), *self._unified}
+        first = {at: _made(self._walks[at], True) for at in asked}
+        is_new = any(records != self._before[at] for at, records in first.items())
+        return [
+            first[at] if at in asked else _made(walk, is_new) for at, walk in enumerate(self._walks)
+        ]
 
     def _joined(self) -> dict[str, Found]:
         found: dict[str, Found] = {}

@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -185,3 +185,24 @@ def test_what_is_new_in_a_service_is_found_some_passes_later(tmp_path: Path) -> 
     (tmp_path / "a.service/b.service").mkdir()
     found = [scan.units() for _ in range(4)]
     assert found[-1].keys() == {"/a.service", "/a.service/b.service"}
+
+
+def test_what_is_new_in_a_service_is_found_in_all_hierarchies_at_once(tmp_path: Path) -> None:
+    """Make a cgroup in services again and again: in all hierarchies, in v2, or in one of v1."""
+    keys = [*"abcde", UNIFIED]
+    hierarchies = [Hierarchy((key,), str(tmp_path / key)) for key in keys]
+
+    def make(path: str, where: Iterable[str]) -> None:
+        for key in where:
+            (tmp_path / key / path).mkdir(parents=True)
+
+    for number in range(30):
+        make(f"{number}.service", keys)
+    scan = Scan(hierarchies)
+    for number in range(30):
+        scan.units()
+        where, scans = [(keys, 4), ([UNIFIED], 4), ([keys[number % 5]], 24)][number % 3]
+        make(f"{number}.service/new.service", where)
+        path = f"/{number}.service/new.service"
+        found = next(found for found in (scan.units() for _ in range(scans)) if path in found)
+        assert found[path].directories.keys() == set(where)
