@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What it costs to gather: a pass over many units, and a pass over all processes."""
+"""The cost of gathering: a pass over many units, and a pass over all processes."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def only_read() -> Iterator[Timer]:
 
 @contextmanager
 def one_file_read() -> Iterator[Timer]:
-    """What collectd reads of a unit, and as it does: processor time of programs and kernel."""
+    """Read what collectd reads of a unit, and as it does: processor time of programs and kernel."""
     with cgroups.units(UNITS) as made:
         from shmetrics.gatherer.daemon import raise_file_limit
         from shmetrics.units._files import KEYED, Files, Form
@@ -243,7 +243,7 @@ def processes_by_exporter() -> Iterator[Timer]:
 
 @contextmanager
 def many_processes() -> Iterator[Timer]:
-    """So many in one unit: children of one process, which are cheap to make."""
+    """Group many processes of one unit: children of one process, which are cheap to make."""
     from shmetrics.units.processes import ProcessTable
 
     with cgroups.crowd(MANY_PROCESSES) as unit:
