@@ -22,6 +22,7 @@ from shmetrics.binding import ring as _ring
 from shmetrics.emitter import label_rules
 from shmetrics.emitter.problems import problems
 from shmetrics.errors import LaneRefused
+from shmetrics.notices import Notice
 from shmetrics.registration import client, protocol
 
 FIRST_WAIT_NS = 50_000_000
@@ -38,6 +39,8 @@ LARGER_WAITS = 50
 # Between tries for a larger lane, after the collector has refused one by a quota.
 RETRY_NS = 10_000_000_000
 MOST_TOO_SMALL = 8
+_LASTING = (protocol.Result.UID, protocol.Result.VERSION)  # refusals that no time mends
+_REGISTRATION = "registration"  # the reason of the one problem that is noted here
 
 
 def process_name() -> str:
@@ -104,7 +107,7 @@ class Registration:
         self._waited_epoch = -1
         self._busy_epoch = -1
         self._hopeful_since_ns: int | None = None
-        self._refusals = 0  # of a larger lane, one after the other
+        self._refusals = 0  # one after the other
         self._too_small = 0  # lanes, one after the other
         self._waits = 0  # for answers, since there was one
 
@@ -220,6 +223,8 @@ class Registration:
         else:
             attempt.close()
             self.last_problem = f"refused ({answer.result.name.lower()}): {answer.text}"
+            self._refusals += 1
+            self._note_refusal(answer)
             if answer.result is protocol.Result.QUOTA:
                 problems.refusal = answer.text
                 self._give_up_larger()
@@ -231,12 +236,20 @@ class Registration:
             _ring.process_settle(RETRY_NS)
         _ring.process_attend_soon()
 
+    def _note_refusal(self, answer: protocol.Answer) -> None:
+        """Note that there is no lane at all, unless the next try may get one."""
+        if _ring.process_status()["state"] == "registered":
+            return
+        if self._refusals > 1 or answer.result in _LASTING:
+            why, _, mend = answer.text.partition("; ")
+            cause = f"the collector refuses this process, whose totals are not shown: {why}"
+            problems.note(Notice("", _REGISTRATION, cause, mend or "see the collector's log"))
+
     def _give_up_larger(self) -> None:
         """Stay in the lane that there is, after two refusals.
 
         The first may be one of a moment, such as too many registrations in a second.
         """
-        self._refusals += 1
         if self._refusals > 1 and _ring.process_status()["wants_larger"]:
             _ring.process_settle(RETRY_NS)
 
@@ -267,6 +280,7 @@ class Registration:
                 _ring.declare_all(_all_series())
             else:
                 problems.has_room()
+            problems.note(Notice("", _REGISTRATION))  # over, if it was refused
             self.last_problem = ""
             self._refusals = self._too_small = 0
         except Exception as error:

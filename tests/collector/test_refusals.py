@@ -98,8 +98,10 @@ def test_a_directory_with_too_long_a_name(runtime_dir: Path) -> None:
 def test_a_foreign_user_is_refused_and_told_why(node: Node) -> None:
     node.runtime_dir.chmod(0o755)
     node.start('[registration]\nallow_uids = ["root"]')
-    node.run(
+    logged = node.run(
         f"""
+        import logging
+        logging.basicConfig(stream=sys.stdout)
         shmetrics.status()  # everything is imported
         os.setuid({NOBODY})
         jobs = shmetrics.Counter("jobs", "Jobs")
@@ -110,6 +112,10 @@ def test_a_foreign_user_is_refused_and_told_why(node: Node) -> None:
             "refused (uid): uid {NOBODY} may not register; see registration.allow_uids"
         ), problem
         """
+    )
+    assert logged == (
+        "WARNING:shmetrics:shmetrics: the collector refuses this process, whose totals are not "
+        f"shown: uid {NOBODY} may not register; see registration.allow_uids\n"
     )
     node.run('shmetrics.Counter("jobs", "Jobs").inc()')
     found = node.samples()
@@ -150,6 +156,36 @@ def test_a_socket_that_one_may_not_even_write_to(node: Node) -> None:
         """
     )
     assert node.samples().of("shmetrics_registrations_total") == {}
+
+
+def test_a_refusal_is_a_problem_of_the_process_until_it_is_over(node: Node) -> None:
+    node.start("[registration]\nmax_lanes = 1")
+    first = node.emitter('shmetrics.Counter("jobs", "Jobs").inc()\npause("recorded")')
+    first.until("recorded")
+    second = node.emitter(
+        """
+        from shmetrics.emitter.process import registration
+        from tests.servers.patience import until
+
+        def problems():
+            registration.attend()
+            return shmetrics.status()["problems"]
+
+        shmetrics.Counter("jobs", "Jobs").inc()
+        until(problems, shmetrics.status, 20)
+        (problem,) = problems()
+        assert problem["metric"] == "" and "there are 1 lanes already" in problem["cause"], problem
+        assert problem["mend"] == "see registration.max_lanes", problem
+        pause("refused")
+        until(lambda: not problems(), shmetrics.status, 20)
+        assert shmetrics.status()["connected"]
+        """
+    )
+    second.until("refused")
+    first.go()
+    first.end()
+    second.go()
+    second.end()
 
 
 def test_there_are_only_so_many_lanes(node: Node) -> None:
