@@ -30,6 +30,57 @@ LoadPlugin cgroups
 </Plugin>
 """
 
+# All of a unit's files that it knows, whether they have numbers or not, and nothing else.
+NETDATA = """
+[global]
+  run as user = root
+[directories]
+  config = {folder}
+  cache = {folder}
+  lib = {folder}
+  log = {folder}
+[logs]
+  error = {folder}/log
+  access = none
+[db]
+  mode = ram
+[web]
+  bind to = 127.0.0.1:{port}
+[ml]
+  enabled = no
+[health]
+  enabled = no
+[cloud]
+  enabled = no
+[plugins]
+  enable running new plugins = no
+  {other_plugins}
+[plugin:cgroups]
+  enable by default cgroups matching = *
+  enable by default cgroups names matching = *
+  search for cgroups in subpaths matching = *
+  cgroups to match as systemd services = !*
+  run script to rename cgroups matching = !*
+  script to get cgroup network interfaces =
+  max cgroups to allow = {most}
+  enable cpuacct stat (total CPU) = yes
+  enable cpuacct usage (per core CPU) = no
+  enable memory = yes
+  enable detailed memory = yes
+  enable memory limits fail count = yes
+  enable swap memory = yes
+  enable blkio throttle bandwidth = yes
+  enable blkio throttle operations = yes
+  enable blkio bandwidth = no
+  enable blkio operations = no
+  enable blkio queued operations = no
+  enable blkio merged operations = no
+"""
+_NOT_CGROUPS = (
+    *("apps", "checks", "diskspace", "idlejitter", "netdata monitoring", "nfacct", "perf", "proc"),
+    *("slabinfo", "statsd", "tc", "timex"),
+)
+
 PROCESS_EXPORTER = """
 process_names:
   - name: "{{.Comm}}"
@@ -104,6 +155,19 @@ def collectd(mark: str) -> Callable[[Path], list[str]]:
     return command
 
 
+def netdata(port: int, most: int) -> Callable[[Path], list[str]]:
+    """Return what starts netdata, which reads at most so many cgroups each second."""
+
+    def command(folder: Path) -> list[str]:
+        path = folder / "netdata.conf"
+        plugins = "\n  ".join(f"{name} = no" for name in _NOT_CGROUPS)
+        text = NETDATA.format(folder=folder, port=port, most=most, other_plugins=plugins)
+        path.write_text(text)
+        return ["netdata", "-D", "-c", str(path), "-P", str(folder / "pid")]
+
+    return command
+
+
 def process_exporter(port: int) -> Callable[[Path], list[str]]:
     """Return what starts prometheus-process-exporter, without what takes it long."""
 
@@ -136,12 +200,12 @@ def free_port() -> int:
         return port
 
 
-def scrape(port: int) -> str:
-    """Return the text of an exporter, which may have to start first."""
+def scrape(port: int, path: str = "/metrics") -> str:
+    """Return what an agent answers, which may have to start first."""
     deadline = time.monotonic() + START_S
     while True:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
                 text: str = answer.read().decode()
                 return text
         except (urllib.error.URLError, ConnectionError):

@@ -291,6 +291,7 @@ TARGETS = (
     Target("a collector with 500 idle lanes", "idle/lanes-500", most=0.005, unit="share"),
     Target("a pass over 500 units, per unit", "units/pass", most=60e-6),
     Target("the same, to reading the files by name", "units/pass", "units/plain", least=5),
+    Target("some of the files, to netdata", "units/some", "units/netdata", least=5),
     Target("reading what collectd reads, to collectd", "units/cpuacct", "units/collectd", least=20),
     Target(
         "a gatherer of 500 units, share of a core", "gatherer/gatherer", most=0.001, unit="share"

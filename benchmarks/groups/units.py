@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ CONFIG = "[store]\nmax_series_per_lane = 100_000\n"
 EFFORT = Effort(rounds=3, values=5, warmups=1, loops=3)
 LONG = Effort(rounds=1, values=1, warmups=0, loops=1)
 AGENT_STARTS_S = 5.0
+NETDATA_FINDS_S = 90.0
 PASS_S = 10
 DEFAULT_INTERVAL_S = 60
 GATHER = """
@@ -60,7 +62,8 @@ def passes(one: Callable[[], object], before: Callable[[], object], share: int) 
 
 
 @contextmanager
-def gathered() -> Iterator[Timer]:
+def gathered(controllers: Collection[str] = ()) -> Iterator[Timer]:
+    """Gather. controllers: those of v1 whose files are read; none: all, and v2's files."""
     with world.collector_process(CONFIG), cgroups.units(UNITS) as made:
         from shmetrics.gatherer.daemon import raise_file_limit
         from shmetrics.gatherer.instruments import Instruments
@@ -68,7 +71,10 @@ def gathered() -> Iterator[Timer]:
         from shmetrics.units.finder import Finder
 
         raise_file_limit()
-        gatherer = Passes(Finder(made.hierarchies), Instruments())
+        hierarchies = [
+            each for each in made.hierarchies if not controllers or {*each.keys} & {*controllers}
+        ]
+        gatherer = Passes(Finder(hierarchies), Instruments())
         gatherer.make()
         yield passes(gatherer.make, made.work, UNITS)
         gatherer.close()
@@ -161,17 +167,40 @@ def by_collectd() -> Iterator[Timer]:
     ):
         time.sleep(AGENT_STARTS_S)
         agent.check()
+        yield each_second(agent, made)
 
-        def timer(loops: int) -> float:
-            took = 0.0
-            for _ in range(loops):
-                before = agent.spent_seconds()
-                made.work()
-                time.sleep(1.0)
-                took += agent.spent_seconds() - before
-            return took / UNITS
 
-        yield timer
+@contextmanager
+def by_netdata() -> Iterator[Timer]:
+    port = agents.free_port()
+    with (
+        cgroups.units(UNITS) as made,
+        agents.agent(agents.netdata(port, 2 * UNITS)) as agent,
+    ):
+        deadline = time.monotonic() + NETDATA_FINDS_S
+        found: set[str] = set()
+        while len(found) < UNITS:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"netdata has found {len(found)} of {UNITS} units")
+            time.sleep(1.0)
+            agent.check()
+            found = set(re.findall(r"unit-\d+-service", agents.scrape(port, "/api/v1/charts")))
+        yield each_second(agent, made)
+
+
+def each_second(agent: agents.Agent, made: cgroups.Units) -> Timer:
+    """Return a timer of an agent that reads all units each second."""
+
+    def timer(loops: int) -> float:
+        took = 0.0
+        for _ in range(loops):
+            before = agent.spent_seconds()
+            made.work()
+            time.sleep(1.0)
+            took += agent.spent_seconds() - before
+        return took / UNITS
+
+    return timer
 
 
 @contextmanager
@@ -317,6 +346,16 @@ PASS = Group(
         Contender("pass", "shmetrics gather: find, read, record", gathered),
         Contender("read", "of that, reading with kept descriptors", only_read),
         Contender("plain", "the same files by name, in Python", plainly),
+        Contender(
+            "some",
+            "shmetrics gather, of cpuacct, memory and blkio alone: 10 files",
+            partial(gathered, ("cpuacct", "memory", "blkio")),
+        ),
+        *(
+            [Contender("netdata", "netdata, cgroups: 9 files of these", by_netdata)]
+            if not agents.lacking("netdata")
+            else []
+        ),
         Contender("cpuacct", "reading cpuacct.stat alone, with a kept descriptor", one_file_read),
         *(
             [Contender("collectd", "collectd, cgroups: cpuacct.stat alone", by_collectd)]
