@@ -2,7 +2,7 @@
 """Environments with a real service each, as an operator has them: from the index, and our wheel.
 
 They are kept under build/openstack/, and made anew when `versions.txt` changes. The wheel is of
-this checkout, and made anew when a source changes.
+this checkout, and made anew when a source changes, comes or goes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
-__all__ = ["Environment", "environment", "versions"]
+__all__ = ["Environment", "environment", "versions", "without_us"]
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "openstack"
@@ -41,7 +42,8 @@ def versions(*packages: str) -> str:
     return ", ".join(f"{name} {pinned[name]}" for name in packages)
 
 
-def environment(name: str, packages: Sequence[str]) -> Environment:
+@cache
+def environment(name: str, packages: tuple[str, ...]) -> Environment:
     """Return the environment *name* with these packages and our wheel; install what is missing."""
     folder = BUILD / name
     stamp = folder / "installed"
@@ -55,29 +57,56 @@ def environment(name: str, packages: Sequence[str]) -> Environment:
     return Environment(folder)
 
 
+@cache
+def without_us(other: Environment) -> Environment:
+    """Return an environment with all that another one has, apart from shmetrics."""
+    folder = other.folder.with_name(f"{other.folder.name}-without-us")
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=False, symlinks=True)
+    for shared in ("etc", "share"):
+        (folder / shared).symlink_to(other.folder / shared)
+    (packages,) = folder.glob("lib/*/site-packages")
+    for package in (other.folder / packages.relative_to(folder)).iterdir():
+        if "shmetrics" not in package.name:
+            (packages / package.name).symlink_to(package)
+    for program in (other.folder / "bin").iterdir():
+        ours = folder / "bin" / program.name
+        if program.is_file() and program.name != "shmetrics" and not ours.exists():
+            # A script names the Python that runs it.
+            was, now = (f"#!{each}/bin/python".encode() for each in (other.folder, folder))
+            ours.write_bytes(program.read_bytes().replace(was, now, 1))
+            ours.chmod(0o755)
+    return Environment(folder)
+
+
 def _install(folder: Path, *what: str) -> None:
     python = str(folder / "bin" / "python")
     _run([*PIP, "--python", python, "install", *what])
 
 
+@cache
 def _wheel() -> Path:
     """Return the wheel of this checkout."""
     out = BUILD / "dist"
-    built = sorted(out.glob("*.whl"))
-    newest = max(path.stat().st_mtime_ns for path in _sources())
-    if len(built) != 1 or built[0].stat().st_mtime_ns < newest:
-        shutil.rmtree(out, ignore_errors=True)
+    stamp = out / "sources"
+    wanted = _digest(sys.version, *(f"{path}\n{path.read_bytes()!r}" for path in _sources()))
+    if not stamp.exists() or stamp.read_text() != wanted:
+        # A build leaves there what it has copied, and the next one packs it, even what is gone.
+        for left in (out, *ROOT.glob("build/lib.*")):
+            shutil.rmtree(left, ignore_errors=True)
         _run([*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out), "."])
-        built = sorted(out.glob("*.whl"))
-    return built[0]
+        stamp.write_text(wanted)
+    (built,) = out.glob("*.whl")
+    return built
 
 
 def _sources() -> Iterator[Path]:
     """Yield the files of which the wheel is made."""
-    suffixes = {".py", ".pyx", ".pxd", ".pxi", ".c", ".h", ".toml", ".pth"}
     generated = {path.with_suffix(".c") for path in ROOT.glob("shmetrics/**/*.pyx")}
-    found = {*ROOT.glob("*"), *ROOT.glob("shmetrics/**/*"), *ROOT.glob("csrc/**/*")} - generated
-    return (path for path in found if path.suffix in suffixes)
+    for pattern in ("*.toml", "*.py", "*.pth", "*.in", "shmetrics/**/*", "csrc/**/*"):
+        for path in sorted(set(ROOT.glob(pattern)) - generated):
+            if path.is_file() and path.suffix not in {".pyc", ".so"}:
+                yield path
 
 
 def _run(command: Sequence[str]) -> None:
