@@ -46,6 +46,7 @@ class Cloud(Generic[S]):
         connection_string: str = "shm://",
         profiler: Mapping[str, Any] = NOTHING,
         more: Sections = NOTHING,
+        prefix: str = PREFIX,
     ) -> Iterator[tuple[S, Telemetry]]:
         """Run the service until the block ends.
 
@@ -53,9 +54,10 @@ class Cloud(Generic[S]):
             connection_string: where OSProfiler's spans go.
             profiler: more options of `[profiler]`.
             more: more sections.
+            prefix: of the broker's URL; "": shmetrics is switched off.
         """
         with telemetry(self._folder) as measured:
-            options = dict(measured.options(PREFIX + self._transport_url, connection_string))
+            options = dict(measured.options(prefix + self._transport_url, connection_string))
             options["profiler"] = {**options["profiler"], **profiler}
             variables = measured.variables
             service = self._kind(self._environment, self._folder, variables, options, more)

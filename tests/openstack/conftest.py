@@ -34,4 +34,4 @@ def result() -> Iterator[Result]:
     """Yield what is known of the run in the end; it is written to build/openstack/result.md."""
     found = Result(datetime.date.today().isoformat(), platform.python_version())
     yield found
-    (BUILD / "result.md").write_text(found.table())
+    (BUILD / "result.md").write_text(found.text())

@@ -8,15 +8,19 @@ import io
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from tests.openstack.environments import Environment
 from tests.servers.patience import until
 from tests.servers.processes import ServerProcess
 
-__all__ = ["Deployment", "Sections", "ini"]
+__all__ = ["NOTHING", "Deployment", "Sections", "ini"]
 
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 START_SECONDS = 120
 RUN_SECONDS = 300
 
@@ -66,7 +70,13 @@ class Deployment:
         return ran.stdout
 
     def start(
-        self, name: str, is_ready: Callable[[str], bool], program: str, *arguments: object
+        self,
+        name: str,
+        is_ready: Callable[[str], bool],
+        program: str,
+        *arguments: object,
+        environment: Environment | None = None,
+        variables: Mapping[str, str] = NOTHING,
     ) -> ServerProcess:
         """Start a program of the environment, which runs until stop().
 
@@ -75,12 +85,14 @@ class Deployment:
             is_ready: tells, from its log, whether it has started.
             program: the program.
             *arguments: its arguments.
+            environment: another one that has the program.
+            variables: more of its environment's.
         """
         log = self.folder / f"{name}.log"
         process = ServerProcess(
-            [self.environment.program(program), *map(str, arguments)],
+            [(environment or self.environment).program(program), *map(str, arguments)],
             log,
-            self._variables | {"SHMETRICS_PROCESS": name},
+            {**self._variables, "SHMETRICS_PROCESS": name, **variables},
         )
         self._processes[name] = process
         process.ready_when(lambda: is_ready(log.read_text(errors="replace")), START_SECONDS)
@@ -102,9 +114,20 @@ class Deployment:
 
     def workers(self, name: str) -> list[int]:
         """Return the pids of the processes that it has forked."""
-        threads = Path(f"/proc/{self.pid(name)}/task").iterdir()
-        children = [(thread / "children").read_text().split() for thread in threads]
-        return [int(pid) for pids in children for pid in pids]
+        return _children_of(self.pid(name))
+
+    def processes(self, name: str) -> list[int]:
+        """Return its pid, and those of all that it has forked and that these have."""
+        found = [self.pid(name)]
+        for pid in found:  # also those that come to it here
+            found += _children_of(pid)
+        return found
+
+    def masters(self) -> set[int]:
+        """Return the pids of all processes that have forked others."""
+        return {
+            pid for name in self._processes for pid in self.processes(name) if _children_of(pid)
+        }
 
     def replace_workers(self, name: str, signals: Callable[[list[int]], None]) -> None:
         """Have its workers end by *signals*, which gets their pids, and wait for their successors.
@@ -112,6 +135,7 @@ class Deployment:
         What is asked of a worker while it ends may be lost, with us or without.
         """
         before = self.workers(name)
+        assert before, f"{name} has no workers"
         signals(before)
 
         def are_there() -> bool:
@@ -133,6 +157,18 @@ class Deployment:
         """Have it read its files anew, by SIGHUP, and wait for new workers."""
         self.replace_workers(name, lambda pids: self.signal(name, signal.SIGHUP))
 
+    @contextmanager
+    def halted(self, name: str) -> Iterator[None]:
+        """Stop it and all that it has forked by SIGSTOP, until the block ends."""
+        pids = self.processes(name)
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     def signal(self, name: str, number: signal.Signals) -> None:
         os.kill(self.pid(name), number)
 
@@ -144,3 +180,9 @@ class Deployment:
     def logs(self) -> dict[str, str]:
         """Return what each process has said."""
         return {log.stem: log.read_text(errors="replace") for log in self.folder.glob("*.log")}
+
+
+def _children_of(pid: int) -> list[int]:
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = [(thread / "children").read_text().split() for thread in threads]
+    return [int(child) for each in children for child in each]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The result of a run, as the table of docs/openstack.md."""
+"""The result of a run, as docs/openstack.md has it: what was compared, and the label sets."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tests.nodes.samples import Samples
@@ -23,18 +24,26 @@ class Result:
     def __init__(self, date: str, python: str) -> None:
         self._head = f"On {date}, with CPython {python}, {versions(*NAMED)}:"
         self._rows: list[tuple[str, str, str]] = []
+        self._label_sets: list[tuple[str, str, int, int, int]] = []
 
     def add(self, service: str, what: str, found: str) -> None:
         """Add a row. found: how much of it there was, and how it compares."""
         self._rows.append((service, what, found))
 
-    def add_label_sets(self, service: str, samples: Samples) -> None:
-        """Add how many label sets each process has."""
+    def add_label_sets(self, work: str, samples: Samples) -> None:
+        """Add how many label sets each process has after some work."""
         for process, numbers in counted.label_sets(samples).items():
-            what = f"label sets of {process}: client, server, notifications"
-            self.add(service, what, numbers)
+            self._label_sets.append((work, f"`{process}`", *numbers))
 
-    def table(self) -> str:
-        lines = [self._head, "", "| service | what | found |", "|---|---|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in self._rows]
-        return "\n".join(lines) + "\n"
+    def text(self) -> str:
+        parts = [
+            self._head,
+            _table(("service", "what", "found"), self._rows),
+            _table(("work", "process", "sent", "served", "notifications"), self._label_sets),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in cells)

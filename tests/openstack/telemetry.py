@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
@@ -16,10 +19,11 @@ from osprofiler import _utils
 
 from tests.nodes.samples import Samples, parse
 from tests.openstack.datagrams import Datagrams
-from tests.openstack.deployment import Sections
+from tests.openstack.deployment import Deployment, Sections
 from tests.openstack.trees import Tree, tree_of
 from tests.servers.collector import Collector
 from tests.servers.patience import until
+from tests.servers.processes import ServerProcess
 
 __all__ = ["KEY", "Telemetry", "telemetry", "trace_headers"]
 
@@ -68,6 +72,42 @@ class Telemetry:
         """Return the JSON at a path of the collector's."""
         with urllib.request.urlopen(self.collector.url + path) as answer:
             return json.loads(answer.read())
+
+    def processes(self, service: Deployment) -> set[str]:
+        """Return which processes have lanes. A process that has only forked others has none."""
+        lanes = self.get("/api/v1/lanes")
+        assert not service.masters() & {lane["pid"] for lane in lanes}
+        return {lane["process"] for lane in lanes}
+
+    def command(self, *arguments: str) -> tuple[int, str]:
+        """Return the exit status of a `shmetrics` command for this node, and what it prints."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "shmetrics", *arguments],
+            env={**os.environ, **self.variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ran.returncode, ran.stdout + ran.stderr
+
+    @contextmanager
+    def daemon(self, log: Path, ready: str, *arguments: str) -> Iterator[None]:
+        """Run a `shmetrics` command for this node, until the block ends.
+
+        ready: what it logs when it has started.
+        """
+        command = [sys.executable, "-m", "shmetrics", *arguments]
+        process = ServerProcess(command, log, {**os.environ, **self.variables})
+        process.ready_when(lambda: ready in log.read_text(), PATIENCE_SECONDS)
+        try:
+            yield
+        finally:
+            assert process.stop() == 0
+
+    def page(self) -> str:
+        """Return the collector's page."""
+        with urllib.request.urlopen(self.collector.url) as answer:
+            return str(answer.read().decode())
 
     def scrape(self) -> Samples:
         """Return what Prometheus would get now."""

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,6 +21,12 @@ from tests.openstack.result import Result
 from tests.openstack.telemetry import trace_headers
 from tests.servers.patience import until
 from tests.servers.rabbitmq import RabbitMQ
+
+TAG: Final = re.compile(r"<[^>]*>")
+HANGS: Final = re.compile(
+    r"rpc client ironic\.conductor_manager validate_driver_interfaces node-1 \S+ \S+ 60 s "
+    r"ironic-conductor \(pid (\d+)\) is stopped ironic-api \d+"
+)
 
 
 @pytest.fixture
@@ -42,15 +52,22 @@ def work(ironic: Ironic, name: str) -> str:
     return base_id
 
 
+def hanging(text: str) -> list[str]:
+    """Return the pids of stopped conductors at which a text says that a call hangs."""
+    return HANGS.findall(" ".join(text.split()))
+
+
 def test_every_call_is_counted_as_oslo_metrics_counts_it(
     cloud: Cloud[Ironic], result: Result
 ) -> None:
     with cloud.run() as (ironic, measured):
+        assert measured.processes(ironic) == set()
         work(ironic, "one")
+        assert measured.processes(ironic) == {"ironic-api", "ironic-conductor"}
         ironic.stop()
     assert ours_in(ironic.logs()) == []
-    result.add("Ironic", "by the URL, against datagrams", counted.compare(measured))
-    result.add_label_sets("Ironic", measured.samples)
+    result.add("Ironic", "calls, against datagrams", counted.compare(measured))
+    result.add_label_sets("a node is enrolled and switched on", measured.samples)
 
 
 def test_requests_are_traced_although_its_api_does_not_initialize_osprofiler(
@@ -64,6 +81,28 @@ def test_requests_are_traced_although_its_api_does_not_initialize_osprofiler(
     assert tree.parents("wsgi")["trace"] > 3
     assert tree.parents("rpc")["wsgi"] > 3
     result.add("Ironic", "requests in a trace", str(tree.parents("wsgi")["trace"]))
+
+
+def test_a_stopped_conductor_is_found_while_its_client_waits(cloud: Cloud[Ironic]) -> None:
+    """Go the way of docs/oslo_messaging.md: which call, whose, since when, who does not answer."""
+    with cloud.run() as (ironic, measured), ThreadPoolExecutor() as threads:
+        node = ironic.enroll("one")
+        with ironic.halted("ironic-conductor"):
+            waiting = threads.submit(ironic.api, "GET", f"{node}/validate")
+            looks: tuple[Callable[[], str], ...] = (
+                lambda: measured.command("calls")[1],
+                lambda: measured.command("top", "--once")[1],
+                lambda: TAG.sub("", measured.page()),
+            )
+            for look in looks:
+                until(lambda: hanging(look()), look, 30)  # noqa: B023 - it is called here
+            (pid,) = hanging(measured.command("calls")[1])
+            assert f"kill -CONT {pid}" in measured.command("lanes")[1]
+            status, said = measured.command("check")
+            assert (status, f"kill -CONT {pid}" in said) == (1, True), said
+            assert not waiting.done()
+        assert waiting.result()[0] == 200
+        ironic.stop()
 
 
 def test_killed_reloaded_and_stopped_it_works_on(cloud: Cloud[Ironic]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from tests.openstack import counted
-from tests.openstack.cloud import Cloud
+from tests.openstack import counted, trees
+from tests.openstack.cloud import PREFIX, Cloud
 from tests.openstack.deployment import Sections
 from tests.openstack.environments import environment
 from tests.openstack.logs import ours_in
@@ -28,6 +29,7 @@ def cloud(tmp_path: Path, rabbitmq: RabbitMQ) -> Cloud[Vitrage]:
     return Cloud(Vitrage, environment("vitrage", PACKAGES), tmp_path, rabbitmq)
 
 
+SERVED: Final = "oslo_messaging_rpc_server_invocation_start_total"
 REQUESTS = {
     "/template": 200,
     "/alarm/": 200,
@@ -48,7 +50,7 @@ def work(vitrage: Vitrage, key: str = KEY) -> dict[str, str]:
     return ids
 
 
-def trees(measured: Telemetry, ids: dict[str, str]) -> dict[str, Tree]:
+def traced(measured: Telemetry, ids: dict[str, str]) -> dict[str, Tree]:
     return {path: measured.tree(id) for path, id in ids.items()}
 
 
@@ -56,11 +58,18 @@ def test_every_call_is_counted_as_oslo_metrics_counts_it(
     cloud: Cloud[Vitrage], result: Result
 ) -> None:
     with cloud.run() as (vitrage, measured):
+        assert measured.processes(vitrage) == set()
         work(vitrage)
+        assert measured.processes(vitrage) == {"vitrage-api", "vitrage-graph"}
         vitrage.stop()
     assert ours_in(vitrage.logs()) == []
-    result.add("Vitrage", "by the URL, against datagrams", counted.compare(measured))
-    result.add_label_sets("Vitrage", measured.samples)
+    sets = [dict(labels) for labels in measured.samples.counted(SERVED)]
+    assert {(each["exchange"], each["topic"], each["server"]) for each in sets} == {
+        ("vitrage", "rpcapiv1", "__uuid__")
+    }
+    assert measured.samples.sum(SERVED, method="is_alive") == 1 + len(REQUESTS)
+    result.add("Vitrage", "calls, against datagrams", counted.compare(measured))
+    result.add_label_sets("five requests", measured.samples)
     failed = {"method": "get_topology", "exception": "KeyError"}
     for side in ("client", "server"):
         assert measured.samples.sum(f"oslo_messaging_rpc_{side}_exception_total", **failed) == 1
@@ -74,22 +83,20 @@ def test_the_tree_is_that_of_osprofilers_own_driver(
     with cloud.run(storage, profiler={"trace_rpc": True}) as (vitrage, _):
         theirs = {path: tree_of(storage, id) for path, id in work(vitrage).items()}
     with cloud.run(profiler={"trace_rpc": True}) as (vitrage, measured):
-        ours = trees(measured, work(vitrage))
-    for path, tree in ours.items():
-        assert str(tree) == str(theirs[path]), path
-        result.add("Vitrage", f"{path}: `redis://` and `shm://`", tree.summary())
+        ours = traced(measured, work(vitrage))
+    found = trees.compare(theirs, ours)
+    result.add("Vitrage", "spans of five requests, `redis://` and `shm://`", found)
 
 
-def test_rpc_is_in_the_tree_by_configuration(cloud: Cloud[Vitrage], result: Result) -> None:
+def test_rpc_is_in_the_tree_by_configuration(cloud: Cloud[Vitrage]) -> None:
     """Initialization, options, WSGI and RPC: all by `[profiler]` of vitrage.conf."""
     on = {"trace_rpc": True, "trace_wsgi": True, "compiled_profiler": True}
     with cloud.run(profiler=on) as (vitrage, measured):
-        found = trees(measured, work(vitrage))
+        found = traced(measured, work(vitrage))
     for path, tree in found.items():
         assert tree.parents("wsgi") == {"trace": 1}, path
         below = tree.parents("rpc")
         assert below["rpc"] * 2 == below.total() > 0  # a server's below its client's
-        result.add("Vitrage", f"{path}: spans of RPC, with `trace_rpc`", str(below.total()))
 
 
 def test_a_trace_with_another_key_is_none(cloud: Cloud[Vitrage]) -> None:
@@ -97,6 +104,23 @@ def test_a_trace_with_another_key_is_none(cloud: Cloud[Vitrage]) -> None:
         work(vitrage, key="somebody-elses")
         assert measured.get("/api/v1/traces") == []
     assert measured.samples.sum("osprofiler_source_refused_total", reason="signature") == 5
+
+
+def test_what_osprofiler_sends_over_the_bus_is_in_another_exchange(
+    cloud: Cloud[Vitrage], rabbitmq: RabbitMQ, tmp_path: Path
+) -> None:
+    """Have OSProfiler's own `messaging://` driver, to which `shmetrics notifications` listens."""
+    with cloud.run("messaging://") as (vitrage, measured):
+        url = ("--transport-url", rabbitmq.url)
+        with measured.daemon(tmp_path / "bus", "is listening", "notifications", *url):
+            for base_id in work(vitrage).values():
+                until(lambda: measured.tree(base_id).children, lambda: base_id, 30)  # noqa: B023
+        vitrage.stop()
+    assert ours_in(vitrage.logs()) == []
+    sent = measured.samples.counted("oslo_messaging_notification_client_invocation_start_total")
+    assert {(dict(labels)["exchange"], dict(labels)["topic"]) for labels in sent} == {
+        ("openstack", "profiler")
+    }
 
 
 def test_oslo_messagings_own_tracing_goes_on_beside_ours(
@@ -112,7 +136,7 @@ def test_oslo_messagings_own_tracing_goes_on_beside_ours(
     }
     try:
         with cloud.run(more=stock, profiler={"trace_rpc": True}) as (vitrage, measured):
-            found = trees(measured, work(vitrage))
+            found = traced(measured, work(vitrage))
             until(lambda: spans_of(receiver.requests), list, 30)
             vitrage.stop()
         assert ours_in(vitrage.logs()) == []
@@ -120,6 +144,19 @@ def test_oslo_messagings_own_tracing_goes_on_beside_ours(
         counted.compare(measured)
         theirs = len(spans_of(receiver.requests))
         assert theirs > 0
-        result.add("Vitrage", "spans of `oslo_messaging_tracing`, beside ours", str(theirs))
+        result.add("Vitrage", "spans of stock tracing, beside ours", str(theirs))
     finally:
         receiver.close()
+
+
+def test_workers_are_killed_reloaded_and_stopped(cloud: Cloud[Vitrage]) -> None:
+    """Check that it is so without us: a worker of the graph that comes later has no graph."""
+    for prefix in ("", PREFIX):
+        with cloud.run(prefix=prefix) as (vitrage, measured):
+            work(vitrage)
+            for replace in (vitrage.kill_workers, vitrage.reload):
+                replace("vitrage-graph")
+                assert [vitrage.api("GET", path)[0] for path in REQUESTS] == [503] * len(REQUESTS)
+            assert vitrage.stop("vitrage-graph") == {"vitrage-graph": 0}
+    assert ours_in(vitrage.logs()) == []
+    assert measured.samples.sum(SERVED, method="is_alive") == 1 + 3 * len(REQUESTS)

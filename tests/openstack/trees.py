@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from osprofiler.drivers import base
 
 import shmetrics.hooks.osprofiler.driver  # noqa: F401 - now OSProfiler finds it
 
-__all__ = ["Tree", "tree_of"]
+__all__ = ["Tree", "compare", "tree_of"]
 
 
 @dataclass(frozen=True, order=True)
@@ -49,14 +49,28 @@ class Tree:
             for child in span.children
         }
 
-    def summary(self) -> str:
-        """Return how much there is in it, for a tree that has been compared with another one."""
-        return f"{self.names().total()} spans of {len(self.names())} names: equal"
-
     def __str__(self) -> str:
         lines = [f"{self.name} {self.what}".rstrip()]
         lines += [f"  {line}" for child in self.children for line in str(child).splitlines()]
         return "\n".join(lines)
+
+
+def compare(theirs: Mapping[str, Tree], ours: Mapping[str, Tree], exactly: bool = True) -> str:
+    """Compare the traces of two runs of the same requests.
+
+    Args:
+        theirs: the traces of one run, by the request.
+        ours: those of the other.
+        exactly: also the numbers of spans; False for requests that ask until something is done.
+
+    Returns:
+        How many spans there are in each run, and how they compare.
+    """
+    for request, tree in ours.items():
+        assert tree.edges() == theirs[request].edges(), request
+        assert not exactly or str(tree) == str(theirs[request]), request
+    n = [sum(tree.names().total() for tree in run.values()) for run in (theirs, ours)]
+    return f"{n[0]} and {n[1]}, {'equal trees' if exactly else 'the same below the same'}"
 
 
 def tree_of(connection_string: str, base_id: str) -> Tree:
