@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from tests.openstack.api import Api
-from tests.openstack.deployment import Deployment, Sections
+from tests.openstack.deployment import NOTHING, Deployment, Sections
 from tests.openstack.environments import Environment
 from tests.openstack.standin import StandIn
 from tests.servers.patience import until
 from tests.servers.ports import ReservedPort
 
-__all__ = ["PACKAGES", "Nova"]
+__all__ = ["FOLLOWING", "IMAGE", "LARGER", "PACKAGES", "Nova"]
 
 PACKAGES: Final = ("nova", "openstack-placement", "osprofiler", "redis", "uwsgi")
 SQLITE: Final = str(Path(__file__).with_name("sqlite"))
@@ -30,6 +30,7 @@ THREADS: Final = ("--threads", "4", "--lazy-apps")
 FOLLOWING: Final = "{scheme}://{username}:{password}@{hostname}:{port}/{path}"
 PROJECT: Final = "5f1b6ce9d4c64ad0a5a7f0c7b1f3d3c1"
 FLAVOR: Final = "small"
+LARGER: Final = "larger"
 IMAGE: Final = "8a1d39a5-9ad9-4b7c-9ea4-8d2bd2d6b1a5"
 ADMIN: Final = {
     "X-User-Id": "7c0c5b0f5f7b4d8f9d5f3a0f0f1c2b3a",
@@ -141,7 +142,6 @@ class Nova(Deployment):
                 "endpoint_override": self._standin.url,
             },
             "cinder": {"catalog_info": "volumev3::"},
-            "notifications": {"notification_format": "unversioned"},
         }
 
     def _databases(self) -> Sections:
@@ -187,34 +187,56 @@ class Nova(Deployment):
             self.start_compute(host)
         self.start_wsgi("nova-api", "nova.wsgi.osapi_compute", self.api_port, *THREADS)
 
-    def start_compute(self, host: str) -> None:
-        """Start a compute node of this name, with the identity that a real one keeps in a file."""
+    def start_compute(
+        self,
+        host: str,
+        *sections: Sections,
+        environment: Environment | None = None,
+        variables: Mapping[str, str] = NOTHING,
+    ) -> None:
+        """Start a compute node of this name, with the identity that a real one keeps in a file.
+
+        Args:
+            host: its name.
+            *sections: of its own nova.conf, over those of all.
+            environment: its own, if it has another than the control plane.
+            variables: more of its environment's.
+        """
         folder = self.folder / host
         folder.mkdir(exist_ok=True)
         (folder / "compute_id").write_text(str(uuid.uuid5(uuid.NAMESPACE_DNS, host)))
-        own = self.write(f"{host}.conf", {"DEFAULT": {"host": host, "state_path": folder}})
+        named: Sections = {"DEFAULT": {"host": host, "state_path": folder}}
+        own = self.write(f"{host}.conf", named, *sections)
         self.start(
             f"nova-compute-{host}", _serves, "nova-compute",
             "--config-file", self._nova_conf, "--config-file", self._backend_conf,
-            "--config-file", own,
+            "--config-file", own, environment=environment, variables=variables,
         )  # fmt: skip
 
     def wait_for_computes(self, n: int) -> None:
-        """Wait until n compute nodes are known to the cell and to placement."""
-        placement = Api(f"http://127.0.0.1:{self.placement_port}", {"X-Auth-Token": "admin"})
-        providers = "/resource_providers?required=OWNER_NOVA"
-        version = {"OpenStack-API-Version": "placement 1.30"}
+        """Wait until n compute nodes are up, and known to the cell and to placement.
 
-        def found() -> tuple[int, int]:
-            placement.headers.update(version)
+        In a database of an earlier Nova they are known already, and down until they report.
+        """
+        placement = Api(
+            f"http://127.0.0.1:{self.placement_port}",
+            {"X-Auth-Token": "admin", "OpenStack-API-Version": "placement 1.30"},
+        )
+
+        def found() -> list[int]:
+            services = self.api("GET", "/os-services?binary=nova-compute")[1].get("services", [])
             known = self.api("GET", "/os-hypervisors")[1].get("hypervisors", [])
-            return len(known), len(placement("GET", providers)[1].get("resource_providers", []))
+            providers = placement("GET", "/resource_providers?required=OWNER_NOVA")[1]
+            up = [service for service in services if service["state"] == "up"]
+            return [len(each) for each in (up, known, providers.get("resource_providers", []))]
 
-        until(lambda: found() == (n, n), found, 90)
+        until(lambda: found() == [n, n, n], found, 90)
 
-    def build(self, name: str, **headers: str) -> str:
-        """Build a server, and return its id once it is active."""
+    def build(self, name: str, host: str = "", **headers: str) -> str:
+        """Build a server, and return its id once it is active. host: where; "": anywhere."""
         server = {"name": name, "flavorRef": FLAVOR, "imageRef": IMAGE, "networks": "none"}
+        if host:
+            server["host"] = host
         status, answer = self.api("POST", "/servers", {"server": server}, **headers)
         assert status == 202, answer
         id: str = answer["server"]["id"]
@@ -224,7 +246,7 @@ class Nova(Deployment):
     def act(self, id: str, action: Any, **headers: str) -> Any:
         """Have something done to a server, and return the answer."""
         status, answer = self.api("POST", f"/servers/{id}/action", action, **headers)
-        assert status in (200, 202), answer
+        assert status in (200, 202, 204), answer
         return answer
 
     def delete(self, id: str, **headers: str) -> None:
@@ -243,9 +265,10 @@ class Nova(Deployment):
 
         until(is_so, server, 60)
 
-    def make_flavor(self) -> None:
-        flavor = {"id": FLAVOR, "name": "small", "ram": 64, "vcpus": 1, "disk": 0}
-        assert self.api("POST", "/flavors", {"flavor": flavor})[0] in (200, 409)
+    def make_flavors(self) -> None:
+        for name, ram in ((FLAVOR, 64), (LARGER, 128)):
+            flavor = {"id": name, "name": name, "ram": ram, "vcpus": 1, "disk": 0}
+            assert self.api("POST", "/flavors", {"flavor": flavor})[0] in (200, 409)
 
     def close(self) -> None:
         self.stop()
