@@ -88,6 +88,18 @@ def test_the_tree_is_that_of_osprofilers_own_driver(
     result.add("Vitrage", "spans of five requests, `redis://` and `shm://`", found)
 
 
+def test_without_trace_rpc_a_thread_keeps_its_first_trace(cloud: Cloud[Vitrage]) -> None:
+    """Have one thread that serves. Of many, each does so once it has served."""
+    with cloud.run(more={"DEFAULT": {"executor_thread_pool_size": 1}}) as (vitrage, measured):
+        found = traced(measured, work(vitrage))
+    served = {
+        path: [name for name in tree.names() if name.endswith(" apis")]
+        for path, tree in found.items()
+    }
+    assert {path for path, names in served.items() if names} == {"/topology"}
+    assert {"topology apis", "resource apis"} <= {*served["/topology"]}
+
+
 def test_rpc_is_in_the_tree_by_configuration(cloud: Cloud[Vitrage]) -> None:
     """Initialization, options, WSGI and RPC: all by `[profiler]` of vitrage.conf."""
     on = {"trace_rpc": True, "trace_wsgi": True, "compiled_profiler": True}
