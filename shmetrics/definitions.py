@@ -43,6 +43,7 @@ MENDS = {
     "families_per_uid": "see store.max_families_per_uid",
     "families_per_lane": "see store.max_families_per_lane",
     "store_full": "see store.max_bytes",
+    "store_bytes_per_uid": "see store.max_bytes_per_uid",
 }
 
 

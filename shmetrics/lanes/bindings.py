@@ -20,7 +20,6 @@ import struct
 from collections.abc import Callable, Collection
 
 from shmetrics import layout
-from shmetrics.definitions import Refusal
 from shmetrics.dictionary import decode_strings
 from shmetrics.errors import BrokenLane
 from shmetrics.lanes import _drain
@@ -33,7 +32,7 @@ from shmetrics.lanes.reading import Reading
 from shmetrics.lanes.refusals import Refusals
 from shmetrics.lanes.waiting import WaitingFamily, WaitingSeries
 from shmetrics.store._cells import Scale
-from shmetrics.store.families import Families, parts_of
+from shmetrics.store.families import Families, parts_of, refusal_of
 from shmetrics.store.family import Family
 from shmetrics.store.gauges import Gauges
 from shmetrics.store.histograms import CallFamily, HistogramFamily
@@ -409,7 +408,7 @@ class Bindings:
             owner = self._owner.store_owner
             row = family.row(values, owner) if self._is_within_quota(id) else family.overflow_row()
         except StoreFull as error:
-            self.refusals.refuse(family.definition.name, Refusal("store_full", str(error)))
+            self.refusals.refuse(family.definition.name, refusal_of(family.definition, error))
             self._point(id, type, n_bounds)
             return
         scale = family.scale if isinstance(family, HistogramFamily) else None

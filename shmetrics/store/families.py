@@ -35,6 +35,13 @@ from shmetrics.store.store import CellRun, Store
 MAX_HELP_WRITTEN = 1000  # characters of a help text that is written down again
 
 
+def refusal_of(definition: Definition, full: StoreFull) -> Refusal:
+    """Return the refusal of a metric for which the store has no room."""
+    reason = "store_full" if full.owner is None else "store_bytes_per_uid"
+    why, _, _ = str(full).partition("; ")  # a refusal has its own mend
+    return Refusal(reason, f"{repr(definition.name)[1:-1]}: {why}")
+
+
 class Families:
     """All families of the node, by name and by number."""
 
@@ -154,8 +161,7 @@ class Families:
         try:
             return self.store.attempt(lambda: self._define(wanted, owner))
         except StoreFull as full:
-            reason = "store_full" if full.owner is None else "store_bytes_per_uid"
-            return Refusal(reason, str(full))
+            return refusal_of(definition, full)
 
     def define_own(self, definition: Definition, is_limited: bool = True) -> Family:
         """Return a family of the collector's own, and make it if it is new.

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shmetrics import layout
+from shmetrics.definitions import Refusal
 from shmetrics.dictionary import Definition
-from shmetrics.store.families import Families, parts_of
+from shmetrics.store.families import Families, parts_of, refusal_of
 from shmetrics.store.family import OVERFLOW, Family
 from shmetrics.store.limits import Limits
 from shmetrics.store.log import Log, StoreFull
@@ -405,3 +406,23 @@ def test_a_store_of_before_is_read_and_goes_on(
         store.log.rewrite()
         del family, families
         store.close()
+
+
+def test_a_family_without_room_is_refused_with_one_mend(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", SIZES[0])
+    families = Families(store, LIMITS, lambda family: None)
+    for number in range(1000):
+        wanted = NAMES["jobs"]._replace(name=f"jobs_{number}", help=900 * "x")
+        found = families.define(wanted, 43)
+        if not isinstance(found, Family):
+            break
+        found.row(("a", "b"), 43)
+    assert isinstance(found, Refusal)
+    assert found.text == f"jobs_{number}: {store.path}: no room for more series"
+    assert (found.reason, found.mend) == ("store_full", "see store.max_bytes")
+    of_one = refusal_of(wanted, StoreFull("no room of uid 7; see store.max_bytes_per_uid", 7))
+    assert (of_one.text, of_one.mend) == (
+        f"jobs_{number}: no room of uid 7",
+        "see store.max_bytes_per_uid",
+    )
+    store.close()
