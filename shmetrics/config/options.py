@@ -219,7 +219,8 @@ class Store(Section, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=10_000_000,
-            description="Label sets that one user's processes may have in one family.",
+            description="Label sets that one user's processes may have in one family. Those of "
+            "gauges and of observed counters are not among them as long as their process lives.",
         ),
     ] = 20_000
     max_series_per_lane: Annotated[
