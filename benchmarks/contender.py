@@ -47,16 +47,20 @@ SLOW = Effort(rounds=3, values=1, warmups=1, loops=1)
 
 @dataclass(frozen=True)
 class Contender:
-    """One way of doing one thing. open() sets the stage and gives the timer."""
+    """One way of doing one thing. open() sets the stage and gives the timer.
+
+    lacking(): what keeps it from being measured here; it is left out then.
+    """
 
     key: str
     title: str
     open: Callable[[], AbstractContextManager[Timer]]
+    lacking: Callable[[], str] = str
 
 
-def only_in_full(*contenders: Contender) -> tuple[Contender, ...]:
-    """Return contenders that a quick look leaves out, because their stage takes long to set."""
-    return () if QUICK in os.environ else contenders
+def only_in_full() -> str:
+    """Leave out of a quick look what takes long to set the stage for."""
+    return "a quick look" if QUICK in os.environ else ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,10 @@ class Group:
     together: Callable[[], AbstractContextManager[object]] | None = None
     around: Callable[[], AbstractContextManager[object]] = nullcontext
     lacking: Callable[[], str] = str
+
+    def present(self) -> tuple[Contender, ...]:
+        """Return the contenders that nothing keeps from being measured here."""
+        return tuple(contender for contender in self.contenders if not contender.lacking())
 
     def __getitem__(self, key: str) -> Contender:
         return next(contender for contender in self.contenders if contender.key == key)

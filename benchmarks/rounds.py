@@ -77,7 +77,7 @@ def run(group: Group, effort: Effort, tell: Callable[[str], None]) -> tuple[Resu
     """All rounds of a group: results by contender key, and what kept the others from having any."""
     results: Results = {}
     failures: Failures = {}
-    contenders = group.contenders[:1] if group.together else group.contenders
+    contenders = group.contenders[:1] if group.together else group.present()
     try:
         with group.around():
             for turn in range(effort.rounds):

@@ -147,7 +147,7 @@ def difference(one: pyperf.Benchmark, other: pyperf.Benchmark) -> Difference:
 
 def part(group: Group, results: Results, failures: Failures, absent: str = "") -> Part:
     rows = []
-    for contender in group.contenders:
+    for contender in group.present():
         found, more = results.get(contender.key), None
         if found and group.together and contender.key != group.one:
             more = difference(results[group.one], found)

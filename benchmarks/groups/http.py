@@ -63,12 +63,11 @@ HTTP = Group(
             "prometheus_client, not compressed",
             scrapes(scraped.prometheus, LABEL_SETS, 1),
         ),
-        *only_in_full(
-            Contender(
-                "gzip-many",
-                f"shmetrics, gzip, {MANY:,} label sets",
-                scrapes(scraped.collector, MANY, 3, "gzip"),
-            )
+        Contender(
+            "gzip-many",
+            f"shmetrics, gzip, {MANY:,} label sets",
+            scrapes(scraped.collector, MANY, 3, "gzip"),
+            only_in_full,
         ),
     ),
     effort=Effort(rounds=3, values=1, warmups=0, loops=1),
@@ -94,12 +93,11 @@ MEMORY = Group(
             "prometheus_client, at most",
             resident(scraped.prometheus, LABEL_SETS, most=True),
         ),
-        *only_in_full(
-            Contender(
-                "collector-many",
-                f"shmetrics, {MANY:,} label sets",
-                resident(scraped.collector, MANY),
-            )
+        Contender(
+            "collector-many",
+            f"shmetrics, {MANY:,} label sets",
+            resident(scraped.collector, MANY),
+            only_in_full,
         ),
     ),
     unit="byte",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What it costs to take text files that are written for node_exporter."""
+"""The cost of taking text files that are written for node_exporter."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks import agents, world
@@ -95,10 +96,11 @@ GROUP = Group(
             lambda: _gathered(_Files.write),
         ),
         Contender("same", "the same, no file written anew", lambda: _gathered(lambda files: None)),
-        *(
-            [Contender("exporter", "prometheus-node-exporter, a scrape", by_exporter)]
-            if not agents.lacking("prometheus-node-exporter")
-            else []
+        Contender(
+            "exporter",
+            "prometheus-node-exporter, a scrape",
+            by_exporter,
+            partial(agents.lacking, "prometheus-node-exporter"),
         ),
     ),
     effort=EFFORT,

@@ -351,16 +351,18 @@ PASS = Group(
             "shmetrics gather, of cpuacct, memory and blkio alone: 10 files",
             partial(gathered, ("cpuacct", "memory", "blkio")),
         ),
-        *(
-            [Contender("netdata", "netdata, cgroups: 9 files of these", by_netdata)]
-            if not agents.lacking("netdata")
-            else []
+        Contender(
+            "netdata",
+            "netdata, cgroups: 9 files of these",
+            by_netdata,
+            partial(agents.lacking, "netdata"),
         ),
         Contender("cpuacct", "reading cpuacct.stat alone, with a kept descriptor", one_file_read),
-        *(
-            [Contender("collectd", "collectd, cgroups: cpuacct.stat alone", by_collectd)]
-            if not agents.lacking("collectd")
-            else []
+        Contender(
+            "collectd",
+            "collectd, cgroups: cpuacct.stat alone",
+            by_collectd,
+            partial(agents.lacking, "collectd"),
         ),
     ),
     effort=EFFORT,
@@ -376,10 +378,11 @@ TABLE = Group(
         Contender("pass", "shmetrics gather: read and group by unit", processes),
         Contender("many", f"the same, of {MANY_PROCESSES:,} processes in one unit", many_processes),
         Contender("plain", "stat, status, cgroup and fd by name, in Python", processes_plainly),
-        *(
-            [Contender("exporter", "prometheus-process-exporter, a scrape", processes_by_exporter)]
-            if not agents.lacking("prometheus-process-exporter")
-            else []
+        Contender(
+            "exporter",
+            "prometheus-process-exporter, a scrape",
+            processes_by_exporter,
+            partial(agents.lacking, "prometheus-process-exporter"),
         ),
     ),
     effort=EFFORT,

@@ -4,6 +4,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,11 @@ def test_a_contender_that_cannot_run_says_so() -> None:
     missing = Contender("no-such-key", "nobody", idle)
     with pytest.raises(rounds.ContenderFailed, match=r"^inc/no-such-key: "):
         rounds.measure(GROUPS["inc"], missing, Effort().quick(), loops=0)
+
+
+def test_a_contender_that_lacks_something_is_left_out() -> None:
+    absent = Contender("other", "other", idle, lambda: "it is not installed")
+    made = replace(group("one"), contenders=(*group("one").contenders, absent))
+    assert [contender.key for contender in made.present()] == ["one"]
+    assert [row.key for row in summary.part(made, {}, {}).rows] == ["one"]
+    assert made["other"] is absent
