@@ -158,7 +158,7 @@ def test_a_megabyte_of_label_is_counted_and_not_kept(loopback: Loopback, name: s
 def test_beyond_the_bound_there_is_one_child_for_all(
     loopback: Loopback, name: str, monkeypatch: pytest.MonkeyPatch, bound: str
 ) -> None:
-    monkeypatch.setattr(definition_budget, bound, 3 if bound == "MAX_DEFINITIONS" else 3 * 9 + 8)
+    monkeypatch.setattr(definition_budget, bound, 3 if bound == "MAX_DEFINITIONS" else 3 * 5 + 4)
     counter = made("Counter", name, "one")
     children: list[Any] = [counter.labels(n) for n in range(6)]
     assert [counter.labels(n) for n in range(6)] == children
