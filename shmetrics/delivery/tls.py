@@ -6,21 +6,9 @@ OpenSSL takes 5 MB of memory: this module is loaded where a destination asks for
 
 from __future__ import annotations
 
-import errno
 import ssl
 
 from shmetrics import plain_file
-
-
-class _Socket(ssl.SSLSocket):
-    """A socket that has nothing to read as any other: TLS may have read what is none of ours."""
-
-    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Return bytes. Raises BlockingIOError where it does not wait and there are none."""
-        try:
-            return super().recv(buflen, flags)
-        except ssl.SSLWantReadError as error:
-            raise BlockingIOError(errno.EAGAIN, str(error)) from None
 
 
 def tls_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -> ssl.SSLContext:
@@ -32,7 +20,6 @@ def tls_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -> s
     for path in filter(None, (ca_file, cert_file, key_file)):
         plain_file.read(path)  # checked first, because OpenSSL would wait for a pipe
     context = ssl.create_default_context(cafile=ca_file or None)
-    context.sslsocket_class = _Socket
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # as RFC 9662 wants it
     if cert_file:
         context.load_cert_chain(cert_file, key_file)

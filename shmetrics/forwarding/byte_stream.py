@@ -10,6 +10,7 @@ import errno
 import fcntl
 import socket
 import struct
+import sys
 import termios
 import time
 from collections.abc import Callable
@@ -88,10 +89,19 @@ def _is_ended(sock: socket.socket) -> bool:
     sock.settimeout(0)
     try:
         return not sock.recv(4096)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not _is_nothing_to_read(error)
+
+
+def _is_nothing_to_read(error: OSError) -> bool:
+    """Return whether a socket has nothing to read yet. TLS may have read what is none of ours.
+
+    Where there is no TLS in the process it is not loaded for this: it takes 5 MB.
+    """
+    tls = sys.modules.get("ssl")
+    return isinstance(error, BlockingIOError) or (
+        tls is not None and isinstance(error, tls.SSLWantReadError)
+    )
 
 
 def _unacknowledged_bytes(sock: socket.socket) -> int:
