@@ -59,8 +59,8 @@ class Contender:
 
 
 def only_in_full() -> str:
-    """Leave out of a quick look what takes long to set the stage for."""
-    return "a quick look" if QUICK in os.environ else ""
+    """Return why a quick look leaves out what takes long to set the stage for, or ""."""
+    return "it takes long, and this is a quick look" if QUICK in os.environ else ""
 
 
 @dataclass(frozen=True)
