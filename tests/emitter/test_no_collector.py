@@ -158,7 +158,7 @@ pause("recorded")
 
 
 def test_a_process_that_ends_waits_for_a_busy_collector(node: Node) -> None:
-    """What it has recorded would be lost with it, so it waits longer than at first."""
+    """Check that it waits longer than at first: its events would be lost with it."""
     node.start()
     node.freeze()
     emitter = node.emitter(
