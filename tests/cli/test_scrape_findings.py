@@ -61,7 +61,7 @@ def test_what_does_not_fit_is_named_with_a_mend(values: dict[str, Any], text: st
 
 @pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-agent.yml", "vmagent.yml"])
 def test_our_own_jobs_fit_the_default_quotas(name: str) -> None:
-    """Compare both jobs: a label set has one sample in the first, and at most a call's in the other."""
+    """Compare both jobs: a label set has one sample in the first, in the other that of a call."""
     path = str(ROOT / "packaging" / "engines" / name)
     file = scrape_file.load(path)
     store = Store()
