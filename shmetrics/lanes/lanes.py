@@ -436,7 +436,7 @@ class Lanes:
                 lane.gauge_values(), lane.add_gauge, bad_values, lane.owner.store_owner
             )
             if lost:
-                self._self_metrics.dropped.labels("store_full").inc(lost)
+                self._self_metrics.dropped.labels("gauge_without_row").inc(lost)
         if self._spans is not None:
             self._spans.ended(lane.first)
 

@@ -126,6 +126,11 @@ class Family:
         Raises:
             StoreFull: there is no room even for the overflow series.
         """
+        row = self.own_row(values, owner)
+        return self.overflow_row() if row is None else row
+
+    def own_row(self, values: tuple[str, ...], owner: int = NOBODY) -> int | None:
+        """Return the same as row(), but None beyond the limits."""
         row = self.index.row(values)
         if row is not None:
             return row
@@ -134,7 +139,7 @@ class Family:
                 return self._append(values, owner)
             except StoreFull as full:
                 self.is_full_for = full.owner  # room for the overflow series is reserved
-        return self.overflow_row()
+        return None
 
     def overflow_row(self) -> int:
         """Return the row of the overflow series, and make it if it is new. Raises StoreFull."""
@@ -147,10 +152,22 @@ class Family:
 
         A series that is folded is reported to `on_overflow`.
         """
-        row = self.row(values, owner)
-        self.index.note_change(row, self.store.scrapes.change())
-        if self.folds(values):
+        row = self.counted_own_row(values, owner)
+        if row is None:
+            row = self.overflow_row()
+            self.index.note_change(row, self.store.scrapes.change())
+        return row
+
+    def counted_own_row(self, values: tuple[str, ...], owner: int = NOBODY) -> int | None:
+        """Return the same as own_row(), for a change without a lane.
+
+        A series that has no row of its own is reported to `on_overflow`.
+        """
+        row = self.own_row(values, owner)
+        if row is None:
             self._on_overflow(self)
+        else:
+            self.index.note_change(row, self.store.scrapes.change())
         return row
 
     def folds(self, values: tuple[str, ...]) -> bool:

@@ -25,7 +25,7 @@ from shmetrics.definitions import Refusal, check_pid
 from shmetrics.dictionary import Definition
 from shmetrics.store.families import Families
 from shmetrics.store.family import Family
-from shmetrics.store.log import StoreFull
+from shmetrics.store.series_index import OVERFLOW_ROW
 from shmetrics.store.shares import NOBODY
 
 FEW_LEFT = 64  # dead processes whose series are not looked through
@@ -107,7 +107,10 @@ class Gauges:
         return len(self._left)
 
     def _restore(self, family: Family) -> None:
-        """Zero values that are not finite, of older versions, or note series of dead processes."""
+        """Note series of dead processes. What only older versions kept becomes nothing: values that
+        are not finite, and an overflow series."""
+        if family.definition.label_names and not family.folds(family.overflow_values):
+            family.cells(OVERFLOW_ROW)[:] = 0
         if family.definition.mode in _COMBINED:
             for cells in family.all_cells():  # older versions stored values that are not finite
                 cells[~np.isfinite(cells[:, layout.CELL_VALUE].view(np.float64))] = 0
@@ -117,8 +120,6 @@ class Gauges:
 
     def _note(self, pid: str, family: Family, values: tuple[str, ...]) -> None:
         """Note a series that a dead process has left."""
-        if values == family.overflow_values and not self._dead_seconds:
-            return  # it belongs to all of them, and stays
         left = self._left.get(pid)
         if left is None:
             if len(self._left) >= self._most_left:
@@ -202,19 +203,19 @@ class Gauges:
             if mode in _COMBINED and not math.isfinite(gauge.value):
                 add(gauge, bad_values)
             elif not mode.startswith("live"):
-                try:
-                    self._keep(gauge, add, owner)
-                except StoreFull:
-                    lost += 1
+                lost += not self._keep(gauge, add, owner)
         return lost
 
-    def _keep(self, gauge: GaugeValue, add: Add, owner: int) -> None:
+    def _keep(self, gauge: GaugeValue, add: Add, owner: int) -> bool:
         """Combine the value of a dead process with the one in its row.
 
-        Raises StoreFull without a row for it.
+        Returns:
+            Whether there is a row for it. It does not count in the overflow series: what gauges of
+            several label sets come to means nothing.
         """
-        labels = labels_of(gauge)
-        row = gauge.family.counted_row(labels, owner)
+        row = gauge.family.counted_own_row(labels_of(gauge), owner)
+        if row is None:
+            return False
         cells = gauge.family.cells(row)
         mode = gauge.family.definition.mode
         if mode == "sum":
@@ -229,6 +230,7 @@ class Gauges:
         cells[layout.CELL_STAMP] = max(gauge.moment, int(cells[layout.CELL_STAMP]), 1)
         if per_process(gauge.family.definition):
             self._note(gauge.pid, gauge.family, gauge.family.values(row))
+        return True
 
     def collect(self, family: Family, living: Iterable[GaugeValue]) -> dict[tuple[str, ...], float]:
         """Return the family's values now, by label values.

@@ -298,6 +298,38 @@ def test_processes_beyond_a_limit_are_not_remembered_for_ever(tmp_path: Path) ->
         del gauges, family, taken
 
 
+@pytest.mark.parametrize("mode", sorted(mode for mode in MODES if not mode.startswith("live")))
+def test_gauges_of_dead_processes_beyond_a_limit_are_no_series_together(
+    tmp_path: Path, mode: str
+) -> None:
+    """Check that they are counted as lost: their sum, and the last of them, mean nothing."""
+    with opened(tmp_path / "store", limits=Limits(series_per_family=5)) as families:
+        gauges, family = define(families, mode, "queue")
+        taken = Taken(families)
+        values = [GaugeValue(family, (str(n),), "7", float(n), 1 + n) for n in range(8)]
+        assert taken.retire(gauges, values) == 8 - 5
+        found = gauges.collect(family, [])
+        assert {labels[0]: value for labels, value in found.items()} == {
+            str(n): float(n) for n in range(5)
+        }
+        del gauges, family, taken
+
+
+@pytest.mark.parametrize("labels", [(), ("queue",)])
+def test_an_overflow_series_that_another_version_kept_is_let_go(
+    tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    """Check that a gauge without labels, whose row is the same, is not."""
+    values = ("__overflow__",) * len(labels)
+    with opened(tmp_path / "store") as families:
+        gauges, family = define(families, "max", *labels)
+        taken = Taken(families)
+        taken.retire(gauges, [GaugeValue(family, values, "7", 2.0, 1)])
+        assert gauges.collect(family, []) == {values: 2.0}
+        assert Gauges(families).collect(family, []) == ({} if labels else {values: 2.0})
+        del gauges, family, taken
+
+
 def test_a_dead_process_with_two_lanes_leaves_once(tmp_path: Path) -> None:
     """Check that the time runs from its first death."""
     clock = Clock()
