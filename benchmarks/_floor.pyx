@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The floors: what it costs to call compiled methods that do nothing, or only read the clock.
+"""The floors: compiled methods that do nothing, only read the clock, or only read files.
 
 `ClockedBlock` is what shmetrics has for an open call, with its layout, its free list and its way to
 be called (see OpenCall in shmetrics/_ring.pyx), and without the recording. `OrdinaryBlock` does the
@@ -9,6 +9,7 @@ same in the ordinary way, with methods.
 cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport uint64_t
+from posix.unistd cimport pread
 
 
 cdef extern from "lane/clock.h" nogil:
@@ -46,6 +47,26 @@ cdef class Nothing:
 
     def __call__(self):
         return Block.__new__(Block)
+
+
+cdef class Reader:
+    """Reads files from their beginning, and throws away what they say: the kernel's own part.
+
+    Args:
+        fds: their descriptors, as an array of C ints.
+    """
+
+    cdef const int[::1] fds
+    cdef char buffer[65536]
+
+    def __cinit__(self, const int[::1] fds):
+        self.fds = fds
+
+    def read(self):
+        """Read each once. Raises OSError if one cannot be read."""
+        for i in range(self.fds.shape[0]):
+            if pread(self.fds[i], self.buffer, sizeof(self.buffer), 0) < 0:
+                raise OSError(f"descriptor {self.fds[i]} cannot be read")
 
 
 @cython.freelist(64)

@@ -292,7 +292,21 @@ TARGETS = (
     Target("a pass over 500 units, per unit", "units/pass", most=60e-6),
     Target("the same, to reading the files by name", "units/pass", "units/plain", least=5),
     Target("some of the files, to netdata", "units/some", "units/netdata", least=5),
+    Target(
+        "the same, beyond the kernel's part",
+        "units/some",
+        "units/netdata",
+        least=5,
+        above="units/some-kernel",
+    ),
     Target("reading what collectd reads, to collectd", "units/cpuacct", "units/collectd", least=20),
+    Target(
+        "the same, beyond the kernel's part",
+        "units/cpuacct",
+        "units/collectd",
+        least=20,
+        above="units/cpuacct-kernel",
+    ),
     Target(
         "a gatherer of 500 units, share of a core", "gatherer/gatherer", most=0.001, unit="share"
     ),

@@ -7,17 +7,23 @@ import os
 import re
 import sys
 import time
+from array import array
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from time import process_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks import agents, cgroups, world
+from benchmarks import agents, cgroups, floor, world
 from benchmarks.contender import Contender, Effort, Group, Timer, in_full, only_in_full
 
+if TYPE_CHECKING:
+    from shmetrics.units.hierarchies import Hierarchy
+
 UNITS = 500
+CPUACCT_STAT = "cpuacct.stat"  # the one file that collectd reads
+SOME = ("cpuacct", "memory", "blkio")  # the controllers whose files netdata reads
 PROCESSES = 1000
 MANY_PROCESSES = int(in_full(20_000, 2_000))
 CONFIG = "[store]\nmax_series_per_lane = 100_000\n"
@@ -62,6 +68,11 @@ def passes(one: Callable[[], object], before: Callable[[], object], share: int) 
     return timer
 
 
+def hierarchies_of(made: cgroups.Units, controllers: Collection[str]) -> list[Hierarchy]:
+    """Return the hierarchies of some controllers of v1; without one: all hierarchies."""
+    return [each for each in made.hierarchies if not controllers or {*each.keys} & {*controllers}]
+
+
 @contextmanager
 def gathered(controllers: Collection[str] = ()) -> Iterator[Timer]:
     """Gather. controllers: those of v1 whose files are read; none: all, and v2's files."""
@@ -72,10 +83,7 @@ def gathered(controllers: Collection[str] = ()) -> Iterator[Timer]:
         from shmetrics.units.finder import Finder
 
         raise_file_limit()
-        hierarchies = [
-            each for each in made.hierarchies if not controllers or {*each.keys} & {*controllers}
-        ]
-        gatherer = Passes(Finder(hierarchies), Instruments())
+        gatherer = Passes(Finder(hierarchies_of(made, controllers)), Instruments())
         gatherer.make()
         yield passes(gatherer.make, made.work, UNITS)
         gatherer.close()
@@ -98,14 +106,13 @@ def one_file_read() -> Iterator[Timer]:
     with cgroups.units(UNITS) as made:
         from shmetrics.gatherer.daemon import raise_file_limit
         from shmetrics.units._files import KEYED, Files, Form
-        from shmetrics.units.scan import Scan
 
         raise_file_limit()
         form = Form([(KEYED, (b"user", b"system"), (0, 1), (100.0, 100.0))], 2)
         files = [
-            Files(form, [os.open(f"{each.directories['cpuacct']}/cpuacct.stat", os.O_RDONLY)])
-            for path, each in Scan(made.hierarchies).units().items()
-            if path.startswith(f"{made.id}/")
+            Files(form, [os.open(path, os.O_RDONLY)])
+            for path in paths_of(made, ("cpuacct",))
+            if path.name == CPUACCT_STAT
         ]
 
         def read() -> None:
@@ -115,6 +122,34 @@ def one_file_read() -> Iterator[Timer]:
         yield passes(read, made.work, UNITS)
         for each in files:
             each.close()
+
+
+@contextmanager
+def by_kernel(controllers: Collection[str] = (), name: str = "") -> Iterator[Timer]:
+    """Read the same files, with kept descriptors, in C, and throw away what they say."""
+    with cgroups.units(UNITS) as made:
+        from shmetrics.gatherer.daemon import raise_file_limit
+
+        raise_file_limit()
+        paths = paths_of(made, controllers)
+        fds = array("i", (os.open(path, os.O_RDONLY) for path in paths if name in path.name))
+        yield passes(floor.extension().Reader(fds).read, made.work, UNITS)
+        for fd in fds:
+            os.close(fd)
+
+
+def paths_of(made: cgroups.Units, controllers: Collection[str] = ()) -> list[Path]:
+    """Return the files that are read of all units, of these controllers of v1, or of all."""
+    from shmetrics.units.opening import controllers_of
+    from shmetrics.units.plan import plan_of
+    from shmetrics.units.scan import Scan
+
+    return [
+        Path(each.directories[file.key], file.name)
+        for path, each in Scan(hierarchies_of(made, controllers)).units().items()
+        if path.startswith(made.id)
+        for file in plan_of(frozenset(each.directories), controllers_of(each.directories)).files
+    ]
 
 
 @contextmanager
@@ -140,16 +175,7 @@ def opened(made: cgroups.Units) -> Iterator[list[Any]]:
 def plainly() -> Iterator[Timer]:
     """The same files by name, as a script reads them, and split into words."""
     with cgroups.units(UNITS) as made:
-        from shmetrics.units.opening import controllers_of
-        from shmetrics.units.plan import plan_of
-        from shmetrics.units.scan import Scan
-
-        paths = [
-            Path(each.directories[file.key], file.name)
-            for path, each in Scan(made.hierarchies).units().items()
-            if path.startswith(made.id)
-            for file in plan_of(frozenset(each.directories), controllers_of(each.directories)).files
-        ]
+        paths = paths_of(made)
 
         def read() -> None:
             for path in paths:
@@ -345,11 +371,15 @@ PASS = Group(
     (
         Contender("pass", "shmetrics gather: find, read, record", gathered),
         Contender("read", "of that, reading with kept descriptors", only_read),
+        Contender("kernel", "of that, the kernel's part: only reading", by_kernel),
         Contender("plain", "the same files by name, in Python", plainly),
         Contender(
             "some",
             "shmetrics gather, of cpuacct, memory and blkio alone: 10 files",
-            partial(gathered, ("cpuacct", "memory", "blkio")),
+            partial(gathered, SOME),
+        ),
+        Contender(
+            "some-kernel", "of that, the kernel's part: only reading", partial(by_kernel, SOME)
         ),
         Contender(
             "netdata",
@@ -358,6 +388,11 @@ PASS = Group(
             partial(agents.lacking, "netdata"),
         ),
         Contender("cpuacct", "reading cpuacct.stat alone, with a kept descriptor", one_file_read),
+        Contender(
+            "cpuacct-kernel",
+            "of that, the kernel's part: only reading",
+            partial(by_kernel, ("cpuacct",), CPUACCT_STAT),
+        ),
         Contender(
             "collectd",
             "collectd, cgroups: cpuacct.stat alone",

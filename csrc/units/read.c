@@ -70,7 +70,7 @@ int shm_unit_read(int fd, const struct shm_unit_file *file, char *buffer, double
                   struct shm_unit_devices *devices)
 {
     double found[SHM_UNIT_FILE_VALUES];
-    for (uint32_t i = 0; i < SHM_UNIT_FILE_VALUES; i++)
+    for (uint32_t i = 0; i < file->n_values; i++)
         found[i] = (double)NAN;
     int error = 0;
     /* Operations are counted with their bytes: where there are none of one there are none of the
