@@ -7,7 +7,7 @@ Each function checks one thing and changes nothing. A finding that is wrong says
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -205,26 +205,35 @@ def collector(path: str, http_config: str = "") -> Iterator[Finding]:
             "restart the collector",
         )
     else:
-        yield from _left_out(found)
+        try:
+            families = found.get_json("/api/v1/left_out")
+            destinations = found.get_json("/api/v1/destinations")
+        except collector_client.Unreachable as error:
+            yield Finding(False, str(error))
+        else:
+            yield from map(_left_out, families)
+            yield from map(_failing, (each for each in destinations if each["problem"]))
     for lane in lanes:
         yield from _lane(lane)
 
 
-def _left_out(found: collector_client.CollectorClient) -> Iterator[Finding]:
-    try:
-        families = found.get_json("/api/v1/left_out")
-    except collector_client.Unreachable as error:
-        yield Finding(False, str(error))
-        return
-    for each in families:
-        family, escaping, reason = (
-            printable(each[key]) for key in ("family", "escaping", "reason")
-        )
-        yield Finding(
-            False,
-            f"{family}: left out of scrapes with escaping={escaping}: {reason}; "
-            "rename it, or let Prometheus ask for escaping=allow-utf-8",
-        )
+def _left_out(family: Mapping[str, str]) -> Finding:
+    name, escaping, reason = (printable(family[key]) for key in ("family", "escaping", "reason"))
+    return Finding(
+        False,
+        f"{name}: left out of scrapes with escaping={escaping}: {reason}; "
+        "rename it, or let Prometheus ask for escaping=allow-utf-8",
+    )
+
+
+def _failing(destination: Mapping[str, Any]) -> Finding:
+    to, kind, problem = (printable(destination[key]) for key in ("to", "kind", "problem"))
+    lost = sum(destination["dropped"].values())
+    return Finding(
+        False,
+        f"{to}: no {kind} have arrived for {destination['failing_seconds']:.0f} s: {problem}; "
+        f"{destination['waiting']} wait until it answers, {lost} are lost so far",
+    )
 
 
 def _waiting(path: str) -> int:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from shmetrics.client import collector_client
 from shmetrics.collector.collector import Settings
 from shmetrics.config.address import Address
 from shmetrics.destinations import metrics
+from shmetrics.forwarding.report import Counts, Report
 from shmetrics.store.limits import Limits
 from shmetrics.version import __version__
 from tests.nodes.loopback import MIB, Loopback
@@ -294,23 +296,41 @@ def test_a_process_that_overflows_is_wrong(tmp_path: Path) -> None:
 
 
 class Node:
-    """A collector of this version, with families that some scrape could not show."""
+    """A collector of this version, of which a few answers are known."""
 
     url, version = "http://node", __version__
+
+    def __init__(self, **answers: Any) -> None:
+        self._answers = {"lanes": [], "left_out": [], "destinations": []} | answers
 
     def get(self, path: str) -> bytes:
         return b"well"
 
     def get_json(self, path: str) -> Any:
-        families = [{"family": "a.b\x1b", "escaping": "underscores", "reason": "it is a_b"}]
-        return {"/api/v1/lanes": [], "/api/v1/left_out": families}[path]
+        return self._answers[path.removeprefix("/api/v1/")]
+
+
+def wrong_with(node: Node, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(collector_client, "find", lambda path, http_config: node)
+    return wrong(findings.collector("/run/x"))
 
 
 def test_a_family_that_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector_client, "find", lambda path, http_config: Node())
-    assert wrong(findings.collector("/run/x")) == [
+    families = [{"family": "a.b\x1b", "escaping": "underscores", "reason": "it is a_b"}]
+    assert wrong_with(Node(left_out=families), monkeypatch) == [
         "a.b?: left out of scrapes with escaping=underscores: it is a_b; rename it, or let "
         "Prometheus ask for escaping=allow-utf-8"
+    ]
+
+
+def test_a_destination_that_does_not_take_what_it_gets(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = Counts(90, 10, 50, Counter(queue=20, refused=10), 4096, 3)
+    failing = Report("graphite://g:2003", "series", counts, 1 << 20, "Connection refused", 83.2, 5)
+    well = failing._replace(to="statsd://s:8125", problem="", failing_seconds=None)
+    node = Node(destinations=[failing.plain(), well.plain()])
+    assert wrong_with(node, monkeypatch) == [
+        "graphite://g:2003: no series have arrived for 83 s: Connection refused; 50 wait until "
+        "it answers, 35 are lost so far"
     ]
 
 
