@@ -301,13 +301,6 @@ TARGETS = (
     ),
     Target("reading what collectd reads, to collectd", "units/cpuacct", "units/collectd", least=20),
     Target(
-        "the same, beyond the kernel's part",
-        "units/cpuacct",
-        "units/collectd",
-        least=20,
-        above="units/cpuacct-kernel",
-    ),
-    Target(
         "a gatherer of 500 units, share of a core", "gatherer/gatherer", most=0.001, unit="share"
     ),
     Target("its memory, in proportion", "gatherer-memory/proportional", most=40 * MIB, unit="byte"),

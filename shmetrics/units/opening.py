@@ -54,13 +54,17 @@ def controllers_of(directories: Mapping[str, str]) -> frozenset[str]:
     """
     if UNIFIED not in directories:
         return frozenset()
+    fd = -1
     try:
-        with open(directories[UNIFIED] + "/cgroup.controllers", "rb") as file:
-            return frozenset(file.read(_MOST_BYTES).decode("ascii", "replace").split())
+        fd = os.open(directories[UNIFIED] + "/cgroup.controllers", os.O_RDONLY | os.O_CLOEXEC)
+        return frozenset(os.read(fd, _MOST_BYTES).decode("ascii", "replace").split())
     except OSError as error:
         if error.errno in SHORTAGE:
             raise
         return frozenset()  # it has just gone, and its other files say so
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def open_files(
