@@ -70,9 +70,11 @@ class BuildWithStart(build_py):
         self.copy_file(START, os.path.join(self.build_lib, START))
 
 
+PROCESSORS = len(os.sched_getaffinity(0))
+
 setup(
     cmdclass={"build_py": BuildWithStart},
-    options={"build_ext": {"parallel": len(os.sched_getaffinity(0))}},
+    options={"build_ext": {"parallel": PROCESSORS}},
     ext_modules=cythonize(
         [
             Extension(
@@ -92,6 +94,7 @@ setup(
             )
             for name, sources in MODULES.items()
         ],
+        nthreads=PROCESSORS,
         compiler_directives={"language_level": 3, "embedsignature": True},
     ),
 )

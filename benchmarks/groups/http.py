@@ -85,6 +85,7 @@ MEMORY = Group(
             "collector-most",
             "shmetrics, at most",
             resident(scraped.collector, LABEL_SETS, most=True),
+            only_in_full,
         ),
         Contender("collector-none", "shmetrics, no label set", resident(scraped.collector, 0)),
         Contender("prometheus", "prometheus_client", resident(scraped.prometheus, LABEL_SETS)),
@@ -92,6 +93,7 @@ MEMORY = Group(
             "prometheus-most",
             "prometheus_client, at most",
             resident(scraped.prometheus, LABEL_SETS, most=True),
+            only_in_full,
         ),
         Contender(
             "collector-many",
