@@ -209,11 +209,12 @@ class Registration:
             return
         if answer is None:
             self._attempt = attempt
-            self.last_problem = (
-                "no answer yet to the request for a larger lane"
-                if _ring.process_status()["state"] == "registered"
-                else "no collector: connected, and no answer yet"
-            )
+            if not self._refusals:  # else what was refused before says more
+                self.last_problem = (
+                    "no answer yet to the request for a larger lane"
+                    if _ring.process_status()["state"] == "registered"
+                    else "no collector: connected, and no answer yet"
+                )
             self._look_again(soon=True)
             return
         self._look_again(soon=False)
