@@ -18,7 +18,7 @@ from shmetrics.cli.columns import printable
 from shmetrics.cli.findings import Finding
 from shmetrics.client import collector_client
 from shmetrics.config import scrape_file
-from shmetrics.config.scrape_file import Job, JobLimits, ScrapeFile
+from shmetrics.config.scrape_file import Job, JobLimits
 from shmetrics.figures import number, seconds, size
 
 #: The format of a Prometheus with native histograms, as it asks for it.
@@ -70,8 +70,7 @@ def check(path: str, collector: collector_client.CollectorClient) -> Iterator[Fi
         ConfigError: the file is wrong.
         Unreachable: the collector does not answer.
     """
-    file = scrape_file.load(path)
-    jobs = jobs_of(file, collector.url)
+    jobs = jobs_of(scrape_file.load(path), collector.url)
     if not jobs:
         address = urlsplit(collector.url).netloc
         yield Finding(
@@ -90,21 +89,19 @@ def check(path: str, collector: collector_client.CollectorClient) -> Iterator[Fi
                 "bound label values with a label rule",
             )
     for job in jobs:
-        limits = scrape_file.limits_of(file, job, path)
+        limits = scrape_file.limits_of(job, path)
         yield from compare(
             f"{path}: {printable(job.job_name)}", limits, scrape(job, collector), quotas
         )
 
 
-def jobs_of(file: ScrapeFile, url: str) -> list[Job]:
+def jobs_of(jobs: list[Job], url: str) -> list[Job]:
     """Return the jobs that name a collector as a target; else those with a name of ours."""
     address = urlsplit(url).netloc
     naming = [
-        job
-        for job in file.scrape_configs
-        if any(address in static.targets for static in job.static_configs)
+        job for job in jobs if any(address in static.targets for static in job.static_configs)
     ]
-    return naming or [job for job in file.scrape_configs if job.job_name.startswith("shmetrics")]
+    return naming or [job for job in jobs if job.job_name.startswith("shmetrics")]
 
 
 def scrape(job: Job, collector: collector_client.CollectorClient) -> Scraped:

@@ -2,7 +2,9 @@
 """The scrape jobs of a Prometheus, as far as their limits go.
 
 The format: https://prometheus.io/docs/prometheus/latest/configuration/configuration/. vmagent reads
-the same. Keys that are not defined here have nothing to do with limits, and are not looked at.
+the same; the OpenTelemetry collector has it as `config` of each of its receivers `prometheus` and
+`prometheus/NAME`. Keys that are not defined here have nothing to do with limits, and are not looked
+at.
 """
 
 from __future__ import annotations
@@ -51,6 +53,13 @@ class ScrapeFile(msgspec.Struct):
 
     global_: Limits = msgspec.field(name="global", default_factory=Limits)
     scrape_configs: list[Job] = []
+    receivers: dict[str, Any] = {}
+
+
+class Receiver(msgspec.Struct):
+    """A receiver of the OpenTelemetry collector, of the type `prometheus`."""
+
+    config: ScrapeFile = msgspec.field(default_factory=ScrapeFile)
 
 
 class JobLimits(msgspec.Struct, frozen=True):
@@ -64,35 +73,49 @@ class JobLimits(msgspec.Struct, frozen=True):
     native_buckets: int
 
 
-def load(path: str) -> ScrapeFile:
-    """Read a file. Raises ConfigError, one line."""
+def load(path: str) -> list[Job]:
+    """Return the jobs of a file, each with all limits that are said for it.
+
+    Raises:
+        ConfigError: the file is wrong; one line.
+    """
     file, _ = yaml_file.decode(yaml_file.load(path), path, ScrapeFile)
-    return file
+    jobs = _jobs(file)
+    for name, receiver in file.receivers.items():
+        if name.partition("/")[0] == "prometheus":
+            try:
+                jobs += _jobs(msgspec.convert(receiver, Receiver).config)
+            except msgspec.ValidationError as error:
+                raise ConfigError(f"{path}: receivers: {name}: {error}") from None
+    return jobs
 
 
-def limits_of(file: ScrapeFile, job: Job, path: str) -> JobLimits:
-    """Return what holds for a job: its own, or else the global value, or else Prometheus's default.
+def _jobs(file: ScrapeFile) -> list[Job]:
+    """Return the jobs, with the values of `global` for what they do not say themselves."""
+    for job in file.scrape_configs:
+        for key in Limits.__struct_fields__:
+            if getattr(job, key) is None:
+                setattr(job, key, getattr(file.global_, key))
+    return file.scrape_configs
+
+
+def limits_of(job: Job, path: str) -> JobLimits:
+    """Return what holds for a job: what is said for it, or else Prometheus's default.
 
     Raises:
         ConfigError: a duration or a size is none.
     """
-
-    def said(key: str) -> Any:
-        own = getattr(job, key)
-        return getattr(file.global_, key) if own is None else own
-
     where = f"{path}: {job.job_name}"
-    interval_seconds = _seconds(said("scrape_interval") or "1m", f"{where}: scrape_interval")
-    timeout = said("scrape_timeout")
+    interval_seconds = _seconds(job.scrape_interval or "1m", f"{where}: scrape_interval")
     return JobLimits(
         interval_seconds,
         min(10.0, interval_seconds)
-        if timeout is None
-        else _seconds(timeout, f"{where}: scrape_timeout"),
-        said("sample_limit") or 0,
-        _bytes(said("body_size_limit") or 0, f"{where}: body_size_limit"),
-        said("label_value_length_limit") or 0,
-        said("native_histogram_bucket_limit") or 0,
+        if job.scrape_timeout is None
+        else _seconds(job.scrape_timeout, f"{where}: scrape_timeout"),
+        job.sample_limit or 0,
+        _bytes(job.body_size_limit or 0, f"{where}: body_size_limit"),
+        job.label_value_length_limit or 0,
+        job.native_histogram_bucket_limit or 0,
     )
 
 

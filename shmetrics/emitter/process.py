@@ -209,12 +209,7 @@ class Registration:
             return
         if answer is None:
             self._attempt = attempt
-            if not self._refusals:  # else what was refused before says more
-                self.last_problem = (
-                    "no answer yet to the request for a larger lane"
-                    if _ring.process_status()["state"] == "registered"
-                    else "no collector: connected, and no answer yet"
-                )
+            self._note_wait()
             self._look_again(soon=True)
             return
         self._look_again(soon=False)
@@ -236,6 +231,15 @@ class Registration:
         if self._too_small > MOST_TOO_SMALL:  # the collector gives no larger ones
             _ring.process_settle(RETRY_NS)
         _ring.process_attend_soon()
+
+    def _note_wait(self) -> None:
+        """Say that an answer is awaited, unless the last one says more: a refusal."""
+        if not self._refusals:
+            self.last_problem = (
+                "no answer yet to the request for a larger lane"
+                if _ring.process_status()["state"] == "registered"
+                else "no collector: connected, and no answer yet"
+            )
 
     def _note_refusal(self, answer: protocol.Answer) -> None:
         """Note that there is no lane at all, unless the next try may get one."""

@@ -59,26 +59,26 @@ def test_what_does_not_fit_is_named_with_a_mend(values: dict[str, Any], text: st
     assert any(text in each for each in found), found
 
 
-@pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-agent.yml", "vmagent.yml"])
+@pytest.mark.parametrize(
+    "name", ["prometheus.yml", "prometheus-agent.yml", "vmagent.yml", "otel-collector.yaml"]
+)
 def test_our_own_jobs_fit_the_default_quotas(name: str) -> None:
     """Compare both jobs: a label set has one sample in the first, in the other that of a call."""
     path = str(ROOT / "packaging" / "engines" / name)
-    file = scrape_file.load(path)
     store = Store()
     quotas = Quotas(
         {},
         {"series_per_family": store.max_series_per_family, "label_bytes": store.max_label_bytes},
     )
-    fresh, rest = file.scrape_configs
+    fresh, rest = scrape_file.load(path)
     for job, samples in ((fresh, 1), (rest, len(DEFAULT_BUCKETS) + 5)):
         scraped = SCRAPED._replace(samples_per_label_set=samples)
-        found = list(compare(name, scrape_file.limits_of(file, job, path), scraped, quotas))
+        found = list(compare(name, scrape_file.limits_of(job, path), scraped, quotas))
         assert [each.text for each in found if not each.good] == []
 
 
 def first_limits(path: str) -> JobLimits:
-    file = scrape_file.load(path)
-    return scrape_file.limits_of(file, file.scrape_configs[0], path)
+    return scrape_file.limits_of(scrape_file.load(path)[0], path)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def first_limits(path: str) -> JobLimits:
         ("scrape_configs: [{job_name: a, scrape_timeout: 5 s}]", "5 s is no duration"),
         ("scrape_configs: [{job_name: a, body_size_limit: much}]", "much is no size"),
         ("scrape_configs: [{job_name: a, sample_limit: x}]", "sample_limit"),
+        ("receivers: {prometheus/a: 1}", "receivers: prometheus/a: Expected `object`"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, what: str) -> None:
@@ -106,10 +107,25 @@ def test_what_holds_for_a_job(tmp_path: Path) -> None:
         "  - {job_name: b, scrape_interval: 1m30s, scrape_timeout: 500ms, body_size_limit: 50MB,\n"
         "     sample_limit: 0, native_histogram_bucket_limit: 160, file_sd_configs: []}\n"
     )
-    file = scrape_file.load(str(path))
-    first, second = (scrape_file.limits_of(file, job, str(path)) for job in file.scrape_configs)
+    first, second = (scrape_file.limits_of(job, str(path)) for job in scrape_file.load(str(path)))
     assert first == JobLimits(15.0, 10.0, 7, 0, 0, 0)
     assert second == JobLimits(90.0, 0.5, 0, 50 * 1024**2, 0, 160)
+
+
+def test_each_receiver_of_opentelemetry_has_its_own_global_values(tmp_path: Path) -> None:
+    path = tmp_path / "otel.yaml"
+    path.write_text(
+        "receivers:\n"
+        "  otlp: {config: 1}\n"
+        "  prometheus:\n"
+        "    config: {global: {scrape_interval: 15s}, scrape_configs: [{job_name: a}]}\n"
+        "  prometheus/more:\n"
+        "    config: {global: {sample_limit: 7}, scrape_configs: [{job_name: b}]}\n"
+        "  prometheus/none: {}\n"
+    )
+    first, second = (scrape_file.limits_of(job, str(path)) for job in scrape_file.load(str(path)))
+    assert first == JobLimits(15.0, 10.0, 0, 0, 0, 0)
+    assert second == JobLimits(60.0, 10.0, 7, 0, 0, 0)
 
 
 def test_the_command(command: Any, collector: Collector, tmp_path: Path) -> None:
