@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from shmetrics.cli.columns import table
+from shmetrics.cli.lane_text import halts_of
 from shmetrics.client import collector_client
 from shmetrics.figures import NONE, seconds
 
@@ -19,14 +20,14 @@ SUMMARY = "list the calls that are open, the oldest first, and those that have f
 EXAMPLE = "shmetrics calls --overdue"
 
 COLUMNS = (
-    *("side", "topic", "method", "server", ">age", ">timeout", "late"),
+    *("side", "topic", "method", "server", ">age", ">timeout", "problem"),
     *("process", ">pid", "trace"),
 )
 FAILED_COLUMNS = (
     *("failed at", "side", "topic", "method", "server", ">after", "reason"),
     *("process", ">pid", "trace"),
 )
-FEW = 10  # failed calls, below the open ones
+FEW = 10  # failed calls and halted processes, below the open calls
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +57,9 @@ def run(options: argparse.Namespace) -> int:
     tables = []
     if not options.failed:
         calls = open_calls(collector, options.overdue)
-        tables.append(table(COLUMNS, map(cells, calls)) if calls else "no open calls")
+        none = "no overdue calls" if options.overdue else "no open calls"
+        tables.append(table(COLUMNS, map(cells, calls)) if calls else none)
+        tables += halted(collector)
     if not options.overdue:
         failed = failed_calls(collector)
         if failed or options.failed:
@@ -75,6 +78,19 @@ def open_calls(
 
     calls = msgspec.json.decode(collector.get("/api/v1/calls"), type=list[OpenCall])
     return [call for call in calls if call.is_overdue or not only_overdue]
+
+
+def halted(collector: collector_client.CollectorClient) -> list[str]:
+    """Return lines on processes that do not run, as one text; none if all run. Raises Unreachable.
+
+    What waits for such a process need not be a call of this node, nor one that is open: a cast ends
+    when it is sent.
+    """
+    lanes = collector.get_json("/api/v1/lanes")
+    lines = [line for lane in lanes for line in halts_of(lane)]
+    if len(lines) > FEW:
+        lines[FEW:] = [f"and {len(lines) - FEW} more: shmetrics lanes shows them"]
+    return ["\n".join(lines)] if lines else []
 
 
 def failed_calls(collector: collector_client.CollectorClient) -> list[FailedCall]:
@@ -99,7 +115,7 @@ def cells(call: OpenCall) -> Sequence[str]:
 def failed_cells(call: FailedCall) -> Sequence[str]:
     """Return the row of a call that has failed."""
     return (
-        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(call.end)),
+        time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(call.end)),
         *(call.side, call.topic, call.method, call.server),
         seconds(call.seconds),
         *(call.reason, call.process, call.pid_label, call.trace or NONE),

@@ -104,5 +104,6 @@ def _gatherer(path: str) -> list[Finding]:
 def _said(found: Sequence[Finding]) -> int:
     """Print findings; return the exit status."""
     for finding in found:
-        print(f"{'ok   ' if finding.good else 'WRONG'}  {finding.text}")
+        mark = "WRONG" if not finding.good else "ok" if finding.is_checked else "?"
+        print(f"{mark:5}  {finding.text}")
     return 0 if all(finding.good for finding in found) else 1

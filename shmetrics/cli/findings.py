@@ -34,10 +34,12 @@ class Finding(NamedTuple):
     Attributes:
         good: nothing has to be done.
         text: the finding, and the mend if it is not good.
+        is_checked: False if it could not be checked here, and is for a person to look at.
     """
 
     good: bool
     text: str
+    is_checked: bool = True
 
 
 _MORE_ROOM = (

@@ -24,15 +24,26 @@ def state_of(lane: Mapping[str, Any]) -> str:
     return "overflows" if lane["overflowed"] or lane.get("overflows") else "open"
 
 
+def halts_of(lane: Mapping[str, Any]) -> Iterator[str]:
+    """Yield one line if its process does not run, or the one that would replace it does not."""
+    halt = lane.get("halt")
+    master = lane.get("stopped_parent")  # an older collector says nothing of it
+    if halt:
+        state, cause, mend = (printable(halt[key]) for key in ("state", "cause", "mend"))
+        yield f"{process_of(lane)}: it is {state}, and answers nobody: {cause}; {mend}"
+    elif master:
+        yield (
+            f"{process_of(lane)}: its parent, process {printable(master)}, is stopped, and starts "
+            f"no other one when it ends; kill -CONT {printable(master)}"
+        )
+
+
 def problems_of(lane: Mapping[str, Any]) -> Iterator[str]:
     """Yield one line if its process does not run, and for each metric that is not as it should be.
 
     Such a metric is refused, or its label sets overflow.
     """
-    halt = lane.get("halt")
-    if halt:
-        state, cause, mend = (printable(halt[key]) for key in ("state", "cause", "mend"))
-        yield f"{process_of(lane)}: it is {state}, and answers nobody: {cause}; {mend}"
+    yield from halts_of(lane)
     # An older collector has no such lists.
     for each in (*lane.get("refusals", ()), *lane.get("overflows", ())):
         metric, cause, mend = (printable(each.get(key, "")) for key in ("metric", "cause", "mend"))

@@ -7,7 +7,9 @@ database are there. No URL is shown: each may have a password.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from typing import NamedTuple
 
 from shmetrics.cli.columns import printable
@@ -17,15 +19,24 @@ from shmetrics.config.service_file import PREFIX, ServiceFile
 
 SWITCH = "SHMETRICS_OSLO_MESSAGING=1"
 TEMPLATE = "{scheme}://{username}:{password}@{hostname}:{port}/{path}"
-LIST_CELLS = "nova-manage cell_v2 list_cells --verbose"
+BY_HAND = (
+    "SELECT name, transport_url FROM cell_mappings in Nova's API database: one that begins with "
+    f"{PREFIX} stops nodes without shmetrics, {{scheme}} is as it should be"
+)
+_DRIVERS = "oslo.messaging.drivers"  # the group of their entry points
+_OURS = frozenset({"shmetrics"})
+#: A user with a password, and a host with a port, as Nova fills them into a template one by one; or
+#: a list of brokers, which it takes as it is.
+_WHOLE = re.compile(r"[^:/]+://([^/]*,[^/]*|[^:@/]+:[^@/]+@[^/]*:[\d$][^/]*)(/.*)?")
 
 
 class Cell(NamedTuple):
-    """A cell of Nova, as its API database has it. The URL may have a password."""
+    """A cell of Nova, as its API database has it. The URLs may have passwords."""
 
     name: str
     uuid: str
     transport_url: str
+    database_url: str
 
 
 class Unread(Exception):
@@ -57,13 +68,13 @@ def check(path: str) -> Iterator[Finding]:
         try:
             cells = read_cells(file.api_database)
         except Unread as error:
-            yield Finding(False, f"{path}: [api_database] cannot be read ({error}); {_by_hand()}")
+            yield Finding(False, f"{path}: [api_database] cannot be read ({error}); {BY_HAND}")
             return
         for cell in cells:
             yield _cell(cell, file)
     elif path.rpartition("/")[2].startswith("nova") and file.is_prefixed:
         yield Finding(
-            True, f"{path}: it has no [api_database], where Nova keeps its cells; {_by_hand()}"
+            True, f"{path}: it has no [api_database], where Nova keeps its cells; {BY_HAND}", False
         )
 
 
@@ -81,7 +92,9 @@ def read_cells(url: str) -> list[Cell]:
         from sqlalchemy.pool import NullPool
 
         engine = sqlalchemy.create_engine(url, poolclass=NullPool)
-        query = sqlalchemy.text("SELECT name, uuid, transport_url FROM cell_mappings ORDER BY id")
+        query = sqlalchemy.text(
+            "SELECT name, uuid, transport_url, database_connection FROM cell_mappings ORDER BY id"
+        )
         with engine.connect() as connection:
             return [Cell(*(str(value or "") for value in row)) for row in connection.execute(query)]
     except ImportError as error:
@@ -97,6 +110,14 @@ def _is_prefixed(url: str) -> bool:
 def _transport(path: str, file: ServiceFile) -> Finding:
     if file.is_prefixed:
         scheme = service_file.scheme(file.transport_url)
+        driver = scheme.removeprefix(PREFIX)
+        known = entry_points(group=_DRIVERS).names - _OURS  # none where oslo.messaging is not
+        if known and driver not in known:
+            return Finding(
+                False,
+                f"{path}: transport_url is {printable(scheme)}://, and oslo.messaging has no "
+                f"driver {printable(driver)}; there are {', '.join(sorted(known))}",
+            )
         return Finding(True, f"{path}: transport_url is {scheme}://, and is measured")
     return Finding(
         True,
@@ -105,19 +126,22 @@ def _transport(path: str, file: ServiceFile) -> Finding:
     )
 
 
-def _by_hand() -> str:
+def _mend(cell: Cell, file: ServiceFile) -> str:
+    """Return what makes a cell follow each service's URL, and leaves its database as it is."""
+    database = ""
+    if cell.database_url != file.database:  # it would be overwritten with the file's
+        database = (
+            " --database_connection URL, where URL is its database_connection in cell_mappings"
+        )
     return (
-        f"run {LIST_CELLS}: a URL that begins with {PREFIX} stops nodes without shmetrics, and "
-        "one that begins with {scheme} is as it should be"
+        f"nova-manage cell_v2 update_cell --cell_uuid {printable(cell.uuid)} "
+        f"--transport-url '{TEMPLATE}'{database}; then restart Nova's services"
     )
 
 
 def _cell(cell: Cell, file: ServiceFile) -> Finding:
     who = printable(f"cell {cell.name or cell.uuid}")
-    mend = (
-        f"nova-manage cell_v2 update_cell --cell_uuid {printable(cell.uuid)} "
-        f"--transport-url '{TEMPLATE}'"
-    )
+    mend = _mend(cell, file)
     scheme = printable(service_file.scheme(cell.transport_url))
     if _is_prefixed(cell.transport_url):
         return Finding(
@@ -126,6 +150,12 @@ def _cell(cell: Cell, file: ServiceFile) -> Finding:
             f"DriverLoadFailure; {mend}",
         )
     if cell.transport_url.startswith("{scheme}"):
+        if file.transport_url and not _WHOLE.fullmatch(file.transport_url):
+            return Finding(
+                False,
+                f"{who}: its URL is filled in from transport_url, which lacks a user, a password "
+                "or a port: Nova puts None there; add it",
+            )
         return Finding(True, f"{who}: its URL follows the transport_url of each service")
     if scheme == "none":  # cell0, which has no broker
         return Finding(True, f"{who}: it has no broker")
@@ -133,7 +163,7 @@ def _cell(cell: Cell, file: ServiceFile) -> Finding:
         return Finding(
             False,
             f"{who}: its stored URL is {scheme}://, so what is sent to it is not measured, as the "
-            f"conductor's casts to compute; {mend}, or set {SWITCH} in the services' environment",
+            f"conductor's casts to compute; set {SWITCH} in the services' environment, or {mend}",
         )
     return Finding(
         True, f"{who}: its stored URL is {scheme}://; it is measured in services with {SWITCH}"

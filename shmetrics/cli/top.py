@@ -47,6 +47,7 @@ class Look(NamedTuple):
     calls: list[OpenCall]
     units: list[Usage]
     flows: Sequence[Flow] = ()
+    halted: Sequence[str] = ()  # lines on processes that do not run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=_interval,
         default=2.0,
         metavar="SECONDS",
-        help="time between two looks; figures are of that time (default: 2)",
+        help="time between two looks; figures are of that time, and open calls at least as old "
+        "(default: 2)",
     )
     parser.add_argument("--once", action="store_true", help="one interval, as plain text")
 
@@ -118,7 +120,8 @@ def watch(collector: collector_client.CollectorClient, interval_seconds: float) 
     while True:
         time.sleep(interval_seconds)
         now, after = methods()
-        yield Look(between(before, after, now - then), open_calls(), units(), flows())
+        rates = between(before, after, now - then)
+        yield Look(rates, open_calls(), units(), flows(), calls.halted(collector))
         then, before = now, after
 
 
@@ -132,6 +135,7 @@ def _plain_tables(look: Look) -> list[str]:
     tables = [table(_COLUMNS, map(_cells, look.methods))] if look.methods else []
     if look.calls:
         tables.append(table(calls.COLUMNS, map(calls.cells, look.calls)))
+    tables += look.halted
     if look.units:
         tables.append(table(_UNIT_COLUMNS, map(_unit_cells, look.units)))
     if look.flows:
@@ -169,6 +173,7 @@ def _rich(title: str, look: Look, most_rows: int) -> Group:
     n_calls = min(len(look.calls), most_rows // 4)
     n_flows = min(len(look.flows), most_rows // 4)
     others = sum(n + 5 for n in (most_units, n_calls, n_flows) if n)
+    others += sum(text.count("\n") + 1 for text in look.halted)
     tables = [_empty(title, _COLUMNS)]
     for rate in look.methods[: max(most_rows - others, 1)]:
         cells = [Text(printable(cell)) for cell in _cells(rate)]
@@ -196,7 +201,7 @@ def _rich(title: str, look: Look, most_rows: int) -> Group:
     for found, n in zip(tables, totals, strict=True):
         left_off = n - found.row_count
         found.caption = f"and {left_off} more" if left_off else None
-    return Group(*tables)
+    return Group(*(Text(text, style="bold red") for text in look.halted), *tables)
 
 
 def _empty(title: str, columns: tuple[str, ...]) -> Table:

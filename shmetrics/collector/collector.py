@@ -400,6 +400,7 @@ class Collector:
             **lane.owner._asdict(),
             "state": lane.state.value,
             "halt": halt and halt._asdict(),
+            "stopped_parent": self._halts.stopped_parent(lane.owner.pid),
             "events": counts["recorded"] + counts["spilled"],
             "waiting": counts["waiting"],
             "records": lane.records,

@@ -24,12 +24,14 @@ class ServiceFile(NamedTuple):
         notifications_url: the broker of its notifications; "" if it is the same.
         has_stock_metrics: whether oslo.messaging sends oslo.metrics's datagrams.
         api_database: the URL of Nova's API database; "" if the file has none.
+        database: the URL of its own database; "" if the file has none.
     """
 
     transport_url: str
     notifications_url: str
     has_stock_metrics: bool
     api_database: str
+    database: str
 
     @property
     def is_prefixed(self) -> bool:
@@ -70,4 +72,5 @@ def read(path: str) -> ServiceFile:
         notifications_url=value("oslo_messaging_notifications", "transport_url"),
         has_stock_metrics=enabled.lower() in ("true", "1", "yes", "on"),
         api_database=value("api_database", "connection"),
+        database=value("database", "connection"),
     )

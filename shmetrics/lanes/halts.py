@@ -14,6 +14,7 @@ from typing import NamedTuple
 MOST_BYTES = 65536
 _TRACER = re.compile(rb"^TracerPid:\t(\d+)$", re.MULTILINE)
 _CGROUP = re.compile(rb"^0::(/.*)$", re.MULTILINE)
+_STAT = re.compile(rb"(\w) (\d{1,10})(?!\d)")
 _FROZEN = re.compile(rb"^frozen 1$", re.MULTILINE)
 
 
@@ -48,9 +49,11 @@ class Halts:
         if pid <= 0:
             return None
         folder = self._proc / str(pid)
-        state = _read(folder / "stat").rpartition(b") ")[2][:1]
+        state = self._stat(pid).state
         if state == b"T":
-            return Halt("stopped", "a signal has stopped it", f"kill -CONT {pid}")
+            master = self.stopped_parent(pid)
+            both = f"{master} {pid}" if master else f"{pid}"
+            return Halt("stopped", "a signal has stopped it", f"kill -CONT {both}")
         if state == b"t":
             tracer = _TRACER.search(_read(folder / "status"))
             by = f"process {int(tracer[1])}" if tracer else "a debugger"
@@ -62,6 +65,26 @@ class Halts:
                 text = str(path).encode("utf-8", "replace").decode()
                 return Halt("frozen", f"its cgroup {text} is frozen", "thaw the unit or container")
         return None
+
+    def stopped_parent(self, pid: int) -> int:
+        """Return the parent of a process, if a signal has stopped it; else 0.
+
+        That of a worker is a master, which starts no other one then.
+        """
+        parent = self._stat(pid).parent if pid > 0 else 0
+        return parent if parent > 1 and self._stat(parent).state == b"T" else 0
+
+    def _stat(self, pid: int) -> _Stat:
+        text = _read(self._proc / str(pid) / "stat").rpartition(b") ")[2]
+        found = _STAT.match(text)
+        return _Stat(found[1], int(found[2])) if found else _Stat(b"", 0)
+
+
+class _Stat(NamedTuple):
+    """The state of a process, as one letter, and its parent; b"" and 0 if they are not known."""
+
+    state: bytes
+    parent: int
 
 
 def _read(path: Path) -> bytes:

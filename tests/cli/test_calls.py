@@ -8,10 +8,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from shmetrics.cli import calls
+from shmetrics.client.collector_client import CollectorClient
 from tests.servers.collector import Collector
 from tests.servers.patience import PATIENT
 
@@ -72,5 +74,34 @@ def test_open_calls_and_overdue_ones(command: Any, collector: Collector) -> None
 def test_nothing_is_open(command: Any, collector: Collector) -> None:
     asked = ("calls", "--runtime-dir", str(collector.runtime_dir))
     assert command(*asked) == (0, "no open calls\n", "")
+    assert command(*asked, "--overdue") == (0, "no overdue calls\n", "")
     assert command(*asked, "--failed") == (0, "no call has failed lately\n", "")
     assert json.loads(command(*asked, "--json").out) == []
+
+
+class Halted:
+    """A collector of many processes, of which some do not run."""
+
+    def __init__(self, halted: int) -> None:
+        halt = {"state": "stopped", "cause": "a signal has stopped it", "mend": "kill -CONT 4 7"}
+        self._lanes = [
+            {"lane": 1, "process": "api", "pid": 5, "halt": None, "stopped_parent": 0},
+            {"lane": 2, "process": "worker", "pid": 6, "halt": None, "stopped_parent": 4},
+            *[{"lane": 3, "process": "conductor", "pid": 7, "halt": halt}] * halted,
+        ]
+
+    def get_json(self, path: str) -> Any:
+        return {"/api/v1/lanes": self._lanes}[path]
+
+
+def test_processes_that_do_not_run_are_named_whether_calls_are_open_or_not() -> None:
+    (text,) = calls.halted(cast("CollectorClient", Halted(1)))
+    assert text.splitlines() == [
+        "lane 2 (worker, pid 6): its parent, process 4, is stopped, and starts no other one when "
+        "it ends; kill -CONT 4",
+        "lane 3 (conductor, pid 7): it is stopped, and answers nobody: a signal has stopped it; "
+        "kill -CONT 4 7",
+    ]
+    (text,) = calls.halted(cast("CollectorClient", Halted(30)))
+    assert len(text.splitlines()) == 11
+    assert text.endswith("\nand 21 more: shmetrics lanes shows them")

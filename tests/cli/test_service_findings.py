@@ -17,7 +17,9 @@ SECRET = "s3cr3t"
 PLAIN = f"rabbit://nova:{SECRET}@broker:5672/"
 PREFIXED = f"shmetrics+{PLAIN}"
 FOLLOWING = "{scheme}://{username}:{password}@{hostname}:{port}/{path}"
+DATABASE = f"mysql+pymysql://nova:{SECRET}@database/nova_cell1"
 WRITE = f"nova-manage cell_v2 update_cell --cell_uuid u1 --transport-url '{FOLLOWING}'"
+RESTART = "; then restart Nova's services"
 
 Nova = Callable[..., Path]
 
@@ -26,15 +28,20 @@ Nova = Callable[..., Path]
 def nova(tmp_path: Path) -> Nova:
     """Return `nova(url, cell, more)`, which writes nova.conf, and an API database with one cell."""
 
-    def write(url: str, cell: str = "", more: str = "") -> Path:
+    def write(url: str, cell: str = "", more: str = "", database_url: str = DATABASE) -> Path:
         text = f"[DEFAULT]\ntransport_url = {url}\nmy_ip = 10.0.0.1\n{more}\n"
+        text += f"[database]\nconnection = {database_url}\n"
         if cell:
             database = tmp_path / "api.sqlite"
             database.unlink(missing_ok=True)
             with sqlite3.connect(database) as connection:
-                connection.execute("CREATE TABLE cell_mappings (id, name, uuid, transport_url)")
-                insert = "INSERT INTO cell_mappings VALUES (?, ?, ?, ?)"
-                cells = [(1, "cell0", "u0", "none:///"), (2, "cell1", "u1", cell)]
+                columns = "id, name, uuid, transport_url, database_connection"
+                connection.execute(f"CREATE TABLE cell_mappings ({columns})")
+                insert = "INSERT INTO cell_mappings VALUES (?, ?, ?, ?, ?)"
+                cells = [
+                    (1, "cell0", "u0", "none:///", "sqlite://"),
+                    (2, "cell1", "u1", cell, DATABASE),
+                ]
                 connection.executemany(insert, cells)
             connection.close()
             text += f"[api_database]\nconnection = sqlite:///{database}\n"
@@ -62,8 +69,8 @@ def test_only_the_file_was_changed_and_cells_are_stored_plain(nova: Nova) -> Non
     ]
     assert wrong == (
         "cell cell1: its stored URL is rabbit://, so what is sent to it is not measured, as the "
-        f"conductor's casts to compute; {WRITE}, or set SHMETRICS_OSLO_MESSAGING=1 in the services'"
-        " environment"
+        "conductor's casts to compute; set SHMETRICS_OSLO_MESSAGING=1 in the services' environment,"
+        f" or {WRITE}{RESTART}"
     )
 
 
@@ -72,7 +79,16 @@ def test_a_cell_is_stored_with_the_prefix(nova: Nova, url: str) -> None:
     _, (wrong,) = found(nova(url, PREFIXED))
     assert wrong == (
         "cell cell1: its stored URL begins with shmetrics+: each node without shmetrics fails with "
-        f"DriverLoadFailure; {WRITE}"
+        f"DriverLoadFailure; {WRITE}{RESTART}"
+    )
+
+
+def test_a_mend_leaves_the_cells_database_as_it_is(nova: Nova) -> None:
+    """Check a file with another database, which nova-manage would write into the mapping."""
+    _, (wrong,) = found(nova(PLAIN, PREFIXED, database_url="mysql://super"))
+    assert wrong.endswith(
+        f"; {WRITE} --database_connection URL, where URL is its database_connection in "
+        f"cell_mappings{RESTART}"
     )
 
 
@@ -82,6 +98,33 @@ def test_a_cell_that_follows_each_service(nova: Nova) -> None:
         "cell cell1: its URL follows the transport_url of each service",
         [],
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "is_whole"),
+    [
+        ("shmetrics+rabbit://guest@broker:5672/", False),
+        ("rabbit://guest:guest@broker/nova", False),
+        ("rabbit://broker:5672/", False),
+        ("rabbit://guest:guest@[::1]:5672/nova?ssl=1", True),
+        ("rabbit://guest:guest@$host:$port/", True),
+        ("rabbit://guest:guest@one,guest:guest@two/", True),
+    ],
+)
+def test_a_template_needs_a_whole_url(nova: Nova, url: str, is_whole: bool) -> None:
+    _, wrong = found(nova(url, FOLLOWING))
+    assert ["its URL is filled in from transport_url" in each for each in wrong] == (
+        [] if is_whole else [True]
+    )
+
+
+def test_a_driver_that_oslo_messaging_does_not_have(nova: Nova) -> None:
+    path = nova("shmetrics+rabit://nova:x@broker:5672/")
+    _, (wrong,) = found(path)
+    assert wrong.startswith(
+        f"{path}: transport_url is shmetrics+rabit://, and oslo.messaging has no driver rabit; "
+    )
+    assert wrong.endswith(" rabbit")
 
 
 def test_nothing_is_prefixed(nova: Nova) -> None:
@@ -96,15 +139,17 @@ def test_a_database_that_cannot_be_read(nova: Nova, monkeypatch: pytest.MonkeyPa
     elsewhere = f"[api_database]\nconnection = sqlite://{SECRET}/none"
     path = nova(PREFIXED, more=elsewhere)
     _, (wrong,) = found(path)
-    assert wrong.startswith(f"{path}: [api_database] cannot be read (ArgumentError); run nova-mana")
+    assert wrong.startswith(
+        f"{path}: [api_database] cannot be read (ArgumentError); SELECT name, t"
+    )
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)  # as if it was not installed
     _, (wrong,) = found(path)
-    assert "(sqlalchemy is not installed); run nova-manage cell_v2 list_cells --verbose" in wrong
+    assert "(sqlalchemy is not installed); SELECT name, transport_url FROM cell_map" in wrong
 
 
 def test_a_compute_node_has_no_api_database(nova: Nova) -> None:
     good, wrong = found(nova(PREFIXED))
-    assert "no [api_database], where Nova keeps its cells; run nova-manage" in good[-1]
+    assert "no [api_database], where Nova keeps its cells; SELECT name, transport" in good[-1]
     assert wrong == []
 
 
@@ -125,6 +170,8 @@ def test_the_command(nova: Nova, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--service-config", str(nova(PREFIXED, PLAIN))]) == 1
     assert capsys.readouterr().out.splitlines()[-1].startswith("WRONG  cell cell1: ")
     assert main(["check", "--service-config", str(nova(PREFIXED, FOLLOWING))]) == 0
+    assert main(["check", "--service-config", str(nova(PREFIXED))]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("?      ")
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,11 +37,23 @@ def halts(tmp_path: Path) -> Halts:
     return Halts(tmp_path / "proc", tmp_path / "cgroup")
 
 
-def process(tmp_path: Path, stat: str, **files: str) -> None:
-    folder = tmp_path / "proc" / "7"
+def process(tmp_path: Path, stat: str, *, pid: int = 7, **files: str) -> None:
+    folder = tmp_path / "proc" / str(pid)
     folder.mkdir(parents=True)
     for name, text in {"stat": stat, **files}.items():
         (folder / name).write_text(text)
+
+
+def test_a_stopped_master_is_named_with_its_workers(halts: Halts, tmp_path: Path) -> None:
+    """Check that a worker which runs again without it is known to be the last."""
+    process(tmp_path, "7 (worker) T 5 5")
+    process(tmp_path, "5 (master) T 1 5", pid=5)
+    assert halts.of(7) == Halt("stopped", "a signal has stopped it", "kill -CONT 5 7")
+    assert halts.of(5) == Halt("stopped", "a signal has stopped it", "kill -CONT 5")
+    (tmp_path / "proc" / "7" / "stat").write_text("7 (worker) S 5 5")
+    assert (halts.of(7), halts.stopped_parent(7)) == (None, 5)
+    (tmp_path / "proc" / "5" / "stat").write_text("5 (master) S 1 5")
+    assert [halts.stopped_parent(pid) for pid in (0, 5, 7, 9)] == [0, 0, 0, 0]
 
 
 def test_a_process_that_a_debugger_holds(halts: Halts, tmp_path: Path) -> None:

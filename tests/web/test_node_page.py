@@ -71,7 +71,8 @@ def test_an_empty_collector_has_a_page(site: Any) -> None:
     answer = site.ask("/")
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.text.count("None yet.") == 3
+    assert answer.text.count("None yet.") == 2
+    assert answer.text.count("None now.") == 1
     assert '<span class="state good">ready</span>' in answer.text
 
 
