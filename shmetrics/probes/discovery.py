@@ -24,7 +24,7 @@ from shmetrics.errors import ConfigError
 from shmetrics.probes import manifest
 from shmetrics.probes.gear_files import GearFiles
 from shmetrics.probes.manifest import BadManifest
-from shmetrics.probes.probe import Owner, Probe
+from shmetrics.probes.probe import KIND, Owner, Probe
 from shmetrics.probes.spawner import listing
 from shmetrics.probes.spawner.protocol import VARIABLE
 
@@ -33,7 +33,6 @@ HOOK = "app-root/repo/.openshift/action_hooks/metrics"
 HOOK_NAME = "action_hooks/metrics"
 LISTER_NAME = "metadata/files"
 LISTED_AGAIN = 10  # intervals of commands, from one listing of a gear's files to the next
-KIND = "probe"  # of a probe that is a unit of its own
 
 MOST_CARTRIDGES = 64  # of a gear
 _MOST_VARIABLES = 200  # of a directory

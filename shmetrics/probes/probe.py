@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from shmetrics.config.probe import Format
 from shmetrics.probes.manifest import Metric
 
 #: A probe as the schedule knows it: the names of its unit and of itself.
 Key = tuple[str, str]
+
+#: The kind of a probe of the configuration, which is a unit of its own.
+KIND: Final = "probe"
 
 
 class Owner(NamedTuple):

@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
 from shmetrics.probes import prometheus_text
-from shmetrics.probes.probe import Key, Probe, Result
+from shmetrics.probes.probe import KIND, Key, Probe, Result
 from shmetrics.probes.prometheus_text import BadText
 from shmetrics.probes.rules import Counts, Rules, Takers
 from shmetrics.probes.runner import Outcome, Runner
@@ -105,7 +106,7 @@ class Probes:
                 self._begin(self._probes[key])
 
     def _begin(self, probe: Probe) -> None:
-        left = self._unit_time.left_seconds(probe.owner.unit, self._monotonic_ns())
+        left = self._left_seconds(probe)
         if left <= 0:
             self._not_run(probe, "unit_timeout", "the unit's probes have had their time")
             return
@@ -124,6 +125,12 @@ class Probes:
             self._not_run(probe, "no_spawner", str(error))
         except OSError as error:
             self._not_run(probe, "no_pipe", f"there is no pipe for it: {error.strerror}")
+
+    def _left_seconds(self, probe: Probe) -> float:
+        """Return how long a probe may take at most, whatever its own time."""
+        if probe.owner.kind == KIND:  # it has no more than one, with the time that it was given
+            return math.inf
+        return self._unit_time.left_seconds(probe.owner.unit, self._monotonic_ns())
 
     def _take_lines(self, probe: Probe, pieces: list[bytes], lines: list[bytes]) -> None:
         if probe.format != "lines":

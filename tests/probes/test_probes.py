@@ -85,7 +85,7 @@ async def gathering(
 
 
 def probe(name: str, script: str, unit: str = "", **more: Any) -> Probe:
-    owner = Owner(unit or name, "probe", USER, "/")
+    owner = Owner(unit or name, "gear" if unit else "probe", USER, "/")
     given = {"timeout_seconds": 20.0, **more}
     return Probe(owner, name, ("/bin/sh", "-c", script), **given)
 
@@ -225,6 +225,16 @@ def test_a_probe_has_its_time_and_so_has_a_unit(folder: Path) -> None:
     assert late.problem.startswith("it was ended after 0.")
     assert (late.success, late.exit_code) == (False, -signal.SIGTERM)
     assert counts.lines_rejected == {"incomplete": 1}
+
+
+def test_a_probe_of_the_configuration_has_the_time_that_it_was_given(folder: Path) -> None:
+    found = once(
+        folder,
+        [probe("long", "sleep 0.5; echo a=1", timeout_seconds=20.0)],
+        Rules(unit_seconds=0.1, interval_seconds=3600),
+    )
+    assert found.result("long").success
+    assert found.lines == [("long", b"a=1")]
 
 
 def test_500_at_once_stay_within_the_bound(folder: Path, open_folder: Path) -> None:
