@@ -10,12 +10,17 @@ from typing import Final, TypeAlias
 from shmetrics.units import accounts
 from shmetrics.units.hierarchies import Hierarchy
 from shmetrics.units.scan import Found, Scan
-from shmetrics.units.unit import CONTAINER, GEAR, KINDS, Unit
+from shmetrics.units.unit import CONTAINER, GEAR, KINDS, POD, VM, Unit
 
 #: Returns what state files say of a unit with this kind, name and id.
 Describe: TypeAlias = Callable[[str, str, str], Mapping[str, str]]
 
+_DESCRIBED: Final = (CONTAINER, POD, VM)  # kinds whose managers keep state files
 _OWN: Final = "name"  # the label under which dashboards know a container
+
+# Managers write some of their files when the cgroup is there already: a unit of which they say
+# nothing is asked for once more in so many passes.
+_ASKED_AGAIN: Final = 10
 
 
 def _nothing(kind: str, name: str, path: str) -> Mapping[str, str]:
@@ -45,7 +50,7 @@ class Finder:
             kinds: the kinds that are wanted. Static units always are.
             static: units whose cgroups are known; their directories and generations are not.
             gears: returns the gears that have a directory, with a cgroup or not.
-            describe: is asked once in each life of a unit.
+            describe: is asked once in each life of a unit; if it knows nothing, some times more.
         """
         self._scan = Scan(hierarchies)
         self._hierarchies = hierarchies
@@ -56,11 +61,13 @@ class Finder:
         self._found: dict[str, Found] = {}
         self._from_rules: dict[str, Unit] = {}
         self._known: dict[str, Unit] = {}
+        self._unnamed: dict[str, int] = {}  # how often to ask for each once more, by path
         self.has_left_out = False
 
     def units(self) -> dict[str, Unit]:
         """Return the units that there are now, by their id."""
         found = self._scan.units()
+        self._ask_again()
         if found is not self._found:
             self._found = found
             self._from_rules = {
@@ -89,8 +96,27 @@ class Finder:
         ):
             return known
         kind, name = found.match
-        uid, home = accounts.of_unit(kind, name)
         labels = self._describe(kind, name, path)
+        if not labels and kind in _DESCRIBED:
+            self._unnamed[path] = _ASKED_AGAIN
+        return self._described(path, found, labels)
+
+    def _ask_again(self) -> None:
+        """Ask once more for the units of which nothing was known."""
+        for path, left in list(self._unnamed.items()):
+            unit = self._from_rules.get(path)
+            labels = self._describe(unit.kind, self._found[path].match.name, path) if unit else {}
+            if labels:
+                self._from_rules[path] = self._described(path, self._found[path], labels)
+            if labels or unit is None or left == 1:
+                del self._unnamed[path]
+            else:
+                self._unnamed[path] = left - 1
+
+    @staticmethod
+    def _described(path: str, found: Found, labels: Mapping[str, str]) -> Unit:
+        kind, name = found.match
+        uid, home = accounts.of_unit(kind, name)
         if kind == CONTAINER:
             labels = {_OWN: name, **labels}
         shown = labels.get(_OWN, name) if kind == CONTAINER else name

@@ -4,7 +4,8 @@
 =============  ================================================================================
 docker         `/var/lib/docker/containers/<id>/config.v2.json`: `Name`, `Config.Image`
 podman         `<storage>/overlay-containers/containers.json`: a list of `id`, `names`, and
-               `metadata`, which is JSON in a string, with `image-name`
+               `metadata`, which is JSON in a string, with `image-name`; of those made with
+               `--rm` `volatile-containers.json`; with another storage driver, in its directory
 Kubernetes     the names of the links `/var/log/containers/<pod>_<namespace>_<container>-<id>.log`,
                and of the directories `/var/log/pods/<namespace>_<pod>_<uid>`
 libvirt        `/run/libvirt/qemu/<name>.xml`: `<uuid>`
@@ -43,7 +44,11 @@ _POD_LOGS: Final = "var/log/pods"
 _LIBVIRT: Final = "run/libvirt/qemu"
 _STORAGE: Final = "var/lib/containers/storage"
 _OWN_STORAGE: Final = ".local/share/containers/storage"
-_CONTAINERS: Final = "overlay-containers/containers.json"
+_CONTAINERS: Final = tuple(
+    f"{driver}-containers/{name}.json"
+    for driver in ("overlay", "vfs", "btrfs", "zfs")
+    for name in ("containers", "volatile-containers")
+)
 
 
 class StateFiles:
@@ -87,15 +92,26 @@ class StateFiles:
             )
             return {"name": said["Name"].lstrip("/"), "image": said["Config"]["Image"]}
         if "libpod" in path:
-            return self._once(self._storage(path), self._podman).get(name, {})
+            return self._from_storage(self._storage(path), name)
         return self._once(_LINKS, self._links).get(name, {})
 
     def _storage(self, path: str) -> str:
         user = _USER_SLICE.search(path)
         if user is None:
-            return f"{_STORAGE}/{_CONTAINERS}"
+            return _STORAGE
         home = pwd.getpwuid(int(user[1])).pw_dir.lstrip("/")
-        return f"{home}/{_OWN_STORAGE}/{_CONTAINERS}"
+        return f"{home}/{_OWN_STORAGE}"
+
+    def _from_storage(self, storage: str, name: str) -> dict[str, str]:
+        """Return what the lists of a storage say of a container, those of each driver."""
+        for path in _CONTAINERS:
+            try:
+                found = self._once(f"{storage}/{path}", self._podman).get(name)
+            except FileNotFoundError:
+                continue
+            if found:
+                return found
+        return {}
 
     def _once(self, path: str, read: Any) -> dict[str, dict[str, str]]:
         """Return what a file or directory has by unit, read again if it has changed."""

@@ -118,6 +118,36 @@ def test_a_container_that_nobody_knows_has_its_id(tmp_path: Path) -> None:
     assert unit.labels["name"] == ID
 
 
+def test_a_container_has_its_name_as_soon_as_its_runtime_has_written_it(tmp_path: Path) -> None:
+    trees.root(tmp_path)
+    trees.write(tmp_path / f"docker/{ID}", trees.V2)
+    said: dict[str, str] = {}
+    finder = Finder(find(str(tmp_path)), describe=lambda *unit: said)
+    [first] = finder.units().values()
+    [second] = finder.units().values()
+    assert second is first
+    said["name"] = "web"
+    [named] = finder.units().values()
+    assert (named.name, named.generation) == ("web", first.generation)
+    [again] = finder.units().values()
+    assert again is named
+
+
+def test_a_container_without_a_name_is_not_asked_for_for_ever(tmp_path: Path) -> None:
+    trees.root(tmp_path)
+    trees.write(tmp_path / f"docker/{ID}", trees.V2)
+    asked: list[str] = []
+
+    def describe(kind: str, name: str, path: str) -> dict[str, str]:
+        asked.append(path)
+        return {}
+
+    finder = Finder(find(str(tmp_path)), describe=describe)
+    for _ in range(50):
+        finder.units()
+    assert len(asked) == 11
+
+
 # ---- gears --------------------------------------------------------------------------------------
 
 

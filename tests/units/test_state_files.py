@@ -49,6 +49,21 @@ def test_podman(tmp_path: Path) -> None:
     assert files("container", "ef" * 32, PODMAN.replace(ID, "ef" * 32)) == {}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "overlay-containers/volatile-containers.json",  # of `podman run --rm`
+        "vfs-containers/containers.json",
+    ],
+)
+def test_all_lists_of_podman(tmp_path: Path, path: str) -> None:
+    podman(tmp_path, json.dumps([{"id": "ef" * 32, "names": ["other"], "metadata": "{}"}]))
+    one = {"id": ID, "names": ["db"], "metadata": json.dumps({"image-name": "pg:16"})}
+    write(tmp_path, f"var/lib/containers/storage/{path}", json.dumps([one]))
+    found = StateFiles(str(tmp_path))("container", ID, PODMAN)
+    assert found == {"name": "db", "image": "pg:16"}
+
+
 def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
     podman(tmp_path, "[]")
     files = StateFiles(str(tmp_path))
