@@ -58,6 +58,18 @@ def lists(section: type[msgspec.Struct]) -> dict[str, Any]:
     return found
 
 
+def choices(section: type[msgspec.Struct], name: str) -> tuple[str, ...]:
+    """Return the words that an option may be, or its items if it is a list; () if it may be any."""
+    for field in msgspec.structs.fields(section):
+        if field.encode_name == name:
+            kind = schema.type_info(field.type)
+            kind = kind.type if isinstance(kind, schema.Metadata) else kind
+            kind = getattr(kind, "item_type", kind)
+            if isinstance(kind, schema.LiteralType):
+                return tuple(map(str, kind.values))
+    return ()
+
+
 def _limits(type_: schema.Type, octal: bool) -> str:
     if not isinstance(type_, (schema.IntType, schema.FloatType)) or type_.ge is None:
         return ""

@@ -14,7 +14,11 @@ from shmetrics.config import described
 _AT = re.compile(r"(?P<what>.*?)(?: - at `(?:key` in `)?\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
-_EXPECTED = re.compile(r"Expected `(.*?)`(?: of length <= (?P<most>\d+))?")
+_EXPECTED = re.compile(
+    r"Expected `(.*?)`(?: of length (?P<bound>[<>])= (?P<length>\d+)"
+    r"| matching regex '\^?(?P<pattern>.*?)(?:\$|\\\\Z)?')?",
+    re.DOTALL,
+)
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -79,9 +83,17 @@ def _known(parts: list[str], name: str, schema: type[msgspec.Struct]) -> str:
 def _wanted(what: str, parts: list[str], schema: type[msgspec.Struct]) -> str:
     expected = _EXPECTED.match(what)
     words = _WORDS.get(expected[1], expected[1]) if expected else what
-    if expected and expected["most"]:
-        return f"{words} of at most {expected['most']}"
-    for option in described.options(_table(parts[:-1], schema)):
+    if expected and expected["length"]:
+        if expected["bound"] == ">":
+            return f"{words} that is not empty"
+        return f"{words} of at most {expected['length']}"
+    if expected and expected["pattern"]:
+        return f"{words} that fits {expected['pattern']}"
+    section = _table(parts[:-1], schema)
+    choices = described.choices(section, "".join(parts[-1:]).partition("[")[0])
+    if choices and (not expected or expected[1] == "str"):
+        return f"one of {', '.join(choices)}"
+    for option in described.options(section):
         if parts[-1:] == [option.name]:
             return f"{words} {option.limits}".rstrip()
     return words

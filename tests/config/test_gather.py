@@ -56,6 +56,17 @@ def test_every_option_can_be_set(tmp_path: Path) -> None:
 
 ONE = '[[gather.units]]\nname = "a"\ncgroup = "/a"\n'
 WRONG = {
+    '[gather]\nkinds = ["docker"]': "gather.kinds[0]: 'docker' is not one of container, gear, pod",
+    '[gather]\nkinds = "vm"': "gather.kinds: 'vm' is not a list",
+    '[[gather.probe]]\nname = "x"\ncommand = ["/a"]\nformat = "json"': (
+        "gather.probe[0].format: 'json' is not one of lines, prometheus"
+    ),
+    '[[gather.probe]]\nname = ""\ncommand = ["/a"]': (
+        "gather.probe[0].name: '' is not a string that is not empty"
+    ),
+    '[[gather.probe]]\nname = "a b"\ncommand = ["/a"]': (
+        "gather.probe[0].name: 'a b' is not a string that fits [A-Za-z0-9_.:@-]+"
+    ),
     "[gather]\ninterval_seconds = 0": "gather.interval_seconds: 0 is not a whole number from 10",
     "[gather]\ninterval_seconds = 9": "gather.interval_seconds: 9 is not a whole number from 10",
     '[gather]\ninterval_seconds = "1m"': "gather.interval_seconds: '1m' is not a whole number",
