@@ -8,6 +8,7 @@ family that came first with it.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 from shmetrics import Gauge, ObservedCounter
 from shmetrics.lines.line import RESERVED
+from shmetrics.rate_limited_log import RateLimitedLog
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
     from prometheus_client.samples import Sample
+
+log = logging.getLogger(__name__)
 
 MOST_SERIES: Final = 10_000
 MOST_NAMES: Final = 500
@@ -53,6 +57,7 @@ class Samples:
         self._families: dict[str, _Family] = {}
         self._series: dict[Hashable, dict[tuple[str, _Values], float]] = {}  # by text
         self._n = 0
+        self._rate_limited = RateLimitedLog(log)
 
     def record(self, text: Hashable, families: Iterable[Metric], labels: Mapping[str, str]) -> None:
         """Record what a text says now.
@@ -72,7 +77,7 @@ class Samples:
         now: dict[tuple[str, _Values], float] = {}
         for metric in families:
             for sample in metric.samples:
-                key = self._set(metric, sample, labels, before, len(now))
+                key = self._set(text, metric, sample, labels, before, len(now))
                 if key is not None:
                     now[key] = sample.value
         for name, values in before.keys() - now.keys():
@@ -99,12 +104,15 @@ class Samples:
         """Return the texts that have series."""
         return list(self._series)
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, reason: str, text: Hashable, name: str, why: str) -> None:
         self._n_refused += 1
         self._count_refusal(reason)
+        where = f"probe {text[1]} of {text[0]}" if isinstance(text, tuple) else text
+        self._rate_limited.warning((text, reason), f"{where}: {name}: refused: {why}", text)
 
     def _set(
         self,
+        text: Hashable,
         metric: Metric,
         sample: Sample,
         labels: Mapping[str, str],
@@ -117,26 +125,35 @@ class Samples:
             f"exported_{name}" if name in labels else name: value
             for name, value in sample.labels.items()
         }
-        family = self._families.get(sample.name) or self._family(metric, sample, labels)
+        family = self._families.get(sample.name) or self._family(text, metric, sample, labels)
         if family is None:
             return None
-        if not said.keys() <= family.names or not labels.keys() <= family.names:
-            self._refuse("labels")
+        new = (said.keys() | labels.keys()) - family.names
+        if new:
+            self._refuse(
+                *("labels", text, sample.name),
+                f"label {min(new)} is none of those that it had first; write all of its labels "
+                "each time, empty if need be, and start the gatherer again",
+            )
             return None
         values = tuple((labels.get(name) or said.get(name, "")) for name in family.label_names)
         key = sample.name, values
         if key not in before and self._n - len(before) + n_new >= MOST_SERIES:
-            self._refuse("too_many")
+            self._refuse("too_many", text, sample.name, f"more than {MOST_SERIES} series")
             return None
         family.set(values, sample.value, before.get(key))
         return key
 
-    def _family(self, metric: Metric, sample: Sample, labels: Mapping[str, str]) -> _Family | None:
+    def _family(
+        self, text: Hashable, metric: Metric, sample: Sample, labels: Mapping[str, str]
+    ) -> _Family | None:
         if sample.name.startswith(RESERVED):
-            self._refuse("reserved")
+            why = "names of this beginning are not for others; rename it"
+            self._refuse("reserved", text, sample.name, why)
             return None
         if len(self._families) >= MOST_NAMES:
-            self._refuse("too_many")
+            why = f"more than {MOST_NAMES} names since the gatherer was started"
+            self._refuse("too_many", text, sample.name, why)
             return None
         own = {
             f"exported_{name}" if name in labels else name: None

@@ -97,7 +97,9 @@ def test_a_counter_that_falls_has_begun_anew(loopback: Loopback, name: str) -> N
         assert shown(loopback, name).value(f"{name}_jobs_total", file="a") == total
 
 
-def test_two_texts_with_one_name(loopback: Loopback, name: str) -> None:
+def test_two_texts_with_one_name(
+    loopback: Loopback, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     said = Recording(name)
     said.say("{name}_size 1\n", "a", unit="a")
     said.say("{name}_size 2\n", "b", unit="b")
@@ -107,6 +109,7 @@ def test_two_texts_with_one_name(loopback: Loopback, name: str) -> None:
     assert found.value(f"{name}_size", unit="b") == 2
     assert len(found) == 2
     assert said.refused == {"labels": 1}
+    assert f"c: {name}_size: refused: label host is none of those that it had first" in caplog.text
 
 
 def test_a_label_of_ours_is_exported(loopback: Loopback, name: str) -> None:
@@ -116,10 +119,11 @@ def test_a_label_of_ours_is_exported(loopback: Loopback, name: str) -> None:
     assert found.value(f"{name}_size", unit="ours", exported_unit="theirs") == 3
 
 
-def test_names_that_are_not_for_others(name: str) -> None:
+def test_names_that_are_not_for_others(name: str, caplog: pytest.LogCaptureFixture) -> None:
     said = Recording(name)
     said.say("container_memory_rss 1\nshmetrics_units 2\n")
     assert said.refused == {"reserved": 2}
+    assert "a: container_memory_rss: refused: names of this beginning" in caplog.text
 
 
 def test_there_are_only_so_many_series(
