@@ -41,7 +41,10 @@ def check(config: GatherConfig) -> Iterator[Finding]:
     yield Finding(True, f"cgroups: {versions(each.keys for each in hierarchies)}")
     yield from room(units)
     yield from readable(units, config.spawner.socket)
+    yield from static(units)
     yield from commands(gather)
+    yield from textfiles(gather)
+    yield from places(gather)
     yield from spawner(config)
     yield from rate_limits(gather)
     yield from doubles()
@@ -96,9 +99,46 @@ def commands(gather: Gather) -> Iterator[Finding]:
 
     for probe in gather.probe:
         try:
-            trusted_file.check(probe.command[0], probe.uid(os.geteuid()))
+            status = trusted_file.check(probe.command[0], probe.uid(os.geteuid()))
         except trusted_file.Untrusted as error:
             yield Finding(False, f"gather.probe {probe.name}: {error}")
+            continue
+        if not status.st_mode & 0o111:
+            path = probe.command[0]
+            yield Finding(
+                False, f"gather.probe {probe.name}: {path}: not executable; chmod a+x {path}"
+            )
+
+
+def textfiles(gather: Gather) -> Iterator[Finding]:
+    """Check whether the directories of text files can be read."""
+    for directory in gather.textfile.directories:
+        try:
+            os.listdir(directory)
+        except OSError as error:
+            yield Finding(False, f"gather.textfile.directories: {directory}: {error.strerror}")
+
+
+def places(gather: Gather) -> Iterator[Finding]:
+    """Check whether lines can go to each place: without one of them, a gatherer does not start."""
+    from shmetrics.delivery.deliveries import sender_of
+
+    for place in gather.deliver:
+        try:
+            sender_of(place, socket.gethostname())
+        except ShmetricsError as error:
+            yield Finding(False, f"gather.deliver {place.to}: {error}")
+
+
+def static(units: Iterable[Unit]) -> Iterator[Finding]:
+    """Say which units of the configuration have no cgroup now: they may come and go."""
+    for unit in units:
+        if unit.kind == "static" and not unit.directories:
+            yield Finding(
+                True,
+                f"gather.units {unit.name}: there is no cgroup {unit.id} now; that is its path in "
+                "/proc/PID/cgroup, without the directory of the mount",
+            )
 
 
 def spawner(config: GatherConfig) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import pytest
 
 from shmetrics.cli import unit_findings
 from shmetrics.config.deliver import Deliver
-from shmetrics.config.gather import Gather, GatherConfig
+from shmetrics.config.gather import Gather, GatherConfig, Textfile
 from shmetrics.config.probe import EXAMPLE, ProbeOptions
 from shmetrics.config.spawner import Spawner
 from shmetrics.units.unit import Unit
@@ -134,3 +134,42 @@ def test_others_that_show_the_same(tmp_path: Path) -> None:
         (tmp_path / pid / "comm").write_text(f"{name}\n")
     [text] = wrong(unit_findings.doubles(tmp_path))
     assert text.startswith("kubelet runs here and shows container_* ")
+
+
+def test_a_command_that_is_not_executable(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o644)
+    probe = ProbeOptions(name="x", command=[str(program)], user=os.geteuid())
+    [text] = wrong(unit_findings.commands(Gather(probe=[probe])))
+    assert text == f"gather.probe x: {program}: not executable; chmod a+x {program}"
+    program.chmod(0o755)
+    assert not list(unit_findings.commands(Gather(probe=[probe])))
+
+
+def test_directories_of_text_files(tmp_path: Path) -> None:
+    gather = Gather(textfile=Textfile(directories=[str(tmp_path), f"{tmp_path}/none"]))
+    [text] = wrong(unit_findings.textfiles(gather))
+    assert text == f"gather.textfile.directories: {tmp_path}/none: No such file or directory"
+
+
+def test_places_without_which_a_gatherer_does_not_start(tmp_path: Path) -> None:
+    none = f"{tmp_path}/none"
+    places = [
+        Deliver(to=f"file://{none}/{{unit}}.log"),
+        Deliver(to=f"file://{tmp_path}/{{unit}}.log"),
+        Deliver(to="syslog+tls://localhost:6514", ca_file=none),
+    ]
+    assert wrong(unit_findings.places(Gather(deliver=places))) == [
+        f"gather.deliver file://{none}/{{unit}}.log: {none}: no such directory; make one that is "
+        "ours to write to",
+        f"gather.deliver syslog+tls://localhost:6514: {none}: No such file or directory",
+    ]
+
+
+def test_a_static_unit_without_a_cgroup_is_said() -> None:
+    there = Unit("static", "a", "/a", directories={"unified": "/sys/fs/cgroup/a"})
+    missing = Unit("static", "b", "/b")
+    [found] = unit_findings.static([there, missing])
+    assert found.good
+    assert found.text.startswith("gather.units b: there is no cgroup /b now")
