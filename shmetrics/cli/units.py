@@ -88,7 +88,7 @@ def as_json(reading: Reading) -> dict[str, Any]:
         "directories": dict(unit.directories),
         "values": [
             {"family": slot.family, "labels": list(slot.labels), "value": value}
-            for slot, value in reading.values.items()
+            for slot, value in (*reading.values.items(), *reading.of_devices.items())
         ],
     }
 

@@ -3,34 +3,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from math import isnan
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
+from shmetrics.units.device_names import name_of
 from shmetrics.units.families import DEVICE_FAMILIES
 
 #: Major and minor number, and a total for each of DEVICE_FAMILIES; NaN: none.
 Row: TypeAlias = tuple[int, int, float, float, float, float]
-
-_BLOCK: Final = "/sys/dev/block"
-_MOST_NAMES: Final = 4096
-
-_names: dict[tuple[int, int], str] = {}
-
-
-def name_of(major: int, minor: int) -> str:
-    """Return the name of a device, such as `/dev/sda`; its numbers if the system has none."""
-    number = major, minor
-    if number not in _names:
-        if len(_names) >= _MOST_NAMES:
-            _names.clear()
-        try:
-            target = os.readlink(f"{_BLOCK}/{major}:{minor}")
-            _names[number] = f"/dev/{os.path.basename(target).replace('!', '/')}"
-        except OSError:
-            return f"{major}:{minor}"
-    return _names[number]
 
 
 class DeviceSeries:

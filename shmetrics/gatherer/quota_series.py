@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from shmetrics import Gauge
-from shmetrics.gatherer.devices import name_of
 from shmetrics.gatherer.instruments import LABELS, labels_of
+from shmetrics.units.device_names import name_of
 from shmetrics.units.quota import Quotas, Usage
 from shmetrics.units.unit import Unit
 

@@ -42,6 +42,8 @@ def test_all_that_is_known_as_json(config: str, capsys: pytest.CaptureFixture[st
     assert web["kind"] == "systemd"
     usage = {"family": "container_cpu_usage_seconds", "labels": [], "value": 7.000001}
     assert usage in web["values"]
+    written = [each for each in web["values"] if each["family"] == "container_fs_writes_bytes"]
+    assert sorted(each["value"] for each in written) == [0.0, 8192.0]  # of two devices
 
 
 def test_a_node_without_units_says_so(
