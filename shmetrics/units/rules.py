@@ -6,6 +6,7 @@ path                                                     kind         name
 =======================================================  ===========  ========================
 `…/x.service`, `.slice`, `.scope`                        systemd      `x.service`
 `…/docker-<id>.scope`, `/docker/<id>`                    container    the id
+`…/nerdctl-<id>.scope`                                   container    the id
 `…/libpod-<id>.scope`, not `libpod-conmon-<id>.scope`    container    the id
 `…pod<uid>.slice`, `/kubepods/…/pod<uid>`                pod          the uid
 `…pod<uid>…/cri-containerd-<id>.scope`, `/pod<uid>/<id>` container    the id
@@ -34,7 +35,7 @@ _USER_MANAGER: Final = re.compile(r"/(user@\d+\.service)/")
 
 # Of a path's last part, wherever it is.
 _ANYWHERE: Final = (
-    (CONTAINER, re.compile(rf"(?:docker|libpod|cri-containerd|crio)-{_ID}(?:\.scope)?")),
+    (CONTAINER, re.compile(rf"(?:docker|libpod|nerdctl|cri-containerd|crio)-{_ID}(?:\.scope)?")),
     (POD, re.compile(r"(?:[\w-]+-)?kubepods(?:-\w+)?-pod(?P<id>[0-9A-Za-z_]+)\.slice")),
     (VM, re.compile(r"machine-qemu\\x2d\d+\\x2d(?P<id>.+)\.scope")),
 )

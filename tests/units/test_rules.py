@@ -29,6 +29,7 @@ UNITS = [
     ),
     (f"/system.slice/docker-{ID}.scope", "container", ID),
     (f"/docker/{ID}", "container", ID),
+    (f"/system.slice/nerdctl-{ID}.scope", "container", ID),
     (f"/machine.slice/libpod-{ID}.scope", "container", ID),
     (f"/user.slice/user-7.slice/user@7.service/user.slice/libpod-{ID}.scope", "container", ID),
     (f"/kubepods.slice/kubepods-pod{LOW}.slice", "pod", UID),
