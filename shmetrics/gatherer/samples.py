@@ -2,8 +2,9 @@
 """Samples in Prometheus's text format as series of ordinary instruments.
 
 Each sample name is one: a counter's `_total` is an observed counter, everything else a gauge, also
-the parts of a histogram or a summary, which keep their names. The labels of a name are those of the
-family that came first with it.
+the parts of a histogram or a summary, which keep their names. A name may have other labels in
+another text, or later: each set of label names is a family of its own, which the collector shows
+together. The type of a name is the one that came first with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from shmetrics import Gauge, ObservedCounter
@@ -25,10 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_SERIES: Final = 10_000
-MOST_NAMES: Final = 500
+MOST_FAMILIES: Final = 500
 _TOTAL: Final = "_total"
-
-_Values = tuple[str, ...]
+_COUNTER: Final = "counter"
 
 
 class Samples:
@@ -44,7 +45,7 @@ class Samples:
 
         Args:
             refuse: called with the reason for each sample that is not taken: `reserved`,
-                `too_many`, `labels`.
+                `too_many`, `type`.
             stale_seconds: the time after which a text leaves that was not recorded again.
             monotonic: a clock, in seconds.
         """
@@ -54,8 +55,9 @@ class Samples:
         self._monotonic = monotonic
         self._recorded: dict[Hashable, float] = {}  # when each text was
         self._shown: dict[Hashable, Iterable[Metric]] = {}  # by text, if none of it was refused
-        self._families: dict[str, _Family] = {}
-        self._series: dict[Hashable, dict[tuple[str, _Values], float]] = {}  # by text
+        self._families: dict[tuple[str, frozenset[str]], _Family] = {}  # by name and label names
+        self._types: dict[str, str] = {}  # by the name of a sample, and of an instrument
+        self._series: dict[Hashable, dict[_Series, float]] = {}  # by text
         self._n = 0
         self._rate_limited = RateLimitedLog(log)
 
@@ -74,14 +76,14 @@ class Samples:
             return
         n_refused = self._n_refused
         before = self._series.get(text, {})
-        now: dict[tuple[str, _Values], float] = {}
+        now: dict[_Series, float] = {}
         for metric in families:
             for sample in metric.samples:
                 key = self._set(text, metric, sample, labels, before, len(now))
                 if key is not None:
                     now[key] = sample.value
-        for name, values in before.keys() - now.keys():
-            self._families[name].instrument.remove(*values)
+        for family, values in before.keys() - now.keys():
+            family.instrument.remove(*values)
         self._n += len(now) - len(before)
         self._series[text], self._recorded[text] = now, self._monotonic()
         self._shown.pop(text, None)
@@ -116,71 +118,74 @@ class Samples:
         metric: Metric,
         sample: Sample,
         labels: Mapping[str, str],
-        before: Mapping[tuple[str, _Values], float],
+        before: Mapping[_Series, float],
         n_new: int,
-    ) -> tuple[str, _Values] | None:
+    ) -> _Series | None:
         if sample.name.endswith("_created"):
             return None
         said = {
             f"exported_{name}" if name in labels else name: value
             for name, value in sample.labels.items()
+            if value  # else it is as if there was no such label
         }
-        family = self._families.get(sample.name) or self._family(text, metric, sample, labels)
+        names = frozenset((*labels, *said))
+        family = self._families.get((sample.name, names)) or self._family(
+            text, metric, sample, names
+        )
         if family is None:
             return None
-        new = (said.keys() | labels.keys()) - family.names
-        if new:
-            self._refuse(
-                *("labels", text, sample.name),
-                f"label {min(new)} is none of those that it had first; write all of its labels "
-                "each time, empty if need be, and start the gatherer again",
-            )
+        if _type_of(metric, sample.name) != family.type:
+            self._refuse_type(text, metric, sample.name)
             return None
-        values = tuple((labels.get(name) or said.get(name, "")) for name in family.label_names)
-        key = sample.name, values
-        if key not in before and self._n - len(before) + n_new >= MOST_SERIES:
+        series = family, tuple([labels.get(name) or said.get(name, "") for name in family.names])
+        if series not in before and self._n - len(before) + n_new >= MOST_SERIES:
             self._refuse("too_many", text, sample.name, f"more than {MOST_SERIES} series")
             return None
-        family.set(values, sample.value, before.get(key))
-        return key
+        family.set(series[1], sample.value, before.get(series))
+        return series
 
     def _family(
-        self, text: Hashable, metric: Metric, sample: Sample, labels: Mapping[str, str]
+        self, text: Hashable, metric: Metric, sample: Sample, names: frozenset[str]
     ) -> _Family | None:
         if sample.name.startswith(RESERVED):
             why = "names of this beginning are not for others; rename it"
             self._refuse("reserved", text, sample.name, why)
             return None
-        if len(self._families) >= MOST_NAMES:
-            why = f"more than {MOST_NAMES} names since the gatherer was started"
+        if len(self._families) >= MOST_FAMILIES:
+            why = f"more than {MOST_FAMILIES} names, each with its labels, since the gatherer began"
             self._refuse("too_many", text, sample.name, why)
             return None
-        own = {
-            f"exported_{name}" if name in labels else name: None
-            for one in metric.samples
-            if one.name == sample.name
-            for name in one.labels
-        }
-        found = self._families[sample.name] = _Family(metric, sample.name, (*labels, *own))
+        found = _Family(metric, sample.name, sorted(names))
+        own = {sample.name, found.name}
+        if any(self._types.get(name, found.type) != found.type for name in own):
+            self._refuse_type(text, metric, sample.name)
+            return None
+        self._types.update(dict.fromkeys(own, found.type))
+        self._families[sample.name, names] = found
         return found
+
+    def _refuse_type(self, text: Hashable, metric: Metric, name: str) -> None:
+        why = f"a {_type_of(metric, name)} here is none elsewhere; rename it, or write one # TYPE"
+        self._refuse("type", text, name, why)
 
 
 class _Family:
-    """The instrument of a name."""
+    """The instrument of a name and a set of label names, which is made when it is used first."""
 
-    def __init__(self, metric: Metric, name: str, label_names: tuple[str, ...]) -> None:
-        self.label_names = label_names
-        self.names = frozenset(label_names)
-        self.instrument: Gauge | ObservedCounter
-        if metric.type == "counter" and name.endswith(_TOTAL):
-            short = name.removesuffix(_TOTAL)
-            self.instrument = ObservedCounter(short, metric.documentation, label_names)
-        else:
-            self.instrument = Gauge(
-                name, metric.documentation, label_names, multiprocess_mode="livemostrecent"
-            )
+    def __init__(self, metric: Metric, name: str, names: Sequence[str]) -> None:
+        self.names = names
+        self.type = _type_of(metric, name)
+        self.name = name.removesuffix(_TOTAL) if self.type == _COUNTER else name
+        self._help = metric.documentation
 
-    def set(self, values: _Values, value: float, before: float | None) -> None:
+    @cached_property
+    def instrument(self) -> Gauge | ObservedCounter:
+        """Return the instrument."""
+        if self.type == _COUNTER:
+            return ObservedCounter(self.name, self._help, self.names)
+        return Gauge(self.name, self._help, self.names, multiprocess_mode="livemostrecent")
+
+    def set(self, values: tuple[str, ...], value: float, before: float | None) -> None:
         """Set the value of a series, which may be that of a program that has begun anew."""
         if isinstance(self.instrument, Gauge):
             self.instrument.labels(*values).set(value)
@@ -190,3 +195,11 @@ class _Family:
             total.new_generation(value)
         else:
             total.set_total(value)
+
+
+#: A series: its family, and its label values.
+_Series = tuple[_Family, tuple[str, ...]]
+
+
+def _type_of(metric: Metric, name: str) -> str:
+    return _COUNTER if metric.type == _COUNTER and name.endswith(_TOTAL) else "gauge"

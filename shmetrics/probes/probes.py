@@ -152,6 +152,8 @@ class Probes:
         if isinstance(answer, protocol.Refused):
             # A start that takes long keeps the spawner from all others, so it counts as a time-out.
             self._not_run(probe, answer.reason, answer.text, answer.reason == "slow_start")
+        elif answer is None and self._is_closed:
+            self._finish(probe, Result(probe, False, 0.0, -1, "it ended with the gatherer"))
         elif answer is None:
             self.counts.killed["spawner_gone"] += 1
             self._finish(probe, Result(probe, False, 0.0, -1, "the spawner has gone"))

@@ -97,19 +97,36 @@ def test_a_counter_that_falls_has_begun_anew(loopback: Loopback, name: str) -> N
         assert shown(loopback, name).value(f"{name}_jobs_total", file="a") == total
 
 
-def test_two_texts_with_one_name(
+def test_two_texts_with_one_name(loopback: Loopback, name: str) -> None:
+    """Check that each may have labels of its own, and others later; an empty one is none."""
+    said = Recording(name)
+    said.say("{name}_size 1\n", "a", unit="a")
+    said.say('{name}_size{{host="x"}} 2\n{name}_size{{disk="y",host=""}} 3\n', "b", unit="b")
+    found = shown(loopback, name)
+    assert len(found) == 3
+    assert found.value(f"{name}_size", unit="a") == 1
+    assert found.value(f"{name}_size", unit="b", host="x") == 2
+    assert found.value(f"{name}_size", unit="b", disk="y") == 3
+    said.say('{name}_size{{host="x"}} 4\n', "a", unit="a")
+    said.samples.forget("b")
+    assert dict(shown(loopback, name)) == {(f"{name}_size", (("host", "x"), ("unit", "a"))): 4}
+    assert said.refused == {}
+
+
+def test_a_name_has_one_type(
     loopback: Loopback, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = Recording(name)
-    said.say("{name}_size 1\n", "a", unit="a")
-    said.say("{name}_size 2\n", "b", unit="b")
-    said.say('{name}_size{{host="c"}} 3\n', "c", unit="c")  # a label more than it has
-    found = shown(loopback, name)
-    assert found.value(f"{name}_size", unit="a") == 1
-    assert found.value(f"{name}_size", unit="b") == 2
-    assert len(found) == 2
-    assert said.refused == {"labels": 1}
-    assert f"c: {name}_size: refused: label host is none of those that it had first" in caplog.text
+    said.say("# TYPE {name}_jobs gauge\n{name}_jobs 1\n{name}_more_total 1\n", "a")
+    counters = "".join(
+        f"# TYPE {{name}}_{each} counter\n{{name}}_{each} 2\n"
+        for each in ("jobs_total", "more_total")
+    )
+    for labels in ({}, {"unit": "b"}):
+        said.say(counters, "b", **labels)
+    assert said.refused == {"type": 4}
+    assert f"b: {name}_jobs_total: refused: a counter here is none elsewhere; rename" in caplog.text
+    assert sorted(shown(loopback, name).values()) == [1, 1]
 
 
 def test_a_label_of_ours_is_exported(loopback: Loopback, name: str) -> None:

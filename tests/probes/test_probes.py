@@ -322,6 +322,20 @@ def test_without_a_spawner_it_goes_on_and_says_so(folder: Path) -> None:
     assert second == "there is no spawner; it is tried again soon"
 
 
+def test_a_run_that_ends_with_its_gatherer_is_no_failure_of_the_spawner(folder: Path) -> None:
+    async def run() -> Gathered:
+        async with gathering(folder, [probe("a", "sleep 60")]) as found:
+            running = asyncio.create_task(found.probes.once())
+            while not found.probes.running:
+                await asyncio.sleep(0)
+        await running
+        return found
+
+    found = asyncio.run(run())
+    assert found.result("a").problem == "it ended with the gatherer"
+    assert found.probes.counts.killed["spawner_gone"] == 0
+
+
 @pytest.mark.parametrize("how", ["closed", "killed"])
 def test_when_a_gatherer_ends_nothing_is_left(folder: Path, open_folder: Path, how: str) -> None:
     """A gatherer in a process of its own, with probes that hear nothing."""
