@@ -304,7 +304,7 @@ def test_a_spawner_killed_in_the_middle_is_started_again(folder: Path, open_fold
 
     found = asyncio.run(run())
     gone(*numbers_in(pids, 4))
-    assert found.results[-1].problem == "the spawner has gone"
+    assert found.results[-1].problem == "it ended with the gatherer"
 
 
 def test_without_a_spawner_it_goes_on_and_says_so(folder: Path) -> None:
