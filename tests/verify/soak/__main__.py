@@ -25,8 +25,6 @@ from tests.verify.soak.plan import Plan
 from tests.verify.soak.run import run
 from tests.verify.soak.scene import Scene
 
-WARM_SECONDS = 60.0
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.verify.soak", description=__doc__)
@@ -43,7 +41,7 @@ def main() -> int:
     wrong, figures = [], []
     try:
         asyncio.run(run(scene))
-        figures = scene.growth.figures(min(WARM_SECONDS, plan.seconds / 4))
+        figures = scene.growth.figures(plan.warm_seconds)
         wrong += [
             f"{one.what}: grown by {one.grown:g}, more than {one.most:g}"
             for one in figures

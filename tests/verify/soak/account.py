@@ -16,6 +16,7 @@ from tests.verify.soak.book import (
     FATE,
     GAUGES,
     LANE,
+    MOVES,
     SPILLED,
     SURE,
     VISITS,
@@ -51,6 +52,11 @@ class Account:
     def has_lane(self) -> bool:
         """Tell whether the process has said so."""
         return self._book.cells[LANE] != 0
+
+    @property
+    def is_in_larger_lane(self) -> bool:
+        """Tell whether the process lives, and has said that it has moved."""
+        return self.exact is None and self._book.cells[MOVES] != 0
 
     def condemn(self) -> None:
         """The process is about to be killed."""

@@ -35,7 +35,7 @@ PAUSES_SECONDS = (0.0, 0.002, 0.02)  # of an emitter between its rounds
 
 
 async def collectors(scene: Scene) -> None:
-    """Each is killed, restarted or frozen; the last one lives on, and it is calm."""
+    """Each is killed, restarted or frozen; the last one lives on until all is measured, in calm."""
     acts = scene.plan.collectors()
     rng = scene.plan.rng("collector acts")
     for n, act in enumerate(acts):
@@ -44,6 +44,10 @@ async def collectors(scene: Scene) -> None:
     await scene.ready(scene.plan.config(rng))
     scene.is_calm = True
     await asyncio.sleep(max(scene.plan.seconds - scene.seconds, scene.plan.seconds * CALM))
+    await scene.until(
+        lambda: not scene.growth.lacking(scene.plan.warm_seconds),
+        lambda: f"not measured: {scene.growth.lacking(scene.plan.warm_seconds)}",
+    )
     scene.is_over = True
 
 
@@ -119,6 +123,20 @@ async def emitters(scene: Scene, staff: list[Member]) -> None:
         staff[at] = new_emitter(scene, rng)
 
 
+async def moved(scene: Scene, staff: list[Member]) -> None:
+    """Emitters that have outgrown their first lane are killed. On a busy machine, few of those who
+    are killed at any moment have lived that long."""
+
+    def found() -> list[int]:
+        return [n for n in range(VETERANS, EMITTERS) if staff[n].accounts[0].is_in_larger_lane]
+
+    async for rng in _times(scene, "emitter killed in a larger lane"):
+        await scene.until(found, lambda: "no emitter moves to a larger lane")
+        at = rng.choice(found())
+        scene.crew.kill(staff[at])
+        staff[at] = new_emitter(scene, rng)
+
+
 async def endings(scene: Scene, staff: list[Member]) -> None:
     """Some end by themselves, after the end of which others come."""
     async for rng in _times(scene, "emitter ended"):
@@ -177,19 +195,18 @@ async def scrapes(scene: Scene, staff: list[Member]) -> None:
                 continue  # killed meanwhile
             scene.audit.scraped(least, found)
             if not life.doomed and scene.answering is life:
-                what = "as it comes up" if life.number != measured else ""
+                is_new = life.number != measured
                 measured = life.number
                 store_bytes = found.value("shmetrics_quota_used", quota="store_bytes")
-                _measure(scene, life.pid, staff, what, store_bytes)
+                _measure(scene, life.pid, staff, is_new, store_bytes)
         await asyncio.sleep(SCRAPE_SECONDS)
 
 
-def _measure(scene: Scene, pid: int, staff: list[Member], what: str, store_bytes: float) -> None:
+def _measure(scene: Scene, pid: int, staff: list[Member], is_new: bool, store_bytes: float) -> None:
     note, now = scene.growth.note, scene.seconds
-    if scene.is_calm:
-        what = "of the last one"
-    if what:
-        note(f"collector: anonymous memory {what}", now, growth.anonymous_bytes(pid))
+    for what, is_so in (("as it comes up", is_new), ("of the last one", scene.is_calm)):
+        if is_so:
+            note(f"collector: anonymous memory {what}", now, growth.anonymous_bytes(pid))
     note("store: bytes in use", now, store_bytes)
     for veteran in staff[:VETERANS]:
         if veteran.accounts[0].has_lane:

@@ -6,7 +6,7 @@ process is killed, at whatever instruction, at most one event has begun and is n
 that one counts is for the process's lane to say.
 
 cells, 8 bytes each:
-    lane | fate | spilled | dropped | errors | sure | begun, done of a column | ...
+    lane | fate | spilled | dropped | errors | sure | moves | begun, done of a column | ...
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ GAUGES = (
 COLUMNS = (*EVENTS, *GAUGES)
 
 # SURE: visits of which none waits in the process's memory for a larger lane.
-LANE, FATE, SPILLED, DROPPED, ERRORS, SURE, FIRST = range(7)
+# MOVES: from lane to larger lane.
+LANE, FATE, SPILLED, DROPPED, ERRORS, SURE, MOVES, FIRST = range(8)
 N_CELLS = FIRST + 2 * len(COLUMNS)
 
 Counts = dict[Column, int]

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.verify.soak.book import FATE, Book, Fate
-from tests.verify.soak.work import Work
+from tests.verify.soak.work import HOSTS, Work
 
 
 class Told:
@@ -31,7 +31,8 @@ def main() -> None:
     told = Told()
     book_path, topic, seed, pause = sys.argv[1:]
     book = Book(Path(book_path))
-    work = Work(book, topic)
+    # The others come when it has a lane, which they outgrow, however late it is.
+    work = Work(book, topic, first_visits=len(HOSTS) // 4)
     columns = work.round(random.Random(seed))
     connected = False
     # Only a lane outlives the process: it ends when it has one.

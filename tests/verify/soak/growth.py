@@ -56,6 +56,11 @@ class Growth:
     def note(self, what: str, seconds: float, figure: float) -> None:
         self._figures[what].append((seconds, figure))
 
+    def lacking(self, warm_seconds: float) -> list[str]:
+        """Return what has no figure after the warm-up."""
+        latest = {what: taken[-1][0] for what, taken in self._figures.items()}
+        return [one.what for one in LIMITS if latest.get(one.what, -1.0) < warm_seconds]
+
     def figures(self, warm_seconds: float) -> list[Figure]:
         """Of each: the quarter after the warm-up against the last quarter, by their medians.
 

@@ -12,6 +12,7 @@ PER_MINUTE = {
     "collector frozen": 2,
     "collector restarted": 1.5,
     "emitter killed": 50,
+    "emitter killed in a larger lane": 5,
     "emitter ended": 5,
     "fork storm": 2,
     "daemon": 5,
@@ -21,6 +22,7 @@ PER_MINUTE = {
 REWRITES = 10
 CALM = 0.2  # the part of the time in which no collector ends, at the end
 LONGEST_FREEZE_SECONDS = 60.0
+LONGEST_WARMUP_SECONDS = 60.0
 TOPICS = tuple(f"t{n}" for n in range(12))
 EMITTERS = 6
 VETERANS = 2  # of these, never killed
@@ -44,6 +46,7 @@ class Plan:
         self.minutes = minutes
         self.seed = seed
         self.seconds = 60 * minutes
+        self.warm_seconds = min(LONGEST_WARMUP_SECONDS, self.seconds / 4)
         self.wanted = {what: math.ceil(n * minutes) for what, n in PER_MINUTE.items()}
 
     def rng(self, what: str) -> random.Random:

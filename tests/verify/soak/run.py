@@ -27,6 +27,7 @@ async def run(scene: Scene) -> None:
     await _together(
         acts.collectors(scene),
         acts.emitters(scene, staff),
+        acts.moved(scene, staff),
         acts.endings(scene, staff),
         acts.storms(scene),
         acts.daemons(scene),

@@ -32,7 +32,8 @@ def test_a_short_soak_is_exact_to_the_unit(tmp_path: Path) -> None:
         assert times >= wanted >= 1, what
     assert found["events"] > found["spilled"] > 0
     assert found["totals_exact"] > 280
-    assert found["killed_after_a_move"] + found["killed_before_a_move"] > 0
+    in_larger_lanes, _ = found["done"]["emitter killed in a larger lane"]
+    assert found["killed_after_a_move"] >= in_larger_lanes
     assert found["turned_away"] > 10
     assert "seed 3: exact to the unit, nobody harmed" in done.stdout
 

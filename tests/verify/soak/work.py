@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
+import sys
 from collections.abc import Callable
 
 import shmetrics
@@ -21,6 +22,7 @@ from tests.verify.soak.book import (
     ERRORS,
     FIRST,
     LANE,
+    MOVES,
     SPILLED,
     SURE,
     VISITS,
@@ -46,9 +48,14 @@ WEIGHTS = {"job": 16, "size": 12, "start": 8, "end": 8, "visit": 16}
 
 
 class Work:
-    """The instruments of one process. do() makes the next event of a column."""
+    """The instruments of one process. do() makes the next event of a column.
 
-    def __init__(self, book: Book, topic: str) -> None:
+    Args:
+        first_visits: the number of visits before it has a lane.
+    """
+
+    def __init__(self, book: Book, topic: str, first_visits: int = sys.maxsize) -> None:
+        self._first_visits = first_visits
         self._labels = {"own": topic, "common": COMMON}
         self._open: dict[str, list[_ring.OpenCall]] = {"own": [], "common": []}
         self._acts = [self._act(column) for column in COLUMNS]
@@ -85,6 +92,8 @@ class Work:
     def _can(self, column: int) -> bool:
         """A call can end once it has begun; and only so many are open."""
         kind, whose = COLUMNS[column]
+        if kind == "visit":
+            return self.has_lane or self.book.cells[FIRST + 2 * column] < self._first_visits
         if kind == "end":
             return bool(self._open[whose])
         return kind != "start" or len(self._open[whose]) < MOST_OPEN
@@ -113,6 +122,7 @@ class Work:
         """Keeps the file of the lane: if the process is killed, it is read, see remains.py."""
         lane, folder = self.book.cells[LANE], self.book.path.parent
         if lane not in (0, self._kept):
+            self.book.cells[MOVES] += self._kept != 0
             self._kept = lane
             with contextlib.suppress(FileNotFoundError):
                 path = folder / "node" / "lanes" / f"{lane}.lane"  # see scene.py
