@@ -9,18 +9,17 @@ import sqlite3
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from benchmarks import node, world
+from benchmarks import world
 from benchmarks.contender import SLOW, Contender, Effort, Group, Timer
 from benchmarks.groups.instruments import a_histogram
 from benchmarks.groups.lanes import processor_s
-from benchmarks.span_service import INFO, SPANS_PER_TRACE
+from benchmarks.span_service import SPANS_PER_TRACE
 
 SPANS = 50_000
 # More than half a ring, so that the collector is woken within the burst.
@@ -122,74 +121,52 @@ def waiting(rate: int) -> Callable[[], AbstractContextManager[Timer]]:
     return stage
 
 
-def some_spans(collector: Any, taken: list[Any]) -> None:
-    """Return what one drain brings of them."""
-    from shmetrics import _ring
-    from shmetrics.emitter.spans import Spans
+@contextmanager
+def other_writer() -> Iterator[None]:
+    """Another process that writes the same spans."""
+    command = [sys.executable, "-m", "benchmarks.span_writer"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError("the other process did not become ready")
+        yield
+    finally:
+        process.communicate()
 
-    spans = Spans("nova", "cloud", "host-17")
-    for number in range(1, 500):
-        base, id = (str(uuid.UUID(int=n)) for n in (number // SPANS_PER_TRACE + 1, number))
-        spans.start("db", id, base, base, INFO)
-        spans.stop("db", id, base, base)
-    collector.drain()
-    if not taken:
-        raise RuntimeError(f"no spans: {_ring.process_status()}")
 
-
-def drained(beside_spans: bool) -> Callable[[], AbstractContextManager[Timer]]:
-    """Measure the drain of half a ring, alone and while a thread writes spans."""
+def drained(
+    writes_spans: bool = False, beside: Callable[[], AbstractContextManager[None]] | None = None
+) -> Callable[[], AbstractContextManager[Timer]]:
+    """Measure the drain of half a ring, alone, while a thread writes spans, and beside others."""
 
     @contextmanager
     def stage() -> Iterator[Timer]:
         with contextlib.ExitStack() as opened:
             import shmetrics
-            from shmetrics.collector.collector import Collector, Settings
+            from benchmarks.span_writer import span_writer
             from shmetrics.collector.daemon import SWITCH_SECONDS
-            from shmetrics.lanes.spans import Spans
-            from shmetrics.store.self_metrics import SelfMetrics
-            from shmetrics.traces.store import Limits
-            from shmetrics.traces.traces import Traces
 
             sys.setswitchinterval(SWITCH_SECONDS)
-            directory = opened.enter_context(node.directory())
-            taken: list[Any] = []
-            spans = Spans(taken.append, lambda lane: None)
-            collector = Collector(
-                directory,
-                Settings(),
-                SelfMetrics("benchmark"),
-                spans=spans,
-            )
-            opened.callback(collector.close)
-            node.own_lane(collector)
-            some_spans(collector, taken)
-            traces = Traces(Path(directory.path, "traces.db"), Limits())
-            opened.callback(traces.close)
+            writer = opened.enter_context(span_writer())
             observe = a_histogram(shmetrics)
-
-            def written() -> Iterator[Any]:
-                return spans.events(taken[0])
-
-            def is_idle() -> bool:
-                return traces.settle(0)
-
-            if beside_spans:  # it has no file and no thread before
-                traces.add(written, taken[0].n, 1)
+            if writes_spans:  # it has no file and no thread before
+                writer.write(1)
+            if beside:
+                opened.enter_context(beside())
 
             def timer(loops: int) -> float:
                 seconds, alone = 0.0, 0
                 for _ in range(loops):
-                    if beside_spans and is_idle():
-                        for _ in range(100):
-                            traces.add(written, taken[0].n, 1)
+                    if writes_spans and writer.is_idle():
+                        writer.write(100)
                     observe(world.BURST_RECORDS)
                     time.sleep(PAUSE_S)  # as a collector: its turn among the threads begins here
                     begun = time.perf_counter()
-                    collector.drain()
+                    writer.collector.drain()
                     seconds += time.perf_counter() - begun
-                    alone += is_idle()
-                if beside_spans and alone > loops / 10:
+                    alone += writer.is_idle()
+                if writes_spans and alone > loops / 10:
                     raise RuntimeError(f"beside {alone} of {loops} drains nothing was written")
                 return seconds
 
@@ -212,11 +189,14 @@ DRAIN = Group(
     "drain-beside",
     "A drain of metrics while spans are written",
     f"{world.BURST_RECORDS} observations, from the lane into the store. *Beside spans*: another "
-    "thread of the process decodes and stores spans all the time, as fast as it can.",
+    "thread of the process decodes and stores spans all the time, as fast as it can. *Beside "
+    "another process*: one that shares nothing with this one does the same, so that what remains "
+    "is the cost of a processor that is busy.",
     "alone",
     (
-        Contender("alone", "no spans", drained(False)),
-        Contender("beside", "beside spans", drained(True)),
+        Contender("alone", "no spans", drained()),
+        Contender("beside", "beside spans", drained(writes_spans=True)),
+        Contender("process", "beside another process", drained(beside=other_writer)),
     ),
     effort=Effort(rounds=5, values=6, warmups=1, loops=200),
 )
