@@ -127,7 +127,7 @@ def places(gather: Gather) -> Iterator[Finding]:
         try:
             sender_of(place, socket.gethostname())
         except ShmetricsError as error:
-            yield Finding(False, f"gather.deliver {place.to}: {error}")
+            yield Finding(False, f"gather.deliver: {error}")
 
 
 def static(units: Iterable[Unit]) -> Iterator[Finding]:

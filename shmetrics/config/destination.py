@@ -6,10 +6,13 @@ The checks raise ValueError, in whose message the option comes first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Final, TypeAlias, TypeVar
 
 from msgspec import Meta
+
+from shmetrics.errors import ConfigError
 
 Address = TypeVar("Address")
 
@@ -69,6 +72,15 @@ def check_facility(facility: str) -> None:
         raise ValueError(
             f"facility: {facility!r} is none of syslog's; user, daemon, local0 to local7 are"
         )
+
+
+@contextmanager
+def named(to: str) -> Iterator[None]:
+    """Let the message of a ConfigError begin with the destination that it is about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{to}: {error}") from None
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

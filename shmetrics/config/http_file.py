@@ -14,6 +14,7 @@ from msgspec import field
 
 from shmetrics import plain_file
 from shmetrics.config import yaml_file
+from shmetrics.config.client_tls import client_context
 from shmetrics.config.section import Section
 from shmetrics.errors import ConfigError
 
@@ -95,20 +96,8 @@ class Credentials:
             raise ConfigError(f"{self._path}: basic_auth.password_file: {path}: {reason}") from None
 
     def _context(self, tls: TLSClient) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        key, named = "", ""
+        files = (tls.ca_file, tls.cert_file, tls.key_file)
         try:
-            if tls.ca_file:
-                key, named = "ca_file", self._resolve(tls.ca_file)
-                plain_file.read(named)  # checked first, because OpenSSL would wait for a pipe
-                context = ssl.create_default_context(cafile=named)
-            if tls.cert_file:
-                key, named = "cert_file, key_file", self._resolve(tls.cert_file)
-                for name in (tls.cert_file, tls.key_file):
-                    plain_file.read(self._resolve(name))
-                context.load_cert_chain(named, self._resolve(tls.key_file), lambda: "")
-        except OSError as error:  # ssl.SSLError is one
-            is_tls = isinstance(error, ssl.SSLError)
-            reason = "no certificate in PEM, or not its key" if is_tls else error.strerror
-            raise ConfigError(f"{self._path}: tls_config.{key}: {named}: {reason}") from None
-        return context
+            return client_context(*(self._resolve(name) if name else "" for name in files))
+        except ConfigError as error:
+            raise ConfigError(f"{self._path}: tls_config.{error}") from None

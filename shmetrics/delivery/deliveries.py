@@ -10,14 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from shmetrics.config.deliver import Deliver
-from shmetrics.config.destination import FACILITIES
+from shmetrics.config.destination import FACILITIES, named
 from shmetrics.delivery.files import Files
 from shmetrics.delivery.journal import Journal
 from shmetrics.delivery.message import Message, compose
 from shmetrics.delivery.rfc5424 import Header
 from shmetrics.delivery.stream import StreamSyslog, stream_to
 from shmetrics.delivery.syslog import DatagramSyslog, UnixSyslog
-from shmetrics.errors import ConfigError
 from shmetrics.forwarding.forwarder import STOP_SECONDS, Forwarder, Kind, Limits, stop_all
 from shmetrics.forwarding.sender import Sender
 from shmetrics.lines.line import Line
@@ -103,6 +102,11 @@ def _limits(settings: Deliver) -> Limits:
 
 def sender_of(settings: Deliver, hostname: str) -> Sender[Message]:
     """Return the sender for a place. Raises ConfigError, one line."""
+    with named(settings.to):
+        return _sender_of(settings, hostname)
+
+
+def _sender_of(settings: Deliver, hostname: str) -> Sender[Message]:
     destination, seconds = settings.destination, settings.timeout_seconds
     if destination.scheme == "file":
         return Files(destination.path, settings.rotate_bytes, settings.rotate_keep)
@@ -115,11 +119,7 @@ def sender_of(settings: Deliver, hostname: str) -> Sender[Message]:
         return DatagramSyslog(destination, header, seconds)
     tls = None
     if destination.scheme == "syslog+tls":
-        from shmetrics.delivery.tls import tls_context  # only here, see there
+        from shmetrics.config.client_tls import client_context  # only here, see there
 
-        try:
-            tls = tls_context(settings.ca_file, settings.cert_file, settings.key_file)
-        except OSError as error:  # an SSLError is one, and names no file
-            named = error.filename or settings.cert_file or settings.ca_file
-            raise ConfigError(f"{named}: {error.strerror or error}") from None
+        tls = client_context(settings.ca_file, settings.cert_file, settings.key_file)
     return StreamSyslog(stream_to(destination, tls), header, timeout_seconds=seconds)

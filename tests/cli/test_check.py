@@ -207,8 +207,8 @@ def test_destinations_of_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found[0] == Finding(True, "graphite://h: metrics are sent to it every 60 s")
     assert wrong(found) == [
         "remote-write+http://h: cramjam is not installed; pip install 'shmetrics[remote-write]'",
-        f"{secret}: No such file or directory",
-        f"{tmp_path}/none: No such file or directory",
+        f"otlp+http://h: password_file: {secret}: No such file or directory",
+        f"otlp+https://h: ca_file: {tmp_path}/none: No such file or directory",
     ]
     secret.write_text("s3cret\n")
     assert "s3cret" not in str(list(findings.destinations(config.load(str(path)))))

@@ -50,9 +50,10 @@ def test_no_file_is_no_credentials() -> None:
         ("tls_config: {ca_file: none}", "tls_config.ca_file: {folder}/none: No such file or direc"
          "tory"),
         ("tls_config: {ca_file: password}",
-         "tls_config.ca_file: {folder}/password: no certificate in PEM, or not its key"),
+         "tls_config.ca_file: {folder}/password: no certificate in PEM"),
         ("tls_config: {cert_file: ca.crt, key_file: client.key}",
-         "tls_config.cert_file, key_file: {folder}/ca.crt: no certificate in PEM, or not its key"),
+         "tls_config.cert_file: {folder}/ca.crt: no certificate in PEM, or {folder}/client."
+         "key is not its key without a password"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named(path: Path, text: str, message: str) -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from shmetrics import plain_file
 from shmetrics.config import load, web_file
+from shmetrics.config.client_tls import client_context
 from shmetrics.config.http_file import Credentials
-from shmetrics.config.trace_destination import Receiver
-from shmetrics.destinations.traces.otlp_http import OtlpHttp
 from shmetrics.errors import ConfigError
 from shmetrics.http import tls
 
@@ -105,14 +104,13 @@ def test_what_is_no_file_is_refused_in_a_line(
 
 
 @pytest.mark.parametrize("make", KINDS)
-def test_the_authority_of_a_receiver_is_a_file_too(
+def test_the_authority_of_a_server_is_a_file_too(
     tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     named = tmp_path / "named"
     make(named)
-    receiver = Receiver("127.0.0.1", 1, "/", True, "")
-    with pytest.raises(OSError, match=KINDS[make].format(1024)):
-        OtlpHttp(receiver, {}, str(named))
+    with pytest.raises(ConfigError, match=f"ca_file: {named}: {KINDS[make].format(1024)}"):
+        client_context(str(named))
 
 
 def test_a_file_that_becomes_a_pipe_while_it_is_opened(

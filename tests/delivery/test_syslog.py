@@ -15,12 +15,12 @@ from shutil import rmtree
 
 import pytest
 
+from shmetrics.config.client_tls import client_context
 from shmetrics.config.lines_destination import LinesDestination
 from shmetrics.delivery.deliveries import Deliveries
 from shmetrics.delivery.rfc5424 import Header
 from shmetrics.delivery.stream import StreamSyslog, stream_to
 from shmetrics.delivery.syslog import DatagramSyslog, UnixSyslog
-from shmetrics.delivery.tls import tls_context
 from shmetrics.errors import ConfigError
 from shmetrics.forwarding.sender import Outcome, TryAgain
 from tests.delivery.conftest import GEAR, SECONDS, TIME_NS, line, message, wanted
@@ -203,7 +203,7 @@ def test_a_connection_over_tls_is_kept(folder: Path) -> None:
         thread = threading.Thread(target=serve)
         thread.start()
         to = LinesDestination("syslog+tls", *listening.getsockname())
-        tls = tls_context(str(authority.file))
+        tls = client_context(str(authority.file))
         sender = StreamSyslog(stream_to(to, tls), HEADER, timeout_seconds=SECONDS)
         for number in range(3):
             assert sender.send([message(f"a={number}")]) == Outcome()
@@ -217,10 +217,10 @@ def test_a_certificate_that_is_none_is_said(tmp_path: Path, option: str) -> None
     file = tmp_path / "x.pem"
     more = {"key_file": str(file)} if option == "cert_file" else {}
     place = wanted(to="syslog+tls://h", **{option: str(file)}, **more)
-    with pytest.raises(ConfigError, match=f"{file}: No such file"):
+    with pytest.raises(ConfigError, match=f"{option}: {file}: No such file"):
         Deliveries([place])
     file.write_text("no certificate")
-    with pytest.raises(ConfigError, match=str(file)):
+    with pytest.raises(ConfigError, match=f"{option}: {file}: no certificate in PEM"):
         Deliveries([place])
 
 

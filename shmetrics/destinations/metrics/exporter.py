@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from shmetrics.config.destination import named
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.destinations.metrics.encoder import Encoder, Part
 from shmetrics.destinations.metrics.snapshot import Additions
@@ -42,7 +43,8 @@ def exporter_of(
         ImportError: a library is not installed.
     """
     additions = Additions.of(settings.prefix, constant_labels, settings.labels)
-    return _MAKERS[settings.destination.protocol](settings, additions, begin_ns)
+    with named(settings.to):
+        return _MAKERS[settings.destination.protocol](settings, additions, begin_ns)
 
 
 def _graphite(settings: MetricsForward, additions: Additions, begin_ns: int) -> Exporter:

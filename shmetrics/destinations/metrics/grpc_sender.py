@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import grpc
 
-from shmetrics import plain_file
+from shmetrics.config.client_tls import pem
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.destinations.metrics.encoder import Part
 from shmetrics.destinations.metrics.http_sender import Authorization
@@ -71,10 +71,7 @@ class GrpcSender:
 
 def _credentials(settings: MetricsForward) -> Any:
     """Return the credentials of TLS. Raises ConfigError."""
-    try:
-        trusted = plain_file.read(settings.ca_file) if settings.ca_file else None
-        cert = plain_file.read(settings.cert_file) if settings.cert_file else None
-        key = plain_file.read(settings.key_file) if settings.key_file else None
-    except OSError as error:
-        raise ConfigError(f"{error.filename}: {error.strerror or error}") from None
+    trusted = pem("ca_file", settings.ca_file)
+    cert = pem("cert_file", settings.cert_file)
+    key = pem("key_file", settings.key_file)
     return grpc.ssl_channel_credentials(trusted, key, cert)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shmetrics import plain_file
+from shmetrics.config.client_tls import client_context
 from shmetrics.config.metrics_forward import MetricsForward
 from shmetrics.destinations.metrics.encoder import Part
 from shmetrics.errors import ConfigError
@@ -117,24 +118,24 @@ class Authorization:
     def header(self) -> dict[str, str]:
         """Return the header; none if nothing is to be said. Raises ConfigError."""
         if self._token_file:
-            return {"Authorization": f"Bearer {_secret(self._token_file)}"}
+            return {"Authorization": f"Bearer {_secret('bearer_token_file', self._token_file)}"}
         if self._username:
-            both = f"{self._username}:{_secret(self._password_file)}"
+            both = f"{self._username}:{_secret('password_file', self._password_file)}"
             return {"Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}
         return {}
 
 
-def _secret(path: str) -> str:
+def _secret(option: str, path: str) -> str:
     """Return the first line of a file. Raises ConfigError, which does not show it."""
     try:
         text = plain_file.read(path)[:_MOST_SECRET_BYTES].decode()
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from None
+        raise ConfigError(f"{option}: {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not text") from None
+        raise ConfigError(f"{option}: {path}: is not text") from None
     lines = text.splitlines()
     if not lines or not lines[0].isprintable():
-        raise ConfigError(f"{path}: its first line is no password")
+        raise ConfigError(f"{option}: {path}: its first line is no password")
     return lines[0]
 
 
@@ -146,14 +147,4 @@ def tls_of(settings: MetricsForward) -> ssl.SSLContext | None:
     """
     if not settings.destination.is_tls:
         return None
-    try:
-        for path in filter(None, (settings.ca_file, settings.cert_file, settings.key_file)):
-            plain_file.read(path)  # checked first, because OpenSSL would wait for a pipe
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
-    except OSError as error:  # an SSLError is one, and names no file
-        named = error.filename or settings.cert_file or settings.ca_file
-        raise ConfigError(f"{named}: {error.strerror or error}") from None
-    return context
+    return client_context(settings.ca_file, settings.cert_file, settings.key_file)

@@ -101,12 +101,12 @@ class Backend:
         self._failures: dict[bytes, tuple[int, int]] = {}
         scheme = destination.scheme
         if scheme in _NOT_FOR_THIS:
-            raise ConfigError(f"{destination.name}: {_NOT_FOR_THIS[scheme]}")
+            raise ConfigError(_NOT_FOR_THIS[scheme])
         known = {driver.get_name() for driver in _utils.itersubclasses(base.Driver)}
         if scheme not in known and scheme.partition("+")[0] not in _SQL:
-            raise ConfigError(f"{destination.name}: OSProfiler has no driver {scheme!r}")
+            raise ConfigError(f"OSProfiler has no driver {scheme!r}")
         if scheme == "messaging" and not transport_url:
-            raise ConfigError(f"{destination.name}: it takes a transport_url, rabbit://host:5672/")
+            raise ConfigError("it takes a transport_url, rabbit://host:5672/")
 
     def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         """Send spans one by one.

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from shmetrics import plain_file
+from shmetrics.config.client_tls import pem
 from shmetrics.config.trace_destination import Receiver
 from shmetrics.destinations.traces import otlp
 from shmetrics.forwarding.grpc_status import problem_of
@@ -37,7 +37,7 @@ class OtlpGrpc:
             timeout_seconds: the time limit for an answer.
 
         Raises:
-            OSError: *ca_file* cannot be read.
+            ConfigError: *ca_file* cannot be read.
         """
         self._timeout_seconds = timeout_seconds
         self._metadata = [(name.lower(), value) for name, value in headers.items()]
@@ -47,7 +47,7 @@ class OtlpGrpc:
         host = f"[{receiver.host}]" if ":" in receiver.host else receiver.host
         target = f"{host}:{receiver.port}"
         if receiver.is_tls:
-            trusted = plain_file.read(ca_file) if ca_file else None
+            trusted = pem("ca_file", ca_file)
             self._channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(trusted))
         else:
             self._channel = grpc.insecure_channel(target)

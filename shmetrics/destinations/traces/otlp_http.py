@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import base64
 import http.client
-import ssl
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from shmetrics import plain_file
+from shmetrics.config.client_tls import client_context
 from shmetrics.config.trace_destination import Receiver
 from shmetrics.destinations.traces import otlp
 from shmetrics.forwarding.sender import Outcome, Refused, TryAgain
@@ -46,11 +45,9 @@ class OtlpHttp:
             timeout_seconds: the time limit for a request and its answer.
 
         Raises:
-            OSError: *ca_file* cannot be read.
+            ConfigError: *ca_file* cannot be read, or is none in PEM.
         """
-        if ca_file:
-            plain_file.read(ca_file)  # checked first, because OpenSSL would wait for a pipe
-        tls = ssl.create_default_context(cafile=ca_file or None) if receiver.is_tls else None
+        tls = client_context(ca_file) if receiver.is_tls else None
         self._peer = Peer(receiver.host, receiver.port, tls)
         self._path = receiver.path
         self._timeout_seconds = timeout_seconds

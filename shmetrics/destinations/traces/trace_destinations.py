@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
+from shmetrics.config.destination import named
 from shmetrics.config.trace_destination import receiver
 from shmetrics.config.traces_forward import TracesForward
 from shmetrics.destinations.traces.spans import SPANS
-from shmetrics.errors import ConfigError
 from shmetrics.forwarding.forwarder import STOP_SECONDS, Forwarder, Limits, stop_all
 from shmetrics.forwarding.report import Report
 from shmetrics.forwarding.sender import Sender
@@ -62,25 +61,21 @@ def sender_of(settings: TracesForward) -> Sender[StoredSpan]:
         ConfigError: the destination is wrong.
         ImportError: a library is not installed.
     """
+    with named(settings.destination.name):
+        return _sender_of(settings)
+
+
+def _sender_of(settings: TracesForward) -> Sender[StoredSpan]:
     to = settings.destination
     if not to.is_http and not to.is_grpc:
         from shmetrics.destinations.traces.backend import Backend
 
         return Backend(to, settings.transport_url, settings.timeout_seconds)
     how = receiver(to), settings.headers, settings.ca_file, settings.timeout_seconds
-    with _named(settings.ca_file):
-        if to.is_grpc:
-            from shmetrics.destinations.traces.otlp_grpc import OtlpGrpc
+    if to.is_grpc:
+        from shmetrics.destinations.traces.otlp_grpc import OtlpGrpc
 
-            return OtlpGrpc(*how)
-        from shmetrics.destinations.traces.otlp_http import OtlpHttp
+        return OtlpGrpc(*how)
+    from shmetrics.destinations.traces.otlp_http import OtlpHttp
 
-        return OtlpHttp(*how)
-
-
-@contextlib.contextmanager
-def _named(ca_file: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{ca_file}: {error.strerror or error}") from None
+    return OtlpHttp(*how)

@@ -75,7 +75,7 @@ def test_a_file_that_cannot_be_used_is_said_at_the_start(
     to = wanted("otlp+http://h", bearer_token_file=str(file))
     with pytest.raises(ConfigError, match=said) as found:
         exporter_of(to, {}, 0)
-    assert str(found.value).startswith(str(file))
+    assert str(found.value).startswith(f"otlp+http://h: bearer_token_file: {file}: ")
 
 
 def _reset(handler: BaseHTTPRequestHandler) -> None:

@@ -121,12 +121,13 @@ def test_a_collector_that_ends_sends_what_has_grown(node: Node, folder: Path) ->
         [[metrics.forward]]
         to = "statsd+unix://{folder}/s"
         interval_seconds = 3600
-        families = ["jobs"]
+        families = ["jobs", "ready"]
         """
     try:
         node.start(config)
         emitter = node.emitter(
             """
+            shmetrics.Gauge("ready", "In every snapshot", multiprocess_mode="livesum").set(1)
             counter = shmetrics.Counter("jobs", "Jobs")
             for n in (5, 2):
                 counter.inc(n)
@@ -137,13 +138,14 @@ def test_a_collector_that_ends_sends_what_has_grown(node: Node, folder: Path) ->
         )
         emitter.until("counted")
         node.stop()
-        assert receiver.recv(4096) == b"jobs_total:5.0|c"
+        assert receiver.recv(4096) == b"jobs_total:5.0|c\nready:1.0|g"
         node.start(config)
+        assert receiver.recv(4096) == b"ready:1.0|g"  # what comes after the first snapshot is sent
         emitter.go()
         emitter.until("counted")
         until(lambda: node.samples().value("jobs_total") == 7, lambda: node.log, SECONDS)
         node.stop()
-        assert receiver.recv(4096) == b"jobs_total:2.0|c"
+        assert receiver.recv(4096) == b"jobs_total:2.0|c\nready:1.0|g"
         node.start()
         emitter.end()
     finally:

@@ -145,7 +145,7 @@ def test_a_receiver_that_does_not_answer_is_not_waited_for() -> None:
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"/no/ca\.pem: No such file"):
+    with pytest.raises(ConfigError, match=r"ca_file: /no/ca\.pem: No such file"):
         sender_of(wanted("otlp+grpcs://h", ca_file="/no/ca.pem"))
 
 

@@ -132,7 +132,7 @@ def test_a_receiver_with_tls_is_vouched_for(http: HttpReceiver, tmp_path: Path) 
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"/no/ca\.pem: No such file"):
+    with pytest.raises(ConfigError, match=r"ca_file: /no/ca\.pem: No such file"):
         sender_of(wanted("otlp+https://h", ca_file="/no/ca.pem"))
 
 
