@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from shmetrics.figures import NARROW_SPACE
 
 
+_MOST_WIDTH = 64  # of a column; a longer cell pushes the rest of its own line to the right
+
+
 def printable(text: object) -> str:
     """Return a text of strangers with `?` for characters that a terminal may act on."""
     return "".join(c if c.isprintable() or c == NARROW_SPACE else "?" for c in str(text))
@@ -22,7 +25,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
     names = [name.lstrip(">") for name in columns]
     cells = [names, *([printable(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [
+        max((len(cell) for cell in column if len(cell) <= _MOST_WIDTH), default=0)
+        for column in zip(*cells, strict=True)
+    ]
     lines = []
     for row in cells:
         parts = [

@@ -25,6 +25,12 @@ def test_a_number_and_its_unit_stay_as_they_are() -> None:
     assert table((">duration",), [(seconds(0.222),)]) == f"duration\n  222{NARROW_SPACE}ms"
 
 
+def test_one_long_name_does_not_widen_the_table() -> None:
+    rows = [("a" * 200, 1), ("nova-compute", 20)]
+    shown = table(("process", ">events"), rows).split("\n")
+    assert shown == ["process       events", "a" * 200 + "       1", "nova-compute      20"]
+
+
 @given(st.lists(st.tuples(st.text(), st.integers()), min_size=1))
 def test_one_line_per_row(rows: list[tuple[str, int]]) -> None:
     shown = table(("text", ">number"), rows)
