@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from shmetrics.figures import NARROW_SPACE
 
-
 _MOST_WIDTH = 64  # of a column; a longer cell pushes the rest of its own line to the right
 
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 from shmetrics.collector.directory import Directory
+from shmetrics.collector.listing import Listing
 from shmetrics.errors import ShmetricsError
 from shmetrics.label_rules.rule import Rule
 from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.grants import Grants, LaneSettings
-from shmetrics.lanes.halts import Halts
 from shmetrics.lanes.kicks import Kicks
-from shmetrics.lanes.lane import Lane, LaneState, OpenCall
+from shmetrics.lanes.lane import LaneState, OpenCall
 from shmetrics.lanes.lanes import Lanes
 from shmetrics.lanes.spans import Spans
 from shmetrics.registration.decision import Granted, Refused
@@ -41,11 +40,10 @@ from shmetrics.store.spent import MARGIN, SpentSeries
 from shmetrics.store.store import Store
 from shmetrics.store.unused import UnusedFamilies
 from shmetrics.tables.family_tables import FamilyTables
-from shmetrics.tables.in_flight import InFlight, label_of, side_label
+from shmetrics.tables.in_flight import InFlight
 from shmetrics.tables.registry import RegistryTables
 from shmetrics.tables.table import Table
 from shmetrics.tables.table_source import TableSource
-from shmetrics.tables.unanswered import Unanswered
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +77,6 @@ class Settings(NamedTuple):
     dead_gauge_seconds: float = 0.0
 
 
-MOST_LISTED = 20  # refusals or overflows in the description of a lane
-
-
 class Collector:
     """The collector of a node. All of it runs in one thread."""
 
@@ -113,7 +108,6 @@ class Collector:
         """
         self.self_metrics = self_metrics
         self._spans = spans
-        self._halts = Halts()
         self._monotonic_ns = monotonic_ns
         self._stopping = ""
         self._obstacles: list[Callable[[], str]] = [lambda: self._grants.obstacle()]
@@ -194,6 +188,7 @@ class Collector:
             self._in_flight.abandon,
             self._spans,
         )
+        self._listing = Listing(self._lanes, self._in_flight, self._monotonic_ns)
         self._grants = Grants(self._lanes, self.families, self.self_metrics, settings.lanes)
         self._show_quotas(settings)
         self.families.is_catching_up = True
@@ -388,87 +383,17 @@ class Collector:
 
     def lanes(self) -> list[dict[str, object]]:
         """Return one dictionary per lane, for JSON."""
-        with_state = set(self._lanes.with_state())
-        return [self._describe(lane, lane in with_state) for lane in self._lanes]
-
-    def _describe(self, lane: Lane, has_state: bool) -> dict[str, object]:
-        """Return the dictionary of a lane, for JSON."""
-        counts = lane.total_counts()
-        halt = self._halts.of(lane.owner.pid)
-        return {
-            "lane": lane.lane_id,
-            **lane.owner._asdict(),
-            "state": lane.state.value,
-            "halt": halt and halt._asdict(),
-            "stopped_parent": self._halts.stopped_parent(lane.owner.pid),
-            "events": counts["recorded"] + counts["spilled"],
-            "waiting": counts["waiting"],
-            "records": lane.records,
-            "fill": counts["waiting"] / lane.records if lane.records else 0.0,
-            "spilled": counts["spilled"],
-            "overflowed": counts["overflowed"],
-            "dropped": sum(counts["dropped"].values()),
-            "dropped_by_cause": {cause: n for cause, n in counts["dropped"].items() if n},
-            "refused": dict(lane.bindings.refusals.by_reason),
-            "refusals": [each._asdict() for each in islice(lane.bindings.refusals, MOST_LISTED)],
-            "overflows": [each._asdict() for each in islice(lane.bindings.overflows, MOST_LISTED)],
-            "sent_twice": lane.sent_twice,
-            "open_calls": len(lane.calls()) if has_state else 0,
-        }
+        return self._listing.lanes()
 
     def calls(self) -> list[dict[str, object]]:
-        """Drain every lane, and return one dictionary per open call, for JSON.
-
-        The oldest call comes first.
-        """
+        """Drain every lane, and return one dictionary per open call, the oldest first."""
         self.drain()  # so that the labels of the newest calls are known
-        now_ns = self._monotonic_ns()
-        unanswered = Unanswered(
-            {lane: halt for lane in self._lanes if (halt := self._halts.of(lane.owner.pid))}
-        )
-        calls = [
-            {
-                "family": call.family.definition.name,
-                "side": side_label(call.family),
-                "topic": label_of(call.family, call.values, "topic"),
-                "method": label_of(call.family, call.values, "method"),
-                "labels": dict(zip(call.family.definition.label_names, call.values, strict=True)),
-                "server": label_of(call.family, call.values, "server"),
-                "age_seconds": max(now_ns - call.start_ns, 0) / 1e9,
-                "timeout_seconds": self._in_flight.timeout_ms(call) / 1000 or None,
-                "is_overdue": self._in_flight.is_overdue(call, now_ns),
-                "lateness": self._in_flight.lateness(call, now_ns),
-                "unanswered_by": unanswered.by(lane, call),
-                "trace": call.trace,
-                "lane": lane.lane_id,
-                **lane.owner._asdict(),
-            }
-            for lane in self._lanes.with_state()
-            for call in lane.calls()
-        ]
-        return sorted(calls, key=lambda call: -float(str(call["age_seconds"])))
+        return self._listing.calls()
 
     def failed_calls(self) -> list[dict[str, object]]:
-        """Drain every lane, and return one dictionary per call that failed lately, for JSON.
-
-        The latest comes first.
-        """
+        """Drain every lane, and return one dictionary per failed call, the latest first."""
         self.drain()
-        return [
-            {
-                "family": call.family,
-                "side": call.family.rpartition("_")[2],
-                **{name: call.labels.get(name, "") for name in ("topic", "method", "server")},
-                "labels": call.labels,
-                "reason": call.reason,
-                "end": call.end,
-                "seconds": call.seconds,
-                "trace": call.trace,
-                "lane": call.lane_id,
-                **call.owner._asdict(),
-            }
-            for call in self._lanes.failed_calls
-        ]
+        return self._listing.failed_calls()
 
     def healthy(self) -> tuple[bool, str]:
         """Return whether the process does its work, and a text about it."""
