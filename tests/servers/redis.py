@@ -31,6 +31,7 @@ class Redis:
         """Begin on a port that is taken over. configuration: the text of a file, which a
         sentinel writes on."""
         self._port = port or ReservedPort()
+        self._bus = ReservedPort()  # of a cluster; by default it is ours and 10,000
         command = ["redis-server"]
         if configuration:
             file = folder / "redis.conf"
@@ -39,6 +40,8 @@ class Redis:
         command += ["--port", str(self._port.number), "--bind", "127.0.0.1"]
         command += ["--save", "", "--appendonly", "no", "--dir", str(folder)]
         command += options
+        if "--cluster-enabled" in options:
+            command += ["--cluster-port", str(self._bus.number)]
         self._process = ServerProcess(command, folder / "redis.log")
         self._process.ready_when(self._answers, START_SECONDS)
 
@@ -61,3 +64,4 @@ class Redis:
     def stop(self) -> None:
         self._process.stop()
         self._port.release()
+        self._bus.release()

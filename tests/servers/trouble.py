@@ -108,18 +108,26 @@ class Trouble:
         _copy(sock, good)
 
     def _end(self) -> None:
-        for sock in (self._listener, *self._open):
-            if sock is not None:
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-                sock.close()
-        for thread in self._threads:
-            thread.join()
-        self._listener, self._open, self._threads = None, [], []
+        if self._listener is not None:
+            _close(self._listener)
+            self._listener = None
+        if self._threads:
+            self._threads.pop(0).join()  # the one that accepts: no connection comes after it
+        while self._open or self._threads:  # a thread may open one more, and start another thread
+            while self._open:
+                _close(self._open.pop())
+            if self._threads:
+                self._threads.pop().join()
 
     def close(self) -> None:
         self._end()
         self._reserved.release()
+
+
+def _close(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 def _copy(source: socket.socket, sink: socket.socket) -> None:
