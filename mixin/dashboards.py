@@ -148,6 +148,11 @@ HUNG = Dashboard(
             f"sum by (side, topic, method) (shmetrics_rpc_abandoned_total{{{CALLS}}}) or vector(0)",
             "Since each node's store began. The line of zeros has no name: there is always one.",
         ),
+        one(
+            *("Processes that do not run", "short", "{{state}}"),
+            "sum by (state) (shmetrics_processes_halted)",
+            "Stopped by a signal, held by a debugger, or frozen, on all nodes.",
+        ),
         Panel(
             "Calls to servers, and taken by them",
             "reqps",

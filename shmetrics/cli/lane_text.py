@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from shmetrics.cli.columns import printable
+from shmetrics.figures import seconds
 
 
 def process_of(lane: Mapping[str, Any]) -> str:
@@ -30,7 +31,9 @@ def halts_of(lane: Mapping[str, Any]) -> Iterator[str]:
     master = lane.get("stopped_parent")  # an older collector says nothing of it
     if halt:
         state, cause, mend = (printable(halt[key]) for key in ("state", "cause", "mend"))
-        yield f"{process_of(lane)}: it is {state}, and answers nobody: {cause}; {mend}"
+        least = halt.get("least_seconds", 0.0)  # an older collector does not say it
+        since = f", for {seconds(least)} at least" if least >= 1 else ""
+        yield f"{process_of(lane)}: it is {state}{since}, and answers nobody: {cause}; {mend}"
     elif master:
         yield (
             f"{process_of(lane)}: its parent, process {printable(master)}, is stopped, and starts "

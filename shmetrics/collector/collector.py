@@ -17,6 +17,8 @@ from shmetrics.errors import ShmetricsError
 from shmetrics.label_rules.rule import Rule
 from shmetrics.lanes.deaths import Deaths
 from shmetrics.lanes.grants import Grants, LaneSettings
+from shmetrics.lanes.halt_watch import HaltWatch
+from shmetrics.lanes.halts import Halts
 from shmetrics.lanes.kicks import Kicks
 from shmetrics.lanes.lane import LaneState, OpenCall
 from shmetrics.lanes.lanes import Lanes
@@ -188,7 +190,8 @@ class Collector:
             self._in_flight.abandon,
             self._spans,
         )
-        self._listing = Listing(self._lanes, self._in_flight, self._monotonic_ns)
+        self._halt_watch = HaltWatch(Halts(), self._now)
+        self._listing = Listing(self._lanes, self._in_flight, self._halt_watch, self._monotonic_ns)
         self._grants = Grants(self._lanes, self.families, self.self_metrics, settings.lanes)
         self._show_quotas(settings)
         self.families.is_catching_up = True
@@ -268,12 +271,14 @@ class Collector:
     def tick(self) -> None:
         """Drain every lane, cut back files that have grown, and retire the lanes of dead processes.
 
-        It also removes idle series, gauges of processes that are long dead, and unused families.
+        It also looks whether processes run, and removes idle series, gauges of processes that are
+        long dead, and unused families.
         """
         self.drain()
         self._lanes.cut_back()
         self._lanes.retire_abandoned()
         self._lanes.heal()
+        self._halt_watch.look(self._lanes)
         self.families.settle()
         self._gauges.check()
         self._idle.check(self._now())
@@ -374,6 +379,8 @@ class Collector:
         metrics = self.self_metrics
         for state in LaneState:
             metrics.lanes.labels(state.value).set(sum(lane.state is state for lane in self._lanes))
+        for halt, n in self._halt_watch.counts().items():
+            metrics.halted.labels(halt).set(n)
         families = [family for family in self.families if family.is_limited]
         metrics.families.set(len(families))
         metrics.series.set(sum(map(len, families)))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from shmetrics.lanes.halts import Halts
+from shmetrics.lanes.halt_watch import HaltWatch, Seen
 from shmetrics.lanes.lane import Lane, OpenCall
 from shmetrics.lanes.lanes import Lanes
 from shmetrics.tables.in_flight import InFlight, label_of, side_label
@@ -19,12 +19,18 @@ MOST_LISTED: Final = 20  # refusals or overflows of a lane
 class Listing:
     """Lists them, as of the last drain."""
 
-    def __init__(self, lanes: Lanes, in_flight: InFlight, monotonic_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        lanes: Lanes,
+        in_flight: InFlight,
+        halt_watch: HaltWatch,
+        monotonic_ns: Callable[[], int],
+    ) -> None:
         """Take what is listed, and the monotonic clock in nanoseconds."""
         self._lanes = lanes
         self._in_flight = in_flight
+        self._halt_watch = halt_watch
         self._monotonic_ns = monotonic_ns
-        self._halts = Halts()
 
     def lanes(self) -> list[dict[str, object]]:
         """Return one dictionary per lane."""
@@ -35,7 +41,7 @@ class Listing:
         """Return one dictionary per open call, the oldest first."""
         now_ns = self._monotonic_ns()
         unanswered = Unanswered(
-            {lane: halt for lane in self._lanes if (halt := self._halts.of(lane.owner.pid))}
+            {lane: seen.halt for lane in self._lanes if (seen := self._halt_watch.of(lane))}
         )
         calls = [(lane, call) for lane in self._lanes.with_state() for call in lane.calls()]
         calls.sort(key=lambda pair: pair[1].start_ns)
@@ -61,13 +67,13 @@ class Listing:
 
     def _lane(self, lane: Lane, has_state: bool) -> dict[str, object]:
         counts = lane.total_counts()
-        halt = self._halts.of(lane.owner.pid)
+        seen = self._halt_watch.of(lane)
         return {
             "lane": lane.lane_id,
             **lane.owner._asdict(),
             "state": lane.state.value,
-            "halt": halt and halt._asdict(),
-            "stopped_parent": self._halts.stopped_parent(lane.owner.pid),
+            "halt": seen and self._halt(seen),
+            "stopped_parent": self._halt_watch.stopped_parent(lane),
             "events": counts["recorded"] + counts["spilled"],
             "waiting": counts["waiting"],
             "records": lane.records,
@@ -82,6 +88,10 @@ class Listing:
             "sent_twice": lane.sent_twice,
             "open_calls": len(lane.calls()) if has_state else 0,
         }
+
+    def _halt(self, seen: Seen) -> dict[str, object]:
+        least_seconds = max(self._monotonic_ns() / 1e9 - seen.since, 0.0)
+        return seen.halt._asdict() | {"least_seconds": least_seconds}
 
     def _call(
         self, lane: Lane, call: OpenCall, unanswered: Unanswered, now_ns: int

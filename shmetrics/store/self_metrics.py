@@ -72,6 +72,11 @@ class SelfMetrics:
         self.build = gauge("build_info", "Version of the collector", "version")
         self.build.labels(version).set(1)
         self.lanes = gauge("lanes", "Lanes by state", "state")
+        self.halted = gauge(
+            "processes_halted",
+            "Processes with a lane that do not run: stopped by a signal, traced, or frozen",
+            "state",
+        )
         self.retired = counter("lanes_retired", "Lanes whose process is gone")
         self.registrations = counter("registrations", "Registrations by result", "result")
         self.datagrams = counter(

@@ -34,7 +34,7 @@ def test_a_real_process_is_stopped_and_goes_on() -> None:
 @pytest.fixture
 def halts(tmp_path: Path) -> Halts:
     """Return what looks into a tree that a test writes."""
-    return Halts(tmp_path / "proc", tmp_path / "cgroup")
+    return Halts(f"{tmp_path}/proc", f"{tmp_path}/cgroup")
 
 
 def process(tmp_path: Path, stat: str, *, pid: int = 7, **files: str) -> None:
@@ -71,6 +71,8 @@ def test_a_process_in_a_frozen_cgroup(halts: Halts, tmp_path: Path) -> None:
     events.write_text("populated 1\nfrozen 1\n")
     found = halts.of(7)
     assert found is not None
+    assert found == halts.of(7, halts.cgroup(7))
+    assert halts.of(7, "") is None
     assert (found.state, found.mend) == ("frozen", "thaw the unit or container")
     assert str(events.parent) in found.cause
 

@@ -12,6 +12,7 @@ import signal
 import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -108,7 +109,8 @@ def test_a_call_that_hangs_and_a_server_that_is_killed(
     assert (cast["timeout_seconds"], cast["lateness"]) == (None, "")
     assert (call["timeout_seconds"], call["lateness"]) == (1, "its client has given up")
 
-    check_stopped(server, collector, lambda: do("nova-api", nova, TARGET, [BUILD]), capsys)
+    build = partial(do, "nova-api", nova, TARGET, [BUILD])
+    check_stopped(server, collector, scraper, build, capsys)
 
     os.kill(server.pid, signal.SIGKILL)
     scraper.wait_for(f"shmetrics_rpc_abandoned_total{which} == 2")
@@ -136,6 +138,7 @@ def said(capsys: pytest.CaptureFixture[str], *command: str) -> str:
 def check_stopped(
     server: ServerProcess,
     collector: Collector,
+    scraper: Prometheus,
     build: Callable[[], Any],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -160,10 +163,12 @@ def check_stopped(
             mend = f"a signal has stopped it; kill -CONT {server.pid}"
             for command in ("check", "lanes"):
                 assert mend in said(capsys, command, *at(collector))
+            scraper.wait_for('shmetrics_processes_halted{state="stopped"} == 1')
         finally:
             os.kill(server.pid, signal.SIGCONT)
         assert built.result() == ["built x"]
     assert silent not in said(capsys, "calls", *at(collector))
+    scraper.wait_for('shmetrics_processes_halted{state="stopped"} == 0')
 
 
 def at_least(total: float) -> Callable[[Samples], bool]:
