@@ -43,10 +43,11 @@ def run(options: argparse.Namespace) -> int:
 
     asyncio_without_tls.load()  # first: other modules import it as it is
     from shmetrics import runtime_dir
+    from shmetrics.config import node_conf
     from shmetrics.config.commented import commented
     from shmetrics.config.gather import GatherConfig
     from shmetrics.config.load import load_file
-    from shmetrics.gatherer import daemon, node_conf
+    from shmetrics.gatherer import daemon
     from shmetrics.gatherer.wanted import finder_of
     from shmetrics.units.readings import read
 

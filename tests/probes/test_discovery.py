@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from shmetrics.config import node_conf
 from shmetrics.config.probe import ProbeOptions
 from shmetrics.errors import ConfigError
-from shmetrics.probes import discovery, node_conf
+from shmetrics.probes import discovery
 from shmetrics.probes.discovery import Timing, configured, metadata, of_gear
 from shmetrics.probes.gear_files import ListedFiles
 from shmetrics.probes.manifest import Metric

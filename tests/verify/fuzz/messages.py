@@ -20,13 +20,13 @@ import atheris
 
 with atheris.instrument_imports(include=["shmetrics", "tomllib"]):
     from shmetrics import config, definitions, dictionary
+    from shmetrics.config import node_conf as node_confs
     from shmetrics.delivery.message import MOST_BYTES, compose
     from shmetrics.errors import ConfigError
     from shmetrics.label_rules import rule
     from shmetrics.lines.line import LIMITS, Metric, Refused, parse
     from shmetrics.lines.owner import Owner
     from shmetrics.probes import manifest as manifests
-    from shmetrics.probes import node_conf as node_confs
     from shmetrics.probes.spawner import protocol as spawning
     from shmetrics.registration import protocol
     from shmetrics.render import negotiation

@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenShift's `/etc/openshift/node.conf`, whose names and defaults are aliases for ours.
+"""OpenShift's `/etc/openshift/node.conf`, translated into the options of `shmetrics gather`.
 
-The file is one of a shell: `KEY="value"  # comment`, a line each. Nothing is expanded. Keys that
-say nothing of metrics are passed over. Names and defaults: the metrics plugin of OpenShift's
-watchman, and its node library (ApplicationContainer#metrics).
+The file is a shell's: `KEY="value"  # comment`, a line each. Nothing is expanded. Keys that are not
+about metrics are ignored. Names and defaults: the metrics plugin of OpenShift's watchman, and its
+node library (ApplicationContainer#metrics).
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from shmetrics import plain_file
+from shmetrics.config.gather import GatherConfig
 from shmetrics.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHORTEST_INTERVAL_SECONDS = 10.0  # as the plugin has it
@@ -47,6 +53,44 @@ class NodeConf(NamedTuple):
     line_bytes: int
     message_bytes: int
     gear_directory: str
+
+
+def over(config: GatherConfig, path: str) -> GatherConfig:
+    """Return a configuration with what a node.conf says in place of the same options.
+
+    Args:
+        config: the configuration.
+        path: the node.conf.
+
+    Raises:
+        ConfigError: one line with the file, the key, its value, and what is allowed.
+    """
+    said = read(path)
+    if not said.enabled:
+        log.warning("%s: WATCHMAN_METRICS_ENABLED is not true: no command of a gear is run", path)
+    gather = config.gather
+    replace = msgspec.structs.replace
+    return replace(
+        config,
+        gather=replace(
+            gather,
+            interval_seconds=round(said.interval_seconds),
+            gears=said.gear_directory,
+            scripts=replace(
+                gather.scripts,
+                enabled=said.enabled,
+                timeout_seconds=said.script_timeout_seconds,
+                unit_timeout_seconds=said.unit_timeout_seconds,
+            ),
+            lines=replace(
+                gather.lines, max_line_bytes=said.line_bytes, metadata=dict(said.metadata)
+            ),
+            deliver=[
+                replace(place, max_line_bytes=max(said.message_bytes, 200))
+                for place in gather.deliver
+            ],
+        ),
+    )
 
 
 def read(path: str) -> NodeConf:
