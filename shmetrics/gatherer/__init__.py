@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that gathers: a pass over all units now and then, recorded as any emitter records.
+"""The process that gathers: it makes passes over all units, and is an emitter like any other.
 
-schedule.py says when, passes.py makes a pass, recorder.py records units, and daemon.py joins them
-with other parts in one asyncio loop.
+schedule.py says when a pass is due, passes.py makes it, cgroup_series.py records a unit, and
+daemon.py joins them with the other parts in one asyncio loop.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pass over the units of this node: who is there, and what has each cost by now."""
+"""The passes over the units of this node: which there are, and what each has used so far."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from shmetrics.binding import ring
+from shmetrics.gatherer.cgroup_series import CgroupSeries
 from shmetrics.gatherer.instruments import Instruments
-from shmetrics.gatherer.recorder import UnitSeries
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.units.families import BY_NAME
 from shmetrics.units.finder import Finder
@@ -66,7 +66,7 @@ class Passes:
         self._instruments = instruments
         self._followers = followers
         self._rate_limited = RateLimitedLog(log)
-        self._series: dict[str, UnitSeries] = {}
+        self._series: dict[str, CgroupSeries] = {}
         self._kinds: set[str] = set()
         self._most_files = _descriptors_to_keep() if most_files is None else most_files
         self._number = 0
@@ -132,7 +132,7 @@ class Passes:
         series = self._series.get(unit.id)
         if series is None:
             is_new = self._number > 0
-            series = self._series[unit.id] = UnitSeries(unit, self._instruments, is_new)
+            series = self._series[unit.id] = CgroupSeries(unit, self._instruments, is_new)
         elif series.unit is not unit:
             series.renew(unit)
         elif has_turn:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from shmetrics.gatherer.cgroup_series import CgroupSeries
 from shmetrics.gatherer.instruments import LABELS, Instruments
 from shmetrics.gatherer.passes import Passes
-from shmetrics.gatherer.recorder import UnitSeries
 from shmetrics.units.finder import Finder
 from shmetrics.units.hierarchies import UNIFIED, Hierarchy, find
 from shmetrics.units.unit import Unit
@@ -238,14 +238,14 @@ def test_a_unit_that_cannot_be_recorded_costs_only_itself(
 ) -> None:
     cgroups.make("/a.service")
     cgroups.make("/b.service")
-    record = UnitSeries.record
+    record = CgroupSeries.record
 
-    def fail_for_a(series: UnitSeries) -> None:
+    def fail_for_a(series: CgroupSeries) -> None:
         if series.unit.name == "a.service":
             raise ZeroDivisionError("of the test")
         record(series)
 
-    monkeypatch.setattr(UnitSeries, "record", fail_for_a)
+    monkeypatch.setattr(CgroupSeries, "record", fail_for_a)
     with caplog.at_level(logging.WARNING):
         watched.make()
     assert (USAGE,) not in watched.of("/a.service")

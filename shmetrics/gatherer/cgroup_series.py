@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The series of one unit: its files are read, and its numbers become totals and gauges."""
+"""The series of one unit: the numbers in the files of its cgroups, as totals and gauges."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from shmetrics.units.plan import Slot
 from shmetrics.units.unit import Unit
 
 
-class UnitSeries:
-    """The series of one unit, from its first pass to its last."""
+class CgroupSeries:
+    """The series of one unit's cgroups, from its first pass to its last."""
 
     __slots__ = (
         *("_begins", "_children", "_controllers", "_count", "_counters", "_devices", "_gauges"),
