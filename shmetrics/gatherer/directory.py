@@ -14,7 +14,7 @@ from typing import Final
 
 from shmetrics import pid_lock, runtime_dir
 from shmetrics.errors import ShmetricsError
-from shmetrics.push.gatherer import SERVICE_DIRECTORY
+from shmetrics.push.client import SERVICE_DIRECTORY
 
 LOCK_NAME: Final = "gather.lock"
 

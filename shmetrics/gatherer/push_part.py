@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from shmetrics.gatherer.lines import Lines
 from shmetrics.gatherer.peers import owner_of
 from shmetrics.lines.owner import Owner
-from shmetrics.push.socket import LineSocket
+from shmetrics.push.server import LineServer
 from shmetrics.registration.peer import Peer
 from shmetrics.units.unit import Unit
 from shmetrics.unix_socket import Access
@@ -43,12 +43,12 @@ class PushPart:
         def owner(peer: Peer, claimed: str) -> Owner:
             return owner_of(peer, claimed, units(), known_of)
 
-        self._socket = LineSocket(path, _ACCESS, owner, lines.take, lines.count)
+        self._server = LineServer(path, _ACCESS, owner, lines.take, lines.count)
 
     def start(self) -> None:
         """Take lines from now on."""
-        self._socket.start(asyncio.get_running_loop())
+        self._server.start(asyncio.get_running_loop())
 
     async def close(self) -> None:
         """Take what has come, and remove the socket."""
-        self._socket.close()
+        self._server.close()

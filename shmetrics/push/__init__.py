@@ -9,7 +9,8 @@
 `candidates`     the lines of a block that may be metric lines
 `taker`          a thread that takes these out of blocks
 `sink`           where lines go: to the gatherer, or into the lane of this process
-`gatherer`       the gatherer's socket, from the side that sends
-`socket`         the gatherer's socket, from the side that listens
+`client`         a program's end of the connection to the gatherer
+`server`         the gatherer's end: it listens at the socket for lines
+`protocol`       what both ends say to each other
 ===============  ==================================================================
 """

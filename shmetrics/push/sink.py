@@ -15,7 +15,7 @@ from typing import Final
 
 from shmetrics.lines.line import LIMITS, Limits, Refused, parse
 from shmetrics.lines.owner import Owner, check
-from shmetrics.push.gatherer import Gatherer, GathererRefuses
+from shmetrics.push.client import GathererRefuses, LineClient
 
 KIND: Final = "program"
 TAKEN: Final = "taken"
@@ -69,7 +69,7 @@ class Sink:
         self._limits = limits
         self._tell: Callable[[str], None] | None = tell
         self._monotonic = monotonic
-        self._gatherer: Gatherer | None = None
+        self._client: LineClient | None = None
         self._look_at = monotonic()  # for a gatherer
         self._lane: _Lane | None = None
 
@@ -92,8 +92,8 @@ class Sink:
 
     def close(self, lost_bytes: int = 0) -> None:
         """Let the gatherer take what was sent; lost_bytes: of output that was not looked at."""
-        if self._gatherer is not None:
-            self._gatherer.close()
+        if self._client is not None:
+            self._client.close()
         if lost_bytes:
             self._own_lane().lost_bytes.inc(lost_bytes)
 
@@ -107,24 +107,24 @@ class Sink:
 
     def _handed_over(self, text: bytes) -> bool:
         """Return whether the gatherer has taken a line; otherwise it is ours to record."""
-        if self._gatherer is None and self._monotonic() >= self._look_at:
+        if self._client is None and self._monotonic() >= self._look_at:
             self._look_at = self._monotonic() + LOOK_AGAIN_SECONDS
             try:
-                self._gatherer = Gatherer(self._claim)
+                self._client = LineClient(self._claim)
                 self.refusal = ""
             except OSError as error:
                 self.refusal = "" if isinstance(error, FileNotFoundError) else str(error)
                 if isinstance(error, GathererRefuses) and self._tell is not None:
                     self._tell(where_lines_go(self.refusal))
                     self._tell = None
-        if self._gatherer is None:
+        if self._client is None:
             return False
         try:
-            self._gatherer.send(text)
+            self._client.send(text)
         except OSError as error:
             self.refusal = str(error)
-            self._gatherer.close()
-            self._gatherer = None
+            self._client.close()
+            self._client = None
             return False
         return True
 

@@ -19,10 +19,10 @@ from shmetrics.errors import ShmetricsError
 from shmetrics.lines.line import Refused
 from shmetrics.lines.owner import Owner
 from shmetrics.push import sink as sinks
-from shmetrics.push.gatherer import Gatherer
+from shmetrics.push.client import LineClient
 from shmetrics.push.protocol import MOST_PACKET_BYTES, SOCKET_NAME
+from shmetrics.push.server import LOOK_AGAIN_SECONDS, LineServer, Rates
 from shmetrics.push.sink import Sink
-from shmetrics.push.socket import LOOK_AGAIN_SECONDS, LineSocket, Rates
 from shmetrics.registration.peer import Peer
 from shmetrics.unix_socket import Access
 from tests.servers.patience import async_until
@@ -42,7 +42,7 @@ class Taken:
         self.counts: Counter[str] = Counter()
         self.peers: list[Peer] = []
         self.path = str(folder / SOCKET_NAME)
-        self.socket = LineSocket(
+        self.socket = LineServer(
             *(self.path, Access(0o666), self.owner_of),
             take=lambda owner, line: self.lines.append((owner, line)),
             count=lambda reason: self.counts.update([reason]),
@@ -228,7 +228,7 @@ def test_without_a_gatherer_there_is_no_connection(
 ) -> None:
     monkeypatch.setenv("SHMETRICS_RUNTIME_DIR", str(tmp_path))
     with pytest.raises(FileNotFoundError):
-        Gatherer()
+        LineClient()
 
 
 def test_who_is_in_no_unit_is_told_so(tmp_path: Path) -> None:

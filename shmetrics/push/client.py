@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gatherer's socket for lines, from the side of a program that has some."""
+"""The client of the gatherer's socket for lines: finds the socket, connects, and sends lines."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class GathererRefuses(ConnectionRefusedError):
     """The gatherer does not take lines of this process; the text says why."""
 
 
-class Gatherer:
+class LineClient:
     """A connection to the gatherer of this node."""
 
     def __init__(self, unit: str = "") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shmetrics import runtime_dir
-from shmetrics.push import gatherer
+from shmetrics.push import client
 from shmetrics.push.protocol import SOCKET_NAME
 
 
@@ -33,9 +33,9 @@ def test_the_place_of_its_socket(
         (tmp_path / place).mkdir()
         if place in there:
             (tmp_path / place / SOCKET_NAME).touch()
-    monkeypatch.setattr(gatherer, "SERVICE_DIRECTORY", str(tmp_path / "service"))
+    monkeypatch.setattr(client, "SERVICE_DIRECTORY", str(tmp_path / "service"))
     monkeypatch.setattr(runtime_dir, "find", lambda: str(tmp_path / "collector"))
     monkeypatch.delenv(runtime_dir.VARIABLE, raising=False)
     if named:
         monkeypatch.setenv(runtime_dir.VARIABLE, str(tmp_path / "collector"))
-    assert gatherer.socket_path() == str(tmp_path / wanted / SOCKET_NAME)
+    assert client.socket_path() == str(tmp_path / wanted / SOCKET_NAME)

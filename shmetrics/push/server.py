@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gatherer's socket for lines: whose lines come there, and how many a unit may send.
+"""The server at the gatherer's socket for lines: which unit sends, and how many lines it may.
 
-Each connection is of one unit, which is that of the process that has made it, as the kernel says.
+Each connection belongs to one unit: that of the process that has made it, which the kernel tells.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Client:
         self.look_again_at = 0.0  # for its unit
 
 
-class LineSocket:
+class LineServer:
     """A listening socket, and its connections."""
 
     def __init__(
