@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     from shmetrics.config.gather import GatherConfig
     from shmetrics.config.load import load_file
     from shmetrics.gatherer import daemon
-    from shmetrics.gatherer.wanted import finder_of
+    from shmetrics.gatherer.selection import finder_of
     from shmetrics.units.readings import read
 
     if options.print_default:

@@ -28,7 +28,7 @@ _PROC: Final = Path("/proc")
 
 def check(config: GatherConfig) -> Iterator[Finding]:
     """Check everything that a gatherer with this configuration needs."""
-    from shmetrics.gatherer.wanted import finder_of
+    from shmetrics.gatherer.selection import finder_of
     from shmetrics.units.hierarchies import find
 
     gather = config.gather

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     """Print one line per unit, or JSON."""
     from shmetrics.config.gather import GatherConfig
     from shmetrics.config.load import load_file
-    from shmetrics.gatherer.wanted import finder_of
+    from shmetrics.gatherer.selection import finder_of
     from shmetrics.units.readings import read
 
     config = load_file(options.config, GatherConfig).gather

@@ -16,8 +16,8 @@ from shmetrics.gatherer.output_parts import open_output_parts
 from shmetrics.gatherer.part import Part
 from shmetrics.gatherer.passes import Passes
 from shmetrics.gatherer.quota_series import QuotaSeries
+from shmetrics.gatherer.selection import finder_of, followers_of
 from shmetrics.gatherer.unit_part import UnitPart
-from shmetrics.gatherer.wanted import finder_of, followers_of
 from shmetrics.service_manager import beat_seconds, notify
 
 log = logging.getLogger(__name__)

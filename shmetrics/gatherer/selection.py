@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wishes of the gatherer's options: where units are looked for, which, and what of them."""
+"""The selection by the gatherer's options: the units to find, and what to record of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shmetrics.units.unit import STATIC, Unit
 
 
 def finder_of(config: Gather) -> Finder:
-    """Return what finds the units that are wanted.
+    """Return a finder of the units that the options select.
 
     Raises:
         ShmetricsError: there are no cgroups where they should be.
@@ -38,7 +38,7 @@ def finder_of(config: Gather) -> Finder:
 
 
 def followers_of(config: Gather) -> Iterator[Follower]:
-    """Yield what is recorded of units beside their cgroups."""
+    """Yield the recorders of what units use beside their cgroups: quotas and processes."""
     if config.quota:
         yield QuotaSeries(KernelQuotas())
     processes = config.processes
