@@ -37,9 +37,9 @@ def parts_of(config: GatherConfig, path: str = "") -> list[Part]:
     followers = list(followers_of(gather))
     passes = Passes(finder_of(gather), instruments, followers)
     quotas = [one for one in followers if isinstance(one, QuotaSeries)]
-    parts, more = open_output_parts(config, path, lambda: passes.units, [passes, *quotas])
-    followers += more
-    return [*parts, UnitPart(passes, instruments, gather.interval_seconds)]
+    output = open_output_parts(config, path, lambda: passes.units, [passes, *quotas])
+    passes.follow(output.followers)
+    return [*output.parts, UnitPart(passes, instruments, gather.interval_seconds)]
 
 
 async def serve(parts: Sequence[Part], ready: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ import logging
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from shmetrics.binding import ring
@@ -26,16 +26,16 @@ _EVENTS: Final = 5  # of a touch
 
 
 class Follower(Protocol):
-    """A part of the gatherer that records something else of the units in each pass.
+    """A recorder of something else, called in each pass after the cgroups of all units.
 
     Attributes:
-        part: what it is, in one word.
+        part: what it records, in one word: the label `part` of shmetrics_gather_seconds.
     """
 
     part: str
 
     def record(self, units: Mapping[str, Unit]) -> None:
-        """Record something of these units, by their ids. What it raises costs this pass of it."""
+        """Record something of these units, by their ids. An exception ends this pass of it only."""
 
 
 class Passes:
@@ -49,7 +49,7 @@ class Passes:
         self,
         finder: Finder,
         instruments: Instruments,
-        followers: Sequence[Follower] = (),
+        followers: Iterable[Follower] = (),
         most_files: int | None = None,
     ) -> None:
         """Begin without a unit.
@@ -57,14 +57,14 @@ class Passes:
         Args:
             finder: finds the units.
             instruments: where their numbers go.
-            followers: what else is recorded, in this order.
+            followers: record something else in each pass, in this order; see also follow().
             most_files: how many descriptors are kept from one pass to the next; None: three
                 quarters of those that this process may have. The files of further units are opened
                 in each pass.
         """
         self._finder = finder
         self._instruments = instruments
-        self._followers = followers
+        self._followers = list(followers)
         self._rate_limited = RateLimitedLog(log)
         self._series: dict[str, CgroupSeries] = {}
         self._kinds: set[str] = set()
@@ -72,6 +72,10 @@ class Passes:
         self._number = 0
         self._has_warned = False
         self.units: dict[str, Unit] = {}
+
+    def follow(self, followers: Iterable[Follower]) -> None:
+        """Have further followers record in each pass, after those that are there."""
+        self._followers += followers
 
     def make(self) -> bool:
         """Find the units and record them; the series of one that has gone leave.
@@ -97,7 +101,7 @@ class Passes:
         self._instruments.seconds.labels("find").observe(found - start)
         self._instruments.seconds.labels("read").observe(time.perf_counter() - found)
         for follower in self._followers:
-            self._follow(follower)
+            self._run(follower)
         return has_new
 
     def touch(self) -> bool:
@@ -143,7 +147,7 @@ class Passes:
             return 0
         return series.n_files
 
-    def _follow(self, follower: Follower) -> None:
+    def _run(self, follower: Follower) -> None:
         start = time.perf_counter()
         try:
             follower.record(self.units)

@@ -11,7 +11,7 @@ from shmetrics.delivery.deliveries import Deliveries
 from shmetrics.gatherer.instruments import Instruments
 from shmetrics.gatherer.lines import Lines
 from shmetrics.gatherer.owners import Owners
-from shmetrics.gatherer.passes import Follower, Passes
+from shmetrics.gatherer.passes import Passes
 from shmetrics.gatherer.quota_series import QuotaSeries
 from shmetrics.gatherer.unit_lines import UnitLines
 from shmetrics.lines.recorder import Recorder
@@ -44,9 +44,8 @@ def test_cgroups_and_quota_of_a_gear_are_lines(loopback: Loopback, tmp_path: Pat
     lines = Lines(Recorder(), Deliveries([place]))
     finder = Finder(find(str(tmp_path / "cgroup")), static=[gear])
     quota = QuotaSeries(Quotas())
-    followers: list[Follower] = [quota]
-    passes = Passes(finder, Instruments(), followers)
-    followers.append(UnitLines([passes, quota], lines, Owners(METADATA)))
+    passes = Passes(finder, Instruments(), [quota])
+    passes.follow([UnitLines([passes, quota], lines, Owners(METADATA))])
     passes.make()
     passes.close()
     asyncio.run(lines.close())
