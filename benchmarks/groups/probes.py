@@ -36,9 +36,10 @@ def spent_seconds(pid: int) -> float:
 
 @contextmanager
 def spawned() -> Iterator[Timer]:
+    from shmetrics.probes.callbacks import Callbacks
+    from shmetrics.probes.limits import ProbeLimits
     from shmetrics.probes.probe import Owner, Probe
     from shmetrics.probes.probes import Probes
-    from shmetrics.probes.rules import Rules, Takers
     from shmetrics.probes.spawner_client import SpawnerClient, Started
 
     ended: list[object] = []
@@ -46,8 +47,8 @@ def spawned() -> Iterator[Timer]:
         config = Path(folder, "gather.toml")
         config.write_text(CONFIG)
         way = Started(str(config))
-        takers = Takers(lambda *_: None, lambda *_: None, lambda *_: None, ended.append)
-        probes = Probes(SpawnerClient(way), takers, Rules())
+        callbacks = Callbacks(lambda *_: None, lambda *_: None, lambda *_: None, ended.append)
+        probes = Probes(SpawnerClient(way), callbacks, ProbeLimits())
         probes.set(
             Probe(Owner(f"unit-{number}", "probe", USER, "/"), "true", COMMAND)
             for number in range(PROBES)

@@ -25,7 +25,7 @@ from shmetrics.lines.line import IDENTITY, Limits
 from shmetrics.lines.recorder import Recorder
 from shmetrics.probes import discovery
 from shmetrics.probes.discovery import Timing
-from shmetrics.probes.rules import Rules
+from shmetrics.probes.limits import ProbeLimits
 from shmetrics.probes.spawner_client import Listening, SpawnerClient, Started, Way
 from shmetrics.push import protocol
 from shmetrics.units.unit import Unit
@@ -100,7 +100,7 @@ def _probes(
         SpawnerClient(_way(config, path)),
         discovery.configured(gather.probe, os.geteuid()),
         Timing(gather.interval_seconds, scripts.timeout_seconds) if scripts.enabled else None,
-        Rules(
+        ProbeLimits(
             min(scripts.most_at_once, config.spawner.most_at_once),
             scripts.unit_timeout_seconds,
             gather.interval_seconds,

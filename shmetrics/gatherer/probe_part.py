@@ -16,12 +16,13 @@ from shmetrics.gatherer.samples import Samples
 from shmetrics.lines.owner import Owner
 from shmetrics.lines.recorder import Described
 from shmetrics.probes import discovery
+from shmetrics.probes.callbacks import Callbacks
 from shmetrics.probes.discovery import Timing
 from shmetrics.probes.gear_files import GearFiles, ListedFiles, OwnFiles
+from shmetrics.probes.limits import ProbeLimits
 from shmetrics.probes.probe import Key, Probe, Result
 from shmetrics.probes.probe import Owner as ProbeOwner
 from shmetrics.probes.probes import Probes
-from shmetrics.probes.rules import Rules, Takers
 from shmetrics.probes.spawner_client import SpawnerClient
 from shmetrics.rate_limited_log import RateLimitedLog
 from shmetrics.units.unit import Unit
@@ -46,7 +47,7 @@ class ProbePart:
         client: SpawnerClient,
         configured: Iterable[Probe],
         timing: Timing | None,
-        rules: Rules,
+        limits: ProbeLimits,
         lines: Lines,
         samples: Samples,
         owners: Owners,
@@ -57,7 +58,7 @@ class ProbePart:
             client: the connection with the spawner.
             configured: the probes of the configuration.
             timing: when the commands of units run; None: never.
-            rules: the limits of all.
+            limits: the limits of all.
             lines: takes metric lines.
             samples: takes what is printed in the text format.
             owners: knows what is known of a unit.
@@ -93,8 +94,10 @@ class ProbePart:
             ),
         }
         self._counted: dict[str, Tally[str]] = {name: Tally() for name in self._counters}
-        takers = Takers(self._take_line, self._take_families, self._take_files, self._take_result)
-        self._probes = Probes(client, takers, rules)
+        callbacks = Callbacks(
+            self._take_line, self._take_families, self._take_files, self._take_result
+        )
+        self._probes = Probes(client, callbacks, limits)
         self._probes.set(self._configured)
 
     def start(self) -> None:

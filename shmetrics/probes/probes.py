@@ -10,11 +10,13 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from shmetrics.probes import prometheus_text
+from shmetrics.probes.callbacks import Callbacks
+from shmetrics.probes.limits import ProbeLimits
 from shmetrics.probes.probe import KIND, Key, Probe, Result
 from shmetrics.probes.prometheus_text import BadText
-from shmetrics.probes.rules import Counts, Rules, Takers
 from shmetrics.probes.runner import Outcome, Runner
 from shmetrics.probes.schedule import Schedule
 from shmetrics.probes.spawner import protocol
@@ -25,23 +27,40 @@ from shmetrics.rate_limited_log import RateLimitedLog
 log = logging.getLogger(__name__)
 
 
+class Counts(NamedTuple):
+    """Counts of what did not go as it should, by reason, since the start.
+
+    Attributes:
+        killed: runs that were ended: timeout, unit_timeout, output, spawner_gone; and stuck, which
+            counts a run again that could not be ended.
+        skipped: turns that were not taken: late, running, no_room, backing_off (schedule.py),
+            unit_timeout, no_spawner; and what the spawner refuses: busy, command, environment,
+            not_started, slow_start, root, stuck, untrusted, user.
+        lines_rejected: lines: long, control, not_utf8, incomplete, beyond (output.py), bad_text.
+    """
+
+    killed: Counter[str]
+    skipped: Counter[str]
+    lines_rejected: Counter[str]
+
+
 class Probes:
     """The probes of one gatherer, in its asyncio loop."""
 
     def __init__(
         self,
         client: SpawnerClient,
-        takers: Takers,
-        rules: Rules,
+        callbacks: Callbacks,
+        limits: ProbeLimits,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._client = client
-        self._takers = takers
-        self._rules = rules
+        self._callbacks = callbacks
+        self._limits = limits
         self._monotonic_ns = monotonic_ns
         self._probes: dict[Key, Probe] = {}
-        self._schedule = Schedule(rules.most_at_once)
-        self._unit_time = UnitTime(rules.unit_seconds, rules.interval_seconds)
+        self._schedule = Schedule(limits.most_at_once)
+        self._unit_time = UnitTime(limits.unit_seconds, limits.interval_seconds)
         self._timer: asyncio.TimerHandle | None = None
         self._is_started = False
         self._is_closed = False
@@ -116,7 +135,7 @@ class Probes:
                 self._client,
                 probe,
                 min(probe.timeout_seconds, left),
-                self._rules.bounds,
+                self._limits.bounds,
                 functools.partial(self._take_lines, probe, pieces),
                 functools.partial(self._stuck, probe),
                 functools.partial(self._done, probe, pieces, left < probe.timeout_seconds),
@@ -137,7 +156,7 @@ class Probes:
             pieces += lines
             return
         for line in lines:
-            self._takers.line(probe, line)
+            self._callbacks.line(probe, line)
 
     def _stuck(self, probe: Probe) -> None:
         """Go on without a run that SIGKILL does not end. It is no success, whenever it ends."""
@@ -183,7 +202,7 @@ class Probes:
         elif is_whole and outcome.rejected:
             problem = f"not all of its lines could be taken: {', '.join(outcome.rejected)}"
         elif probe.format == "files":
-            self._takers.files(probe, pieces)
+            self._callbacks.files(probe, pieces)
         elif is_whole:
             problem = self._take_text(probe, pieces)
         self._finish(
@@ -206,7 +225,7 @@ class Probes:
         except BadText as error:
             self.counts.lines_rejected["bad_text"] += len(pieces)
             return str(error)
-        self._takers.families(probe, families)
+        self._callbacks.families(probe, families)
         return ""
 
     def _not_run(self, probe: Probe, reason: str, text: str, timed_out: bool = False) -> None:
@@ -226,7 +245,7 @@ class Probes:
                 f"probe {probe.name} of {probe.owner.unit}: {result.problem}{said}",
                 culprit=probe.owner.unit,
             )
-        self._takers.result(result)
+        self._callbacks.result(result)
         self._finished.set()
 
 

@@ -21,10 +21,11 @@ import pytest
 from prometheus_client import Metric
 
 from shmetrics.probes import discovery
+from shmetrics.probes.callbacks import Callbacks
+from shmetrics.probes.limits import ProbeLimits
 from shmetrics.probes.output import Bounds
 from shmetrics.probes.probe import Owner, Probe, Result
 from shmetrics.probes.probes import Probes
-from shmetrics.probes.rules import Rules, Takers
 from shmetrics.probes.spawner_client import Listening, SpawnerClient, Started
 from tests.probes.asking import NOBODY, SECONDS, gone, is_running, numbers_in
 from tests.probes.gears import Gear, own_files
@@ -38,19 +39,19 @@ USER = NOBODY if os.geteuid() == 0 else os.geteuid()
 class Gathered:
     """Probes of a test, and all that came of them."""
 
-    def __init__(self, way: Started | Listening, rules: Rules) -> None:
+    def __init__(self, way: Started | Listening, limits: ProbeLimits) -> None:
         self.lines: list[tuple[str, bytes]] = []
         self.families: list[tuple[str, list[Metric]]] = []
         self.results: list[Result] = []
         self.way = way
         self.client = SpawnerClient(way)
-        takers = Takers(
+        callbacks = Callbacks(
             lambda probe, line: self.lines.append((probe.name, line)),
             lambda probe, found: self.families.append((probe.name, found)),
             lambda probe, lines: None,
             self.results.append,
         )
-        self.probes = Probes(self.client, takers, rules)
+        self.probes = Probes(self.client, callbacks, limits)
 
     @property
     def spawner(self) -> int:
@@ -67,7 +68,7 @@ class Gathered:
 
 @asynccontextmanager
 async def gathering(
-    folder: Path, probes: list[Probe], rules: Rules | None = None, more: str = ""
+    folder: Path, probes: list[Probe], limits: ProbeLimits | None = None, more: str = ""
 ) -> AsyncIterator[Gathered]:
     """Yield probes with a spawner that may run them; see both end."""
     config = folder / "gather.toml"
@@ -76,7 +77,7 @@ async def gathering(
         for number, command in enumerate({probe.command: 1 for probe in probes})
     )
     config.write_text(f"[spawner]\ndirectories = ['{folder}/gears']\n{more}\n{commands}")
-    found = Gathered(Started(str(config)), rules or Rules())
+    found = Gathered(Started(str(config)), limits or ProbeLimits())
     found.probes.set(probes)
     try:
         yield found
@@ -90,11 +91,11 @@ def probe(name: str, script: str, unit: str = "", **more: Any) -> Probe:
     return Probe(owner, name, ("/bin/sh", "-c", script), **given)
 
 
-def once(folder: Path, probes: list[Probe], rules: Rules | None = None) -> Gathered:
+def once(folder: Path, probes: list[Probe], limits: ProbeLimits | None = None) -> Gathered:
     """Run each probe once, and return what came of them."""
 
     async def run() -> Gathered:
-        async with gathering(folder, probes, rules) as found:
+        async with gathering(folder, probes, limits) as found:
             await found.probes.once()
             return found
 
@@ -193,7 +194,7 @@ def test_hostile_output_is_bounded_and_counted(folder: Path) -> None:
             probe("binary", "printf '\\377\\376\\n'"),
             probe("endless errors", "yes oh >&2; echo a=1"),
         ],
-        Rules(bounds=Bounds(lines=1000)),
+        ProbeLimits(bounds=Bounds(lines=1000)),
     )
     taken = [name for name, _ in found.lines]
     assert taken.count("a million lines") == 1000
@@ -215,7 +216,7 @@ def test_a_probe_has_its_time_and_so_has_a_unit(folder: Path) -> None:
             probe("second", "exec sleep 1000", unit="u", timeout_seconds=5.0),
             probe("third", "echo never", unit="u"),
         ],
-        Rules(most_at_once=1, unit_seconds=1.0, interval_seconds=3600),
+        ProbeLimits(most_at_once=1, unit_seconds=1.0, interval_seconds=3600),
     )
     counts = found.probes.counts
     assert counts.killed == {"timeout": 2, "unit_timeout": 1}  # `second` got what `first` had left
@@ -231,7 +232,7 @@ def test_a_probe_of_the_configuration_has_the_time_that_it_was_given(folder: Pat
     found = once(
         folder,
         [probe("long", "sleep 0.5; echo a=1", timeout_seconds=20.0)],
-        Rules(unit_seconds=0.1, interval_seconds=3600),
+        ProbeLimits(unit_seconds=0.1, interval_seconds=3600),
     )
     assert found.result("long").success
     assert found.lines == [("long", b"a=1")]
@@ -243,7 +244,8 @@ def test_500_at_once_stay_within_the_bound(folder: Path, open_folder: Path) -> N
     probes = [probe(f"p{number}", script) for number in range(500)]
 
     async def run() -> Gathered:
-        async with gathering(folder, probes, Rules(most_at_once=5), "most_at_once = 5") as found:
+        limits = ProbeLimits(most_at_once=5)
+        async with gathering(folder, probes, limits, "most_at_once = 5") as found:
             await found.probes.once()
             return found
 
@@ -275,7 +277,7 @@ def test_a_probe_slower_than_its_interval_never_overlaps_itself(
 def test_one_that_is_late_again_and_again_backs_off(folder: Path) -> None:
     async def run() -> Gathered:
         stuck = probe("stuck", "exec sleep 1000", interval_seconds=0.1, timeout_seconds=0.02)
-        async with gathering(folder, [stuck], Rules(unit_seconds=1e9)) as found:
+        async with gathering(folder, [stuck], ProbeLimits(unit_seconds=1e9)) as found:
             found.probes.start()
             skipped = found.probes.counts.skipped
             await async_until(lambda: skipped["backing_off"] >= 8, lambda: skipped, SECONDS)
@@ -309,7 +311,7 @@ def test_a_spawner_killed_in_the_middle_is_started_again(folder: Path, open_fold
 
 def test_without_a_spawner_it_goes_on_and_says_so(folder: Path) -> None:
     async def run() -> Gathered:
-        found = Gathered(Listening(str(folder / "no.sock")), Rules())
+        found = Gathered(Listening(str(folder / "no.sock")), ProbeLimits())
         found.probes.set([probe("a", "true"), probe("b", "true")])
         await found.probes.once()
         found.probes.close()
@@ -366,12 +368,13 @@ import asyncio, sys
 from shmetrics.config import spawner
 from shmetrics.probes.discovery import configured
 from shmetrics.probes.probes import Probes
-from shmetrics.probes.rules import Rules, Takers
+from shmetrics.probes.callbacks import Callbacks
+from shmetrics.probes.limits import ProbeLimits
 from shmetrics.probes.spawner_client import SpawnerClient, Started
 
 async def main():
     nothing = lambda *_: None
-    probes = Probes(SpawnerClient(Started(sys.argv[1])), Takers(*[nothing] * 4), Rules())
+    probes = Probes(SpawnerClient(Started(sys.argv[1])), Callbacks(*[nothing] * 4), ProbeLimits())
     probes.set(configured(spawner.load(sys.argv[1]).probes, 0))
     running = asyncio.create_task(probes.once())
     await asyncio.to_thread(sys.stdin.read)
