@@ -73,7 +73,9 @@ def run(options: argparse.Namespace) -> int:
     from shmetrics.traces.traces import Traces
 
     if not options.transport_url:
-        raise ConfigError(f"--transport-url: say which broker, or set ${URL_VARIABLE}")
+        raise ConfigError(
+            f"--transport-url: no broker is named; give its URL here or in ${URL_VARIABLE}"
+        )
     flags = {"--runtime-dir": options.runtime_dir} if options.runtime_dir else {}
     wanted = config.load(options.config, options.oslo_config, flags)
     if not wanted.traces.enabled:
@@ -153,7 +155,9 @@ def _check(path: Path) -> None:
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent}: no such directory; a collector makes it when it starts")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ConfigError(f"{path}: not ours to write; run this as the collector's user")
+        raise ConfigError(
+            f"{path}: this user may not write to it; run this as the collector's user"
+        )
 
 
 def _summary(results: Mapping[str, int], traces: Traces) -> str:

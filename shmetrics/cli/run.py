@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
 
     command = options.command[options.command[:1] == ["--"] :]
     if not command:
-        raise ConfigError("which program? shmetrics run -- COMMAND")
+        raise ConfigError("no program is named; write shmetrics run -- COMMAND")
     unit = options.unit or os.path.basename(command[0])
     environment = dict(os.environ)
     os.environ.setdefault("SHMETRICS_PROCESS", unit)  # ours, and not the program's

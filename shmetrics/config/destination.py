@@ -62,7 +62,9 @@ def check_different(addresses: Iterable[str]) -> None:
     seen: set[str] = set()
     for at, to in enumerate(addresses):
         if to in seen:
-            raise ValueError(f"forward[{at}].to: {to!r} is there already")
+            raise ValueError(
+                f"forward[{at}].to: {to!r} is the address of an earlier one; remove one"
+            )
         seen.add(to)
 
 
@@ -70,7 +72,8 @@ def check_facility(facility: str) -> None:
     """Check that syslog has a facility."""
     if facility not in FACILITIES:
         raise ValueError(
-            f"facility: {facility!r} is none of syslog's; user, daemon, local0 to local7 are"
+            f"facility: {facility!r} is no facility of syslog; there are user, daemon, local0 to "
+            "local7 and others"
         )
 
 
@@ -87,15 +90,17 @@ def check_headers(headers: Mapping[str, str]) -> None:
     """Check that names and values can be headers of HTTP, and metadata of gRPC."""
     for name, value in headers.items():
         if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
-            raise ValueError(f"headers: {name!r} is not the name of a header")
+            raise ValueError(
+                f"headers: {name!r} is not the name of a header; letters, digits, - and _ make one"
+            )
         if not value.isascii() or not value.isprintable():
-            raise ValueError(f"headers.{name}: a value is printable ASCII")
+            raise ValueError(f"headers.{name}: the value is not printable ASCII")
 
 
 def check_tls(ca_file: str, cert_file: str, key_file: str, is_tls: bool, to: str) -> None:
     """Check that files of TLS are for a destination with TLS, and a certificate has its key."""
     for option, file in (("ca_file", ca_file), ("cert_file", cert_file), ("key_file", key_file)):
         if file and not is_tls:
-            raise ValueError(f"{option}: is for TLS, which {to!r} is not spoken to with")
+            raise ValueError(f"{option}: is for TLS, and {to!r} is without TLS; leave it out")
     if bool(cert_file) != bool(key_file):
-        raise ValueError("cert_file: takes a key_file, and the other way round")
+        raise ValueError("cert_file: cert_file and key_file come together; name both")

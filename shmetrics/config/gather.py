@@ -47,7 +47,7 @@ class StaticUnit(Section, frozen=True, kw_only=True):
                 f"cgroup: {self.cgroup!r} is no path below the root, such as /jobs/nightly"
             )
         if self.home is not None and not self.home.startswith("/"):
-            raise ValueError(f"home: {self.home!r} is no path from the root")
+            raise ValueError(f"home: {self.home!r} is not an absolute path")
 
 
 EXAMPLE = StaticUnit(name="nightly", cgroup="/jobs/nightly")
@@ -158,7 +158,7 @@ class Textfile(Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for path in self.directories:
             if not path.startswith("/"):
-                raise ValueError(f"directories: {path!r} is no path from the root")
+                raise ValueError(f"directories: {path!r} is not an absolute path")
 
 
 class Gather(Section, frozen=True, kw_only=True):

@@ -23,8 +23,8 @@ PORTS: Final = {"syslog+udp": 514, "syslog+tcp": 514, "syslog+tls": 6514}
 PLACES: Final = ("unit", "kind")
 _BRACES = re.compile(r"\{([^{}]*)\}|[{}]")
 _EXAMPLES: Final = (
-    "syslog:///dev/log, syslog+udp://host, syslog+tcp://host, syslog+tls://host, journal:// and "
-    "file:///var/log/units/{unit}.log are"
+    "write syslog:///dev/log, syslog+udp://host, syslog+tcp://host, syslog+tls://host, journal:// "
+    "or file:///var/log/units/{unit}.log"
 )
 
 
@@ -54,13 +54,13 @@ def parse(text: str) -> LinesDestination:
     if slashes and scheme in PORTS:
         return _network(text, scheme)
     if not slashes or scheme not in ("syslog", "journal", "file"):
-        raise ValueError(f"{text!r} is not where lines can go; {_EXAMPLES}")
+        raise ValueError(f"{text!r} is no destination of lines; {_EXAMPLES}")
     if scheme == "journal" and not rest:
         rest = JOURNAL_SOCKET
     if not rest.startswith("/"):
         more = "; for a host: syslog+udp://, syslog+tcp:// or syslog+tls://"
         raise ValueError(
-            f"{text!r} has no absolute path; {scheme}:///path has{more * (scheme == 'syslog')}"
+            f"{text!r} has no absolute path; write {scheme}:///path{more * (scheme == 'syslog')}"
         )
     if scheme == "file":
         _check_places(text, rest)
@@ -72,11 +72,11 @@ def _network(text: str, scheme: str) -> LinesDestination:
     try:
         port = parts.port or PORTS[scheme]
     except ValueError:
-        raise ValueError(f"{text!r} has a wrong port") from None
+        raise ValueError(f"{text!r} has a wrong port; write a number from 1 to 65535") from None
     if not parts.hostname:
-        raise ValueError(f"{text!r} names no host")
+        raise ValueError(f"{text!r} names no host; write {scheme}://host:port")
     if parts.path not in ("", "/") or parts.query or parts.username:
-        raise ValueError(f"{text!r} has more than a host and a port")
+        raise ValueError(f"{text!r} has more than a host and a port; write {scheme}://host:port")
     return LinesDestination(scheme, parts.hostname, port)
 
 
@@ -85,4 +85,7 @@ def _check_places(text: str, path: str) -> None:
         if found[1] not in PLACES:
             raise ValueError(f"{text!r}: {found[0]!r} is not {{unit}} or {{kind}}")
     if "{" in path.split("/")[1] or path.endswith("/"):
-        raise ValueError(f"{text!r}: no file in a folder of the system's is named there")
+        raise ValueError(
+            f"{text!r} names no file, or has {{…}} in its first folder; an example is "
+            "file:///var/log/units/{unit}.log"
+        )

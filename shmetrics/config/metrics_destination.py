@@ -95,12 +95,12 @@ def parse(text: str) -> MetricsDestination:
     kind = _KINDS.get(scheme)
     if not slashes or kind is None:
         raise ValueError(
-            f"{scheme[:60]!r} is not the scheme of where metrics can go; there are "
+            f"{scheme[:60]!r} is no scheme of a destination of metrics; there are "
             f"{', '.join((*_KINDS, *LOGS))}"
         )
     if kind.port == 0:
         if not rest.startswith("/"):
-            raise ValueError(f"{text!r} has no absolute path; {scheme}:///path has")
+            raise ValueError(f"{text!r} has no absolute path; write {scheme}:///path")
         return MetricsDestination(text, scheme, path=rest)
     return _network(text, scheme, kind)
 
@@ -109,18 +109,18 @@ def _network(text: str, scheme: str, kind: _Kind) -> MetricsDestination:
     parts = urlsplit(text)
     if "@" in parts.netloc:
         raise ValueError(
-            f"{scheme}://…@{parts.hostname}: an address has no user and no password; username and "
-            "password_file are options"
+            f"{scheme}://…@{parts.hostname}: an address has no user and no password; use the "
+            "options username and password_file"
         )
     try:
         port = parts.port or kind.port
     except ValueError:
-        raise ValueError(f"{text!r} has a wrong port") from None
+        raise ValueError(f"{text!r} has a wrong port; write a number from 1 to 65535") from None
     if not parts.hostname:
-        raise ValueError(f"{text!r} names no host")
+        raise ValueError(f"{text!r} names no host; write {scheme}://host:port")
     path = urlunsplit(("", "", parts.path, parts.query, ""))
     if kind.path is None and path not in ("", "/"):
-        raise ValueError(f"{text!r} has a path; {scheme}://host:port has none")
+        raise ValueError(f"{text!r} has a path; write {scheme}://host:port")
     if kind.path is None:
         path = ""
     found = MetricsDestination(
@@ -136,4 +136,6 @@ def _check_index(text: str, path: str) -> None:
     name = path.strip("/")
     is_odd = name.startswith(("-", "_", "+", ".")) or any(c in '\\/*?"<>| ,#:' for c in name)
     if not name or is_odd or name != name.lower() or len(name) > _MOST_INDEX:
-        raise ValueError(f"{text!r} names no data stream; elasticsearch+http://host:9200/name does")
+        raise ValueError(
+            f"{text!r} names no data stream; write elasticsearch+http://host:9200/name"
+        )

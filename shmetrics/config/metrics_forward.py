@@ -127,9 +127,9 @@ class MetricsForward(Section, frozen=True, kw_only=True):
             raise ValueError('families: names no family; ["*"] are all')
         for name, value in self.labels.items():
             if not _LABEL_NAME.fullmatch(name) or name.startswith("__") or name == "le":
-                raise ValueError(f"labels: {name!r} is not the name of a label")
+                raise ValueError(f"labels: {name!r} is not the name of a label, or is reserved")
             if not value:
-                raise ValueError(f"labels.{name}: an empty label is none")
+                raise ValueError(f"labels.{name}: the value is empty; leave the label out")
         self._check_prefix()
         if self.protocol_version not in ("1.0", "2.0"):
             raise ValueError(f"protocol_version: {self.protocol_version!r} is not 1.0 or 2.0")
@@ -140,18 +140,18 @@ class MetricsForward(Section, frozen=True, kw_only=True):
         pattern = _PATH_PREFIX if has_dots else _NAME_PREFIX
         if self.prefix and not pattern.fullmatch(self.prefix):
             allowed = "letters, digits, _ and ." if has_dots else "letters, digits, _ and :"
-            raise ValueError(f"prefix: {self.prefix!r} cannot begin a name; {allowed} can")
+            raise ValueError(f"prefix: {self.prefix!r} cannot begin a name; {allowed} may be in it")
 
     def _check_requests(self, found: MetricsDestination) -> None:
         """Check headers and credentials. Raises ValueError."""
         destination.check_headers(self.headers)
         for option, protocols in _ONLY_FOR.items():
             if getattr(self, option) and found.protocol not in protocols:
-                raise ValueError(f"{option}: is not for {found.scheme}://")
+                raise ValueError(f"{option}: is not for {found.scheme}://; leave it out")
         if bool(self.username) != bool(self.password_file):
-            raise ValueError("username: takes a password_file, and the other way round")
+            raise ValueError("username: username and password_file come together; name both")
         if self.username and self.bearer_token_file:
-            raise ValueError("bearer_token_file: cannot be beside a username")
+            raise ValueError("bearer_token_file: username is given too; keep one of them")
 
     @property
     def destination(self) -> MetricsDestination:

@@ -147,7 +147,7 @@ def metadata(said: str, where: str = "metadata") -> dict[str, str]:
         if not _KEY.fullmatch(label) or not _KEY.fullmatch(variable):
             raise ConfigError(f"{where}: {pair!r} is not of the form label:VARIABLE")
         if label in found:
-            raise ConfigError(f"{where}: {label!r} is there twice")
+            raise ConfigError(f"{where}: {label!r} is there twice; remove one")
         found[label] = variable
     return found
 

@@ -60,7 +60,8 @@ def read(path: str) -> ServiceFile:
     except (cfg.ParseError, ValueError) as error:  # it quotes the line, which may have a password
         where = getattr(error, "lineno", None)
         raise ConfigError(
-            f"{path}: {f'line {where} ' if where else ''}is not as oslo.config has it"
+            f"{path}: {f'line {where} ' if where else ''}is not in the form of oslo.config: "
+            "[group], or option = value"
         ) from None
 
     def value(section: str, option: str) -> str:

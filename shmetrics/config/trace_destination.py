@@ -63,11 +63,11 @@ def parse(text: str) -> TraceDestination:
     scheme, slashes, rest = text.partition("://")
     if not slashes or not scheme or not scheme.replace("+", "").isalnum():
         raise ValueError(
-            f"{text!r} is not a destination; otlp+http://host:4318/v1/traces, "
-            "otlp+grpc://host:4317 and connection strings of OSProfiler are"
+            f"{text!r} is no destination; write otlp+http://host:4318/v1/traces, "
+            "otlp+grpc://host:4317 or a connection string of OSProfiler"
         )
     if scheme == "shm":
-        raise ValueError(f"{text!r} is where the spans come from")
+        raise ValueError(f"{text!r} is where the spans come from; name another destination")
     authority, slash, path = rest.partition("?")[0].partition("/")
     name = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
     found = TraceDestination(text, scheme, name)
@@ -83,11 +83,15 @@ def receiver(destination: TraceDestination) -> Receiver:
     try:
         port = parts.port or port
     except ValueError:
-        raise ValueError(f"{destination.name!r} has a wrong port") from None
+        raise ValueError(
+            f"{destination.name!r} has a wrong port; write a number from 1 to 65535"
+        ) from None
     if not parts.hostname:
-        raise ValueError(f"{destination.name!r} names no host")
+        raise ValueError(
+            f"{destination.name!r} names no host; write {destination.scheme}://host:port"
+        )
     if destination.is_grpc and parts.path not in ("", "/"):
-        raise ValueError(f"{destination.name!r} has a path; OTLP over gRPC has none")
+        raise ValueError(f"{destination.name!r} has a path; OTLP over gRPC has none, leave it out")
     path = urlunsplit(("", "", parts.path, parts.query, "")) or HTTP_PATH
     credentials = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     return Receiver(

@@ -67,9 +67,13 @@ class TracesForward(Section, frozen=True, kw_only=True):
         is_otlp = found.is_http or found.is_grpc
         for option in ("headers", "ca_file"):
             if getattr(self, option) and not is_otlp:
-                raise ValueError(f"{option}: is for OTLP, which {found.name!r} is not")
+                raise ValueError(
+                    f"{option}: is for OTLP, and {found.name!r} is another protocol; leave it out"
+                )
         if (found.scheme == "messaging") != bool(self.transport_url):
-            raise ValueError("transport_url: messaging:// takes one, and nothing else does")
+            raise ValueError(
+                "transport_url: messaging:// needs one, and no other destination has one"
+            )
 
     @property
     def destination(self) -> TraceDestination:

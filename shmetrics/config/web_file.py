@@ -215,7 +215,10 @@ def read(path: str) -> WebFile:
     contents, said = yaml_file.decode(text, path, _Contents)
     for user, hash_ in contents.basic_auth_users.items():
         if ":" in user:  # HTTP takes the rest for a part of the password
-            raise ConfigError(f"{path}: basic_auth_users.{user}: no name of a user has a colon")
+            raise ConfigError(
+                f"{path}: basic_auth_users.{user}: the name of a user cannot have a colon; "
+                "rename the user"
+            )
         if not _BCRYPT.fullmatch(hash_):
             raise ConfigError(
                 f"{path}: basic_auth_users.{user}: this is not a bcrypt hash; make one: "

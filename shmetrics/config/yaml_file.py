@@ -72,7 +72,7 @@ def parse(text: bytes, path: str) -> dict[str, Any]:
     if raw is None:
         raise ConfigError(f"{path}: this file is empty; write {{}} if that is intended")
     if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
-        raise ConfigError(f"{path}: these are not keys with values")
+        raise ConfigError(f"{path}: this is not a table of keys and values")
     return raw
 
 
@@ -105,7 +105,8 @@ def _check(node: Any, seen: set[int]) -> None:
 
     if id(node) in seen:
         raise yaml.MarkedYAMLError(
-            problem="what stands here is used twice; write it out", problem_mark=node.start_mark
+            problem="an alias uses this value again; write it out",
+            problem_mark=node.start_mark,
         )
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
@@ -114,7 +115,8 @@ def _check(node: Any, seen: set[int]) -> None:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in keys:
                     raise yaml.MarkedYAMLError(
-                        problem=f"{key.value} is there twice", problem_mark=key.start_mark
+                        problem=f"{key.value} is there twice; remove one",
+                        problem_mark=key.start_mark,
                     )
                 keys.add(key.value)
             _check(value, seen)

@@ -49,7 +49,9 @@ class Files:
         self._keep = keep
         self._open: OrderedDict[tuple[str, ...], LogFile] = OrderedDict()
         if not os.path.isdir(self._root):
-            raise ConfigError(f"{self._root}: no such directory; make one that is ours to write to")
+            raise ConfigError(
+                f"{self._root}: no such directory; make one that the gatherer may write to"
+            )
 
     def send(self, messages: Sequence[Message]) -> Outcome:
         """Append each message to the file of its unit; see Sender."""

@@ -98,7 +98,7 @@ def _context(file: WebFile, tls: TLS) -> ssl.SSLContext:
 
 def _named(key: str, value: str, table: dict[str, Any]) -> Any:
     if value not in table:
-        raise ValueError(f"{key}: {value!r} cannot be had; there are {', '.join(table)}")
+        raise ValueError(f"{key}: {value!r} is not supported; there are {', '.join(table)}")
     return table[value]
 
 
@@ -145,7 +145,7 @@ def _ask_clients(context: ssl.SSLContext, file: WebFile, tls: TLS) -> None:
     kind = tls.client_auth_type
     if kind in _UNVERIFIED:
         raise ValueError(
-            f"client_auth_type: {kind} would not verify anything, and cannot be had; take "
+            f"client_auth_type: {kind} would not verify anything, and is not supported; take "
             "RequireAndVerifyClientCert or VerifyClientCertIfGiven"
         )
     mode = _named("client_auth_type", kind, _AUTH_TYPES)

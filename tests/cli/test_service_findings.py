@@ -181,7 +181,10 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     path.write_text(f"[DEFAULT]\ntransport_url\n{SECRET}\n")
     with pytest.raises(ConfigError) as caught:
         service_file.read(str(path))
-    assert str(caught.value) == f"{path}: line 2 is not as oslo.config has it"
+    assert (
+        str(caught.value)
+        == f"{path}: line 2 is not in the form of oslo.config: [group], or option = value"
+    )
     monkeypatch.setitem(sys.modules, "oslo_config", None)
     with pytest.raises(ConfigError, match=r"pip install 'shmetrics\[oslo\]'"):
         service_file.read(str(path))

@@ -161,8 +161,8 @@ def test_places_without_which_a_gatherer_does_not_start(tmp_path: Path) -> None:
         Deliver(to="syslog+tls://localhost:6514", ca_file=none),
     ]
     assert wrong(unit_findings.places(Gather(deliver=places))) == [
-        f"gather.deliver: file://{none}/{{unit}}.log: {none}: no such directory; make one that is "
-        "ours to write to",
+        f"gather.deliver: file://{none}/{{unit}}.log: {none}: no such directory; make one that the "
+        "gatherer may write to",
         f"gather.deliver: syslog+tls://localhost:6514: ca_file: {none}: No such file or directory",
     ]
 

@@ -81,7 +81,7 @@ WRONG = {
     ONE.replace("/a", "a"): "gather.units[0].cgroup: 'a' is no path below the root",
     ONE.replace("/a", "/a/../b"): "gather.units[0].cgroup: '/a/../b' is no path below the root",
     ONE + "uid = -1": "gather.units[0].uid: -1 is not ",
-    ONE + 'home = "x"': "gather.units[0].home: 'x' is no path from the root",
+    ONE + 'home = "x"': "gather.units[0].home: 'x' is not an absolute path",
     '[[gather.units]]\nname = "a"': "gather.units[0].cgroup: this option is required",
     "[gather.processes]\npss_seconds = 0": "gather.processes.pss_seconds: 0 is not a number from",
     "interval": "this is not TOML: ",

@@ -149,23 +149,23 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
          "store.max_bytes: 1 is not a whole number from 1_048_576 to 1_099_511_627_776"),
         ("labels = 1", "labels: 1 is not a list"),
         ("[[traces.forward]]", "traces.forward[0].to: this option is required"),
-        ("[[traces.forward]]\nto = 'h:1'", "traces.forward[0].to: 'h:1' is not a destination; "
-         "otlp+http://host:4318/v1/traces, otlp+grpc://host:4317 and connection strings of "
-         "OSProfiler are"),
+        ("[[traces.forward]]\nto = 'h:1'", "traces.forward[0].to: 'h:1' is no destination; write "
+         "otlp+http://host:4318/v1/traces, otlp+grpc://host:4317 or a connection string of "
+         "OSProfiler"),
         ("[[traces.forward]]\nto = 'otlp://h'\nbatch = 1", "traces.forward[0].batch: no such "
          "option; did you mean batch_spans?"),
         ("[[traces.forward]]\nto = 'otlp://h'\nbatch_spans = 0", "traces.forward[0].batch_spans: "
          "0 is not a whole number from 1 to 100_000"),
         ("[[traces.forward]]\nto = 'otlp://h'\nheaders = {'a b' = ''}", "traces.forward[0].headers:"
-         " 'a b' is not the name of a header"),
+         " 'a b' is not the name of a header; letters, digits, - and _ make one"),
         ("[[traces.forward]]\nto = 'otlp://h'\nheaders = {a = \"b\\n\"}", "traces.forward[0]."
-         "headers.a: a value is printable ASCII"),
+         "headers.a: the value is not printable ASCII"),
         ("[[traces.forward]]\nto = 'redis://h'\nca_file = 'x'", "traces.forward[0].ca_file: is for "
-         "OTLP, which 'redis://h' is not"),
+         "OTLP, and 'redis://h' is another protocol; leave it out"),
         ("[[traces.forward]]\nto = 'messaging://'", "traces.forward[0].transport_url: messaging:// "
-         "takes one, and nothing else does"),
+         "needs one, and no other destination has one"),
         ("[[traces.forward]]\nto = 'redis://:a@h'\n[[traces.forward]]\nto = 'redis://:b@h'",
-         "traces.forward[1].to: 'redis://h' is there already"),
+         "traces.forward[1].to: 'redis://h' is the address of an earlier one; remove one"),
         ("labels = [1]", "labels[0]: 1 is not a table"),
         ("[[labels]]\nlabel = 'a'\ndrop = true\n" * 101,
          "labels: [{'label': 'a', 'drop': True}, {'label': 'a', 'drop': Tru... is not a list of at "

@@ -42,33 +42,42 @@ def test_an_address_has_parts(
     ("options", "said"),
     [
         ("", "to: this option is required"),
-        ("to = 'h:1'", "to: 'h:1' is not the scheme of where metrics can go; there are graphite, "),
-        ("to = 'http://h'", "to: 'http' is not the scheme of where metrics can go; there are "),
+        ("to = 'h:1'", "to: 'h:1' is no scheme of a destination of metrics; there are graphite, "),
+        ("to = 'http://h'", "to: 'http' is no scheme of a destination of metrics; there are "),
         ("to = 'graphite://'", "to: 'graphite://' names no host"),
         ("to = 'graphite://h:x'", "to: 'graphite://h:x' has a wrong port"),
-        ("to = 'graphite://h/x'", "to: 'graphite://h/x' has a path; graphite://host:port has none"),
+        ("to = 'graphite://h/x'", "to: 'graphite://h/x' has a path; write graphite://host:port"),
         ("to = 'statsd+unix://x'", "to: 'statsd+unix://x' has no absolute path; "),
         ("to = 'elasticsearch+http://h'", "to: 'elasticsearch+http://h' names no data stream; "),
         ("to = 'elasticsearch+http://h/A'", "to: 'elasticsearch+http://h/A' names no data stream"),
         ("to = 'otlp+http://u:secret@h'", "to: otlp+http://…@h: an address has no user and no "),
         ("to = 'statsd://h'\nheaders = {a = ''}", "headers: is not for statsd://"),
         ("to = 'otlp+http://h'\nheaders = {'a b' = ''}", "headers: 'a b' is not the name of a "),
-        ("to = 'otlp+http://h'\nheaders = {a = \"b\\n\"}", "headers.a: a value is printable ASCII"),
+        (
+            "to = 'otlp+http://h'\nheaders = {a = \"b\\n\"}",
+            "headers.a: the value is not printable ASCII",
+        ),
         ("to = 'graphite://h'\nusername = 'u'", "username: is not for graphite://"),
-        ("to = 'otlp+http://h'\nusername = 'u'", "username: takes a password_file, and the other "),
+        (
+            "to = 'otlp+http://h'\nusername = 'u'",
+            "username: username and password_file come together; ",
+        ),
         (
             "to = 'otlp+http://h'\nca_file = 'x'",
-            "ca_file: is for TLS, which 'otlp+http://h' is not",
+            "ca_file: is for TLS, and 'otlp+http://h' is without TLS; leave it out",
         ),
-        ("to = 'otlp+https://h'\ncert_file = 'x'", "cert_file: takes a key_file, and the other "),
+        (
+            "to = 'otlp+https://h'\ncert_file = 'x'",
+            "cert_file: cert_file and key_file come together; ",
+        ),
         ("to = 'statsd://h'\ndelta = true", "delta: is not for statsd://"),
         ("to = 'statsd://h'\nfamilies = []", "families: names no family; "),
         ("to = 'statsd://h'\nlabels = {le = 'x'}", "labels: 'le' is not the name of a label"),
-        ("to = 'statsd://h'\nlabels = {a = ''}", "labels.a: an empty label is none"),
+        ("to = 'statsd://h'\nlabels = {a = ''}", "labels.a: the value is empty"),
         ("to = 'otlp+http://h'\nprefix = 'a.'", "prefix: 'a.' cannot begin a name; letters, "),
         ("to = 'statsd://h'\ninterval_seconds = 0", "interval_seconds: 0 is not a number from 1 "),
         ("to = 'syslog://h'", "to: 'syslog://h' has no absolute path; "),
-        ("to = 'journal://'\nfacility = 'x'", "facility: 'x' is none of syslog's; "),
+        ("to = 'journal://'\nfacility = 'x'", "facility: 'x' is no facility of syslog; "),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path: Path, options: str, said: str) -> None:
@@ -83,5 +92,8 @@ def test_what_is_wrong_is_said(tmp_path: Path, options: str, said: str) -> None:
 def test_a_destination_is_there_once(tmp_path: Path) -> None:
     path = tmp_path / "shmetrics.toml"
     path.write_text("[[metrics.forward]]\nto = 'statsd://h'\n" * 2)
-    with pytest.raises(ConfigError, match=r"metrics\.forward\[1\]\.to: 'statsd://h' is there"):
+    with pytest.raises(
+        ConfigError,
+        match=r"metrics\.forward\[1\]\.to: 'statsd://h' is the address of an earlier one",
+    ):
         config.load(str(path))

@@ -101,7 +101,7 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
         ("WATCHMAN_METRICS_INTERVAL=nan", "x: WATCHMAN_METRICS_INTERVAL: 'nan' is not a number"),
         ("METRICS_PER_GEAR_TIMEOUT=soon", "x: METRICS_PER_GEAR_TIMEOUT: 'soon' is not a number"),
         ("METRICS_METADATA=a", "x: METRICS_METADATA: 'a' is not of the form label:VARIABLE"),
-        ("METRICS_METADATA=a:A,a:B", "x: METRICS_METADATA: 'a' is there twice"),
+        ("METRICS_METADATA=a:A,a:B", "x: METRICS_METADATA: 'a' is there twice; remove one"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(text: str, error: str) -> None:

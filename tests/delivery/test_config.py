@@ -30,8 +30,8 @@ def test_an_address_has_its_parts(to: str, destination: LinesDestination) -> Non
 @pytest.mark.parametrize(
     ("to", "what"),
     [
-        ("", "is not where lines can go; syslog:///dev/log"),
-        ("http://h", "is not where lines can go"),
+        ("", "is no destination of lines; write syslog:///dev/log"),
+        ("http://h", "is no destination of lines"),
         ("syslog://h:514", r"for a host: syslog\+udp://"),
         ("syslog://", "has no absolute path"),
         ("syslog+tcp://h:70000", "has a wrong port"),
@@ -41,8 +41,8 @@ def test_an_address_has_its_parts(to: str, destination: LinesDestination) -> Non
         ("file://x", "has no absolute path"),
         ("file:///v/{uid}.log", "'{uid}' is not {unit} or {kind}"),
         ("file:///v/{unit", "is not {unit} or {kind}"),
-        ("file:///{unit}.log", "no file in a folder"),
-        ("file:///v/{unit}/", "no file in a folder"),
+        ("file:///{unit}.log", "names no file, or has"),
+        ("file:///v/{unit}/", "names no file, or has"),
     ],
 )
 def test_a_wrong_address_is_said(to: str, what: str) -> None:
@@ -55,9 +55,12 @@ def test_a_wrong_address_is_said(to: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        ({"facility": "news1"}, "facility: 'news1' is none of syslog's"),
-        ({"ca_file": "/x"}, "ca_file: is for TLS, which 'journal://' is not"),
-        ({"to": "syslog+tls://h", "cert_file": "/x"}, "cert_file: takes a key_file"),
+        ({"facility": "news1"}, "facility: 'news1' is no facility of syslog"),
+        ({"ca_file": "/x"}, "ca_file: is for TLS, and 'journal://' is without TLS"),
+        (
+            {"to": "syslog+tls://h", "cert_file": "/x"},
+            "cert_file: cert_file and key_file come together",
+        ),
     ],
 )
 def test_options_fit_each_other(options: dict[str, str], what: str) -> None:

@@ -213,7 +213,7 @@ def test_no_program_is_said(arguments: tuple[str, ...]) -> None:
         [*SHMETRICS, "run", *arguments], capture_output=True, timeout=SECONDS, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == b"shmetrics: which program? shmetrics run -- COMMAND\n"
+    assert done.stderr == b"shmetrics: no program is named; write shmetrics run -- COMMAND\n"
 
 
 def test_a_gatherer_that_hangs_holds_up_no_program(tmp_path: Path) -> None:

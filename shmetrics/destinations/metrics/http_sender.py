@@ -132,10 +132,12 @@ def _secret(option: str, path: str) -> str:
     except OSError as error:
         raise ConfigError(f"{option}: {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{option}: {path}: is not text") from None
+        raise ConfigError(f"{option}: {path}: this is not UTF-8") from None
     lines = text.splitlines()
     if not lines or not lines[0].isprintable():
-        raise ConfigError(f"{option}: {path}: its first line is no password")
+        raise ConfigError(
+            f"{option}: {path}: the first line is empty or not printable; it has to be the secret"
+        )
     return lines[0]
 
 

@@ -64,7 +64,12 @@ def test_a_token_that_is_gone_is_waited_for(
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "No such file"), (b"", "no password"), (b"\x00", "no password"), (b"\xff", "not text")],
+    [
+        (None, "No such file"),
+        (b"", "the first line is empty or not printable"),
+        (b"\x00", "the first line is empty or not printable"),
+        (b"\xff", "not UTF-8"),
+    ],
 )
 def test_a_file_that_cannot_be_used_is_said_at_the_start(
     tmp_path: Path, content: bytes | None, said: str

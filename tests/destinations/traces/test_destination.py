@@ -27,8 +27,8 @@ def test_receivers(text: str, found: Receiver) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("h:4318", "not a destination"),
-        ("://h", "not a destination"),
+        ("h:4318", "no destination"),
+        ("://h", "no destination"),
         ("shm://", "where the spans come from"),
         ("otlp+http://:4318", "names no host"),
         ("otlp+http://h:port", "has a wrong port"),

@@ -224,7 +224,11 @@ def test_a_broker_that_is_not_there_is_waited_for(runtime_dir: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("options", "url", "error"),
     [
-        ([], "", "--transport-url: say which broker, or set $SHMETRICS_TRANSPORT_URL"),
+        (
+            [],
+            "",
+            "--transport-url: no broker is named; give its URL here or in $SHMETRICS_TRANSPORT_URL",
+        ),
         ([], "nosuch://u:secret@h/", '--transport-url: Failed to load transport driver "nosuch"'),
         (["--runtime-dir", "/no/such"], "rabbit://h/", "/no/such: no such directory; a collector"),
     ],
