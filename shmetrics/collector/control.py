@@ -93,7 +93,7 @@ class Control:
         self._end(connection)
 
     def _answer(self, message: bytes) -> dict[str, str]:
-        """Do what a message asks for; return what is said to that: `done` or `problem`."""
+        """Do what a message asks for, and return the answer: `done` or `problem`."""
         try:
             request = json.loads(message)
             name, force = request["forget"], request.get("force", False)

@@ -19,7 +19,7 @@ from shmetrics.store.limits import Limits
 
 
 def open_directory(config: Config) -> Directory:
-    """Make and lock the runtime directory; let those search it who may register.
+    """Make and lock the runtime directory, which users who may register can search.
 
     Raises DirectoryError.
     """

@@ -100,7 +100,7 @@ def _jobs(file: ScrapeFile) -> list[Job]:
 
 
 def limits_of(job: Job, path: str) -> JobLimits:
-    """Return what holds for a job: what is said for it, or else Prometheus's default.
+    """Return the limits of a job: its own, or else Prometheus's defaults.
 
     Raises:
         ConfigError: a duration or a size is none.

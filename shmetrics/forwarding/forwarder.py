@@ -259,7 +259,7 @@ class Forwarder(Generic[Waiting, Item]):
         return items
 
     def _hold(self, items: Iterable[Item]) -> None:
-        """Hold no more than these items in hands. What is a part of one takes as much as it did."""
+        """Hold only these items, which are being sent. A part of an item counts as the whole."""
         sizes = [self._sizes.get(id(item)) for item in items]
         with self._changed:
             if None not in sizes and not self._is_abandoned:

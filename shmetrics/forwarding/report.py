@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a destination: what became of everything for it, and what is wrong with it now."""
+"""The report of a destination: how many items were sent, wait or were lost, and its problem."""
 
 from __future__ import annotations
 

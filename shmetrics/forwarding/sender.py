@@ -41,7 +41,7 @@ class Refused(Exception):
 
 
 class Outcome(NamedTuple):
-    """The result of a batch. What is in none of these numbers has arrived.
+    """The result of a batch. Items that none of these numbers counts have arrived.
 
     Attributes:
         refused: how many the destination refused.

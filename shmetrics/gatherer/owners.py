@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The owners of lines: units, of which a gear says more in files of its own."""
+"""The owners of lines: units, with what the files of a gear say about it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Owners:
         self._known = {id: kept for id, kept in self._known.items() if id in units}
 
     def learn(self, unit: Unit, files: GearFiles) -> None:
-        """Take what the files of a gear say of it."""
+        """Take what the files of a gear say about it."""
         known = discovery.metadata(files, self._metadata)
         self._known[unit.id] = unit, Owner(unit.name, unit.kind, known)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The unit of a process that sends lines, as the kernel says it by the process's cgroups."""
+"""The unit of a process that sends lines, found by the cgroups that the process is in."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def owner_of(
 
 
 def _innermost(cgroups: str, units: Mapping[str, Unit]) -> Unit | None:
-    """Return the unit with the longest path that one of a process's cgroups is in.
+    """Return the unit that a process is in; of several, the one with the longest path.
 
     Args:
         cgroups: the contents of /proc/PID/cgroup, see cgroups(7): `4:memory:/docker/0123` a line.

@@ -167,7 +167,7 @@ class ProbePart:
             self._describe(probe, path, known)
 
     def _describe(self, probe: Probe, path: str, known: Owner) -> None:
-        """Take note of whose lines those of a probe are, and of what they mean."""
+        """Take note of the unit that a probe prints about, and of what its lines mean."""
         said = {"cart": probe.cart, **known.known} if probe.cart else known.known
         self._line_owners[probe.key] = known._replace(known=said)
         self._paths[probe.key] = path

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples in Prometheus's text format as series of ordinary instruments.
 
-Each sample name is one: a counter's `_total` is an observed counter, everything else a gauge, also
-the parts of a histogram or a summary, which keep their names. A name may have other labels in
-another text, or later: each set of label names is a family of its own, which the collector shows
-together. The type of a name is the one that came first with it.
+Each sample name is an instrument: a counter's `_total` is an observed counter. Everything else is a
+gauge, also the parts of a histogram or a summary, which keep their names. A name may have other
+labels in another text, or later: each set of label names is a family of its own, which the
+collector shows together. The type of a name is the one that came first with it.
 """
 
 from __future__ import annotations

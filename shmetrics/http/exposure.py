@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exposure of the server in words, for the log at the start: its clients, and their proofs."""
+"""The exposure of the server in words, for the log: who can reach it, and must prove what."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The HTTP server: accepts connections in the running event loop, and decides which give way.
+"""The HTTP server: accepts connections in the running loop, and closes some if they are too many.
 
 Why not a server that exists already: what matters here is which connection gives way when there are
 too many, how long a client may take for a request and for an answer, and which certificate the next

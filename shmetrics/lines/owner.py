@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The unit whose line it is. That follows from who ran, and never from what a line says."""
+"""The unit that a line belongs to. The process that printed it decides, never the line's text."""
 
 from __future__ import annotations
 

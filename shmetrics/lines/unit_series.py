@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The series that lines of one unit have set, and which of them have left off to be printed."""
+"""The series that lines of one unit have set, and which of them are no longer printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Key = tuple[str, tuple[str, ...]]
 
 
 class _Series(NamedTuple):
-    """The last line that a series was in: its value, whose it was, and when it came."""
+    """The last line that set a series: its value, its script, and the time when it came."""
 
     value: float
     script: str

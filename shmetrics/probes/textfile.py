@@ -39,7 +39,7 @@ class TextFile(NamedTuple):
 
 
 class _Parsed(NamedTuple):
-    """The families that were parsed of a file, and of which version of it."""
+    """The families in a file, and the version of the file that they were parsed from."""
 
     version: tuple[int, int, int]  # inode, size in bytes, time of the last write in ns
     families: list[Metric]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of lines that wait to be looked through. Where they are too many, the oldest go."""
+"""Blocks of lines that wait to be searched. If there are too many, the oldest are dropped."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class LineClient:
     """A connection to the gatherer of this node."""
 
     def __init__(self, unit: str = "") -> None:
-        """Connect, and ask whose lines these are.
+        """Connect, and ask which unit this program's lines belong to.
 
         Args:
             unit: the name that the user gave; "": whatever unit this process is in.

@@ -17,7 +17,7 @@ _HELLO = b"hello"
 
 
 def hello(unit: str) -> bytes:
-    """Return the first packet of a client that asks whose lines its lines are."""
+    """Return the first packet of a client that asks which unit its lines belong to."""
     return b" ".join((_HELLO, unit.encode())) if unit else _HELLO
 
 

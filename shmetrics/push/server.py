@@ -46,7 +46,7 @@ class Rates(NamedTuple):
 
 
 class _Client:
-    """A connection, and whose it is, or why nobody's."""
+    """A connection, and the owner of its lines, or the reason why it has none."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock

@@ -232,7 +232,7 @@ class Families:
         self._freed.update(name.text for name in self.names.defined() if not name.is_held)
 
     def take_freed(self) -> set[str]:
-        """Return the names that lost their last holder since the last call, or nobody holds still.
+        """Return the names that lost their last holder since the last call, or still have none.
 
         A definition that such a name was in the way of may be taken now.
         """
@@ -243,7 +243,7 @@ class Families:
         return freed
 
     def settle(self) -> None:
-        """Let the newest definition count, of each name whose holders have changed."""
+        """For each name whose holders have changed, let the newest definition count."""
         while self._unsettled:
             name = self.names.get(self._unsettled.pop())
             if name is not None:

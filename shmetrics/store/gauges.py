@@ -163,7 +163,7 @@ class Gauges:
             self._drop([self._left.pop(pid)])
 
     def check(self) -> None:
-        """Let the series leave whose processes have been dead for long enough."""
+        """Remove the series of processes that have been dead for long enough."""
         if not self._dead_seconds:
             return
         before = self._now() - self._dead_seconds

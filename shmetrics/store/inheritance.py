@@ -54,7 +54,7 @@ class Inheritance:
         self._moved: dict[Family, dict[int, int]] = {}
 
     def pass_on(self, shapes: Iterable[Family]) -> tuple[list[Family], int]:
-        """Let the totals of old shapes go over that nobody holds, as far as there is room.
+        """Pass on the totals of old shapes that nobody holds, as far as there is room.
 
         Args:
             shapes: the old shapes.
@@ -124,7 +124,7 @@ class Inheritance:
         return True
 
     def _pass_on_rows(self, old: Family, newest: Family, heirs: dict[int, int]) -> None:
-        """Let the totals of series go over to series of one chunk. Raises StoreFull."""
+        """Pass on the totals of series to series of one chunk. Raises StoreFull."""
         beside = newest.chunks.of(next(iter(heirs.values()))).rows
         self._families.exemplars.forget(old, heirs)
         self._families.exemplars.forget(newest, beside)

@@ -81,7 +81,7 @@ class Name:
         return next((one for one in self.shapes if shape_of(one.definition) == wanted), None)
 
     def arrange(self) -> None:
-        """Put the newest shape first: those that are held, and the latest definition of these."""
+        """Put the newest shape first: of the held shapes, the one that was defined last."""
         if len(self.shapes) == 1:
             return
         held = [shape for shape in self.shapes if shape.is_held]

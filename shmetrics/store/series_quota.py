@@ -27,7 +27,7 @@ class SeriesQuota:
         return self._n_of[owner] >= self._limit
 
     def short(self, part: int) -> list[int]:
-        """Return the owners who may not have one part of so many of their limit more."""
+        """Return the owners who have less than 1/part of their limit left."""
         most = self._limit - self._limit // part
         return [owner for owner, n in self._n_of.items() if n > most]
 

@@ -56,7 +56,7 @@ class Shares:
         )
 
     def short(self, part: int) -> list[int]:
-        """Return the owners of whose share one part of so many is not free."""
+        """Return the owners who have less than 1/part of their share free."""
         rest = self._share / part
         log_bytes, cells = int(rest * self._all_log_bytes), int(rest * self._all_cells)
         return [owner for owner in self._log_bytes if not self.allow(owner, log_bytes, cells)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spent series: those that no living process has make room for others.
+"""Spent series: series that no living process has, and that make room for others.
 
 As long as there is room, they stay: a total does not end with the process that has counted it. When
 a limit or the store leaves no room for a new series, those go that nobody has changed for longest,

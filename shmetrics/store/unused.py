@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unused families: those that no living process has make room for others.
+"""Unused families: families that no living process has, and that make room for others.
 
 A family without series leaves at once. A family with totals stays as long as there is room; when
 another family or series needs it, the family goes that nobody has held for longest. By then its

@@ -25,7 +25,7 @@ class Server(NamedTuple):
 
 
 class Unanswered:
-    """Says of an open call who does not answer it."""
+    """Says which process should answer an open call and does not run."""
 
     def __init__(self, halts: Mapping[Lane, Halt]) -> None:
         """Look at what the processes that do not run have served.
@@ -44,7 +44,7 @@ class Unanswered:
         }
 
     def by(self, lane: Lane, call: OpenCall) -> str:
-        """Return who does not answer a call of a lane, in words; "" if nobody is known."""
+        """Return in words which process should answer a call and does not run; "" for none."""
         own = self._halts.get(lane)
         if own is not None:
             return f"its own process is {own.state}"

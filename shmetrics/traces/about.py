@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A span told by its info: what it did, in a few words, and whether it came late.
+"""A few words about a span, made from its info: what it did, and whether it came late.
 
 OSProfiler and our hooks put that into the info of a span, in a dictionary for each kind of span.
 Any process may have written it, so types are checked, and the text is bounded. Parameters,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users that units belong to: a gear has an account of its own name, a user manager its number."""
+"""Users that units belong to: a gear's account has its name, a user manager's its number."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of block devices, of which cgroups say the numbers."""
+"""Names of block devices, found by the numbers under which cgroups have them."""
 
 from __future__ import annotations
 

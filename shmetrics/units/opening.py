@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening of a unit's files, once in each of its lives. The descriptors stay open, as long as there
-are enough for all units."""
+"""Opening of a unit's files, once in each of its lives.
+
+The descriptors stay open, as long as there are enough for all units.
+"""
 
 from __future__ import annotations
 

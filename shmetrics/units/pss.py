@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The proportional memory of processes, in which what several share is divided among them.
+"""The proportional memory (PSS) of processes: shared memory is divided among those that share it.
 
 To read it, the kernel takes the lock of the process's memory (`mmap_lock`): the process waits
 meanwhile if it wants more memory. So this is not read by default, and never for longer than its

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cost of each unit by now, read once: for people who look, not for a collector."""
+"""The numbers of each unit at this moment, read once: for `shmetrics units`, and other tables."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A sender of datagrams. One has arrived once it was sent: over UDP, nobody knows."""
+"""A sender of datagrams. A datagram counts as arrived once it is sent: UDP has no answers."""
 
 from __future__ import annotations
 

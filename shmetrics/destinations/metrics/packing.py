@@ -16,7 +16,7 @@ PART_BYTES: Final = 512 * 1024
 
 
 class Pack(NamedTuple):
-    """The pieces of one part, and how many series they are."""
+    """The pieces of one part, and the number of their series."""
 
     pieces: list[bytes]
     n: int

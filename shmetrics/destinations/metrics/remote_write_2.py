@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prometheus's remote write 2.0, with 1.0 for whoever has no 2.0.
+"""Prometheus's remote write 2.0, and 1.0 for a receiver without 2.0.
 
 https://prometheus.io/docs/specs/prw/remote_write_spec_2_0. Labels are numbers of symbols, and every
 series says what it is and since when it counts. The symbols of a destination are in each of its

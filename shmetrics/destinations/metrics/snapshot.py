@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A snapshot: all tables at one moment, and what of them one destination is sent."""
+"""A snapshot: all tables at one moment, and the selection of them that a destination gets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Selection:
     """The families that a destination is sent."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        """Take those whose name, or the name of whose samples, is like one of these patterns."""
+        """Select the families that match a pattern by their name, or by the name of a sample."""
         self._pattern = re.compile("|".join(map(fnmatch.translate, patterns)))
         self._known: dict[str, bool] = {}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two outcomes of a message at an RPC server that its call does not tell.
+"""Two outcomes of a message at an RPC server: an expected exception, an undeliverable reply.
 
 An exception that its method may raise, by ``expected_exceptions`` or as an ``ExpectedException``,
 is an answer and no failure. And a reply may never reach a client, because that is gone.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orphans of runs without a cgroup: a process whose parent died is the spawner's child then
-(PR_SET_CHILD_SUBREAPER), whatever session it made for itself.
+"""Orphans of runs without a cgroup: processes whose parent has died.
 
-Of which run it is can be told from its session, if it did not make one. Otherwise only its user is
+Such a process becomes a child of the spawner (PR_SET_CHILD_SUBREAPER), whatever session it made for
+itself. Its session tells which run it belongs to, if it made none. Otherwise only its user is
 known: it ends when a run of its user ends, or when no run of its user is left. So a daemon that one
 of two runs of a user has started may end with the other one. A cgroup has no such doubt.
 """

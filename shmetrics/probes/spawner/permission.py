@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that the spawner may run, whatever the gatherer asks for: a gatherer that was taken
-over by somebody gets no more than these.
+"""The commands that the spawner may run, whatever the gatherer asks for.
 
-A command is allowed if the spawner's own configuration has it, word for word and with its user; if
-it is a program below one of the configured directories of units, alone or with the argument
-`metrics`; or if it lists, in a directory below one of these, the files of a gear (listing.py). In
-all cases the file has to be trusted (trusted_file.py), and root runs it only if that
-is allowed.
+So a gatherer that was taken over by somebody gets no more than these. A command is allowed if the
+spawner's own configuration has it, word for word and with its user; if it is a program below one of
+the configured directories of units, alone or with the argument `metrics`; or if it lists, in a
+directory below one of these, the files of a gear (listing.py). In all cases the file has to be
+trusted (trusted_file.py), and root runs it only if that is allowed.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class Answered(NamedTuple):
 
 
 class _Active(NamedTuple):
-    """A run, and who asked for it under which number."""
+    """A run, with the connection that asked for it, and the number of its request."""
 
     run: Run
     connection: Connection
