@@ -131,48 +131,7 @@ class Collector:
         per_uid = settings.store_bytes_per_uid
         self.store = Store(directory.store, settings.store_bytes, per_uid)
         try:
-            self.families = Families(
-                self.store, settings.limits, self._overflow, label_rules=settings.label_rules
-            )
-            self.families.resize(settings.store_bytes)
-            self._gauges = Gauges(self.families, settings.dead_gauge_seconds, self._now)
-            self._in_flight = InFlight(self.families, self._open_calls, self._monotonic_ns)
-            self._table_sources: Sequence[TableSource] = (
-                self._in_flight,
-                FamilyTables(
-                    self.families, self._gauges, self._living_values, self._observed_totals
-                ),
-            )
-            self._own: TableSource = RegistryTables(self.self_metrics.registry)
-            self._idle = IdleSeries(
-                self.families, settings.series_idle_seconds, self._living_gauges
-            )
-            inheritance = Inheritance(
-                self.families,
-                lambda moved: self._lanes.follow(moved),
-                lambda: self._lanes.are_all_read(),
-            )
-            self._idle.pass_on_series = inheritance.pass_on_series
-            self._unused = UnusedFamilies(
-                self.families, self._idle, inheritance, self._now, settings.old_shape_seconds
-            )
-            self._spent = SpentSeries(
-                self.families, self._idle, self._living_gauges, lambda: self._lanes.are_all_read()
-            )
-            self._packing = Packing(
-                self.families,
-                self._idle,
-                lambda moved: self._lanes.follow(moved),
-                lambda: self._lanes.are_all_read(),
-            )
-            self.store.scrapes.begin(self._now)
-            self.self_metrics.store_in(self.families)
-            self.families.remove_reserved()
-            self.families.on_removed = self._forget_families
-            self.families.remove_if_unused = self._unused.remove_if_unused
-            self.families.free_family = self._unused.free_room
-            self.store.free_room = self._free_room
-            self.store.free_room_in = self._spent.free_room_in
+            self._open_families(settings)
         except StoreFull as error:
             self.store.close()
             raise StoreError(str(error)) from None
@@ -201,6 +160,52 @@ class Collector:
             self._lanes.close()
             self.store.close()
             raise
+
+    def _open_families(self, settings: Settings) -> None:
+        """Take up the families of the store, and join what keeps room for them.
+
+        Raises:
+            StoreFull: the store or its disk has no room.
+            StoreError: the store cannot be used.
+        """
+        self.families = Families(
+            self.store, settings.limits, self._overflow, label_rules=settings.label_rules
+        )
+        self.families.resize(settings.store_bytes)
+        self._gauges = Gauges(self.families, settings.dead_gauge_seconds, self._now)
+        self._in_flight = InFlight(self.families, self._open_calls, self._monotonic_ns)
+        self._table_sources: Sequence[TableSource] = (
+            self._in_flight,
+            FamilyTables(self.families, self._gauges, self._living_values, self._observed_totals),
+        )
+        self._own: TableSource = RegistryTables(self.self_metrics.registry)
+        self._idle = IdleSeries(self.families, settings.series_idle_seconds, self._living_gauges)
+        inheritance = Inheritance(
+            self.families,
+            lambda moved: self._lanes.follow(moved),
+            lambda: self._lanes.are_all_read(),
+        )
+        self._idle.pass_on_series = inheritance.pass_on_series
+        self._unused = UnusedFamilies(
+            self.families, self._idle, inheritance, self._now, settings.old_shape_seconds
+        )
+        self._spent = SpentSeries(
+            self.families, self._idle, self._living_gauges, lambda: self._lanes.are_all_read()
+        )
+        self._packing = Packing(
+            self.families,
+            self._idle,
+            lambda moved: self._lanes.follow(moved),
+            lambda: self._lanes.are_all_read(),
+        )
+        self.store.scrapes.begin(self._now)
+        self.self_metrics.store_in(self.families)
+        self.families.remove_reserved()
+        self.families.on_removed = self._forget_families
+        self.families.remove_if_unused = self._unused.remove_if_unused
+        self.families.free_family = self._unused.free_room
+        self.store.free_room = self._free_room
+        self.store.free_room_in = self._spent.free_room_in
 
     def _show_quotas(self, settings: Settings) -> None:
         """Show the quotas of families, series, labels, exemplars and the store."""
