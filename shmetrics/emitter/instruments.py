@@ -135,8 +135,8 @@ class Instrument(_ring.Labelled[Child], Generic[Child]):
     def remove(self, *labelvalues: object) -> None:
         """Remove the child with these label values; if there is none, do nothing.
 
-        What is recorded in a removed child is recorded nowhere. `labels()` makes a new one. A child
-        in which a label rule puts several values together stays, until `clear()`.
+        Events that are recorded in a removed child are not kept. `labels()` makes a new one. A
+        child in which a label rule puts several values together stays, until `clear()`.
 
         Args:
             *labelvalues: One value per label, in the order of the label names. Wrong ones are
