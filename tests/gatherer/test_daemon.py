@@ -24,7 +24,7 @@ from tests.units import trees
 from tests.units.cgroups import Cgroups
 
 USAGE = "container_cpu_usage_seconds_total"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 class Gatherer:

@@ -23,7 +23,7 @@ from tests.servers.patience import PATIENT
 from tests.servers.processes import until
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 # What every emitting program begins with. pause() says a word and waits for the test.
 PRELUDE = """

@@ -20,7 +20,7 @@ from shmetrics.probes.spawner import protocol, run_cgroups
 from tests.servers.patience import until
 
 NOBODY = 65534
-SECONDS = 30  # of patience
+SECONDS = 60  # of patience
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 

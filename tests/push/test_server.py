@@ -28,7 +28,7 @@ from shmetrics.unix_socket import Access
 from tests.servers.patience import async_until
 
 OURS = Owner("web", "systemd")
-SECONDS = 20
+SECONDS = 60
 
 
 class Taken:

@@ -23,7 +23,7 @@ from tests.servers import nursery
 
 __all__ = ["account", "no_leftovers", "nobody_collects", "runtime_dir"]
 
-_PATIENCE_SECONDS = 5
+_PATIENCE_SECONDS = 20
 _FAILED = pytest.StashKey[bool]()
 _PR_SET_CHILD_SUBREAPER = 36
 

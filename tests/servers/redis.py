@@ -10,7 +10,7 @@ from tests.servers.processes import ServerProcess
 
 __all__ = ["Redis", "lacking"]
 
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 def lacking() -> str:

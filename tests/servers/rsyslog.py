@@ -9,7 +9,7 @@ from tests.servers.processes import ServerProcess
 
 __all__ = ["Rsyslog", "lacking"]
 
-START_SECONDS = 30
+START_SECONDS = 60
 
 # Each message as one line of JSON, with the parts that a parser of RFC 5424 has found.
 _BEGIN = """

@@ -17,7 +17,7 @@ from tests.servers.processes import ServerProcess
 __all__ = ["Statsd", "installed", "lacking"]
 
 VERSION = "0.9.0"
-START_SECONDS = 30
+START_SECONDS = 60
 
 _BACKEND = """
 const fs = require('fs');

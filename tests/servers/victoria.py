@@ -15,7 +15,7 @@ from tests.servers.processes import ServerProcess
 
 __all__ = ["Victoria", "lacking"]
 
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 def lacking() -> str:

@@ -18,7 +18,7 @@ from tests.servers.patience import until
 
 __all__ = ["Cgroups", "Worker", "cgroups"]
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 
 # A process that does as it is told, a line at a time, and is idle in between.
 WORKER = """
