@@ -9,7 +9,7 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.lanes.halt_watch import ROUND_SECONDS, HaltWatch
+from shmetrics.lanes.halt_watch import ROUND_SECONDS, TOGETHER, HaltWatch
 from shmetrics.lanes.halts import Halt, Halts
 from shmetrics.lanes.lane import Lane
 
@@ -92,9 +92,9 @@ def test_a_process_with_two_lanes_is_one() -> None:
     assert watch.counts()["stopped"] == 1
 
 
-@given(st.integers(1, 40), st.lists(st.floats(0.01, 3.0), min_size=1, max_size=200))
+@given(st.integers(0, 300), st.lists(st.floats(0.01, 3.0), min_size=1, max_size=100))
 def test_each_is_looked_at_once_in_a_round(n: int, ticks: list[float]) -> None:
-    """Check that a tick looks at no more than its share, and that nobody is left out."""
+    """Check that a tick looks at few, and that nobody is left out."""
     kernel = Kernel()
     watch = kernel.watch()
     all_lanes = lanes(*range(n))
@@ -102,8 +102,8 @@ def test_each_is_looked_at_once_in_a_round(n: int, ticks: list[float]) -> None:
         kernel.now += seconds
         before = len(kernel.looked)
         watch.look(all_lanes)
-        assert len(kernel.looked) - before <= n * seconds / ROUND_SECONDS + 1
+        assert len(kernel.looked) - before in (0, min(n, TOGETHER))
     due = n * sum(ticks) / ROUND_SECONDS
-    assert due - 1.01 <= len(kernel.looked) <= due + 0.01
+    assert due - TOGETHER - 0.01 <= len(kernel.looked) <= due + 0.01
     counts = [kernel.looked.count(pid) for pid in range(n)]
-    assert max(counts) - min(counts) <= 1
+    assert max(counts, default=0) - min(counts, default=0) <= 1
