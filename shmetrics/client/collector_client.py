@@ -64,6 +64,7 @@ class CollectorClient(NamedTuple):
             raise Unreachable(f"{self.url}: {_line(text)}; is {who} running?") from None
         if answer.status // 100 != 2:
             text = _line(answer.body[:200].decode("utf-8", "replace"))
+            text = text.removeprefix(f"{answer.status} ")  # as our own servers begin
             mend = "; give a user and a password with --http-config" if answer.status == 401 else ""
             raise Unreachable(f"{self.url}{path}: {answer.status}: {text}{mend}")
         if not answer.is_whole:

@@ -99,4 +99,4 @@ def test_what_is_no_base_id(command: Any, collector: Collector) -> None:
     outcome = command("trace", "show", "a?b", "--runtime-dir", str(collector.runtime_dir))
     assert (outcome.status, outcome.out) == (1, "")
     assert outcome.err.count("\n") == 1
-    assert "is no UUID" in outcome.err
+    assert outcome.err.endswith(": 400: 'a?b' is no UUID\n")
