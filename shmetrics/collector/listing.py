@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Final
 
 from shmetrics.lanes.halt_watch import HaltWatch, Seen
 from shmetrics.lanes.lane import Lane, OpenCall
 from shmetrics.lanes.lanes import Lanes
-from shmetrics.tables.in_flight import InFlight, label_of, side_label
+from shmetrics.tables.in_flight import InFlight, side_label
+from shmetrics.tables.methods import work_of
 from shmetrics.tables.unanswered import Unanswered
 
 MOST_LISTED: Final = 20  # refusals or overflows of a lane
@@ -53,8 +54,7 @@ class Listing:
             {
                 "family": call.family,
                 "side": call.family.rpartition("_")[2],
-                **{name: call.labels.get(name, "") for name in ("topic", "method", "server")},
-                "labels": call.labels,
+                **_labels(call.labels),
                 "reason": call.reason,
                 "end": call.end,
                 "seconds": call.seconds,
@@ -99,10 +99,7 @@ class Listing:
         return {
             "family": call.family.definition.name,
             "side": side_label(call.family),
-            "topic": label_of(call.family, call.values, "topic"),
-            "method": label_of(call.family, call.values, "method"),
-            "labels": dict(zip(call.family.definition.label_names, call.values, strict=True)),
-            "server": label_of(call.family, call.values, "server"),
+            **_labels(call.labels),
             "age_seconds": max(now_ns - call.start_ns, 0) / 1e9,
             "timeout_seconds": self._in_flight.timeout_ms(call) / 1000 or None,
             "is_overdue": self._in_flight.is_overdue(call, now_ns),
@@ -112,3 +109,13 @@ class Listing:
             "lane": lane.lane_id,
             **lane.owner._asdict(),
         }
+
+
+def _labels(labels: Mapping[str, str]) -> dict[str, object]:
+    """Return what a call's labels tell in a list of calls, for JSON."""
+    return {
+        "topic": labels.get("topic", ""),
+        "method": work_of(labels),
+        "server": labels.get("server", ""),
+        "labels": labels,
+    }

@@ -60,6 +60,11 @@ class OpenCall(NamedTuple):
     timeout_ms: int = 0
     trace: str | None = None
 
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return its label values, by name."""
+        return dict(zip(self.family.definition.label_names, self.values, strict=True))
+
 
 class Lane:
     """A mapped lane.

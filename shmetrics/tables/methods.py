@@ -2,13 +2,14 @@
 """The methods of the node, a row each, summed up from the tables of calls.
 
 A family of calls has a series per process, timeout, version and so on; a row has the sum of those
-with the same topic and method. A notification's method is its event_type.
+with the same topic and method. A notification's method is its event_type, that of a command or a
+statement its operation.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +24,8 @@ from shmetrics.oslo_families import (
 from shmetrics.sample_names import CALL_ENDS, CALL_EXCEPTIONS, CALL_SECONDS, CALL_STARTS
 from shmetrics.tables.table import Series, Table
 
-_METHOD_LABELS = ("method", "event_type")
+_METHOD_LABELS = ("method", "event_type", "operation")
+_SHOWN_ELSEWHERE = frozenset({"process", "topic", "server"})
 
 
 class Method(msgspec.Struct):
@@ -159,8 +161,18 @@ def _total(
     return sums
 
 
-def _method(labels: dict[str, str]) -> str:
+def _method(labels: Mapping[str, str]) -> str:
     return next((labels[name] for name in _METHOD_LABELS if name in labels), "")
+
+
+def work_of(labels: Mapping[str, str]) -> str:
+    """Return what a call does: its method, or what else its labels say.
+
+    Calls of a service's own may have any labels. Lists have columns for a few of these; the values
+    of all others are what tells such calls apart.
+    """
+    others = (value for name, value in labels.items() if name not in _SHOWN_ELSEWHERE)
+    return _method(labels) or " ".join(filter(None, others))
 
 
 def quantile(q: float, bounds: Sequence[float], buckets: Sequence[int]) -> float | None:

@@ -19,11 +19,15 @@ from tests.servers.patience import PATIENT
 
 SERVICE = """
 import sys
-from shmetrics import rpc
+from shmetrics import Calls, rpc
 late = rpc.server_call(topic="compute", method="migrate", server="host-a").start(
     {"trace_id": "0123456789abcdef0123456789abcdef"}, 0.001
 )
 waiting = rpc.client_call(topic="network", method="plug", server="host-b", timeout="600").start()
+commands = Calls("redis", "Commands", ["operation", "process"]).labels("HGETALL", "api")
+command = commands.start()
+pages = Calls("render", "Pages", ["view", "size", "topic", "process"])
+page = pages.labels("home", "small", "web", "api").start()
 failing = rpc.client_call(topic="image", method="get", server="host-c", timeout="1")
 for _ in range(11):
     failing.end(failing.start({"trace_id": "0123456789abcdef0123456789abcdef"}), "MessagingTimeout")
@@ -52,7 +56,9 @@ def test_open_calls_and_overdue_ones(command: Any, collector: Collector) -> None
     asked = ("calls", "--runtime-dir", str(collector.runtime_dir))
     outcome = command(*asked)
     assert (outcome.status, outcome.err) == (0, "")
-    _, late, waiting, empty, _, *failed, more = outcome.out.splitlines()
+    _, late, waiting, redis, page, empty, _, *failed, more = outcome.out.splitlines()
+    assert redis.split()[:2] == ["redis", "HGETALL"]
+    assert page.split()[:4] == ["render", "web", "home", "small"]
     assert (empty, len(failed), more) == ("", 10, "and 1 more: --failed shows them")
     for cell in ("rpc client", "image", "get", "host-c", "MessagingTimeout"):
         assert cell in failed[0]

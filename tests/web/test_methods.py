@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shmetrics.tables.methods import Method, family_title, quantile, summarize
+from shmetrics.tables.methods import Method, family_title, quantile, summarize, work_of
 from shmetrics.tables.table import EXEMPLAR, Series, Table
 
 FAMILY = "oslo_messaging_rpc_client"
@@ -48,6 +48,30 @@ def test_label_sets_of_one_method_are_summed_up(rpc_tables: list[Table]) -> None
         Method(FAMILY, "network", "plug", 2, 2, 0, 1.0, list(BOUNDS), [2, 0, 0, 0]),
         Method(FAMILY, "volume", "gone", failed=7),
     ]
+
+
+def test_commands_are_told_apart_by_their_operation() -> None:
+    series = Series(("operation", "process"), [("GET", "a"), ("SET", "a"), ("GET", "b")])
+    starts = Table("redis_invocation_start", "counter", "", series, values=np.array([1.0, 2, 4]))
+    call = {**open_call("", "", 1.0, "redis"), "labels": {"operation": "SET"}}
+    assert summarize([starts], [call]) == [
+        Method("redis", "", "GET", started=5),
+        Method("redis", "", "SET", started=2, in_flight=1, oldest_seconds=1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "work"),
+    [
+        ({"topic": "t", "method": "build", "timeout": "60"}, "build"),
+        ({"topic": "t", "event_type": "x.start", "priority": "info"}, "x.start"),
+        ({"operation": "SELECT", "system": "mysql", "database": "nova"}, "SELECT"),
+        ({"system": "mysql", "database": "nova", "process": "api"}, "mysql nova"),
+        ({"view": "", "server": "s", "process": "api"}, ""),
+    ],
+)
+def test_work_of_a_call(labels: dict[str, str], work: str) -> None:
+    assert work_of(labels) == work
 
 
 def test_other_tables_and_other_calls_do_not_matter() -> None:
