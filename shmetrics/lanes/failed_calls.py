@@ -3,14 +3,19 @@
 
 They are detail, in memory, and gone with the collector; the counters have every one. A call whose
 end found its ring full is counted only.
+
+What fails all the time must not displace what has failed once: when a database is away, each
+statement fails, and the few RPCs that time out are what somebody looks for. So those of the label
+set that has the most make room.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import NamedTuple
 
 from shmetrics.lanes import _drain
@@ -20,6 +25,9 @@ from shmetrics.store.histograms import CallFamily
 
 MOST = 200
 DIED = "its process died"
+
+#: A label set: the name of its family, and the values.
+LabelSet = tuple[str, tuple[str, ...]]
 
 
 class FailedCall(NamedTuple):
@@ -70,11 +78,13 @@ class FailedCalls:
         self._lane = lane
         self._unix_ns = unix_ns
         self._monotonic_ns = monotonic_ns
-        self._kept: deque[FailedCall] = deque(maxlen=MOST)
+        self._numbers = count()
+        self._kept: dict[LabelSet, deque[tuple[int, FailedCall]]] = defaultdict(deque)
 
     def __iter__(self) -> Iterator[FailedCall]:
         """Iterate over them, the latest first."""
-        return reversed(self._kept)
+        kept = [each for calls in self._kept.values() for each in calls]
+        return (call for _, call in sorted(kept, reverse=True))
 
     def take(self) -> None:
         """Take what drains have met, as long as the lanes know what their ids stand for."""
@@ -106,15 +116,28 @@ class FailedCalls:
         trace: str | None,
     ) -> None:
         names = family.definition.label_names
-        self._kept.append(
-            FailedCall(
-                family.definition.name,
-                dict(zip(names, values, strict=True)),
-                reason,
-                max(self._unix_ns() - age_ns, 0) / 1e9,
-                duration_ns / 1e9,
-                trace,
-                lane.lane_id,
-                lane.owner,
-            )
+        call = FailedCall(
+            family.definition.name,
+            dict(zip(names, values, strict=True)),
+            reason,
+            max(self._unix_ns() - age_ns, 0) / 1e9,
+            duration_ns / 1e9,
+            trace,
+            lane.lane_id,
+            lane.owner,
         )
+        self._kept[family.definition.name, values].append((next(self._numbers), call))
+        if sum(map(len, self._kept.values())) > MOST:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Forget the oldest call of the label set that has the most."""
+        most = max(self._kept, key=self._rank)
+        self._kept[most].popleft()
+        if not self._kept[most]:
+            del self._kept[most]
+
+    def _rank(self, label_set: LabelSet) -> tuple[int, int]:
+        """Return what decides which label set makes room: its number of calls, then its age."""
+        calls = self._kept[label_set]
+        return len(calls), -calls[0][0]

@@ -2,10 +2,16 @@
 """The latest calls that failed are kept: which, whose, why, when and in which trace."""
 
 import time
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from shmetrics import rpc
+from shmetrics.lanes import failed_calls
 from shmetrics.lanes.failed_calls import DIED, MOST, FailedCalls
 from shmetrics.lanes.lane import OpenCall
 from shmetrics.lanes.lane_files import Owner
@@ -61,6 +67,25 @@ def test_a_call_whose_process_died() -> None:
     ((*what, seconds, trace, lane_id, owner),) = found
     assert what == ["f", {"topic": "t"}, DIED, 10.0]
     assert (seconds, trace, lane_id, owner.pid) == (3.0, "x", 3, 42)
+
+
+@given(st.lists(st.sampled_from([1, 1, 1, 1, 1, 1, 2, 2, 3, 4]), min_size=1, max_size=60))
+def test_what_fails_all_the_time_makes_room(series: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failed_calls, "MOST", 7)
+        lane = fake_lane(known={n: (family(), (str(n),)) for n in series})
+        found = FailedCalls(lambda id: lane)
+        taken = [(3, n, 2, 0, at, bytes(16)) for at, n in enumerate(series)]
+        found.buffer = SimpleNamespace(take=lambda: taken)  # type: ignore[assignment]
+        found.take()
+    kept = [(int(call.labels["topic"]), round(call.seconds * 1e9)) for call in found]
+    assert len(kept) == min(7, len(series))
+    assert [at for _, at in kept] == sorted((at for _, at in kept), reverse=True)
+    numbers = Counter(n for n, _ in kept)
+    for n in set(series):
+        mine = [at for at, each in enumerate(series) if each == n]
+        assert [at for each, at in kept if each == n] == mine[::-1][: numbers[n]]  # the latest
+        assert numbers[n] == len(mine) or numbers[n] >= max(numbers.values()) - 1
 
 
 def test_times_that_an_emitter_has_made_up_are_bounded() -> None:
