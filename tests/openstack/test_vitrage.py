@@ -122,7 +122,7 @@ def test_what_osprofiler_sends_over_the_bus_is_in_another_exchange(
     cloud: Cloud[Vitrage], rabbitmq: RabbitMQ, tmp_path: Path
 ) -> None:
     """Have OSProfiler's own `messaging://` driver, to which `shmetrics notifications` listens."""
-    with cloud.run("messaging://") as (vitrage, measured):
+    with cloud.run("messaging://", profiler={"trace_rpc": True}) as (vitrage, measured):
         url = ("--transport-url", rabbitmq.url)
         with measured.daemon(tmp_path / "bus", "is listening", "notifications", *url):
             for base_id in work(vitrage).values():

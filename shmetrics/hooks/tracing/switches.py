@@ -177,6 +177,7 @@ def _set_up(
     found = replace(found, hmac_keys=tuple(_utils.split(conf.profiler.hmac_keys or "")))
     _is_set_up = True
     if set_notifier is not None and conf.profiler.enabled and "connection_string" not in _undo:
+        _undo["connection_string"] = _nothing  # the driver of a notifier may come here again
         _undo["connection_string"] = set_notifier()
     for name, module, wanted in _sources(found):
         if name not in _undo:

@@ -88,6 +88,13 @@ def serve() -> Iterator[Serve]:
         each()
 
 
+def register_options(conf: Any) -> None:
+    """Register oslo.messaging's options; nobody may have done so before."""
+    for group, options in list_opts():
+        if group is None:
+            conf.register_opts(options)
+
+
 def traced(call: Callable[[], object]) -> str:
     """Call it in a trace of its own, whose id is the result."""
     base_id = profiler.init(KEY).get_base_id()
@@ -205,9 +212,7 @@ def test_what_a_service_left_in_a_thread_is_forgotten_by_the_next_message(
     shm: Node, configured: Configured, serve: Serve
 ) -> None:
     conf = configured(**RPC)
-    for group, options in list_opts():  # nobody may have registered them before this test
-        if group is None:
-            conf.register_opts(options)
+    register_options(conf)
     conf.set_override("executor_thread_pool_size", 1)
     endpoint = Compute()
     client = serve(conf, endpoint)
@@ -495,6 +500,22 @@ def test_a_notifier_that_sends_notifications_makes_no_span_of_them(
 
     traced(work)
     assert told == ["wsgi-start", "wsgi-stop"]
+
+
+def test_a_notifier_may_send_by_the_transport_that_asks_for_it(
+    configured: Configured, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The transport sets a notifier, whose driver makes a transport of the same configuration."""
+    conf = configured(**RPC | {"connection_string": "messaging://"})
+    register_options(conf)
+    conf.set_override("transport_url", FAKE)
+    transport = oslo_messaging.get_notification_transport(conf)
+    told: Any = notifier.get()
+    assert told.__self__.get_name() == "messaging"
+    traced(lambda: profiler.start("work"))
+    transport.cleanup()
+    conf.clear_override("transport_url")
+    assert caplog.messages == []
 
 
 def test_a_notification_that_is_not_sent_ends_its_span(
