@@ -4,9 +4,9 @@
 They are detail, in memory, and gone with the collector; the counters have every one. A call whose
 end found its ring full is counted only.
 
-What fails all the time must not displace what has failed once: when a database is away, each
-statement fails, and the few RPCs that time out are what somebody looks for. So those of the label
-set that has the most make room.
+Calls that fail all the time must not displace a call that has failed once: while a database is
+away, each statement fails, but an operator looks for the few RPCs that timed out. So the label set
+with the most calls gives up its oldest one.
 """
 
 from __future__ import annotations
