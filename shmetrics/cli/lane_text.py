@@ -31,8 +31,8 @@ def halts_of(lane: Mapping[str, Any]) -> Iterator[str]:
     master = lane.get("stopped_parent")  # an older collector says nothing of it
     if halt:
         state, cause, mend = (printable(halt[key]) for key in ("state", "cause", "mend"))
-        least = halt.get("least_seconds", 0.0)  # an older collector does not say it
-        since = f", for {seconds(least)} at least" if least >= 1 else ""
+        age = halt.get("seen_seconds", 0.0)  # an older collector does not say it
+        since = f", first seen so {seconds(age)} ago" if age >= 1 else ""
         yield f"{process_of(lane)}: it is {state}{since}, and answers nobody: {cause}; {mend}"
     elif master:
         yield (

@@ -90,8 +90,8 @@ class Listing:
         }
 
     def _halt(self, seen: Seen) -> dict[str, object]:
-        least_seconds = max(self._monotonic_ns() / 1e9 - seen.since, 0.0)
-        return seen.halt._asdict() | {"least_seconds": least_seconds}
+        seen_seconds = max(self._monotonic_ns() / 1e9 - seen.since, 0.0)
+        return seen.halt._asdict() | {"seen_seconds": seen_seconds}
 
     def _call(
         self, lane: Lane, call: OpenCall, unanswered: Unanswered, now_ns: int

@@ -39,13 +39,15 @@ def client_context(ca_file: str = "", cert_file: str = "", key_file: str = "") -
         pem(option, path)  # checked first, because OpenSSL would wait for a pipe
     try:
         context = ssl.create_default_context(cafile=ca_file or None)
-    except OSError:  # an SSLError is one
+    except ssl.SSLError as error:
+        if not ca_file:
+            raise ConfigError(f"the system's certificates: {error.reason or error}") from None
         raise ConfigError(f"ca_file: {ca_file}: no certificate in PEM") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # as RFC 9325 wants it, and 9662 for syslog
     if cert_file:
         try:
             context.load_cert_chain(cert_file, key_file, _no_password)
-        except OSError:  # an SSLError is one
+        except ssl.SSLError:
             reason = f"no certificate in PEM, or {key_file} is not its key without a password"
             raise ConfigError(f"cert_file: {cert_file}: {reason}") from None
     return context

@@ -103,4 +103,4 @@ def check_tls(ca_file: str, cert_file: str, key_file: str, is_tls: bool, to: str
         if file and not is_tls:
             raise ValueError(f"{option}: is for TLS, and {to!r} is without TLS; leave it out")
     if bool(cert_file) != bool(key_file):
-        raise ValueError("cert_file: cert_file and key_file come together; name both")
+        raise ValueError("cert_file: needs key_file beside it; name both or none")

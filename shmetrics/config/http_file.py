@@ -44,7 +44,7 @@ class TLSClient(Section, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if bool(self.cert_file) != bool(self.key_file):
-            raise ValueError("cert_file: cert_file and key_file come together; name both")
+            raise ValueError("cert_file: needs key_file beside it; name both or none")
 
 
 class HttpFile(Section, frozen=True, kw_only=True):

@@ -149,7 +149,7 @@ class MetricsForward(Section, frozen=True, kw_only=True):
             if getattr(self, option) and found.protocol not in protocols:
                 raise ValueError(f"{option}: is not for {found.scheme}://; leave it out")
         if bool(self.username) != bool(self.password_file):
-            raise ValueError("username: username and password_file come together; name both")
+            raise ValueError("username: needs password_file beside it; name both or none")
         if self.username and self.bearer_token_file:
             raise ValueError("bearer_token_file: username is given too; keep one of them")
 

@@ -70,10 +70,10 @@ class TracesForward(Section, frozen=True, kw_only=True):
                 raise ValueError(
                     f"{option}: is for OTLP, and {found.name!r} is another protocol; leave it out"
                 )
-        if (found.scheme == "messaging") != bool(self.transport_url):
-            raise ValueError(
-                "transport_url: messaging:// needs one, and no other destination has one"
-            )
+        if found.scheme == "messaging" and not self.transport_url:
+            raise ValueError("transport_url: messaging:// needs it, such as rabbit://host:5672/")
+        if found.scheme != "messaging" and self.transport_url:
+            raise ValueError("transport_url: only messaging:// has it; leave it out")
 
     @property
     def destination(self) -> TraceDestination:

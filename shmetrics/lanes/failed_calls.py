@@ -80,6 +80,7 @@ class FailedCalls:
         self._monotonic_ns = monotonic_ns
         self._numbers = count()
         self._kept: dict[LabelSet, deque[tuple[int, FailedCall]]] = defaultdict(deque)
+        self._n_kept = 0
 
     def __iter__(self) -> Iterator[FailedCall]:
         """Iterate over them, the latest first."""
@@ -127,13 +128,15 @@ class FailedCalls:
             lane.owner,
         )
         self._kept[family.definition.name, values].append((next(self._numbers), call))
-        if sum(map(len, self._kept.values())) > MOST:
+        self._n_kept += 1
+        if self._n_kept > MOST:
             self._make_room()
 
     def _make_room(self) -> None:
         """Forget the oldest call of the label set that has the most."""
         most = max(self._kept, key=self._rank)
         self._kept[most].popleft()
+        self._n_kept -= 1
         if not self._kept[most]:
             del self._kept[most]
 

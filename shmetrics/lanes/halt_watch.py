@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A look at the process of each lane now and then, which remembers those that do not run.
 
-The kernel does not say when a process was stopped: known is when it was first seen so.
+The kernel does not say when a process was stopped. Only when it was first seen so is known.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from shmetrics.lanes.lane import Lane
 
 #: The time in which each process is looked at once.
 ROUND_SECONDS: Final = 60.0
-#: The number of processes that are looked at together: one after the other costs half as much as
-#: each alone, and a tick takes a millisecond longer at most.
+#: The least number of processes that are looked at in one tick, if there are so many: a look that
+#: follows another one at once costs half as much.
 TOGETHER: Final = 50
 
 
@@ -25,7 +25,7 @@ class Seen(NamedTuple):
 
     Attributes:
         halt: the reason.
-        since: the monotonic time in seconds when it was first seen so; it may be so for longer.
+        since: the monotonic time in seconds when it was first seen so.
     """
 
     halt: Halt
@@ -45,7 +45,6 @@ class HaltWatch:
         self._halts = halts
         self._monotonic = monotonic
         self._seen: dict[Lane, Seen] = {}
-        self._cgroups: dict[Lane, str] = {}  # a process seldom leaves its cgroup
         self._looked_at = monotonic()
         self._due = 0.0  # processes to look at, which may be a part of one
         self._next = 0
@@ -53,33 +52,21 @@ class HaltWatch:
     def look(self, lanes: Iterable[Lane]) -> None:
         """Look at some of the processes, if they are due, and forget lanes that left."""
         all_lanes = list(lanes)
-        for lane in (self._seen.keys() | self._cgroups.keys()) - set(all_lanes):
-            self._seen.pop(lane, None)
-            self._cgroups.pop(lane, None)
+        for lane in self._seen.keys() - set(all_lanes):
+            del self._seen[lane]
         now = self._monotonic()
         self._due += len(all_lanes) * (now - self._looked_at) / ROUND_SECONDS
         self._looked_at = now
-        together = min(len(all_lanes), TOGETHER)
-        if self._due < together:
+        if self._due < min(len(all_lanes), TOGETHER):
             return
-        self._due = min(self._due - together, together)
-        for _ in range(together):
+        for _ in range(min(len(all_lanes), int(self._due))):
             self._next = (self._next + 1) % len(all_lanes)
-            lane = all_lanes[self._next]
-            self._note(lane, self._halts.of(lane.owner.pid, self._cgroup(lane)))
+            self.of(all_lanes[self._next])
+        self._due %= 1
 
     def of(self, lane: Lane) -> Seen | None:
         """Look at the process of a lane now; return None if it runs."""
-        self._cgroups.pop(lane, None)
-        return self._note(lane, self._halts.of(lane.owner.pid, self._cgroup(lane)))
-
-    def _cgroup(self, lane: Lane) -> str:
-        """Return the folder of a process's cgroup, as of the first time."""
-        if lane not in self._cgroups:
-            self._cgroups[lane] = self._halts.cgroup(lane.owner.pid)
-        return self._cgroups[lane]
-
-    def _note(self, lane: Lane, halt: Halt | None) -> Seen | None:
+        halt = self._halts.of(lane.owner.pid)
         if halt is None:
             self._seen.pop(lane, None)
             return None

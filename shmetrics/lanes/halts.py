@@ -42,12 +42,11 @@ class Halts:
         self._proc = proc
         self._cgroups = cgroups
 
-    def of(self, pid: int, cgroup: str | None = None) -> Halt | None:
+    def of(self, pid: int) -> Halt | None:
         """Return why a process does not run; None: it does, or nothing is known of it.
 
         Args:
             pid: the process; 0: one that cannot be seen.
-            cgroup: the folder of its cgroup, if that is known: to find it costs the most.
         """
         if pid <= 0:
             return None
@@ -61,15 +60,15 @@ class Halts:
             tracer = _TRACER.search(_read(f"{folder}/status"))
             by = f"process {int(tracer[1])}" if tracer else "a debugger"
             return Halt("traced", f"{by} holds it", f"let {by} go on, or detach it")
-        path = self.cgroup(pid) if cgroup is None else cgroup
+        path = self._cgroup(pid)
         if state and path and _FROZEN.search(_read(f"{path}/cgroup.events")):
             text = path.encode("utf-8", "replace").decode()
             return Halt("frozen", f"its cgroup {text} is frozen", "thaw the unit or container")
         return None
 
-    def cgroup(self, pid: int) -> str:
+    def _cgroup(self, pid: int) -> str:
         """Return the folder of a process's cgroup, version 2; "" if nothing is known of it."""
-        own = _CGROUP.search(_read(f"{self._proc}/{pid}/cgroup")) if pid > 0 else None
+        own = _CGROUP.search(_read(f"{self._proc}/{pid}/cgroup"))
         return self._cgroups + os.fsdecode(own[1]) if own else ""
 
     def stopped_parent(self, pid: int) -> int:

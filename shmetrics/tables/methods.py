@@ -168,11 +168,13 @@ def _method(labels: Mapping[str, str]) -> str:
 def work_of(labels: Mapping[str, str]) -> str:
     """Return what a call does: its method, or what else its labels say.
 
-    Calls of a service's own may have any labels. Lists have columns for a few of these; the values
-    of all others are what tells such calls apart.
+    Calls of a service's own may have any labels. Lists have columns for a few of them; the other
+    values tell such calls apart.
     """
+    if any(name in labels for name in _METHOD_LABELS):
+        return _method(labels)
     others = (value for name, value in labels.items() if name not in _SHOWN_ELSEWHERE)
-    return _method(labels) or " ".join(filter(None, others))
+    return " ".join(filter(None, others))
 
 
 def quantile(q: float, bounds: Sequence[float], buckets: Sequence[int]) -> float | None:

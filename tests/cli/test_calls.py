@@ -93,7 +93,7 @@ class Halted:
             "state": "stopped",
             "cause": "a signal has stopped it",
             "mend": "kill -CONT 4 7",
-            "least_seconds": 41.0,
+            "seen_seconds": 41.0,
         }
         self._lanes = [
             {"lane": 1, "process": "api", "pid": 5, "halt": None, "stopped_parent": 0},
@@ -110,8 +110,8 @@ def test_processes_that_do_not_run_are_named_whether_calls_are_open_or_not() -> 
     assert text.splitlines() == [
         "lane 2 (worker, pid 6): its parent, process 4, is stopped, and starts no other one when "
         "it ends; kill -CONT 4",
-        "lane 3 (conductor, pid 7): it is stopped, for 41\u202fs at least, and answers nobody: a "
-        "signal has stopped it; kill -CONT 4 7",
+        "lane 3 (conductor, pid 7): it is stopped, first seen so 41\u202fs ago, and answers "
+        "nobody: a signal has stopped it; kill -CONT 4 7",
     ]
     (text,) = calls.halted(cast("CollectorClient", Halted(30)))
     assert len(text.splitlines()) == 11

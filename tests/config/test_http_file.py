@@ -46,7 +46,7 @@ def test_no_file_is_no_credentials() -> None:
         ("basic_auth: {username: a, password_file: none}",
          "basic_auth.password_file: {folder}/none: No such file or directory"),
         ("tls_config: {cert_file: client.crt}",
-         "tls_config.cert_file: cert_file and key_file come together; name both"),
+         "tls_config.cert_file: needs key_file beside it; name both or none"),
         ("tls_config: {ca_file: none}", "tls_config.ca_file: {folder}/none: No such file or direc"
          "tory"),
         ("tls_config: {ca_file: password}",

@@ -163,7 +163,7 @@ def test_anybody_may_be_allowed(tmp_path: Path) -> None:
         ("[[traces.forward]]\nto = 'redis://h'\nca_file = 'x'", "traces.forward[0].ca_file: is for "
          "OTLP, and 'redis://h' is another protocol; leave it out"),
         ("[[traces.forward]]\nto = 'messaging://'", "traces.forward[0].transport_url: messaging:// "
-         "needs one, and no other destination has one"),
+         "needs it, such as rabbit://host:5672/"),
         ("[[traces.forward]]\nto = 'redis://:a@h'\n[[traces.forward]]\nto = 'redis://:b@h'",
          "traces.forward[1].to: 'redis://h' is the address of an earlier one; remove one"),
         ("labels = [1]", "labels[0]: 1 is not a table"),

@@ -60,7 +60,7 @@ def test_an_address_has_parts(
         ("to = 'graphite://h'\nusername = 'u'", "username: is not for graphite://"),
         (
             "to = 'otlp+http://h'\nusername = 'u'",
-            "username: username and password_file come together; ",
+            "username: needs password_file beside it; ",
         ),
         (
             "to = 'otlp+http://h'\nca_file = 'x'",
@@ -68,7 +68,7 @@ def test_an_address_has_parts(
         ),
         (
             "to = 'otlp+https://h'\ncert_file = 'x'",
-            "cert_file: cert_file and key_file come together; ",
+            "cert_file: needs key_file beside it; ",
         ),
         ("to = 'statsd://h'\ndelta = true", "delta: is not for statsd://"),
         ("to = 'statsd://h'\nfamilies = []", "families: names no family; "),

@@ -59,7 +59,7 @@ def test_a_wrong_address_is_said(to: str, what: str) -> None:
         ({"ca_file": "/x"}, "ca_file: is for TLS, and 'journal://' is without TLS"),
         (
             {"to": "syslog+tls://h", "cert_file": "/x"},
-            "cert_file: cert_file and key_file come together",
+            "cert_file: needs key_file beside it",
         ),
     ],
 )

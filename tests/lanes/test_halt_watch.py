@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import cast
 
@@ -22,11 +23,7 @@ class Kernel:
         self.looked: list[int] = []
         self.now = 100.0
 
-    def cgroup(self, pid: int) -> str:
-        return f"/sys/fs/cgroup/{pid}"
-
-    def of(self, pid: int, cgroup: str) -> Halt | None:
-        assert cgroup == self.cgroup(pid)
+    def of(self, pid: int) -> Halt | None:
         self.looked.append(pid)
         return Halt(self.states[pid], "", "") if pid in self.states else None
 
@@ -92,9 +89,9 @@ def test_a_process_with_two_lanes_is_one() -> None:
     assert watch.counts()["stopped"] == 1
 
 
-@given(st.integers(0, 300), st.lists(st.floats(0.01, 3.0), min_size=1, max_size=100))
+@given(st.integers(0, 3000), st.lists(st.floats(0.01, 59.0), min_size=1, max_size=30))
 def test_each_is_looked_at_once_in_a_round(n: int, ticks: list[float]) -> None:
-    """Check that a tick looks at few, and that nobody is left out."""
+    """Check that a tick looks at no more than are due, and that nobody is left out."""
     kernel = Kernel()
     watch = kernel.watch()
     all_lanes = lanes(*range(n))
@@ -102,8 +99,10 @@ def test_each_is_looked_at_once_in_a_round(n: int, ticks: list[float]) -> None:
         kernel.now += seconds
         before = len(kernel.looked)
         watch.look(all_lanes)
-        assert len(kernel.looked) - before in (0, min(n, TOGETHER))
-    due = n * sum(ticks) / ROUND_SECONDS
-    assert due - TOGETHER - 0.01 <= len(kernel.looked) <= due + 0.01
-    counts = [kernel.looked.count(pid) for pid in range(n)]
-    assert max(counts, default=0) - min(counts, default=0) <= 1
+        assert len(kernel.looked) - before <= n * seconds / ROUND_SECONDS + TOGETHER
+    assert len(kernel.looked) <= n * sum(ticks) / ROUND_SECONDS + 0.01
+    found = Counter(kernel.looked)
+    counts = [found[pid] for pid in range(n)] or [0]
+    assert max(counts) - min(counts) <= 1
+    if n:
+        assert min(counts) >= sum(ticks) // (2 * ROUND_SECONDS + max(ticks))

@@ -111,7 +111,7 @@ def test_the_nodes_name_is_escaped() -> None:
 
 def test_who_does_not_answer_and_what_has_failed(site: Any, source: Any) -> None:
     source.the_calls = [call(unanswered_by="nova-compute (pid 42) is stopped")]
-    halt = {"state": "stopped", "cause": "a signal has stopped it", "least_seconds": 41.0}
+    halt = {"state": "stopped", "cause": "a signal has stopped it", "seen_seconds": 41.0}
     source.the_lanes = [lane(1, halt=halt), lane(2, halt=halt, state="quarantined")]
     failed = {**call(), "reason": "MessagingTimeout", "end": 1.5, "seconds": 60.0}
     source.the_failed_calls = [failed] * 30

@@ -106,7 +106,9 @@ class Backend:
         if scheme not in known and scheme.partition("+")[0] not in _SQL:
             raise ConfigError(f"OSProfiler has no driver {scheme!r}")
         if scheme == "messaging" and not transport_url:
-            raise ConfigError("no transport_url; set it, such as rabbit://host:5672/")
+            raise ConfigError(
+                "transport_url is missing; set it, for example to rabbit://host:5672/"
+            )
 
     def send(self, spans: Sequence[StoredSpan]) -> Outcome:
         """Send spans one by one.

@@ -178,7 +178,11 @@ def _set_up(
     _is_set_up = True
     if set_notifier is not None and conf.profiler.enabled and "connection_string" not in _undo:
         _undo["connection_string"] = _nothing  # the driver of a notifier may come here again
-        _undo["connection_string"] = set_notifier()
+        try:
+            _undo["connection_string"] = set_notifier()
+        except BaseException:
+            del _undo["connection_string"]  # the next one tries again
+            raise
     for name, module, wanted in _sources(found):
         if name not in _undo:
             _undo[name] = _enable(name, module, wanted)

@@ -124,7 +124,7 @@ def test_what_another_thread_says_is_its_own(
     [
         ("nosuch://h", "OSProfiler has no driver 'nosuch'"),
         ("jaeger://h", "Jaeger speaks OTLP"),
-        ("messaging://", "no transport_url"),
+        ("messaging://", "transport_url is missing"),
     ],
 )
 def test_what_cannot_be_a_back_end_is_said(to: str, what: str) -> None:

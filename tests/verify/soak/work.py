@@ -122,11 +122,11 @@ class Work:
         """Keeps the file of the lane: if the process is killed, it is read, see remains.py."""
         lane, folder = self.book.cells[LANE], self.book.path.parent
         if lane not in (0, self._kept):
-            self.book.cells[MOVES] += self._kept != 0
-            self._kept = lane
+            has_moved, self._kept = self._kept != 0, lane
             with contextlib.suppress(FileNotFoundError):
                 path = folder / "node" / "lanes" / f"{lane}.lane"  # see scene.py
                 remains.keep(path, folder / "graves", self.book.path.name)
+                self.book.cells[MOVES] += has_moved
 
     def one_open(self) -> _ring.OpenCall | None:
         """A call that is open now."""
