@@ -114,7 +114,7 @@ def test_a_command_that_may_not_come_in_is_told_what_to_bring(
     assert "mismatch, certificate is not valid for '127.0.0.1'" in outcome.err
     outcome = command(*lanes, "--http-config", wrong(folder, "basic_auth", password=None))
     assert outcome.err == (
-        f"shmetrics: {secured.url}/api/v1/lanes: 401: 401 user and password, please; give a user "
+        f"shmetrics: {secured.url}/api/v1/lanes: 401: user and password, please; give a user "
         "and a password with --http-config\n"
     )
     outcome = command(
